@@ -1,0 +1,44 @@
+# Verbs of the project. Each does its own set-up; needed beforehand: Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPEECH ?=
+
+.PHONY: demo test lint type bench docs check lock clean
+
+demo: $(VENV)/.ready  ## enrol voices, name them in other calls, turn strangers away (SPEECH=DIR: your recordings)
+	$(BIN)/earwitness demo $(if $(SPEECH),--speech "$(SPEECH)")
+
+test: $(VENV)/.ready  ## the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready  ## style, formatting and the rules between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: $(VENV)/.ready  ## strict types
+	$(BIN)/pyright
+
+bench: $(VENV)/.ready  ## accuracy and speed; writes benchmarks/results
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.ready  ## regenerate the pages of docs/ that come from the code
+	$(BIN)/python scripts/write_docs.py
+
+check: lint type test  ## everything a change must pass
+
+lock: $(VENV)/.ready  ## pin all dependencies anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "earwitness needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

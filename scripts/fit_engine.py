@@ -1,0 +1,102 @@
+"""Rebuild what the engine ships, from any manifest of labelled speech: channel compensation and calibration.
+
+    python scripts/fit_engine.py MANIFEST
+
+Writes src/earwitness/encoder/data/compensation-*.json and src/earwitness/gallery/data/calibration-*.json. Adults
+only: children's voices are so alike that they would set everybody's threshold. The compensation is fitted first, on
+tests of 10 s under every channel; the calibration then on scores of 3, 5 and 10 s under all pairs of channels a call
+may meet.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress, TaskID
+
+from earwitness import config
+from earwitness.app import ENCODER_MODEL, VAD_MODEL
+from earwitness.encoder.compensation import Compensation, shipped_compensation, write_compensation
+from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.evaluation.conditions import parse_condition
+from earwitness.evaluation.evaluate import FIT_SECONDS, Evaluator, fit_calibration
+from earwitness.evaluation.fit import fit_compensation
+from earwitness.evaluation.hearing import Heard, Listener
+from earwitness.evaluation.manifest import adults, read_manifest
+from earwitness.evaluation.recordings import join_utterances
+from earwitness.gallery.calibration import write_calibration
+from earwitness.models.cache import ModelCache
+from earwitness.models.sessions import open_session
+from earwitness.voice.band import Band
+
+SEED = 0
+ENROL_SECONDS, TEST_SECONDS = 20.0, 10.0
+CHANNELS = {Band.TELEPHONE: ["telephone", "gsm", "noise10", "reverb"], Band.WIDEBAND: ["clean"]}
+CONDITIONS = {
+    Band.TELEPHONE: ["telephone", "gsm", "noise10", "reverb", "gsm>telephone", "gsm>gsm"],
+    Band.WIDEBAND: ["clean"],
+}
+
+
+def main(manifest: Path) -> None:
+    settings = config.load()
+    cache = ModelCache(settings.models_dir)
+    vad, model = open_session(cache, VAD_MODEL), open_session(cache, ENCODER_MODEL)
+    utterances = adults(read_manifest(manifest))
+    made_from = f"adults of {manifest.parent.name}/{manifest.name}, seed {SEED}"
+    package = Path(__file__).parents[1] / "src" / "earwitness"
+    with Progress() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(doing: str, done: int, total: int) -> None:
+            if doing not in tasks:
+                tasks[doing] = bars.add_task(doing, total=total)
+            bars.update(tasks[doing], completed=done, total=total)
+
+        for band in Band:
+            dimension = model.model.dimension
+            nothing = Compensation(np.zeros(dimension, np.float32), np.zeros((0, dimension), np.float32))
+            encoder = SpeakerEncoder(model, band=band, compensation=nothing)
+            listener = Listener(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
+            net = listener.net_seconds(utterances, lambda done, total: show("net speech", done, total))
+            recordings = join_utterances(
+                utterances, net.__getitem__, enrol_seconds=ENROL_SECONDS, test_seconds=TEST_SECONDS, seed=SEED
+            )
+            evaluator = Evaluator(listener=listener, recordings=recordings, enrol_seconds=ENROL_SECONDS, progress=show)
+            file = package / "encoder" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
+            write_compensation(file, fit(evaluator, band), made_from=made_from)
+            # Read again, because the file's rounding is what every embedding will meet.
+            read_back = shipped_compensation(ENCODER_MODEL, band)
+            encoder = SpeakerEncoder(model, band=band, compensation=read_back)
+            evaluator = evaluator.with_encoder(encoder)
+            tables = {
+                seconds: [evaluator.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]]
+                for seconds in FIT_SECONDS
+            }
+            calibration = fit_calibration(tables, encoder_id=encoder.encoder_id, made_from=made_from)
+            write_calibration(package / "gallery" / "data" / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
+
+
+def fit(evaluator: Evaluator, band: Band) -> Compensation:
+    """From enrolments and tests alike, each under every channel of the band."""
+    under = [
+        [
+            *evaluator.heard("enrol", channel, net_seconds=ENROL_SECONDS),
+            *evaluator.heard("test", channel, net_seconds=TEST_SECONDS),
+        ]
+        for channel in CHANNELS[band]
+    ]
+    everywhere = [all(one.raw is not None for one in same) for same in zip(*under, strict=True)]
+    vectors = [raw_vectors([one for one, use in zip(heard, everywhere, strict=True) if use]) for heard in under]
+    reference = raw_vectors(evaluator.heard("test", CHANNELS[band][0], net_seconds=TEST_SECONDS))
+    return fit_compensation(reference=reference, same_under_channels=vectors)
+
+
+def raw_vectors(heard: list[Heard]) -> np.ndarray:
+    return np.stack([one.raw for one in heard if one.raw is not None])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

@@ -1,0 +1,158 @@
+"""Gather net speech: one channel's samples in, its speech without the silence out.
+
+The gatherer is the whole way from a channel to what an encoder hears. Chunks may have any size; what is gathered, the
+segments and the quality are the same for every chunking.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from earwitness.audio.canonical import CanonicalBand
+from earwitness.audio.quality import QualityMeter, frame_bounds
+from earwitness.audio.vad import FRAME_SAMPLES, LOOK_BACK_SAMPLES, SpeechDetector, VoiceActivity, join
+from earwitness.models.sessions import Session
+from earwitness.voice.band import CANONICAL_RATE, Band
+from earwitness.voice.embedding import Samples
+from earwitness.voice.speech import NetSpeech, SpeechSegment
+
+_BLOCK_SECONDS_MAX = 4
+"""A longer chunk is worked on in parts, so that a whole file fed at once stops early and stays small in memory."""
+
+
+_LOOK_BACK_FRAMES = LOOK_BACK_SAMPLES // FRAME_SAMPLES
+
+
+class _Window:
+    """The most recent samples of a stream, addressed by their position in the whole of it."""
+
+    def __init__(self) -> None:
+        self._samples: Samples = np.zeros(0, np.float32)
+        self._start = 0
+
+    @property
+    def end(self) -> int:
+        return self._start + len(self._samples)
+
+    def append(self, samples: Samples) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+
+    def take(self, start: int, end: int) -> Samples:
+        return self._samples[max(start - self._start, 0) : max(end - self._start, 0)]
+
+    def forget_before(self, position: int) -> None:
+        if (drop := min(position, self.end) - self._start) > 0:
+            self._samples = self._samples[drop:]
+            self._start += drop
+
+
+class NetSpeechGatherer:
+    """Feed one channel at `rate`; it gathers until `target_seconds` of net speech, or all there is when None."""
+
+    def __init__(self, vad: Session, *, band: Band, rate: int, target_seconds: float | None) -> None:
+        self._band = band
+        self._rate = rate
+        self._target = None if target_seconds is None else round(target_seconds * CANONICAL_RATE)
+        self._converter = CanonicalBand(band, rate)
+        self._activity = VoiceActivity(vad)
+        self._detector = SpeechDetector()
+        self._meter = QualityMeter(rate)
+        self._arrived, self._canonical = _Window(), _Window()
+        self._measured = 0  # frames whose quality was taken
+        self._unmeasured: Samples = np.zeros(0, np.float32)  # probabilities of the judged frames after those
+        self._waiting: list[SpeechSegment] = []  # found, but their last samples have not arrived
+        self._segments: list[SpeechSegment] = []
+        self._speech: list[Samples] = []
+        self._gathered = 0
+
+    @property
+    def seconds(self) -> float:
+        """Net speech gathered so far."""
+        return self._gathered / CANONICAL_RATE
+
+    @property
+    def complete(self) -> bool:
+        """True once the target is reached; what is fed after that is not looked at."""
+        return self._target is not None and self._gathered >= self._target
+
+    def feed(self, samples: Samples) -> None:
+        """Take the next samples of the channel."""
+        block = _BLOCK_SECONDS_MAX * self._rate
+        for first in range(0, len(samples), block):
+            if self.complete:
+                return
+            part = samples[first : first + block]
+            self._arrived.append(part)
+            self._listen(self._converter.feed(part))
+
+    def finish(self) -> NetSpeech:
+        """The channel has ended: what was gathered."""
+        if not self.complete:
+            self._listen(self._converter.finish())
+            self._collect(until=self._canonical.end, ended=True)
+            self._measure(until=self._end_frame() if self.complete else self._measured + len(self._unmeasured))
+        return self.speech()
+
+    def speech(self) -> NetSpeech:
+        """What was gathered so far."""
+        samples = np.concatenate(self._speech) if self._speech else np.zeros(0, np.float32)
+        return NetSpeech(
+            samples=samples,
+            band=self._band,
+            segments=join(self._segments),
+            quality=self._meter.read(),
+            heard_seconds=self._measured * FRAME_SAMPLES / CANONICAL_RATE,
+        )
+
+    def _listen(self, canonical: Samples) -> None:
+        self._canonical.append(canonical)
+        probabilities = self._activity.feed(canonical)
+        self._waiting += self._detector.feed(probabilities)
+        self._unmeasured = np.concatenate([self._unmeasured, probabilities])
+        judged = self._measured + len(self._unmeasured)
+        self._collect(until=judged * FRAME_SAMPLES, ended=False)
+        # A stretch may be found to have begun, and to complete the target, a few frames back. Measuring stays behind
+        # by that much, so that it ends at the same frame for every chunking.
+        self._measure(until=self._end_frame() if self.complete else judged - _LOOK_BACK_FRAMES)
+        needed_from = judged * FRAME_SAMPLES - LOOK_BACK_SAMPLES
+        self._canonical.forget_before(min([needed_from, *(segment.start for segment in self._waiting)]))
+
+    def _end_frame(self) -> int:
+        """The frame in which the last gathered sample lies, plus one."""
+        return -(-self._segments[-1].end // FRAME_SAMPLES)
+
+    def _measure(self, *, until: int) -> None:
+        if (count := until - self._measured) <= 0:
+            return
+        bounds = frame_bounds(self._measured, count, self._rate)
+        start, end = int(bounds[0]), int(bounds[-1])
+        self._meter.feed(self._arrived.take(start, end), bounds[:-1] - start, self._unmeasured[:count])
+        self._unmeasured = self._unmeasured[count:]
+        self._arrived.forget_before(end)
+        self._measured = until
+
+    def _collect(self, *, until: int, ended: bool) -> None:
+        while self._waiting and not self.complete:
+            segment = self._waiting[0]
+            end = min(segment.end, until)
+            if end < segment.end and not ended:
+                return
+            self._waiting.pop(0)
+            if self._target is not None:
+                end = min(end, segment.start + self._target - self._gathered)
+            if end > segment.start:
+                self._segments.append(SpeechSegment(segment.start, end))
+                self._speech.append(self._canonical.take(segment.start, end))
+                self._gathered += end - segment.start
+
+
+def gather(
+    blocks: Iterable[Samples], *, vad: Session, band: Band, rate: int, target_seconds: float | None
+) -> NetSpeech:
+    """The net speech of a channel that comes in blocks; stops reading once the target is reached."""
+    gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
+    for block in blocks:
+        gatherer.feed(block)
+        if gatherer.complete:
+            return gatherer.speech()
+    return gatherer.finish()

@@ -1,0 +1,87 @@
+"""Raw PCM bytes to samples: s16le and G.711, interleaved channels, chunks that end anywhere."""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earwitness.errors import ChannelNotChosen
+from earwitness.voice.embedding import Samples
+
+
+class Encoding(StrEnum):
+    """How a raw stream's samples are written."""
+
+    S16LE = "s16le"
+    MULAW = "mulaw"
+    ALAW = "alaw"
+
+    @property
+    def sample_bytes(self) -> int:
+        return 2 if self is Encoding.S16LE else 1
+
+
+def _mulaw_table() -> Samples:
+    """ITU-T G.711 µ-law: sign, three exponent bits, four mantissa bits, all inverted; bias 33 at 14 bits."""
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    magnitude = ((((code & 0x0F) << 1) + 33) << ((code >> 4) & 7)) - 33
+    return (np.where(code & 0x80, -magnitude, magnitude) / 8192.0).astype(np.float32)
+
+
+def _alaw_table() -> Samples:
+    """ITU-T G.711 A-law: every second bit inverted; the first two segments are linear; 13 bits."""
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    exponent, mantissa = (code >> 4) & 7, ((code & 0x0F) << 1) + 1
+    magnitude = np.where(exponent == 0, mantissa, (mantissa + 32) << np.maximum(exponent - 1, 0))
+    return (np.where(code & 0x80, magnitude, -magnitude) / 4096.0).astype(np.float32)
+
+
+_G711 = {Encoding.MULAW: _mulaw_table(), Encoding.ALAW: _alaw_table()}
+
+
+def decode(encoding: Encoding, data: bytes | memoryview) -> Samples:
+    """Whole samples to float32 in -1..1."""
+    if encoding is Encoding.S16LE:
+        return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768.0)
+    codes: NDArray[np.uint8] = np.frombuffer(data, np.uint8)
+    return _G711[encoding][codes]
+
+
+class PcmDecoder:
+    """Feed bytes, take one channel's samples; a sample or frame cut in two waits for its other half."""
+
+    def __init__(self, encoding: Encoding, *, channels: int = 1, channel: int | None = None) -> None:
+        self._encoding = encoding
+        self._channels = channels
+        self._channel = choose_channel(channels, channel)
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Samples:
+        """The samples completed by `data`; possibly none."""
+        data = self._rest + data
+        frame_bytes = self._encoding.sample_bytes * self._channels
+        whole = len(data) - len(data) % frame_bytes
+        self._rest = data[whole:]
+        return decode(self._encoding, memoryview(data)[:whole])[self._channel :: self._channels]
+
+    @property
+    def rest_bytes(self) -> int:
+        """Bytes of an unfinished frame; more than none at the end means the stream was cut."""
+        return len(self._rest)
+
+
+def choose_channel(channels: int, channel: int | None) -> int:
+    """The channel to listen to; a recording of several must be told which, because each is another person."""
+    if channel is None:
+        if channels > 1:
+            raise ChannelNotChosen(
+                f"the recording has {channels} channels; choose one participant with --channel 0 to "
+                f"--channel {channels - 1}"
+            )
+        return 0
+    if not 0 <= channel < channels:
+        raise ChannelNotChosen(
+            f"there is no channel {channel}; the recording has {channels} "
+            f"({'channel 0' if channels == 1 else f'channels 0 to {channels - 1}'})"
+        )
+    return channel

@@ -1,0 +1,114 @@
+"""`earwitness doctor`: is this machine fit, and does the whole way from audio to answer work on it?"""
+
+from collections.abc import Callable
+
+import typer
+
+from earwitness.cli.options import Json
+from earwitness.cli.output import Exit, out, print_json, reporting
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check versions, audio formats, models, folders, and run one known search. Exit code 1: something is wrong."""
+    with reporting(as_json=as_json):
+        checks = {
+            "versions": _versions,
+            "audio formats": _formats,
+            "settings": _settings,
+            "models": _models,
+            "gallery": _gallery,
+            "a known search": _known_search,
+        }
+        results = {name: _run(check) for name, check in checks.items()}
+    if as_json:
+        print_json({name: {"ok": ok, "found": found} for name, (ok, found) in results.items()})
+    else:
+        for name, (ok, found) in results.items():
+            out.print(f"{'[green]ok  [/green]' if ok else '[red]bad [/red]'} {name}: {found}", soft_wrap=True)
+    if not all(ok for ok, _ in results.values()):
+        raise typer.Exit(Exit.NO)
+
+
+def _run(check: Callable[[], str]) -> tuple[bool, str]:
+    from earwitness.errors import EarwitnessError
+
+    try:
+        return True, check()
+    except EarwitnessError as error:
+        return False, str(error)
+
+
+def _versions() -> str:
+    import platform
+    from importlib.metadata import version
+
+    packages = ("earwitness", "numpy", "onnxruntime", "soundfile", "soxr", "pip")
+    return f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+def _formats() -> str:
+    from earwitness.audio.files import readable_formats
+    from earwitness.errors import AudioUnreadable
+
+    formats = readable_formats()
+    if missing := {"WAV", "FLAC", "OGG", "MP3"} - formats.keys():
+        raise AudioUnreadable(
+            f"libsndfile here cannot read {', '.join(sorted(missing))}; install soundfile's own wheel"
+        )
+    return ", ".join(formats)
+
+
+def _settings() -> str:
+    from earwitness import config
+
+    settings = config.load()
+    return (
+        f"at most {settings.strangers_named_percent:g} % of strangers named, prior {settings.prior_known:g}, "
+        f"{settings.workers} workers, calibration {settings.calibration_file or 'shipped'}"
+    )
+
+
+def _models() -> str:
+    from earwitness import config
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import catalogue
+
+    cache = ModelCache(config.load().models_dir)
+    for entry in catalogue().values():
+        cache.read(entry)
+    return f"{', '.join(catalogue())} verified in {cache.folder}"
+
+
+def _gallery() -> str:
+    from earwitness import config
+    from earwitness.gallery.file import read_gallery
+
+    path = config.load().gallery_file
+    if not path.exists():
+        return f"none yet at {path}"
+    stored = read_gallery(path)
+    profiles = {voiceprint.profile_id for voiceprint in stored.voiceprints}
+    return f"{len(profiles)} enrolled in {path}"
+
+
+def _known_search() -> str:
+    from earwitness import config
+    from earwitness.app import build_engine
+    from earwitness.errors import ModelDamaged
+    from earwitness.samples import first_call, second_call
+    from earwitness.voice.band import Band
+    from earwitness.voice.decision import Outcome
+
+    engine = build_engine(config.load(), Band.TELEPHONE)
+    gallery = engine.empty_gallery()
+    gallery.add_all(engine.voiceprints("sally", [first_call("sally")]))
+    known, stranger = (engine.identify(engine.listen(second_call(name)), gallery) for name in ("sally", "kal"))
+    if known.outcome is not Outcome.MATCH or stranger.outcome is not Outcome.NO_MATCH:
+        raise ModelDamaged(
+            f"a known voice gave {known.outcome} and a stranger {stranger.outcome}; pull the models again"
+        )
+    return f"a known voice scored {known.candidates[0].score:.2f}, a stranger {stranger.candidates[0].score:.2f}"

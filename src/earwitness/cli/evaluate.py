@@ -1,0 +1,147 @@
+"""`earwitness evaluate`: how well it works on somebody's labelled recordings."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting
+
+if TYPE_CHECKING:
+    from earwitness.evaluation.evaluate import ConditionResult
+
+
+class Speakers(StrEnum):
+    """Whose recordings are used; by the manifest's age column."""
+
+    ALL = "all"
+    ADULTS = "adults"
+    CHILDREN = "children"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(evaluate)
+
+
+def evaluate(
+    trials: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST_OR_TRIALS", help="A CSV manifest (file, speaker_id, …) or a Kaldi trial list."
+        ),
+    ],
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            help="recorded (your calls as they are; the default), clean (wideband), or simulated: telephone, gsm, "
+            "noise10, reverb; enrolled by telephone unless written ENROL>TEST. Repeatable.",
+        ),
+    ] = None,
+    enrol_seconds: Annotated[float, typer.Option(min=10.0, max=20.0, help="Net speech of an enrolment.")] = 20.0,
+    test_seconds: Annotated[float, typer.Option(min=3.0, max=20.0, help="Net speech of a test.")] = 10.0,
+    speakers: Annotated[
+        Speakers, typer.Option(help="Restrict by age: adults are 18 and over, or of unknown age.")
+    ] = Speakers.ALL,
+    seed: Annotated[int, typer.Option(help="Fixes what is enrolled, tested, simulated and re-drawn.")] = 0,
+    wav_scp: Annotated[Path | None, typer.Option(help="For trial lists; default: wav.scp beside it.")] = None,
+    utt2spk: Annotated[Path | None, typer.Option(help="For trial lists; default: utt2spk beside it.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Write DET, score and gallery plots (PNG).")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - prints them.")
+    ] = None,
+    fit_calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="Exit with 1 unless it holds, as in 'eer_percent<=0.5' or 'gsm:found_percent>=90'. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Measure accuracy on labelled recordings: error rates with 95 % intervals by speaker."""
+    from earwitness.cli.evaluation_run import Evaluation
+
+    to_stdout = str(json_file) == "-"
+    with reporting(as_json=to_stdout):
+        run = Evaluation(
+            trials,
+            conditions=condition or ["recorded"],
+            enrol_seconds=enrol_seconds,
+            test_seconds=test_seconds,
+            speakers=speakers,
+            seed=seed,
+            wav_scp=wav_scp,
+            utt2spk=utt2spk,
+            requirements=require or [],
+        )
+        with progress_of() as show:
+            results = run.results(show)
+            if fit_calibration is not None:
+                run.fit_calibration(fit_calibration, show)
+        if plots is not None:
+            run.write_plots(plots)
+        document = run.document()
+        if json_file is not None and not to_stdout:
+            run.write_json(json_file, document)
+    if to_stdout:
+        print_json(document)
+    else:
+        print_results(results)
+    for path in filter(None, [fit_calibration, plots, None if to_stdout else json_file]):
+        note.print(f"wrote {path}", soft_wrap=True)
+    failures = run.failures()
+    for failure in failures:
+        note.print(f"[red]not met[/red] {failure}", soft_wrap=True)
+    if failures:
+        raise typer.Exit(Exit.NO)
+
+
+_RATES = (
+    ("eer_percent", "EER, %"),
+    ("min_dcf", "minDCF(0.01)"),
+    ("cllr", "Cllr, bits"),
+    ("top1_percent", "top-1, %"),
+    ("found_percent", "found, %"),
+    ("false_alarm_percent", "strangers named, %"),
+)
+
+
+def print_results(results: "list[ConditionResult]") -> None:
+    """Rates with intervals, counts, growing galleries and slices; a condition is a row."""
+    from rich.table import Table
+
+    from earwitness.evaluation.evaluate import FPIR
+
+    rates = Table(
+        "condition", *(title for _, title in _RATES), title="rate [95 % interval by speaker]", show_lines=True
+    )
+    counts = Table("condition", "speakers", "pairs same", "different", "searches enrolled", "strangers", "too short")
+    sizes = sorted({size.gallery for result in results for size in result.growing})
+    growing = Table("condition", *(f"{size} enrolled" for size in sizes))
+    growing.title = f"not found, %, when {100 * FPIR:g} % of strangers get through"
+    slices = Table("within", "condition", "pairs same / different", "EER, %", "found, %", "strangers named, %")
+    for result in results:
+        name = result.condition.name
+        cells = [_with_interval(getattr(result.rates, rate), result.intervals[rate]) for rate, _ in _RATES]
+        rates.add_row(name, *cells)
+        numbers = (result.speakers, result.targets, result.nontargets, result.searches, result.stranger_searches)
+        counts.add_row(name, *(str(number) for number in (*numbers, result.not_heard)))
+        by_size = {size.gallery: _with_interval(size.fnir_percent, size.interval) for size in result.growing}
+        growing.add_row(name, *(by_size.get(size, "") for size in sizes))
+        for label, part in result.slices.items():
+            measured = (part["eer_percent"], part["found_percent"], part["false_alarm_percent"])
+            pairs = f"{part['targets']:.0f} / {part['nontargets']:.0f}"
+            slices.add_row(label, name, pairs, *(f"{value:.3g}" for value in measured))
+    for table in (rates, counts, growing, slices):
+        if table.row_count:
+            out.print(table)
+    out.print("found and strangers named: at the engine's own threshold, everybody else of the list being enrolled")
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.3g}\n\\[{interval[0]:.3g}, {interval[1]:.3g}]"

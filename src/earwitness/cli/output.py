@@ -1,0 +1,114 @@
+"""How commands speak: results on standard output, everything else on standard error, and what exit codes mean."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from earwitness import errors
+
+out = Console(highlight=False)
+note = Console(stderr=True, highlight=False)
+
+
+class Exit(IntEnum):
+    """Exit codes of every command; docs/cli.md is generated from these lines."""
+
+    OK = 0  # it worked; for identify and verify: a match
+    NO = 1  # the answer is no: no match, a requirement not met, a check of doctor failed
+    USAGE = 2  # wrong options, or a setting that cannot be used
+    SPEECH = 3  # not enough speech, or too poor to enrol
+    AUDIO = 4  # the recording cannot be used
+    MODEL = 5  # a voice model is missing, damaged or could not be fetched
+    GALLERY = 6  # the enrolled voices cannot be used or written
+    EVALUATION = 7  # the manifest, trial list or requirement cannot be used
+    INTERRUPTED = 130  # stopped by Ctrl-C
+
+
+_EXITS: tuple[tuple[type[errors.EarwitnessError], Exit], ...] = (
+    (errors.SpeechError, Exit.SPEECH),
+    (errors.AudioError, Exit.AUDIO),
+    (errors.ModelError, Exit.MODEL),
+    (errors.GalleryError, Exit.GALLERY),
+    (errors.EvaluationError, Exit.EVALUATION),
+)
+
+
+def exit_for(error: errors.EarwitnessError) -> Exit:
+    """The exit code of an error; settings and the like are usage."""
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.USAGE)
+
+
+def fail(error: errors.EarwitnessError, *, as_json: bool) -> NoReturn:
+    """Report one clear line (and, for scripts, an object) and leave."""
+    if as_json:
+        print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
+    note.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+    raise typer.Exit(exit_for(error))
+
+
+@contextlib.contextmanager
+def reporting(*, as_json: bool) -> Generator[None]:
+    """Turn every error of ours inside into a line and an exit code."""
+    try:
+        yield
+    except errors.EarwitnessError as error:
+        fail(error, as_json=as_json)
+
+
+# `object`: whatever plain() can turn into JSON.
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(plain(value), indent=2) + "\n")
+
+
+# `Any`: the values of a dataclass of any kind.
+def plain(value: Any) -> Any:
+    """Dataclasses, tuples, paths and unmeasured numbers as JSON has them (NaN and infinity become null)."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextlib.contextmanager
+def progress_of(*, sizes: bool = False) -> Generator[Callable[[str, int, int], None]]:
+    """A function that shows (doing, done, total) as a bar on standard error; it goes away when the work is done."""
+    amount = DownloadColumn() if sizes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=note, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(doing: str, done: int, total: int) -> None:
+            if doing not in tasks:
+                tasks[doing] = bars.add_task(doing, total=total)
+            bars.update(tasks[doing], completed=done, total=total)
+
+        yield show
+
+
+def percent(share: float) -> str:
+    """A probability as people read it."""
+    return f"{100 * share:.1f} %"

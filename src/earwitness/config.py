@@ -1,0 +1,148 @@
+"""Settings: the only module that reads the environment and the settings file.
+
+Each setting is one field of `Settings`: a name, a default, a unit and a sentence of help. The settings page in
+docs/ is generated from these rows. Values come from, strongest first: the environment (`EARWITNESS_<NAME>`),
+the TOML file named by `EARWITNESS_CONFIG` (default `earwitness.toml` in the user's configuration folder), the
+default. No room below receives the whole of `Settings`; the composition root hands each the values it needs.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import platformdirs
+
+from earwitness.errors import ConfigurationError
+
+_PREFIX = "EARWITNESS_"
+
+
+# `Any`: dataclasses.field returns the type of the default it is given.
+def _row(default: Any, *, unit: str, text: str, low: float | None = None, high: float | None = None) -> Any:
+    metadata = {"unit": unit, "help": text, "low": low, "high": high}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _models_dir() -> Path:
+    return platformdirs.user_cache_path("earwitness") / "models"
+
+
+def _gallery_file() -> Path:
+    return platformdirs.user_data_path("earwitness") / "gallery.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of earwitness, already parsed and checked."""
+
+    models_dir: Path = _row(_models_dir, unit="folder", text="Where verified voice models are kept.")
+    gallery_file: Path = _row(_gallery_file, unit="file", text="The gallery that enroll and identify use.")
+    strangers_named_percent: float = _row(
+        1.0,
+        unit="%",
+        low=0.0001,
+        high=50.0,
+        text="The threshold is set so that at most this share of strangers is given a name, whatever the "
+        "number of enrolled voices.",
+    )
+    prior_known: float = _row(
+        0.5,
+        unit="probability",
+        low=0.001,
+        high=0.999,
+        text="How likely it is, before hearing anything, that the caller is enrolled at all.",
+    )
+    calibration_file: Path | None = _row(
+        None, unit="file", text="A calibration fitted on your own calls; the shipped one is used when empty."
+    )
+    workers: int = _row(
+        lambda: os.cpu_count() or 1,
+        unit="threads",
+        low=1,
+        high=1024,
+        text="How many recordings are worked on at once in long runs; each uses one native thread.",
+    )
+    log_level: str = _row("warning", unit="level", text="debug, info, warning, error or critical.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One setting as the documentation shows it."""
+
+    name: str
+    variable: str
+    default: str
+    unit: str
+    help: str
+
+
+def rows() -> list[Row]:
+    """Every setting in the order of the class; defaults that depend on the machine are shown in words."""
+    machine = {
+        "models_dir": "the user's cache folder, `earwitness/models`",
+        "gallery_file": "the user's data folder, `earwitness/gallery.json`",
+        "workers": "number of cores",
+    }
+    return [
+        Row(
+            name=row.name,
+            variable=_PREFIX + row.name.upper(),
+            default=machine.get(row.name, "empty" if row.default is None else str(row.default)),
+            unit=row.metadata["unit"],
+            help=row.metadata["help"],
+        )
+        for row in dataclasses.fields(Settings)
+    ]
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; an unknown name or a value out of range is a ConfigurationError that names it."""
+    environment = os.environ if environment is None else environment
+    known = {row.name: row for row in dataclasses.fields(Settings)}
+    given: dict[str, object] = dict(_read_file(environment))
+    for unknown in given.keys() - known.keys():
+        raise ConfigurationError(f"the settings file has no setting {unknown!r}; docs/settings.md lists them")
+    for name in known:
+        if value := environment.get(_PREFIX + name.upper()):
+            given[name] = value
+    # `Any`: each value was parsed to the type of its field.
+    parsed: dict[str, Any] = {name: _parse(known[name], value) for name, value in given.items()}
+    return Settings(**parsed)
+
+
+def _read_file(environment: Mapping[str, str]) -> dict[str, object]:
+    named = environment.get(_PREFIX + "CONFIG")
+    path = Path(named) if named else platformdirs.user_config_path("earwitness") / "earwitness.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named:
+            raise ConfigurationError(f"{_PREFIX}CONFIG names {named}, which does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"the settings file {path} cannot be read: {error}") from error
+
+
+# `Any`: dataclasses.Field is generic in a type that is only known from its annotation at run time.
+def _parse(row: "dataclasses.Field[Any]", value: object) -> object:
+    kind = str(row.type)
+    try:
+        if "Path" in kind:
+            return Path(str(value)).expanduser()
+        if "float" in kind or "int" in kind:
+            number = float(cast(str, value))
+            parsed = int(number) if "int" in kind else number
+        else:
+            return str(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"setting {row.name} must be a number, not {value!r}") from None
+    low, high = row.metadata["low"], row.metadata["high"]
+    if not low <= parsed <= high:
+        raise ConfigurationError(f"setting {row.name} must lie between {low:g} and {high:g}, not {value}")
+    return parsed

@@ -1,0 +1,166 @@
+"""Every exception earwitness raises on purpose, as one tree.
+
+    EarwitnessError
+    ├── ConfigurationError            a setting cannot be read or makes no sense
+    ├── AudioError                    the recording itself
+    │   ├── AudioUnreadable           empty, not audio, an unknown encoding
+    │   ├── AudioTruncated            ends before the length its header declares
+    │   ├── ChannelNotChosen          several channels and none was named, or one that is not there
+    │   ├── RateUnsupported           below 8 or above 48 kHz
+    │   └── AudioNotFinite            NaN or infinite samples
+    ├── SpeechError                   the speech in it
+    │   ├── NotEnoughSpeech           too little net speech for what was asked
+    │   │   └── NoSpeech              none at all: silence, music, tones
+    │   └── SpeechTooPoor             enough of it, but not good enough to enrol
+    ├── ModelError                    the voice models on this machine
+    │   ├── ModelMissing              not pulled yet
+    │   ├── ModelFetchFailed          pip could not bring the package  (retryable)
+    │   ├── ModelDamaged              a hash does not match
+    │   ├── WeightsRefused            the weights file holds something other than tensors
+    │   └── CacheUnwritable           the models' folder cannot be written
+    ├── GalleryError                  enrolled voices
+    │   ├── GalleryUnreadable         the file is not a gallery, or damaged
+    │   ├── GalleryUnwritable         the file cannot be written
+    │   ├── GalleryOfAnotherModel     embeddings of another encoder, band or compensation
+    │   └── ProfileNotFound           nobody by that name
+    └── EvaluationError               measuring accuracy
+        ├── ManifestInvalid           a manifest or trial list that cannot be used
+        ├── TooFewSpeakers            nothing to measure, or nothing to fit
+        └── RequirementInvalid        a --require expression that cannot be read
+
+A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
+phone number or name of a person; file names are the caller's own and may appear.
+Put a new class in this drawing first.
+"""
+
+
+class EarwitnessError(Exception):
+    """Base of all errors raised on purpose; `retryable` says whether the same call may succeed later."""
+
+    retryable = False
+
+
+class ConfigurationError(EarwitnessError):
+    """A setting cannot be read or has a value outside its range."""
+
+
+class AudioError(EarwitnessError):
+    """The recording cannot be used."""
+
+
+class AudioUnreadable(AudioError):
+    """The file is empty, no audio, or in an encoding we do not decode."""
+
+
+class AudioTruncated(AudioError):
+    """The file ends before the length its header declares."""
+
+
+class ChannelNotChosen(AudioError):
+    """The recording has several channels and the caller named none, or one that does not exist."""
+
+
+class RateUnsupported(AudioError):
+    """The sample rate is outside 8 to 48 kHz."""
+
+
+class AudioNotFinite(AudioError):
+    """A sample is NaN or infinite."""
+
+
+class SpeechError(EarwitnessError):
+    """The recording is readable, its speech is not usable."""
+
+
+class NotEnoughSpeech(SpeechError):
+    """Less net speech than the operation needs. Both durations are in seconds of net speech."""
+
+    def __init__(self, *, have_seconds: float, need_seconds: float) -> None:
+        self.have_seconds = have_seconds
+        self.need_seconds = need_seconds
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        return (
+            f"only {self.have_seconds:.1f} s of speech were found and {self.need_seconds:.0f} s are needed; "
+            f"give a longer recording (silence does not count)"
+        )
+
+
+class NoSpeech(NotEnoughSpeech):
+    """No speech at all: silence, music, tones or noise."""
+
+    def __init__(self, *, need_seconds: float) -> None:
+        super().__init__(have_seconds=0.0, need_seconds=need_seconds)
+
+    def _describe(self) -> str:
+        return (
+            f"no speech was found ({self.need_seconds:.0f} s are needed); check that this is the right channel "
+            f"and not silence, music or tones"
+        )
+
+
+class SpeechTooPoor(SpeechError):
+    """There is enough speech, but enrolling it would spoil the profile."""
+
+
+class ModelError(EarwitnessError):
+    """A voice model cannot be used on this machine."""
+
+
+class ModelMissing(ModelError):
+    """The model has not been pulled yet."""
+
+
+class ModelFetchFailed(ModelError):
+    """The package that holds the model could not be fetched."""
+
+    retryable = True
+
+
+class ModelDamaged(ModelError):
+    """A file's hash differs from the one in the catalogue, or from the one recorded when it was made."""
+
+
+class WeightsRefused(ModelError):
+    """The weights file asks to load something that is not a tensor."""
+
+
+class CacheUnwritable(ModelError):
+    """The models' folder cannot be written."""
+
+
+class GalleryError(EarwitnessError):
+    """The enrolled voices cannot be used."""
+
+
+class GalleryUnreadable(GalleryError):
+    """The file is no gallery, or it is damaged."""
+
+
+class GalleryUnwritable(GalleryError):
+    """The gallery file cannot be written."""
+
+
+class GalleryOfAnotherModel(GalleryError):
+    """The embeddings were made by another encoder, in another band or with another compensation."""
+
+
+class ProfileNotFound(GalleryError):
+    """The gallery holds nobody by that name."""
+
+
+class EvaluationError(EarwitnessError):
+    """An evaluation cannot be run."""
+
+
+class ManifestInvalid(EvaluationError):
+    """The manifest or trial list is malformed, or names files that are not there."""
+
+
+class TooFewSpeakers(EvaluationError):
+    """There are too few speakers or trials to measure or fit anything."""
+
+
+class RequirementInvalid(EvaluationError):
+    """A --require expression is malformed or names an unknown quantity."""

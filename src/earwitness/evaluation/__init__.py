@@ -1,0 +1,1 @@
+"""Measuring accuracy on labelled recordings: trials, error rates with intervals, plots, and fitting a calibration."""

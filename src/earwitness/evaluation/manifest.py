@@ -1,0 +1,95 @@
+"""Our CSV manifest: one labelled utterance a line.
+
+Needed columns: `file` (relative to the manifest) and `speaker_id`. Used when there: `sex`, `age`, `source` (slices
+and `--speakers adults`) and `role`: `enrol+test` (or empty) may be enrolled, `impostor only` is a stranger, other
+roles stay out.
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from earwitness.errors import ManifestInvalid
+
+ADULT_AGE_MIN = 18
+
+
+class Role(StrEnum):
+    """What an utterance may be used for."""
+
+    ENROL_AND_TEST = "enrol+test"
+    IMPOSTOR = "impostor only"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """One labelled recording of one person."""
+
+    path: Path
+    speaker_id: str
+    sex: str
+    age: int | None
+    source: str
+    role: Role
+
+    @property
+    def is_adult(self) -> bool:
+        """18 or over, or of unknown age."""
+        return self.age is None or self.age >= ADULT_AGE_MIN
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """All utterances, in the file's order. ManifestInvalid names the line that cannot be used."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = {"file", "speaker_id"} - set(reader.fieldnames or ())
+            if missing:
+                raise ManifestInvalid(f"{path.name} lacks the column {' and '.join(sorted(missing))}")
+            utterances = [_utterance(row, path, line) for line, row in enumerate(reader, start=2)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestInvalid(f"the manifest {path} cannot be read: {error}") from error
+    if not utterances:
+        raise ManifestInvalid(f"{path.name} lists no recordings")
+    return utterances
+
+
+def adults(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Those of people 18 and over, or of unknown age."""
+    return [utterance for utterance in utterances if utterance.is_adult]
+
+
+def children(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Those of people known to be under 18."""
+    return [utterance for utterance in utterances if not utterance.is_adult]
+
+
+def _utterance(row: dict[str, str | None], manifest: Path, line: int) -> Utterance:
+    def cell(name: str) -> str:
+        return (row.get(name) or "").strip()
+
+    if not cell("file") or not cell("speaker_id"):
+        raise ManifestInvalid(f"{manifest.name} line {line}: file and speaker_id must not be empty")
+    file = manifest.parent / cell("file")
+    if not file.is_file():
+        raise ManifestInvalid(f"{manifest.name} line {line}: {cell('file')} does not exist")
+    age = cell("age")
+    if age and not age.isdecimal():
+        raise ManifestInvalid(f"{manifest.name} line {line}: the age {age!r} is not a whole number")
+    return Utterance(
+        path=file,
+        speaker_id=cell("speaker_id"),
+        sex=cell("sex").lower(),
+        age=int(age) if age else None,
+        source=cell("source"),
+        role=_role(cell("role")),
+    )
+
+
+def _role(text: str) -> Role:
+    if not text:
+        return Role.ENROL_AND_TEST
+    return next((role for role in Role if role == text.lower()), Role.OTHER)

@@ -1,0 +1,122 @@
+"""Plots of an evaluation as PNG: DET curves, score histograms, misses against gallery size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from scipy.special import ndtri
+
+from earwitness.errors import EvaluationError
+from earwitness.evaluation.evaluate import FPIR, ConditionResult
+from earwitness.gallery.calibration import Calibration
+
+mpl.use("Agg")  # no screen needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.4)
+_DET_LOW, _DET_HIGH = 0.00005, 0.5
+
+
+def write_plots(folder: Path, results: Sequence[ConditionResult], calibration: Calibration | None) -> list[Path]:
+    """det.png, galleries.png and one scores-CONDITION.png each, in `folder`; what was written."""
+    written: list[Path] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(_save(_det(results), folder / "det.png"))
+        written.append(_save(_galleries(results), folder / "galleries.png"))
+        for result in results:
+            name = result.condition.name.replace(">", "-to-")
+            written.append(_save(_scores(result, calibration), folder / f"scores-{name}.png"))
+    except OSError as error:
+        raise EvaluationError(f"the plots cannot be written to {folder}: {error.strerror or error}") from error
+    return written
+
+
+def _det(results: Sequence[ConditionResult]) -> Figure:
+    """Detection error trade-off: both axes are normal deviates, on which normally distributed scores give straight
+    lines.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
+    for result in results:
+        # Zero errors have no place on this axis; the curve ends where a single trial would be the next step.
+        alarms = np.clip(result.curve.false_alarms, 0.5 / result.nontargets, _DET_HIGH)
+        misses = np.clip(result.curve.misses, 0.5 / result.targets, _DET_HIGH)
+        low, high = result.intervals["eer_percent"]
+        label = f"{result.condition.name}: EER {result.rates.eer_percent:.2f} % [{low:.2f}, {high:.2f}]"
+        axes.plot(ndtri(alarms), ndtri(misses), drawstyle="steps-post", label=label)
+    for axis, name in ((axes.xaxis, "false alarms"), (axes.yaxis, "misses")):
+        axis.set_ticks(ndtri(np.array(_TICKS)).tolist(), [f"{100 * tick:g} %" for tick in _TICKS])
+        axis.set_label_text(name)
+    limits = ndtri(np.array([_DET_LOW, _DET_HIGH])).tolist()
+    axes.set(xlim=limits, ylim=limits, title="Detection error trade-off")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(loc="upper right", fontsize="small")
+    return figure
+
+
+def _scores(result: ConditionResult, calibration: Calibration | None) -> Figure:
+    """How same-speaker and different-speaker pairs score, and where the engine draws the line."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    bins = np.linspace(-0.8, 1.0, 91)
+    trials = result.table.trial_set()
+    axes.hist(
+        trials.nontargets,
+        bins=bins.tolist(),
+        density=True,
+        alpha=0.6,
+        color="tab:gray",
+        label=f"different ({result.nontargets})",
+    )
+    axes.hist(
+        trials.targets,
+        bins=bins.tolist(),
+        density=True,
+        alpha=0.6,
+        color="tab:green",
+        label=f"same speaker ({result.targets})",
+    )
+    if calibration is not None:
+        _mark_threshold(axes, result, calibration)
+    axes.set(xlabel="score", ylabel="density", title=f"Scores: {result.condition.name}")
+    axes.legend(loc="upper left", fontsize="small")
+    return figure
+
+
+def _mark_threshold(axes: Axes, result: ConditionResult, calibration: Calibration) -> None:
+    size = len(result.table.enrolled)
+    seconds = float(np.nanmedian(result.table.net_seconds))
+    threshold = calibration.threshold(gallery_size=size, strangers_named_percent=1.0, net_seconds=seconds)
+    label = f"threshold for {size} enrolled, 1 % of strangers"
+    axes.axvline(threshold.score, color="tab:red", linestyle="--", label=label)
+
+
+def _galleries(results: Sequence[ConditionResult]) -> Figure:
+    """Misses at a fixed share of strangers let through, as the gallery grows."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for result in results:
+        sizes = [size.gallery for size in result.growing]
+        rates = [size.fnir_percent for size in result.growing]
+        bounds = [size.interval for size in result.growing]
+        (line,) = axes.plot(sizes, rates, marker="o", label=result.condition.name)
+        axes.fill_between(
+            sizes,
+            [low for low, _ in bounds],
+            [high for _, high in bounds],
+            alpha=0.12,
+            color=line.get_color(),
+        )
+    axes.set(xlabel="enrolled", ylabel="not found, %", ylim=(-0.5, None), xscale="log")
+    axes.set_title(f"Not found when {100 * FPIR:g} % of strangers are let through (band: 95 % by speaker)")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path

