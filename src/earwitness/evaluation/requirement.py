@@ -3,11 +3,11 @@
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from earwitness.errors import RequirementInvalid
 from earwitness.evaluation.evaluate import ConditionResult
-from earwitness.evaluation.scores import Rates
+from earwitness.evaluation.scores import RATE_NAMES
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -46,7 +46,7 @@ class Requirement:
 
 def parse_requirement(text: str, conditions: list[str]) -> Requirement:
     """`[CONDITION:]RATE<=BOUND`; RequirementInvalid says which rates and conditions there are."""
-    rates = [field.name for field in fields(Rates)]
+    rates = RATE_NAMES
     match = _FORM.fullmatch(text)
     if match is None or match["rate"] not in rates:
         raise RequirementInvalid(f"{text!r} is not RATE<=BOUND; the rates are {', '.join(rates)}")

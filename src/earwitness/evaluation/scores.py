@@ -4,7 +4,7 @@ Bootstrap replicates re-weight speakers, not trials, because trials of one speak
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -139,6 +139,9 @@ class Rates:
     false_alarm_percent: float
 
 
+RATE_NAMES = tuple(field.name for field in fields(Rates))
+
+
 def rates(table: ScoreTable, searches: Searches, calibration: Calibration) -> Callable[[SpeakerWeights | None], Rates]:
     """A function from speaker weights (None: each once) to rates; everything that does not depend on them is done
     once.
@@ -155,6 +158,8 @@ def rates(table: ScoreTable, searches: Searches, calibration: Calibration) -> Ca
         row = _weight_of(table.tested, weights)
         column = _weight_of(table.enrolled, weights)
         target, other = row[target_rows], row[other_rows] * column[other_columns]
+        if not target.any() or not other.any():  # a draw of speakers that says nothing
+            return Rates(**dict.fromkeys(RATE_NAMES, float("nan")))
         curve = trials.curve(target, other)
         known = row * searches.known
         return Rates(

@@ -60,12 +60,13 @@ class FalseMatchCurve:
         return [score for score, _ in self.points], [_deviate(rate) for _, rate in self.points]
 
     def _tail_slope(self) -> float:
-        """Normal deviates per unit of score over the last measured decade."""
-        end_score, end_rate = self.points[-1]
-        start_score, start_rate = next(
-            (point for point in reversed(self.points) if point[1] >= 10 * end_rate), self.points[0]
-        )
-        return (_deviate(end_rate) - _deviate(start_rate)) / (end_score - start_score)
+        """Normal deviates per unit of score, by least squares over the last measured decade."""
+        tail = [point for point in self.points if point[1] <= 10 * self.rate_min]
+        if len(tail) < 2:
+            tail = list(self.points[-2:])
+        scores, deviates = np.array([(score, _deviate(rate)) for score, rate in tail]).T
+        scores, deviates = scores - scores.mean(), deviates - deviates.mean()
+        return float(scores @ deviates / (scores @ scores))
 
 
 def _deviate(rate: float) -> float:

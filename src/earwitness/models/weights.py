@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.errors import ModelDamaged, WeightsRefused
+from earwitness.errors import ModelDamaged, ModelError, WeightsRefused
 
 # `Any`: a tensor's element type is known only from the file.
 Tensor = NDArray[Any]
@@ -42,7 +42,9 @@ def read_state_dict(checkpoint: bytes) -> dict[str, Tensor]:
             if len(pickles) != 1:
                 raise ModelDamaged("the weights file is not a PyTorch checkpoint (no single data.pkl inside)")
             loaded = _TensorUnpickler(archive, pickles[0]).load()
-    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, KeyError, ValueError, IndexError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # zipfile and pickle raise almost anything on damaged input, and say so in their docs
         raise ModelDamaged(f"the weights file cannot be read: {error}") from error
     if not isinstance(loaded, dict):
         raise WeightsRefused("the weights file holds something other than a table of tensors")

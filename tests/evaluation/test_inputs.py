@@ -1,0 +1,199 @@
+"""What an evaluation reads: manifests, trial lists, conditions, requirements; and how recordings are divided."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from earwitness.errors import EvaluationError, ManifestInvalid, RequirementInvalid
+from earwitness.evaluation.conditions import CHANNELS, parse_condition
+from earwitness.evaluation.kaldi import is_trial_list, read_trials
+from earwitness.evaluation.manifest import Role, Utterance, adults, children, read_manifest
+from earwitness.evaluation.recordings import join_utterances, seed_for
+from earwitness.evaluation.requirement import parse_requirement
+from earwitness.voice.band import Band
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Callable[[str], Path]:
+    (tmp_path / "a.wav").write_bytes(b"")
+
+    def write(text: str) -> Path:
+        path = tmp_path / "manifest.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_reads_what_it_needs(manifest: Callable[[str], Path]) -> None:
+    path = manifest(
+        "\ufefffile,speaker_id,sex,age,source,role,more\n"
+        "a.wav,s1,F,17,x,enrol+test,\na.wav,s2,m,18,,impostor only,\na.wav,s3,,,,digits,\na.wav,s4\n"
+    )
+    utterances = read_manifest(path)
+    assert [utterance.role for utterance in utterances] == [
+        Role.ENROL_AND_TEST,
+        Role.IMPOSTOR,
+        Role.OTHER,
+        Role.ENROL_AND_TEST,
+    ]
+    assert [utterance.speaker_id for utterance in adults(utterances)] == ["s2", "s3", "s4"]
+    assert [utterance.speaker_id for utterance in children(utterances)] == ["s1"]
+    assert utterances[0].sex == "f"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "lacks the column file and speaker_id"),
+        ("file,name\n", "lacks the column speaker_id"),
+        ("file,speaker_id\n", "lists no recordings"),
+        ("file,speaker_id\na.wav,\n", "line 2"),
+        ("file,speaker_id\na.wav,s\nb.wav,s\n", r"line 3: b\.wav does not exist"),
+        ("file,speaker_id,age\na.wav,s,old\n", "age 'old'"),
+    ],
+)
+def test_bad_manifests_say_where(manifest: Callable[[str], Path], text: str, words: str) -> None:
+    with pytest.raises(ManifestInvalid, match=words):
+        read_manifest(manifest(text))
+
+
+def test_unreadable_manifests(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "none.csv", tmp_path, tmp_path / "binary.csv"):
+        with pytest.raises(ManifestInvalid):
+            read_manifest(path)
+        with pytest.raises(ManifestInvalid):
+            is_trial_list(path)
+
+
+@pytest.fixture
+def trial_folder(tmp_path: Path) -> Path:
+    names = ["a1", "a2", "b1", "b2"]
+    for name in names:
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(800), 8000)
+    (tmp_path / "wav.scp").write_text("".join(f"{name} {name}.wav\n" for name in names))
+    (tmp_path / "utt2spk").write_text("".join(f"{name} {name[0]}\n" for name in names))
+    return tmp_path
+
+
+def test_reads_trial_lists(trial_folder: Path) -> None:
+    path = trial_folder / "trials"
+    path.write_text("a1 a2 target\na1 b2 nontarget\nb b2 1\nb a2 0\n")
+    assert is_trial_list(path)
+    listed = read_trials(path)
+    assert listed.enrolments["a1"].utterances[0].path.name == "a1.wav"
+    assert [utterance.path.name for utterance in listed.enrolments["b"].utterances] == ["b1.wav"]
+    assert listed.mask(["a1", "b"], ["a2", "b2"]).tolist() == [[True, True], [True, True]]
+    assert listed.mask(["b"], ["a2", "b2"]).tolist() == [[True], [True]]
+    assert len(listed.utterances) == 4
+
+
+@pytest.mark.parametrize(
+    ("trials", "words"),
+    [
+        ("a1 a2 target\nmore words than three here\n", "line 2"),
+        ("a1 a2 target\na1 zz nontarget\n", "names zz"),
+        ("zz a2 target\n", "enrols zz"),
+        ("a1 a2 nontarget\n", "utt2spk says otherwise"),
+        ("a a1 target\na a2 target\n", "no utterance that is not tested"),
+    ],
+)
+def test_bad_trial_lists_say_where(trial_folder: Path, trials: str, words: str) -> None:
+    path = trial_folder / "trials"
+    path.write_text(trials)
+    with pytest.raises(ManifestInvalid, match=words):
+        read_trials(path)
+
+
+def test_commands_in_wav_scp_are_never_run(trial_folder: Path) -> None:
+    (trial_folder / "wav.scp").write_text("a1 touch /tmp/should-not-exist |\n")
+    (trial_folder / "trials").write_text("a1 a2 target\n")
+    with pytest.raises(ManifestInvalid, match="is not run"):
+        read_trials(trial_folder / "trials")
+
+
+@pytest.mark.parametrize(
+    ("name", "enrol", "test", "band"),
+    [
+        ("telephone", "telephone", "telephone", Band.TELEPHONE),
+        ("gsm", "telephone", "gsm", Band.TELEPHONE),
+        ("clean", "clean", "clean", Band.WIDEBAND),
+        ("recorded", "recorded", "recorded", Band.TELEPHONE),
+        ("gsm>reverb", "gsm", "reverb", Band.TELEPHONE),
+    ],
+)
+def test_conditions(name: str, enrol: str, test: str, band: Band) -> None:
+    condition = parse_condition(name)
+    assert (condition.enrol, condition.test, condition.band) == (enrol, test, band)
+
+
+@pytest.mark.parametrize("name", ["", "underwater", "gsm>", ">gsm", "clean>gsm", "telephone>clean"])
+def test_impossible_conditions(name: str) -> None:
+    with pytest.raises(EvaluationError):
+        parse_condition(name)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_channels_depend_on_nothing_but_their_seed(name: str) -> None:
+    random = np.random.default_rng(0)
+    speech = (random.standard_normal(32_000) * 0.1).astype(np.float32)
+    others = [(random.standard_normal(9_000) * 0.1).astype(np.float32)]
+    first, again, other = (CHANNELS[name](speech, np.random.default_rng(seed), others) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] in (8000, 16000)
+    assert len(first[0]) == pytest.approx(2 * first[1], abs=400)
+    assert np.isfinite(first[0]).all()
+    is_random = name in ("gsm", "noise10", "reverb")
+    assert is_random is not np.array_equal(first[0], other[0])
+
+
+def utterance(speaker: str, number: int, role: Role = Role.ENROL_AND_TEST) -> Utterance:
+    path = Path(f"{speaker}-{number}.wav")
+    return Utterance(path=path, speaker_id=speaker, sex="", age=None, source="", role=role)
+
+
+def test_no_utterance_serves_twice() -> None:
+    spoken = [utterance(speaker, number) for speaker in "abc" for number in range(30)]
+    divided = join_utterances(spoken, lambda _: 3.0, enrol_seconds=20, test_seconds=10, seed=0)
+    used = [each.path for one in (*divided.enrolments, *divided.tests) for each in one.utterances]
+    assert len(used) == len(set(used))
+    assert [one.speaker_id for one in divided.enrolments] == ["a", "b", "c"]
+    assert len(divided.tests) == 12
+    assert all(len(one.utterances) * 3.0 >= 10 for one in divided.tests)
+
+
+def test_strangers_are_never_enrolled_and_other_roles_stay_out() -> None:
+    spoken = [utterance("stranger", number, Role.IMPOSTOR) for number in range(4)]
+    spoken += [utterance("digits", number, Role.OTHER) for number in range(30)]
+    spoken += [utterance("short", 0)]
+    divided = join_utterances(spoken, lambda _: 4.0, enrol_seconds=20, test_seconds=10, seed=0)
+    assert divided.enrolments == divided.tests == ()
+    assert [one.speaker_id for one in divided.strangers] == ["stranger"]
+
+
+def test_seeds_are_the_same_on_every_machine() -> None:
+    assert seed_for(0, "gsm", "x/1") == 2870650025
+    assert seed_for(0, "a") != seed_for(1, "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate", "sign", "bound", "condition"),
+    [
+        ("eer_percent<=0.5", "eer_percent", "<=", 0.5, None),
+        (" gsm>telephone : found_percent >= 90 ", "found_percent", ">=", 90.0, "gsm>telephone"),
+        ("cllr<1", "cllr", "<", 1.0, None),
+    ],
+)
+def test_requirements(text: str, rate: str, sign: str, bound: float, condition: str | None) -> None:
+    parsed = parse_requirement(text, ["telephone", "gsm>telephone"])
+    assert (parsed.rate, parsed.sign, parsed.bound, parsed.condition) == (rate, sign, bound, condition)
+
+
+@pytest.mark.parametrize("text", ["", "eer", "eer<=1", "eer_percent=1", "eer_percent<=1.2.3", "moon:eer_percent<=1"])
+def test_bad_requirements(text: str) -> None:
+    with pytest.raises(RequirementInvalid):
+        parse_requirement(text, ["telephone"])
