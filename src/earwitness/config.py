@@ -19,11 +19,14 @@ import platformdirs
 from earwitness.errors import ConfigurationError
 
 _PREFIX = "EARWITNESS_"
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 # `Any`: dataclasses.field returns the type of the default it is given.
-def _row(default: Any, *, unit: str, text: str, low: float | None = None, high: float | None = None) -> Any:
-    metadata = {"unit": unit, "help": text, "low": low, "high": high}
+def _row(
+    default: Any, *, unit: str, text: str, low: float = 0.0, high: float = 0.0, choices: tuple[str, ...] = ()
+) -> Any:
+    metadata = {"unit": unit, "help": text, "low": low, "high": high, "choices": choices}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -68,7 +71,7 @@ class Settings:
         high=1024,
         text="How many recordings are worked on at once in long runs; each uses one native thread.",
     )
-    log_level: str = _row("warning", unit="level", text="debug, info, warning, error or critical.")
+    log_level: str = _row("warning", unit="level", text="debug, info, warning, error or critical.", choices=_LOG_LEVELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +141,8 @@ def _parse(row: "dataclasses.Field[Any]", value: object) -> object:
         if "float" in kind or "int" in kind:
             number = float(cast(str, value))
             parsed = int(number) if "int" in kind else number
+        elif (choices := row.metadata["choices"]) and value not in choices:
+            raise ConfigurationError(f"setting {row.name} must be one of {', '.join(choices)}, not {value!r}")
         else:
             return str(value)
     except (TypeError, ValueError):

@@ -1,6 +1,7 @@
 """Raw PCM: libsndfile judges our G.711, hypothesis our chunking."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_chunks_of_any_size_give_the_same_samples(
     whole = PcmDecoder(encoding, channels=channels, channel=channel).feed(data)
     decoder = PcmDecoder(encoding, channels=channels, channel=channel)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    parts = [decoder.feed(data[low:high]) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [decoder.feed(data[low:high]) for low, high in pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert decoder.rest_bytes == len(data) % (channels * encoding.sample_bytes)
 

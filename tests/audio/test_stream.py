@@ -1,5 +1,7 @@
 """The way from a channel to net speech: equal for every chunking, on real audio and the real model."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,7 +73,7 @@ def test_segments_do_not_depend_on_how_frames_are_grouped(probabilities: list[fl
     detector = SpeechDetector()
     parts = [segment for part in cut(frames, edges) for segment in detector.feed(part)]
     assert join(parts) == whole
-    assert all(low.end <= high.start for low, high in zip(parts, parts[1:], strict=False))
+    assert all(low.end <= high.start for low, high in pairwise(parts))
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,7 @@ def same(first: NetSpeech, second: NetSpeech) -> None:
 
 @pytest.mark.parametrize("target", [2.0, 5.3, None])
 @pytest.mark.parametrize("size", [137, 8000, 33_333])
-def test_net_speech_does_not_depend_on_chunks(
-    vad: Session, call: np.ndarray, target: float | None, size: int
-) -> None:
+def test_net_speech_does_not_depend_on_chunks(vad: Session, call: np.ndarray, target: float | None, size: int) -> None:
     audio = call[: 10 * 8000]
     whole = gather([audio], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=target)
     chunks = (audio[at : at + size] for at in range(0, len(audio), size))
@@ -124,9 +124,7 @@ def test_net_speech_does_not_depend_on_chunks(
 @pytest.mark.slow
 def test_byte_by_byte_is_the_same(vad: Session, call: np.ndarray) -> None:
     data = (call[:24000] * 32767).astype("<i2").tobytes()
-    whole = gather(
-        [PcmDecoder(Encoding.S16LE).feed(data)], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=1.5
-    )
+    whole = gather([PcmDecoder(Encoding.S16LE).feed(data)], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=1.5)
     decoder = PcmDecoder(Encoding.S16LE)
     gatherer = NetSpeechGatherer(vad, band=Band.TELEPHONE, rate=8000, target_seconds=1.5)
     for position in range(len(data)):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from earwitness.evaluation.fit import fit_compensation, fit_duration
-from earwitness.evaluation.metrics import TrialSet, cllr
 from earwitness.errors import TooFewSpeakers
+from earwitness.evaluation.fit import fit_compensation, fit_duration
 from earwitness.evaluation.intervals import draws, percentiles
+from earwitness.evaluation.metrics import TrialSet, cllr
 
 
 def trials(targets: list[float], nontargets: list[float]) -> TrialSet:

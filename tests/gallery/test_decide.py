@@ -170,7 +170,15 @@ def test_calibrations_survive_being_written(tmp_path: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "null", '{"format": "earwitness calibration 1"}', '{"format": "earwitness calibration 2"}', "\ud800"],
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"format": "earwitness calibration 1"}',
+        '{"format": "earwitness calibration 2"}',
+        "\ud800",
+    ],
 )
 def test_what_is_no_calibration_is_refused(tmp_path: object, text: str) -> None:
     path = tmp_path / "calibration.json"  # type: ignore[operator]

@@ -92,9 +92,18 @@ def evaluate(
         print_json(document)
     else:
         print_results(results)
-    for path in filter(None, [fit_calibration, plots, None if to_stdout else json_file]):
+    wrote(*filter(None, [fit_calibration, plots, None if to_stdout else json_file]))
+    exit_on(run.failures())
+
+
+def wrote(*paths: Path) -> None:
+    """Say what was written where."""
+    for path in paths:
         note.print(f"wrote {path}", soft_wrap=True)
-    failures = run.failures()
+
+
+def exit_on(failures: list[str]) -> None:
+    """Leave with 1 when a requirement does not hold, naming each."""
     for failure in failures:
         note.print(f"[red]not met[/red] {failure}", soft_wrap=True)
     if failures:

