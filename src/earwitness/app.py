@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import threadpoolctl
 
 from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.net_speech import gather
@@ -181,6 +182,9 @@ class Engine:
 
 def build_engine(settings: Settings, band: Band) -> Engine:
     """Open the models and put an engine together. ModelMissing when they were not pulled."""
+    # One native thread a call, for NumPy's products too: a second gains nothing on a filter bank or a search, and spins
+    # on a core that the next inference wants.
+    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
     cache = ModelCache(settings.models_dir)
     encoder = SpeakerEncoder(
         open_session(cache, ENCODER_MODEL), band=band, compensation=shipped_compensation(ENCODER_MODEL, band)
