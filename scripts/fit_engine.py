@@ -9,6 +9,7 @@ may meet.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,20 +60,32 @@ def main(manifest: Path) -> None:
             encoder = SpeakerEncoder(model, band=band, compensation=nothing)
             listener = Listener(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
             net = listener.net_seconds(utterances, lambda done, total: show("net speech", done, total))
-            recordings = join_utterances(
-                utterances, net.__getitem__, enrol_seconds=ENROL_SECONDS, test_seconds=TEST_SECONDS, seed=SEED
+            # Shorter tests are more tests: each duration divides the utterances anew.
+            recordings = {
+                seconds: join_utterances(
+                    utterances, net.__getitem__, enrol_seconds=ENROL_SECONDS, test_seconds=seconds, seed=SEED
+                )
+                for seconds in FIT_SECONDS
+            }
+            evaluator = Evaluator(
+                listener=listener, recordings=recordings[TEST_SECONDS], enrol_seconds=ENROL_SECONDS, progress=show
             )
-            evaluator = Evaluator(listener=listener, recordings=recordings, enrol_seconds=ENROL_SECONDS, progress=show)
             file = package / "encoder" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
             write_compensation(file, fit(evaluator, band), made_from=made_from)
             # Read again, because the file's rounding is what every embedding will meet.
             read_back = shipped_compensation(ENCODER_MODEL, band)
             encoder = SpeakerEncoder(model, band=band, compensation=read_back)
-            evaluator = evaluator.with_encoder(encoder)
-            tables = {
-                seconds: [evaluator.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]]
-                for seconds in FIT_SECONDS
-            }
+            tables = {}
+            for seconds in FIT_SECONDS:
+                at_seconds = Evaluator(
+                    listener=replace(listener, encoder=encoder),
+                    recordings=recordings[seconds],
+                    enrol_seconds=ENROL_SECONDS,
+                    progress=show,
+                )
+                tables[seconds] = [
+                    at_seconds.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]
+                ]
             calibration = fit_calibration(tables, encoder_id=encoder.encoder_id, made_from=made_from)
             write_calibration(package / "gallery" / "data" / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
 

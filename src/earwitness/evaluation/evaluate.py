@@ -4,12 +4,11 @@ What is measured is the product's own way to an answer; nothing is tuned to the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
-from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import Condition
 from earwitness.evaluation.fit import fit_duration
@@ -122,12 +121,6 @@ class Evaluator:
             others=[*self.recordings.enrolments, *self.recordings.tests],
             progress=lambda done, total: self.progress(f"{which} {channel}", done, total),
         )
-
-    def with_encoder(self, encoder: SpeakerEncoder) -> "Evaluator":
-        """The same recordings with another compensation; what was heard raw stays valid."""
-        other = replace(self, listener=replace(self.listener, encoder=encoder))
-        other._memory.update(self._memory)
-        return other
 
     def enrolled(self, condition: Condition) -> list[Heard]:
         """The enrolments of a condition that had enough speech: the columns of its score table."""

@@ -110,6 +110,9 @@ def _galleries(results: Sequence[ConditionResult]) -> Figure:
             color=line.get_color(),
         )
     axes.set(xlabel="enrolled", ylabel="not found, %", ylim=(-0.5, None), xscale="log")
+    all_sizes = sorted({size.gallery for result in results for size in result.growing})
+    axes.xaxis.set_ticks(all_sizes, [str(size) for size in all_sizes])
+    axes.xaxis.set_ticks([], minor=True)
     axes.set_title(f"Not found when {100 * FPIR:g} % of strangers are let through (band: 95 % by speaker)")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(fontsize="small")
