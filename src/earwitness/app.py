@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +59,16 @@ class Engine:
         raw: RawFormat | None = None,
         target_seconds: float | None = SPEECH_SECONDS_MAX,
     ) -> NetSpeech:
-        """The net speech of one channel of a recording, up to the target."""
-        recording = open_recording(path, channel=channel, raw=raw)
-        return gather(
-            recording.blocks(),
-            vad=self.vad,
-            band=self.band,
-            rate=recording.rate,
-            target_seconds=target_seconds,
-        )
+        """The net speech of one channel of a recording, up to the target. Errors name the file."""
+        try:
+            recording = open_recording(path, channel=channel, raw=raw)
+            return gather(
+                recording.blocks(), vad=self.vad, band=self.band, rate=recording.rate, target_seconds=target_seconds
+            )
+        except AudioError as error:
+            if path.name in str(error):
+                raise
+            raise type(error)(f"{path.name}: {error}") from error
 
     def identify(self, speech: NetSpeech, gallery: Gallery) -> Decision:
         """Who of the gallery speaks, if anyone."""
@@ -83,6 +84,7 @@ class Engine:
             gallery.search(probe, count=POSTERIOR_HITS),
             calibration=self.calibration,
             gallery_size=len(gallery),
+            profiles=gallery.profile_count,
             net_seconds=probe.net_speech_seconds,
             prior_known=self.prior_known,
             strangers_named_percent=self.strangers_named_percent,
@@ -114,39 +116,23 @@ class Engine:
         """
         made: list[Voiceprint] = []
         short: list[tuple[str, NetSpeech]] = []
+        seen: set[str] = set()
         for done, file in enumerate(files, start=1):
+            progress(done, len(files))
             speech = self.listen(file, channel=channel, raw=raw)
-            name = _content_id(file, channel)
+            if (name := _content_id(file, channel)) in seen:
+                continue
+            seen.add(name)
             if speech.seconds >= ENROL_SECONDS_MIN:
                 made.append(self.enrol([speech], profile_id=profile_id, voiceprint_id=name))
             elif sum(piece.seconds for _, piece in short) < SPEECH_SECONDS_MAX:
                 short.append((name, speech))
-            progress(done, len(files))
         joined = sum(piece.seconds for _, piece in short)
         if joined >= ENROL_SECONDS_MIN or not made:
             together = "+".join(name for name, _ in short)
             pieces = [piece for _, piece in short]
             made.append(self.enrol(pieces, profile_id=profile_id, voiceprint_id=_short_hash(together.encode())))
         return made
-
-    def join(self, files: Sequence[Path]) -> NetSpeech:
-        """The net speech of several recordings of one person, as if they were one, up to what an embedding hears."""
-        pieces: list[NetSpeech] = []
-        for file in files:
-            pieces.append(self.listen(file))
-            if sum(piece.seconds for piece in pieces) >= SPEECH_SECONDS_MAX:
-                break
-        samples = np.concatenate([piece.samples for piece in pieces])
-        return replace(pieces[0], samples=samples, heard_seconds=sum(piece.heard_seconds for piece in pieces))
-
-    def take(self, files: Sequence[Path], *, seconds: float) -> tuple[list[Path], list[Path]]:
-        """The first recordings that together hold this much net speech, and the rest; none when all are too little."""
-        heard = 0.0
-        for count, file in enumerate(files, start=1):
-            heard += self.listen(file).seconds
-            if heard >= seconds:
-                return list(files[:count]), list(files[count:])
-        return [], list(files)
 
     def gallery_of(self, known: Path, *, probe: Path, progress: Progress = _quiet) -> tuple[Gallery, dict[str, str]]:
         """A gallery of the people in a folder (one folder or file each), and why some had to be left out.
@@ -157,13 +143,18 @@ class Engine:
         gallery = self.empty_gallery()
         left_out: dict[str, str] = {}
         for done, (name, files) in enumerate(people.items(), start=1):
+            others = [file for file in files if not same_file(file, probe)]
+            if not others:
+                left_out[name] = "their only recording is the one that is searched for"
+                continue
             try:
-                gallery.add_all(self.voiceprints(name, [file for file in files if not same_file(file, probe)]))
+                gallery.add_all(self.voiceprints(name, others))
             except (SpeechError, AudioError) as error:
                 left_out[name] = str(error)
             progress(done, len(people))
         if not len(gallery):
-            raise GalleryUnreadable(f"nobody in {known} has a recording that can be enrolled")
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
+            raise GalleryUnreadable(f"nobody in {known} has a recording that can be enrolled ({reasons})")
         return gallery, left_out
 
     def verify(self, first: NetSpeech, second: NetSpeech) -> Decision:
@@ -210,6 +201,8 @@ def people_in(folder: Path) -> dict[str, list[Path]]:
         raise GalleryUnreadable(f"the folder {folder} cannot be read: {error.strerror}") from error
     people: dict[str, list[Path]] = {}
     for entry in entries:
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
             files = sorted(file for file in entry.rglob("*") if file.suffix.lower() in _AUDIO_SUFFIXES)
         else:

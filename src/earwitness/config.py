@@ -105,7 +105,7 @@ def rows() -> list[Row]:
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; an unknown name or a value out of range is a ConfigurationError that names it."""
+    """Read the settings; an unknown name in the file or a value out of range is a ConfigurationError that names it."""
     environment = os.environ if environment is None else environment
     known = {row.name: row for row in dataclasses.fields(Settings)}
     given: dict[str, object] = dict(_read_file(environment))
@@ -141,11 +141,13 @@ def _parse(row: "dataclasses.Field[Any]", value: object) -> object:
         if "float" in kind or "int" in kind:
             number = float(cast(str, value))
             parsed = int(number) if "int" in kind else number
-        elif (choices := row.metadata["choices"]) and value not in choices:
+        elif (choices := row.metadata["choices"]) and str(value).lower() not in choices:
             raise ConfigurationError(f"setting {row.name} must be one of {', '.join(choices)}, not {value!r}")
         else:
-            return str(value)
-    except (TypeError, ValueError):
+            return str(value).lower() if choices else str(value)
+    except RuntimeError as error:  # a home folder that is not there
+        raise ConfigurationError(f"setting {row.name}: {error}") from error
+    except (TypeError, ValueError, OverflowError):
         raise ConfigurationError(f"setting {row.name} must be a number, not {value!r}") from None
     low, high = row.metadata["low"], row.metadata["high"]
     if not low <= parsed <= high:

@@ -33,6 +33,8 @@ phone number or name of a person; file names are the caller's own and may appear
 Put a new class in this drawing first.
 """
 
+import math
+
 
 class EarwitnessError(Exception):
     """Base of all errors raised on purpose; `retryable` says whether the same call may succeed later."""
@@ -81,8 +83,9 @@ class NotEnoughSpeech(SpeechError):
         super().__init__(self._describe())
 
     def _describe(self) -> str:
+        have = math.floor(10 * self.have_seconds) / 10  # 2.97 must not read "3.0 found, 3 needed"
         return (
-            f"only {self.have_seconds:.1f} s of speech were found and {self.need_seconds:.0f} s are needed; "
+            f"only {have:.1f} s of speech were found and {self.need_seconds:.0f} s are needed; "
             f"give a longer recording (silence does not count)"
         )
 

@@ -1,5 +1,6 @@
 """Recordings on disk: every promised format, and files that are not what they say."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,20 @@ def test_a_wav_from_a_pipe_has_no_length_and_is_read_to_its_end(tmp_path: Path, 
     content[at : at + 4] = content[4:8] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
     assert len(read(path)) == len(call)
+
+
+def test_numbers_of_another_scale_are_refused(tmp_path: Path, call: np.ndarray) -> None:
+    path = tmp_path / "scaled.wav"
+    for scale in (32768.0, 1e30):
+        soundfile.write(path, call[:8000] * scale, 8000, subtype="FLOAT")
+        with pytest.raises(AudioUnreadable, match="far above full scale"):
+            read(path)
+
+
+def test_file_names_in_any_encoding_pass(tmp_path: Path, call: np.ndarray) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/call-\xff.wav"))
+    soundfile.write(os.fsencode(path), call[:8000], 8000, format="WAV")
+    assert len(read(path)) == 8000
 
 
 def test_truncation_at_any_byte_is_our_error_or_a_shorter_read(tmp_path: Path, call: np.ndarray) -> None:

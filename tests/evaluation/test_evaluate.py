@@ -1,5 +1,7 @@
 """A whole evaluation of the sample calls: real audio, real model, and a table whose answers are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,7 @@ def table_of(scores: list[list[float]], tested: str, enrolled: str = "ab") -> Sc
         scores=array,
         net_seconds=np.full(len(tested), 10.0),
         trials=np.ones(array.shape, np.bool_),
+        same_recording=np.zeros(array.shape, np.bool_),
     )
 
 
@@ -95,6 +98,18 @@ def test_fnir_at_fpir_by_hand() -> None:
     assert fnir_at_fpir(table, gallery_speakers={"a", "b"}, fpir=0.01, weights=only_b) == 100.0
 
 
+def test_a_recording_is_no_evidence_of_itself(engine: Engine) -> None:
+    table = dataclasses.replace(
+        table_of([[1.0, 0.1], [0.9, 0.1], [0.1, 1.0]], "aab"),
+        same_recording=np.array([[True, False], [False, False], [False, True]]),
+    )
+    searches = Searches.of(table, engine.calibration, strangers_named_percent=1.0)
+    assert searches.known.tolist() == [False, True, False]
+    assert searches.found.tolist() == [False, True, False]
+    assert searches.alarm.tolist() == [False, False, False]
+    assert fnir_at_fpir(table, gallery_speakers={"a", "b"}, fpir=0.01, weights=None) == 0.0
+
+
 def test_nothing_to_measure_is_said(engine: Engine, evaluator: Evaluator) -> None:
     condition = parse_condition("recorded")
     with pytest.raises(TooFewSpeakers, match="no same-speaker"):
@@ -121,6 +136,7 @@ def test_a_calibration_is_fitted_from_tables() -> None:
         scores=scores,
         net_seconds=np.full(20, 10.0),
         trials=np.ones((20, 20), np.bool_),
+        same_recording=np.zeros((20, 20), np.bool_),
     )
     fitted = fit_calibration({5.0: [table], 10.0: [table, table]}, encoder_id="e", made_from="a test")
     assert [fit.net_seconds for fit in fitted.fits] == [5.0, 10.0]

@@ -18,7 +18,8 @@ from earwitness.voice.band import Band
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Callable[[str], Path]:
-    (tmp_path / "a.wav").write_bytes(b"")
+    for name in "abcd":
+        (tmp_path / f"{name}.wav").write_bytes(b"")
 
     def write(text: str) -> Path:
         path = tmp_path / "manifest.csv"
@@ -31,7 +32,7 @@ def manifest(tmp_path: Path) -> Callable[[str], Path]:
 def test_reads_what_it_needs(manifest: Callable[[str], Path]) -> None:
     path = manifest(
         "\ufefffile,speaker_id,sex,age,source,role,more\n"
-        "a.wav,s1,F,17,x,enrol+test,\na.wav,s2,m,18,,impostor only,\na.wav,s3,,,,digits,\na.wav,s4\n"
+        "a.wav,s1,F,17,x,enrol+test,\nb.wav,s2,m,18,,impostor only,\nc.wav,s3,,,,digits,\nd.wav,s4\n"
     )
     utterances = read_manifest(path)
     assert [utterance.role for utterance in utterances] == [
@@ -52,8 +53,10 @@ def test_reads_what_it_needs(manifest: Callable[[str], Path]) -> None:
         ("file,name\n", "lacks the column speaker_id"),
         ("file,speaker_id\n", "lists no recordings"),
         ("file,speaker_id\na.wav,\n", "line 2"),
-        ("file,speaker_id\na.wav,s\nb.wav,s\n", r"line 3: b\.wav does not exist"),
+        ("file,speaker_id\na.wav,s\ne.wav,s\n", r"line 3: e\.wav does not exist"),
         ("file,speaker_id,age\na.wav,s,old\n", "age 'old'"),
+        ("file,speaker_id,channel\na.wav,s,left\n", "channel 'left'"),
+        ("file,speaker_id\na.wav,s\nb.wav,s\n./a.wav,t\n", r"line 4: a\.wav is listed twice"),
     ],
 )
 def test_bad_manifests_say_where(manifest: Callable[[str], Path], text: str, words: str) -> None:
@@ -68,6 +71,11 @@ def test_unreadable_manifests(tmp_path: Path) -> None:
             read_manifest(path)
         with pytest.raises(ManifestInvalid):
             is_trial_list(path)
+
+
+def test_two_channels_of_one_file_are_two_recordings(manifest: Callable[[str], Path]) -> None:
+    utterances = read_manifest(manifest("file,speaker_id,channel\na.wav,agent,0\na.wav,caller,1\n"))
+    assert [utterance.channel for utterance in utterances] == [0, 1]
 
 
 @pytest.fixture
@@ -100,6 +108,7 @@ def test_reads_trial_lists(trial_folder: Path) -> None:
         ("zz a2 target\n", "enrols zz"),
         ("a1 a2 nontarget\n", "utt2spk says otherwise"),
         ("a a1 target\na a2 target\n", "no utterance that is not tested"),
+        ("a1 a1 target\n", "against itself"),
     ],
 )
 def test_bad_trial_lists_say_where(trial_folder: Path, trials: str, words: str) -> None:

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.fit import fit_compensation, fit_duration
-from earwitness.evaluation.intervals import draws, percentiles
+from earwitness.evaluation.intervals import draws, percentiles, widened
 from earwitness.evaluation.metrics import TrialSet, cllr
 
 
@@ -98,6 +98,12 @@ def test_too_few_trials_are_refused() -> None:
         fit_duration(targets=np.ones(5), nontargets=np.zeros(500), net_seconds=10.0)
 
 
+def test_labels_that_are_the_wrong_way_round_are_refused() -> None:
+    random = np.random.default_rng(4)
+    with pytest.raises(TooFewSpeakers, match="are the labels right"):
+        fit_duration(targets=random.normal(0, 0.1, 50), nontargets=random.normal(0.8, 0.1, 500), net_seconds=10.0)
+
+
 def test_compensation_finds_the_direction_of_the_channel() -> None:
     random = np.random.default_rng(3)
     speakers = random.standard_normal((60, 16)).astype(np.float32)
@@ -108,6 +114,13 @@ def test_compensation_finds_the_direction_of_the_channel() -> None:
     before = float((shifted[0][0] @ shifted[2][0]) / np.linalg.norm(shifted[0][0]) / np.linalg.norm(shifted[2][0]))
     after = float(fitted.apply(shifted[0][:1])[0] @ fitted.apply(shifted[2][:1])[0])
     assert after > before + 0.1
+
+
+def test_no_error_seen_is_not_no_error_possible() -> None:
+    low, high = widened((0.0, 0.0), speakers=30)
+    assert (low, high) == pytest.approx((0.0, 9.5), abs=0.1)  # three in thirty, the rule of three
+    assert widened((100.0, 100.0), speakers=30)[0] == pytest.approx(90.5, abs=0.1)
+    assert widened((0.0, 4.0), speakers=30) == (0.0, 4.0)
 
 
 def test_a_bootstrap_draws_speakers() -> None:

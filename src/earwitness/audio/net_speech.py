@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from earwitness.audio.canonical import CanonicalBand
+from earwitness.audio.canonical import Canonical, CanonicalBand
 from earwitness.audio.quality import QualityMeter, frame_bounds
 from earwitness.audio.vad import FRAME_SAMPLES, LOOK_BACK_SAMPLES, SpeechDetector, VoiceActivity, join
 from earwitness.models.sessions import Session
@@ -47,9 +47,15 @@ class _Window:
 
 
 class NetSpeechGatherer:
-    """Feed one channel at `rate`; it gathers until `target_seconds` of net speech, or all there is when None."""
+    """Feed one channel at `rate`; it gathers until `target_seconds` of net speech, or all there is when None.
 
-    def __init__(self, vad: Session, *, band: Band, rate: int, target_seconds: float | None) -> None:
+    Without `keep_samples` the speech is found and measured but not kept, so hours of it cost no memory.
+    """
+
+    def __init__(
+        self, vad: Session, *, band: Band, rate: int, target_seconds: float | None, keep_samples: bool = True
+    ) -> None:
+        self._keep_samples = keep_samples
         self._band = band
         self._rate = rate
         self._target = None if target_seconds is None else round(target_seconds * CANONICAL_RATE)
@@ -89,7 +95,7 @@ class NetSpeechGatherer:
         """The channel has ended: what was gathered."""
         if not self.complete:
             self._listen(self._converter.finish())
-            self._collect(until=self._canonical.end, ended=True)
+            self._collect(until=self._canonical.end)
             self._measure(until=self._end_frame() if self.complete else self._measured + len(self._unmeasured))
         return self.speech()
 
@@ -101,16 +107,17 @@ class NetSpeechGatherer:
             band=self._band,
             segments=join(self._segments),
             quality=self._meter.read(),
+            seconds=self.seconds,
             heard_seconds=self._measured * FRAME_SAMPLES / CANONICAL_RATE,
         )
 
-    def _listen(self, canonical: Samples) -> None:
-        self._canonical.append(canonical)
-        probabilities = self._activity.feed(canonical)
+    def _listen(self, canonical: Canonical) -> None:
+        self._canonical.append(canonical.signal)
+        probabilities = self._activity.feed(canonical.unfiltered)
         self._waiting += self._detector.feed(probabilities)
         self._unmeasured = np.concatenate([self._unmeasured, probabilities])
         judged = self._measured + len(self._unmeasured)
-        self._collect(until=judged * FRAME_SAMPLES, ended=False)
+        self._collect(until=judged * FRAME_SAMPLES)
         # A stretch may be found to have begun, and to complete the target, a few frames back. Measuring stays behind
         # by that much, so that it ends at the same frame for every chunking.
         self._measure(until=self._end_frame() if self.complete else judged - _LOOK_BACK_FRAMES)
@@ -122,6 +129,7 @@ class NetSpeechGatherer:
         return -(-self._segments[-1].end // FRAME_SAMPLES)
 
     def _measure(self, *, until: int) -> None:
+        until = min(until, self._measured + len(self._unmeasured))  # an unfinished last frame was never judged
         if (count := until - self._measured) <= 0:
             return
         bounds = frame_bounds(self._measured, count, self._rate)
@@ -131,19 +139,21 @@ class NetSpeechGatherer:
         self._arrived.forget_before(end)
         self._measured = until
 
-    def _collect(self, *, until: int, ended: bool) -> None:
+    def _collect(self, *, until: int) -> None:
+        """Take the found speech up to a position; what lies beyond waits, or never comes."""
         while self._waiting and not self.complete:
-            segment = self._waiting[0]
+            segment = self._waiting.pop(0)
             end = min(segment.end, until)
-            if end < segment.end and not ended:
-                return
-            self._waiting.pop(0)
             if self._target is not None:
                 end = min(end, segment.start + self._target - self._gathered)
             if end > segment.start:
                 self._segments.append(SpeechSegment(segment.start, end))
-                self._speech.append(self._canonical.take(segment.start, end))
                 self._gathered += end - segment.start
+                if self._keep_samples:
+                    self._speech.append(self._canonical.take(segment.start, end))
+            if end < segment.end:
+                self._waiting.insert(0, SpeechSegment(max(end, segment.start), segment.end))
+                return
 
 
 def gather(

@@ -47,7 +47,7 @@ class QualityMeter:
             return
         magnitude = np.abs(samples)
         self._peak = max(self._peak, float(magnitude.max(initial=0.0)))
-        bins = np.minimum((magnitude * _AMPLITUDE_BINS).astype(np.int64), _AMPLITUDE_BINS)
+        bins = (np.minimum(magnitude, 1.0) * _AMPLITUDE_BINS).astype(np.int64)
         self._amplitudes += np.bincount(bins, minlength=_AMPLITUDE_BINS + 1)
         lengths = np.diff(np.append(starts, len(samples)))
         power = np.add.reduceat(samples.astype(np.float64) ** 2, starts) / lengths

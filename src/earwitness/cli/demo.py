@@ -1,17 +1,22 @@
 """`earwitness demo`: the main job on real audio, with the commands a user would type."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.output import Exit, out, progress_of, reporting
+from earwitness.cli.options import Json
+from earwitness.cli.output import Exit, out, print_json, progress_of, reporting, say
+from earwitness.voice.band import CANONICAL_RATE
+from earwitness.voice.embedding import SPEECH_SECONDS_MAX
 
 if TYPE_CHECKING:
     from earwitness.app import Engine
+    from earwitness.voice.embedding import Voiceprint
+    from earwitness.voice.speech import NetSpeech
 
 _KNOWN_MAX, _STRANGERS_MAX = 6, 3
 _ENROL_SECONDS, _CALL_SECONDS = 20.0, 10.0
@@ -24,6 +29,26 @@ class Caller:
     name: str
     enrolment: list[Path]
     call: list[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was answered to one call, and whether it was right."""
+
+    caller: str
+    is_known: bool
+    named: str | None
+    closest: str
+    probability: float
+    """Of the name that was given, or that it is nobody enrolled."""
+
+    score: float
+    threshold: float
+    net_speech_seconds: float
+
+    @property
+    def right(self) -> bool:
+        return self.named == (self.caller if self.is_known else None)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,41 +64,44 @@ def demo(
             help="Use your own recordings: one folder per person, several files in each.",
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Enrol some voices, name them in other calls, turn strangers away. Exit code 1: an answer was wrong."""
     from earwitness.cli.voices import engine_for
     from earwitness.voice.band import Band
 
-    with reporting(as_json=False):
+    with reporting(as_json=as_json):
         engine = engine_for(Band.TELEPHONE)
         if speech is None:
             known, strangers = sample_callers()
-            out.print("Six synthetic callers; four are enrolled from their first call, then everybody calls again.\n")
         else:
             with progress_of() as show:
                 known, strangers = callers_in(
                     speech, engine, lambda done, total: show("looking for speech", done, total)
                 )
-            out.print(
-                f"Callers from {speech}: {len(known)} are enrolled, then they and {len(strangers)} strangers call.\n",
-                soft_wrap=True,
+        if not as_json:
+            whose = "Synthetic callers" if speech is None else f"Callers from {speech}"
+            say(
+                "{}: {} are enrolled from one call; then they and {} strangers call.\n",
+                whose,
+                len(known),
+                len(strangers),
             )
         with TemporaryDirectory(prefix="earwitness-demo-") as folder:
-            wrong = run(engine, known, strangers, Path(folder) / "gallery.json")
+            enrolled = list(enrol_callers(engine, known, Path(folder) / "gallery.json", quiet=as_json))
+            answers = list(answer_calls(engine, known, strangers, enrolled, quiet=as_json))
+    wrong = sum(not answer.right for answer in answers)
+    if as_json:
+        print_json({"enrolled": len(known), "wrong": wrong, "answers": answers})
+    else:
+        conclude(engine, known, strangers, wrong)
     if wrong:
-        out.print(f"\n[red]{wrong} answers were wrong.[/red]")
         raise typer.Exit(Exit.NO)
-    out.print(
-        f"\nAll {len(known)} enrolled callers were named and all {len(strangers)} strangers turned away. Next: "
-        f"[b]earwitness enroll NAME FILES…[/b], [b]earwitness identify FILE[/b], [b]earwitness evaluate[/b] on "
-        "your own calls."
-    )
 
 
-def run(engine: "Engine", known: list[Caller], strangers: list[Caller], gallery_file: Path) -> int:
-    """Enrol, call, compare; how many answers were wrong."""
+def enrol_callers(engine: "Engine", known: list[Caller], gallery_file: Path, *, quiet: bool) -> "Iterator[Voiceprint]":
+    """Enrol each caller into a gallery file, as the command would; then everything that is in the file."""
     from earwitness.gallery.file import GalleryFile, read_gallery, write_gallery
-    from earwitness.voice.decision import Outcome
 
     stored = GalleryFile(band=engine.band, encoder_id=engine.encoder.encoder_id)
     for caller in known:
@@ -81,35 +109,104 @@ def run(engine: "Engine", known: list[Caller], strangers: list[Caller], gallery_
         stored = stored.with_voiceprints(made)
         write_gallery(gallery_file, stored)
         seconds = sum(voiceprint.embedding.net_speech_seconds for voiceprint in made)
-        out.print(f"[dim]$ earwitness enroll {caller.name} {_shown(caller.enrolment)}[/dim]", soft_wrap=True)
-        out.print(f"  enrolled {caller.name} with {seconds:.1f} s of net speech")
+        if not quiet:
+            say("[dim]$ earwitness enroll {} {}[/dim]", caller.name, _shown(caller.enrolment))
+            say("  enrolled {} with {:.1f} s of net speech", caller.name, seconds)
+    yield from read_gallery(gallery_file).voiceprints
+
+
+def answer_calls(
+    engine: "Engine",
+    known: list[Caller],
+    strangers: list[Caller],
+    enrolled: "list[Voiceprint]",
+    *,
+    quiet: bool,
+) -> "Iterator[Answer]":
+    """Search for every caller's other call."""
+    from earwitness.voice.decision import Outcome
+
     gallery = engine.empty_gallery()
-    gallery.add_all(read_gallery(gallery_file).voiceprints)
-    out.print()
-    wrong = 0
+    gallery.add_all(enrolled)
     for caller in known + strangers:
-        speech = engine.join(caller.call)
+        speech = _joined(engine, caller.call)
         decision = engine.identify(speech, gallery)
         best = decision.candidates[0]
-        named = best.profile_id if decision.outcome is Outcome.MATCH else None
-        right = named == (caller.name if caller in known else None)
-        wrong += not right
-        out.print(f"[dim]$ earwitness identify {_shown(caller.call)}[/dim]", soft_wrap=True)
-        if named:
-            answer = f"[green]{named}[/green], probability {100 * best.confidence:.1f} %"
-        else:
-            nobody = 100 * (decision.nobody_confidence or 0.0)
-            answer = f"[yellow]a stranger[/yellow], probability {nobody:.1f} %; closest {best.profile_id}"
-        threshold = decision.threshold.score if decision.threshold else 0.0
-        mark = "" if right else "  [red]wrong[/red]"
-        out.print(
-            f"  {answer} (score {best.score:.2f}, threshold {threshold:.2f}, {speech.seconds:.1f} s){mark}",
-            soft_wrap=True,
+        answer = Answer(
+            caller=caller.name,
+            is_known=caller in known,
+            named=best.profile_id if decision.outcome is Outcome.MATCH else None,
+            closest=best.profile_id,
+            probability=best.confidence if decision.outcome is Outcome.MATCH else decision.nobody_confidence or 0.0,
+            score=best.score,
+            threshold=decision.threshold.score if decision.threshold else 1.0,
+            net_speech_seconds=decision.net_speech_seconds,
         )
-    if decision.threshold:  # pyright: ignore[reportPossiblyUnboundVariable]  # there is at least one caller
-        share = engine.strangers_named_percent
-        out.print(f"\nThe threshold keeps strangers who get a name under {share:g} % with {len(gallery)} enrolled.")
-    return wrong
+        if not quiet:
+            say("[dim]$ earwitness identify {}[/dim]", _shown(caller.call))
+            print_answer(answer)
+        yield answer
+
+
+def print_answer(answer: Answer) -> None:
+    """One line; wrong ones say so."""
+    numbers = (100 * answer.probability, answer.score, answer.threshold, answer.net_speech_seconds)
+    mark = "" if answer.right else "  [red]wrong[/red]"
+    if answer.named:
+        line = "  [green]{}[/green], probability {:.1f} % (score {:.2f}, threshold {:.2f}, {:.1f} s)"
+        say(line + mark, answer.named, *numbers)
+    else:
+        line = "  [yellow]a stranger[/yellow], probability {:.1f} % (closest score {:.2f}, threshold {:.2f}, {:.1f} s)"
+        say(line + mark, *numbers)
+
+
+def conclude(engine: "Engine", known: list[Caller], strangers: list[Caller], wrong: int) -> None:
+    """What it came to, what the threshold means, and where to go on."""
+    out.print(
+        f"\nThe threshold was set so that at most {engine.strangers_named_percent:g} % of strangers are given a "
+        f"name while {len(known)} people are enrolled.",
+        soft_wrap=True,
+    )
+    if wrong:
+        out.print(f"[red]{wrong} of {len(known) + len(strangers)} answers were wrong.[/red]")
+        return
+    out.print(
+        f"All {len(known)} enrolled callers were named and all {len(strangers)} strangers turned away.\n"
+        "Next, on your own calls: [b]earwitness enroll NAME FILES…[/b], [b]earwitness identify FILE[/b], "
+        "[b]earwitness evaluate LIST.csv[/b].",
+        soft_wrap=True,
+    )
+
+
+def _joined(engine: "Engine", files: list[Path]) -> "NetSpeech":
+    """The net speech of one person's recordings as if they were one call."""
+    import numpy as np
+
+    pieces = [engine.listen(file) for file in files]
+    samples = np.concatenate([piece.samples for piece in pieces])[: round(SPEECH_SECONDS_MAX * CANONICAL_RATE)]
+    seconds = len(samples) / CANONICAL_RATE
+    return replace(pieces[0], samples=samples, seconds=seconds, heard_seconds=sum(p.heard_seconds for p in pieces))
+
+
+def _take(engine: "Engine", files: list[Path], *, seconds: float) -> tuple[list[Path], list[Path]]:
+    """The first recordings that are good enough and together hold this much net speech, and the rest."""
+    from earwitness.errors import AudioError
+    from earwitness.voice.speech import enrolment_fault
+
+    taken: list[Path] = []
+    heard = 0.0
+    for count, file in enumerate(files, start=1):
+        try:
+            speech = engine.listen(file)
+        except AudioError:
+            continue  # a folder of recordings may hold one that cannot be read; the others will do
+        if not speech.segments or enrolment_fault(speech):
+            continue
+        taken.append(file)
+        heard += speech.seconds
+        if heard >= seconds:
+            return taken, files[count:]
+    return [], []
 
 
 def sample_callers() -> tuple[list[Caller], list[Caller]]:
@@ -125,19 +222,16 @@ def sample_callers() -> tuple[list[Caller], list[Caller]]:
 def callers_in(
     folder: Path, engine: "Engine", progress: Callable[[int, int], None]
 ) -> tuple[list[Caller], list[Caller]]:
-    """The people with most recordings are enrolled from their first ones; some others stay strangers."""
+    """The first people with enough speech in different recordings; the last third of them stay strangers."""
     from earwitness.app import people_in
-    from earwitness.errors import AudioError, TooFewSpeakers
+    from earwitness.errors import TooFewSpeakers
 
     callers: list[Caller] = []
     people = people_in(folder)
     for done, (name, files) in enumerate(people.items(), start=1):
         progress(done, len(people))
-        try:
-            enrolment, rest = engine.take(files, seconds=_ENROL_SECONDS)
-            call, _ = engine.take(rest, seconds=_CALL_SECONDS)
-        except AudioError:
-            continue
+        enrolment, rest = _take(engine, files, seconds=_ENROL_SECONDS)
+        call, _ = _take(engine, rest, seconds=_CALL_SECONDS)
         if enrolment and call:
             callers.append(Caller(name, enrolment, call))
         if len(callers) == _KNOWN_MAX + _STRANGERS_MAX:

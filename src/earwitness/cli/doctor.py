@@ -5,7 +5,7 @@ from collections.abc import Callable
 import typer
 
 from earwitness.cli.options import Json
-from earwitness.cli.output import Exit, out, print_json, reporting
+from earwitness.cli.output import Exit, print_json, reporting, say
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def doctor(as_json: Json = False) -> None:
         print_json({name: {"ok": ok, "found": found} for name, (ok, found) in results.items()})
     else:
         for name, (ok, found) in results.items():
-            out.print(f"{'[green]ok  [/green]' if ok else '[red]bad [/red]'} {name}: {found}", soft_wrap=True)
+            say("[green]ok [/green] {}: {}" if ok else "[red]bad[/red] {}: {}", name, found)
     if not all(ok for ok, _ in results.values()):
         raise typer.Exit(Exit.NO)
 
@@ -85,10 +85,15 @@ def _models() -> str:
 
 def _gallery() -> str:
     from earwitness import config
+    from earwitness.errors import GalleryUnreadable
     from earwitness.gallery.file import read_gallery
 
     path = config.load().gallery_file
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise GalleryUnreadable(f"the gallery {path} cannot be looked at: {error.strerror}") from error
+    if not there:
         return f"none yet at {path}"
     stored = read_gallery(path)
     profiles = {voiceprint.profile_id for voiceprint in stored.voiceprints}
@@ -103,7 +108,7 @@ def _known_search() -> str:
     from earwitness.voice.band import Band
     from earwitness.voice.decision import Outcome
 
-    engine = build_engine(config.load(), Band.TELEPHONE)
+    engine = build_engine(config.Settings(models_dir=config.load().models_dir), Band.TELEPHONE)
     gallery = engine.empty_gallery()
     gallery.add_all(engine.voiceprints("sally", [first_call("sally")]))
     known, stranger = (engine.identify(engine.listen(second_call(name)), gallery) for name in ("sally", "kal"))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting
+from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say
 
 if TYPE_CHECKING:
+    from earwitness.cli.evaluation_run import Evaluation
     from earwitness.evaluation.evaluate import ConditionResult
 
 
@@ -44,7 +45,7 @@ def evaluate(
     speakers: Annotated[
         Speakers, typer.Option(help="Restrict by age: adults are 18 and over, or of unknown age.")
     ] = Speakers.ALL,
-    seed: Annotated[int, typer.Option(help="Fixes what is enrolled, tested, simulated and re-drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes what is enrolled, tested, simulated and re-drawn.")] = 0,
     wav_scp: Annotated[Path | None, typer.Option(help="For trial lists; default: wav.scp beside it.")] = None,
     utt2spk: Annotated[Path | None, typer.Option(help="For trial lists; default: utt2spk beside it.")] = None,
     plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Write DET, score and gallery plots (PNG).")] = None,
@@ -78,34 +79,53 @@ def evaluate(
             wav_scp=wav_scp,
             utt2spk=utt2spk,
             requirements=require or [],
+            fits_calibration=fit_calibration is not None,
         )
         with progress_of() as show:
             results = run.results(show)
-            if fit_calibration is not None:
-                run.fit_calibration(fit_calibration, show)
-        if plots is not None:
-            run.write_plots(plots)
-        document = run.document()
-        if json_file is not None and not to_stdout:
-            run.write_json(json_file, document)
+    # What took long is shown before anything that can still fail.
     if to_stdout:
-        print_json(document)
+        print_json(run.document())
     else:
         print_results(results)
-    wrote(*filter(None, [fit_calibration, plots, None if to_stdout else json_file]))
+    with reporting(as_json=False):
+        write_files(run, json_file=None if to_stdout else json_file, plots=plots, calibration=fit_calibration)
     exit_on(run.failures())
 
 
-def wrote(*paths: Path) -> None:
+def write_files(run: "Evaluation", *, json_file: Path | None, plots: Path | None, calibration: Path | None) -> None:
+    """What was asked for on disk, each said when it is there."""
+    if json_file is not None:
+        run.write_json(json_file, run.document())
+        wrote(json_file)
+    if plots is not None:
+        run.write_plots(plots)
+        wrote(plots)
+    if calibration is not None:
+        with progress_of() as show:
+            fitted = run.fit_calibration(calibration, show)
+        wrote(calibration)
+        lowest = max(fit.false_match.rate_min for fit in fitted.fits)
+        say(
+            "fitted on {} speakers and {} pairs; false-match rates are measured down to {:.2g} %, so that up to {} "
+            "voices can be enrolled at 1 % before thresholds are extrapolated",
+            fitted.speakers,
+            fitted.pairs,
+            100 * lowest,
+            int(0.01 / lowest),
+            to=note,
+        )
+
+
+def wrote(path: Path) -> None:
     """Say what was written where."""
-    for path in paths:
-        note.print(f"wrote {path}", soft_wrap=True)
+    say("wrote {}", path, to=note)
 
 
 def exit_on(failures: list[str]) -> None:
     """Leave with 1 when a requirement does not hold, naming each."""
     for failure in failures:
-        note.print(f"[red]not met[/red] {failure}", soft_wrap=True)
+        say("[red]not met[/red] {}", failure, to=note)
     if failures:
         raise typer.Exit(Exit.NO)
 
@@ -122,14 +142,24 @@ _RATES = (
 
 def print_results(results: "list[ConditionResult]") -> None:
     """Rates with intervals, counts, growing galleries and slices; a condition is a row."""
+    from rich.box import SIMPLE
+    from rich.markup import escape
     from rich.table import Table
 
     from earwitness.evaluation.evaluate import FPIR
 
-    rates = Table(
-        "condition", *(title for _, title in _RATES), title="rate [95 % interval by speaker]", show_lines=True
+    rates = Table("condition", *(title for _, title in _RATES), box=SIMPLE, padding=(0, 1, 0, 0))
+    rates.title = "rate \\[95 % interval by speaker]"
+    counts = Table(
+        "condition",
+        "speakers",
+        "pairs same",
+        "different",
+        "searches enrolled",
+        "strangers",
+        "not heard",
+        "not enrolled",
     )
-    counts = Table("condition", "speakers", "pairs same", "different", "searches enrolled", "strangers", "too short")
     sizes = sorted({size.gallery for result in results for size in result.growing})
     growing = Table("condition", *(f"{size} enrolled" for size in sizes))
     growing.title = f"not found, %, when {100 * FPIR:g} % of strangers get through"
@@ -139,17 +169,21 @@ def print_results(results: "list[ConditionResult]") -> None:
         cells = [_with_interval(getattr(result.rates, rate), result.intervals[rate]) for rate, _ in _RATES]
         rates.add_row(name, *cells)
         numbers = (result.speakers, result.targets, result.nontargets, result.searches, result.stranger_searches)
-        counts.add_row(name, *(str(number) for number in (*numbers, result.not_heard)))
+        counts.add_row(name, *(str(number) for number in (*numbers, result.not_heard, result.not_enrolled)))
         by_size = {size.gallery: _with_interval(size.fnir_percent, size.interval) for size in result.growing}
         growing.add_row(name, *(by_size.get(size, "") for size in sizes))
         for label, part in result.slices.items():
             measured = (part["eer_percent"], part["found_percent"], part["false_alarm_percent"])
             pairs = f"{part['targets']:.0f} / {part['nontargets']:.0f}"
-            slices.add_row(label, name, pairs, *(f"{value:.3g}" for value in measured))
+            slices.add_row(escape(label), name, pairs, *(f"{value:.3g}" for value in measured))
     for table in (rates, counts, growing, slices):
         if table.row_count:
             out.print(table)
-    out.print("found and strangers named: at the engine's own threshold, everybody else of the list being enrolled")
+    out.print(
+        "found and strangers named: at the engine's own threshold, everybody else being enrolled; within a slice, "
+        "everybody else of the slice, which is a smaller gallery with a lower threshold",
+        soft_wrap=True,
+    )
 
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:

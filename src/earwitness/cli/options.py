@@ -16,6 +16,7 @@ BandOption = Annotated[
     Band,
     typer.Option("--band", help="telephone: calls (300 to 3400 Hz). wideband: microphone recordings on both sides."),
 ]
+KnownBand = Annotated[Band | None, typer.Option("--band", help="With --known: telephone (the default) or wideband.")]
 Channel = Annotated[
     int | None, typer.Option("--channel", min=0, help="Which channel of a recording with several; from 0.")
 ]
@@ -47,6 +48,8 @@ def parse_raw(text: str | None) -> "RawFormat | None":
         parsed = RawFormat(encoding=Encoding(encoding.lower()), rate=int(rate), channels=int(channels or 1))
     except ValueError:
         parsed = None
-    if parsed is None or parsed.channels < 1:
-        raise AudioUnreadable(f"--raw {text} is not ENCODING@RATE, as in mulaw@8000, s16le@16000 or s16le@48000x2")
+    if parsed is None or not 8_000 <= parsed.rate <= 48_000 or not 1 <= parsed.channels <= 64:
+        raise AudioUnreadable(
+            f"--raw {text} is not ENCODING@RATE, as in mulaw@8000, s16le@16000 or s16le@48000x2 (8,000 to 48,000 Hz)"
+        )
     return parsed

@@ -24,7 +24,10 @@ from rich.progress import (
 
 from earwitness import errors
 
-out = Console(highlight=False)
+_PIPE_COLUMNS = 160
+
+# Into a file or pipe there is no width to fit, so nothing is cut.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 note = Console(stderr=True, highlight=False)
 
 
@@ -39,6 +42,7 @@ class Exit(IntEnum):
     MODEL = 5  # a voice model is missing, damaged or could not be fetched
     GALLERY = 6  # the enrolled voices cannot be used or written
     EVALUATION = 7  # the manifest, trial list or requirement cannot be used
+    INTERNAL = 70  # a mistake of ours; run again with EARWITNESS_LOG_LEVEL=debug to see where
     INTERRUPTED = 130  # stopped by Ctrl-C
 
 
@@ -60,7 +64,7 @@ def fail(error: errors.EarwitnessError, *, as_json: bool) -> NoReturn:
     """Report one clear line (and, for scripts, an object) and leave."""
     if as_json:
         print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
-    note.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+    say("[red]error:[/red] {}", error, to=note)
     raise typer.Exit(exit_for(error))
 
 
@@ -112,6 +116,20 @@ def progress_of(*, sizes: bool = False) -> Generator[Callable[[str, int, int], N
         yield show
 
 
+# `object`: numbers are formatted as the template says, anything else as its text.
+def say(template: str, *values: object, to: Console = out) -> None:
+    """Print a line whose markup is the template's alone: names and paths may hold brackets of their own."""
+    safe = [value if isinstance(value, int | float) else escape(visible(str(value))) for value in values]
+    to.print(template.format(*safe), soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """Control characters and line ends as their codes, so that a name cannot rewrite the screen."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def percent(share: float) -> str:
-    """A probability as people read it."""
-    return f"{100 * share:.1f} %"
+    """A probability as people read it; at the ends, where it was capped, as a bound."""
+    if share >= 0.999:
+        return "over 99.9 %"
+    return "under 0.1 %" if share <= 0.001 else f"{100 * share:.1f} %"

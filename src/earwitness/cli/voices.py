@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import AudioFile, BandOption, Channel, GalleryOption, Json, Raw, parse_raw
-from earwitness.cli.output import Exit, note, out, percent, print_json, progress_of, reporting
+from earwitness.cli.options import AudioFile, BandOption, Channel, GalleryOption, Json, KnownBand, Raw, parse_raw
+from earwitness.cli.output import Exit, note, out, percent, print_json, progress_of, reporting, say, visible
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision, Outcome
 
 if TYPE_CHECKING:
     from earwitness.app import Engine
+    from earwitness.gallery.gallery import Gallery
     from earwitness.voice.speech import NetSpeech
 
 _EXIT_OF = {Outcome.MATCH: Exit.OK, Outcome.NO_MATCH: Exit.NO, Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH}
@@ -49,11 +50,17 @@ def enroll(
     as_json: Json = False,
 ) -> None:
     """Add a voice to the gallery. Each recording with 10 s of speech becomes a voiceprint; shorter ones are joined."""
+    from earwitness.audio.files import open_recording
+    from earwitness.errors import GalleryOfAnotherModel
     from earwitness.gallery.file import GalleryFile, changing, read_gallery, write_gallery
 
+    if not name.strip() or visible(name) != name:
+        raise typer.BadParameter("a name needs at least one letter and no control characters", param_hint="NAME")
     with reporting(as_json=as_json):
         path = gallery_path(gallery)
         raw_format = parse_raw(raw)
+        for file in files:
+            open_recording(file, channel=channel, raw=raw_format)
         engine = engine_for(band)
         with progress_of() as show:
             made = engine.voiceprints(
@@ -62,18 +69,25 @@ def enroll(
         with changing(path):
             start = GalleryFile(band=band, encoder_id=engine.encoder.encoder_id)
             known = read_gallery(path) if path.exists() else start
+            if known.band is not band:
+                raise GalleryOfAnotherModel(f"the gallery {path} is of the {known.band} band; add --band {known.band}")
             changed = known.require(engine.encoder.encoder_id).with_voiceprints(made)
             write_gallery(path, changed)
     seconds = [voiceprint.embedding.net_speech_seconds for voiceprint in made]
     enrolled = len({voiceprint.profile_id for voiceprint in changed.voiceprints})
+    made = list({voiceprint.voiceprint_id: voiceprint for voiceprint in made}.values())
     if as_json:
         print_json({"profile": name, "gallery": path, "voiceprint_seconds": seconds, "profiles_enrolled": enrolled})
         return
     prints = ", ".join(f"{each:.1f} s" for each in seconds)
-    out.print(
-        f"[green]enrolled[/green] [b]{name}[/b]: {len(made)} voiceprint{'s' if len(made) > 1 else ''} ({prints} of net "
-        f"speech); {enrolled} enrolled in {path}",
-        soft_wrap=True,
+    say(
+        "[green]enrolled[/green] [b]{}[/b]: {} voiceprint{} ({} of net speech); {} enrolled in {}",
+        name,
+        len(made),
+        "s" if len(made) > 1 else "",
+        prints,
+        enrolled,
+        path,
     )
 
 
@@ -84,7 +98,7 @@ def identify(
         typer.Option("--known", metavar="DIR", help="Search among these people: one folder or file per person."),
     ] = None,
     gallery: GalleryOption = None,
-    band: BandOption = Band.TELEPHONE,
+    band: KnownBand = None,
     channel: Channel = None,
     raw: Raw = None,
     as_json: Json = False,
@@ -92,31 +106,51 @@ def identify(
     """Say who of the enrolled voices speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech.
     """
-    from earwitness.gallery.file import read_gallery
+    from earwitness.audio.files import open_recording
 
+    if known is not None and gallery is not None:
+        raise typer.BadParameter("give either a folder of known people or a gallery", param_hint="--known")
+    if known is None and band is not None:
+        raise typer.BadParameter("a gallery has its band; --band goes with --known", param_hint="--band")
     with reporting(as_json=as_json):
         raw_format = parse_raw(raw)
+        open_recording(file, channel=channel, raw=raw_format)
+        left_out: dict[str, str] = {}
         if known is None:
-            stored = read_gallery(gallery_path(gallery))
-            band = stored.band
-        engine = engine_for(band)
-        if known is None:
-            voices = engine.empty_gallery()
-            voices.add_all(stored.require(engine.encoder.encoder_id).voiceprints)  # pyright: ignore[reportPossiblyUnboundVariable]
+            engine, voices = stored_voices(gallery)
         else:
-            with progress_of() as show:
-                voices, skipped = engine.gallery_of(
-                    known, probe=file, progress=lambda done, total: show("enrolling the known", done, total)
-                )
-            for person, reason in skipped.items():
-                note.print(f"[yellow]left out[/yellow] {person}: {reason}", soft_wrap=True)
+            engine, voices, left_out = known_voices(known, probe=file, band=band or Band.TELEPHONE)
         speech = engine.listen(file, channel=channel, raw=raw_format)
         decision = engine.identify(speech, voices)
     if as_json:
-        print_json({"decision": decision, "quality": speech.quality, "heard_seconds": speech.heard_seconds})
+        heard = {"quality": speech.quality, "heard_seconds": speech.heard_seconds, "left_out": left_out}
+        print_json({"decision": decision, **heard})
     else:
         print_decision(decision, speech)
     raise typer.Exit(_EXIT_OF[decision.outcome])
+
+
+def stored_voices(gallery: Path | None) -> "tuple[Engine, Gallery]":
+    """The engine of a gallery file's band, and its voices."""
+    from earwitness.gallery.file import read_gallery
+
+    stored = read_gallery(gallery_path(gallery))
+    engine = engine_for(stored.band)
+    voices = engine.empty_gallery()
+    voices.add_all(stored.require(engine.encoder.encoder_id).voiceprints)
+    return engine, voices
+
+
+def known_voices(known: Path, *, probe: Path, band: Band) -> "tuple[Engine, Gallery, dict[str, str]]":
+    """The voices of a folder of people, enrolled for this one search, and why some had to be left out."""
+    engine = engine_for(band)
+    with progress_of() as show:
+        voices, left_out = engine.gallery_of(
+            known, probe=probe, progress=lambda done, total: show("enrolling the known", done, total)
+        )
+    for person, reason in left_out.items():
+        say("[yellow]left out[/yellow] {}: {}", person, reason, to=note)
+    return engine, voices, left_out
 
 
 def verify(
@@ -143,6 +177,7 @@ def verify(
         else "[yellow]not the same person[/yellow]"
     )
     out.print(f"{answer}: probability {percent(candidate.confidence)}, score {candidate.score:.2f}")
+    out.print(f"{100 * candidate.false_match_rate:.2g} % of pairs of different people score this high or higher")
     if threshold:
         out.print(
             f"threshold {threshold.score:.2f}: at most {threshold.strangers_named_percent:g} % of pairs of different "
@@ -165,8 +200,8 @@ def profiles(gallery: GalleryOption = None, as_json: Json = False) -> None:
         print_json({"band": stored.band, "encoder_id": stored.encoder_id, "profiles": seconds})
         return
     for name, each in seconds.items():
-        out.print(f"{name}: {', '.join(f'{length:.1f} s' for length in each)} of net speech", soft_wrap=True)
-    out.print(f"{len(seconds)} enrolled, {stored.band} band, {stored.encoder_id}", soft_wrap=True)
+        say("{}: {} of net speech", name, ", ".join(f"{length:.1f} s" for length in each))
+    say("{} enrolled, {} band, {}", len(seconds), stored.band, stored.encoder_id)
 
 
 def forget(
@@ -185,11 +220,12 @@ def forget(
     if as_json:
         print_json({"forgotten": name})
     else:
-        out.print(f"forgot [b]{name}[/b]")
+        say("forgot [b]{}[/b]", name)
 
 
 def print_decision(decision: Decision, speech: "NetSpeech") -> None:
     """The answer first, then the ranked candidates, then what the numbers rest on."""
+    from rich.markup import escape
     from rich.table import Table
 
     heard = f"{decision.net_speech_seconds:.1f} s of net speech used, {speech.heard_seconds:.1f} s heard"
@@ -202,16 +238,17 @@ def print_decision(decision: Decision, speech: "NetSpeech") -> None:
         return
     best = decision.candidates[0]
     if decision.outcome is Outcome.MATCH:
-        out.print(f"[green]match[/green]: [b]{best.profile_id}[/b], probability {percent(best.confidence)}")
+        say("[green]match[/green]: [b]{}[/b], probability {}", best.profile_id, percent(best.confidence))
     else:
         nobody = percent(decision.nobody_confidence or 0.0)
         out.print(f"[yellow]no match[/yellow]: a stranger, probability {nobody}")
     if decision.ambiguous:
         second = decision.candidates[1].profile_id
-        out.print(f"[yellow]ambiguous[/yellow]: {second} fits nearly as well; enrolled twice, or very alike")
+        say("[yellow]ambiguous[/yellow]: {} fits nearly as well; enrolled twice, or very alike", second)
     table = Table("", "profile", "score", "probability", box=None, pad_edge=False)
     for rank, candidate in enumerate(decision.candidates, start=1):
-        name = f"[b]{candidate.profile_id}[/b]" if candidate.score >= threshold.score else candidate.profile_id
+        name = escape(visible(candidate.profile_id))
+        name = f"[b]{name}[/b]" if candidate.score >= threshold.score else name
         table.add_row(str(rank), name, f"{candidate.score:.2f}", percent(candidate.confidence))
     table.add_row("", "[i]nobody[/i]", "", percent(decision.nobody_confidence or 0.0))
     out.print(table)

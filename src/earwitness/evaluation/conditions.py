@@ -14,16 +14,14 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
+from earwitness.audio.canonical import TELEPHONE_FILTER, TELEPHONE_RATE
 from earwitness.errors import EvaluationError
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 
-TELEPHONE_RATE = 8_000
-_LINE_FILTER: NDArray[np.float64] = signal.butter(4, [300.0, 3400.0], "bandpass", fs=TELEPHONE_RATE, output="sos")
 _LINE_RMS = 0.05
 """-26 dBFS, the speech level telephone networks aim at (ITU-T P.56 / G.111 practice)."""
 
-_MU = 255.0
 _TILT_DB = 6.0
 _NOISE_SNR_DB = 10.0
 _BABBLE_TALKERS = 4
@@ -48,7 +46,7 @@ def clean(speech: Samples, _random: Random, _others: list[Samples]) -> tuple[Sam
 
 def telephone(speech: Samples, _random: Random, _others: list[Samples]) -> tuple[Samples, int]:
     """8 kHz, 300 to 3400 Hz, G.711 µ-law."""
-    return _mulaw(_line(speech)), TELEPHONE_RATE
+    return _through("ULAW", _line(speech))
 
 
 def gsm(speech: Samples, random: Random, _others: list[Samples]) -> tuple[Samples, int]:
@@ -58,11 +56,7 @@ def gsm(speech: Samples, random: Random, _others: list[Samples]) -> tuple[Sample
     gain = np.float64(10.0) ** (tilt * (frequency / (TELEPHONE_RATE / 2) - 0.5) / 20)
     response = np.roll(np.fft.irfft(gain), 128) * np.hanning(256)
     tilted = np.asarray(signal.fftconvolve(_line(speech), response, "same"), np.float32)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(tilted, -1, 1), TELEPHONE_RATE, format="WAV", subtype="GSM610")
-    buffer.seek(0)
-    decoded, rate = soundfile.read(buffer, dtype="float32")
-    return np.asarray(decoded, np.float32), rate
+    return _through("GSM610", tilted)
 
 
 def noise10(speech: Samples, random: Random, others: list[Samples]) -> tuple[Samples, int]:
@@ -135,14 +129,16 @@ def _line(speech: Samples) -> Samples:
     """To the telephone network's level, rate and band."""
     level = speech * (_LINE_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-6))
     narrow = soxr.resample(np.clip(level, -1, 1), CANONICAL_RATE, TELEPHONE_RATE)
-    return np.clip(signal.sosfilt(_LINE_FILTER, narrow), -1, 1).astype(np.float32)
+    return np.clip(signal.sosfilt(TELEPHONE_FILTER, narrow), -1, 1).astype(np.float32)
 
 
-def _mulaw(samples: Samples) -> Samples:
-    """Through the continuous µ-law curve at eight bits and back."""
-    compressed = np.sign(samples) * np.log1p(_MU * np.abs(samples)) / np.log1p(_MU)
-    coded = np.asarray(np.round((compressed + 1) / 2 * 255) / 255 * 2 - 1, np.float64)
-    return (np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(_MU)) / _MU).astype(np.float32)
+def _through(codec: str, samples: Samples) -> tuple[Samples, int]:
+    """Coded and decoded by libsndfile at the telephone's rate."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(samples, -1, 1), TELEPHONE_RATE, format="WAV", subtype=codec)
+    buffer.seek(0)
+    decoded, rate = soundfile.read(buffer, dtype="float32")
+    return np.asarray(decoded, np.float32), rate
 
 
 def _pink(length: int, random: Random) -> Samples:

@@ -1,28 +1,40 @@
 """Run an evaluation: hear the recordings under each condition, score them, and measure.
 
-What is measured is the product's own way to an answer; nothing is tuned to the recordings at hand.
+What is measured is the product's own way from audio to an answer, but for one gate: enrolments are not refused for
+poor quality, so that conditions can be compared on the same speakers. Nothing is tuned to the recordings at hand.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import Condition
 from earwitness.evaluation.fit import fit_duration
 from earwitness.evaluation.hearing import Heard, Listener
-from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles
+from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened
 from earwitness.evaluation.manifest import Utterance
 from earwitness.evaluation.metrics import ErrorCurve
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
-from earwitness.evaluation.scores import Rates, ScoreTable, Searches, fnir_at_fpir, rates
+from earwitness.evaluation.scores import Mask, Rates, ScoreTable, Searches, fnir_at_fpir, rates
 from earwitness.gallery.calibration import Calibration, DurationFit
+from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN
 
 GALLERY_SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
 FPIR = 0.01
+_COUNTED_BY = {
+    "eer_percent": "known",
+    "top1_percent": "known",
+    "found_percent": "known",
+    "false_alarm_percent": "everybody",
+}
+"""Rates that count errors of people, and which people can make them."""
 _GALLERY_DRAWS = 100
+_GALLERIES_PER_DRAW = 10
 _SLICE_TARGETS_MIN = 5
 FIT_SECONDS = (3.0, 5.0, 10.0)
 
@@ -56,6 +68,9 @@ class ConditionResult:
     not_heard: int
     """Tests with too little speech for a search; they count as missed."""
 
+    not_enrolled: int
+    """Speakers whose enrolment had too little speech under this condition; nobody searches for them."""
+
     rates: Rates
     intervals: dict[str, Interval]
     growing: tuple[GrowingGallery, ...]
@@ -73,6 +88,7 @@ class ConditionResult:
             "searches": self.searches,
             "stranger_searches": self.stranger_searches,
             "not_heard": self.not_heard,
+            "not_enrolled": self.not_enrolled,
             **asdict(self.rates),
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "fnir_percent_at_fpir_1_percent": {
@@ -114,10 +130,12 @@ class Evaluator:
         recordings: Sequence[JoinedRecording] = self.recordings.enrolments
         if which == "test":
             recordings = [*self.recordings.tests, *self.recordings.strangers]
+        seconds_min = ENROL_SECONDS_MIN if which == "enrol" else SEARCH_SECONDS_MIN
         return self.listener.hear(
             recordings,
             channel=channel,
             net_seconds=net_seconds,
+            seconds_min=seconds_min,
             others=[*self.recordings.enrolments, *self.recordings.tests],
             progress=lambda done, total: self.progress(f"{which} {channel}", done, total),
         )
@@ -152,7 +170,21 @@ def score_table(listener: Listener, enrolled: Sequence[Heard], tested: Sequence[
         scores=scores,
         net_seconds=np.array([one.net_seconds for one in tested]),
         trials=np.ones(scores.shape, np.bool_),
+        same_recording=_same_recording(enrolled, tested),
     )
+
+
+def _same_recording(enrolled: Sequence[Heard], tested: Sequence[Heard]) -> Mask:
+    """Cells whose two sides share an utterance, as in trial lists that enrol and test the same files."""
+    columns: dict[Path, list[int]] = {}
+    for column, one in enumerate(enrolled):
+        for utterance in one.recording.utterances:
+            columns.setdefault(utterance.path, []).append(column)
+    shared = np.zeros((len(tested), len(enrolled)), np.bool_)
+    for row, one in enumerate(tested):
+        for utterance in one.recording.utterances:
+            shared[row, columns.get(utterance.path, [])] = True
+    return shared
 
 
 def measure(
@@ -163,12 +195,17 @@ def measure(
     strangers_named_percent: float,
     speakers: dict[str, Utterance],
     seed: int,
+    not_enrolled: int = 0,
 ) -> ConditionResult:
     """All rates of a table with intervals, growing galleries and slices. `speakers` has one utterance of each."""
     if not table.target_cells.any() or not table.nontarget_cells.any():
         raise TooFewSpeakers(f"condition {condition.name} has no same-speaker or no different-speaker pairs")
     searches = Searches.of(table, calibration, strangers_named_percent=strangers_named_percent)
     under = rates(table, searches, calibration)
+    found = intervals(under, draws(table.speakers, seed=seed))
+    known, everybody = (len(set(table.tested[rows].tolist())) for rows in (table.known, table.heard))
+    for name, counted in _COUNTED_BY.items():
+        found[name] = widened(found[name], speakers=known if counted == "known" else everybody)
     return ConditionResult(
         condition=condition,
         speakers=len(table.speakers),
@@ -177,8 +214,9 @@ def measure(
         searches=int(table.known.sum()),
         stranger_searches=len(table.tested),
         not_heard=int((~table.heard).sum()),
+        not_enrolled=not_enrolled,
         rates=under(None),
-        intervals=intervals(under, draws(table.speakers, seed=seed)),
+        intervals=found,
         growing=tuple(_growing(table, size, seed=seed) for size in _sizes(table)),
         slices=_slices(table, calibration, strangers_named_percent=strangers_named_percent, speakers=speakers),
         table=table,
@@ -208,16 +246,28 @@ def _sizes(table: ScoreTable) -> list[int]:
 
 
 def _growing(table: ScoreTable, size: int, *, seed: int) -> GrowingGallery:
-    """Galleries of random speakers; the interval re-draws the gallery and the tested speakers both."""
+    """Galleries of random speakers; the interval re-draws the galleries and the tested speakers both."""
     everybody = sorted(set(table.enrolled.tolist()))
     random = np.random.default_rng([seed, size])
     galleries = [set(random.choice(everybody, size, replace=False).tolist()) for _ in range(_GALLERY_DRAWS)]
     plain = [fnir_at_fpir(table, gallery_speakers=each, fpir=FPIR, weights=None) for each in galleries]
     redrawn = [
-        fnir_at_fpir(table, gallery_speakers=each, fpir=FPIR, weights=weights)
-        for each, weights in zip(galleries, draws(table.speakers, seed=seed, replicates=_GALLERY_DRAWS), strict=True)
+        float(
+            np.nanmean(
+                [
+                    fnir_at_fpir(table, gallery_speakers=galleries[index], fpir=FPIR, weights=weights)
+                    for index in _choose(random)
+                ]
+            )
+        )
+        for weights in draws(table.speakers, seed=seed, replicates=_GALLERY_DRAWS)
     ]
     return GrowingGallery(gallery=size, fnir_percent=float(np.nanmean(plain)), interval=percentiles(redrawn))
+
+
+def _choose(random: np.random.Generator) -> list[int]:
+    drawn: NDArray[np.int64] = random.integers(0, _GALLERY_DRAWS, _GALLERIES_PER_DRAW)
+    return [int(index) for index in drawn]
 
 
 def _slices(

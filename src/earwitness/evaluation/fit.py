@@ -54,6 +54,8 @@ def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> 
             f"on; at least {_TARGETS_MIN} and {_NONTARGETS_MIN} are needed"
         )
     slope, offset = _logistic(targets, nontargets)
+    if slope <= 0 or np.ptp(nontargets) == 0.0:
+        raise TooFewSpeakers("same-speaker pairs score no higher than different-speaker pairs; are the labels right?")
     return DurationFit(net_seconds=net_seconds, slope=slope, offset=offset, false_match=false_match_curve(nontargets))
 
 

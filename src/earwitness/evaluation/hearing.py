@@ -68,10 +68,12 @@ class Listener:
         *,
         channel: str,
         net_seconds: float,
+        seconds_min: float,
         others: Sequence[JoinedRecording],
         progress: Progress,
     ) -> list[Heard]:
-        """Each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech.
+        """Each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech, at least
+        `seconds_min`.
 
         `others` are recordings to make babble of; those of the same speaker are passed over.
         """
@@ -83,7 +85,7 @@ class Listener:
             arrived, rate = CHANNELS[channel](read_joined(recording), random, babble)
             speech = gather([arrived], vad=self.vad, band=self.encoder.band, rate=rate, target_seconds=net_seconds)
             try:
-                raw, heard = self.encoder.embed_raw(speech.samples)
+                raw, heard = self.encoder.embed_raw(speech.samples, seconds_min=seconds_min)
             except NotEnoughSpeech as error:
                 return Heard(recording=recording, raw=None, net_seconds=error.have_seconds)
             return Heard(recording=recording, raw=raw, net_seconds=heard)

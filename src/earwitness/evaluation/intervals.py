@@ -32,6 +32,18 @@ def percentiles(values: Sequence[float]) -> Interval:
     return low, high
 
 
+def widened(interval: Interval, *, speakers: int) -> Interval:
+    """An interval in per cent that no draw moved off 0 or 100 gets the exact bound for so many speakers.
+
+    Without it, "no error seen" would read as "no error possible". Source: Hanley & Lippman-Hand, JAMA 249 (1983).
+    """
+    low, high = interval
+    bound = 100.0 * (1.0 - 0.05 ** (1.0 / max(speakers, 1)))
+    if low == high == 0.0:
+        return 0.0, bound
+    return (100.0 - bound, 100.0) if low == high == 100.0 else interval
+
+
 def intervals(under: Callable[[SpeakerWeights | None], Rates], weights: list[SpeakerWeights]) -> dict[str, Interval]:
     """The interval of every rate."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -66,7 +66,8 @@ def is_trial_list(path: Path) -> bool:
 
 def read_trials(path: Path, *, wav_scp: Path | None = None, utt2spk: Path | None = None) -> TrialList:
     """A trial list; wav.scp and utt2spk lie beside it unless given. ManifestInvalid names what does not fit."""
-    wavs = {name: path.parent / file for name, file in _pairs(wav_scp or path.parent / "wav.scp").items()}
+    wav_scp = wav_scp or path.parent / "wav.scp"
+    wavs = {name: wav_scp.parent / file for name, file in _pairs(wav_scp).items()}
     speakers = _pairs(utt2spk or path.parent / "utt2spk")
     trials = _trials(path)
     tested = {test for _, test, _ in trials}
@@ -89,6 +90,8 @@ def read_trials(path: Path, *, wav_scp: Path | None = None, utt2spk: Path | None
         enrolments[name] = recording(name, names)
     tests = {name: recording(name, [name]) for name in sorted(tested)}
     for enrolment, test, is_target in trials:
+        if enrolment == test:
+            raise ManifestInvalid(f"{path.name} tests {test} against itself")
         same = enrolments[enrolment].speaker_id == tests[test].speaker_id
         if same is not is_target:
             raise ManifestInvalid(
@@ -100,7 +103,7 @@ def read_trials(path: Path, *, wav_scp: Path | None = None, utt2spk: Path | None
 
 def _trials(path: Path) -> list[tuple[str, str, bool]]:
     trials: list[tuple[str, str, bool]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         words = line.split()
         if not words:
             continue
@@ -114,22 +117,26 @@ def _trials(path: Path) -> list[tuple[str, str, bool]]:
 
 def _pairs(path: Path) -> dict[str, str]:
     """`key value` a line. A wav.scp entry that is a command is refused: nothing in a data file is run."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestInvalid(f"{path} cannot be read: {error}") from error
     pairs: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        key, _, value = line.strip().partition(" ")
+    for number, line in enumerate(_lines(path), start=1):
+        key, *rest = line.split(maxsplit=1) or [""]
         if not key:
             continue
-        if not value.strip() or value.rstrip().endswith("|"):
+        value = rest[0].strip() if rest else ""
+        if not value or value.endswith("|"):
             raise ManifestInvalid(
                 f"{path.name} line {number} must be `KEY VALUE`; a command (ending in |) is not run, "
                 f"write its output to a file"
             )
-        pairs[key] = value.strip()
+        pairs[key] = value
     return pairs
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestInvalid(f"{path} cannot be read: {error}") from error
 
 
 def _utterance(path: Path, speaker_id: str) -> Utterance:

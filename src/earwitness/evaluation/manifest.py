@@ -1,8 +1,8 @@
 """Our CSV manifest: one labelled utterance a line.
 
 Needed columns: `file` (relative to the manifest) and `speaker_id`. Used when there: `sex`, `age`, `source` (slices
-and `--speakers adults`) and `role`: `enrol+test` (or empty) may be enrolled, `impostor only` is a stranger, other
-roles stay out.
+and `--speakers adults`), `channel` (of stereo files) and `role`: `enrol+test` (or empty) may be enrolled, `impostor
+only` is a stranger, other roles stay out.
 """
 
 import csv
@@ -34,6 +34,8 @@ class Utterance:
     age: int | None
     source: str
     role: Role
+    channel: int | None = None
+    """Which channel of a recording with several; from 0."""
 
     @property
     def is_adult(self) -> bool:
@@ -54,6 +56,11 @@ def read_manifest(path: Path) -> list[Utterance]:
         raise ManifestInvalid(f"the manifest {path} cannot be read: {error}") from error
     if not utterances:
         raise ManifestInvalid(f"{path.name} lists no recordings")
+    seen: set[tuple[Path, int | None]] = set()
+    for line, utterance in enumerate(utterances, start=2):
+        if (key := (utterance.path.resolve(), utterance.channel)) in seen:
+            raise ManifestInvalid(f"{path.name} line {line}: {utterance.path.name} is listed twice")
+        seen.add(key)
     return utterances
 
 
@@ -76,9 +83,11 @@ def _utterance(row: dict[str, str | None], manifest: Path, line: int) -> Utteran
     file = manifest.parent / cell("file")
     if not file.is_file():
         raise ManifestInvalid(f"{manifest.name} line {line}: {cell('file')} does not exist")
-    age = cell("age")
+    age, channel = cell("age"), cell("channel")
     if age and not age.isdecimal():
         raise ManifestInvalid(f"{manifest.name} line {line}: the age {age!r} is not a whole number")
+    if channel and not channel.isdecimal():
+        raise ManifestInvalid(f"{manifest.name} line {line}: the channel {channel!r} is not a whole number")
     return Utterance(
         path=file,
         speaker_id=cell("speaker_id"),
@@ -86,6 +95,7 @@ def _utterance(row: dict[str, str | None], manifest: Path, line: int) -> Utteran
         age=int(age) if age else None,
         source=cell("source"),
         role=_role(cell("role")),
+        channel=int(channel) if channel else None,
     )
 
 

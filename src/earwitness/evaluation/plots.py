@@ -1,6 +1,6 @@
 """Plots of an evaluation as PNG: DET curves, score histograms, misses against gallery size."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,18 +10,25 @@ from scipy.special import ndtri
 from earwitness.errors import EvaluationError
 from earwitness.evaluation.evaluate import FPIR, ConditionResult
 from earwitness.gallery.calibration import Calibration
+from earwitness.voice.band import Band
+from earwitness.voice.decision import Threshold
 
 mpl.use("Agg")  # no screen needed
 
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.4)
 _DET_LOW, _DET_HIGH = 0.00005, 0.5
 
 
-def write_plots(folder: Path, results: Sequence[ConditionResult], calibration: Calibration | None) -> list[Path]:
+def write_plots(
+    folder: Path,
+    results: Sequence[ConditionResult],
+    calibrations: Mapping[Band, Calibration],
+    *,
+    strangers_named_percent: float,
+) -> list[Path]:
     """det.png, galleries.png and one scores-CONDITION.png each, in `folder`; what was written."""
     written: list[Path] = []
     try:
@@ -30,7 +37,8 @@ def write_plots(folder: Path, results: Sequence[ConditionResult], calibration: C
         written.append(_save(_galleries(results), folder / "galleries.png"))
         for result in results:
             name = result.condition.name.replace(">", "-to-")
-            written.append(_save(_scores(result, calibration), folder / f"scores-{name}.png"))
+            threshold = _threshold(result, calibrations[result.condition.band], strangers_named_percent)
+            written.append(_save(_scores(result, threshold), folder / f"scores-{name}.png"))
     except OSError as error:
         raise EvaluationError(f"the plots cannot be written to {folder}: {error.strerror or error}") from error
     return written
@@ -58,7 +66,7 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
     return figure
 
 
-def _scores(result: ConditionResult, calibration: Calibration | None) -> Figure:
+def _scores(result: ConditionResult, threshold: Threshold) -> Figure:
     """How same-speaker and different-speaker pairs score, and where the engine draws the line."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     bins = np.linspace(-0.8, 1.0, 91)
@@ -79,19 +87,20 @@ def _scores(result: ConditionResult, calibration: Calibration | None) -> Figure:
         color="tab:green",
         label=f"same speaker ({result.targets})",
     )
-    if calibration is not None:
-        _mark_threshold(axes, result, calibration)
+    label = f"threshold for {threshold.gallery_size} enrolled, {threshold.strangers_named_percent:g} % of strangers"
+    axes.axvline(threshold.score, color="tab:red", linestyle="--", label=label)
     axes.set(xlabel="score", ylabel="density", title=f"Scores: {result.condition.name}")
     axes.legend(loc="upper left", fontsize="small")
     return figure
 
 
-def _mark_threshold(axes: Axes, result: ConditionResult, calibration: Calibration) -> None:
-    size = len(result.table.enrolled)
-    seconds = float(np.nanmedian(result.table.net_seconds))
-    threshold = calibration.threshold(gallery_size=size, strangers_named_percent=1.0, net_seconds=seconds)
-    label = f"threshold for {size} enrolled, 1 % of strangers"
-    axes.axvline(threshold.score, color="tab:red", linestyle="--", label=label)
+def _threshold(result: ConditionResult, calibration: Calibration, strangers_named_percent: float) -> Threshold:
+    """The engine's threshold for everybody enrolled and tests of the usual length."""
+    return calibration.threshold(
+        gallery_size=len(result.table.enrolled),
+        strangers_named_percent=strangers_named_percent,
+        net_seconds=float(np.nanmedian(result.table.net_seconds)),
+    )
 
 
 def _galleries(results: Sequence[ConditionResult]) -> Figure:

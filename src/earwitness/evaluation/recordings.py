@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from earwitness.audio.canonical import to_canonical
 from earwitness.audio.files import open_recording
+from earwitness.errors import AudioError, ChannelNotChosen, ManifestInvalid
 from earwitness.evaluation.manifest import Role, Utterance
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Samples
@@ -112,5 +113,13 @@ def read_joined(recording: JoinedRecording) -> Samples:
 
 def read_utterance(utterance: Utterance) -> Samples:
     """One utterance at 16 kHz."""
-    file = open_recording(utterance.path)
-    return to_canonical(np.concatenate(list(file.blocks())), band=Band.WIDEBAND, rate=file.rate)
+    try:
+        file = open_recording(utterance.path, channel=utterance.channel)
+        blocks = [np.zeros(0, np.float32), *file.blocks()]
+        return to_canonical(np.concatenate(blocks), band=Band.WIDEBAND, rate=file.rate)
+    except ChannelNotChosen as error:
+        raise ManifestInvalid(
+            f"{utterance.path.name} has several channels; name the speaker's own in a column `channel`"
+        ) from error
+    except AudioError as error:
+        raise ManifestInvalid(f"{utterance.path.name} cannot be used: {error}") from error

@@ -36,6 +36,9 @@ class ScoreTable:
     trials: Mask
     """Which cells count as verification trials, shape (tests, voiceprints)."""
 
+    same_recording: Mask
+    """Cells where test and voiceprint come from one recording: no evidence of anything, shape (tests, voiceprints)."""
+
     @cached_property
     def heard(self) -> Mask:
         """Rows that had enough speech, shape (tests,)."""
@@ -47,9 +50,14 @@ class ScoreTable:
         return np.asarray(self.tested[:, None] == self.enrolled[None, :])
 
     @cached_property
+    def findable(self) -> Mask:
+        """Cells by which a search can find its speaker: own, from another recording; shape (tests, voiceprints)."""
+        return self.own & ~self.same_recording
+
+    @cached_property
     def known(self) -> Mask:
         """Rows whose speaker is enrolled, shape (tests,)."""
-        return np.asarray(self.own.any(axis=1))
+        return np.asarray(self.findable.any(axis=1))
 
     @property
     def target_cells(self) -> Mask:
@@ -78,6 +86,7 @@ class ScoreTable:
             scores=self.scores[np.ix_(rows, columns)],
             net_seconds=self.net_seconds[rows],
             trials=self.trials[np.ix_(rows, columns)],
+            same_recording=self.same_recording[np.ix_(rows, columns)],
         )
 
 
@@ -101,7 +110,7 @@ class Searches:
     def of(table: ScoreTable, calibration: Calibration, *, strangers_named_percent: float) -> "Searches":
         """At the engine's threshold for the gallery's size and the test's net speech."""
         others = np.where(table.own, -np.inf, table.scores)
-        own = np.where(table.own, table.scores, -np.inf)
+        own = np.where(table.findable, table.scores, -np.inf)
         best_own = own.max(axis=1, initial=-np.inf)
         best_other = others.max(axis=1, initial=-np.inf)
 
@@ -182,9 +191,9 @@ def fnir_at_fpir(
     The gallery holds only these speakers; strangers are all tests with their own speaker taken out of it.
     """
     columns = np.isin(table.enrolled, list(gallery_speakers))
-    scores, own = table.scores[:, columns], table.own[:, columns]
+    scores, own, findable = table.scores[:, columns], table.own[:, columns], table.findable[:, columns]
     best_other = np.where(own, -np.inf, np.nan_to_num(scores, nan=-np.inf)).max(axis=1, initial=-np.inf)
-    best_own = np.where(own, np.nan_to_num(scores, nan=-np.inf), -np.inf).max(axis=1, initial=-np.inf)
+    best_own = np.where(findable, np.nan_to_num(scores, nan=-np.inf), -np.inf).max(axis=1, initial=-np.inf)
     row = _weight_of(table.tested, weights)
     order = np.argsort(-best_other)
     passed = np.cumsum(row[order]) / row.sum()
@@ -192,7 +201,7 @@ def fnir_at_fpir(
     too_many = int(np.searchsorted(passed, fpir, side="right"))
     threshold = best_other[order][min(too_many, len(order) - 1)]
     found = (best_own > threshold) & (best_own > best_other)
-    return 100.0 - _share(found, row * own.any(axis=1))
+    return 100.0 - _share(found, row * findable.any(axis=1))
 
 
 def _weight_of(speakers: NDArray[np.str_], weights: SpeakerWeights | None) -> Scores:

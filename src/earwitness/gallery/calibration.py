@@ -192,10 +192,15 @@ def _parse(text: str, *, name: str) -> Calibration:
             pairs=int(document["pairs"]),
             fits=tuple(_parse_fit(fit) for fit in document["fits"]),
         )
+        numbers = [
+            number for fit in calibration.fits for number in (fit.slope, fit.offset, *sum(fit.false_match.points, ()))
+        ]
+        if not np.isfinite(numbers).all():
+            raise ValueError("a number is not finite")
         durations = [fit.net_seconds for fit in calibration.fits]
         if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
             raise ValueError("durations must be positive and rise")
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise ConfigurationError(f"{name} is not a calibration of this version: {error}") from error
     return calibration
 
@@ -204,7 +209,7 @@ def _parse(text: str, *, name: str) -> Calibration:
 def _parse_fit(fit: dict[str, Any]) -> DurationFit:
     points = tuple((float(score), float(rate)) for score, rate in fit["false_match"])
     falls = all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))
-    if len(points) < 2 or not falls or points[-1][1] <= 0 or points[0][1] >= 1 or float(fit["slope"]) <= 0:
+    if len(points) < 2 or not falls or points[-1][1] <= 0 or points[0][1] >= 1 or not float(fit["slope"]) > 0:
         raise ValueError("a false-match curve must fall and a slope be positive")
     return DurationFit(
         net_seconds=float(fit["net_seconds"]),

@@ -30,22 +30,27 @@ def decide(
     *,
     calibration: Calibration,
     gallery_size: int,
+    profiles: int,
     net_seconds: float,
     prior_known: float,
     strangers_named_percent: float,
 ) -> Decision:
-    """Judge the closest profiles (at most POSTERIOR_HITS, best first) out of `gallery_size` voiceprints."""
+    """Judge the closest profiles (at most POSTERIOR_HITS, best first) out of `gallery_size` voiceprints.
+
+    The threshold counts voiceprints, each a chance to be mistaken; the prior counts the `profiles` they belong to.
+    """
     threshold = calibration.threshold(
         gallery_size=gallery_size, strangers_named_percent=strangers_named_percent, net_seconds=net_seconds
     )
     llrs = [calibration.llr(hit.score, net_seconds=net_seconds) for hit in hits]
-    confidences, nobody = posterior(llrs, profiles=max(gallery_size, len(hits)), prior_known=prior_known)
+    confidences, nobody = posterior(llrs, profiles=profiles, prior_known=prior_known)
     candidates = tuple(
         Candidate(
             profile_id=hit.profile_id,
             voiceprint_id=hit.voiceprint_id,
             score=hit.score,
             confidence=confidence,
+            false_match_rate=calibration.false_match_rate(hit.score, net_seconds=net_seconds),
         )
         for hit, confidence in zip(hits, confidences, strict=True)
     )[:CANDIDATES_MAX]

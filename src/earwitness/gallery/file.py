@@ -45,7 +45,7 @@ class GalleryFile:
         """A copy that holds nothing of this profile; ProfileNotFound when it held nothing."""
         kept = tuple(voiceprint for voiceprint in self.voiceprints if voiceprint.profile_id != profile_id)
         if len(kept) == len(self.voiceprints):
-            raise ProfileNotFound(f"nobody called {profile_id!r} is enrolled; `earwitness profiles` lists who is")
+            raise ProfileNotFound("nobody of that name is enrolled; `earwitness profiles` lists who is")
         return replace(self, voiceprints=kept)
 
     def require(self, encoder_id: str) -> "GalleryFile":
@@ -79,7 +79,7 @@ def read_gallery(path: Path) -> GalleryFile:
             encoder_id=encoder_id,
             voiceprints=tuple(_parse(item, encoder_id) for item in document["voiceprints"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GalleryUnreadable(f"{path} is not a gallery of this version, or is damaged: {error}") from error
 
 

@@ -48,6 +48,11 @@ class Gallery:
         return len(self._owners)
 
     @property
+    def profile_count(self) -> int:
+        """Profiles the voiceprints belong to."""
+        return len(self._rows)
+
+    @property
     def profile_ids(self) -> list[str]:
         """Profiles enrolled, in order."""
         return sorted(self._rows)
@@ -72,15 +77,11 @@ class Gallery:
     def delete(self, profile_id: str) -> int:
         """Remove every voiceprint of a profile; how many there were. ProfileNotFound when it has none."""
         if profile_id not in self._rows:
-            raise ProfileNotFound(f"nobody called {profile_id!r} is enrolled")
+            raise ProfileNotFound("nobody of that name is enrolled")
         rows = sorted(self._rows.pop(profile_id).values(), reverse=True)
         for row in rows:
             self._drop(row)
         return len(rows)
-
-    def vectors(self, profile_id: str) -> dict[str, Vector]:
-        """A profile's vectors by voiceprint id."""
-        return {name: self._row(row) for name, row in self._rows.get(profile_id, {}).items()}
 
     def search(self, probe: Embedding, *, count: int = 10) -> list[Hit]:
         """The `count` closest profiles, best first, ties by profile id. Every voiceprint is compared."""

