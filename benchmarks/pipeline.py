@@ -185,7 +185,7 @@ def _decode(path: Path, *, blocks: int) -> list[Samples]:
 
 def _convert(blocks: list[Samples], *, band: Band, rate: int) -> list[Samples]:
     converter = CanonicalBand(band, rate)
-    return [converter.feed(block) for block in blocks]
+    return [converter.feed(block).unfiltered for block in blocks]
 
 
 _METHOD = f"""\

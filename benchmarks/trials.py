@@ -21,7 +21,7 @@ from earwitness.evaluation.metrics import ErrorCurve, Scores
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.scores import ScoreTable, SpeakerWeights
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.embedding import SEARCH_SECONDS_MIN, Samples
+from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN, Samples
 
 ENROL_SECONDS, TEST_SECONDS = 20.0, 10.0
 _SEED = 0
@@ -81,6 +81,7 @@ def hear_trials(manifest: Path, conditions: Sequence[str], show: Show) -> Trials
             recordings.enrolments if enrolling else [*recordings.tests, *recordings.strangers],
             channel=channel,
             net_seconds=ENROL_SECONDS if enrolling else TEST_SECONDS,
+            seconds_min=ENROL_SECONDS_MIN if enrolling else SEARCH_SECONDS_MIN,
             others=[*recordings.enrolments, *recordings.tests],
             progress=lambda done, total: show(f"{which} {channel}", done, total),
         )
