@@ -23,10 +23,30 @@
     │   ├── GalleryUnwritable         the file cannot be written
     │   ├── GalleryOfAnotherModel     embeddings of another encoder, band or compensation
     │   └── ProfileNotFound           nobody by that name
-    └── EvaluationError               measuring accuracy
-        ├── ManifestInvalid           a manifest or trial list that cannot be used
-        ├── TooFewSpeakers            nothing to measure, or nothing to fit
-        └── RequirementInvalid        a --require expression that cannot be read
+    ├── EvaluationError               measuring accuracy
+    │   ├── ManifestInvalid           a manifest or trial list that cannot be used
+    │   ├── TooFewSpeakers            nothing to measure, or nothing to fit
+    │   └── RequirementInvalid        a --require expression that cannot be read
+    ├── RequestError                  a request to the service that gets no result; becomes a modelled fault
+    │   ├── BadRequest                malformed, or a value outside its constraints
+    │   ├── Unauthorized              unknown or disabled key, bad or stale signature
+    │   ├── Forbidden                 a good key whose role may not do this
+    │   ├── NotFound                  the resource does not exist in this account
+    │   ├── Conflict                  clashes with the resource's present state
+    │   ├── Gone                      was there, and is deleted for good
+    │   ├── Unprocessable             well-formed, but makes no sense here
+    │   ├── LimitExceeded             a quota of the account is reached
+    │   ├── AlreadyExists             the name of a stream is taken
+    │   ├── VersionMismatch           the stream changed since the caller read it
+    │   ├── Throttled                 too many requests; wait  (retryable)
+    │   ├── Unavailable               store away, draining or over capacity; wait  (retryable)
+    │   └── UnknownOperation          no operation has this method and path
+    ├── VaultError                    encryption at rest
+    │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
+    │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
+    └── StoreError                    the records
+        ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
+        └── SchemaTooNew              the records were written by a newer version
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
 phone number or name of a person; file names are the caller's own and may appear.
@@ -167,3 +187,89 @@ class TooFewSpeakers(EvaluationError):
 
 class RequirementInvalid(EvaluationError):
     """A --require expression is malformed or names an unknown quantity."""
+
+
+class RequestError(EarwitnessError):
+    """A request that gets no result. Which status and class the client sees is the wire room's business."""
+
+
+class BadRequest(RequestError):
+    """The input is malformed or outside its documented constraints."""
+
+
+class Unauthorized(RequestError):
+    """The key is unknown or disabled, or the signature is bad or stale."""
+
+
+class Forbidden(RequestError):
+    """The key is good and its role may not do this."""
+
+
+class NotFound(RequestError):
+    """The resource does not exist in the caller's account and Region."""
+
+
+class Conflict(RequestError):
+    """The request clashes with the resource's present state."""
+
+
+class Gone(RequestError):
+    """The resource existed and is deleted for good."""
+
+
+class Unprocessable(RequestError):
+    """The request is well-formed and makes no sense for this resource."""
+
+
+class LimitExceeded(RequestError):
+    """A quota of the account is reached."""
+
+
+class AlreadyExists(RequestError):
+    """A stream of that name exists."""
+
+
+class VersionMismatch(RequestError):
+    """The stream changed since the caller read its version."""
+
+
+class Throttled(RequestError):
+    """Too many requests with this key."""
+
+    retryable = True
+
+
+class Unavailable(RequestError):
+    """The service cannot answer now: store away, draining, or over capacity."""
+
+    retryable = True
+
+
+class UnknownOperation(RequestError):
+    """No operation of the service has this method and path."""
+
+
+class VaultError(EarwitnessError):
+    """Something encrypted cannot be used."""
+
+
+class MasterKeyInvalid(VaultError):
+    """The master key cannot be read, or is not the one the data was written under."""
+
+
+class CiphertextRefused(VaultError):
+    """A ciphertext is damaged, stands in another row than it was made for, or its key was destroyed."""
+
+
+class StoreError(EarwitnessError):
+    """The records cannot be used."""
+
+
+class StoreUnavailable(StoreError):
+    """The database is away, locked past a limit, or its disk is full."""
+
+    retryable = True
+
+
+class SchemaTooNew(StoreError):
+    """The records were written by a newer version of earwitness."""

@@ -1,0 +1,83 @@
+"""Where the databases' errors become ours: once, with their cause kept.
+
+An error of the database's surroundings (away, locked, disk full) becomes StoreUnavailable. An error of ours (a
+misspelt statement, a broken constraint) passes unchanged, because nobody can do anything about it but us.
+"""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import sqlalchemy.exc
+
+from earwitness.errors import BadRequest, EarwitnessError, StoreUnavailable
+
+_SQLITE_ADVICE = {
+    "SQLITE_BUSY": "another process has the database locked; end it, or try again",
+    "SQLITE_LOCKED": "another process has the database locked; end it, or try again",
+    "SQLITE_PROTOCOL": "another process has the database locked; end it, or try again",
+    "SQLITE_FULL": "the disk is full; make room and try again",
+    "SQLITE_IOERR": "the disk does not answer as it should; see the machine's logs",
+    "SQLITE_CANTOPEN": "the database file cannot be opened; look at the folder's rights and the disk",
+    "SQLITE_READONLY": "the database file cannot be written; look at its rights and the disk",
+    "SQLITE_NOMEM": "there is not enough memory; try again",
+    "SQLITE_INTERRUPT": "the store is closing; try again",
+    "SQLITE_CORRUPT": "the database file is damaged; restore it from a backup",
+    "SQLITE_NOTADB": "the file is no database; look at the store's address, or restore it from a backup",
+}
+
+_POSTGRES_READ_ONLY = "25006"  # the server we reach became a replica
+_POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
+
+
+@contextmanager
+def border() -> Generator[None]:
+    """Translate what the database raises in here."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, UnicodeEncodeError) as error:
+        meaning = translated(error)
+        if meaning is error:
+            raise
+        raise meaning from _cause(error)
+
+
+def translated(error: Exception) -> Exception:
+    """What the error means to a caller; the error itself when it is one of ours."""
+    inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
+    if isinstance(inner, EarwitnessError):  # a value that a column refused while it was bound
+        return inner
+    if isinstance(inner, UnicodeEncodeError):  # the same, of a read that is compiled
+        return BadRequest("a text holds half of a surrogate pair; leave it out")
+    if isinstance(inner, sqlite3.Error):
+        advice = _sqlite_advice(inner)
+        return error if advice is None else StoreUnavailable(advice)
+    if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
+        _sqlstate(error) == _POSTGRES_READ_ONLY
+    ):
+        return StoreUnavailable("PostgreSQL is away, locked or full; see its logs, and try again")
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return StoreUnavailable("all connections to PostgreSQL are in use; try again")
+    return error
+
+
+def is_collision(error: Exception) -> bool:
+    """Whether PostgreSQL ended one of two transactions that met, so that running it again will do."""
+    return _sqlstate(error) in _POSTGRES_COLLISIONS
+
+
+def _sqlstate(error: Exception) -> str | None:
+    """PostgreSQL's own number of an error, read without loading its driver, which SQLite's users need not."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, sqlalchemy.exc.DBAPIError) else None
+
+
+def _sqlite_advice(error: sqlite3.Error) -> str | None:
+    name: str = getattr(error, "sqlite_errorname", "")
+    family = "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
+    return _SQLITE_ADVICE.get(family)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """The cause to keep; none for a refused value, because the database's message quotes it."""
+    inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
+    return None if isinstance(inner, EarwitnessError | UnicodeEncodeError) else error

@@ -1,0 +1,117 @@
+"""PostgreSQL through psycopg 3: a bounded pool, limits on everything that could wait."""
+
+import hashlib
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import sqlalchemy.exc
+from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy.dialects import postgresql as dialect
+
+from earwitness.errors import StoreUnavailable
+from earwitness.store.border import border, is_collision
+from earwitness.store.session import ConnectionSession, HotRead, Query, Row, WritingSession
+
+ResultT = TypeVar("ResultT")
+
+_ATTEMPTS_MAX = 5
+_MIGRATION_LOCK = "earwitness migration"
+
+
+class PostgresSession(ConnectionSession):
+    """A transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, insert_unless_there=lambda table: dialect.insert(table).on_conflict_do_nothing())
+
+    def hold(self, name: str) -> None:
+        """Take a lock of this name, which ends with the transaction."""
+        lock = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        self._connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+
+    def scrub(self) -> None:
+        """Nothing to do here: PostgreSQL overwrites deleted rows when its own vacuum gets to them."""
+
+
+class PostgresReads:
+    """Reads, each on a connection of the pool in autocommit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def rows(self, statement: Query) -> Sequence[Row]:
+        """As the seam says."""
+        with border(), self._engine.connect() as connection:
+            return connection.execute(statement).fetchall()
+
+    def row(self, statement: Query) -> Row | None:
+        """As the seam says."""
+        with border(), self._engine.connect() as connection:
+            return connection.execute(statement).first()
+
+    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
+        """As the seam says."""
+        with border(), self._engine.connect() as connection:
+            return connection.execute(read.statement, read.named(parameters)).first()
+
+
+class Postgres:
+    """A PostgreSQL database, opened. Reads have connections of their own, so writes that wait do not hold them up."""
+
+    def __init__(self, url: URL, *, wait_seconds_max: float, connections_max: int) -> None:
+        writing = max(1, connections_max // 2)
+        self.engine = _engine(url, wait_seconds_max=wait_seconds_max, connections_max=writing)
+        self._reads_engine = _engine(
+            url, wait_seconds_max=wait_seconds_max, connections_max=max(1, connections_max - writing)
+        )
+        self._reads = PostgresReads(self._reads_engine)
+
+    @property
+    def reads(self) -> PostgresReads:
+        """Sessions for reading."""
+        return self._reads
+
+    def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
+        """Run work in a transaction; return when it is durable. Run again when it collided with another."""
+        with border():
+            for _ in range(_ATTEMPTS_MAX):
+                try:
+                    with self.engine.begin() as connection:
+                        return work(PostgresSession(connection))
+                except sqlalchemy.exc.DBAPIError as error:
+                    if not is_collision(error):
+                        raise
+        raise StoreUnavailable("this change collided with others again and again; try again")
+
+    @contextmanager
+    def migrating(self) -> Generator[Connection]:
+        """A connection in a transaction that no other migration runs beside."""
+        with border(), self.engine.begin() as connection:
+            PostgresSession(connection).hold(_MIGRATION_LOCK)
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+        self._reads_engine.dispose()
+
+
+def _engine(url: URL, *, wait_seconds_max: float, connections_max: int) -> Engine:
+    wait_ms = max(1, int(wait_seconds_max * 1000))
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=wait_seconds_max,
+        pool_pre_ping=True,  # a server that was restarted is noticed before a request, not by it
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": max(2, round(wait_seconds_max)),
+            "options": (
+                f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms} "
+                f"-c idle_in_transaction_session_timeout={wait_ms * 2} -c synchronous_commit=on"
+            ),
+        },
+    )

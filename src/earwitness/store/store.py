@@ -1,0 +1,197 @@
+"""The store: reads at once, changes as units of work that happen entirely or not at all."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, make_url, select
+from sqlalchemy.exc import ArgumentError
+
+from earwitness.errors import ConfigurationError
+from earwitness.store import migrate
+from earwitness.store.access_keys import AccessKeyReader, AccessKeyWriter
+from earwitness.store.audit import AuditReader, AuditWriter
+from earwitness.store.bearer_tokens import BearerTokenReader, BearerTokenWriter
+from earwitness.store.border import border
+from earwitness.store.configurations import ConfigurationReader, ConfigurationWriter
+from earwitness.store.domains import DomainReader, DomainWriter
+from earwitness.store.idempotency import IdempotencyWriter
+from earwitness.store.owners import CHECK_OWNER
+from earwitness.store.pipelines import PipelineReader, PipelineWriter
+from earwitness.store.profiles import ProfileReader, ProfileWriter
+from earwitness.store.schema import vault_checks
+from earwitness.store.session import Session, Writing, WritingSession
+from earwitness.store.sqlite import Sqlite
+from earwitness.store.streams import StreamReader, StreamWriter
+from earwitness.store.tags import TagReader, TagWriter
+from earwitness.vault.data_key import DataKey
+from earwitness.vault.vault import Vault
+
+ResultT = TypeVar("ResultT")
+
+WAIT_SECONDS_MAX = 5.0
+"""How long a call waits for a lock, a connection or the disk before it is StoreUnavailable."""
+
+CONNECTIONS_MAX = 10
+"""PostgreSQL connections of this process, half of them for reads; a server by itself allows 100 in all."""
+
+
+class _Database(Protocol):
+    """What `Sqlite` and `Postgres` have in common."""
+
+    engine: Engine
+
+    @property
+    def reads(self) -> Session: ...
+
+    def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT: ...
+
+    def migrating(self) -> AbstractContextManager[Connection]: ...
+
+    def close(self) -> None: ...
+
+
+class Unit:
+    """One transaction: everything done with it is kept together, or nothing is."""
+
+    def __init__(self, writing: Writing) -> None:
+        self.now = writing.now
+        self.access_keys = AccessKeyWriter(writing)
+        self.bearer_tokens = BearerTokenWriter(writing)
+        self.configurations = ConfigurationWriter(writing)
+        self.pipelines = PipelineWriter(writing)
+        self.domains = DomainWriter(writing)
+        self.profiles = ProfileWriter(writing)
+        self.streams = StreamWriter(writing)
+        self.tags = TagWriter(writing)
+        self.idempotency = IdempotencyWriter(writing)
+        self.audit = AuditWriter(writing)
+        self._writing = writing
+
+    def hold(self, name: str) -> None:
+        """Let no other unit that holds this name go on until this one has ended."""
+        self._writing.session.hold(name)
+
+
+class Store:
+    """The records of all accounts. Safe to use from several threads.
+
+    Every call may raise StoreUnavailable. Reads go through the attributes; changes through `write`.
+    """
+
+    def __init__(
+        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], digest_key: DataKey
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._digest_key = digest_key
+        reads = database.reads
+        self.access_keys = AccessKeyReader(reads, vault)
+        self.bearer_tokens = BearerTokenReader(reads)
+        self.configurations = ConfigurationReader(reads)
+        self.pipelines = PipelineReader(reads, vault)
+        self.domains = DomainReader(reads)
+        self.profiles = ProfileReader(reads)
+        self.streams = StreamReader(reads)
+        self.tags = TagReader(reads)
+        self.audit = AuditReader(reads)
+
+    def write(self, work: Callable[[Unit], ResultT]) -> ResultT:
+        """Run `work` in a transaction; what it returns, once that is durable.
+
+        What it raises undoes everything. It may run on another thread, and more than once where PostgreSQL makes two
+        transactions meet, so it should do nothing but speak to its unit, and be quick: others wait.
+        """
+
+        def run(session: WritingSession) -> tuple[ResultT, Writing]:
+            writing = Writing(session=session, vault=self._vault, digest_key=self._digest_key, now=self._clock())
+            return work(Unit(writing)), writing
+
+        result, writing = self._database.write(run)
+        for wrapped_key, owner in writing.forgotten:
+            self._vault.forget(wrapped_key, owner=owner)
+        return result
+
+    def require_ready(self) -> None:
+        """Nothing when the database answers; StoreUnavailable when not."""
+        self._database.reads.row(select(vault_checks.c.name).limit(1))
+
+    def close(self) -> None:
+        """Finish what is being written and let the database go."""
+        self._database.close()
+
+
+def open_store(
+    url: str,
+    *,
+    vault: Vault,
+    clock: Callable[[], datetime],
+    wait_seconds_max: float = WAIT_SECONDS_MAX,
+    connections_max: int = CONNECTIONS_MAX,
+) -> Store:
+    """Open `sqlite:///PATH` or `postgresql://…`; an empty database gets its schema first. `clock` tells UTC.
+
+    Raises SchemaTooNew, StoreError (older schema: migrate first), MasterKeyInvalid (written under another key),
+    StoreUnavailable and ConfigurationError.
+    """
+    database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
+    try:
+        _make_schema_once(database)
+        digest_key = _check_key(database, vault)
+        return Store(database, vault=vault, clock=clock, digest_key=digest_key)
+    except BaseException:
+        database.close()
+        raise
+
+
+def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
+    """Bring the database to this version's schema; raises SchemaTooNew, StoreUnavailable and ConfigurationError."""
+    database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
+    try:
+        with database.migrating() as connection:
+            migrate.migrate(connection)
+    finally:
+        database.close()
+
+
+def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -> _Database:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("the store's address is not a URL; give sqlite:///PATH or postgresql://…") from None
+    kind = parsed.get_backend_name()
+    if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return Sqlite(Path(str(parsed.database)), wait_seconds_max=wait_seconds_max)
+    if kind == "postgresql":
+        from earwitness.store.postgres import Postgres
+
+        return Postgres(parsed, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
+    raise ConfigurationError(f"the store cannot be {kind}, or has no path; give sqlite:///PATH or postgresql://…")
+
+
+def _make_schema_once(database: _Database) -> None:
+    with border(), database.engine.connect() as connection:
+        revision = migrate.current_revision(connection)
+    if revision is None:
+        with database.migrating() as connection:
+            migrate.migrate(connection)
+    else:
+        migrate.require_current(revision)
+
+
+def _check_key(database: _Database, vault: Vault) -> DataKey:
+    """The key that keys digests. Opening it proves that the master key is the one the records were written under."""
+
+    def run(session: WritingSession) -> bytes:
+        session.insert_new(vault_checks, {"name": "check", "wrapped_key": vault.new_wrapped_key(owner=CHECK_OWNER)})
+        row = session.row(chosen)
+        return b"" if row is None else bytes(row[0])
+
+    chosen = select(vault_checks.c.wrapped_key).where(vault_checks.c.name == "check")
+    row = database.reads.row(chosen)
+    wrapped_key = database.write(run) if row is None else bytes(row[0])
+    vault.require_opens(wrapped_key, owner=CHECK_OWNER)
+    return vault.key(wrapped_key, owner=CHECK_OWNER)

@@ -1,0 +1,90 @@
+"""A request as it arrived and the response to it, as plain values; no web framework's types and no sockets.
+
+Signatures cover the bytes that travelled, so a request keeps its path and query exactly as received. Text is the bytes
+decoded as Latin-1: every byte survives, and `.encode("latin-1")` gives them back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from earwitness.errors import BadRequest
+
+QUERY_FIELDS_MAX = 1000  # botocore sends fewer than ten; a list in a query is at most as long as one in a body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request, its body already read."""
+
+    method: str
+    """Upper case, as received."""
+    raw_path: str
+    """The path as received: still percent-encoded, without the query."""
+    raw_query: str
+    """The query string as received, without its `?`; empty when there is none."""
+    header_list: tuple[tuple[str, str], ...]
+    """Every header line in order: the name in lower case, the value as received."""
+    body: bytes = b""
+    """The whole body; empty for a request whose body is read as a stream."""
+    client: str = ""
+    """The address of the peer, for logs and audit; empty when unknown."""
+
+    @classmethod
+    def received(
+        cls,
+        *,
+        method: str,
+        raw_path: bytes,
+        raw_query: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes = b"",
+        client: str = "",
+    ) -> "Request":
+        """Build a request from bytes, as an ASGI server hands them over."""
+        lines = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
+        return cls(
+            method=method.upper(),
+            raw_path=raw_path.decode("latin-1"),
+            raw_query=raw_query.decode("latin-1"),
+            header_list=lines,
+            body=body,
+            client=client,
+        )
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Headers by lower-case name; lines of the same name are joined with a comma (RFC 9110, 5.3)."""
+        return {name: ",".join(values) for name, values in self.header_values.items()}
+
+    @cached_property
+    def header_values(self) -> Mapping[str, list[str]]:
+        """The values of every header line, by lower-case name, in the order they arrived."""
+        gathered: dict[str, list[str]] = {}
+        for name, value in self.header_list:
+            gathered.setdefault(name, []).append(value)
+        return gathered
+
+    @cached_property
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query's names and values, decoded, in order. Raises BadRequest when it is no percent-encoded UTF-8."""
+        if not self.raw_query:
+            return ()
+        try:
+            text = self.raw_query.encode("latin-1").decode("utf-8")
+            pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX)
+        except UnicodeError:
+            raise BadRequest("the query string is not UTF-8; percent-encode the UTF-8 bytes of each value") from None
+        except ValueError:
+            raise BadRequest(f"the query string has more than {QUERY_FIELDS_MAX} fields; send fewer") from None
+        return tuple(pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One HTTP response; `Content-Length` and `Date` are the HTTP server's business."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""

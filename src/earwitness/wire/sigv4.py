@@ -1,0 +1,222 @@
+"""Who signed a request, and whether the signature is good: AWS Signature Version 4 in the Authorization header.
+
+Nothing here knows keys: the caller looks the secret up by the claim's access key id and hands it in. Error messages say
+what to do next and never hold a secret or the signature that would have been right.
+"""
+
+import hmac
+import re
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from threading import Lock
+
+from earwitness.errors import Unauthorized
+from earwitness.wire.canonical import body_hash, canonical_request
+from earwitness.wire.messages import Request
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+AUTHORIZATION_CHARACTERS_MAX = 8192  # a request of an SDK has about 250; the C producer signs a dozen headers
+SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
+
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+_EMPTY_HASH = body_hash(b"")
+_CREDENTIAL = re.compile(r"([!-+\--.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})/aws4_request", re.ASCII)
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_HEADER_NAMES = re.compile(r"[!-:<-~]+(;[!-:<-~]+)*")
+_TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an Authorization header says, not yet proved."""
+
+    access_key_id: str
+    date: str
+    """The day of the credential scope, YYYYMMDD."""
+    region: str
+    service: str
+    """The signing name: `chime` or `kinesisvideo`."""
+    signed_headers: tuple[str, ...]
+    """In lower case, in the order of the header."""
+    signature: str
+    """64 hexadecimal digits."""
+
+
+class SigningKeys:
+    """Derived keys, kept for reuse: a signing key is good for a day, and deriving one costs four hashes.
+
+    Secrets are kept only as digests. The least recently used key goes first. Safe to share between threads.
+    """
+
+    def __init__(self, size_max: int = SIGNING_KEYS_MAX) -> None:
+        self._size_max = size_max
+        self._keys: OrderedDict[tuple[str, str, str, str, bytes], bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, claim: Claim, secret: str) -> bytes:
+        """The signing key of a claim's scope."""
+        encoded = secret.encode("utf-8")
+        name = (claim.access_key_id, claim.date, claim.region, claim.service, sha256(encoded).digest())
+        with self._lock:
+            key = self._keys.pop(name, None) or _derive(claim, encoded)
+            self._keys[name] = key
+            if len(self._keys) > self._size_max:
+                self._keys.popitem(last=False)
+        return key
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+_SHARED_KEYS = SigningKeys()
+
+
+def parse_authorization(request: Request) -> Claim:
+    """What the Authorization header claims. Raises Unauthorized when there is none, several, or one we cannot read."""
+    lines = request.header_values.get("authorization", [])
+    if not lines:
+        raise _not_signed(request)
+    if len(lines) > 1:
+        raise Unauthorized("the request has several Authorization headers; send one")
+    scheme, _, rest = lines[0].strip().partition(" ")
+    if scheme != ALGORITHM:
+        raise Unauthorized(f"the Authorization header is not {ALGORITHM}; sign with AWS Signature Version 4")
+    if len(rest) > AUTHORIZATION_CHARACTERS_MAX:
+        raise Unauthorized("the Authorization header is too long; sign fewer headers")
+    return _claim(_parts(rest))
+
+
+def verify(
+    request: Request,
+    claim: Claim,
+    secret: str,
+    *,
+    now: datetime,
+    skew_seconds: float,
+    services: Collection[str],
+    unsigned: bool = False,
+    must_sign: Collection[str] = (),
+    refuse_session_token: bool = False,
+    keys: SigningKeys = _SHARED_KEYS,
+) -> None:
+    """Prove a claim with the secret of its access key. Raises Unauthorized when it does not hold.
+
+    `now` is aware; `skew_seconds` is how far the request's time may be from it, either way; `services` are the signing
+    names we answer to. `unsigned` is for bodies that are streamed: the body is not covered, and the hash that the
+    client signed in its place may be UNSIGNED-PAYLOAD, that of an empty body, or the one in `x-amz-content-sha256`
+    (producers of Kinesis Video use all three). `must_sign` names headers, in lower case, that count only if signed.
+    A session token is ignored unless `refuse_session_token`: keys here are long-lived.
+    """
+    if claim.service not in services:
+        raise Unauthorized(f"the request is signed for another service; sign for {' or '.join(sorted(services))}")
+    if refuse_session_token and "x-amz-security-token" in request.header_values:
+        raise Unauthorized("the request carries a session token; use the long-lived keys that this server gave out")
+    _check_headers(request, claim, must_sign)
+    time = _check_time(request, claim, now=now, skew_seconds=skew_seconds)
+    key = keys.get(claim, secret)
+    for payload_hash in _payload_hashes(request, unsigned=unsigned):
+        text = canonical_request(request, claim.signed_headers, payload_hash)
+        if hmac.compare_digest(_sign(key, time, claim, text), claim.signature):
+            return
+    raise Unauthorized(
+        "the signature does not match; check the secret access key, and that no proxy on the way changes the Host "
+        "header or the path"
+    )
+
+
+def _not_signed(request: Request) -> Unauthorized:
+    if "x-amz-signature=" in request.raw_query.lower():
+        return Unauthorized("presigned URLs are not supported; sign in the Authorization header, as SDKs do")
+    return Unauthorized(
+        "the request is not signed; configure an access key in the client (AWS_ACCESS_KEY_ID and secret)"
+    )
+
+
+def _parts(rest: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in rest.split(",")]
+    parts = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(pairs) != 3 or parts.keys() != {"Credential", "SignedHeaders", "Signature"}:
+        raise Unauthorized("the Authorization header needs Credential, SignedHeaders and Signature, each once")
+    return parts
+
+
+def _claim(parts: dict[str, str]) -> Claim:
+    scope = _CREDENTIAL.fullmatch(parts["Credential"])
+    if not scope:
+        raise Unauthorized("the Credential is not key-id/YYYYMMDD/region/service/aws4_request; sign with an AWS SDK")
+    if not _HEADER_NAMES.fullmatch(parts["SignedHeaders"]):
+        raise Unauthorized("SignedHeaders is not a list of header names with semicolons; sign with an AWS SDK")
+    if not _SIGNATURE.fullmatch(parts["Signature"]):
+        raise Unauthorized("the Signature is not 64 hexadecimal digits in lower case; sign with an AWS SDK")
+    access_key_id, date, region, service = scope.groups()
+    return Claim(
+        access_key_id=access_key_id,
+        date=date,
+        region=region,
+        service=service,
+        signed_headers=tuple(parts["SignedHeaders"].split(";")),
+        signature=parts["Signature"],
+    )
+
+
+def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -> None:
+    """Every signed header is there, and those that decide what the request means are signed."""
+    for name in claim.signed_headers:
+        if name not in request.header_values:
+            raise Unauthorized("a signed header did not arrive; let no proxy on the way remove headers")
+    for name in ("host", "x-amz-date"):
+        if name not in claim.signed_headers:
+            raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
+    for name in must_sign:
+        if name in request.header_values and name not in claim.signed_headers:
+            raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
+
+
+def _check_time(request: Request, claim: Claim, *, now: datetime, skew_seconds: float) -> str:
+    values = request.header_values["x-amz-date"]
+    try:
+        if len(values) != 1 or not _TIME.fullmatch(values[0]):
+            raise ValueError
+        signed = datetime.fromisoformat(values[0])
+    except ValueError:
+        raise Unauthorized("x-amz-date is not one time as YYYYMMDDTHHMMSSZ; sign with an AWS SDK") from None
+    if values[0][:8] != claim.date:
+        raise Unauthorized("x-amz-date and the Credential name different days; sign with an AWS SDK")
+    off_seconds = (now - signed).total_seconds()
+    if abs(off_seconds) > skew_seconds:
+        raise Unauthorized(
+            f"the request was signed {abs(off_seconds):.0f} s in the {'past' if off_seconds > 0 else 'future'}, and "
+            f"{skew_seconds:.0f} s are allowed; set the client's clock"
+        )
+    return values[0]
+
+
+def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
+    """What may end the canonical request."""
+    values = request.header_values.get("x-amz-content-sha256", [])
+    if len(values) > 1 or (values and values[0].startswith("STREAMING-")):
+        raise Unauthorized("bodies signed in chunks (STREAMING-…) are not supported; sign the body as a whole")
+    if unsigned:
+        return tuple(values) or (_EMPTY_HASH, _UNSIGNED)
+    if values and values[0] == _UNSIGNED:
+        raise Unauthorized("the body is not signed (UNSIGNED-PAYLOAD); sign it with its SHA-256")
+    actual = body_hash(request.body)
+    if values and values[0] != actual:
+        raise Unauthorized("x-amz-content-sha256 is not the SHA-256 of the body that arrived; sign the body as sent")
+    return (actual,)
+
+
+def _sign(key: bytes, time: str, claim: Claim, text: bytes) -> str:
+    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+    to_sign = "\n".join((ALGORITHM, time, scope, sha256(text).hexdigest()))
+    return hmac.digest(key, to_sign.encode("ascii"), "sha256").hex()
+
+
+def _derive(claim: Claim, secret: bytes) -> bytes:
+    key = b"AWS4" + secret
+    for part in (claim.date, claim.region, claim.service, "aws4_request"):
+        key = hmac.digest(key, part.encode("ascii"), "sha256")
+    return key

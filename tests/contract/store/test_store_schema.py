@@ -1,0 +1,109 @@
+"""The migrations and the tables in schema.py are the same thing."""
+
+import threading
+from contextlib import closing
+
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from store_examples import MINE, add_domain, opened
+
+from earwitness.store import migrate
+from earwitness.store.schema import HEAD, metadata
+from earwitness.store.sqlite import Sqlite
+from earwitness.store.store import migrate_store
+
+
+def test_the_newest_migration_is_the_schema_we_name() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate._FOLDER))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def _described(connection: Connection) -> dict[str, object]:
+    found = inspect(connection)
+
+    def in_order(things):
+        return sorted(things, key=str)
+
+    def columns(table: str):
+        return [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)]
+
+    return {
+        table: {
+            "columns": columns(table),
+            "key": found.get_pk_constraint(table),
+            "unique": in_order(found.get_unique_constraints(table)),
+            "foreign": in_order(found.get_foreign_keys(table)),
+            "indexes": in_order(found.get_indexes(table)),
+        }
+        for table in metadata.tables
+    }
+
+
+def test_migrations_make_exactly_the_tables(empty_url: str, kind: str) -> None:
+    with closing(opened(empty_url)) as store:
+        engine = store._database.engine
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+            migrated = _described(connection)
+            assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+            if kind == "postgresql":
+                assert _collations(connection) == ["C"]
+        with engine.begin() as connection:
+            metadata.drop_all(connection)
+            metadata.create_all(connection)
+            assert _described(connection) == migrated
+            if kind == "postgresql":
+                assert _collations(connection) == ["C"]
+
+
+def _collations(connection: Connection) -> list[str]:
+    statement = (
+        "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND data_type = 'character varying' AND table_name <> 'alembic_version'"
+    )
+    return list(connection.execute(text(statement)).scalars())
+
+
+def test_several_first_starts_at_once_make_one_schema(empty_url: str) -> None:
+    failures: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            store = opened(empty_url)
+            store.write(add_domain)
+            store.close()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    store = opened(empty_url)
+    assert store.domains.count(MINE) == 4
+    store.close()
+
+
+def test_a_migration_of_a_current_database_changes_nothing(url: str) -> None:
+    store = opened(url)
+    domain = store.write(add_domain)
+    store.close()
+    migrate_store(url)
+    store = opened(url)
+    assert store.domains.get(MINE, domain.domain_id) == domain
+    store.require_ready()
+    store.close()
+
+
+def test_a_sqlite_database_is_opened_as_promised(tmp_path) -> None:
+    database = Sqlite(tmp_path / "new" / "x.db", wait_seconds_max=1)
+    with database.engine.connect() as connection:
+        wanted = {"synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "temp_store": 2, "journal_mode": "wal"}
+        assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted} == wanted
+    database.close()
