@@ -1,9 +1,11 @@
-"""`python -m benchmarks [NAME ...]`: run benchmarks, all by default; exit with 1 when a target was missed."""
+"""`python -m benchmarks [NAME ...]`: run benchmarks, all by default; exit with 1 when one failed or missed a target."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from subprocess import CalledProcessError
 
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import accuracy, memory, pipeline, resemblyzer, search, startup
@@ -11,6 +13,7 @@ from benchmarks.benchmark import SkippedError
 from benchmarks.machine import load
 from benchmarks.report import Verdict, verdicts, write_page, write_result
 from earwitness.cli.output import note, out
+from earwitness.errors import EarwitnessError
 
 BENCHMARKS = {
     module.BENCHMARK.name: module.BENCHMARK for module in (accuracy, pipeline, search, memory, startup, resemblyzer)
@@ -22,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     names = _parse(arguments)
     command = " ".join(["python -m benchmarks", *arguments])
     found: dict[str, list[Verdict]] = {}
+    failed: list[str] = []
     for name in names:
         benchmark = BENCHMARKS[name]
         note.print(f"[bold]{name}[/bold]: {benchmark.question}")
@@ -31,13 +35,17 @@ def main(arguments: Sequence[str]) -> int:
         except SkippedError as reason:
             note.print(f"skipped: {reason}", soft_wrap=True)
             continue
+        except (EarwitnessError, CalledProcessError) as error:
+            note.print(f"[red]failed[/red]: {escape(str(error))}", soft_wrap=True)
+            failed.append(name)
+            continue
         write_result(benchmark, numbers, command=command, load_before=load_before)
         found[name] = verdicts(benchmark, numbers)
     for name in write_page(list(BENCHMARKS.values())):
         note.print(f"left out of the page: {name}, measured by an older version of its benchmark; run it again")
     _print(found)
     note.print("wrote benchmarks/results/README.md")
-    return int(not all(verdict.met for each in found.values() for verdict in each))
+    return int(bool(failed) or not all(verdict.met for each in found.values() for verdict in each))
 
 
 def _parse(arguments: Sequence[str]) -> list[str]:

@@ -20,8 +20,8 @@ from earwitness.app import ENCODER_MODEL, VAD_MODEL
 from earwitness.encoder.compensation import Compensation, shipped_compensation, write_compensation
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.evaluation.conditions import parse_condition
-from earwitness.evaluation.evaluate import FIT_SECONDS, Evaluator, fit_calibration
-from earwitness.evaluation.fit import fit_compensation
+from earwitness.evaluation.evaluate import Evaluator
+from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, fit_compensation
 from earwitness.evaluation.hearing import Heard, Listener
 from earwitness.evaluation.manifest import adults, read_manifest
 from earwitness.evaluation.recordings import join_utterances

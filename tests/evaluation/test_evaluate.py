@@ -8,7 +8,8 @@ import pytest
 from earwitness.app import Engine
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import parse_condition
-from earwitness.evaluation.evaluate import Evaluator, fit_calibration, measure
+from earwitness.evaluation.evaluate import Evaluator, measure
+from earwitness.evaluation.fit import fit_calibration
 from earwitness.evaluation.hearing import Listener
 from earwitness.evaluation.manifest import Role, Utterance
 from earwitness.evaluation.recordings import JoinedRecording, Recordings

@@ -12,7 +12,8 @@ from earwitness.cli.output import plain
 from earwitness.cli.voices import engine_for
 from earwitness.errors import EvaluationError
 from earwitness.evaluation.conditions import Condition, parse_condition
-from earwitness.evaluation.evaluate import FIT_SECONDS, ConditionResult, Evaluator, fit_calibration, measure
+from earwitness.evaluation.evaluate import ConditionResult, Evaluator, measure
+from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration
 from earwitness.evaluation.hearing import Listener
 from earwitness.evaluation.kaldi import TrialList, is_trial_list, read_trials
 from earwitness.evaluation.manifest import adults, children, read_manifest

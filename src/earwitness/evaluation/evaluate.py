@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import Condition
-from earwitness.evaluation.fit import fit_duration
 from earwitness.evaluation.hearing import Heard, Listener
 from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened
 from earwitness.evaluation.manifest import Utterance
 from earwitness.evaluation.metrics import ErrorCurve
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.scores import Mask, Rates, ScoreTable, Searches, fnir_at_fpir, rates
-from earwitness.gallery.calibration import Calibration, DurationFit
+from earwitness.gallery.calibration import Calibration
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN
 
 GALLERY_SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
@@ -36,7 +35,6 @@ _COUNTED_BY = {
 _GALLERY_DRAWS = 100
 _GALLERIES_PER_DRAW = 10
 _SLICE_TARGETS_MIN = 5
-FIT_SECONDS = (3.0, 5.0, 10.0)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done and how much there is."""
@@ -221,22 +219,6 @@ def measure(
         slices=_slices(table, calibration, strangers_named_percent=strangers_named_percent, speakers=speakers),
         table=table,
         curve=table.trial_set().curve(),
-    )
-
-
-def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, made_from: str) -> Calibration:
-    """One calibration from score tables of all conditions, by seconds of net speech in the tests."""
-    fits: list[DurationFit] = []
-    pairs = 0
-    speakers: set[str] = set()
-    for net_seconds, same_duration in sorted(tables.items()):
-        targets = np.concatenate([table.scores[table.target_cells] for table in same_duration])
-        nontargets = np.concatenate([table.scores[table.nontarget_cells] for table in same_duration])
-        fits.append(fit_duration(targets=targets, nontargets=nontargets, net_seconds=net_seconds))
-        pairs += len(targets) + len(nontargets)
-        speakers.update(*(table.speakers for table in same_duration))
-    return Calibration(
-        encoder_id=encoder_id, made_from=made_from, speakers=len(speakers), pairs=pairs, fits=tuple(fits)
     )
 
 

@@ -13,7 +13,11 @@ from scipy import optimize
 from earwitness.encoder.compensation import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
-from earwitness.gallery.calibration import DurationFit, FalseMatchCurve
+from earwitness.evaluation.scores import ScoreTable
+from earwitness.gallery.calibration import Calibration, DurationFit, FalseMatchCurve
+
+FIT_SECONDS = (3.0, 5.0, 10.0)
+"""Net speech of the tests a calibration is fitted on."""
 
 CHANNEL_DIRECTIONS = 5
 """More remove no further errors on held-out speakers (docs/decisions)."""
@@ -44,6 +48,22 @@ def fit_compensation(
     moved = (centred - centred.mean(axis=0)).reshape(-1, len(mean))
     _, _, rows = np.linalg.svd(moved, full_matrices=False)
     return Compensation(mean, rows[:directions].astype(np.float32))
+
+
+def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, made_from: str) -> Calibration:
+    """One calibration from score tables of all conditions, by seconds of net speech in the tests."""
+    fits: list[DurationFit] = []
+    pairs = 0
+    speakers: set[str] = set()
+    for net_seconds, same_duration in sorted(tables.items()):
+        targets = np.concatenate([table.scores[table.target_cells] for table in same_duration])
+        nontargets = np.concatenate([table.scores[table.nontarget_cells] for table in same_duration])
+        fits.append(fit_duration(targets=targets, nontargets=nontargets, net_seconds=net_seconds))
+        pairs += len(targets) + len(nontargets)
+        speakers.update(*(table.speakers for table in same_duration))
+    return Calibration(
+        encoder_id=encoder_id, made_from=made_from, speakers=len(speakers), pairs=pairs, fits=tuple(fits)
+    )
 
 
 def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> DurationFit:
