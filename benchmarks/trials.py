@@ -100,6 +100,7 @@ def trial_rates(enrolled: list[Spoken], tested: list[Spoken], scores: Scores) ->
         scores=scores,
         net_seconds=np.array([len(one.samples) / CANONICAL_RATE for one in tested]),
         trials=np.ones(scores.shape, np.bool_),
+        same_recording=np.zeros(scores.shape, np.bool_),
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         replicates = [_errors(_curve(table, weights)) for weights in draws(table.speakers, seed=_SEED)]
