@@ -15,7 +15,7 @@ from earwitness.encoder.compensation import shipped_compensation
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.hearing import Listener
-from earwitness.evaluation.intervals import draws, percentiles
+from earwitness.evaluation.intervals import draws, percentiles, widened
 from earwitness.evaluation.manifest import adults, read_manifest
 from earwitness.evaluation.metrics import ErrorCurve, Scores
 from earwitness.evaluation.recordings import join_utterances
@@ -105,8 +105,12 @@ def trial_rates(enrolled: list[Spoken], tested: list[Spoken], scores: Scores) ->
     with np.errstate(invalid="ignore", divide="ignore"):
         replicates = [_errors(_curve(table, weights)) for weights in draws(table.speakers, seed=_SEED)]
     numbers = _errors(_curve(table, dict.fromkeys(table.speakers, 1)))
+    known = len(set(table.tested[table.known].tolist()))
     for name in list(numbers):
-        numbers[f"{name}.low"], numbers[f"{name}.high"] = percentiles([each[name] for each in replicates])
+        interval = percentiles([each[name] for each in replicates])
+        if name.endswith("_percent"):
+            interval = widened(interval, speakers=known)
+        numbers[f"{name}.low"], numbers[f"{name}.high"] = interval
     return numbers | {"targets": int(table.target_cells.sum()), "nontargets": int(table.nontarget_cells.sum())}
 
 

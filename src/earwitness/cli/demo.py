@@ -10,8 +10,6 @@ import typer
 
 from earwitness.cli.options import Json
 from earwitness.cli.output import Exit, out, print_json, progress_of, reporting, say
-from earwitness.voice.band import CANONICAL_RATE
-from earwitness.voice.embedding import SPEECH_SECONDS_MAX
 
 if TYPE_CHECKING:
     from earwitness.app import Engine
@@ -181,6 +179,9 @@ def conclude(engine: "Engine", known: list[Caller], strangers: list[Caller], wro
 def _joined(engine: "Engine", files: list[Path]) -> "NetSpeech":
     """The net speech of one person's recordings as if they were one call."""
     import numpy as np
+
+    from earwitness.voice.band import CANONICAL_RATE
+    from earwitness.voice.embedding import SPEECH_SECONDS_MAX
 
     pieces = [engine.listen(file) for file in files]
     samples = np.concatenate([piece.samples for piece in pieces])[: round(SPEECH_SECONDS_MAX * CANONICAL_RATE)]
