@@ -40,7 +40,9 @@
     │   ├── VersionMismatch           the stream changed since the caller read it
     │   ├── Throttled                 too many requests; wait  (retryable)
     │   ├── Unavailable               store away, draining or over capacity; wait  (retryable)
-    │   └── UnknownOperation          no operation has this method and path
+    │   ├── UnknownOperation          no operation has this method and path
+    │   ├── NotServed                 AWS has this operation and earwitness does not
+    │   └── TokenReused               a request token comes again with another request
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
@@ -247,6 +249,14 @@ class Unavailable(RequestError):
 
 class UnknownOperation(RequestError):
     """No operation of the service has this method and path."""
+
+
+class NotServed(RequestError):
+    """AWS has this operation and earwitness does not."""
+
+
+class TokenReused(RequestError):
+    """A request token was used before, for a request that asked for something else."""
 
 
 class VaultError(EarwitnessError):

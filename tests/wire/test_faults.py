@@ -28,7 +28,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and Re
     [
         (errors.BadRequest, "chime-sdk-voice", None, "BadRequestException", 400),
         (errors.Unauthorized, "chime-sdk-voice", None, "UnauthorizedClientException", 401),
-        (errors.Forbidden, "chime-sdk-voice", None, "ForbiddenException", 403),
+        (errors.Forbidden, "chime-sdk-voice", None, "AccessDeniedException", 403),
         (errors.NotFound, "chime-sdk-media-pipelines", None, "NotFoundException", 404),
         (errors.Conflict, "chime-sdk-media-pipelines", None, "ConflictException", 409),
         (errors.Gone, "chime-sdk-voice", None, "GoneException", 410),

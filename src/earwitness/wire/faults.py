@@ -18,17 +18,19 @@ FAILURE_MESSAGE = "the service failed to answer; try again, and give the request
 CHIME: dict[type[RequestError], tuple[str, ...]] = {
     errors.BadRequest: ("BadRequestException",),
     errors.Unauthorized: ("UnauthorizedClientException",),
-    errors.Forbidden: ("ForbiddenException",),
+    errors.Forbidden: ("AccessDeniedException", "ForbiddenException"),
     errors.NotFound: ("NotFoundException",),
     errors.Conflict: ("ConflictException",),
     errors.Gone: ("GoneException", "NotFoundException"),
     errors.Unprocessable: ("UnprocessableEntityException", "BadRequestException"),
     errors.LimitExceeded: ("ResourceLimitExceededException",),
-    errors.AlreadyExists: ("ConflictException",),
+    errors.AlreadyExists: ("ConflictException", "BadRequestException"),
     errors.VersionMismatch: ("ConflictException",),
     errors.Throttled: ("ThrottledClientException",),
     errors.Unavailable: ("ServiceUnavailableException",),
     errors.UnknownOperation: ("UnknownOperationException",),
+    errors.NotServed: ("BadRequestException",),
+    errors.TokenReused: ("ConflictException", "BadRequestException"),
 }
 """Shapes of the Chime services, best first: taken is the first that the operation declares, else that exists."""
 
@@ -52,6 +54,8 @@ KINESIS_VIDEO: dict[type[RequestError], tuple[str, ...]] = {
     errors.Throttled: ("ClientLimitExceededException",),
     errors.Unavailable: ("ServiceUnavailable",),
     errors.UnknownOperation: ("UnknownOperationException",),
+    errors.NotServed: ("InvalidArgumentException",),
+    errors.TokenReused: ("InvalidArgumentException",),
 }
 """Shapes of the three Kinesis Video services, best first."""
 

@@ -68,6 +68,15 @@ class Router:
         """The service in whose words to refuse a request that matches no operation of those signed under a name."""
         return next((one for one in self._services if one.signing_name == signing_name), self._services[0])
 
+    def likely_service(self, request: Request) -> Service:
+        """The service in whose words to refuse a request of which nothing is proved: the one that has its path."""
+        for signing_name in self._roots:
+            try:
+                return self.match(signing_name, request).service
+            except (UnknownOperation, BadRequest):
+                continue
+        return self._services[0]
+
     def match(self, signing_name: str, request: Request) -> Route:
         """Find the operation of a request that was signed for `signing_name`.
 

@@ -1,0 +1,226 @@
+"""A request's way to its answer, in one list.
+
+The gateway knows AWS's protocol and nothing of any operation: who keeps the keys, what roles may do and what is called
+are handed in. It touches no socket; `answer` may be called from any thread, and `prepare` and `finish` are its two
+halves for a server that wants to call what is quick where it is, and all else in a thread.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from earwitness.errors import EarwitnessError, Forbidden, RequestError, Unauthorized, Unavailable
+from earwitness.log import frames_of
+from earwitness.wire.bad_signatures import BadSignatures
+from earwitness.wire.exchange import Exchange, SigningKey
+from earwitness.wire.faults import fault_of, write_fault
+from earwitness.wire.messages import Request
+from earwitness.wire.parse import parse_request
+from earwitness.wire.router import Router
+from earwitness.wire.serialize import Result, serialize
+from earwitness.wire.shapes import Service
+from earwitness.wire.sigv4 import parse_authorization, verify
+from earwitness.wire.throttle import Throttle
+from earwitness.wire.validate import validate
+
+SKEW_SECONDS_MAX = 300.0
+"""How far a request's time may be off; AWS allows 5 minutes for most services."""
+
+SIGNING_NAMES = ("chime", "kinesisvideo")
+
+_log = logging.getLogger("earwitness.gateway")
+
+
+class Operations(Protocol):
+    """What stands behind the gateway: the operations, and who may call them."""
+
+    def find_key(self, key_id: str) -> SigningKey | None:
+        """The key that signs under this id; None when it is unknown or disabled."""
+        ...
+
+    def authorise(self, exchange: Exchange) -> None:
+        """Forbidden when the principal's role may not call the operation, NotServed when nobody can."""
+        ...
+
+    def is_quick(self, exchange: Exchange) -> bool:
+        """Whether the operation only reads records that are near, so that a thread would cost more than the call."""
+        ...
+
+    def call(self, exchange: Exchange) -> Result:
+        """The result of the operation, in the members of its output shape."""
+        ...
+
+    def refused(self, exchange: Exchange, *, fault: str) -> None:
+        """Told of every request that was authenticated and refused by its role."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayLimits:
+    """What a gateway allows."""
+
+    skew_seconds_max: float = SKEW_SECONDS_MAX
+    """How far a request's time may be from ours."""
+
+    refuse_session_token: bool = False
+    """Whether a session token is an error. Keys here are long-lived, so a token proves nothing."""
+
+
+class Gateway:
+    """Answers requests. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        *,
+        services: Sequence[Service],
+        operations: Operations,
+        throttle: Throttle,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        new_request_id: Callable[[], str],
+        limits: GatewayLimits,
+        provoked: Mapping[str, Exception] | None = None,
+    ) -> None:
+        """`clock` tells UTC; `provoked` names operations that fail on purpose, with what."""
+        self._router = Router(services)
+        self._operations = operations
+        self._throttle = throttle
+        self._clock = clock
+        self._monotonic = monotonic
+        self._new_request_id = new_request_id
+        self._limits = limits
+        self._provoked = dict(provoked or {})
+        self._bad_signatures = BadSignatures()
+        self._preparing: tuple[Callable[[Exchange], None], ...] = (
+            self.authenticate,
+            self.find_operation,
+            self.authorise,
+            self.throttle,
+            self.parse,
+            self.validate,
+        )
+        self._finishing: tuple[Callable[[Exchange], None], ...] = (
+            self.provoke,
+            self.call,
+            self.write_result,
+        )
+
+    def receive(self, request: Request, *, scheme: str) -> Exchange:
+        """The exchange that begins with a request. `scheme` is http or https, as the client used it."""
+        return Exchange(
+            request=request,
+            request_id=self._new_request_id(),
+            endpoint=f"{scheme}://{request.headers.get('host', 'localhost').removeprefix('https://')}",
+        )
+
+    def answer(self, exchange: Exchange) -> None:
+        """Run all steps; the response is in the exchange afterwards, whatever happened."""
+        if self.prepare(exchange):
+            self.finish(exchange)
+
+    def prepare(self, exchange: Exchange) -> bool:
+        """Run the steps before the call; False when one of them has answered already."""
+        return self._run(self._preparing, exchange)
+
+    def is_quick(self, exchange: Exchange) -> bool:
+        """Whether `finish` will not wait for anything but memory and a near disk."""
+        return self._operations.is_quick(exchange)
+
+    def finish(self, exchange: Exchange) -> None:
+        """Run the call and what comes after it."""
+        self._run(self._finishing, exchange)
+
+    def refuse(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with an error."""
+        if isinstance(error, EarwitnessError) and error.retryable and not isinstance(error, RequestError):
+            error = Unavailable(str(error))
+        service = exchange.service or self._router.likely_service(exchange.request)
+        operation = exchange.route.operation if exchange.route else None
+        fault = fault_of(error, service, operation)
+        if isinstance(error, Forbidden):
+            self._operations.refused(exchange, fault=fault.name)
+        if isinstance(error, RequestError):
+            _log.info("refused", extra={**exchange.logged, "fault": fault.name})
+        else:
+            context = {"fault": fault.name, "error": type(error).__name__, "frames": frames_of(error)}
+            _log.error("failed", extra={**exchange.logged, **context})
+        exchange.response = write_fault(fault, service, request_id=exchange.request_id)
+
+    # The steps, in the order of their lists.
+
+    def authenticate(self, exchange: Exchange) -> None:
+        """Who signed this, and is the signature good?"""
+        self.authenticate_with(exchange, unsigned_body=False)
+
+    def authenticate_with(self, exchange: Exchange, *, unsigned_body: bool) -> None:
+        """The same for a request whose body is read as a stream, and so not covered by its signature."""
+        try:
+            claim = parse_authorization(exchange.request)
+            key = self._operations.find_key(claim.access_key_id)
+            if key is None:
+                raise Unauthorized("the access key is unknown or disabled; `earwitness keys list` shows the keys")
+            verify(
+                exchange.request,
+                claim,
+                key.secret,
+                now=self._clock(),
+                skew_seconds=self._limits.skew_seconds_max,
+                services=SIGNING_NAMES,
+                unsigned=unsigned_body,
+                refuse_session_token=self._limits.refuse_session_token,
+            )
+        except Unauthorized:
+            address = exchange.request.client
+            exchange.delay_seconds = self._bad_signatures.failed(address, now_seconds=self._monotonic())
+            raise
+        exchange.claim, exchange.principal = claim, key.principal
+
+    def find_operation(self, exchange: Exchange) -> None:
+        """Which operation is it for?"""
+        signing_name = exchange.signed.service
+        exchange.service = self._router.answering_service(signing_name)
+        exchange.route = self._router.match(signing_name, exchange.request)
+        exchange.service = exchange.route.service
+
+    def authorise(self, exchange: Exchange) -> None:
+        """May they?"""
+        self._operations.authorise(exchange)
+
+    def throttle(self, exchange: Exchange) -> None:
+        """Not too often?"""
+        operation = exchange.found.operation.name
+        self._throttle.take(exchange.who.key_id, operation, now_seconds=self._monotonic())
+
+    def parse(self, exchange: Exchange) -> None:
+        """Read the parameters."""
+        exchange.params = parse_request(exchange.found, exchange.request)
+
+    def validate(self, exchange: Exchange) -> None:
+        """Hold them against the model."""
+        validate(exchange.found.operation, exchange.params)
+
+    def provoke(self, exchange: Exchange) -> None:
+        """Fail on purpose, where somebody asked for it to see how their program bears it."""
+        error = self._provoked.get(exchange.found.operation.name)
+        if error is not None:
+            raise error
+
+    def call(self, exchange: Exchange) -> None:
+        """Do it."""
+        exchange.result = self._operations.call(exchange)
+
+    def write_result(self, exchange: Exchange) -> None:
+        """Say what came of it."""
+        route = exchange.found
+        exchange.response = serialize(route.service, route.operation, exchange.result, request_id=exchange.request_id)
+
+    def _run(self, steps: Sequence[Callable[[Exchange], None]], exchange: Exchange) -> bool:
+        try:
+            for step in steps:
+                step(exchange)
+        except Exception as error:
+            self.refuse(exchange, error)
+            return False
+        return True
