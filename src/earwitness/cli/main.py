@@ -13,19 +13,19 @@ from typing import Annotated
 import typer
 
 from earwitness import __version__
-from earwitness.cli import demo, doctor, evaluate, inspect, models, voices
+from earwitness.cli import demo, doctor, evaluate, inspect, keys, models, serve, voices
 from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
     name="earwitness",
     help="Who is speaking? Speaker search on your own machine: enrol voices, name callers, measure how well it works.",
-    epilog="Exit codes: 0 yes, 1 no, 2 usage, 3 speech, 4 audio, 5 model, 6 gallery, 7 evaluation; see docs/cli.md.",
+    epilog="Exit codes: 0 yes, 1 no, 2 usage, 3 speech, 4 audio, 5 model, 6 gallery, 7 evaluation, 8 records.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (demo, voices, inspect, evaluate, models, doctor):
+for module in (demo, voices, inspect, evaluate, serve, keys, models, doctor):
     module.register(app)
 
 

@@ -32,6 +32,12 @@ GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", metavar="FILE", help="The gallery file; default: setting gallery_file."),
 ]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", help="The folder of records, media and master key; default: setting data_dir."
+    ),
+]
 AudioFile = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; raw PCM with --raw.")]
 
 

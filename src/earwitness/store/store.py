@@ -115,6 +115,11 @@ class Store:
             self._vault.forget(wrapped_key, owner=owner)
         return result
 
+    @property
+    def token_key(self) -> DataKey:
+        """Seals tokens that are handed out to clients; the same on every node and after every start."""
+        return self._digest_key
+
     def require_ready(self) -> None:
         """Nothing when the database answers; StoreUnavailable when not."""
         self._database.reads.row(select(vault_checks.c.name).limit(1))

@@ -5,7 +5,7 @@ decoded as Latin-1: every byte survives, and `.encode("latin-1")` gives them bac
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import parse_qsl
 
@@ -52,6 +52,10 @@ class Request:
             body=body,
             client=client,
         )
+
+    def with_body(self, body: bytes) -> "Request":
+        """The same request after its body has arrived."""
+        return replace(self, body=body)
 
     @cached_property
     def headers(self) -> Mapping[str, str]:

@@ -1,77 +1,31 @@
-"""Settings: the only module that reads the environment and the settings file.
+"""Settings: the only room that reads the environment and the settings file.
 
-Each setting is one field of `Settings`: a name, a default, a unit and a sentence of help. The settings page in
-docs/ is generated from these rows. Values come from, strongest first: the environment (`EARWITNESS_<NAME>`),
-the TOML file named by `EARWITNESS_CONFIG` (default `earwitness.toml` in the user's configuration folder), the
-default. No room below receives the whole of `Settings`; the composition root hands each the values it needs.
+Each setting is one field: a name, a default, a unit and a sentence of help. The settings page in docs/ is generated
+from these rows. Values come from, strongest first: the environment (`EARWITNESS_<NAME>`), the TOML file named by
+`EARWITNESS_CONFIG` (default `earwitness.toml` in the user's configuration folder), the default. No room below receives
+the whole of `Settings`; the composition roots hand each the values it needs.
 """
 
 import dataclasses
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import platformdirs
 
+from earwitness.config.engine import EngineSettings
+from earwitness.config.service import ServiceSettings
 from earwitness.errors import ConfigurationError
 
 _PREFIX = "EARWITNESS_"
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-
-
-# `Any`: dataclasses.field returns the type of the default it is given.
-def _row(
-    default: Any, *, unit: str, text: str, low: float = 0.0, high: float = 0.0, choices: tuple[str, ...] = ()
-) -> Any:
-    metadata = {"unit": unit, "help": text, "low": low, "high": high, "choices": choices}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def _models_dir() -> Path:
-    return platformdirs.user_cache_path("earwitness") / "models"
-
-
-def _gallery_file() -> Path:
-    return platformdirs.user_data_path("earwitness") / "gallery.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ServiceSettings, EngineSettings):
     """All settings of earwitness, already parsed and checked."""
-
-    models_dir: Path = _row(_models_dir, unit="folder", text="Where verified voice models are kept.")
-    gallery_file: Path = _row(_gallery_file, unit="file", text="The gallery that enroll and identify use.")
-    strangers_named_percent: float = _row(
-        1.0,
-        unit="%",
-        low=0.0001,
-        high=50.0,
-        text="The threshold is set so that at most this share of strangers is given a name, whatever the "
-        "number of enrolled voices.",
-    )
-    prior_known: float = _row(
-        0.5,
-        unit="probability",
-        low=0.001,
-        high=0.999,
-        text="How likely it is, before hearing anything, that the caller is enrolled at all.",
-    )
-    calibration_file: Path | None = _row(
-        None, unit="file", text="A calibration fitted on your own calls; the shipped one is used when empty."
-    )
-    workers: int = _row(
-        lambda: os.cpu_count() or 1,
-        unit="threads",
-        low=1,
-        high=1024,
-        text="How many recordings are worked on at once in long runs; each uses one native thread.",
-    )
-    log_level: str = _row("warning", unit="level", text="debug, info, warning, error or critical.", choices=_LOG_LEVELS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +44,23 @@ def rows() -> list[Row]:
     machine = {
         "models_dir": "the user's cache folder, `earwitness/models`",
         "gallery_file": "the user's data folder, `earwitness/gallery.json`",
+        "data_dir": "the user's data folder, `earwitness/service`",
         "workers": "number of cores",
     }
     return [
         Row(
             name=row.name,
             variable=_PREFIX + row.name.upper(),
-            default=machine.get(row.name, "empty" if row.default is None else str(row.default)),
+            default=machine.get(row.name, _shown(row.default)),
             unit=row.metadata["unit"],
             help=row.metadata["help"],
         )
         for row in dataclasses.fields(Settings)
     ]
+
+
+def _shown(default: object) -> str:
+    return "empty" if default in (None, "") else str(default)
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -1,0 +1,221 @@
+"""`earwitness keys`: who may call the service."""
+
+import re
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from earwitness.cli.options import DataOption, Json
+from earwitness.cli.output import Exit, note, out, print_json, reporting, say, visible
+from earwitness.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from earwitness.store.records import Page, PageKey, RecordT
+    from earwitness.store.store import Store
+
+keys = typer.Typer(help="Access keys and bearer tokens: create, list, disable, rotate.", no_args_is_help=True)
+
+KEY_ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+DEFAULT_ACCOUNT = "000000000000"
+_PAGE = 200
+
+AccountOption = Annotated[
+    str, typer.Option("--account", metavar="ID", help="The account, twelve digits of your choice; they part records.")
+]
+RoleOption = Annotated[
+    str,
+    typer.Option("--role", metavar="ROLE", help="admin, operator, reader or producer; docs/parity.md has the table."),
+]
+NameOption = Annotated[str, typer.Option("--name", help="What to call it, for people.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(keys, name="keys")
+
+
+@keys.command()
+def create(
+    account: AccountOption = DEFAULT_ACCOUNT,
+    role: RoleOption = "admin",
+    name: NameOption = "",
+    data: DataOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make an access key. Its secret is shown this once."""
+    with _records(data, as_json=as_json) as store:
+        require_account(account)
+        key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
+        secret = _new_secret()
+        made = store.write(
+            lambda unit: unit.access_keys.create(
+                key_id=key_id, account_id=account, role=_role(role), name=name, secret=secret
+            )
+        )
+    _show_secret(made.key_id, secret, account=account, role=made.role, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False) -> None:
+    """Show the account's keys and tokens; never their secrets."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    with _records(data, as_json=as_json) as store:
+        known = [
+            *(
+                ("key", key.key_id, key)
+                for key in _all(lambda after: store.access_keys.list(account, after=after, limit=_PAGE))
+            ),
+            *(
+                ("token", token.token_id, token)
+                for token in _all(lambda after: store.bearer_tokens.list(account, after=after, limit=_PAGE))
+            ),
+        ]
+    rows = [
+        {
+            "id": shown,
+            "kind": kind,
+            "role": one.role,
+            "state": one.state,
+            "name": one.name,
+            "made": f"{one.created_at:%FT%TZ}",
+        }
+        for kind, shown, one in known
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        say("account {} has no keys; make one with `earwitness keys create --account {}`", account, account, to=note)
+        return
+    table = Table("id", "kind", "role", "state", "name", "made")
+    for row in rows:
+        table.add_row(*(escape(visible(text)) for text in row.values()))
+    out.print(table)
+
+
+@keys.command()
+def disable(
+    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False
+) -> None:
+    """Let a key or token do nothing any more, from the next request on."""
+    with _records(data, as_json=as_json) as store:
+        done = store.write(
+            lambda unit: unit.access_keys.disable(account, key) or unit.bearer_tokens.revoke(account, key)
+        )
+    _tell(done, f"{key} is disabled", account=account, as_json=as_json)
+
+
+@keys.command()
+def rotate(
+    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False
+) -> None:
+    """Give a key a new secret; the old one stops at once. The new one is shown this once."""
+    secret = _new_secret()
+    with _records(data, as_json=as_json) as store:
+        rotated = store.write(lambda unit: unit.access_keys.rotate(account, key, secret=secret))
+    if rotated is None:
+        _tell(False, "", account=account, as_json=as_json)
+    else:
+        _show_secret(rotated.key_id, secret, account=account, role=rotated.role, as_json=as_json)
+
+
+@keys.command()
+def token(
+    account: AccountOption = DEFAULT_ACCOUNT,
+    role: RoleOption = "operator",
+    name: NameOption = "",
+    data: DataOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make a bearer token for earwitness's own API. It is shown this once."""
+    made = f"ewt_{secrets.token_urlsafe(32)}"
+    with _records(data, as_json=as_json) as store:
+        require_account(account)
+        token_id = f"tok-{secrets.token_hex(8)}"
+        store.write(
+            lambda unit: unit.bearer_tokens.create(
+                token=made, token_id=token_id, account_id=account, role=_role(role), name=name
+            )
+        )
+    if as_json:
+        print_json({"id": token_id, "token": made, "account": account, "role": role})
+        return
+    out.print(made)
+    say(
+        "{}, role {}, account {}; shown this once. Send it as `Authorization: Bearer …`",
+        token_id,
+        role,
+        account,
+        to=note,
+    )
+
+
+def require_account(account: str) -> None:
+    """ConfigurationError when it is no account id."""
+    if not re.fullmatch(r"[0-9]{12}", account):
+        raise ConfigurationError("an account id has twelve digits, as in 000000000000")
+
+
+def _role(role: str) -> str:
+    from earwitness.api.roles import Role
+
+    if role not in set(Role):
+        raise ConfigurationError(f"there is no role {role!r}; give one of {', '.join(Role)}")
+    return role
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(30)  # 40 characters, as AWS's
+
+
+@contextmanager
+def _records(data: Path | None, *, as_json: bool) -> "Generator[Store]":
+    from dataclasses import replace
+
+    from earwitness import config, service
+
+    with reporting(as_json=as_json):
+        settings = config.load()
+        store = service.open_records(settings if data is None else replace(settings, data_dir=data))
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def _all(read: "Callable[[PageKey | None], Page[RecordT]]") -> "Iterator[RecordT]":
+    """The records of all pages."""
+    after: PageKey | None = None
+    while True:
+        page = read(after)
+        yield from page.items
+        if page.next_key is None:
+            return
+        after = page.next_key
+
+
+def _tell(done: bool, words: str, *, account: str, as_json: bool) -> None:
+    """Say that it was done, or leave with "no" because there is no such key."""
+    if as_json:
+        print_json({"done": done})
+    elif done:
+        say("{}", words, to=note)
+    else:
+        say("[red]error:[/red] account {} has no such key; `earwitness keys list` shows them", account, to=note)
+    if not done:
+        raise typer.Exit(Exit.NO)
+
+
+def _show_secret(key_id: str, secret: str, *, account: str, role: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"id": key_id, "secret": secret, "account": account, "role": role})
+        return
+    out.print(f"export AWS_ACCESS_KEY_ID={key_id}")
+    out.print(f"export AWS_SECRET_ACCESS_KEY={secret}")
+    say("role {}, account {}; the secret is shown this once", role, account, to=note)

@@ -1,0 +1,146 @@
+"""`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from earwitness.cli.options import DataOption
+from earwitness.cli.output import note, reporting, say
+
+if TYPE_CHECKING:
+    from earwitness.config import Settings
+    from earwitness.service import Service
+
+DEV_ACCOUNT = "000000000000"
+
+_ENDPOINT_VARIABLES = (
+    "AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES",
+    "AWS_ENDPOINT_URL_CHIME_SDK_VOICE",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO_ARCHIVED_MEDIA",
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(migrate)
+
+
+def serve(
+    dev: Annotated[bool, typer.Option("--dev", help="For development: key test, secret test, loopback only.")] = False,
+    host: Annotated[str | None, typer.Option("--host", help="Where to listen; default: setting host.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Default: setting port, 4500.")] = None,
+    data: DataOption = None,
+    account: Annotated[
+        str, typer.Option("--account", metavar="ID", help="With --dev: the account of the key, twelve digits.")
+    ] = DEV_ACCOUNT,
+    fail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail",
+            metavar="OPERATION=ERROR",
+            help="With --dev: let an operation fail, as in [b]GetMediaPipeline=ServiceUnavailable[/b]; several times.",
+        ),
+    ] = None,
+) -> None:
+    """Answer AWS SDKs: Chime SDK media pipelines and voice, Kinesis Video Streams. Stop with Ctrl-C."""
+    with reporting(as_json=False):
+        settings = _settings(dev=dev, host=host, port=port, data=data)
+        _serve(settings, account=account if dev else None, fail=fail or [])
+
+
+def migrate(data: DataOption = None) -> None:
+    """Bring the records to this version's schema. A new folder needs no migration."""
+    from earwitness.service import store_url
+    from earwitness.store.store import migrate_store
+
+    with reporting(as_json=False):
+        settings = _settings(dev=False, host=None, port=None, data=data)
+        migrate_store(store_url(settings), wait_seconds_max=settings.store_wait_seconds)
+    say("the records have this version's schema", to=note)
+
+
+def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | None) -> "Settings":
+    from dataclasses import replace
+
+    from earwitness import config
+
+    settings = config.load()
+    if data is not None:
+        settings = replace(settings, data_dir=data)
+    elif dev:
+        settings = replace(settings, data_dir=settings.data_dir.with_name("dev"))
+    return replace(
+        settings,
+        host=settings.host if host is None else host,
+        port=settings.port if port is None else port,
+    )
+
+
+def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> None:
+    from earwitness import service
+    from earwitness.cli.keys import require_account
+    from earwitness.errors import ConfigurationError
+    from earwitness.server import run
+
+    if account is None and fail:
+        raise ConfigurationError("--fail works with --dev only")
+    if account is not None:
+        service.require_loopback(settings.host)
+        require_account(account)
+    provoked = service.provoked(fail)
+    listening = run.Listening(
+        host=settings.host,
+        port=settings.port,
+        tls_certificate=settings.tls_certificate,
+        tls_key=settings.tls_key,
+        head_seconds_max=settings.client_seconds,
+        stop_seconds_max=settings.stop_seconds,
+    )
+    with run.open_socket(listening) as socket:
+        store = service.open_records(settings)
+        if account is None:
+            service.refuse_development_key(store)
+            built = service.Service(settings, store)
+        else:
+            service.ensure_development_key(store, account)
+            development = service.Development(account_id=account, provoked=provoked)
+            built = service.Service(settings, store, development=development)
+        _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
+        _run(built, lambda: run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop))
+
+
+def _run(built: "Service", serve_until_stopped: Callable[[], None]) -> None:
+    try:
+        serve_until_stopped()
+    except KeyboardInterrupt:
+        say("stopped", to=note)
+    finally:
+        built.close()
+
+
+def _shown_host(host: str) -> str:
+    if host == "0.0.0.0":  # noqa: S104  # only looked at
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _announce(url: str, settings: "Settings", account: str | None) -> None:
+    from earwitness import __version__
+
+    say("[b]earwitness {} answers at {}[/b]; records in {}", __version__, url, settings.data_dir, to=note)
+    if account is not None:
+        say(
+            "[yellow]development mode: everybody on this machine can use it, with access key test and secret test "
+            "(account {}). Not for real voices.[/yellow]",
+            account,
+            to=note,
+        )
+    say("In the shell of your program:", to=note)
+    for variable in _ENDPOINT_VARIABLES:
+        say("  export {}={}", variable, url, to=note)
+    if account is not None:
+        say("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1", to=note)

@@ -1,0 +1,214 @@
+"""The composition root of the service: builds vault, store, gateway and server from settings, and wires them.
+
+Nothing of the voice engine is imported before it is needed, so that the service answers within a second of its start.
+"""
+
+import ipaddress
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from earwitness import errors
+from earwitness.api.caller import Handler
+from earwitness.api.calls import Calls
+from earwitness.api.domains import Domains
+from earwitness.api.operations import BY_NAME
+from earwitness.api.paging import Pages
+from earwitness.api.quotas import Quotas
+from earwitness.config import Settings
+from earwitness.errors import ConfigurationError
+from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.root import Root
+from earwitness.server.threads import Threads
+from earwitness.store.store import Store, Unit, open_store
+from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
+from earwitness.vault.vault import Vault
+from earwitness.vault.wrapping import MasterKeyWrapper
+from earwitness.wire.gateway import Gateway, GatewayLimits
+from earwitness.wire.service_models import load_services
+from earwitness.wire.throttle import Throttle
+
+DEV_KEY = "test"
+"""Access key and secret of `serve --dev`, as other emulators have them."""
+
+PROVOKED: Mapping[str, type[errors.EarwitnessError]] = {
+    "BadRequest": errors.BadRequest,
+    "Forbidden": errors.Forbidden,
+    "UnauthorizedClient": errors.Unauthorized,
+    "ThrottledClient": errors.Throttled,
+    "NotFound": errors.NotFound,
+    "Conflict": errors.Conflict,
+    "Gone": errors.Gone,
+    "UnprocessableEntity": errors.Unprocessable,
+    "ResourceLimitExceeded": errors.LimitExceeded,
+    "ServiceUnavailable": errors.Unavailable,
+    "ServiceFailure": errors.ProvokedFailure,
+}
+"""What `--fail OPERATION=ERROR` may name; AWS's names without `Exception`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Development:
+    """What `serve --dev` adds."""
+
+    account_id: str
+    """The account of the key that everybody knows."""
+
+    provoked: Mapping[str, errors.EarwitnessError]
+    """Operations that fail on purpose."""
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def open_records(settings: Settings) -> Store:
+    """The store that the settings name, made and migrated when it is new."""
+    if settings.master_key:
+        master_key = master_key_from_text(settings.master_key)
+    else:
+        master_key = load_or_make_master_key(settings.data_dir / "master.key")
+    return open_store(
+        store_url(settings),
+        vault=Vault(MasterKeyWrapper(master_key)),
+        clock=now,
+        wait_seconds_max=settings.store_wait_seconds,
+        connections_max=2 * settings.threads,
+    )
+
+
+def store_url(settings: Settings) -> str:
+    """The address of the records."""
+    return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
+
+
+class Service:
+    """Everything that answers, put together and not yet listening."""
+
+    def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        near = store_url(settings).startswith("sqlite")
+        self._threads = Threads(count=settings.threads, at_once_max=settings.requests_at_once)
+        gateway = self._gateway(development)
+        limits = RequestLimits(
+            body_bytes_max=settings.body_bytes,
+            client_seconds_max=settings.client_seconds,
+            at_once_max=settings.requests_at_once,
+        )
+        aws = AwsApplication(gateway, threads=self._threads, store_is_near=near, limits=limits)
+        self.root = Root(aws=aws, threads=self._threads, require_ready=store.require_ready)
+
+    def begin_to_stop(self) -> None:
+        """Take no new requests."""
+        self.root.aws.draining = True
+
+    def close(self) -> None:
+        """Finish what runs, then let the records go."""
+        self._threads.close()
+        self._store.close()
+
+    def _handlers(self) -> dict[tuple[str, str], Handler]:
+        settings = self._settings
+        quotas = Quotas(
+            configurations=settings.quota_configurations,
+            active_pipelines=settings.quota_active_pipelines,
+            active_tasks=settings.quota_active_tasks,
+            domains=settings.quota_domains,
+            profiles_per_domain=settings.quota_profiles_per_domain,
+            streams=settings.quota_streams,
+        )
+        domains = Domains(store=self._store, pages=Pages(self._store.token_key), quotas=quotas, new_id=new_guid)
+        return {("chime-sdk-voice", name): handler for name, handler in domains.handlers().items()}
+
+    def _gateway(self, development: Development | None) -> Gateway:
+        settings = self._settings
+        calls = Calls(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
+        rate = 0.0 if development else settings.calls_per_second
+        return Gateway(
+            services=list(load_services().values()),
+            operations=calls,
+            throttle=Throttle(per_second=rate, overrides=rates(settings.calls_per_second_by_operation)),
+            clock=now,
+            monotonic=time.monotonic,
+            new_request_id=new_guid,
+            limits=GatewayLimits(
+                skew_seconds_max=settings.clock_skew_seconds, refuse_session_token=settings.session_tokens == "refuse"
+            ),
+            provoked=development.provoked if development else None,
+        )
+
+
+def new_guid() -> str:
+    """A random identifier as AWS writes them."""
+    return str(uuid.uuid4())
+
+
+def rates(text: str) -> dict[str, float]:
+    """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
+    found: dict[str, float] = {}
+    known = {operation for _, operation in BY_NAME}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = -1.0
+        if name not in known or not 0 <= found[name] < 1e9:
+            raise ConfigurationError(
+                f"calls_per_second_by_operation: {part!r} is not OPERATION=RATE with an operation that is served"
+            )
+    return found
+
+
+def provoked(texts: list[str]) -> dict[str, errors.EarwitnessError]:
+    """`GetMediaPipeline=NotFound` as errors by operation. Raises ConfigurationError for what cannot be read."""
+    found: dict[str, errors.EarwitnessError] = {}
+    known = {operation for _, operation in BY_NAME}
+    for text in texts:
+        name, _, error = text.partition("=")
+        error = error.removesuffix("Exception")
+        if name not in known:
+            raise ConfigurationError(f"--fail {text}: there is no operation {name!r} here; docs/parity.md lists them")
+        if error not in PROVOKED:
+            raise ConfigurationError(f"--fail {text}: give one of {', '.join(PROVOKED)}")
+        found[name] = PROVOKED[error](f"this failure was asked for: serve --fail {name}={error}")
+    return found
+
+
+def require_loopback(host: str) -> None:
+    """ConfigurationError when others than this machine could reach the host."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise ConfigurationError(f"--dev listens on loopback only, not on {host}: everybody knows its key")
+
+
+def ensure_development_key(store: Store, account_id: str) -> None:
+    """Have the key that everybody knows, in this account."""
+
+    def work(unit: Unit) -> None:
+        present = unit.access_keys.get(DEV_KEY)
+        if present is not None:
+            if present.account_id == account_id and present.state == "enabled":
+                return
+            unit.access_keys.delete(present.account_id, DEV_KEY)
+        unit.access_keys.create(key_id=DEV_KEY, account_id=account_id, role="admin", name="serve --dev", secret=DEV_KEY)
+
+    store.write(work)
+
+
+def refuse_development_key(store: Store) -> None:
+    """ConfigurationError when the records hold an enabled key that everybody knows."""
+    key = store.access_keys.get(DEV_KEY)
+    if key is not None and key.state == "enabled" and secrets.compare_digest(key.secret, DEV_KEY):
+        raise ConfigurationError(
+            "these records were made by serve --dev, and everybody knows their key; disable it with "
+            f"`earwitness keys disable {DEV_KEY} --account {key.account_id}`, or use another --data folder"
+        )
