@@ -43,7 +43,6 @@
     │   ├── UnknownOperation          no operation has this method and path
     │   ├── NotServed                 AWS has this operation and earwitness does not
     │   └── TokenReused               a request token comes again with another request
-    ├── ProvokedFailure               asked for by `serve --fail`, to see what a service failure looks like
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
@@ -258,10 +257,6 @@ class NotServed(RequestError):
 
 class TokenReused(RequestError):
     """A request token was used before, for a request that asked for something else."""
-
-
-class ProvokedFailure(EarwitnessError):
-    """A failure that somebody asked for, to see how their program bears one."""
 
 
 class VaultError(EarwitnessError):

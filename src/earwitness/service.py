@@ -34,7 +34,7 @@ from earwitness.wire.throttle import Throttle
 DEV_KEY = "test"
 """Access key and secret of `serve --dev`, as other emulators have them."""
 
-PROVOKED: Mapping[str, type[errors.EarwitnessError]] = {
+PROVOKED: Mapping[str, type[Exception]] = {
     "BadRequest": errors.BadRequest,
     "Forbidden": errors.Forbidden,
     "UnauthorizedClient": errors.Unauthorized,
@@ -45,7 +45,7 @@ PROVOKED: Mapping[str, type[errors.EarwitnessError]] = {
     "UnprocessableEntity": errors.Unprocessable,
     "ResourceLimitExceeded": errors.LimitExceeded,
     "ServiceUnavailable": errors.Unavailable,
-    "ServiceFailure": errors.ProvokedFailure,
+    "ServiceFailure": RuntimeError,  # whatever is unexpected becomes one
 }
 """What `--fail OPERATION=ERROR` may name; AWS's names without `Exception`."""
 
@@ -57,7 +57,7 @@ class Development:
     account_id: str
     """The account of the key that everybody knows."""
 
-    provoked: Mapping[str, errors.EarwitnessError]
+    provoked: Mapping[str, Exception]
     """Operations that fail on purpose."""
 
 
@@ -165,9 +165,9 @@ def rates(text: str) -> dict[str, float]:
     return found
 
 
-def provoked(texts: list[str]) -> dict[str, errors.EarwitnessError]:
+def provoked(texts: list[str]) -> dict[str, Exception]:
     """`GetMediaPipeline=NotFound` as errors by operation. Raises ConfigurationError for what cannot be read."""
-    found: dict[str, errors.EarwitnessError] = {}
+    found: dict[str, Exception] = {}
     known = {operation for _, operation in BY_NAME}
     for text in texts:
         name, _, error = text.partition("=")
