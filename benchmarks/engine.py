@@ -2,8 +2,9 @@
 
 from benchmarks.benchmark import SkippedError
 from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL, Engine, build_engine
+from earwitness.app import ENCODER_MODEL, VAD_MODEL, build_engine
 from earwitness.errors import ModelMissing
+from earwitness.flows.engine import Engine
 from earwitness.models.cache import ModelCache
 from earwitness.models.sessions import Session, open_session
 from earwitness.voice.band import Band

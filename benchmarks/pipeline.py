@@ -12,13 +12,14 @@ from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.engine import engine_for, network_for
 from benchmarks.speech import write_call
 from benchmarks.timing import Progress, Seconds, Work, median_ms, median_ratio, rounds
-from earwitness.app import ENCODER_MODEL, Engine
+from earwitness.app import ENCODER_MODEL
 from earwitness.audio.canonical import CanonicalBand
 from earwitness.audio.files import open_recording
 from earwitness.audio.quality import QualityMeter, frame_bounds
 from earwitness.audio.vad import FRAME_SAMPLES, VoiceActivity
 from earwitness.cli.output import progress_of
 from earwitness.encoder.filter_bank import Features, log_mel, without_mean
+from earwitness.flows.engine import Engine
 from earwitness.models.sessions import Session
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL, Engine, build_engine
+from earwitness.app import ENCODER_MODEL, VAD_MODEL, build_engine
+from earwitness.flows.engine import Engine
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import entry
 from earwitness.models.sessions import Session, open_session

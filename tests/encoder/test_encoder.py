@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earwitness.app import ENCODER_MODEL, Engine
+from earwitness.app import ENCODER_MODEL
 from earwitness.encoder.compensation import (
     Compensation,
     shipped_compensation,
@@ -17,6 +17,7 @@ from earwitness.encoder.compensation import (
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.encoder.filter_bank import log_mel, without_mean
 from earwitness.errors import AudioNotFinite, ModelDamaged, NoSpeech, NotEnoughSpeech
+from earwitness.flows.engine import Engine
 from earwitness.models.cache import ModelCache
 from earwitness.models.sessions import Session, open_session
 from earwitness.voice.band import Band

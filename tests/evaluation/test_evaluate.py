@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from earwitness.app import Engine
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import parse_condition
 from earwitness.evaluation.evaluate import Evaluator, measure
@@ -15,6 +14,7 @@ from earwitness.evaluation.manifest import Role, Utterance
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable, Searches, fnir_at_fpir, rates
+from earwitness.flows.engine import Engine
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
 

@@ -12,7 +12,7 @@ from earwitness.cli.options import Json
 from earwitness.cli.output import Exit, out, print_json, progress_of, reporting, say
 
 if TYPE_CHECKING:
-    from earwitness.app import Engine
+    from earwitness.flows.engine import Engine
     from earwitness.voice.embedding import Voiceprint
     from earwitness.voice.speech import NetSpeech
 
@@ -224,8 +224,8 @@ def callers_in(
     folder: Path, engine: "Engine", progress: Callable[[int, int], None]
 ) -> tuple[list[Caller], list[Caller]]:
     """The first people with enough speech in different recordings; the last third of them stay strangers."""
-    from earwitness.app import people_in
     from earwitness.errors import TooFewSpeakers
+    from earwitness.flows.engine import people_in
 
     callers: list[Caller] = []
     people = people_in(folder)

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 from earwitness import config
-from earwitness.app import Engine
 from earwitness.cli.output import plain
 from earwitness.cli.voices import engine_for
 from earwitness.errors import EvaluationError
@@ -20,6 +19,7 @@ from earwitness.evaluation.manifest import adults, children, read_manifest
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable
+from earwitness.flows.engine import Engine
 from earwitness.gallery.calibration import Calibration, write_calibration
 from earwitness.voice.band import Band
 

@@ -11,7 +11,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision, Outcome
 
 if TYPE_CHECKING:
-    from earwitness.app import Engine
+    from earwitness.flows.engine import Engine
     from earwitness.gallery.gallery import Gallery
     from earwitness.voice.speech import NetSpeech
 
