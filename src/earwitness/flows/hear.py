@@ -1,0 +1,75 @@
+"""Hear one channel of a call: from its samples to a probe after 10 s of net speech and a voiceprint after 20 s.
+
+What comes out depends on the samples alone, not on how they were cut into fragments, so a call that is heard again
+after a crash gives the same answers.
+"""
+
+from earwitness.audio.net_speech import NetSpeechGatherer
+from earwitness.errors import SpeechTooPoor
+from earwitness.flows.engine import Engine
+from earwitness.voice.band import CANONICAL_RATE
+from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding, Samples
+from earwitness.voice.speech import NetSpeech, enrolment_fault
+
+_PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
+
+
+class CallVoice:
+    """The voice on one channel. Feed it in order, from one thread at a time; each feeding may take long."""
+
+    def __init__(self, engine: Engine, *, rate: int) -> None:
+        """`rate` is the channel's own, in Hz. Raises RateUnsupported."""
+        self._engine = engine
+        self._gatherer = NetSpeechGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
+        self._probe: Embedding | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Net speech so far."""
+        return self._gatherer.seconds
+
+    @property
+    def can_identify(self) -> bool:
+        """Whether there is enough speech for a probe."""
+        return self.seconds >= IDENTIFY_SECONDS
+
+    @property
+    def can_enrol(self) -> bool:
+        """Whether there is enough speech for a voiceprint; more is not listened to."""
+        return self._gatherer.complete
+
+    def feed(self, samples: Samples) -> None:
+        """Take the channel's next samples, shape (n,). AudioNotFinite on NaN or infinity."""
+        self._gatherer.feed(samples)
+
+    def finish(self) -> None:
+        """The channel has ended: count what had waited for more."""
+        self._gatherer.finish()
+
+    def probe(self) -> Embedding:
+        """The embedding of the first 10 s of net speech. NotEnoughSpeech before there are so many."""
+        if self._probe is None:
+            samples = self._gatherer.speech().samples[:_PROBE_SAMPLES]
+            self._probe = self._engine.encoder.embed(samples, seconds_min=IDENTIFY_SECONDS)
+        return self._probe
+
+    def voiceprint(self) -> tuple[Embedding, NetSpeech]:
+        """The embedding of 20 s of net speech, and that speech.
+
+        Raises SpeechTooPoor when it would spoil a profile: bad audio, or two voices; NotEnoughSpeech before 20 s.
+        """
+        speech = self._gatherer.speech()
+        if fault := enrolment_fault(speech):
+            raise SpeechTooPoor(fault)
+        embedding = self._engine.encoder.embed(speech.samples, seconds_min=SPEECH_SECONDS_MAX)
+        self._require_one_voice(speech)
+        return embedding, speech
+
+    def _require_one_voice(self, speech: NetSpeech) -> None:
+        """The second half must sound like the first; it does when that is likelier than two people."""
+        second = self._engine.encoder.embed(speech.samples[_PROBE_SAMPLES:])
+        score = float(self.probe().vector @ second.vector)
+        if self._engine.calibration.llr(score, net_seconds=IDENTIFY_SECONDS) < 0.0:
+            raise SpeechTooPoor(
+                "the first and the second half of the speech are of different voices; enrol from a channel with one"
+            )

@@ -1,0 +1,73 @@
+"""Hearing a call: the same answers however it was cut, and nothing enrolled that would spoil a profile."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
+from earwitness.flows.engine import Engine
+from earwitness.flows.hear import CallVoice
+from earwitness.samples import first_call
+from earwitness.voice.embedding import Samples
+
+RATE = 8_000
+
+
+def heard(engine: Engine, samples: Samples, *, step: int) -> CallVoice:
+    voice = CallVoice(engine, rate=RATE)
+    for first in range(0, len(samples), step):
+        voice.feed(samples[first : first + step])
+    return voice
+
+
+def the_other(name: str) -> Samples:
+    samples, _ = soundfile.read(first_call(name), dtype="float32")
+    return samples
+
+
+@pytest.mark.slow
+def test_the_answers_do_not_depend_on_the_fragments(engine: Engine, call: Samples) -> None:
+    one, other = heard(engine, call, step=RATE), heard(engine, call, step=1_777)
+    assert one.can_enrol
+    assert other.can_enrol
+    np.testing.assert_array_equal(one.probe().vector, other.probe().vector)
+    np.testing.assert_array_equal(one.voiceprint()[0].vector, other.voiceprint()[0].vector)
+
+
+@pytest.mark.slow
+def test_a_probe_is_the_same_early_and_late(engine: Engine, call: Samples) -> None:
+    early = CallVoice(engine, rate=RATE)
+    for first in range(0, len(call), RATE):
+        early.feed(call[first : first + RATE])
+        if early.can_identify:
+            break
+    assert early.seconds < 12.0
+    np.testing.assert_array_equal(early.probe().vector, heard(engine, call, step=RATE).probe().vector)
+
+
+def test_too_little_speech_gives_neither(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, call[: 6 * RATE], step=RATE)
+    voice.finish()
+    assert not voice.can_identify
+    with pytest.raises(NotEnoughSpeech):
+        voice.probe()
+
+
+@pytest.mark.slow
+def test_two_voices_are_not_enrolled_as_one(engine: Engine, call: Samples) -> None:
+    first = heard(engine, call, step=RATE)
+    turn = next(
+        second for second in range(len(call) // RATE) if heard(engine, call[: second * RATE], step=RATE).seconds > 9.0
+    )
+    voice = heard(engine, np.concatenate([call[: turn * RATE], the_other("russell")]), step=RATE)
+    assert voice.can_enrol
+    with pytest.raises(SpeechTooPoor, match="different voices"):
+        voice.voiceprint()
+    assert first.voiceprint()[0].net_speech_seconds == 20.0
+
+
+@pytest.mark.slow
+def test_clipped_speech_is_not_enrolled(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, np.clip(40.0 * call, -1.0, 1.0), step=RATE)
+    with pytest.raises(SpeechTooPoor, match="clipped"):
+        voice.voiceprint()
