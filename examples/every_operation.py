@@ -1,0 +1,122 @@
+"""Every operation that needs no call in progress, with stock boto3.
+
+Start a server, then run this; it makes its own resources and deletes them again.
+
+    earwitness serve --dev
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4500
+    python examples/every_operation.py
+"""
+
+import uuid
+
+import boto3
+
+called: dict[str, None] = {}
+
+
+def client(service: str):
+    made = boto3.client(service)
+    made.meta.events.register("before-call", lambda model, **_: called.setdefault(f"{service} {model.name}"))
+    return made
+
+
+pipelines, voice, kinesis = (client(name) for name in ("chime-sdk-media-pipelines", "chime-sdk-voice", "kinesisvideo"))
+name = f"every-operation-{uuid.uuid4().hex[:8]}"
+
+# A Kinesis video stream.
+stream = kinesis.create_stream(StreamName=name, DataRetentionInHours=1, Tags={"team": "fraud"})["StreamARN"]
+info = kinesis.describe_stream(StreamName=name)["StreamInfo"]
+assert info["StreamARN"] == stream
+assert info["Status"] == "ACTIVE"
+assert kinesis.list_streams(StreamNameCondition={"ComparisonOperator": "BEGINS_WITH", "ComparisonValue": name})[
+    "StreamInfoList"
+]
+kinesis.tag_stream(StreamARN=stream, Tags={"site": "berlin"})
+kinesis.untag_stream(StreamARN=stream, TagKeyList=["team"])
+assert kinesis.list_tags_for_stream(StreamARN=stream)["Tags"] == {"site": "berlin"}
+kinesis.update_stream(StreamARN=stream, CurrentVersion=info["Version"], MediaType="audio/L16")
+version = kinesis.describe_stream(StreamName=name)["StreamInfo"]["Version"]
+kinesis.update_data_retention(
+    StreamARN=stream, CurrentVersion=version, Operation="INCREASE_DATA_RETENTION", DataRetentionChangeInHours=1
+)
+assert kinesis.describe_stream(StreamName=name)["StreamInfo"]["DataRetentionInHours"] == 2
+assert kinesis.get_data_endpoint(StreamARN=stream, APIName="PUT_MEDIA")["DataEndpoint"].startswith("http")
+
+# A domain of voice profiles.
+key = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
+domain = voice.create_voice_profile_domain(
+    Name=name, Description="callers", ServerSideEncryptionConfiguration={"KmsKeyArn": key}
+)["VoiceProfileDomain"]
+domain_id, domain_arn = domain["VoiceProfileDomainId"], domain["VoiceProfileDomainArn"]
+assert voice.get_voice_profile_domain(VoiceProfileDomainId=domain_id)["VoiceProfileDomain"]["Name"] == name
+voice.update_voice_profile_domain(VoiceProfileDomainId=domain_id, Description="callers of the hotline")
+assert any(
+    one["VoiceProfileDomainId"] == domain_id for one in voice.list_voice_profile_domains()["VoiceProfileDomains"]
+)
+assert voice.list_voice_profiles(VoiceProfileDomainId=domain_id)["VoiceProfiles"] == []
+for call in (voice.get_voice_profile, voice.delete_voice_profile):
+    try:
+        call(VoiceProfileId="vp-nobody")
+    except voice.exceptions.NotFoundException:
+        continue
+    raise AssertionError("a voice profile that does not exist was found")
+voice.tag_resource(ResourceARN=domain_arn, Tags=[{"Key": "team", "Value": "fraud"}])
+assert voice.list_tags_for_resource(ResourceARN=domain_arn)["Tags"] == [{"Key": "team", "Value": "fraud"}]
+voice.untag_resource(ResourceARN=domain_arn, TagKeys=["team"])
+
+# A configuration, and a pipeline made from it.
+queue = "arn:aws:sqs:us-east-1:000000000000:speaker-events"
+elements = [
+    {
+        "Type": "VoiceAnalyticsProcessor",
+        "VoiceAnalyticsProcessorConfiguration": {
+            "SpeakerSearchStatus": "Enabled",
+            "VoiceToneAnalysisStatus": "Disabled",
+        },
+    },
+    {"Type": "SqsQueueSink", "SqsQueueSinkConfiguration": {"InsightsTarget": queue}},
+]
+role = "arn:aws:iam::000000000000:role/earwitness"
+configuration = pipelines.create_media_insights_pipeline_configuration(
+    MediaInsightsPipelineConfigurationName=name, ResourceAccessRoleArn=role, Elements=elements
+)["MediaInsightsPipelineConfiguration"]["MediaInsightsPipelineConfigurationArn"]
+assert pipelines.get_media_insights_pipeline_configuration(Identifier=name)
+pipelines.update_media_insights_pipeline_configuration(
+    Identifier=configuration, ResourceAccessRoleArn=role, Elements=elements[:1]
+)
+assert pipelines.list_media_insights_pipeline_configurations()["MediaInsightsPipelineConfigurations"]
+pipeline = pipelines.create_media_insights_pipeline(
+    MediaInsightsPipelineConfigurationArn=configuration,
+    KinesisVideoStreamSourceRuntimeConfiguration={
+        "MediaEncoding": "pcm",
+        "MediaSampleRate": 8000,
+        "Streams": [
+            {
+                "StreamArn": stream,
+                "StreamChannelDefinition": {
+                    "NumberOfChannels": 1,
+                    "ChannelDefinitions": [{"ChannelId": 0, "ParticipantRole": "CUSTOMER"}],
+                },
+            }
+        ],
+    },
+    MediaInsightsRuntimeMetadata={"queue": "hotline"},
+)["MediaInsightsPipeline"]
+pipeline_id, pipeline_arn = pipeline["MediaPipelineId"], pipeline["MediaPipelineArn"]
+assert pipelines.get_media_pipeline(MediaPipelineId=pipeline_id)["MediaPipeline"]["MediaInsightsPipeline"]
+assert any(one["MediaPipelineId"] == pipeline_id for one in pipelines.list_media_pipelines()["MediaPipelines"])
+pipelines.tag_resource(ResourceARN=pipeline_arn, Tags=[{"Key": "call", "Value": "1"}])
+assert pipelines.list_tags_for_resource(ResourceARN=pipeline_arn)["Tags"] == [{"Key": "call", "Value": "1"}]
+pipelines.untag_resource(ResourceARN=pipeline_arn, TagKeys=["call"])
+pipelines.update_media_insights_pipeline_status(Identifier=pipeline_arn, UpdateStatus="Pause")
+pipelines.update_media_insights_pipeline_status(Identifier=pipeline_id, UpdateStatus="Resume")
+
+# And everything away again.
+pipelines.delete_media_pipeline(MediaPipelineId=pipeline_id)
+pipelines.delete_media_insights_pipeline_configuration(Identifier=name)
+voice.delete_voice_profile_domain(VoiceProfileDomainId=domain_id)
+kinesis.delete_stream(StreamARN=stream)
+
+for operation in sorted(called):
+    print("ok", operation)

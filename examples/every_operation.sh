@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# The operations that need no call in progress, with the AWS CLI. Needs `aws` and the variables of every_operation.py.
+set -euo pipefail
+
+name="every-operation-$RANDOM-$$"
+field() { aws "$@" --output text; }
+
+say() { echo "ok $1 $2"; }
+
+stream=$(field kinesisvideo create-stream --stream-name "$name" --data-retention-in-hours 1 --query StreamARN)
+say kinesisvideo CreateStream
+version=$(field kinesisvideo describe-stream --stream-name "$name" --query StreamInfo.Version)
+say kinesisvideo DescribeStream
+aws kinesisvideo update-stream --stream-arn "$stream" --current-version "$version" --media-type audio/L16
+say kinesisvideo UpdateStream
+version=$(field kinesisvideo describe-stream --stream-name "$name" --query StreamInfo.Version)
+aws kinesisvideo update-data-retention --stream-arn "$stream" --current-version "$version" \
+    --operation INCREASE_DATA_RETENTION --data-retention-change-in-hours 1
+say kinesisvideo UpdateDataRetention
+field kinesisvideo list-streams --query 'StreamInfoList[].StreamName' | grep -q "$name"
+say kinesisvideo ListStreams
+aws kinesisvideo tag-stream --stream-arn "$stream" --tags site=berlin
+say kinesisvideo TagStream
+test "$(field kinesisvideo list-tags-for-stream --stream-arn "$stream" --query Tags.site)" = berlin
+say kinesisvideo ListTagsForStream
+aws kinesisvideo untag-stream --stream-arn "$stream" --tag-key-list site
+say kinesisvideo UntagStream
+field kinesisvideo get-data-endpoint --stream-arn "$stream" --api-name PUT_MEDIA --query DataEndpoint | grep -q ^http
+say kinesisvideo GetDataEndpoint
+
+key=arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555
+domain=$(field chime-sdk-voice create-voice-profile-domain --name "$name" \
+    --server-side-encryption-configuration "KmsKeyArn=$key" --query VoiceProfileDomain.VoiceProfileDomainId)
+say chime-sdk-voice CreateVoiceProfileDomain
+domain_arn=$(field chime-sdk-voice get-voice-profile-domain --voice-profile-domain-id "$domain" \
+    --query VoiceProfileDomain.VoiceProfileDomainArn)
+say chime-sdk-voice GetVoiceProfileDomain
+aws chime-sdk-voice update-voice-profile-domain --voice-profile-domain-id "$domain" --description hotline >/dev/null
+say chime-sdk-voice UpdateVoiceProfileDomain
+field chime-sdk-voice list-voice-profile-domains --query 'VoiceProfileDomains[].VoiceProfileDomainId' | grep -q "$domain"
+say chime-sdk-voice ListVoiceProfileDomains
+aws chime-sdk-voice list-voice-profiles --voice-profile-domain-id "$domain" >/dev/null
+say chime-sdk-voice ListVoiceProfiles
+aws chime-sdk-voice tag-resource --resource-arn "$domain_arn" --tags Key=team,Value=fraud
+say chime-sdk-voice TagResource
+test "$(field chime-sdk-voice list-tags-for-resource --resource-arn "$domain_arn" --query 'Tags[0].Value')" = fraud
+say chime-sdk-voice ListTagsForResource
+aws chime-sdk-voice untag-resource --resource-arn "$domain_arn" --tag-keys team
+say chime-sdk-voice UntagResource
+if aws chime-sdk-voice get-voice-profile --voice-profile-id vp-nobody 2>/dev/null; then exit 1; fi
+say chime-sdk-voice GetVoiceProfile
+if aws chime-sdk-voice delete-voice-profile --voice-profile-id vp-nobody 2>/dev/null; then exit 1; fi
+say chime-sdk-voice DeleteVoiceProfile
+
+service=chime-sdk-media-pipelines
+role=arn:aws:iam::000000000000:role/earwitness
+elements='[{"Type":"VoiceAnalyticsProcessor","VoiceAnalyticsProcessorConfiguration":{"SpeakerSearchStatus":"Enabled"}}]'
+configuration=$(field $service create-media-insights-pipeline-configuration \
+    --media-insights-pipeline-configuration-name "$name" --resource-access-role-arn "$role" --elements "$elements" \
+    --query MediaInsightsPipelineConfiguration.MediaInsightsPipelineConfigurationArn)
+say $service CreateMediaInsightsPipelineConfiguration
+aws $service get-media-insights-pipeline-configuration --identifier "$configuration" >/dev/null
+say $service GetMediaInsightsPipelineConfiguration
+aws $service update-media-insights-pipeline-configuration --identifier "$name" --resource-access-role-arn "$role" \
+    --elements "$elements" >/dev/null
+say $service UpdateMediaInsightsPipelineConfiguration
+aws $service list-media-insights-pipeline-configurations >/dev/null
+say $service ListMediaInsightsPipelineConfigurations
+source='{"MediaEncoding":"pcm","MediaSampleRate":8000,"Streams":[{"StreamArn":"'$stream'","StreamChannelDefinition":
+    {"NumberOfChannels":1,"ChannelDefinitions":[{"ChannelId":0}]}}]}'
+pipeline=$(field $service create-media-insights-pipeline --media-insights-pipeline-configuration-arn "$configuration" \
+    --kinesis-video-stream-source-runtime-configuration "$source" --query MediaInsightsPipeline.MediaPipelineId)
+say $service CreateMediaInsightsPipeline
+arn=$(field $service get-media-pipeline --media-pipeline-id "$pipeline" \
+    --query MediaPipeline.MediaInsightsPipeline.MediaPipelineArn)
+say $service GetMediaPipeline
+aws $service list-media-pipelines >/dev/null
+say $service ListMediaPipelines
+aws $service tag-resource --resource-arn "$arn" --tags Key=call,Value=1
+say $service TagResource
+test "$(field $service list-tags-for-resource --resource-arn "$arn" --query 'Tags[0].Value')" = 1
+say $service ListTagsForResource
+aws $service untag-resource --resource-arn "$arn" --tag-keys call
+say $service UntagResource
+aws $service update-media-insights-pipeline-status --identifier "$arn" --update-status Pause
+aws $service update-media-insights-pipeline-status --identifier "$pipeline" --update-status Resume
+say $service UpdateMediaInsightsPipelineStatus
+aws $service delete-media-pipeline --media-pipeline-id "$pipeline"
+say $service DeleteMediaPipeline
+aws $service delete-media-insights-pipeline-configuration --identifier "$name"
+say $service DeleteMediaInsightsPipelineConfiguration
+aws chime-sdk-voice delete-voice-profile-domain --voice-profile-domain-id "$domain"
+say chime-sdk-voice DeleteVoiceProfileDomain
+aws kinesisvideo delete-stream --stream-arn "$stream"
+say kinesisvideo DeleteStream

@@ -1,0 +1,13 @@
+"""A service for the tests of one module."""
+
+from collections.abc import Iterator
+
+import pytest
+from serving import Served, start, stop
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    running = start(tmp_path_factory.mktemp("data"))
+    yield running
+    stop(running)

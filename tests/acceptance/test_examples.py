@@ -1,0 +1,56 @@
+"""The examples run against a real service, with AWS's own clients, and call every operation they promise."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from serving import ROOT, Served
+
+from earwitness.api.operations import TABLE
+
+EXAMPLES = ROOT / "examples"
+
+NEED_A_CALL = {"StartSpeakerSearchTask", "GetSpeakerSearchTask", "StopSpeakerSearchTask"}
+"""Shown by examples/live_call.py."""
+
+
+def run(command: Sequence[str | Path], served: Served, *, folder: Path = EXAMPLES) -> set[tuple[str, str]]:
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=served.environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return {(found[1], found[2]) for found in re.finditer(r"^ok (\S+) (\w+)$", done.stdout, re.MULTILINE)}
+
+
+@pytest.mark.slow
+def test_boto3_calls_every_operation(served: Served) -> None:
+    called = run([sys.executable, "every_operation.py"], served)
+    expected = {(row.service, row.operation) for row in TABLE if row.operation not in NEED_A_CALL}
+    assert called == expected
+
+
+@pytest.mark.slow
+def test_the_aws_command_line(served: Served) -> None:
+    if shutil.which("aws") is None:
+        pytest.skip("the AWS CLI is not installed; `pip install awscli` in an environment of its own")
+    called = run(["bash", "every_operation.sh"], served)
+    assert len(called) > 35
+
+
+@pytest.mark.slow
+def test_the_javascript_sdk(served: Served) -> None:
+    folder = EXAMPLES / "javascript"
+    if shutil.which("node") is None or not (folder / "node_modules").is_dir():
+        pytest.skip("Node or the SDK is missing; `npm install` in examples/javascript")
+    called = run(["node", "every_operation.mjs"], served, folder=folder)
+    assert len(called) > 35
