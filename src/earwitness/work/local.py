@@ -1,0 +1,101 @@
+"""Tasks on the event loop of this process."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+
+from earwitness.errors import Unavailable
+from earwitness.log import frames_of
+from earwitness.work.seam import RunTask, WorkItem
+
+TASKS_AT_ONCE_MAX = 200
+"""What a machine of two cores bears in real time; docs/service.md says how it was measured."""
+
+RESTART_SECONDS = 1.0
+"""How long after an unexpected end a task is taken up again."""
+
+_log = logging.getLogger("earwitness.work")
+
+
+@dataclass(slots=True)
+class _Running:
+    changed: asyncio.Event
+    task: "asyncio.Task[None]"
+
+
+class LocalWork:
+    """As the seam says. Made on the event loop that the tasks run on."""
+
+    def __init__(self, run: RunTask, *, at_once_max: int = TASKS_AT_ONCE_MAX) -> None:
+        self._run = run
+        self._at_once_max = at_once_max
+        self._loop = asyncio.get_running_loop()
+        self._running: dict[WorkItem, _Running] = {}
+        self._submitted: set[WorkItem] = set()
+        self._lock = Lock()
+        self._closing = False
+
+    @property
+    def running_count(self) -> int:
+        """Tasks in progress."""
+        return len(self._submitted)
+
+    def require_room(self) -> None:
+        """As the seam says."""
+        if len(self._submitted) >= self._at_once_max:
+            raise Unavailable(
+                f"{self._at_once_max} calls are being listened to, and more would fall behind; try again when one ends"
+            )
+
+    def submit(self, item: WorkItem) -> None:
+        """As the seam says."""
+        with self._lock:
+            if item in self._submitted or self._closing:
+                return
+            self._submitted.add(item)
+        self._loop.call_soon_threadsafe(self._start, item)
+
+    def changed(self, item: WorkItem) -> None:
+        """As the seam says."""
+        self._loop.call_soon_threadsafe(self._wake, item)
+
+    async def close(self) -> None:
+        """Let go of all tasks; their records still say that they are active, so they are taken up at the next start."""
+        self._closing = True
+        await asyncio.sleep(0)  # those that were submitted just now
+        running = [one.task for one in self._running.values()]
+        for task in running:
+            task.cancel()
+        for task in running:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _start(self, item: WorkItem) -> None:
+        if self._closing:
+            self._submitted.discard(item)
+            return
+        changed = asyncio.Event()
+        task = self._loop.create_task(self._keep_running(item, changed), name="speaker search task")
+        self._running[item] = _Running(changed, task)
+        task.add_done_callback(lambda _: self._ended(item))
+
+    def _ended(self, item: WorkItem) -> None:
+        del self._running[item]
+        self._submitted.discard(item)
+
+    def _wake(self, item: WorkItem) -> None:
+        running = self._running.get(item)
+        if running is not None:
+            running.changed.set()
+
+    async def _keep_running(self, item: WorkItem, changed: asyncio.Event) -> None:
+        while True:
+            try:
+                await self._run(item, changed)
+                return
+            except Exception as error:
+                context = {"task_id": item.task_id, "error": type(error).__name__, "frames": frames_of(error)}
+                _log.error("a task came to an unexpected end and is taken up again", extra=context)
+            await asyncio.sleep(RESTART_SECONDS)
