@@ -24,16 +24,22 @@ def once(
     reference: str,
     create: Callable[[], RecordT],
     find: Callable[[str], RecordT | None],
+    within: str = "",
 ) -> RecordT:
     """What `create` makes, or what an earlier request with this token made.
 
-    `reference` names what is to be made; `find` finds it by that name. Tags and audit belong into `create`.
+    `reference` names what is to be made; `find` finds it by that name. Tags and audit belong into `create`. Tokens are
+    told apart by account, Region, operation, and the resource `within` which something is made.
     """
     token: str | None = params.get("ClientRequestToken")
     if token is None:
         return create()
     claim = unit.idempotency.claim(
-        caller.scope, operation=caller.operation, token=token, request=_canonical(params), reference=reference
+        caller.scope,
+        operation=f"{caller.operation} {within}".rstrip(),
+        token=token,
+        request=_canonical(params),
+        reference=reference,
     )
     if claim.is_new:
         return create()
