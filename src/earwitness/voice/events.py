@@ -1,0 +1,215 @@
+"""The events a service tells of calls: their exact JSON, built from values.
+
+What belongs here: the shape of each event, and the one way its bytes are made. What must never: a clock, a random id,
+a sink, or the decision to send one. Shapes are those of Amazon Chime SDK's notifications; where its documents leave
+something open the docstring says what is emitted.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+from earwitness.voice.event_facts import (
+    ElementState,
+    Envelope,
+    IdentifiedProfile,
+    PipelineState,
+    PostCallSummary,
+    ProfileRequest,
+    SearchedChannel,
+)
+
+Event: TypeAlias = dict[str, object]
+"""One event as JSON: its envelope, with `detail` inside."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class EventKind(StrEnum):
+    """What an event tells of; some sinks take only some kinds."""
+
+    SPEAKER_SEARCH = "speaker search"
+    STATE_CHANGE = "state change"
+    POST_CALL = "post call"
+
+
+class DetailStatus(StrEnum):
+    """What a speaker search came to."""
+
+    IDENTIFICATION_SUCCESSFUL = "IdentificationSuccessful"
+    IDENTIFICATION_NO_MATCHES_FOUND = "IdentificationNoMatchesFound"
+    IDENTIFICATION_FAILURE = "IdentificationFailure"
+    VOICEPRINT_GENERATION_SUCCESS = "VoiceprintGenerationSuccess"
+    """The spelling of AWS's sample events and of its API."""
+
+    VOICEPRINT_GENERATION_SUCCESSFUL = "VoiceprintGenerationSuccessful"
+    """The same outcome, in the spelling of AWS's list of statuses."""
+
+    VOICEPRINT_GENERATION_FAILURE = "VoiceprintGenerationFailure"
+
+
+def identification_successful(
+    envelope: Envelope, channel: SearchedChannel, *, results: Sequence[IdentifiedProfile]
+) -> Event:
+    """Somebody was recognised. `results` holds at least one profile, best first; ValueError when it holds none."""
+    if not results:
+        raise ValueError("an identification succeeded without a result; use identification_no_matches_found")
+    return _identification(envelope, channel, DetailStatus.IDENTIFICATION_SUCCESSFUL, results)
+
+
+def identification_no_matches_found(envelope: Envelope, channel: SearchedChannel) -> Event:
+    """Enough was heard and nobody was recognised. `results` is an empty list, so that readers by name find one."""
+    return _identification(envelope, channel, DetailStatus.IDENTIFICATION_NO_MATCHES_FOUND, ())
+
+
+def identification_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> Event:
+    """Too little speech, or too poor; `status_message` says which."""
+    return _speaker_search(
+        envelope, channel, DetailStatus.IDENTIFICATION_FAILURE, extra={"statusMessage": status_message}
+    )
+
+
+def voiceprint_generation_success(
+    envelope: Envelope,
+    channel: SearchedChannel,
+    *,
+    spelling: DetailStatus = DetailStatus.VOICEPRINT_GENERATION_SUCCESS,
+) -> Event:
+    """A voiceprint was made. AWS spells this status in two ways; readers differ in which they expect."""
+    if spelling not in (DetailStatus.VOICEPRINT_GENERATION_SUCCESS, DetailStatus.VOICEPRINT_GENERATION_SUCCESSFUL):
+        raise ValueError(f"{spelling} does not say that a voiceprint was made")
+    return _speaker_search(envelope, channel, spelling, extra={})
+
+
+def voiceprint_generation_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> Event:
+    """No voiceprint could be made; `status_message` says why."""
+    return _speaker_search(
+        envelope, channel, DetailStatus.VOICEPRINT_GENERATION_FAILURE, extra={"statusMessage": status_message}
+    )
+
+
+def state_change(envelope: Envelope, state: PipelineState) -> Event:
+    """A pipeline or one of its elements changed. The runtime metadata lies flat in `detail`.
+
+    A caller's pair never takes the place of a key that has a meaning of its own, whether that key is present or not.
+    AWS's shape has no `service-type`.
+    """
+    fixed: Event = {
+        "version": "0",
+        "mediaInsightsPipelineArn": state.pipeline_arn,
+        "eventType": state.change.value,
+        "mediaInsightsPipelineElementStatuses": [_element(element) for element in state.elements] or None,
+        "failureReason": state.failure_reason,
+    }
+    metadata = {key: value for key, value in state.runtime_metadata.items() if key not in fixed}
+    return _enclosed(
+        envelope, "Media Insights State Change", detail=_present(fixed) | metadata, is_voice_analytics=False
+    )
+
+
+def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> Event:
+    """What came of the call. The lists are always there; a profile id is left out when there is none."""
+    outcome: Event = {
+        "bestMatchedVoiceProfileId": summary.best_matched_profile_id,
+        "customerValidatedCallerIdentity": summary.validated_profile_id,
+        "createVoiceProfileTransactions": [_request(request) for request in summary.created],
+        "updateVoiceProfileTransactions": [_request(request) for request in summary.updated],
+    }
+    detail: Event = {
+        "detailStatus": "PostCallVoiceAnalytics",
+        "mediaInsightsPipelineId": summary.pipeline_id,
+        "sourceArn": summary.pipeline_arn,
+        "streamArn": summary.stream_arn,
+        "channelId": summary.channel_id,
+        "speakerSearchResults": _present(outcome),
+    }
+    return _enclosed(envelope, "VoiceAnalyticsStatus", detail=detail)
+
+
+def event_body(event: Event) -> bytes:
+    """The event's bytes: made once, kept, and sent unchanged as often as needed.
+
+    ASCII on one line: every sink takes it, and nothing in it needs escaping again.
+    """
+    return json.dumps(event, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _identification(
+    envelope: Envelope, channel: SearchedChannel, status: DetailStatus, results: Sequence[IdentifiedProfile]
+) -> Event:
+    listed = [
+        {"voiceProfileId": result.voice_profile_id, "confidenceScore": _confidence(result.confidence)}
+        for result in results
+    ]
+    return _speaker_search(envelope, channel, status, extra={"speakerSearchDetails": {"results": listed}})
+
+
+def _speaker_search(envelope: Envelope, channel: SearchedChannel, status: DetailStatus, *, extra: Event) -> Event:
+    detail: Event = {
+        "taskId": channel.task_id,
+        "detailStatus": status.value,
+        **extra,
+        "mediaInsightsPipelineId": channel.pipeline_id,
+        "sourceArn": channel.pipeline_arn,
+        "streamArn": channel.stream_arn,
+        "channelId": channel.channel_id,
+        "participantRole": channel.participant_role,
+        "voiceConnectorId": channel.voice_connector_id,
+        "transactionId": channel.transaction_id,
+    }
+    return _enclosed(envelope, "SpeakerSearchStatus", detail=_present(detail))
+
+
+def _enclosed(envelope: Envelope, detail_type: str, *, detail: Event, is_voice_analytics: bool = True) -> Event:
+    service_type: Event = {"service-type": "VoiceAnalytics"} if is_voice_analytics else {}
+    return {
+        "version": "0",
+        "id": envelope.event_id,
+        "detail-type": detail_type,
+        **service_type,
+        "source": "aws.chime",
+        "account": envelope.account_id,
+        "time": _iso8601(envelope.occurred_at),
+        "region": envelope.region,
+        "resources": [],
+        "detail": detail,
+    }
+
+
+def _element(element: ElementState) -> Event:
+    return _present(
+        {
+            "type": element.type,
+            "status": element.status,
+            "updatedOn": (_aware(element.updated_at) - _EPOCH) // _MILLISECOND,
+            "statusDetail": element.status_detail,
+        }
+    )
+
+
+def _request(request: ProfileRequest) -> Event:
+    return {"voiceProfileId": request.voice_profile_id, "requestTimestamp": _iso8601(request.requested_at)}
+
+
+def _confidence(value: float) -> str:
+    if not 0 <= value <= 1:  # NaN is outside too
+        raise ValueError("a confidence score outside 0 to 1")
+    return f"{value:.8f}"
+
+
+def _iso8601(moment: datetime) -> str:
+    """Milliseconds, cut and not rounded, with Z: parsers of whole seconds and of fractions take it."""
+    return _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime; give it a timezone")
+    return moment
+
+
+def _present(values: Event) -> Event:
+    return {key: value for key, value in values.items() if value is not None}
