@@ -1,0 +1,41 @@
+"""When an event that could not be delivered is tried again, and when it is put aside.
+
+What belongs here: arithmetic. What must never: a clock, or a source of chance; both are passed in.
+Delivery is at least once. An event that is put aside ("parked") is kept, but not tried again until somebody asks.
+"""
+
+from datetime import timedelta
+
+DELAY_SECONDS_MIN = 1.0
+"""A sink that restarts needs about this long."""
+
+DELAY_SECONDS_MAX = 300.0
+"""A sink that comes back after an outage has its events within five minutes."""
+
+AGE_MAX = timedelta(hours=24)
+"""A voiceprint can be used for 24 h; after that the event that announces it is of no use to its reader."""
+
+ATTEMPTS_MAX = 1000
+"""Age ends it first, after about 580 attempts; this one ends an event that a clock set back keeps young."""
+
+_DOUBLINGS_MAX = 32  # far beyond the longest delay, and still a small number
+
+
+def next_delay_seconds(*, attempts: int, chance: float, asked_seconds: float | None = None) -> float:
+    """Seconds until the next attempt, after `attempts` (1 or more) that failed.
+
+    Exponential with full jitter: anywhere from the shortest delay to a bound that doubles with every attempt, so that
+    the events of one outage do not come back all at once. `chance` is random in [0, 1). `asked_seconds` is what
+    the sink asked for (Retry-After); it lengthens the delay, up to the longest.
+    """
+    bound = min(DELAY_SECONDS_MAX, DELAY_SECONDS_MIN * 2.0 ** min(attempts, _DOUBLINGS_MAX))
+    delay = DELAY_SECONDS_MIN + chance * (bound - DELAY_SECONDS_MIN)
+    return delay if asked_seconds is None else max(delay, min(asked_seconds, DELAY_SECONDS_MAX))
+
+
+def is_to_be_parked(*, attempts: int, age: timedelta, retryable: bool) -> bool:
+    """Whether to stop trying after `attempts` that failed, the last one with an error that is `retryable` or not.
+
+    `age` is the time since the event was written.
+    """
+    return not retryable or attempts >= ATTEMPTS_MAX or age >= AGE_MAX
