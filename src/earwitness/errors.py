@@ -46,9 +46,12 @@
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
-    └── StoreError                    the records
-        ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
-        └── SchemaTooNew              the records were written by a newer version
+    ├── StoreError                    the records
+    │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
+    │   └── SchemaTooNew              the records were written by a newer version
+    └── SinkError                     where events go
+        ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
+        └── SinkRefused               it does not exist, does not let us in, or never takes this event
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
 phone number or name of a person; file names are the caller's own and may appear.
@@ -283,3 +286,21 @@ class StoreUnavailable(StoreError):
 
 class SchemaTooNew(StoreError):
     """The records were written by a newer version of earwitness."""
+
+
+class SinkError(EarwitnessError):
+    """An event could not be delivered."""
+
+
+class SinkUnavailable(SinkError):
+    """The sink is away, slow, throttling or failing. `retry_after_seconds` is what it asked for, if it did."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class SinkRefused(SinkError):
+    """The sink does not exist, does not let us in, or never takes this event."""

@@ -1,0 +1,77 @@
+"""ARNs of targets: read, and judged before anything is sent to them. Pure, so that a configuration is judged alike."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+RESOURCE_PATTERNS: Mapping[str, str] = MappingProxyType(
+    {
+        "sqs": r"[A-Za-z0-9_-]{1,80}(\.fifo)?",
+        "sns": r"[A-Za-z0-9_-]{1,256}(\.fifo)?",
+        "lambda": r"function:[A-Za-z0-9_-]{1,140}(:[A-Za-z0-9$_-]{1,128})?",
+        "kinesis": r"stream/[A-Za-z0-9_.-]{1,128}",
+        "events": r"event-bus/default",
+    }
+)
+"""The services events can go to, and what their ARNs name behind the account."""
+
+_ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]+):([0-9]{12}):([^\s]+)")
+_FORMS = {
+    "sqs": "a queue",
+    "sns": "a topic",
+    "lambda": "a function",
+    "kinesis": "a data stream",
+    "events": "the default event bus",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arn:
+    """The parts of an ARN."""
+
+    partition: str
+    service: str
+    region: str
+    account_id: str
+
+    resource: str
+    """What stands behind the account."""
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account_id}:{self.resource}"
+
+
+def read_arn(text: str) -> Arn | None:
+    """The parts, or None when this is no ARN with a service, a Region and an account."""
+    match = _ARN.fullmatch(text)
+    if match is None:
+        return None
+    partition, service, region, account_id, resource = match.groups()
+    return Arn(partition=partition, service=service, region=region, account_id=account_id, resource=resource)
+
+
+def require_supported_target(
+    target_arn: str, *, account_id: str, region: str, service: str | None = None
+) -> str | None:
+    """What is wrong with a target, in words that can follow its name, or None.
+
+    `account_id` and `region` are those of the caller, whose targets must lie in both. `service` is the one that
+    fits (an SqsQueueSink takes `sqs`); without it any will do.
+    """
+    arn = read_arn(target_arn)
+    if arn is None:
+        return "is no ARN of a target; give arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME"
+    if arn.service not in RESOURCE_PATTERNS:
+        return f"is of a service that events cannot go to; use one of {', '.join(RESOURCE_PATTERNS)}"
+    if service is not None and arn.service != service:
+        return f"is of {arn.service}; this kind of sink takes {_FORMS[service]} ({service})"
+    if re.fullmatch(RESOURCE_PATTERNS[arn.service], arn.resource) is None:
+        return f"does not name {_FORMS[arn.service]}; copy its ARN"
+    if arn.account_id != account_id:
+        return "is of another account; a target must lie in the account of its pipeline"
+    if arn.region != region:
+        return f"is in {arn.region}; a target must lie in the Region of its pipeline ({region})"
+    if arn.resource.endswith(".fifo"):
+        return f"is {_FORMS[arn.service]} of the FIFO kind, which is not supported; use a standard one"
+    return None

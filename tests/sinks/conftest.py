@@ -1,0 +1,119 @@
+"""A moto server of our own, a server that records, and nothing of the developer's AWS settings."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from event_examples import REGION
+from recording_server import Recording, recording
+
+from earwitness.sinks.clients import AwsClients, SinkCredentials, SinkSettings
+
+CREDENTIALS = SinkCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106
+
+Make = Callable[[str], Any]
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """The URL of a moto server, in a process that is ours alone."""
+    program = Path(sys.executable).with_name("moto_server")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    process = subprocess.Popen(
+        [program, "-H", "127.0.0.1", "-p", "0"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        lines = iter(process.stderr.readline, "")
+        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        reader = threading.Thread(target=process.stderr.read)  # its log must not fill the pipe
+        reader.start()
+        yield url
+        process.terminate()
+        reader.join()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def _recorder_of_all() -> Iterator[Recording]:
+    with recording() as kept:
+        yield kept
+
+
+@pytest.fixture
+def recorder(_recorder_of_all: Recording) -> Iterator[Recording]:
+    """One server for all tests, because making clients for it takes a while; each finds it as new."""
+    _recorder_of_all.reset()
+    yield _recorder_of_all
+    _recorder_of_all.over.set()
+
+
+@pytest.fixture(scope="session")
+def clients_at() -> Iterator[Callable[..., AwsClients]]:
+    """Makes the clients of an endpoint; the same ones for the same endpoint, unless something else is asked for."""
+    made: list[AwsClients] = []
+    shared: dict[str, AwsClients] = {}
+
+    def make(endpoint_url: str | None, **others: Any) -> AwsClients:
+        if endpoint_url in shared and not others:
+            return shared[endpoint_url]
+        settings = SinkSettings(**{"endpoint_url": endpoint_url, "credentials": CREDENTIALS} | others)
+        made.append(AwsClients(settings))
+        if endpoint_url is not None and not others:
+            shared[endpoint_url] = made[-1]
+        return made[-1]
+
+    yield make
+    for clients in made:
+        clients.close()
+
+
+@pytest.fixture
+def aws(moto_server: str) -> Iterator[Make]:
+    """A plain boto3 client of the moto server, to prepare and to look."""
+    made: list[Any] = []
+
+    def make(service: str) -> Any:
+        client = boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=moto_server,
+            aws_access_key_id="AKIDEXAMPLE",
+            aws_secret_access_key=CREDENTIALS.secret_access_key,
+        )
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name that no other test uses."""
+    return f"calls-{uuid4().hex[:8]}"

@@ -1,0 +1,107 @@
+"""Targets are judged before anything is sent to them, and each finds its sink."""
+
+from pathlib import Path
+
+import pytest
+from event_examples import ACCOUNT, NOON, REGION, SECRET
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earwitness.errors import ConfigurationError, SinkRefused
+from earwitness.sinks.aws import DELIVERIES, AwsSink
+from earwitness.sinks.clients import AwsClients, SinkSettings
+from earwitness.sinks.factory import sink_for
+from earwitness.sinks.json_lines import JsonLinesSink
+from earwitness.sinks.targets import RESOURCE_PATTERNS, read_arn, require_supported_target
+from earwitness.sinks.webhook import WebhookSettings, WebhookSink
+
+CLIENTS = AwsClients(SinkSettings())
+GOOD = [
+    f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls",
+    f"arn:aws-us-gov:sqs:{REGION}:{ACCOUNT}:calls",
+    f"arn:aws:sns:{REGION}:{ACCOUNT}:calls",
+    f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:calls",
+    f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:calls:$LATEST",
+    f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/calls.all",
+    f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default",
+]
+
+
+@pytest.mark.parametrize("arn", GOOD)
+def test_a_good_target(arn: str) -> None:
+    assert require_supported_target(arn, account_id=ACCOUNT, region=REGION) is None
+    assert isinstance(sink_for(arn, clients=CLIENTS, now=lambda: NOON), AwsSink)
+    assert str(read_arn(arn)) == arn
+
+
+@pytest.mark.parametrize(
+    ("arn", "words"),
+    [
+        ("calls", "no ARN"),
+        ("", "no ARN"),
+        (f"arn:aws:sqs:{REGION}:{ACCOUNT}:", "no ARN"),
+        (f"arn:aws:sqs:{REGION}::calls", "no ARN"),
+        (f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls\n", "no ARN"),
+        (f"arn:aws:s3:{REGION}:{ACCOUNT}:calls", "a service"),
+        (f"arn:aws:firehose:{REGION}:{ACCOUNT}:deliverystream/calls", "a service"),
+        (f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls/other", "does not name a queue"),
+        (f"arn:aws:sns:{REGION}:{ACCOUNT}:calls:11111111-1111-4222-8333-444455556666", "does not name a topic"),
+        (f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:calls", "does not name a function"),
+        (f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/calls/consumer/a:1", "does not name a data stream"),
+        (f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/mine", "does not name the default event bus"),
+        (f"arn:aws:sqs:{REGION}:999999999999:calls", "another account"),
+        (f"arn:aws:sqs:eu-west-1:{ACCOUNT}:calls", "is in eu-west-1"),
+        (f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls.fifo", "FIFO"),
+        (f"arn:aws:sns:{REGION}:{ACCOUNT}:calls.fifo", "FIFO"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_told_why(arn: str, words: str) -> None:
+    wrong = require_supported_target(arn, account_id=ACCOUNT, region=REGION)
+    assert wrong is not None
+    assert words in wrong
+
+
+def test_a_target_must_fit_its_kind_of_sink() -> None:
+    queue = GOOD[0]
+    assert require_supported_target(queue, account_id=ACCOUNT, region=REGION, service="sqs") is None
+    wrong = require_supported_target(queue, account_id=ACCOUNT, region=REGION, service="kinesis")
+    assert wrong == "is of sqs; this kind of sink takes a data stream (kinesis)"
+
+
+@pytest.mark.slow
+@given(st.text() | st.from_regex(r"arn:[a-z]+:[a-z]+:[a-z0-9-]+:[0-9]{12}:.*"))
+def test_any_text_is_judged(text: str) -> None:
+    wrong = require_supported_target(text, account_id=ACCOUNT, region=REGION)
+    assert wrong is None or wrong.startswith("is ") or wrong.startswith("does ")
+
+
+def test_every_service_has_its_delivery() -> None:
+    assert DELIVERIES.keys() == RESOURCE_PATTERNS.keys()
+
+
+def test_addresses_of_other_kinds(tmp_path: Path) -> None:
+    settings = WebhookSettings(secret=SECRET)
+    webhook = sink_for("https://events.example/", clients=CLIENTS, webhook=settings, now=lambda: NOON)
+    assert isinstance(webhook, WebhookSink)
+    assert isinstance(sink_for(tmp_path.as_uri(), clients=CLIENTS, now=lambda: NOON), JsonLinesSink)
+
+
+@pytest.mark.parametrize("target", ["", "events.example", "ftp://events.example/", "file://host/path", "file:relative"])
+def test_addresses_of_no_kind(target: str) -> None:
+    with pytest.raises(ConfigurationError, match="file:///PATH"):
+        sink_for(target, clients=CLIENTS, now=lambda: NOON)
+
+
+def test_a_webhook_needs_a_secret() -> None:
+    with pytest.raises(ConfigurationError, match="secret"):
+        sink_for("https://events.example/", clients=CLIENTS, now=lambda: NOON)
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls.fifo"])
+def test_an_arn_that_events_cannot_go_to(arn: str) -> None:
+    with pytest.raises(SinkRefused):
+        sink_for(arn, clients=CLIENTS, now=lambda: NOON)
+
+
+def test_the_secret_does_not_show() -> None:
+    assert SECRET not in repr(WebhookSettings(secret=SECRET))
