@@ -31,13 +31,18 @@ def _described(connection: Connection) -> dict[str, object]:
     def columns(table: str):
         return [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)]
 
+    def indexes(table: str):
+        for index in found.get_indexes(table):
+            options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+            yield {**index, "dialect_options": options}
+
     return {
         table: {
             "columns": columns(table),
             "key": found.get_pk_constraint(table),
             "unique": in_order(found.get_unique_constraints(table)),
             "foreign": in_order(found.get_foreign_keys(table)),
-            "indexes": in_order(found.get_indexes(table)),
+            "indexes": in_order(indexes(table)),
         }
         for table in metadata.tables
     }
