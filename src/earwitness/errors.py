@@ -47,6 +47,7 @@
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
     └── StoreError                    the records
+        ├── AttemptSuperseded         another worker took the task over; drop it
         ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
         └── SchemaTooNew              the records were written by a newer version
 
@@ -273,6 +274,10 @@ class CiphertextRefused(VaultError):
 
 class StoreError(EarwitnessError):
     """The records cannot be used."""
+
+
+class AttemptSuperseded(StoreError):
+    """The task was taken over by another worker or is gone; whoever hears this drops its work on it."""
 
 
 class StoreUnavailable(StoreError):

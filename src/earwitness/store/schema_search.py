@@ -57,7 +57,7 @@ tasks = Table(
     ),
     Index("speaker_search_tasks_running", "account_id", "region", "task_id", **where("ended_at IS NULL")),
     Index("speaker_search_tasks_by_time", "account_id", "region", "pipeline_id", "created_at", "task_id"),
-    Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id"),
+    Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id", "profile_id"),
     Index("speaker_search_tasks_by_end", "ended_at"),
 )
 

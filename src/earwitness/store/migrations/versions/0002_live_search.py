@@ -68,7 +68,10 @@ def _speaker_search_tasks() -> None:
         sa.PrimaryKeyConstraint("account_id", "region", "task_id", name="speaker_search_tasks_pk"),
     )
     op.create_index(
-        "speaker_search_tasks_by_domain", "speaker_search_tasks", ["account_id", "region", "domain_id"], unique=False
+        "speaker_search_tasks_by_domain",
+        "speaker_search_tasks",
+        ["account_id", "region", "domain_id", "profile_id"],
+        unique=False,
     )
     op.create_index("speaker_search_tasks_by_end", "speaker_search_tasks", ["ended_at"], unique=False)
     op.create_index(
