@@ -16,7 +16,7 @@ from earwitness.store.records import Scope
 from earwitness.store.schema_search import deliveries as table
 from earwitness.store.schema_search import events
 from earwitness.store.search_records import ClaimedDelivery, DeliveryState
-from earwitness.store.session import Session, Writing, in_scope
+from earwitness.store.session import Query, Session, Writing, in_scope
 
 _ahead = table.alias("ahead")
 # Written out, not bound: a database proves by the text that the indexes of what waits hold all that is asked for.
@@ -59,14 +59,7 @@ class DeliveryWriter(DeliveryReader):
         was not recorded by then is due again.
         """
         session = self._writing.session
-        due = (
-            select(table.c.sequence, table.c.target, table.c.attempts)
-            .where(_PENDING, table.c.next_attempt_at <= to_microseconds(self._writing.now), ~_HAS_ONE_AHEAD)
-            .order_by(table.c.next_attempt_at, table.c.sequence)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = session.rows(due)
+        rows = session.rows(_due(self._writing.now, limit=limit))
         found = self._events.by_sequence({row[0] for row in rows})
         claimed: list[ClaimedDelivery] = []
         for sequence, target, attempts in rows:
@@ -147,6 +140,17 @@ class DeliveryWriter(DeliveryReader):
             _PENDING,
         )
         self._writing.session.change(update(table).where(behind).values(next_attempt_at=to_microseconds(until)))
+
+
+def _due(now: datetime, *, limit: int) -> Query:
+    """What may be delivered now and waits for nothing; those that another deliverer looks at are left to it."""
+    return (
+        select(table.c.sequence, table.c.target, table.c.attempts)
+        .where(_PENDING, table.c.next_attempt_at <= to_microseconds(now), ~_HAS_ONE_AHEAD)
+        .order_by(table.c.next_attempt_at, table.c.sequence)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
 
 
 def _waiting(claimed: ClaimedDelivery) -> Any:  # `Any`: SQLAlchemy's own word for conditions
