@@ -9,9 +9,11 @@ from earwitness.store.page import read_page
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
 from earwitness.store.schema import tags, voice_profiles
 from earwitness.store.schema import voice_profile_domains as table
+from earwitness.store.schema_search import profile_voiceprints, task_voiceprints, tasks
 from earwitness.store.session import HotRead, Row, Session, Writing, count_where, in_scope, require_room
 from earwitness.store.tags import TagWriter
 from earwitness.voice.band import Band
+from earwitness.voice.task_status import StopReason
 
 _ALL = select(
     table.c.domain_id,
@@ -112,8 +114,9 @@ class DomainWriter(DomainReader):
         return self.get(scope, domain_id)
 
     def delete(self, scope: Scope, domain_id: str) -> bool:
-        """Remove it, its key, its profiles and all their tags; False when there is no such domain.
+        """Remove it, its key, its profiles, their tags, and what its tasks found and made; False without such a domain.
 
+        Its tasks stay. Those that are active get the stop reason DOMAIN_DELETED, for their workers to fail them.
         Whatever was sealed under its key cannot be read by anybody afterwards.
         """
         session = self._writing.session
@@ -122,14 +125,27 @@ class DomainWriter(DomainReader):
         row = session.row(select(table.c.arn, table.c.wrapped_key).where(*mine).with_for_update())
         if row is None:
             return False
+        self._clear_tasks(scope, domain_id)
         inside = in_scope(voice_profiles, scope), voice_profiles.c.domain_id == domain_id
         arns = select(voice_profiles.c.arn).where(*inside)
         session.change(delete(tags).where(in_scope(tags, scope), tags.c.resource_arn.in_(arns)))
+        voiceprints = in_scope(profile_voiceprints, scope), profile_voiceprints.c.domain_id == domain_id
+        session.change(delete(profile_voiceprints).where(*voiceprints))
         session.change(delete(voice_profiles).where(*inside))
         TagWriter(self._writing).clear(scope, row[0])
         session.change(delete(table).where(*mine))
         self._writing.destroy_key(bytes(row[1]), owner=domain_owner(scope, domain_id))
         return True
+
+    def _clear_tasks(self, scope: Scope, domain_id: str) -> None:
+        session = self._writing.session
+        mine = in_scope(tasks, scope), tasks.c.domain_id == domain_id
+        nothing = {"checkpoint_ciphertext": None, "identification_ciphertext": None, "profile_id": None}
+        session.change(update(tasks).where(*mine).values(**nothing))
+        active = update(tasks).where(*mine, tasks.c.ended_at.is_(None))
+        session.change(active.values(stop_reason=StopReason.DOMAIN_DELETED.value))
+        made = in_scope(task_voiceprints, scope), task_voiceprints.c.domain_id == domain_id
+        session.change(delete(task_voiceprints).where(*made))
 
     def move_version(self, scope: Scope, domain_id: str) -> bool:
         """Say that a voiceprint came, changed or went; False when there is no such domain."""

@@ -19,6 +19,7 @@ from earwitness.store.owners import pipeline_metadata_place, pipeline_owner
 from earwitness.store.page import read_page
 from earwitness.store.records import Page, PageKey, Pipeline, Scope
 from earwitness.store.schema import pipelines as table
+from earwitness.store.search_records import ScopedPipeline
 from earwitness.store.session import HotRead, Query, Row, Session, Writing, count_where, in_scope, require_room
 from earwitness.store.tags import TagWriter
 from earwitness.vault.vault import Vault
@@ -67,12 +68,28 @@ class PipelineReader:
             newest_first=True,
         )
 
+    def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[ScopedPipeline]:
+        """The pipelines of all accounts that have not ended, for whoever stops them in time."""
+        return read_page(
+            self._session,
+            _ALL.add_columns(table.c.account_id, table.c.region).where(table.c.ended_at.is_(None)),
+            record=self._scoped_record,
+            order=(table.c.account_id, table.c.region, table.c.pipeline_id),
+            after=after,
+            limit=limit,
+        )
+
     def count_active(self, scope: Scope, *, configuration_arn: str | None = None) -> int:
         """How many have not ended, of all or of those from one configuration."""
         conditions = [in_scope(table, scope), table.c.ended_at.is_(None)]
         if configuration_arn is not None:
             conditions.append(table.c.configuration_arn == configuration_arn)
         return count_where(self._session, table, *conditions)
+
+    def _scoped_record(self, row: Row) -> ScopedPipeline:
+        *columns, account_id, region = row
+        scope = Scope(account_id=account_id, region=region)
+        return ScopedPipeline(scope=scope, pipeline=self._record(scope, columns))
 
     def _record(self, scope: Scope, row: Row) -> Pipeline:
         pipeline_id, arn, configuration_arn, configuration, status, elements, source, sealed, wrapped, *times = row
@@ -174,12 +191,15 @@ class PipelineWriter(PipelineReader):
         return present
 
     def delete(self, scope: Scope, pipeline_id: str) -> bool:
-        """Remove it, its metadata and tags; False when there is no such pipeline."""
+        """Remove it, its metadata, tags, tasks, results and events; False when there is no such pipeline."""
         chosen = select(table.c.account_id, table.c.region, table.c.pipeline_id, table.c.arn, table.c.wrapped_key)
         return self._delete(chosen.where(in_scope(table, scope), table.c.pipeline_id == pipeline_id)) == 1
 
     def purge(self, *, ended_before: datetime, limit: int) -> int:
-        """Remove at most `limit` pipelines of all accounts that ended before this time; how many were removed."""
+        """Remove at most `limit` pipelines of all accounts that ended before this time, and all that belongs to them.
+
+        How many were removed.
+        """
         chosen = select(table.c.account_id, table.c.region, table.c.pipeline_id, table.c.arn, table.c.wrapped_key)
         old = chosen.where(table.c.ended_at < to_microseconds(ended_before)).order_by(table.c.ended_at).limit(limit)
         return self._delete(old)

@@ -12,20 +12,27 @@ from sqlalchemy.exc import ArgumentError
 from earwitness.errors import ConfigurationError
 from earwitness.store import migrate
 from earwitness.store.access_keys import AccessKeyReader, AccessKeyWriter
+from earwitness.store.attempts import AttemptWriter
 from earwitness.store.audit import AuditReader, AuditWriter
 from earwitness.store.bearer_tokens import BearerTokenReader, BearerTokenWriter
 from earwitness.store.border import border
 from earwitness.store.configurations import ConfigurationReader, ConfigurationWriter
+from earwitness.store.deliveries import DeliveryReader, DeliveryWriter
 from earwitness.store.domains import DomainReader, DomainWriter
+from earwitness.store.events import EventReader, EventWriter
 from earwitness.store.idempotency import IdempotencyWriter
 from earwitness.store.owners import CHECK_OWNER
 from earwitness.store.pipelines import PipelineReader, PipelineWriter
+from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
 from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.schema import vault_checks
 from earwitness.store.session import Session, Writing, WritingSession
 from earwitness.store.sqlite import Sqlite
 from earwitness.store.streams import StreamReader, StreamWriter
 from earwitness.store.tags import TagReader, TagWriter
+from earwitness.store.task_rows import TaskReader
+from earwitness.store.task_voiceprints import TaskVoiceprintReader, TaskVoiceprintWriter
+from earwitness.store.tasks import TaskWriter
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
 
@@ -64,6 +71,12 @@ class Unit:
         self.pipelines = PipelineWriter(writing)
         self.domains = DomainWriter(writing)
         self.profiles = ProfileWriter(writing)
+        self.profile_voiceprints = ProfileVoiceprintWriter(writing)
+        self.tasks = TaskWriter(writing)
+        self.attempts = AttemptWriter(writing)
+        self.task_voiceprints = TaskVoiceprintWriter(writing)
+        self.events = EventWriter(writing)
+        self.deliveries = DeliveryWriter(writing)
         self.streams = StreamWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
@@ -95,6 +108,11 @@ class Store:
         self.pipelines = PipelineReader(reads, vault)
         self.domains = DomainReader(reads)
         self.profiles = ProfileReader(reads)
+        self.profile_voiceprints = ProfileVoiceprintReader(reads, vault)
+        self.tasks = TaskReader(reads, vault)
+        self.task_voiceprints = TaskVoiceprintReader(reads, vault)
+        self.events = EventReader(reads, vault)
+        self.deliveries = DeliveryReader(reads)
         self.streams = StreamReader(reads)
         self.tags = TagReader(reads)
         self.audit = AuditReader(reads)

@@ -151,8 +151,8 @@ def test_a_newer_schema_is_refused(url: str, kind: str) -> None:
         migrate_store(url)
 
 
-def test_an_older_schema_asks_for_a_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.store.migrate.HEAD", "0002")
+def test_an_older_schema_asks_for_a_migration(url: str, kind: str) -> None:
+    _set_revision(url, kind, "0001")
     with pytest.raises(StoreError, match="earwitness migrate"):
         opened(url)
 

@@ -1,10 +1,12 @@
 """Nobody meets another account's records, and no input breaks a database."""
 
 import pytest
+from search_examples import IDENTIFICATION, append_event, end, enrol, voiceprint, with_voiceprint
 from store_examples import MINE, OTHERS, add_domain, add_pipeline, add_profile, add_stream, configure
 
-from earwitness.errors import BadRequest
+from earwitness.errors import AttemptSuperseded, BadRequest, NotFound
 from earwitness.store.store import Store
+from earwitness.voice.task_status import StopReason
 
 
 def test_nobody_sees_or_changes_another_accounts_or_regions_resources(store: Store) -> None:
@@ -45,6 +47,56 @@ def test_nobody_sees_or_changes_another_accounts_or_regions_resources(store: Sto
         store.write(lambda unit, other=other: unit.tags.remove(other, domain.arn, ["a"]))
     assert store.tags.list(MINE, domain.arn) == {"a": "b"}
     assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
+
+
+def test_nobody_sees_or_changes_another_accounts_or_regions_searches(store: Store) -> None:
+    task = with_voiceprint(store, audio=b"speech")
+    profile = enrol(store, task)
+    event_id = store.write(lambda unit: append_event(unit, task.pipeline_id, "arn:q"))
+    (mine,) = store.profile_voiceprints.list(MINE, profile.profile_id)
+    before = store.tasks.get(MINE, task.task_id), store.domains.get(MINE, task.domain_id)
+    for other in OTHERS:
+        assert store.tasks.get(other, task.task_id) is None
+        assert store.tasks.list(other, task.pipeline_id, limit=9).items == ()
+        assert store.tasks.count_active(other) == 0
+        assert store.task_voiceprints.get(other, task.task_id) is None
+        assert store.profile_voiceprints.list(other, profile.profile_id) == ()
+        assert store.profile_voiceprints.audio(other, profile.profile_id, mine.voiceprint_id) is None
+        assert store.profile_voiceprints.gallery_page(other, task.domain_id, limit=9) is None
+        assert store.events.get(other, event_id) is None
+        assert store.events.list(other, task.pipeline_id, limit=9).items == ()
+        for nothing in (
+            lambda unit, other=other: unit.tasks.request_stop(other, task.task_id, reason=StopReason.CALLER),
+            lambda unit, other=other: unit.attempts.adopt(other, task.task_id),
+            lambda unit, other=other: unit.deliveries.replay(other, event_id),
+            lambda unit, other=other: unit.profiles.add_voiceprint(
+                other, profile.profile_id, voiceprint_id="2", voiceprint=voiceprint(), expires_at=unit.now
+            ),
+        ):
+            assert store.write(nothing) is None
+        assert not store.write(
+            lambda unit, other=other: unit.tasks.request_stop_of_pipeline(
+                other, task.pipeline_id, reason=StopReason.CALLER
+            )
+        )
+        assert not store.write(
+            lambda unit, other=other: unit.profile_voiceprints.delete(other, profile.profile_id, mine.voiceprint_id)
+        )
+        with pytest.raises(AttemptSuperseded):
+            store.write(
+                lambda unit, other=other: unit.attempts.conclude_identification(
+                    other, task.task_id, attempt=1, identification=IDENTIFICATION
+                )
+            )
+        with pytest.raises(NotFound):
+            store.write(
+                lambda unit, other=other: unit.profiles.update_from_task(
+                    other, profile.profile_id, task_id=task.task_id, voiceprint_id="2", expires_at=unit.now
+                )
+            )
+    assert (store.tasks.get(MINE, task.task_id), store.domains.get(MINE, task.domain_id)) == before
+    assert store.profile_voiceprints.list(MINE, profile.profile_id) == (mine,)
+    end(store, task)
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud800"])

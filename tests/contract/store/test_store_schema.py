@@ -3,13 +3,17 @@
 import threading
 from contextlib import closing
 
+import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from search_examples import add_task
 from sqlalchemy import Connection, inspect, text
-from store_examples import MINE, add_domain, opened
+from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
 
+from earwitness.errors import StoreError
 from earwitness.store import migrate
 from earwitness.store.schema import HEAD, metadata
 from earwitness.store.sqlite import Sqlite
@@ -31,13 +35,18 @@ def _described(connection: Connection) -> dict[str, object]:
     def columns(table: str):
         return [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)]
 
+    def indexes(table: str):
+        for index in found.get_indexes(table):
+            options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+            yield {**index, "dialect_options": options}
+
     return {
         table: {
             "columns": columns(table),
             "key": found.get_pk_constraint(table),
             "unique": in_order(found.get_unique_constraints(table)),
             "foreign": in_order(found.get_foreign_keys(table)),
-            "indexes": in_order(found.get_indexes(table)),
+            "indexes": in_order(indexes(table)),
         }
         for table in metadata.tables
     }
@@ -99,6 +108,37 @@ def test_a_migration_of_a_current_database_changes_nothing(url: str) -> None:
     assert store.domains.get(MINE, domain.domain_id) == domain
     store.require_ready()
     store.close()
+
+
+def test_the_rows_of_an_older_database_are_kept(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.store.migrate.HEAD", "0001")
+    monkeypatch.setattr("earwitness.store.migrate.migrate", _migrate_to_the_first)
+    store = opened(empty_url)
+    domain, pipeline = store.write(add_domain), store.write(lambda unit: add_pipeline(unit, metadata={"a": "b"}))
+    profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
+    store.write(lambda unit: unit.tags.set(MINE, domain.arn, {"k": "v"}, limit=5))
+    domain_then = store.domains.get(MINE, domain.domain_id)
+    store.close()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="earwitness migrate"):
+        opened(empty_url)
+    migrate_store(empty_url)
+    with closing(opened(empty_url)) as store:
+        assert store.domains.get(MINE, domain.domain_id) == domain_then
+        assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
+        assert store.profiles.get(MINE, profile.profile_id) == profile
+        assert store.tags.list(MINE, domain.arn) == {"k": "v"}
+        task = store.write(lambda unit: add_task(unit, domain.domain_id, pipeline.pipeline_id))
+        assert store.tasks.get(MINE, task.task_id) == task
+        with store._database.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def _migrate_to_the_first(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate._FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
 
 
 def test_a_sqlite_database_is_opened_as_promised(tmp_path) -> None:

@@ -2,16 +2,22 @@
 
 import os
 import stat
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, select
+from search_examples import add_task, adopted, end, enrol, vector, voiceprint
+from sqlalchemy import make_url, select, update
 from store_examples import MINE, add_domain, add_pipeline, add_profile, vault
 
 from earwitness.errors import CiphertextRefused
 from earwitness.store.owners import domain_owner
 from earwitness.store.schema import metadata
-from earwitness.store.store import Store
+from earwitness.store.schema_search import events, profile_voiceprints, task_voiceprints, tasks
+from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.store import Store, Unit
 from earwitness.vault.data_key import Place
 
 SECRETS = {
@@ -20,6 +26,14 @@ SECRETS = {
     "token": "bearer-token-0123456789abcdef012",
     "request token": "client-token-0123456789",
     "request": "request-with-+493055555",
+}
+HEARD = {
+    "vector": vector(0.28, 0.96),
+    "audio": b"speech-of-a-caller" * 100,
+    "checkpoint": b"91343852333181432392682062607743920146264022017",
+    "result": b"vp-of-somebody-with-a-name",
+    "body": b"event-about-+493066666",
+    "consent": b"consent form of J. Doe",
 }
 
 
@@ -133,3 +147,130 @@ def test_what_was_sealed_under_a_deleted_domain_is_unreadable(store: Store) -> N
     again = store.write(lambda unit: add_domain(unit, domain_id=domain.domain_id))
     with pytest.raises(CiphertextRefused):
         vault().key(again.wrapped_key, owner=owner).open(sealed, place)
+
+
+def _hear(store: Store) -> SpeakerSearchTask:
+    """A task with everything that is heard in a call: a checkpoint, results, an event, a profile made of it."""
+    domain, pipeline = store.write(add_domain), store.write(add_pipeline)
+    task = adopted(store, store.write(lambda unit: add_task(unit, domain.domain_id, pipeline.pipeline_id)))
+
+    def conclude(unit: Unit) -> None:
+        result, checkpoint = {"profile": HEARD["result"].decode()}, {"fragment": HEARD["checkpoint"].decode()}
+        unit.attempts.conclude_identification(
+            MINE, task.task_id, attempt=1, identification=result, checkpoint=checkpoint
+        )
+        made = replace(voiceprint(0.28, 0.96), audio=HEARD["audio"])
+        unit.attempts.conclude_voiceprint(MINE, task.task_id, attempt=1, voiceprint=made)
+        unit.events.append(
+            MINE, event_id="e-1", pipeline_id=pipeline.pipeline_id, kind="k", body=HEARD["body"], targets=["arn:q"]
+        )
+
+    store.write(conclude)
+    return task
+
+
+def test_nothing_heard_is_in_any_column(store: Store) -> None:
+    enrol(store, _hear(store), consent=HEARD["consent"].decode())
+    seen = 0
+    with store._database.engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            for row in connection.execute(select(table)):
+                for value in row:
+                    seen += 1
+                    content = value if isinstance(value, bytes) else str(value).encode()
+                    assert not any(secret in content for secret in HEARD.values())
+    assert seen >= 100
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_nothing_heard_is_in_the_files_and_its_ciphertexts_go_with_it(store: Store, url: str) -> None:
+    task = _hear(store)
+    profile = enrol(store, task, consent=HEARD["consent"].decode())
+    for content in _files(url).values():
+        assert not any(secret in content for secret in HEARD.values())
+    columns = [
+        table.c[name]
+        for table in (profile_voiceprints, task_voiceprints)
+        for name in ("vector_ciphertext", "audio_ciphertext")
+    ]
+    with store._database.engine.connect() as connection:
+        sealed = [connection.execute(select(column)).scalar_one() for column in columns]
+    together = b"".join(_files(url).values())
+    assert all(ciphertext[:200] in together for ciphertext in sealed)
+    store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
+    for content in _files(url).values():
+        assert not any(ciphertext[:200] in content for ciphertext in sealed)
+        assert profile.profile_id.encode() not in content
+
+
+@pytest.mark.usefixtures("sqlite_only")
+@pytest.mark.parametrize("by", ["expiry", "voiceprint purge", "task purge", "event purge", "domain"])
+def test_what_is_deleted_is_in_no_file(store: Store, url: str, by: str) -> None:
+    task = _hear(store)
+    if by == "expiry":
+        enrol(store, task)
+    elif by == "event purge":
+        (claimed,) = store.write(lambda unit: unit.deliveries.claim(until=unit.now, limit=1))
+        store.write(lambda unit: unit.deliveries.record_delivered(claimed))
+    end(store, task)
+    table, column = {
+        "expiry": (profile_voiceprints, "vector_ciphertext"),
+        "event purge": (events, "body_ciphertext"),
+        "task purge": (tasks, "identification_ciphertext"),
+        "domain": (tasks, "identification_ciphertext"),
+    }.get(by, (task_voiceprints, "vector_ciphertext"))
+    with store._database.engine.connect() as connection:
+        sealed = connection.execute(select(table.c[column])).scalar_one()
+    assert any(sealed in content for content in _files(url).values())
+    late = timedelta(days=4 * 365)
+    deletions: dict[str, Callable[[Unit], object]] = {
+        "expiry": lambda unit: unit.profile_voiceprints.expire(expired_before=unit.now + late, limit=9),
+        "voiceprint purge": lambda unit: unit.task_voiceprints.purge(kept_until=unit.now + late, limit=9),
+        "task purge": lambda unit: unit.tasks.purge(ended_before=unit.now + late, limit=9),
+        "event purge": lambda unit: unit.events.purge(created_before=unit.now + late, limit=9),
+        "domain": lambda unit: unit.domains.delete(MINE, task.domain_id),
+    }
+    assert store.write(deletions[by])
+    assert not any(sealed in content for content in _files(url).values())
+
+
+def test_a_ciphertext_moved_to_another_row_does_not_open(store: Store) -> None:
+    first, second = (enrol(store, _hear_in(store, channel_id)) for channel_id in (0, 1))
+    mine = profile_voiceprints.c.profile_id == first.profile_id
+    with store._database.engine.connect() as connection, connection.begin():
+        moved = connection.execute(select(profile_voiceprints.c.vector_ciphertext).where(mine)).scalar_one()
+        connection.execute(update(profile_voiceprints).where(~mine).values(vector_ciphertext=moved))
+    assert store.profile_voiceprints.gallery_page(MINE, first.domain_id, limit=9) is not None
+    with pytest.raises(CiphertextRefused):
+        store.profile_voiceprints.gallery_page(MINE, second.domain_id, limit=9)
+
+
+def _hear_in(store: Store, channel_id: int) -> SpeakerSearchTask:
+    domain = store.write(add_domain)
+    task = adopted(store, store.write(lambda unit: add_task(unit, domain.domain_id, channel_id=channel_id)))
+    return store.write(
+        lambda unit: unit.attempts.conclude_voiceprint(MINE, task.task_id, attempt=1, voiceprint=voiceprint())
+    )
+
+
+def test_records_of_what_was_heard_do_not_show_it(store: Store) -> None:
+    task = _hear(store)
+    enrol(store, task, consent=HEARD["consent"].decode())
+    gallery = store.profile_voiceprints.gallery_page(MINE, task.domain_id, limit=9)
+    shown = repr(
+        (
+            store.tasks.get(MINE, task.task_id),
+            store.task_voiceprints.get(MINE, task.task_id),
+            store.profile_voiceprints.list(
+                MINE, store.profiles.list(MINE, task.domain_id, limit=1).items[0].profile_id
+            ),
+            gallery,
+            store.events.get(MINE, "e-1"),
+            store.write(lambda unit: unit.deliveries.claim(until=unit.now, limit=9)),
+        )
+    )
+    assert gallery is not None
+    assert gallery.page.items[0].vector == HEARD["vector"]
+    for secret in HEARD.values():
+        assert secret.decode("latin-1") not in shown
+        assert repr(secret)[2:20] not in shown

@@ -1,0 +1,146 @@
+"""What a worker does to its task. Every change carries the number of its attempt and is refused when that is stale.
+
+A worker that was thought dead may still be running. Whoever adopts its task gets the next number, and from then on the
+old one changes nothing: it hears AttemptSuperseded, and drops its work.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from earwitness.errors import AttemptSuperseded, Conflict
+from earwitness.store.columns import JsonObject
+from earwitness.store.records import Scope
+from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
+from earwitness.store.session import Writing
+from earwitness.store.task_rows import TaskRows
+from earwitness.store.task_voiceprints import VOICEPRINT_KEPT, TaskVoiceprintWriter
+from earwitness.voice.task_status import TaskMove, VoiceprintStatus, is_active, next_status
+
+
+class AttemptWriter:
+    """Attempts at tasks. All but `adopt` raise AttemptSuperseded when another attempt began or the task is over.
+
+    Those that write a checkpoint or a result raise NotFound when the domain was deleted: fail the task.
+    """
+
+    def __init__(self, writing: Writing) -> None:
+        self._now = writing.now
+        self._tasks = TaskRows(writing)
+        self._voiceprints = TaskVoiceprintWriter(writing)
+
+    def adopt(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
+        """Take the task over: it gets the next attempt number, and its former worker's writes are refused from now on.
+
+        None when there is nothing to do: it is over, or gone. A task that is Stopping stays so; end it. One with a
+        checkpoint goes on there; what it has concluded already is in the record.
+        """
+        task = self._tasks.hold(scope, task_id)
+        if task is None or not is_active(task.status):
+            return None
+        return self._tasks.save(
+            replace(
+                task,
+                status=next_status(task.status, TaskMove.PICK_UP),
+                attempt=task.attempt + 1,
+                started_at=task.started_at or self._now,
+                updated_at=self._now,
+            )
+        )
+
+    def open_media(self, scope: Scope, task_id: str, *, attempt: int) -> SpeakerSearchTask:
+        """Say that its audio has come. Conflict when it was stopped meanwhile."""
+        task = self._mine(scope, task_id, attempt)
+        status = next_status(task.status, TaskMove.OPEN_MEDIA)
+        return self._tasks.save(replace(task, status=status, updated_at=self._now))
+
+    def write_progress(self, scope: Scope, task_id: str, *, attempt: int, checkpoint: JsonObject) -> SpeakerSearchTask:
+        """Say how far it has come, in positions; the task as it is now, which tells of a stop."""
+        task = self._mine(scope, task_id, attempt)
+        return self._tasks.save(replace(task, checkpoint=checkpoint), "checkpoint")
+
+    def conclude_identification(
+        self,
+        scope: Scope,
+        task_id: str,
+        *,
+        attempt: int,
+        identification: JsonObject,
+        checkpoint: JsonObject | None = None,
+    ) -> SpeakerSearchTask:
+        """Keep the result of the search, and the checkpoint it belongs to if given. Conflict when there is one already.
+
+        Write the event that tells of it in the same unit.
+        """
+        task = self._mine(scope, task_id, attempt)
+        if task.identification is not None:
+            raise Conflict("the task has its identification already; go on from its record")
+        changed = replace(
+            task,
+            identification=identification,
+            checkpoint=task.checkpoint if checkpoint is None else checkpoint,
+            updated_at=self._now,
+        )
+        return self._tasks.save(changed, "identification", "checkpoint")
+
+    def conclude_voiceprint(
+        self,
+        scope: Scope,
+        task_id: str,
+        *,
+        attempt: int,
+        voiceprint: NewVoiceprint | None,
+        checkpoint: JsonObject | None = None,
+        kept: timedelta = VOICEPRINT_KEPT,
+    ) -> SpeakerSearchTask:
+        """Keep the voiceprint, or None for the failure to make one. Conflict when that is decided already.
+
+        Write the event that tells of it in the same unit.
+        """
+        task = self._mine(scope, task_id, attempt)
+        if task.voiceprint_status is not None:
+            raise Conflict("the task's voiceprint is decided already; go on from its record")
+        if voiceprint is not None:
+            self._voiceprints.put(task, voiceprint, keep_until=self._now + kept)
+        changed = replace(
+            task,
+            voiceprint_status=VoiceprintStatus.FAILURE if voiceprint is None else VoiceprintStatus.SUCCESS,
+            checkpoint=task.checkpoint if checkpoint is None else checkpoint,
+            updated_at=self._now,
+        )
+        return self._tasks.save(changed, "checkpoint")
+
+    def end(self, scope: Scope, task_id: str, *, attempt: int, kept: timedelta = VOICEPRINT_KEPT) -> SpeakerSearchTask:
+        """Stopped: with its results, at the end of the audio or after a stop. Its voiceprint is `kept` from now on."""
+        task = self._mine(scope, task_id, attempt)
+        return self._over(task, TaskMove.END, status_message=task.status_message, kept=kept)
+
+    def fail(
+        self, scope: Scope, task_id: str, *, attempt: int, status_message: str, kept: timedelta = VOICEPRINT_KEPT
+    ) -> SpeakerSearchTask:
+        """Failed, and why in words without personal data. A voiceprint that it made is `kept` from now on."""
+        task = self._mine(scope, task_id, attempt)
+        return self._over(task, TaskMove.FAIL, status_message=status_message, kept=kept)
+
+    def _over(
+        self, task: SpeakerSearchTask, move: TaskMove, *, status_message: str | None, kept: timedelta
+    ) -> SpeakerSearchTask:
+        self._voiceprints.keep(task.scope, task.task_id, until=self._now + kept)
+        changed = replace(
+            task,
+            status=next_status(task.status, move),
+            status_message=status_message,
+            checkpoint=None,
+            updated_at=self._now,
+            ended_at=self._now,
+        )
+        return self._tasks.save(changed, "checkpoint")
+
+    def _mine(self, scope: Scope, task_id: str, attempt: int) -> SpeakerSearchTask:
+        task = self._tasks.hold(scope, task_id)
+        if task is None:
+            raise AttemptSuperseded("the task is gone; drop the work on it")
+        if task.attempt != attempt:
+            raise AttemptSuperseded(f"attempt {task.attempt} at this task has begun; drop attempt {attempt}")
+        if not is_active(task.status):
+            raise AttemptSuperseded(f"the task is {task.status} already; drop the work on it")
+        return task
