@@ -189,7 +189,7 @@ def test_silence_is_not_waited_for(recorder: Recording) -> None:
 
 @pytest.mark.slow
 def test_an_answer_in_drops_is_bounded_as_a_whole() -> None:
-    """Each byte comes well within the time, and the answer would be a good one in the end: only the whole is too slow."""
+    """Each byte comes well within the time and the answer would be good in the end; only the whole is too slow."""
     drops = [b"HTTP/1.1 200 OK\r\na: ", *([b"b"] * 50), b"\r\n\r\n"]
     with raw_server(*drops, pause_seconds=0.02) as (url, _), pytest.raises(SinkUnavailable, match="TimeoutError"):
         send(webhook(url, seconds=0.2))
