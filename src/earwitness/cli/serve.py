@@ -12,7 +12,6 @@ from earwitness.cli.output import note, reporting, say
 
 if TYPE_CHECKING:
     from earwitness.config import Settings
-    from earwitness.errors import EarwitnessError
     from earwitness.service import Service
 
 DEV_ACCOUNT = "000000000000"
@@ -105,14 +104,14 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
         _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
         try:
-            run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop)
+            run.prepare(built.root, listening, on_stopping=built.begin_to_stop).run([socket])
         except KeyboardInterrupt:
             say("stopped", to=note)
 
 
 @contextmanager
 def _built(
-    settings: "Settings", account: str | None, provoked: "Mapping[str, EarwitnessError]"
+    settings: "Settings", account: str | None, provoked: Mapping[str, Exception]
 ) -> "Generator[Service]":
     """The service on its records, which are let go whatever happens."""
     from earwitness import service

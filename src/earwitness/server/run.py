@@ -53,8 +53,8 @@ class Listening:
         return "https" if self.tls_certificate else "http"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it begins to stop."""
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it begins to stop, and logs as we do."""
 
     def __init__(self, configuration: uvicorn.Config, on_stopping: Callable[[], None]) -> None:
         super().__init__(configuration)
@@ -63,6 +63,11 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_stopping()
         super().handle_exit(sig, frame)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until SIGINT or SIGTERM."""
+        with _forwarded_logs():
+            super().run(sockets)
 
 
 def open_socket(listening: Listening) -> socket.socket:
@@ -77,10 +82,8 @@ def open_socket(listening: Listening) -> socket.socket:
         ) from error
 
 
-def serve(
-    application: ASGIApp, listening: Listening, sockets: list[socket.socket], *, on_stopping: Callable[[], None]
-) -> None:
-    """Answer until SIGINT or SIGTERM; `on_stopping` is called when one comes, before the last requests are finished.
+def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable[[], None]) -> Server:
+    """A server to be run; `on_stopping` is called when a signal stops it, before the last requests are finished.
 
     Raises ConfigurationError when the certificate cannot be used.
     """
@@ -110,8 +113,7 @@ def serve(
         configuration.load()
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
-    with _forwarded_logs():
-        _Server(configuration, on_stopping).run(sockets=sockets)
+    return Server(configuration, on_stopping)
 
 
 def _connections_max() -> int:
