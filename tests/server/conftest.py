@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from live import Live
 
-from earwitness.wire import bad_signatures
-
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -19,15 +17,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def _patient() -> Iterator[None]:
-    """Everybody here comes from one address, and most are not signed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bad_signatures, "FREE_FAILURES", 10**9)
-        yield
-
-
-@pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory, _patient: None) -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service that waits for nobody: a fifth of a second for a head or a body."""
     with Live(tmp_path_factory.mktemp("live"), client_seconds=0.2, store_wait_seconds=0.3, body_bytes=100_000) as one:
         yield one

@@ -20,6 +20,7 @@ from botocore.credentials import Credentials
 from earwitness import service
 from earwitness.config import Settings
 from earwitness.server import run
+from earwitness.wire.bad_signatures import BadSignatures
 
 ACCOUNT = "111122223333"
 KEY_ID = "EARWADMIN"
@@ -32,7 +33,17 @@ DEADLINE_SECONDS = 10.0
 class Live:
     """A running service; a context manager."""
 
-    def __init__(self, data: Path, *, write_seconds_max: float = 60.0, **settings: Any) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        write_seconds_max: float = 60.0,
+        free_failures: int = 1_000_000,
+        delay_seconds_first: float = 0.1,
+        **settings: Any,
+    ) -> None:
+        """By default bad signatures are free: everybody here comes from one address, and most are not signed."""
+        self._bad_signatures = BadSignatures(free_failures=free_failures, delay_seconds_first=delay_seconds_first)
         self.settings = Settings(data_dir=data, port=0, **settings)
         self._write_seconds_max = write_seconds_max
 
@@ -55,6 +66,7 @@ class Live:
                 )
             )
         self.service = service.Service(settings, self.store)
+        self.service.root.aws._gateway._bad_signatures = self._bad_signatures
         listener = run.open_socket(self.listening)
         self.port: int = listener.getsockname()[1]
         self.url = f"{self.listening.scheme}://127.0.0.1:{self.port}"

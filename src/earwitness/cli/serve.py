@@ -110,9 +110,7 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
 
 
 @contextmanager
-def _built(
-    settings: "Settings", account: str | None, provoked: Mapping[str, Exception]
-) -> "Generator[Service]":
+def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
     """The service on its records, which are let go whatever happens."""
     from earwitness import service
 

@@ -116,6 +116,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._parsed += 1
         super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to say: whoever asks for another protocol is answered in this one (RFC 9110, 7.8)."""
+
     # The end of a connection.
 
     def send_400_response(self, msg: str) -> None:

@@ -32,7 +32,15 @@ class _Record:
 class BadSignatures:
     """Remembers failures by address. Safe to use from several threads."""
 
-    def __init__(self, *, addresses_max: int = ADDRESSES_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        free_failures: int = FREE_FAILURES,
+        delay_seconds_first: float = DELAY_SECONDS_FIRST,
+        addresses_max: int = ADDRESSES_MAX,
+    ) -> None:
+        self._free_failures = free_failures
+        self._delay_seconds_first = delay_seconds_first
         self._addresses_max = addresses_max
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._lock = Lock()
@@ -49,8 +57,8 @@ class BadSignatures:
             self._records[address] = record
             if len(self._records) > self._addresses_max:
                 self._records.popitem(last=False)
-            beyond = record.failures - FREE_FAILURES
-        return 0.0 if beyond <= 0 else min(DELAY_SECONDS_MAX, DELAY_SECONDS_FIRST * 2.0 ** min(beyond - 1, 16))
+            beyond = record.failures - self._free_failures
+        return 0.0 if beyond <= 0 else min(DELAY_SECONDS_MAX, self._delay_seconds_first * 2.0 ** min(beyond - 1, 16))
 
 
 def _counted(address: str) -> str:
