@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any, Self
@@ -124,9 +124,15 @@ class Live:
             other.execute("ROLLBACK")
 
 
+@cache
+def _session() -> botocore.session.Session:
+    """One for all clients: it reads each service's model once."""
+    return botocore.session.Session()
+
+
 def client(url: str, key_id: str = KEY_ID, secret: str = SECRET, **config: Any) -> Any:
     """A botocore client of the voice service."""
-    return botocore.session.Session().create_client(
+    return _session().create_client(
         "chime-sdk-voice",
         region_name="us-east-1",
         endpoint_url=url,
