@@ -25,9 +25,14 @@ def _session() -> botocore.session.Session:
 class Process:
     """A service in a process of its own; what it says on standard error is gathered. A context manager."""
 
-    def __init__(self, data: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, *options: str, environment: Mapping[str, str] | None = None, open_files: int | None = None
+    ) -> None:
+        """`open_files`: how many file descriptors it may have."""
         self.data = data
         command = [sys.executable, "-m", "earwitness", "serve", "--port", "0", "--data", str(data), *options]
+        if open_files is not None:
+            command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
         own = os.environ | {"EARWITNESS_LOG_LEVEL": "info"} | dict(environment or {})
         self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []

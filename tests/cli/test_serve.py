@@ -3,10 +3,11 @@
 import json
 import resource
 import signal
+import socket
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,24 @@ def test_a_full_disk(tmp_path: Path) -> None:
         resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, before)
         _create(client, "after")
         assert _names(client) == made_until | {"after"}
+        client.close()
+
+
+def test_a_crowd_of_idle_clients_leaves_file_descriptors_to_the_records(tmp_path: Path) -> None:
+    made = new_key()
+    with Process(tmp_path / "data", open_files=300) as served, ExitStack() as crowd:
+        client = served.client(made)
+        assert _names(client) == set()
+        address = ("127.0.0.1", int(served.url.rpartition(":")[2]))
+        for _ in range(400):
+            crowd.enter_context(socket.create_connection(address))
+        with ThreadPoolExecutor(1) as pool:  # one connection, which is there already
+            pool.submit(_create, client, "amid the crowd").result()
+        assert _names(client) == {"amid the crowd"}
+        assert 100 < len(list(Path(f"/proc/{served.process.pid}/fd").iterdir())) < 250
+        crowd.close()
+        while not _is_accepting(served):
+            continue
         client.close()
 
 

@@ -52,9 +52,16 @@ class AwsApplication:
             await self._answer(exchange, scope, receive)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:  # the time for stopping is over
+            self._gateway.refuse(exchange, Unavailable("the service stopped before it was done; look whether it was"))
+            await self._send(exchange, send, close=True)
+            raise
         held_back = await self._hold_back(exchange)
+        await self._send(exchange, send, close=self.draining or not held_back)
+
+    async def _send(self, exchange: Exchange, send: Send, *, close: bool) -> None:
         if exchange.response is not None:
-            await send_response(send, exchange.response, close=self.draining or not held_back)
+            await send_response(send, exchange.response, close=close)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         limits = self._limits
