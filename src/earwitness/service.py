@@ -27,6 +27,7 @@ from earwitness.store.store import Store, Unit, open_store
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
+from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
 from earwitness.wire.throttle import Throttle
@@ -127,7 +128,8 @@ class Service:
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
-        calls = Calls(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
+        kind = Calls if development else _CallsWithoutDevelopment
+        calls = kind(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
         rate = 0.0 if development else settings.calls_per_second
         return Gateway(
             services=list(load_services().values()),
@@ -141,6 +143,15 @@ class Service:
             ),
             provoked=development.provoked if development else None,
         )
+
+
+class _CallsWithoutDevelopment(Calls):
+    """The operations for real use: the key that everybody knows opens nothing, even where `serve --dev` is started
+    beside us on the same records."""
+
+    def find_key(self, key_id: str) -> SigningKey | None:
+        key = super().find_key(key_id)
+        return None if key is None or secrets.compare_digest(key.secret.encode(), DEV_KEY.encode()) else key
 
 
 def new_guid() -> str:
@@ -196,7 +207,8 @@ def ensure_development_key(store: Store, account_id: str) -> None:
     def work(unit: Unit) -> None:
         present = unit.access_keys.get(DEV_KEY)
         if present is not None:
-            if present.account_id == account_id and present.state == "enabled":
+            found = (present.account_id, present.state, present.role, present.secret)
+            if found == (account_id, "enabled", "admin", DEV_KEY):
                 return
             unit.access_keys.delete(present.account_id, DEV_KEY)
         unit.access_keys.create(key_id=DEV_KEY, account_id=account_id, role="admin", name="serve --dev", secret=DEV_KEY)

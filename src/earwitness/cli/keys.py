@@ -47,14 +47,11 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
-    with _records(data, as_json=as_json) as store:
-        require_account(account)
+    with _records(data, as_json=as_json, account=account, role=role) as store:
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
         made = store.write(
-            lambda unit: unit.access_keys.create(
-                key_id=key_id, account_id=account, role=_role(role), name=name, secret=secret
-            )
+            lambda unit: unit.access_keys.create(key_id=key_id, account_id=account, role=role, name=name, secret=secret)
         )
     _show_secret(made.key_id, secret, account=account, role=made.role, as_json=as_json)
 
@@ -65,7 +62,7 @@ def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None,
     from rich.markup import escape
     from rich.table import Table
 
-    with _records(data, as_json=as_json) as store:
+    with _records(data, as_json=as_json, account=account) as store:
         known = [
             *(
                 ("key", key.key_id, key)
@@ -104,7 +101,7 @@ def disable(
     key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False
 ) -> None:
     """Let a key or token do nothing any more, from the next request on."""
-    with _records(data, as_json=as_json) as store:
+    with _records(data, as_json=as_json, account=account) as store:
         done = store.write(
             lambda unit: unit.access_keys.disable(account, key) or unit.bearer_tokens.revoke(account, key)
         )
@@ -117,12 +114,14 @@ def rotate(
 ) -> None:
     """Give a key a new secret; the old one stops at once. The new one is shown this once."""
     secret = _new_secret()
-    with _records(data, as_json=as_json) as store:
+    with _records(data, as_json=as_json, account=account) as store:
         rotated = store.write(lambda unit: unit.access_keys.rotate(account, key, secret=secret))
     if rotated is None:
         _tell(False, "", account=account, as_json=as_json)
     else:
         _show_secret(rotated.key_id, secret, account=account, role=rotated.role, as_json=as_json)
+        if rotated.state != "enabled":
+            say("[yellow]{} stays disabled; make a new key to call the service[/yellow]", rotated.key_id, to=note)
 
 
 @keys.command()
@@ -135,18 +134,17 @@ def token(
 ) -> None:
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
-    with _records(data, as_json=as_json) as store:
-        require_account(account)
+    with _records(data, as_json=as_json, account=account, role=role) as store:
         token_id = f"tok-{secrets.token_hex(8)}"
         store.write(
             lambda unit: unit.bearer_tokens.create(
-                token=made, token_id=token_id, account_id=account, role=_role(role), name=name
+                token=made, token_id=token_id, account_id=account, role=role, name=name
             )
         )
     if as_json:
         print_json({"id": token_id, "token": made, "account": account, "role": role})
         return
-    out.print(made)
+    say("{}", made)
     say(
         "{}, role {}, account {}; shown this once. Send it as `Authorization: Bearer …`",
         token_id,
@@ -162,12 +160,11 @@ def require_account(account: str) -> None:
         raise ConfigurationError("an account id has twelve digits, as in 000000000000")
 
 
-def _role(role: str) -> str:
+def _require_role(role: str) -> None:
     from earwitness.api.roles import Role
 
     if role not in set(Role):
         raise ConfigurationError(f"there is no role {role!r}; give one of {', '.join(Role)}")
-    return role
 
 
 def _new_secret() -> str:
@@ -175,12 +172,16 @@ def _new_secret() -> str:
 
 
 @contextmanager
-def _records(data: Path | None, *, as_json: bool) -> "Generator[Store]":
+def _records(data: Path | None, *, as_json: bool, account: str, role: str | None = None) -> "Generator[Store]":
+    """The records, opened after what was asked for is known to make sense; errors become a line and an exit code."""
     from dataclasses import replace
 
     from earwitness import config, service
 
     with reporting(as_json=as_json):
+        require_account(account)
+        if role is not None:
+            _require_role(role)
         settings = config.load()
         store = service.open_records(settings if data is None else replace(settings, data_dir=data))
         try:
@@ -216,6 +217,6 @@ def _show_secret(key_id: str, secret: str, *, account: str, role: str, as_json: 
     if as_json:
         print_json({"id": key_id, "secret": secret, "account": account, "role": role})
         return
-    out.print(f"export AWS_ACCESS_KEY_ID={key_id}")
-    out.print(f"export AWS_SECRET_ACCESS_KEY={secret}")
+    say("export AWS_ACCESS_KEY_ID={}", key_id)
+    say("export AWS_SECRET_ACCESS_KEY={}", secret)
     say("role {}, account {}; the secret is shown this once", role, account, to=note)

@@ -1,6 +1,7 @@
 """`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system."""
 
-from collections.abc import Callable
+from collections.abc import Generator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,26 +101,29 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
         head_seconds_max=settings.client_seconds,
         stop_seconds_max=settings.stop_seconds,
     )
-    with run.open_socket(listening) as socket:
-        store = service.open_records(settings)
+    with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
+        _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
+        try:
+            run.prepare(built.root, listening, on_stopping=built.begin_to_stop).run([socket])
+        except KeyboardInterrupt:
+            say("stopped", to=note)
+
+
+@contextmanager
+def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
+    """The service on its records, which are let go whatever happens."""
+    from earwitness import service
+
+    store = service.open_records(settings)
+    with closing(store):
         if account is None:
             service.refuse_development_key(store)
-            built = service.Service(settings, store)
+            development = None
         else:
             service.ensure_development_key(store, account)
             development = service.Development(account_id=account, provoked=provoked)
-            built = service.Service(settings, store, development=development)
-        _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
-        _run(built, lambda: run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop))
-
-
-def _run(built: "Service", serve_until_stopped: Callable[[], None]) -> None:
-    try:
-        serve_until_stopped()
-    except KeyboardInterrupt:
-        say("stopped", to=note)
-    finally:
-        built.close()
+        with closing(service.Service(settings, store, development=development)) as built:
+            yield built
 
 
 def _shown_host(host: str) -> str:

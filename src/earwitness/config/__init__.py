@@ -67,9 +67,12 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; an unknown name in the file or a value out of range is a ConfigurationError that names it."""
     environment = os.environ if environment is None else environment
     known = {row.name: row for row in dataclasses.fields(Settings)}
-    given: dict[str, object] = dict(_read_file(environment))
-    for unknown in given.keys() - known.keys():
+    written = _read_file(environment)
+    for unknown in written.keys() - known.keys():
         raise ConfigurationError(f"the settings file has no setting {unknown!r}; docs/settings.md lists them")
+    given = {
+        name: value for name, value in written.items() if value != ""
+    }  # empty is the default, as in the environment
     for name in known:
         if value := environment.get(_PREFIX + name.upper()):
             given[name] = value

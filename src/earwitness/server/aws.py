@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from earwitness.errors import BadRequest, Unavailable
-from earwitness.server.body import read_body
+from earwitness.errors import Unavailable
+from earwitness.server.body import BodyMemory, read_body
 from earwitness.server.threads import Threads
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway
@@ -28,7 +28,7 @@ class RequestLimits:
     """Until the body has arrived."""
 
     at_once_max: int
-    """Requests in progress."""
+    """Requests in progress, from when their body is there until their answer is known."""
 
 
 class AwsApplication:
@@ -40,6 +40,7 @@ class AwsApplication:
         self._threads = threads
         self._store_is_near = store_is_near
         self._limits = limits
+        self._body_memory = BodyMemory()
         self._in_progress = 0
         self._delayed = 0
         self.draining = False
@@ -47,34 +48,56 @@ class AwsApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         exchange = self._gateway.receive(received(scope), scheme=scope["scheme"])
-        self._in_progress += 1
         try:
             await self._answer(exchange, scope, receive)
-            await self._hold_back(exchange)
-            if exchange.response is not None:
-                await send_response(send, exchange.response, close=self.draining)
         except ClientDisconnect:
             return
-        finally:
-            self._in_progress -= 1
+        except asyncio.CancelledError:  # the time for stopping is over
+            self._gateway.refuse(exchange, Unavailable("the service stopped before it was done; look whether it was"))
+            await self._send(exchange, send, close=True)
+            raise
+        held_back = await self._hold_back(exchange)
+        await self._send(exchange, send, close=self.draining or not held_back)
+
+    async def _send(self, exchange: Exchange, send: Send, *, close: bool) -> None:
+        if exchange.response is not None:
+            await send_response(send, exchange.response, close=close)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
         limits = self._limits
+        body = b""
         try:
             body = await read_body(
-                receive, scope["headers"], bytes_max=limits.body_bytes_max, seconds_max=limits.client_seconds_max
+                receive,
+                scope["headers"],
+                memory=self._body_memory,
+                bytes_max=limits.body_bytes_max,
+                seconds_max=limits.client_seconds_max,
             )
-            self._require_capacity()
             if body:
                 exchange.request = exchange.request.with_body(body)
-            await self._run(exchange)
-        except (BadRequest, Unavailable) as error:
+            await self._run_within_capacity(exchange)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
             self._gateway.refuse(exchange, error)
+        finally:
+            self._body_memory.give_back(len(body))
+
+    async def _run_within_capacity(self, exchange: Exchange) -> None:
+        """A request counts from when it is complete until its answer is known: who sends or reads slowly takes
+        nobody's place."""
+        self._require_capacity()
+        self._in_progress += 1
+        try:
+            await self._run(exchange)
+        finally:
+            self._in_progress -= 1
 
     def _require_capacity(self) -> None:
         if self.draining:
             raise Unavailable("the service is stopping; try again, another one may answer")
-        if self._in_progress > self._limits.at_once_max:
+        if self._in_progress >= self._limits.at_once_max:
             raise Unavailable("the service is over its capacity; wait and retry with back-off")
 
     async def _run(self, exchange: Exchange) -> None:
@@ -87,13 +110,18 @@ class AwsApplication:
             else:
                 await self._threads.run(lambda: gateway.finish(exchange))
 
-    async def _hold_back(self, exchange: Exchange) -> None:
-        if exchange.delay_seconds and self._delayed < DELAYED_AT_ONCE_MAX:
-            self._delayed += 1
-            try:
-                await asyncio.sleep(exchange.delay_seconds)
-            finally:
-                self._delayed -= 1
+    async def _hold_back(self, exchange: Exchange) -> bool:
+        """Hold an answer back for as long as it was ordered; False when too many are, so that it is given at once."""
+        if not exchange.delay_seconds:
+            return True
+        if self._delayed >= DELAYED_AT_ONCE_MAX:
+            return False
+        self._delayed += 1
+        try:
+            await asyncio.sleep(exchange.delay_seconds)
+        finally:
+            self._delayed -= 1
+        return True
 
 
 def received(scope: Scope) -> Request:

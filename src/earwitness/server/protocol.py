@@ -1,19 +1,32 @@
-"""HTTP/1.1 with limits on what comes before a request is one: its head.
+"""HTTP/1.1 with limits: on heads, on what queues behind a request, and on clients that neither send nor read.
 
-uvicorn and its parser bound neither the number of headers nor the time a client takes to send them, so one client with
-patience could hold memory and connections as long as it likes.
+uvicorn and its parser bound neither the number and length of headers, nor the requests that are sent before the first
+is answered, nor the time that any of it takes. So one client with patience, or without any, could hold memory and
+connections as long as it likes. What belongs here: bytes, times and connections. What must never: what a request says.
 """
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADERS_MAX = 100
 """SDKs send about ten; proxies add a few."""
 
 HEAD_BYTES_MAX = 65_536
-"""Names, values and the path. nginx allows 32 KB, AWS's load balancers 64 KB."""
+"""Names, values and the path, and so much of anything else that the parser keeps to itself. nginx allows 32 KB, AWS's
+load balancers 64 KB."""
+
+PIPELINED_MAX = 16
+"""Requests that wait on a connection for the one before them. SDKs send none before they have read the last answer."""
+
+WRITE_SECONDS_MAX = 60.0
+"""How long a client may read nothing of what waits for it; SDKs give up on us after the same time."""
+
+CONNECTIONS_MAX = 10_000
+"""Open connections, unless there are fewer file descriptors."""
+
+_REFUSED = "Invalid HTTP request received."
 
 
 class HeadRefused(Exception):
@@ -21,28 +34,58 @@ class HeadRefused(Exception):
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a limit to the head of a request, in bytes, lines and seconds."""
+    """uvicorn's protocol with limits; their values are set on a subclass by `limited_protocol`."""
 
     head_seconds_max: float = 30.0
-    """Set on a subclass by `limited_protocol`."""
+    write_seconds_max: float = WRITE_SECONDS_MAX
+    connections_max: int = CONNECTIONS_MAX
 
     # `Any`: uvicorn's own constructor, whose arguments are its business.
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_bytes = 0
+        self._in_head = False
+        self._parsed = 0
+        self._silent_bytes = 0
+        self._last_request_came = False
+        self._unsent_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn narrows it
         super().connection_made(transport)
-        self._start_timer()
+        if len(self.connections) > self.connections_max:
+            transport.abort()
+        else:
+            self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._stop_head_timer()
+        self._stop_write_timer()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        if self._last_request_came:
+            return
+        if self._head_timer is None and not self._is_answering():
+            self._start_head_timer()
+        parsed = self._parsed
+        super().data_received(data)
+        self._silent_bytes = self._silent_bytes + len(data) if parsed == self._parsed else 0
+        if self._silent_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self.send_400_response(_REFUSED)
+
+    # What the parser finds.
+
     def on_message_begin(self) -> None:
+        self._parsed += 1
         self._head_bytes = 0
-        self._start_timer()
+        self._in_head = True
+        if self._head_timer is None:
+            self._start_head_timer()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -51,33 +94,147 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(name, value)
+        if not self._in_head:
+            return  # a trailer: it comes after the head was judged, so it must not become part of it
         if len(self.headers) >= HEADERS_MAX:
             raise HeadRefused
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._stop_timer()
+        self._parsed += 1
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise HeadRefused
+        self._in_head = False
+        self._stop_head_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._parsed += 1
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._parsed += 1
+        super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing to say: whoever asks for another protocol is answered in this one (RFC 9110, 7.8)."""
+
+    # The end of a connection.
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed; after the answers to what came before it, should any be awaited still."""
+        if not self._is_answering():
+            if self._cycle is not None and self._cycle.more_body:
+                self._close()  # the end of a request that has its answer already
+            else:
+                super().send_400_response(msg)
+                self._watch_closing()
+        elif not self.cycle.more_body:
+            self._last_request_came = True
+        elif self.pipeline:
+            self.pipeline.popleft()  # the request whose body is broken, the last that came
+            self._last_request_came = True
+        else:
+            self._refuse_in_progress(msg)
+
+    def on_response_complete(self) -> None:
+        is_last = self._last_request_came and not self.pipeline
+        super().on_response_complete()
+        if is_last:
+            self._close()
+        elif self.transport.is_closing():
+            self._watch_closing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _refuse_in_progress(self, msg: str) -> None:
+        """The body of the request that is being read is broken: whoever waits for it learns that there is no more."""
+        started = self.cycle.response_started
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        if started:
+            self._close()
+        else:
+            super().send_400_response(msg)
+            self._watch_closing()
+
+    def _is_answering(self) -> bool:
+        return self._cycle is not None and not self._cycle.response_complete
+
+    @property
+    def _cycle(self) -> RequestResponseCycle | None:
+        """The latest request; uvicorn's annotation forgets that there is none at first."""
+        return self.cycle
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+        self._watch_closing()
+
+    def _watch_closing(self) -> None:
+        """A transport that is closing sends the rest first, however long nobody reads it."""
+        if self.transport.get_write_buffer_size():
+            self._start_write_timer()
+
+    # Clients that do not read.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_write_timer()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_write_timer()
+
+    def _start_write_timer(self) -> None:
+        self._stop_write_timer()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.write_seconds_max, self._require_reading)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _require_reading(self) -> None:
+        if self.transport.get_write_buffer_size() >= self._unsent_bytes:
+            self.transport.abort()
+        else:
+            self._start_write_timer()
+
+    # Clients that do not send.
+
     def _count(self, *texts: bytes) -> None:
+        self._parsed += 1
         self._head_bytes += sum(map(len, texts))
         if self._head_bytes > HEAD_BYTES_MAX:
             raise HeadRefused
 
-    def _start_timer(self) -> None:
-        self._stop_timer()
+    def _start_head_timer(self) -> None:
+        self._stop_head_timer()
         self._head_timer = self.loop.call_later(self.head_seconds_max, self._give_up)
 
-    def _stop_timer(self) -> None:
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _give_up(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+        if self._is_answering():
+            self._last_request_came = True
+        else:
+            self._close()
 
 
-def limited_protocol(*, head_seconds_max: float) -> type[LimitedProtocol]:
-    """The protocol with this limit in seconds."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"head_seconds_max": head_seconds_max})
+def limited_protocol(
+    *, head_seconds_max: float, write_seconds_max: float = WRITE_SECONDS_MAX, connections_max: int = CONNECTIONS_MAX
+) -> type[LimitedProtocol]:
+    """The protocol with these limits: seconds for a head, seconds in which some byte is read, open connections."""
+    limits = {
+        "head_seconds_max": head_seconds_max,
+        "write_seconds_max": write_seconds_max,
+        "connections_max": connections_max,
+    }
+    return type("LimitedProtocol", (LimitedProtocol,), limits)

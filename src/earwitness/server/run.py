@@ -1,7 +1,10 @@
 """Listen, serve, stop: uvicorn with our limits."""
 
+import logging
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -10,12 +13,19 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from earwitness.errors import ConfigurationError
-from earwitness.server.protocol import limited_protocol
+from earwitness.log import frames_of
+from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than SDKs' and load balancers' own 60 s, so that it is not we who close a connection just as it is used."""
 
 BACKLOG = 2_048
+
+DESCRIPTORS_KEPT = 256
+"""File descriptors that connections leave to the records, media and all else, lest a crowd of idle clients keep the
+database from being opened."""
+
+_log = logging.getLogger("earwitness.server")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +44,17 @@ class Listening:
     stop_seconds_max: float
     """How long requests in progress may take when we stop."""
 
+    write_seconds_max: float = WRITE_SECONDS_MAX
+    """How long a client may read nothing of an answer that waits for it."""
+
     @property
     def scheme(self) -> str:
         """http or https."""
         return "https" if self.tls_certificate else "http"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it begins to stop."""
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it begins to stop, and logs as we do."""
 
     def __init__(self, configuration: uvicorn.Config, on_stopping: Callable[[], None]) -> None:
         super().__init__(configuration)
@@ -51,29 +64,39 @@ class _Server(uvicorn.Server):
         self._on_stopping()
         super().handle_exit(sig, frame)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until SIGINT or SIGTERM."""
+        with _forwarded_logs():
+            super().run(sockets)
+
 
 def open_socket(listening: Listening) -> socket.socket:
     """The listening socket. Raises ConfigurationError when the address cannot be had."""
     try:
         family = socket.getaddrinfo(listening.host, listening.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be one
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ConfigurationError(
-            f"cannot listen on {listening.host} port {listening.port}: {error.strerror or error}; "
-            "choose another with --host and --port"
+            f"cannot listen on {listening.host} port {listening.port}: {reason}; choose another with --host and --port"
         ) from error
 
 
-def serve(
-    application: ASGIApp, listening: Listening, sockets: list[socket.socket], *, on_stopping: Callable[[], None]
-) -> None:
-    """Answer until SIGINT or SIGTERM; `on_stopping` is called when one comes, before the last requests are finished.
+def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable[[], None]) -> Server:
+    """A server to be run; `on_stopping` is called when a signal stops it, before the last requests are finished.
 
     Raises ConfigurationError when the certificate cannot be used.
     """
+    if listening.tls_key and not listening.tls_certificate:
+        raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
+    protocol = limited_protocol(
+        head_seconds_max=listening.head_seconds_max,
+        write_seconds_max=listening.write_seconds_max,
+        connections_max=_connections_max(),
+    )
     configuration = uvicorn.Config(
         application,
-        http=limited_protocol(head_seconds_max=listening.head_seconds_max),
+        http=protocol,
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -90,4 +113,45 @@ def serve(
         configuration.load()
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
-    _Server(configuration, on_stopping).run(sockets=sockets)
+    return Server(configuration, on_stopping)
+
+
+def _connections_max() -> int:
+    """How many connections there may be; this process takes as many file descriptors as it is allowed to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = wanted if soft == resource.RLIM_INFINITY else soft
+    return max(min(CONNECTIONS_MAX, most - DESCRIPTORS_KEPT), most // 2)
+
+
+class _Forward(logging.Handler):
+    """What uvicorn and the event loop log, in our log: without exceptions' messages and values, which may be personal.
+
+    Their warnings are about what clients sent, of which anybody can send a lot: they become information.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        context = {"error": type(error).__name__, "frames": frames_of(error)} if error else {}
+        level = logging.INFO if record.levelno == logging.WARNING else record.levelno
+        text = "an error outside of any request" if record.name == "asyncio" else record.getMessage().strip()
+        _log.log(level, text, extra=context)
+
+
+@contextmanager
+def _forwarded_logs() -> Generator[None]:
+    handler = _Forward()
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio")]
+    before = [(logger, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagate in before:
+            logger.removeHandler(handler)
+            logger.propagate = propagate

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from earwitness.errors import Unavailable
 from earwitness.log import frames_of
@@ -25,31 +25,33 @@ class Threads:
 
     async def run(self, work: Callable[[], ResultT]) -> ResultT:
         """What `work` returns; Unavailable when the queue is full. Work that began goes on when the caller is gone."""
-        self._take_place()
-        return await asyncio.wrap_future(self._pool.submit(self._placed, work))
+        return await asyncio.wrap_future(self._submit(work))
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Run work that nobody waits for; when the queue is full it is left out, and the log says so."""
         try:
-            self._take_place()
-        except Unavailable:
-            _log.error("background work was left out", extra={"reason": "the queue is full"})
-            return
-        self._pool.submit(self._placed, lambda: _logged(work))
+            self._submit(lambda: _logged(work))
+        except Unavailable as error:
+            _log.error("background work was left out", extra={"reason": str(error)})
 
     def close(self) -> None:
         """Finish what runs and waits."""
         self._pool.shutdown(wait=True)
 
-    def _take_place(self) -> None:
+    def _submit(self, work: Callable[[], ResultT]) -> Future[ResultT]:
         if not self._places.acquire(blocking=False):
             raise Unavailable("the service is over its capacity; wait and retry with back-off")
-
-    def _placed(self, work: Callable[[], ResultT]) -> ResultT:
         try:
-            return work()
-        finally:
+            future = self._pool.submit(work)
+        except RuntimeError:
             self._places.release()
+            raise Unavailable("the service is stopping; try again, another one may answer") from None
+        future.add_done_callback(self._give_place_back)  # also when it was given up before it began
+        return future
+
+    # `Any`: the future of whatever work it was.
+    def _give_place_back(self, _done: Future[Any]) -> None:
+        self._places.release()
 
 
 def _logged(work: Callable[[], None]) -> None:

@@ -3,12 +3,13 @@
 Good requests from the same address are never held back, so nobody behind one proxy suffers from another's guesses.
 """
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
 FREE_FAILURES = 10
-"""Bad signatures in a row that cost nothing: a client with an old secret, and its retries."""
+"""Bad signatures, none long after the one before, that cost nothing: a client with an old secret, and its retries."""
 
 DELAY_SECONDS_FIRST = 0.1
 DELAY_SECONDS_MAX = 5.0
@@ -16,6 +17,10 @@ DELAY_SECONDS_MAX = 5.0
 
 FORGOTTEN_AFTER_SECONDS = 300.0
 ADDRESSES_MAX = 10_000
+"""Remembered at one time, the latest; a record is some 200 bytes."""
+
+IPV6_PREFIX_BITS = 64
+"""What one customer of a provider has, and may choose its addresses from."""
 
 
 @dataclass(slots=True)
@@ -27,13 +32,22 @@ class _Record:
 class BadSignatures:
     """Remembers failures by address. Safe to use from several threads."""
 
-    def __init__(self, *, addresses_max: int = ADDRESSES_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        free_failures: int = FREE_FAILURES,
+        delay_seconds_first: float = DELAY_SECONDS_FIRST,
+        addresses_max: int = ADDRESSES_MAX,
+    ) -> None:
+        self._free_failures = free_failures
+        self._delay_seconds_first = delay_seconds_first
         self._addresses_max = addresses_max
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._lock = Lock()
 
     def failed(self, address: str, *, now_seconds: float) -> float:
         """Count a failure at a monotonic time; how many seconds to hold its answer back."""
+        address = _counted(address)
         with self._lock:
             record = self._records.pop(address, None)
             if record is None or now_seconds - record.at_seconds > FORGOTTEN_AFTER_SECONDS:
@@ -43,5 +57,18 @@ class BadSignatures:
             self._records[address] = record
             if len(self._records) > self._addresses_max:
                 self._records.popitem(last=False)
-            beyond = record.failures - FREE_FAILURES
-        return 0.0 if beyond <= 0 else min(DELAY_SECONDS_MAX, DELAY_SECONDS_FIRST * 2.0 ** min(beyond - 1, 16))
+            beyond = record.failures - self._free_failures
+        return 0.0 if beyond <= 0 else min(DELAY_SECONDS_MAX, self._delay_seconds_first * 2.0 ** min(beyond - 1, 16))
+
+
+def _counted(address: str) -> str:
+    """Under which name an address is counted: one of IPv6 with its neighbours."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), IPV6_PREFIX_BITS), strict=False))

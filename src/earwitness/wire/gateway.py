@@ -134,14 +134,17 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with an error."""
-        if isinstance(error, EarwitnessError) and error.retryable and not isinstance(error, RequestError):
+        outage = isinstance(error, EarwitnessError) and error.retryable and not isinstance(error, RequestError)
+        if outage:
             error = Unavailable(str(error))
         service = exchange.service or self._router.likely_service(exchange.request)
         operation = exchange.route.operation if exchange.route else None
         fault = fault_of(error, service, operation)
         if isinstance(error, Forbidden):
             self._operations.refused(exchange, fault=fault.name)
-        if isinstance(error, RequestError):
+        if outage:
+            _log.warning("unavailable", extra={**exchange.logged, "fault": fault.name, "reason": str(error)})
+        elif isinstance(error, RequestError):
             _log.info("refused", extra={**exchange.logged, "fault": fault.name})
         else:
             context = {"fault": fault.name, "error": type(error).__name__, "frames": frames_of(error)}
@@ -205,7 +208,7 @@ class Gateway:
         """Fail on purpose, where somebody asked for it to see how their program bears it."""
         error = self._provoked.get(exchange.found.operation.name)
         if error is not None:
-            raise error
+            raise error.with_traceback(None)  # one object for all requests: it would remember the frames of each
 
     def call(self, exchange: Exchange) -> None:
         """Do it."""

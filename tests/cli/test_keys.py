@@ -1,0 +1,178 @@
+"""`earwitness keys`: made, listed, disabled, rotated; secrets are shown once and nowhere else."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import Process
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.main import app
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the fixture that pulls voice models: keys need none."""
+    empty = tmp_path / "settings.toml"
+    empty.write_text("", encoding="utf-8")
+    monkeypatch.setenv("EARWITNESS_CONFIG", str(empty))
+    monkeypatch.setenv("EARWITNESS_DATA_DIR", str(tmp_path / "data"))
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["keys", *(str(argument) for argument in arguments)])
+
+
+def document(*arguments: object) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_key_as_text_can_be_evaluated_by_a_shell() -> None:
+    result = run("create", "--name", "call centre", "--role", "reader")
+    first, second = result.stdout.splitlines()
+    assert first.startswith("export AWS_ACCESS_KEY_ID=EARW") and len(first.partition("=")[2]) == 20
+    secret = second.removeprefix("export AWS_SECRET_ACCESS_KEY=")
+    assert len(secret) == 40
+    assert "role reader, account 000000000000; the secret is shown this once" in result.stderr
+    listed = run("list")
+    assert "call centre" in listed.stdout and "reader" in listed.stdout and "enabled" in listed.stdout
+    assert secret not in listed.output
+
+
+def test_a_key_as_json() -> None:
+    made = document("create", "--account", "111122223333")
+    assert made.keys() == {"id", "secret", "account", "role"}
+    assert (made["account"], made["role"]) == ("111122223333", "admin")
+    (listed,) = document("list", "--account", "111122223333")
+    assert listed.keys() == {"id", "kind", "role", "state", "name", "made"}
+    assert listed["id"] == made["id"]
+    assert made["secret"] not in json.dumps(listed)
+    assert document("list") == []
+
+
+def test_an_empty_account_says_how_to_begin() -> None:
+    result = run("list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "earwitness keys create --account 000000000000" in " ".join(result.stderr.split())
+
+
+def test_a_token() -> None:
+    result = run("token", "--role", "producer")
+    token = result.stdout.strip()
+    assert token.startswith("ewt_") and len(token) > 40
+    made = document("token", "--name", "sound desk")
+    assert made.keys() == {"id", "token", "account", "role"}
+    listed = document("list")
+    assert {(one["kind"], one["role"], one["state"]) for one in listed} == {
+        ("token", "producer", "enabled"),
+        ("token", "operator", "enabled"),
+    }
+    assert token not in json.dumps(listed) and made["token"] not in json.dumps(listed)
+    assert document("disable", made["id"]) == {"done": True}
+    assert {one["name"]: one["state"] for one in document("list")} == {"": "enabled", "sound desk": "revoked"}
+
+
+def test_more_keys_than_a_page_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.cli.keys._PAGE", 2)
+    made = [document("create", "--name", f"key {number}") for number in range(5)]
+    assert [one["id"] for one in document("list")] == [one["id"] for one in made]
+
+
+def test_disable_and_rotate() -> None:
+    made = document("create")
+    rotated = document("rotate", made["id"])
+    assert rotated["id"] == made["id"] and rotated["secret"] != made["secret"]
+    result = run("disable", made["id"])
+    assert (result.exit_code, result.stderr.split()) == (0, [made["id"], "is", "disabled"])
+    assert [one["state"] for one in document("list")] == ["disabled"]
+    again = run("rotate", made["id"])
+    assert again.exit_code == 0
+    assert "stays disabled" in again.stderr
+
+
+@pytest.mark.parametrize("verb", ["disable", "rotate"])
+def test_a_key_of_nobody_or_of_another_account(verb: str) -> None:
+    other = document("create", "--account", "111122223333")
+    for key in (other["id"], "EARWNOBODY", "[red]\x1b[2J"):
+        result = run(verb, key)
+        assert result.exit_code == 1
+        assert "has no such key" in result.stderr
+        assert "\x1b" not in result.output
+    result = run(verb, other["id"], "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"done": False})
+    assert [one["state"] for one in document("list", "--account", "111122223333")] == ["enabled"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("create", "--account", "1234"), "an account id has twelve digits"),
+        (("create", "--account", "²²²²²²²²²²²²"), "an account id has twelve digits"),
+        (("list", "--account", "me"), "an account id has twelve digits"),
+        (("token", "--account", "12345678901\n"), "an account id has twelve digits"),
+        (("create", "--role", "root"), "there is no role 'root'; give one of admin, operator, reader, producer"),
+        (("token", "--role", ""), "there is no role ''"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_name_cannot_rewrite_the_screen() -> None:
+    assert run("create", "--name", "[red]a\x1b[2Jb").exit_code == 0
+    listed = run("list")
+    assert "\x1b" not in listed.output
+    assert "[red]a" in listed.stdout
+
+
+def test_another_master_key_is_refused(tmp_path: Path) -> None:
+    assert run("create").exit_code == 0
+    (tmp_path / "data" / "master.key").unlink()
+    result = run("list")
+    assert result.exit_code == 8
+    assert "master key" in " ".join(result.stderr.split())
+    assert json.loads(run("list", "--json").stdout)["error"]["type"] == "MasterKeyInvalid"
+
+
+def test_secrets_are_in_no_log_and_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = [document("create")["secret"], document("token")["token"]]
+    secrets.append(document("rotate", document("list")[0]["id"])["secret"])
+    run("list")
+    everything = caplog.text.encode() + b"".join(
+        file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file()
+    )
+    assert not any(secret.encode() in everything for secret in secrets)
+
+
+def test_a_running_service_knows_at_once(tmp_path: Path) -> None:
+    made = document("create")
+    with Process(tmp_path / "data") as first, Process(tmp_path / "data") as second:
+        clients = [first.client(made), second.client(made)]
+        for one in clients:
+            assert one.list_voice_profile_domains()["VoiceProfileDomains"] == []
+        rotated = document("rotate", made["id"])
+        for one in clients:
+            with pytest.raises(one.exceptions.UnauthorizedClientException, match="does not match"):
+                one.list_voice_profile_domains()
+        clients += [first.client(rotated), second.client(rotated)]
+        for one in clients[2:]:
+            one.list_voice_profile_domains()
+        assert run("disable", made["id"]).exit_code == 0
+        for one in clients:
+            with pytest.raises(one.exceptions.UnauthorizedClientException, match="unknown or disabled"):
+                one.list_voice_profile_domains()
+            one.close()
+    said = first.said + second.said
+    assert made["secret"] not in said and rotated["secret"] not in said
