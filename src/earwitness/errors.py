@@ -43,19 +43,21 @@
     │   ├── UnknownOperation          no operation has this method and path
     │   ├── NotServed                 AWS has this operation and earwitness does not
     │   └── TokenReused               a request token comes again with another request
+    ├── PutMediaFailed                a producer's media was refused
+    │   └── PutMediaInterrupted       the connection broke, or the service is away  (retryable)
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
     ├── StoreError                    the records
+    │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   └── SchemaTooNew              the records were written by a newer version
+    ├── SourceError                   where a task's media comes from
+    │   ├── StreamGone                the stream is deleted, or never was
+    │   └── SourceUnavailable         it cannot be read now  (retryable)
     └── SinkError                     where events go
         ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
         └── SinkRefused               it does not exist, does not let us in, or never takes this event
-    └── StoreError                    the records
-        ├── AttemptSuperseded         another worker took the task over; drop it
-        ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
-        └── SchemaTooNew              the records were written by a newer version
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
 phone number or name of a person; file names are the caller's own and may appear.
@@ -266,6 +268,16 @@ class TokenReused(RequestError):
     """A request token was used before, for a request that asked for something else."""
 
 
+class PutMediaFailed(EarwitnessError):
+    """The service refused a producer's media."""
+
+
+class PutMediaInterrupted(PutMediaFailed):
+    """The connection of a producer broke, or the service cannot take media now."""
+
+    retryable = True
+
+
 class VaultError(EarwitnessError):
     """Something encrypted cannot be used."""
 
@@ -294,6 +306,20 @@ class StoreUnavailable(StoreError):
 
 class SchemaTooNew(StoreError):
     """The records were written by a newer version of earwitness."""
+
+
+class SourceError(EarwitnessError):
+    """A stream cannot be read."""
+
+
+class StreamGone(SourceError):
+    """The stream is deleted, or there never was one of this ARN."""
+
+
+class SourceUnavailable(SourceError):
+    """The stream cannot be read now."""
+
+    retryable = True
 
 
 class SinkError(EarwitnessError):

@@ -14,19 +14,21 @@ from datetime import UTC, datetime
 from earwitness import errors
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
-from earwitness.api.domains import Domains
+from earwitness.api.handlers import Needs, build_handlers
 from earwitness.api.operations import BY_NAME
-from earwitness.api.paging import Pages
 from earwitness.api.quotas import Quotas
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
+from earwitness.flows.steer import Steering
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.server.threads import Threads
+from earwitness.store.records import Pipeline
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
+from earwitness.voice.events import EventKind
 from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
@@ -115,16 +117,26 @@ class Service:
 
     def _handlers(self) -> dict[tuple[str, str], Handler]:
         settings = self._settings
-        quotas = Quotas(
-            configurations=settings.quota_configurations,
-            active_pipelines=settings.quota_active_pipelines,
-            active_tasks=settings.quota_active_tasks,
-            domains=settings.quota_domains,
-            profiles_per_domain=settings.quota_profiles_per_domain,
-            streams=settings.quota_streams,
+        return build_handlers(
+            Needs(
+                store=self._store,
+                quotas=Quotas(
+                    configurations=settings.quota_configurations,
+                    active_pipelines=settings.quota_active_pipelines,
+                    active_tasks=settings.quota_active_tasks,
+                    domains=settings.quota_domains,
+                    profiles_per_domain=settings.quota_profiles_per_domain,
+                    streams=settings.quota_streams,
+                ),
+                steering=Steering(targets_of=_no_targets, new_id=new_guid, pipeline_changed=lambda _pipeline_id: None),
+                new_guid=new_guid,
+                new_version=new_version,
+                public_url=settings.public_url.rstrip("/"),
+                stream_exists=lambda unit, scope, arn: unit.streams.get(scope, arn) is not None,
+                on_stream_deleted=lambda _scope, _stream: None,
+                on_stream_retention=lambda _scope, _stream: None,
+            )
         )
-        domains = Domains(store=self._store, pages=Pages(self._store.token_key), quotas=quotas, new_id=new_guid)
-        return {("chime-sdk-voice", name): handler for name, handler in domains.handlers().items()}
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
@@ -157,6 +169,11 @@ class _CallsWithoutDevelopment(Calls):
 def new_guid() -> str:
     """A random identifier as AWS writes them."""
     return str(uuid.uuid4())
+
+
+def new_version() -> str:
+    """A random version of a stream, 20 letters and digits as AWS's."""
+    return secrets.token_hex(10)
 
 
 def rates(text: str) -> dict[str, float]:
@@ -224,3 +241,7 @@ def refuse_development_key(store: Store) -> None:
             "these records were made by serve --dev, and everybody knows their key; disable it with "
             f"`earwitness keys disable {DEV_KEY} --account {key.account_id}`, or use another --data folder"
         )
+
+
+def _no_targets(_pipeline: Pipeline, _kind: EventKind) -> tuple[str, ...]:
+    return ()

@@ -75,10 +75,27 @@ TABLE: tuple[Served, ...] = (
     _served(STREAMS, "CreateStream", _PRODUCER, "The stream is ACTIVE at once."),
     _quick(STREAMS, "DescribeStream", _ALL),
     _served(STREAMS, "ListStreams", _READER),
+    _served(STREAMS, "UpdateStream", _ADMIN),
+    _served(STREAMS, "UpdateDataRetention", _ADMIN),
     _served(STREAMS, "DeleteStream", _ADMIN),
+    _quick(
+        STREAMS,
+        "GetDataEndpoint",
+        _ALL,
+        "For media in and out and lists of fragments; not for HLS and clips.",
+    ),
     _served(STREAMS, "TagStream", _PRODUCER),
     _served(STREAMS, "UntagStream", _ADMIN),
-    _quick(STREAMS, "ListTagsForStream"),
+    _quick(STREAMS, "ListTagsForStream", _ALL),
+    _served(STREAMS, "TagResource", _PRODUCER, "For streams; there are no signaling channels."),
+    _served(STREAMS, "UntagResource", _ADMIN, "For streams; there are no signaling channels."),
+    _quick(STREAMS, "ListTagsForResource", _ALL, "For streams; there are no signaling channels."),
+    _quick(STREAMS, "DescribeImageGenerationConfiguration", _ALL, "Always off."),
+    _served(STREAMS, "UpdateImageGenerationConfiguration", _ADMIN, "Takes DISABLED only."),
+    _quick(STREAMS, "DescribeNotificationConfiguration", _ALL, "Always off."),
+    _served(STREAMS, "UpdateNotificationConfiguration", _ADMIN, "Takes DISABLED only."),
+    _quick(STREAMS, "DescribeMappedResourceConfiguration", _ALL, "Always empty."),
+    _quick(STREAMS, "DescribeStreamStorageConfiguration", _ALL, "One tier, told as HOT."),
 )
 
 REFUSED: dict[tuple[str, str], str] = {

@@ -1,0 +1,122 @@
+"""Deliver events: from the outbox to their targets, at least once, in order for each pipeline and target.
+
+An event that fails is tried again later and holds back only those that come after it from the same pipeline for the
+same target; what cannot be delivered is parked in the end and the next one goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+
+from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
+from earwitness.sinks.sink import Sink
+from earwitness.store.search_records import ClaimedDelivery
+from earwitness.store.store import Store
+from earwitness.voice.delivery import is_to_be_parked, next_delay_seconds
+from earwitness.voice.events import EventKind
+
+CLAIM_SECONDS = 120.0
+"""How long a claimed delivery belongs to whoever claimed it; longer than any sink's time-outs together."""
+
+AT_ONCE_MAX = 32
+"""Deliveries in progress: a slow sink holds up to so many threads."""
+
+POLL_SECONDS = 1.0
+"""How often due deliveries are looked for when nobody says that there are new ones: retries come due by time."""
+
+_log = logging.getLogger("earwitness.deliver")
+
+
+class Deliverer:
+    """Sends what is due. Lives on an event loop; `wake` may be called from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        sink_of: Callable[[str], Sink],
+        threads: Executor,
+        clock: Callable[[], datetime],
+        chance: Callable[[], float],
+    ) -> None:
+        """`sink_of` gives the sink of a target; `chance` is random in [0, 1)."""
+        self._store = store
+        self._sink_of = sink_of
+        self._threads = threads
+        self._clock = clock
+        self._chance = chance
+        self._loop = asyncio.get_running_loop()
+        self._due = asyncio.Event()
+        self._in_progress: set[asyncio.Future[None]] = set()
+
+    def wake(self) -> None:
+        """There are new events."""
+        self._loop.call_soon_threadsafe(self._due.set)
+
+    async def run(self) -> None:
+        """Deliver until cancelled; deliveries that have begun are finished then."""
+        try:
+            while True:
+                self._due.clear()
+                if await self._begin_due() == 0:
+                    try:
+                        await asyncio.wait_for(self._due.wait(), POLL_SECONDS)
+                    except TimeoutError:
+                        continue
+        finally:
+            if self._in_progress:
+                await asyncio.shield(asyncio.wait(self._in_progress))
+
+    async def _begin_due(self) -> int:
+        """Begin what is due, as far as there is room; how many were begun."""
+        room = AT_ONCE_MAX - len(self._in_progress)
+        if room <= 0:
+            await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)
+            return 1
+        claimed = await self._loop.run_in_executor(self._threads, self._claim, room)
+        for delivery in claimed:
+            task = self._loop.run_in_executor(self._threads, self.deliver, delivery)
+            self._in_progress.add(task)
+            task.add_done_callback(self._finished)
+        return len(claimed)
+
+    def _finished(self, task: "asyncio.Future[None]") -> None:
+        self._in_progress.discard(task)
+        self._due.set()  # the next of the same pipeline may go now
+
+    def _claim(self, limit: int) -> tuple[ClaimedDelivery, ...]:
+        until = self._clock() + timedelta(seconds=CLAIM_SECONDS)
+        try:
+            return self._store.write(lambda unit: unit.deliveries.claim(until=until, limit=limit))
+        except StoreUnavailable as error:
+            _log.error("due events cannot be read", extra={"reason": str(error)})
+            return ()
+
+    def deliver(self, delivery: ClaimedDelivery) -> None:
+        """Try one delivery, and write down what came of it."""
+        context = {"event_id": delivery.event_id, "attempt": delivery.attempt}
+        try:
+            sink = self._sink_of(delivery.target)
+            sink.send(
+                delivery.body,
+                event_id=delivery.event_id,
+                ordering_key=delivery.pipeline_id,
+                kind=EventKind(delivery.kind),
+            )
+        except SinkError as error:
+            _log.warning("an event was not delivered", extra={**context, "reason": str(error)})
+            self._write_failure(delivery, error)
+            return
+        self._store.write(lambda unit: unit.deliveries.record_delivered(delivery))
+
+    def _write_failure(self, delivery: ClaimedDelivery, error: SinkError) -> None:
+        now = self._clock()
+        age = now - delivery.created_at
+        asked = error.retry_after_seconds if isinstance(error, SinkUnavailable) else None
+        retry_at = None
+        if not is_to_be_parked(attempts=delivery.attempt, age=age, retryable=error.retryable):
+            delay = next_delay_seconds(attempts=delivery.attempt, chance=self._chance(), asked_seconds=asked)
+            retry_at = now + timedelta(seconds=delay)
+        self._store.write(lambda unit: unit.deliveries.record_failed(delivery, error=str(error), retry_at=retry_at))

@@ -1,0 +1,237 @@
+"""Follow one channel of a stream for one task: the way from its first fragment to its two results.
+
+Positions are remembered, never audio. After a crash the speech is read again from the first fragment on, which gives
+the same answers; what is concluded already stands in the record and is not concluded again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from earwitness.errors import (
+    AttemptSuperseded,
+    AudioError,
+    CiphertextRefused,
+    Conflict,
+    NotFound,
+    SpeechTooPoor,
+    StreamGone,
+)
+from earwitness.flows.conclude import Conclusions
+from earwitness.flows.engine import Engine
+from earwitness.flows.hear import ChannelEar
+from earwitness.flows.tools import Tools
+from earwitness.gallery.gallery import Gallery
+from earwitness.sources.source import StartPosition, StreamFragment
+from earwitness.store.records import Pipeline
+from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.store import Unit
+from earwitness.voice.band import Band
+from earwitness.voice.decision import Decision
+from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
+from earwitness.voice.task_status import StopReason, TaskStatus
+from earwitness.work.seam import WorkItem
+
+ValueT = TypeVar("ValueT")
+
+_log = logging.getLogger("earwitness.follow")
+
+_FATAL = (AudioError, StreamGone, CiphertextRefused, NotFound)
+"""What will not go away by itself: media we cannot decode, a stream or domain that was deleted."""
+
+
+async def follow(tools: Tools, item: WorkItem, changed: asyncio.Event) -> None:
+    """Run a task to its end. `changed` is set when its record has changed."""
+    task = await tools.write(lambda unit: unit.attempts.adopt(item.scope, item.task_id))
+    if task is None:
+        return
+    pipeline = await tools.wait_for(lambda: tools.store.pipelines.get(item.scope, task.pipeline_id))
+    if pipeline is None:
+        return  # deleted with everything that belongs to it
+    try:
+        await _Follower(tools, task, pipeline, changed).run()
+    except AttemptSuperseded:
+        _log.info("a task went to another worker", extra={"task_id": item.task_id, "attempt": task.attempt})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """A stop was asked for, or the domain is gone."""
+
+    task: SpeakerSearchTask
+
+
+class _Follower:
+    """One attempt at one task."""
+
+    def __init__(self, tools: Tools, task: SpeakerSearchTask, pipeline: Pipeline, changed: asyncio.Event) -> None:
+        self._tools = tools
+        self._task = task
+        self._changed = changed
+        self._conclusions = Conclusions(tools, task, pipeline)
+        self._encoding_rate = _declared_rate(pipeline)
+        self._engine: Engine | None = None
+        self._ear: ChannelEar | None = None
+
+    async def run(self) -> None:
+        try:
+            if self._task.status is TaskStatus.STOPPING:
+                await self._wind_up(self._task)
+            else:
+                await self._listen()
+        except _FATAL as error:
+            await self._fail(str(error))
+
+    async def _listen(self) -> None:
+        task = self._task
+        domain = await self._tools.wait_for(lambda: self._tools.store.domains.get(task.scope, task.domain_id))
+        if domain is None:
+            raise NotFound("the voice profile domain was deleted")
+        self._engine = await self._tools.compute(lambda: self._tools.engine_of(Band(domain.band)))
+        self._ear = ChannelEar(self._engine, channel_id=task.channel_id, declared_rate=self._encoding_rate)
+        source = self._tools.source_of(task.scope, task.stream_arn)
+        fragments = source.fragments(_start_of(task))
+        try:
+            await self._hear_all(fragments)
+        finally:
+            await fragments.aclose()
+
+    async def _hear_all(self, fragments: AsyncGenerator[StreamFragment]) -> None:
+        ear = _there(self._ear)
+        while True:
+            next_one = await self._next(fragments)
+            if isinstance(next_one, _Stopped):
+                await self._wind_up(next_one.task)
+                return
+            if self._task.status is TaskStatus.INITIALIZING:
+                await self._begin(next_one)
+            await self._tools.compute(lambda media=next_one.media: ear.hear(media))
+            if ear.can_identify and self._task.identification is None:
+                self._task = await self._conclusions.identified(await self._identify())
+            if ear.can_enrol:
+                await self._make_voiceprint()
+                return
+
+    async def _next(self, fragments: AsyncGenerator[StreamFragment]) -> StreamFragment | _Stopped:
+        """The next fragment, or the news that there is to be none."""
+        fragment = asyncio.ensure_future(anext(fragments))
+        try:
+            while not fragment.done():
+                change = asyncio.ensure_future(self._changed.wait())
+                try:
+                    await asyncio.wait({fragment, change}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
+                if self._changed.is_set() and (stopped := await self._look()):
+                    return stopped
+            return fragment.result()
+        finally:
+            if not fragment.done():
+                fragment.cancel()
+                await asyncio.wait({fragment})
+
+    async def _look(self) -> _Stopped | None:
+        """Read the record again: was a stop asked for?"""
+        self._changed.clear()
+        task = await self._tools.wait_for(lambda: self._tools.store.tasks.get(self._task.scope, self._task.task_id))
+        if task is None:
+            raise AttemptSuperseded("the task is gone; drop the work on it")
+        if task.attempt != self._task.attempt:
+            raise AttemptSuperseded("another attempt at this task has begun; drop this one")
+        over = task.status is TaskStatus.STOPPING or task.stop_reason is StopReason.DOMAIN_DELETED
+        return _Stopped(task) if over else None
+
+    async def _begin(self, first: StreamFragment) -> None:
+        """The audio has come: remember where it began, so that a later attempt begins there too."""
+        scope, task_id, attempt = self._task.scope, self._task.task_id, self._task.attempt
+        checkpoint = self._task.checkpoint or {
+            "firstFragmentNumber": first.number,
+            "firstServerTime": first.server_time.isoformat(),
+        }
+
+        def work(unit: Unit) -> SpeakerSearchTask:
+            unit.attempts.open_media(scope, task_id, attempt=attempt)
+            return unit.attempts.write_progress(scope, task_id, attempt=attempt, checkpoint=checkpoint)
+
+        try:
+            self._task = await self._tools.write(work)
+        except Conflict:
+            self._changed.set()  # stopped just now; the next look sees it
+
+    async def _identify(self) -> Decision:
+        engine, ear, task = _there(self._engine), _there(self._ear), self._task
+
+        def gallery() -> Gallery:
+            return self._tools.galleries.get(
+                task.scope, task.domain_id, encoder_id=engine.encoder.encoder_id, dimension=engine.encoder.dimension
+            )
+
+        def search(voices: Gallery) -> Decision:
+            return engine.search(ear.probe(), voices)
+
+        voices = await self._tools.wait_for(gallery)
+        return await self._tools.compute(lambda: search(voices))
+
+    async def _make_voiceprint(self) -> None:
+        ear = _there(self._ear)
+        try:
+            embedding, speech = await self._tools.compute(ear.voiceprint)
+        except SpeechTooPoor as error:
+            await self._conclusions.ended_without(identification=None, voiceprint=str(error))
+            return
+        await self._conclusions.printed(embedding, speech)
+
+    async def _wind_up(self, task: SpeakerSearchTask) -> None:
+        """End after a stop. At the end of the audio every missing result is told as a failure; else nothing is."""
+        if task.stop_reason is StopReason.DOMAIN_DELETED:
+            raise NotFound("the voice profile domain was deleted")
+        if task.stop_reason is not StopReason.PIPELINE_STOPPED:
+            await self._conclusions.ended_without(identification=None, voiceprint=None)
+            return
+        if self._ear is not None:
+            await self._tools.compute(self._ear.finish)
+            if self._ear.can_identify and task.identification is None:
+                task = self._task = await self._conclusions.identified(await self._identify())
+            if self._ear.can_enrol:
+                await self._make_voiceprint()
+                return
+        await self._conclusions.ended_without(
+            identification=self._too_little(IDENTIFY_SECONDS) if task.identification is None else None,
+            voiceprint=self._too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
+        )
+
+    def _too_little(self, needed_seconds: float) -> str:
+        have = self._ear.seconds if self._ear is not None else 0.0
+        return f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
+
+    async def _fail(self, reason: str) -> None:
+        task = self._task
+        await self._conclusions.failed(
+            reason, identification=task.identification is None, voiceprint=task.voiceprint_status is None
+        )
+        _log.warning("a task failed", extra={"task_id": task.task_id, "reason": reason})
+
+
+def _start_of(task: SpeakerSearchTask) -> StartPosition:
+    if task.checkpoint is None:
+        return StartPosition(after_number=task.start_fragment_number)
+    return StartPosition(
+        first_number=str(task.checkpoint["firstFragmentNumber"]),
+        first_server_time=datetime.fromisoformat(str(task.checkpoint["firstServerTime"])),
+    )
+
+
+def _declared_rate(pipeline: Pipeline) -> int:
+    """MediaSampleRate of the pipeline's source, which counts where the stream itself states none."""
+    # `Any`: the runtime configuration as the caller sent it, validated then.
+    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}
+    return int(source.get("MediaSampleRate", 8_000))
+
+
+def _there(value: ValueT | None) -> ValueT:
+    if value is None:
+        raise RuntimeError("a task was heard before its stream was opened")
+    return value

@@ -1,0 +1,67 @@
+"""What the flows of calls in progress work with. Built by the composition root, shared by all tasks."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from earwitness.flows.engine import Engine
+from earwitness.flows.galleries import Galleries
+from earwitness.sources.source import Source
+from earwitness.store.records import Pipeline, Scope
+from earwitness.store.store import Store, Unit
+from earwitness.voice.band import Band
+from earwitness.voice.events import DetailStatus, EventKind
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """Shared by everything that follows calls. No field changes."""
+
+    store: Store
+    """The records."""
+
+    source_of: Callable[[Scope, str], Source]
+    """The stream of an ARN. Raises StreamGone when there is none."""
+
+    engine_of: Callable[[Band], Engine]
+    """The engine of a band; the first call opens its models and takes a second."""
+
+    galleries: Galleries
+    """Domains' voices in memory."""
+
+    inference: Executor
+    """Threads for what computes; as many as there are cores."""
+
+    waiting: Executor
+    """Threads for what waits: the store."""
+
+    events_written: Callable[[], None]
+    """Called after events were written, so that they go out at once. From any thread."""
+
+    targets_of: Callable[[Pipeline, EventKind], tuple[str, ...]]
+    """Where an event of a pipeline goes."""
+
+    new_id: Callable[[], str]
+    """A new UUID."""
+
+    voiceprint_spelling: DetailStatus = DetailStatus.VOICEPRINT_GENERATION_SUCCESS
+    """How success is spelt in events."""
+
+    keep_audio: bool = False
+    """Whether the speech behind a voiceprint is kept, encrypted, for rebuilding it under a new encoder."""
+
+    async def compute(self, work: Callable[[], ResultT]) -> ResultT:
+        """Run what computes, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.inference, work)
+
+    async def wait_for(self, work: Callable[[], ResultT]) -> ResultT:
+        """Run what waits, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.waiting, work)
+
+    async def write(self, work: Callable[[Unit], ResultT]) -> ResultT:
+        """Change records, and come back when that is durable."""
+        return await self.wait_for(lambda: self.store.write(work))

@@ -1,0 +1,268 @@
+"""`earwitness.put_media`: send audio to a Kinesis video stream, in real time or as fast as it goes.
+
+Public API. It works against earwitness and against AWS. Fragments are kept until they are acknowledged and sent again
+after a connection broke, so none is lost between the two.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import BinaryIO
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from earwitness.audio.matroska_writer import AudioTrack, write_cluster, write_header
+from earwitness.errors import PutMediaFailed, PutMediaInterrupted
+from earwitness.producer import pcm_source
+from earwitness.producer.acks import Ack, AckReader, AckType
+from earwitness.producer.connection import Destination, MediaConnection
+from earwitness.producer.pcm_source import PcmSource
+
+FRAGMENT_SECONDS = 1.0
+"""AWS takes fragments of 1 to 20 s; the shorter, the sooner a call is heard."""
+
+UNACKNOWLEDGED_MAX = 120
+"""Fragments kept for sending again; when so many wait, sending waits too."""
+
+_CONNECT_SECONDS_MAX = 10.0
+_LAST_ACK_SECONDS_MAX = 15.0
+_TRIES_MAX = 8
+_BACK_OFF_SECONDS_MAX = 5.0
+_FRAME_SECONDS = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What came of it."""
+
+    fragments: int
+    """Acknowledged fragments: persisted ones where the stream has a retention, else received ones."""
+
+    seconds: float
+    """Length of the audio in them."""
+
+    first_fragment_number: str
+    """For StartSpeakerSearchTask and GetMedia; both begin *after* the fragment they are given."""
+
+    last_fragment_number: str
+    reconnects: int
+
+
+def put_media(
+    audio: Path | str | Sequence[Path | str] | BinaryIO,
+    *,
+    stream_name: str | None = None,
+    stream_arn: str | None = None,
+    rate: int = 8_000,
+    channels: int = 1,
+    real_time: bool = True,
+    endpoint_url: str | None = None,
+    session: boto3.Session | None = None,
+    on_ack: Callable[[Ack], None] | None = None,
+) -> Sent:
+    """Send a recording, several recordings as the channels of one stream, or raw 16-bit PCM from a file object.
+
+    `rate` and `channels` describe raw PCM only. `endpoint_url` is that of Kinesis Video Streams; without it the
+    variables and files that boto3 reads decide, and so do they on the credentials unless `session` is given.
+    Raises AudioError for the audio, PutMediaFailed when the service refuses (no such stream, bad credentials, bad
+    media), PutMediaInterrupted when it cannot be reached again and again.
+    """
+    if (stream_name is None) == (stream_arn is None):
+        raise ValueError("give either stream_name or stream_arn")
+    source = _source(audio, rate=rate, channels=channels)
+    stream = {"StreamName": stream_name} if stream_arn is None else {"StreamARN": stream_arn}
+    destination, persisted = _destination(session or boto3.Session(), stream, endpoint_url)
+    producer = _Producer(destination, source, real_time=real_time, persisted=persisted, on_ack=on_ack)
+    return asyncio.run(producer.run())
+
+
+def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, channels: int) -> PcmSource:
+    if isinstance(audio, Path | str):
+        return pcm_source.recordings([Path(audio)])
+    if isinstance(audio, Sequence):
+        return pcm_source.recordings([Path(file) for file in audio])
+    return pcm_source.raw(audio, rate=rate, channels=channels)
+
+
+def _destination(session: boto3.Session, stream: dict[str, str], endpoint_url: str | None) -> tuple[Destination, bool]:
+    """Where to send, and whether the stream keeps what it gets."""
+    try:
+        client = session.client("kinesisvideo", endpoint_url=endpoint_url)
+        described = client.describe_stream(**stream)["StreamInfo"]
+        endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
+    except (BotoCoreError, ClientError) as error:
+        raise PutMediaFailed(f"the stream cannot be had: {error}") from error
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise PutMediaFailed("there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    destination = Destination(
+        endpoint_url=endpoint,
+        region=client.meta.region_name,
+        credentials=credentials,
+        stream={"x-amzn-stream-arn": described["StreamARN"]},
+    )
+    return destination, described["DataRetentionInHours"] > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragment:
+    timecode_ms: int
+    media: bytes
+    seconds: float
+
+
+class _Producer:
+    """Sends one source, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        source: PcmSource,
+        *,
+        real_time: bool,
+        persisted: bool,
+        on_ack: Callable[[Ack], None] | None,
+    ) -> None:
+        self._destination = destination
+        self._real_time = real_time
+        self._done_at = AckType.PERSISTED if persisted else AckType.RECEIVED
+        self._on_ack = on_ack
+        self._header = write_header([AudioTrack(rate=source.rate, channels=source.channels)])
+        self._started = monotonic()
+        start_ms = round(datetime.now(UTC).timestamp() * 1_000)
+        self._fragments = iter(_fragments(source, start_ms=start_ms))
+        self._start_ms = start_ms
+        self._waiting: deque[_Fragment] = deque()
+        self._upcoming: asyncio.Future[_Fragment | None] | None = None
+        self._acknowledged = asyncio.Event()
+        self._numbers = ("", "")
+        self._count, self._seconds, self._reconnects, self._failures = 0, 0.0, 0, 0
+
+    async def run(self) -> Sent:
+        while True:
+            try:
+                await self._session()
+                break
+            except PutMediaInterrupted:
+                self._failures += 1
+                self._reconnects += 1
+                if self._failures >= _TRIES_MAX:
+                    raise
+                await asyncio.sleep(min(_BACK_OFF_SECONDS_MAX, 0.2 * 2.0**self._failures))
+        first, last = self._numbers
+        return Sent(
+            fragments=self._count,
+            seconds=self._seconds,
+            first_fragment_number=first,
+            last_fragment_number=last,
+            reconnects=self._reconnects,
+        )
+
+    async def _session(self) -> None:
+        """One connection, from its first byte to the last acknowledgement."""
+        connection = await MediaConnection.open(self._destination, seconds_max=_CONNECT_SECONDS_MAX)
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._send(connection))
+                group.create_task(self._listen(connection, sending))
+        except* PutMediaFailed as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await connection.close()
+
+    async def _send(self, connection: MediaConnection) -> None:
+        await connection.send(self._header)
+        for fragment in list(self._waiting):
+            await connection.send(fragment.media)
+        while (fragment := await self._next_fragment()) is not None:
+            await self._until_recorded(fragment)
+            self._waiting.append(fragment)
+            self._upcoming = None
+            await connection.send(fragment.media)
+            while len(self._waiting) >= UNACKNOWLEDGED_MAX:
+                self._acknowledged.clear()
+                await self._acknowledged.wait()
+        await connection.finish()
+
+    async def _next_fragment(self) -> _Fragment | None:
+        """The next of the source, read in a thread; one that was being read when a connection broke is not lost."""
+        if self._upcoming is None:
+            self._upcoming = asyncio.ensure_future(asyncio.to_thread(next, self._fragments, None))
+        return await asyncio.shield(self._upcoming)
+
+    async def _until_recorded(self, fragment: _Fragment) -> None:
+        """In real time a fragment exists when its last sample was spoken."""
+        if self._real_time:
+            end = self._started + (fragment.timecode_ms - self._start_ms) / 1_000 + fragment.seconds
+            await asyncio.sleep(max(0.0, end - monotonic()))
+
+    async def _listen(self, connection: MediaConnection, sending: "asyncio.Task[None]") -> None:
+        reader, answers = AckReader(), connection.answers()
+        while True:
+            limit = _LAST_ACK_SECONDS_MAX if sending.done() else None
+            try:
+                data = await asyncio.wait_for(anext(answers, None), limit)
+            except TimeoutError:
+                raise PutMediaInterrupted("the last fragments were not acknowledged in time") from None
+            if data is None:
+                break
+            for ack in reader.feed(data):
+                self._take(ack)
+        if self._waiting or not sending.done():
+            raise PutMediaInterrupted("the service closed the connection before all media was acknowledged")
+
+    def _take(self, ack: Ack) -> None:
+        if self._on_ack is not None:
+            self._on_ack(ack)
+        if ack.type is AckType.ERROR:
+            raise _failure(ack.error_code)
+        if ack.type is not self._done_at or ack.timecode_ms is None:
+            return
+        self._failures = 0
+        while self._waiting and self._waiting[0].timecode_ms <= ack.timecode_ms:
+            done = self._waiting.popleft()
+            self._count += 1
+            self._seconds += done.seconds
+        self._numbers = (self._numbers[0] or ack.fragment_number, ack.fragment_number)
+        self._acknowledged.set()
+
+
+_WORTH_ANOTHER_TRY = frozenset(
+    {"STREAM_READ_ERROR", "MAX_CONNECTION_DURATION_REACHED", "INTERNAL_ERROR", "ARCHIVAL_ERROR"}
+)
+
+
+def _failure(error_code: str) -> PutMediaFailed:
+    failure = PutMediaInterrupted if error_code in _WORTH_ANOTHER_TRY else PutMediaFailed
+    return failure(f"the service refused a fragment: {error_code}")
+
+
+def _fragments(source: PcmSource, *, start_ms: int) -> Iterator[_Fragment]:
+    """The source cut into fragments, each of frames of 0.1 s."""
+    frame_bytes = round(source.rate * _FRAME_SECONDS) * 2 * source.channels
+    bytes_per_second = source.rate * 2 * source.channels
+    sent = 0
+    for piece in _pieces(source.blocks, round(source.rate * FRAGMENT_SECONDS) * 2 * source.channels):
+        timecode_ms = start_ms + round(1_000 * sent / bytes_per_second)
+        frames = [
+            (round(1_000 * first / bytes_per_second), piece[first : first + frame_bytes])
+            for first in range(0, len(piece), frame_bytes)
+        ]
+        yield _Fragment(timecode_ms, write_cluster(timecode_ms, frames), len(piece) / bytes_per_second)
+        sent += len(piece)
+
+
+def _pieces(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    waiting = bytearray()
+    for block in blocks:
+        waiting += block
+        while len(waiting) >= size:
+            yield bytes(waiting[:size])
+            del waiting[:size]
+    if waiting:
+        yield bytes(waiting)

@@ -1,0 +1,49 @@
+"""The seam between those who follow a stream and where its fragments come from."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamFragment:
+    """One fragment, as the follower of a stream gets it."""
+
+    number: str
+    """47 digits here, any at AWS; grow along the stream."""
+
+    server_time: datetime
+    """When it began to arrive."""
+
+    producer_time: datetime
+    """When it was recorded, by the producer's clock, which may be wrong by decades."""
+
+    media: bytes = field(repr=False)
+    """A Matroska file of its own: what the producer sent before its first cluster, then this cluster."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartPosition:
+    """Where reading begins. Without any of it, at the live edge: with the fragment that comes next."""
+
+    after_number: str | None = None
+    """Behind this fragment."""
+
+    first_number: str | None = None
+    """With this fragment, where somebody had begun before; with the next one when it is no longer kept."""
+
+    first_server_time: datetime | None = None
+    """When that fragment began to arrive, for sources that cannot begin with a number."""
+
+
+class Source(Protocol):
+    """One stream."""
+
+    def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
+        """The fragments from a position on, as they come; it ends only by an error.
+
+        Raises StreamGone when the stream is deleted, SourceUnavailable when it cannot be read again and again.
+        Whoever stops early closes the iterator (`aclose`).
+        """
+        ...
