@@ -104,7 +104,7 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
         _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
         try:
-            run.prepare(built.root, listening, on_stopping=built.begin_to_stop).run([socket])
+            run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop)
         except KeyboardInterrupt:
             say("stopped", to=note)
 

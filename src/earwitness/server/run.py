@@ -116,6 +116,13 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
     return Server(configuration, on_stopping)
 
 
+def serve(
+    application: ASGIApp, listening: Listening, sockets: list[socket.socket], *, on_stopping: Callable[[], None]
+) -> None:
+    """Answer until SIGINT or SIGTERM, as a server that `prepare` makes."""
+    prepare(application, listening, on_stopping=on_stopping).run(sockets)
+
+
 def _connections_max() -> int:
     """How many connections there may be; this process takes as many file descriptors as it is allowed to."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
