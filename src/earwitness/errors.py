@@ -47,15 +47,12 @@
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
     ├── StoreError                    the records
+    │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   └── SchemaTooNew              the records were written by a newer version
     └── SinkError                     where events go
         ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
         └── SinkRefused               it does not exist, does not let us in, or never takes this event
-    └── StoreError                    the records
-        ├── AttemptSuperseded         another worker took the task over; drop it
-        ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
-        └── SchemaTooNew              the records were written by a newer version
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
 phone number or name of a person; file names are the caller's own and may appear.
