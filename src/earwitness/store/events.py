@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, select
+from sqlalchemy import and_, delete, exists, insert, select
 
 from earwitness.errors import AlreadyExists, NotFound
 from earwitness.store.columns import from_microseconds, from_optional_microseconds, to_microseconds
@@ -117,7 +117,7 @@ class EventWriter(EventReader):
         body: bytes,
         targets: Collection[str],
     ) -> None:
-        """Write an event, to be delivered to each target; call it in the unit that changes what it reports.
+        """Write an event, to be delivered to each target; call it last in the unit that changes what it reports.
 
         Units that append to one pipeline wait for each other, so that its events are numbered in the order in which
         they become visible. NotFound without such a pipeline; AlreadyExists when the id is taken.
@@ -177,7 +177,7 @@ class EventWriter(EventReader):
                 "attempts": 0,
                 "next_attempt_at": to_microseconds(self._writing.now),
             }
-            session.insert_new(deliveries, values)
+            session.change(insert(deliveries).values(**values))
 
 
 def _delivery(row: Row) -> Delivery:

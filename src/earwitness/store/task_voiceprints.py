@@ -5,7 +5,7 @@ What is left of one afterwards is the task's word that there was one: so `Gone` 
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from earwitness.errors import Conflict, Gone, NotFound
 from earwitness.store.columns import from_json, from_microseconds, to_json, to_microseconds
@@ -116,7 +116,7 @@ class TaskVoiceprintWriter(TaskVoiceprintReader):
             "vector_ciphertext": sealed("vector_ciphertext", voiceprint.vector),
             "audio_ciphertext": None if voiceprint.audio is None else sealed("audio_ciphertext", voiceprint.audio),
         }
-        self._writing.session.insert_new(table, values)
+        self._writing.session.change(insert(table).values(**values))
 
     def keep(self, scope: Scope, task_id: str, *, until: datetime) -> None:
         """Keep the voiceprint of a task until then, if it has one."""

@@ -140,7 +140,8 @@ class TaskWriter(TaskReader):
 
     def _hold_pipeline(self, scope: Scope, pipeline_id: str, *, statuses: Collection[str] | None) -> None:
         mine = in_scope(pipelines, scope), pipelines.c.pipeline_id == pipeline_id
-        row = self._session.row(select(pipelines.c.status).where(*mine).with_for_update(read=True))
+        # Held as for a change of status, which the caller's unit may go on to: two that share it could not.
+        row = self._session.row(select(pipelines.c.status).where(*mine).with_for_update(key_share=True))
         if row is None:
             raise NotFound("the media insights pipeline does not exist; look at its id")
         if statuses is not None and row[0] not in statuses:

@@ -1,5 +1,6 @@
 """The outbox: in order per pipeline and target, at least once, retried, parked, replayed, with one id and body."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -192,6 +193,26 @@ def test_events_appended_at_once_are_numbered_as_they_are_written(store: Store) 
     listed = [event.event_id for event in store.events.list(MINE, pipeline_id, limit=9).items]
     assert delivered == listed[::-1]
     assert sorted(made) == sorted(delivered)
+
+
+@pytest.mark.slow
+def test_an_event_does_not_overtake_one_that_is_still_being_written(store: Store) -> None:
+    pipeline_id = store.write(add_pipeline).pipeline_id
+    appended, overtaken = threading.Event(), threading.Event()
+
+    def append_slowly(unit: Unit) -> str:
+        event_id = append_event(unit, pipeline_id, QUEUE)
+        appended.set()
+        overtaken.wait(timeout=0.3)
+        return event_id
+
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(lambda: store.write(append_slowly))
+        assert appended.wait(timeout=20)
+        store.write(lambda unit: append_event(unit, pipeline_id, QUEUE))
+        first = _claim(store)
+        overtaken.set()
+        assert [item.event_id for item in first] == [slow.result()]
 
 
 def test_old_delivered_events_are_purged_and_their_numbers_are_not_used_again(store: Store, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -393,3 +394,31 @@ def test_a_pipeline_takes_its_tasks_results_and_events_with_it(store: Store, clo
     assert store.task_voiceprints.get(MINE, task.task_id) is None
     assert store.events.get(MINE, event_id) is None
     assert store.write(lambda unit: unit.deliveries.claim(until=unit.now, limit=9)) == ()
+
+
+@pytest.mark.slow
+def test_two_starts_on_one_pipeline_wait_for_each_other(store: Store) -> None:
+    """Each goes on to change the pipeline; two that only shared it would block each other, and one would run again."""
+    domain, pipeline = store.write(add_domain), store.write(add_pipeline)
+    both_inside, runs = threading.Barrier(2), []
+
+    def start(channel_id: int) -> None:
+        def work(unit: Unit) -> None:
+            runs.append(channel_id)
+            add_task(unit, domain.domain_id, pipeline.pipeline_id, channel_id=channel_id)
+            with suppress(threading.BrokenBarrierError):
+                both_inside.wait(timeout=0.3)
+            unit.pipelines.change_status(
+                MINE,
+                pipeline.pipeline_id,
+                expected=["NotStarted", "Initializing"],
+                status="Initializing",
+                element_statuses=[],
+            )
+
+        store.write(work)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(start, (0, 1)))
+    assert sorted(runs) == [0, 1]
+    assert store.tasks.count_active(MINE, pipeline_id=pipeline.pipeline_id) == 2
