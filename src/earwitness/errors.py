@@ -7,7 +7,9 @@
     │   ├── AudioTruncated            ends before the length its header declares
     │   ├── ChannelNotChosen          several channels and none was named, or one that is not there
     │   ├── RateUnsupported           below 8 or above 48 kHz
-    │   └── AudioNotFinite            NaN or infinite samples
+    │   ├── AudioNotFinite            NaN or infinite samples
+    │   ├── MatroskaInvalid           bytes that are not Matroska, or break its rules
+    │   └── MediaIncompatible         a stream whose audio cannot be decoded, or has not the channel asked for
     ├── SpeechError                   the speech in it
     │   ├── NotEnoughSpeech           too little net speech for what was asked
     │   │   └── NoSpeech              none at all: silence, music, tones
@@ -99,6 +101,14 @@ class RateUnsupported(AudioError):
 
 class AudioNotFinite(AudioError):
     """A sample is NaN or infinite."""
+
+
+class MatroskaInvalid(AudioError):
+    """The bytes are not Matroska, or break its rules."""
+
+
+class MediaIncompatible(AudioError):
+    """The stream's audio cannot be decoded here, or it does not hold the channel that was asked for."""
 
 
 class SpeechError(EarwitnessError):
