@@ -43,6 +43,25 @@ kinesis.update_data_retention(
 assert kinesis.describe_stream(StreamName=name)["StreamInfo"]["DataRetentionInHours"] == 2
 assert kinesis.get_data_endpoint(StreamARN=stream, APIName="PUT_MEDIA")["DataEndpoint"].startswith("http")
 
+# What SDKs ask of a stream when they start, and the newer tag operations.
+assert "ImageGenerationConfiguration" not in kinesis.describe_image_generation_configuration(StreamARN=stream)
+off = {
+    "Status": "DISABLED",
+    "ImageSelectorType": "SERVER_TIMESTAMP",
+    "DestinationConfig": {"Uri": "s3://none", "DestinationRegion": "us-east-1"},
+    "SamplingInterval": 3000,
+    "Format": "JPEG",
+}
+kinesis.update_image_generation_configuration(StreamARN=stream, ImageGenerationConfiguration=off)
+assert "NotificationConfiguration" not in kinesis.describe_notification_configuration(StreamName=name)
+kinesis.update_notification_configuration(StreamName=name)
+assert kinesis.describe_mapped_resource_configuration(StreamARN=stream)["MappedResourceConfigurationList"] == []
+storage = kinesis.describe_stream_storage_configuration(StreamARN=stream)["StreamStorageConfiguration"]
+assert storage["DefaultStorageTier"] == "HOT"
+kinesis.tag_resource(ResourceARN=stream, Tags=[{"Key": "line", "Value": "1"}])
+assert kinesis.list_tags_for_resource(ResourceARN=stream)["Tags"] == {"site": "berlin", "line": "1"}
+kinesis.untag_resource(ResourceARN=stream, TagKeyList=["line"])
+
 # A domain of voice profiles.
 key = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
 domain = voice.create_voice_profile_domain(

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -90,7 +90,8 @@ def _check(files: list[Path], name: str | None, arn: str | None) -> None:
 def _create(name: str, endpoint: str | None) -> None:
     import boto3
 
-    client = boto3.client("kinesisvideo", endpoint_url=endpoint)
+    # `Any`: boto3 makes its clients at run time from data.
+    client: Any = boto3.client("kinesisvideo", endpoint_url=endpoint)  # pyright: ignore[reportUnknownMemberType]
     try:
         client.create_stream(StreamName=name, DataRetentionInHours=24)
     except client.exceptions.ResourceInUseException:

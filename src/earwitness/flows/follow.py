@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from earwitness.errors import (
@@ -72,7 +73,7 @@ class _Follower:
         self._task = task
         self._changed = changed
         self._conclusions = Conclusions(tools, task, pipeline)
-        self._encoding_rate = _declared_rate(pipeline)
+        self._declared_rate = _declared_rate(pipeline)
         self._engine: Engine | None = None
         self._ear: ChannelEar | None = None
 
@@ -91,7 +92,7 @@ class _Follower:
         if domain is None:
             raise NotFound("the voice profile domain was deleted")
         self._engine = await self._tools.compute(lambda: self._tools.engine_of(Band(domain.band)))
-        self._ear = ChannelEar(self._engine, channel_id=task.channel_id, declared_rate=self._encoding_rate)
+        self._ear = ChannelEar(self._engine, channel=task.channel_id, declared_rate=self._declared_rate)
         source = self._tools.source_of(task.scope, task.stream_arn)
         fragments = source.fragments(_start_of(task))
         try:
@@ -108,7 +109,7 @@ class _Follower:
                 return
             if self._task.status is TaskStatus.INITIALIZING:
                 await self._begin(next_one)
-            await self._tools.compute(lambda media=next_one.media: ear.hear(media))
+            await self._tools.compute(partial(ear.hear, next_one.header, next_one.cluster))
             if ear.can_identify and self._task.identification is None:
                 self._task = await self._conclusions.identified(await self._identify())
             if ear.can_enrol:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from earwitness.audio.matroska_writer import AudioTrack, write_cluster, write_header
+from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.errors import PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType
@@ -34,6 +34,7 @@ _LAST_ACK_SECONDS_MAX = 15.0
 _TRIES_MAX = 8
 _BACK_OFF_SECONDS_MAX = 5.0
 _FRAME_SECONDS = 0.1
+_TRACK = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def put_media(
     if (stream_name is None) == (stream_arn is None):
         raise ValueError("give either stream_name or stream_arn")
     source = _source(audio, rate=rate, channels=channels)
-    stream = {"StreamName": stream_name} if stream_arn is None else {"StreamARN": stream_arn}
+    stream: dict[str, str | None] = {"StreamARN": stream_arn} if stream_name is None else {"StreamName": stream_name}
     destination, persisted = _destination(session or boto3.Session(), stream, endpoint_url)
     producer = _Producer(destination, source, real_time=real_time, persisted=persisted, on_ack=on_ack)
     return asyncio.run(producer.run())
@@ -89,15 +90,18 @@ def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, c
     return pcm_source.raw(audio, rate=rate, channels=channels)
 
 
-def _destination(session: boto3.Session, stream: dict[str, str], endpoint_url: str | None) -> tuple[Destination, bool]:
+def _destination(
+    session: boto3.Session, stream: dict[str, str | None], endpoint_url: str | None
+) -> tuple[Destination, bool]:
     """Where to send, and whether the stream keeps what it gets."""
     try:
-        client = session.client("kinesisvideo", endpoint_url=endpoint_url)
-        described = client.describe_stream(**stream)["StreamInfo"]
-        endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
+        # `Any`: boto3 makes its clients at run time from data.
+        client: Any = session.client("kinesisvideo", endpoint_url=endpoint_url)  # pyright: ignore[reportUnknownMemberType]
+        described: dict[str, Any] = client.describe_stream(**stream)["StreamInfo"]
+        endpoint: str = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
+        credentials: Any = session.get_credentials()
     except (BotoCoreError, ClientError) as error:
         raise PutMediaFailed(f"the stream cannot be had: {error}") from error
-    credentials = session.get_credentials()
     if credentials is None:
         raise PutMediaFailed("there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     destination = Destination(
@@ -132,7 +136,7 @@ class _Producer:
         self._real_time = real_time
         self._done_at = AckType.PERSISTED if persisted else AckType.RECEIVED
         self._on_ack = on_ack
-        self._header = write_header([AudioTrack(rate=source.rate, channels=source.channels)])
+        self._header = write_header([pcm_track(rate=source.rate, channels=source.channels)])
         self._started = monotonic()
         start_ms = round(datetime.now(UTC).timestamp() * 1_000)
         self._fragments = iter(_fragments(source, start_ms=start_ms))
@@ -249,11 +253,11 @@ def _fragments(source: PcmSource, *, start_ms: int) -> Iterator[_Fragment]:
     sent = 0
     for piece in _pieces(source.blocks, round(source.rate * FRAGMENT_SECONDS) * 2 * source.channels):
         timecode_ms = start_ms + round(1_000 * sent / bytes_per_second)
-        frames = [
-            (round(1_000 * first / bytes_per_second), piece[first : first + frame_bytes])
+        blocks = [
+            write_block(_TRACK, round(1_000 * first / bytes_per_second), piece[first : first + frame_bytes])
             for first in range(0, len(piece), frame_bytes)
         ]
-        yield _Fragment(timecode_ms, write_cluster(timecode_ms, frames), len(piece) / bytes_per_second)
+        yield _Fragment(timecode_ms, write_cluster(timecode_ms, blocks), len(piece) / bytes_per_second)
         sent += len(piece)
 
 

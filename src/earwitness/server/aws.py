@@ -1,17 +1,23 @@
 """AWS's operations over HTTP: an ASGI application that turns scopes into exchanges and exchanges into answers."""
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import Unavailable
 from earwitness.server.body import BodyMemory, read_body
+from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.server.threads import Threads
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
+from earwitness.wire.serialize import request_id_headers
+
+ResultT = TypeVar("ResultT")
 
 DELAYED_AT_ONCE_MAX = 200
 """Answers to bad signatures that are held back at one time; one more is given at once, and its connection closed."""
@@ -34,8 +40,22 @@ class RequestLimits:
 class AwsApplication:
     """The gateway as an ASGI application."""
 
-    def __init__(self, gateway: Gateway, *, threads: Threads, store_is_near: bool, limits: RequestLimits) -> None:
-        """`store_is_near`: point reads cost microseconds, so that a thread would cost more than they do."""
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        threads: Threads,
+        store_is_near: bool,
+        limits: RequestLimits,
+        streaming: StreamingOperations | None = None,
+        upload_paths: Collection[str] = (),
+    ) -> None:
+        """`store_is_near`: point reads cost microseconds, so that a thread would cost more than they do.
+
+        `streaming` are the operations whose request or answer is a stream; `upload_paths` those whose request is.
+        """
+        self._streaming = dict(streaming or {})
+        self._upload_paths = frozenset(upload_paths)
         self._gateway = gateway
         self._threads = threads
         self._store_is_near = store_is_near
@@ -47,15 +67,19 @@ class AwsApplication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = self._gateway.receive(received(scope), scheme=scope["scheme"])
+        upload = scope["path"] in self._upload_paths
+        exchange = self._gateway.receive(received(scope), scheme=scope["scheme"], unsigned_body=upload)
         try:
-            await self._answer(exchange, scope, receive)
+            streaming = await self._answer(exchange, scope, receive)
         except ClientDisconnect:
             return
         except asyncio.CancelledError:  # the time for stopping is over
             self._gateway.refuse(exchange, Unavailable("the service stopped before it was done; look whether it was"))
             await self._send(exchange, send, close=True)
             raise
+        if streaming is not None:
+            await _stream(streaming, exchange, receive, send)
+            return
         held_back = await self._hold_back(exchange)
         await self._send(exchange, send, close=self.draining or not held_back)
 
@@ -63,34 +87,37 @@ class AwsApplication:
         if exchange.response is not None:
             await send_response(send, exchange.response, close=close)
 
-    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> None:
+    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> Streaming | None:
+        """Find the answer; a stream that is to be run, where the answer is one."""
         limits = self._limits
         body = b""
         try:
-            body = await read_body(
-                receive,
-                scope["headers"],
-                memory=self._body_memory,
-                bytes_max=limits.body_bytes_max,
-                seconds_max=limits.client_seconds_max,
-            )
+            if not exchange.unsigned_body:
+                body = await read_body(
+                    receive,
+                    scope["headers"],
+                    memory=self._body_memory,
+                    bytes_max=limits.body_bytes_max,
+                    seconds_max=limits.client_seconds_max,
+                )
             if body:
                 exchange.request = exchange.request.with_body(body)
-            await self._run_within_capacity(exchange)
+            return await self._run_within_capacity(exchange)
         except ClientDisconnect:
             raise
         except Exception as error:
             self._gateway.refuse(exchange, error)
+            return None
         finally:
             self._body_memory.give_back(len(body))
 
-    async def _run_within_capacity(self, exchange: Exchange) -> None:
+    async def _run_within_capacity(self, exchange: Exchange) -> Streaming | None:
         """A request counts from when it is complete until its answer is known: who sends or reads slowly takes
         nobody's place."""
         self._require_capacity()
         self._in_progress += 1
         try:
-            await self._run(exchange)
+            return await self._run(exchange)
         finally:
             self._in_progress -= 1
 
@@ -100,15 +127,23 @@ class AwsApplication:
         if self._in_progress >= self._limits.at_once_max:
             raise Unavailable("the service is over its capacity; wait and retry with back-off")
 
-    async def _run(self, exchange: Exchange) -> None:
+    async def _run(self, exchange: Exchange) -> Streaming | None:
         gateway = self._gateway
-        if not self._store_is_near:
-            await self._threads.run(lambda: gateway.answer(exchange))
-        elif gateway.prepare(exchange):
-            if gateway.is_quick(exchange):
-                gateway.finish(exchange)
-            else:
-                await self._threads.run(lambda: gateway.finish(exchange))
+        prepared = gateway.prepare(exchange) if self._store_is_near else await self._in_thread(gateway.prepare, exchange)
+        if not prepared:
+            return None
+        opened = self._streaming.get(exchange.found.operation.name)
+        if opened is not None:
+            gateway.provoke(exchange)
+            return await opened(exchange)
+        if self._store_is_near and gateway.is_quick(exchange):
+            gateway.finish(exchange)
+        else:
+            await self._in_thread(gateway.finish, exchange)
+        return None
+
+    async def _in_thread(self, step: Callable[[Exchange], ResultT], exchange: Exchange) -> ResultT:
+        return await self._threads.run(lambda: step(exchange))
 
     async def _hold_back(self, exchange: Exchange) -> bool:
         """Hold an answer back for as long as it was ordered; False when too many are, so that it is given at once."""
@@ -122,6 +157,23 @@ class AwsApplication:
         finally:
             self._delayed -= 1
         return True
+
+
+async def _stream(streaming: Streaming, exchange: Exchange, receive: Receive, send: Send) -> None:
+    """Begin the answer, and let the operation speak until it has no more to say."""
+
+    async def say(chunk: bytes) -> None:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    headers = {"content-type": streaming.content_type, "connection": "close"}
+    headers |= request_id_headers(exchange.found.service, exchange.request_id)
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": encoded})
+        await streaming.run(receive, say)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        streaming.close()
 
 
 def received(scope: Scope) -> Request:

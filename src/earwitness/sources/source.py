@@ -19,8 +19,11 @@ class StreamFragment:
     producer_time: datetime
     """When it was recorded, by the producer's clock, which may be wrong by decades."""
 
-    media: bytes = field(repr=False)
-    """A Matroska file of its own: what the producer sent before its first cluster, then this cluster."""
+    header: bytes = field(repr=False)
+    """What the producer sent before its first cluster."""
+
+    cluster: bytes = field(repr=False)
+    """The cluster that is the fragment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,10 +21,11 @@ from earwitness.store.deliveries import DeliveryReader, DeliveryWriter
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.events import EventReader, EventWriter
 from earwitness.store.idempotency import IdempotencyWriter
-from earwitness.store.owners import CHECK_OWNER
+from earwitness.store.owners import CHECK_OWNER, stream_owner
 from earwitness.store.pipelines import PipelineReader, PipelineWriter
 from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
 from earwitness.store.profiles import ProfileReader, ProfileWriter
+from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.schema import vault_checks
 from earwitness.store.session import Session, Writing, WritingSession
 from earwitness.store.sqlite import Sqlite
@@ -132,6 +133,10 @@ class Store:
         for wrapped_key, owner in writing.forgotten:
             self._vault.forget(wrapped_key, owner=owner)
         return result
+
+    def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
+        """The key of a stream's media. CiphertextRefused when it was destroyed."""
+        return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
 
     @property
     def token_key(self) -> DataKey:

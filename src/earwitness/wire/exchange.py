@@ -55,6 +55,9 @@ class Exchange:
     service: Service | None = None
     """From `find_operation`: in whose words the answer is given."""
 
+    unsigned_body: bool = False
+    """The body is read as a stream after the checks, so the signature does not cover it."""
+
     claim: Claim | None = None
     """From `authenticate`: what the signature says it is for."""
 

@@ -107,11 +107,15 @@ class Gateway:
             self.write_result,
         )
 
-    def receive(self, request: Request, *, scheme: str) -> Exchange:
-        """The exchange that begins with a request. `scheme` is http or https, as the client used it."""
+    def receive(self, request: Request, *, scheme: str, unsigned_body: bool = False) -> Exchange:
+        """The exchange that begins with a request. `scheme` is http or https, as the client used it.
+
+        `unsigned_body` is for a body that is read as a stream, after the steps before the call.
+        """
         return Exchange(
             request=request,
             request_id=self._new_request_id(),
+            unsigned_body=unsigned_body,
             endpoint=f"{scheme}://{request.headers.get('host', 'localhost').removeprefix('https://')}",
         )
 
@@ -155,10 +159,6 @@ class Gateway:
 
     def authenticate(self, exchange: Exchange) -> None:
         """Who signed this, and is the signature good?"""
-        self.authenticate_with(exchange, unsigned_body=False)
-
-    def authenticate_with(self, exchange: Exchange, *, unsigned_body: bool) -> None:
-        """The same for a request whose body is read as a stream, and so not covered by its signature."""
         try:
             claim = parse_authorization(exchange.request)
             key = self._operations.find_key(claim.access_key_id)
@@ -171,7 +171,7 @@ class Gateway:
                 now=self._clock(),
                 skew_seconds=self._limits.skew_seconds_max,
                 services=SIGNING_NAMES,
-                unsigned=unsigned_body,
+                unsigned=exchange.unsigned_body,
                 refuse_session_token=self._limits.refuse_session_token,
             )
         except Unauthorized:

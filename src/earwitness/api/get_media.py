@@ -1,0 +1,189 @@
+"""GetMedia, GetMediaForFragmentList and ListFragments: media out, in the layout of real captures."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from datetime import datetime
+
+from starlette.types import Receive
+
+from earwitness.api.calls import caller_of
+from earwitness.api.media_streams import Look, MediaStreams
+from earwitness.api.streams import named_stream, require_stream
+from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
+from earwitness.audio.matroska.writer import pcm_track, write_header
+from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, MatroskaInvalid
+from earwitness.fragments.seam import (
+    AfterFragment,
+    AtTime,
+    Delivery,
+    Earliest,
+    Fragment,
+    FragmentReader,
+    FragmentStream,
+    MissingFragment,
+    Now,
+    Position,
+    TimeAxis,
+)
+from earwitness.store.records import KinesisStream
+from earwitness.store.store import Store
+from earwitness.wire.exchange import Exchange
+from earwitness.wire.scalars import Params
+
+END_SECONDS = 3.0
+"""A read ends so long after the last fragment when no producer is connected, as AWS's does."""
+
+FRAGMENTS_PER_CALL_MAX = 1_000
+
+_NOT_FOUND, _INTERNAL, _READ_ERROR = (4000, "FRAGMENT_NOT_FOUND"), (5000, "INTERNAL_ERROR"), (3002, "STREAM_READ_ERROR")
+_AXES = {"SERVER_TIMESTAMP": TimeAxis.SERVER, "PRODUCER_TIMESTAMP": TimeAxis.PRODUCER}
+
+Say = Callable[[bytes], Awaitable[None]]
+"""Sends bytes as one HTTP chunk."""
+
+_log = logging.getLogger("earwitness.get_media")
+
+
+class MediaReading:
+    """Chunks on their way to a consumer, until there are no more or it has gone."""
+
+    content_type = "video/webm"  # what AWS's server says
+
+    def __init__(self, chunks: AsyncGenerator[bytes], *, release: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._release = release
+
+    async def run(self, receive: Receive, say: Say) -> None:
+        """Send chunk after chunk; a consumer that hangs up ends it at once."""
+        sending = asyncio.ensure_future(self._send_all(say))
+        leaving = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, leaving):
+                task.cancel()
+            await asyncio.wait({sending, leaving})
+            await self._chunks.aclose()
+        if not sending.cancelled() and (error := sending.exception()):
+            raise error
+
+    def close(self) -> None:
+        """Let the next reader in."""
+        self._release()
+
+    async def _send_all(self, say: Say) -> None:
+        async for chunk in self._chunks:
+            await say(chunk)
+
+
+class MediaReads:
+    """Opens reads, and lists what there is."""
+
+    def __init__(self, store: Store, streams: MediaStreams, *, look: Look, is_draining: Callable[[], bool]) -> None:
+        self._store = store
+        self._streams = streams
+        self._look = look
+        self._is_draining = is_draining
+
+    async def open_get_media(self, exchange: Exchange) -> MediaReading:
+        """GetMedia. NotFound, BadRequest for a position that is none, LimitExceeded for one reader too many."""
+        stream, log = await self._open(exchange)
+        reader = await log.read(_position(exchange.params["StartSelector"]))
+        return self._reading(stream, self._follow(stream, reader))
+
+    async def open_fragment_list(self, exchange: Exchange) -> MediaReading:
+        """GetMediaForFragmentList, in the order asked for."""
+        numbers: Sequence[str] = exchange.params["Fragments"]
+        stream, log = await self._open(exchange)
+        return self._reading(stream, self._fetch(log, numbers))
+
+    async def _open(self, exchange: Exchange) -> tuple[KinesisStream, FragmentStream]:
+        scope, name = caller_of(exchange).scope, named_stream(exchange.params)
+        stream = require_stream(await self._look(lambda: self._store.streams.get(scope, name)))
+        return stream, await self._streams.open(scope, stream)
+
+    def _reading(self, stream: KinesisStream, chunks: AsyncGenerator[bytes]) -> MediaReading:
+        taken = self._streams.reading(stream)
+        taken.__enter__()
+        return MediaReading(chunks, release=lambda: taken.__exit__(None, None, None))
+
+    async def _follow(self, stream: KinesisStream, reader: FragmentReader) -> AsyncGenerator[bytes]:
+        """Chunks, live, until no producer is left and nothing has come for a while."""
+        last: Fragment | None = None
+        upcoming: asyncio.Future[Delivery] | None = None
+        try:
+            while True:
+                upcoming = upcoming or asyncio.ensure_future(anext(aiter(reader)))
+                done, _ = await asyncio.wait({upcoming}, timeout=END_SECONDS)
+                if done:
+                    delivery, upcoming = upcoming.result(), None
+                    last = delivery.fragment
+                    yield _chunk(last, behind_ms=delivery.millis_behind_now)
+                elif not self._streams.has_producer(stream) or self._is_draining():
+                    return
+        except (Gone, FragmentLogUnavailable) as error:
+            _log.info("a read ended early", extra={"reason": type(error).__name__})
+            yield _error(last, number=last.info.number if last else "0", fault=_READ_ERROR)
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+
+    async def _fetch(self, log: FragmentStream, numbers: Sequence[str]) -> AsyncGenerator[bytes]:
+        last: Fragment | None = None
+        async for found in log.get(numbers):
+            if isinstance(found, MissingFragment):
+                yield _error(last, number=found.number, fault=_INTERNAL if found.damaged else _NOT_FOUND)
+                return
+            last = found
+            yield _chunk(found, behind_ms=0, archived=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def _chunk(fragment: Fragment, *, behind_ms: int, archived: bool = False) -> bytes:
+    return get_media_chunk(
+        fragment.header,
+        fragment.cluster,
+        producer_tags=fragment.tags,
+        fragment_number=fragment.info.number,
+        server_timestamp=fragment.info.server_timestamp,
+        producer_timestamp=fragment.info.producer_timestamp,
+        millis_behind_now=behind_ms,
+        continuation_token=fragment.info.number,
+        archived=archived,
+    )
+
+
+def _error(last: Fragment | None, *, number: str, fault: tuple[int, str]) -> bytes:
+    """An error in the stream, behind a header: the last fragment's, or one of our own before the first."""
+    error_id, error_code = fault
+    header = write_header([pcm_track(rate=8_000)]) if last is None else last.header
+    try:
+        return get_media_error(
+            header, fragment_number=number, error_id=error_id, error_code=error_code, message="the fragment is not kept"
+        )
+    except MatroskaInvalid:
+        return b""
+
+
+def _position(selector: Params) -> Position:
+    """Where reading begins. BadRequest when the selector lacks what its type needs."""
+    kind: str = selector["StartSelectorType"]
+    if kind == "NOW":
+        return Now()
+    if kind == "EARLIEST":
+        return Earliest()
+    if kind in ("FRAGMENT_NUMBER", "CONTINUATION_TOKEN"):
+        member = "AfterFragmentNumber" if kind == "FRAGMENT_NUMBER" else "ContinuationToken"
+        number: str | None = selector.get(member)
+        if number is None or not number.isdecimal():
+            raise BadRequest(f"StartSelector.{member}: is missing or no fragment number, and {kind} needs one")
+        return AfterFragment(number)
+    time: datetime | None = selector.get("StartTimestamp")
+    if time is None:
+        raise BadRequest(f"StartSelector.StartTimestamp: is missing, and {kind} needs it")
+    return AtTime(_AXES[kind], time)

@@ -1,0 +1,104 @@
+"""Streams as media: from the record to its log, and who is connected to which."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from earwitness.errors import LimitExceeded
+from earwitness.fragments.retention import BYTES_MAX, Retention
+from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
+from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.store import Store
+
+ResultT = TypeVar("ResultT")
+
+
+class Look(Protocol):
+    """Runs a read of the records: at once where they are near, in a thread where they are not."""
+
+    async def __call__(self, read: Callable[[], ResultT], /) -> ResultT:
+        """What the read returns."""
+        ...
+
+
+READERS_MAX = 20
+"""GetMedia connections of one stream. AWS allows 3, and advises to have that raised for several consumers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaLimits:
+    """What media may take."""
+
+    bytes_per_stream: int = BYTES_MAX
+    """Kept of one stream; the oldest goes first."""
+
+    readers_per_stream: int = READERS_MAX
+    idle_seconds: float = 30.0
+    """A producer that sends nothing is cut off after this time, as by AWS."""
+
+    connection_seconds: float = 45 * 60.0
+    """A producer is cut off after this time, as by AWS; it connects again."""
+
+
+class MediaStreams:
+    """Logs of streams, opened when they are needed. Lives on the event loop."""
+
+    def __init__(self, store: Store, log: FragmentLog, *, limits: MediaLimits) -> None:
+        self._store = store
+        self._log = log
+        self.limits = limits
+        self._producers: set[str] = set()
+        self._readers: dict[str, int] = {}
+
+    async def open(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
+        """The log of a stream. FragmentLogUnavailable when the disk is away."""
+        return await self._log.open_stream(
+            _identity(scope, stream),
+            key=lambda: self._store.stream_key(scope, stream),
+            retention=self._retention(stream),
+        )
+
+    async def delete(self, scope: Scope, stream: KinesisStream) -> None:
+        """Delete a stream's media."""
+        await self._log.delete_stream(_identity(scope, stream))
+
+    async def retain(self, scope: Scope, stream: KinesisStream) -> None:
+        """Keep media as long as the record says now."""
+        await (await self.open(scope, stream)).set_retention(self._retention(stream))
+
+    def has_producer(self, stream: KinesisStream) -> bool:
+        """Whether somebody is sending."""
+        return stream.arn in self._producers
+
+    @contextmanager
+    def producing(self, stream: KinesisStream) -> Generator[None]:
+        """While somebody sends. LimitExceeded for a second one: the newest is refused, as by AWS."""
+        if stream.arn in self._producers:
+            raise LimitExceeded("another producer is connected to this stream; end it first, or wait for its end")
+        self._producers.add(stream.arn)
+        try:
+            yield
+        finally:
+            self._producers.discard(stream.arn)
+
+    @contextmanager
+    def reading(self, stream: KinesisStream) -> Generator[None]:
+        """While somebody reads. LimitExceeded for one too many."""
+        count = self._readers.get(stream.arn, 0)
+        if count >= self.limits.readers_per_stream:
+            raise LimitExceeded(f"{count} readers are connected to this stream, which is the most; end one first")
+        self._readers[stream.arn] = count + 1
+        try:
+            yield
+        finally:
+            self._readers[stream.arn] -= 1
+            if not self._readers[stream.arn]:
+                del self._readers[stream.arn]
+
+    def _retention(self, stream: KinesisStream) -> Retention:
+        return Retention(hours=stream.retention_hours, bytes_max=self.limits.bytes_per_stream)
+
+
+def _identity(scope: Scope, stream: KinesisStream) -> StreamIdentity:
+    return StreamIdentity(account_id=scope.account_id, stream_arn=stream.arn)
