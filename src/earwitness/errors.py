@@ -49,6 +49,8 @@
     ├── StoreError                    the records
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   └── SchemaTooNew              the records were written by a newer version
+    ├── FragmentLogError              the media log
+    │   └── FragmentLogUnavailable    its disk is full, failing or taken, or it is closing; try again later  (retryable)
     └── SinkError                     where events go
         ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
         └── SinkRefused               it does not exist, does not let us in, or never takes this event
@@ -294,6 +296,16 @@ class StoreUnavailable(StoreError):
 
 class SchemaTooNew(StoreError):
     """The records were written by a newer version of earwitness."""
+
+
+class FragmentLogError(EarwitnessError):
+    """The media log cannot be used."""
+
+
+class FragmentLogUnavailable(FragmentLogError):
+    """The disk of the media log is full, fails or is in another process's hands, or the log is closing."""
+
+    retryable = True
 
 
 class SinkError(EarwitnessError):
