@@ -57,6 +57,8 @@
     ├── SourceError                   where a task's media comes from
     │   ├── StreamGone                the stream is deleted, or never was
     │   └── SourceUnavailable         it cannot be read now  (retryable)
+    ├── FragmentLogError              the media log
+    │   └── FragmentLogUnavailable    its disk is full, failing or taken, or it is closing; try again later  (retryable)
     └── SinkError                     where events go
         ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
         └── SinkRefused               it does not exist, does not let us in, or never takes this event
@@ -328,6 +330,16 @@ class StreamGone(SourceError):
 
 class SourceUnavailable(SourceError):
     """The stream cannot be read now."""
+
+    retryable = True
+
+
+class FragmentLogError(EarwitnessError):
+    """The media log cannot be used."""
+
+
+class FragmentLogUnavailable(FragmentLogError):
+    """The disk of the media log is full, fails or is in another process's hands, or the log is closing."""
 
     retryable = True
 

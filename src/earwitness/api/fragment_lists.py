@@ -92,9 +92,7 @@ def _token(wanted: _Range, last: str) -> PageKey:
 
 def _range_of_token(token: PageKey) -> _Range:
     axis, start, end, last = map(str, token)
-    return _Range(
-        axis=TimeAxis(axis), start=datetime.fromisoformat(start), end=datetime.fromisoformat(end), after=last
-    )
+    return _Range(axis=TimeAxis(axis), start=datetime.fromisoformat(start), end=datetime.fromisoformat(end), after=last)
 
 
 def _described(fragment: FragmentInfo) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 
 from starlette.types import Receive
@@ -104,9 +105,9 @@ class MediaReads:
         return stream, await self._streams.open(scope, stream)
 
     def _reading(self, stream: KinesisStream, chunks: AsyncGenerator[bytes]) -> MediaReading:
-        taken = self._streams.reading(stream)
-        taken.__enter__()
-        return MediaReading(chunks, release=lambda: taken.__exit__(None, None, None))
+        taken = ExitStack()
+        taken.enter_context(self._streams.reading(stream))
+        return MediaReading(chunks, release=taken.close)
 
     async def _follow(self, stream: KinesisStream, reader: FragmentReader) -> AsyncGenerator[bytes]:
         """Chunks, live, until no producer is left and nothing has come for a while."""

@@ -7,6 +7,7 @@ what there is to say; fragments are appended in order, several at a time, and PE
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -222,12 +223,12 @@ class PutMedia:
         scope, name = caller_of(exchange).scope, named_stream(exchange.params)
         start_ms = _start_ms(exchange.params)
         stream = require_stream(await self._look(lambda: self._store.streams.get(scope, name)))
-        taken = self._streams.producing(stream)
-        taken.__enter__()
+        taken = ExitStack()
+        taken.enter_context(self._streams.producing(stream))
         try:
             log = await self._streams.open(scope, stream)
         except BaseException:
-            taken.__exit__(None, None, None)
+            taken.close()
             raise
         return PutMediaSession(
             stream=stream,
@@ -236,7 +237,7 @@ class PutMedia:
             limits=self._streams.limits,
             monotonic=self._monotonic,
             is_draining=self._is_draining,
-            release=lambda: taken.__exit__(None, None, None),
+            release=taken.close,
         )
 
 

@@ -88,10 +88,7 @@ def _check(files: list[Path], name: str | None, arn: str | None) -> None:
 
 
 def _create(name: str, endpoint: str | None) -> None:
-    import boto3
-
-    # `Any`: boto3 makes its clients at run time from data.
-    client: Any = boto3.client("kinesisvideo", endpoint_url=endpoint)  # pyright: ignore[reportUnknownMemberType]
+    client = _kinesis(endpoint)
     try:
         client.create_stream(StreamName=name, DataRetentionInHours=24)
     except client.exceptions.ResourceInUseException:
@@ -104,3 +101,10 @@ def _total(files: list[Path]) -> int:
     if files == [Path("-")]:
         return 0
     return max(1, round(max(open_recording(file, channel=0).seconds for file in files)))
+
+
+def _kinesis(endpoint: str | None) -> Any:  # boto3 makes its clients at run time from data
+    import boto3
+
+    made: Any = boto3
+    return made.client("kinesisvideo", endpoint_url=endpoint)

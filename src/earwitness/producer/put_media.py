@@ -90,16 +90,13 @@ def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, c
     return pcm_source.raw(audio, rate=rate, channels=channels)
 
 
-def _destination(
-    session: boto3.Session, stream: dict[str, str | None], endpoint_url: str | None
-) -> tuple[Destination, bool]:
-    """Where to send, and whether the stream keeps what it gets."""
+def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str | None) -> tuple[Destination, bool]:
+    """Where to send, and whether the stream keeps what it gets. `Any`: boto3 makes its classes at run time from data."""
     try:
-        # `Any`: boto3 makes its clients at run time from data.
-        client: Any = session.client("kinesisvideo", endpoint_url=endpoint_url)  # pyright: ignore[reportUnknownMemberType]
-        described: dict[str, Any] = client.describe_stream(**stream)["StreamInfo"]
-        endpoint: str = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
-        credentials: Any = session.get_credentials()
+        client = session.client("kinesisvideo", endpoint_url=endpoint_url)
+        described = client.describe_stream(**stream)["StreamInfo"]
+        endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
+        credentials = session.get_credentials()
     except (BotoCoreError, ClientError) as error:
         raise PutMediaFailed(f"the stream cannot be had: {error}") from error
     if credentials is None:

@@ -129,7 +129,10 @@ class AwsApplication:
 
     async def _run(self, exchange: Exchange) -> Streaming | None:
         gateway = self._gateway
-        prepared = gateway.prepare(exchange) if self._store_is_near else await self._in_thread(gateway.prepare, exchange)
+        if self._store_is_near:
+            prepared = gateway.prepare(exchange)
+        else:
+            prepared = await self._in_thread(gateway.prepare, exchange)
         if not prepared:
             return None
         opened = self._streaming.get(exchange.found.operation.name)

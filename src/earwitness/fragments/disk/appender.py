@@ -1,0 +1,225 @@
+"""What one stream's appends do to its files. All of it runs on the stream's lane, one call after the other.
+
+A group is written, then synced, then told of; when either fails, the files are cut back to what was durable before.
+A file that saw an error is not written to again. If even the cut fails, nothing more is written until it succeeds, so
+a record whose append failed never comes before one that is acknowledged.
+
+What belongs here: appending, erasing and removing. What must never: the index, the event loop.
+"""
+
+import os
+import shutil
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from earwitness.fragments.disk.folder import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
+from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
+from earwitness.fragments.seam import KeySource, StreamIdentity
+
+SEGMENT_BYTES_MAX = 16 * 2**20
+"""When a file is full: a twelfth of the smallest window by size, and 17 minutes of a telephone channel."""
+
+_ZEROS = bytes(1 << 16)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """Where a record is."""
+
+    head: RecordHead
+    first_sequence: int
+    """The segment's."""
+
+    offset: int
+
+
+class _OpenFile:
+    """A segment file; `durable` bytes of it are synced, `end` are written."""
+
+    def __init__(self, path: Path, first_sequence: int, *, started_ms: int) -> None:
+        self.path = path
+        self.first_sequence = first_sequence
+        self.started_ms = started_ms
+        self._descriptor = -1
+        self._open()
+        self.durable = self.end = os.fstat(self._descriptor).st_size
+
+    def append(self, head: bytes, body: bytes) -> int:
+        """Where the record begins."""
+        self._open()
+        offset = self.end
+        waiting = [memoryview(head), memoryview(body)]
+        while waiting:
+            taken = os.writev(self._descriptor, waiting)
+            self.end += taken
+            while waiting and taken >= len(waiting[0]):
+                taken -= len(waiting.pop(0))
+            if waiting:
+                waiting[0] = waiting[0][taken:]
+        return offset
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def cut(self) -> None:
+        """Back to what is durable, in the file too. OSError when that cannot be done now."""
+        self._open()
+        os.ftruncate(self._descriptor, self.durable)
+        os.fsync(self._descriptor)
+        self.end = self.durable
+        self.close()
+        if self.durable == 0:
+            self.path.unlink()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, FILE_RIGHTS)
+
+
+class Appender:
+    """The writing half of a stream's folder."""
+
+    def __init__(self, folder: Path, stream: StreamIdentity, *, key: KeySource, segments: Sequence[int]) -> None:
+        self._folder = folder
+        self._stream = stream
+        self._key = key
+        self._segments = sorted(segments)
+        self._current: _OpenFile | None = None
+        self._touched: list[_OpenFile] = []
+        self._spoiled: list[_OpenFile] = []
+        self._names_changed = False
+
+    def write(self, record: Record, *, span_ms: int) -> Written:
+        """Append it, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
+        self._mend()
+        head = record.head()
+        body = record.seal(head, key=self._key(), stream=self._stream)
+        file = self._file_for(record, span_ms=span_ms)
+        if file not in self._touched:
+            self._touched.append(file)
+        return Written(head=head, first_sequence=file.first_sequence, offset=file.append(head.pack(), body))
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        for file in self._touched:
+            file.sync()
+        if self._names_changed:
+            sync_folder(self._folder)
+            self._names_changed = False
+        for file in self._touched:
+            file.durable = file.end
+            if file is not self._current:
+                file.close()
+        self._touched.clear()
+
+    def undo(self) -> None:
+        """Take back what was written since the last sync; what cannot be taken back now, before the next write."""
+        self._spoiled += self._touched
+        self._touched = []
+        if self._current is not None:
+            self._current.close()
+            self._current = None
+        self._mend()
+
+    def release(self) -> None:
+        """Hold no file open."""
+        if self._current is not None:
+            self._current.close()
+
+    def remove_segments(self, segments: Sequence[int]) -> None:
+        """Delete these files."""
+        for first in segments:
+            self._forget(first)
+            for path in (segment_path(self._folder, first), index_path(self._folder, first)):
+                path.unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+    def erase(self, first_sequence: int, records: Sequence[tuple[int, int]]) -> None:
+        """Overwrite the bodies of these records, given by offset and size, and mark them."""
+        index_path(self._folder, first_sequence).unlink(missing_ok=True)
+        descriptor = os.open(segment_path(self._folder, first_sequence), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            for offset, size in records:
+                head = read_head(os.pread(descriptor, HEAD_BYTES, offset))
+                _overwrite(descriptor, offset + HEAD_BYTES, size - HEAD_BYTES)
+                if head is not None:
+                    os.pwrite(descriptor, replace(head, kind=Kind.ERASED).pack(), offset)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def write_index(self, first_sequence: int, content: bytes) -> None:
+        """Keep a segment's columns beside it, when it is still there."""
+        if first_sequence in self._segments:
+            replace_file(index_path(self._folder, first_sequence), content)
+
+    def write_sequence(self, sequence: int) -> None:
+        """Remember that all sequences below may have been given out."""
+        replace_file(self._folder / "sequence", f"{sequence}\n".encode())
+
+    def remove_all(self) -> None:
+        """Delete the folder: first its name, so that no crash brings half of it back."""
+        self.release()
+        remove_folder(self._folder)
+
+    def _mend(self) -> None:
+        while self._spoiled:
+            file = self._spoiled[-1]
+            file.cut()
+            self._spoiled.pop()
+            if file.durable == 0:
+                self._forget(file.first_sequence)
+
+    def _file_for(self, record: Record, *, span_ms: int) -> _OpenFile:
+        if record.kind is Kind.TAGS:
+            return self._file_of(record.number.sequence)
+        current, now_ms = self._current, record.number.server_ms
+        if current is None or current.end >= SEGMENT_BYTES_MAX or now_ms - current.started_ms >= span_ms:
+            if current is not None and current not in self._touched:
+                current.close()
+            first = record.number.sequence
+            self._names_changed = True
+            current = self._current = _OpenFile(segment_path(self._folder, first), first, started_ms=now_ms)
+            insort(self._segments, first)
+        return current
+
+    def _file_of(self, sequence: int) -> _OpenFile:
+        """The file that this fragment is in; FileNotFoundError when it is gone."""
+        place = bisect_right(self._segments, sequence) - 1
+        if place < 0:
+            raise FileNotFoundError
+        first = self._segments[place]
+        known = [file for file in (self._current, *self._touched) if file is not None and file.first_sequence == first]
+        return known[0] if known else _OpenFile(segment_path(self._folder, first), first, started_ms=0)
+
+    def _forget(self, first_sequence: int) -> None:
+        if self._current is not None and self._current.first_sequence == first_sequence:
+            self._current.close()
+            self._current = None
+        if first_sequence in self._segments:
+            self._segments.remove(first_sequence)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a stream's folder, whether it is there or not."""
+    doomed = folder.with_suffix(".deleted")
+    if folder.exists():
+        folder.rename(doomed)
+        sync_folder(folder.parent)
+    if doomed.exists():
+        shutil.rmtree(doomed)
+        sync_folder(folder.parent)
+
+
+def _overwrite(descriptor: int, offset: int, length: int) -> None:
+    end = offset + length
+    while offset < end:
+        offset += os.pwrite(descriptor, _ZEROS[: end - offset], offset)
