@@ -27,7 +27,10 @@ kinesis, voice, pipelines = map(boto3.client, ("kinesisvideo", "chime-sdk-voice"
 stream = kinesis.create_stream(StreamName="line-1", DataRetentionInHours=1)["StreamARN"]
 domain = voice.create_voice_profile_domain(Name="callers", ServerSideEncryptionConfiguration={"KmsKeyArn": KEY})
 domain_arn = domain["VoiceProfileDomain"]["VoiceProfileDomainArn"]
-processor = {"Type": "VoiceAnalyticsProcessor", "VoiceAnalyticsProcessorConfiguration": {"SpeakerSearchStatus": "Enabled"}}
+processor = {
+    "Type": "VoiceAnalyticsProcessor",
+    "VoiceAnalyticsProcessorConfiguration": {"SpeakerSearchStatus": "Enabled"},
+}
 configuration = pipelines.create_media_insights_pipeline_configuration(
     MediaInsightsPipelineConfigurationName="who-is-calling", ResourceAccessRoleArn=ROLE, Elements=[processor]
 )["MediaInsightsPipelineConfiguration"]["MediaInsightsPipelineConfigurationArn"]
@@ -63,7 +66,9 @@ def events_of(pipeline: str):
     after = 0
     while True:
         url = f"{URL}/earwitness/v1/events?pipelineId={pipeline}&after={after}&wait=20"
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        ) as answer:
             for event in json.load(answer)["events"]:
                 after = event["sequence"]
                 if event["kind"] == "speaker search":

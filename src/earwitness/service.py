@@ -7,32 +7,36 @@ import ipaddress
 import secrets
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from earwitness import errors
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
+from earwitness.api.get_media import MediaReads
 from earwitness.api.handlers import Needs, build_handlers
 from earwitness.api.operations import BY_NAME
+from earwitness.api.put_media import PutMedia
 from earwitness.api.quotas import Quotas
+from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
-from earwitness.flows.steer import Steering
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
+from earwitness.server.streaming import StreamingOperations
 from earwitness.server.threads import Threads
-from earwitness.store.records import Pipeline
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
-from earwitness.voice.events import EventKind
 from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
 from earwitness.wire.throttle import Throttle
+
+ResultT = TypeVar("ResultT")
 
 DEV_KEY = "test"
 """Access key and secret of `serve --dev`, as other emulators have them."""
@@ -97,14 +101,34 @@ class Service:
         self._store = store
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.threads, at_once_max=settings.requests_at_once)
+        self._background = Background(
+            settings,
+            store,
+            events_file=settings.data_dir / "events.jsonl" if development else None,
+            clock=now,
+            new_id=new_guid,
+        )
         gateway = self._gateway(development)
         limits = RequestLimits(
             body_bytes_max=settings.body_bytes,
             client_seconds_max=settings.client_seconds,
             at_once_max=settings.requests_at_once,
         )
-        aws = AwsApplication(gateway, threads=self._threads, store_is_near=near, limits=limits)
-        self.root = Root(aws=aws, threads=self._threads, require_ready=store.require_ready)
+        aws = AwsApplication(
+            gateway,
+            threads=self._threads,
+            store_is_near=near,
+            limits=limits,
+            streaming=self._streaming(near=near),
+            upload_paths=("/putMedia",),
+        )
+        self.root = Root(
+            aws=aws,
+            threads=self._threads,
+            require_ready=store.require_ready,
+            start=self._background.start,
+            stop=self._background.stop,
+        )
 
     def begin_to_stop(self) -> None:
         """Take no new requests."""
@@ -116,7 +140,7 @@ class Service:
         self._store.close()
 
     def _handlers(self) -> dict[tuple[str, str], Handler]:
-        settings = self._settings
+        settings, background = self._settings, self._background
         return build_handlers(
             Needs(
                 store=self._store,
@@ -128,15 +152,38 @@ class Service:
                     profiles_per_domain=settings.quota_profiles_per_domain,
                     streams=settings.quota_streams,
                 ),
-                steering=Steering(targets_of=_no_targets, new_id=new_guid, pipeline_changed=lambda _pipeline_id: None),
+                steering=background.steering,
+                work=background.work,
+                streams=background.streams,
+                on_loop=background.on_loop,
                 new_guid=new_guid,
                 new_version=new_version,
                 public_url=settings.public_url.rstrip("/"),
                 stream_exists=lambda unit, scope, arn: unit.streams.get(scope, arn) is not None,
-                on_stream_deleted=lambda _scope, _stream: None,
-                on_stream_retention=lambda _scope, _stream: None,
             )
         )
+
+    def _streaming(self, *, near: bool) -> StreamingOperations:
+        """Operations whose request or answer is a stream."""
+        background = self._background
+        look = _look_here if near else self._threads.run
+        media = MediaReads(self._store, background.streams, look=look, is_draining=self._is_draining)
+        producers = PutMedia(
+            self._store,
+            background.streams,
+            look=look,
+            monotonic=time.monotonic,
+            is_draining=self._is_draining,
+            heard_from=background.heard_from,
+        )
+        return {
+            "PutMedia": producers.open,
+            "GetMedia": media.open_get_media,
+            "GetMediaForFragmentList": media.open_fragment_list,
+        }
+
+    def _is_draining(self) -> bool:
+        return self.root.aws.draining
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
@@ -164,6 +211,11 @@ class _CallsWithoutDevelopment(Calls):
     def find_key(self, key_id: str) -> SigningKey | None:
         key = super().find_key(key_id)
         return None if key is None or secrets.compare_digest(key.secret.encode(), DEV_KEY.encode()) else key
+
+
+async def _look_here(read: Callable[[], ResultT]) -> ResultT:
+    """Run a read of near records where we are."""
+    return read()
 
 
 def new_guid() -> str:
@@ -241,7 +293,3 @@ def refuse_development_key(store: Store) -> None:
             "these records were made by serve --dev, and everybody knows their key; disable it with "
             f"`earwitness keys disable {DEV_KEY} --account {key.account_id}`, or use another --data folder"
         )
-
-
-def _no_targets(_pipeline: Pipeline, _kind: EventKind) -> tuple[str, ...]:
-    return ()

@@ -39,6 +39,7 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
         seen.append("changed")
 
     work = LocalWork(run)
+    work.start()
     work.submit(item())
     await asyncio.to_thread(work.submit, item())
     await until(lambda: seen == ["t1"])
@@ -51,6 +52,7 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
 
 async def test_there_is_room_for_so_many() -> None:
     work = LocalWork(_forever, at_once_max=2)
+    work.start()
     for number in range(2):
         work.require_room()
         work.submit(item(number))
@@ -70,6 +72,7 @@ async def test_an_unexpected_end_is_not_the_end(monkeypatch: pytest.MonkeyPatch)
             raise RuntimeError("+49 30 1234567")
 
     work = LocalWork(run)
+    work.start()
     work.submit(item())
     await until(lambda: len(attempts) == 3 and work.running_count == 0)
     await work.close()
@@ -87,6 +90,7 @@ async def test_closing_lets_go() -> None:
             ended.append("let go")
 
     work = LocalWork(run)
+    work.start()
     work.submit(item())
     await until(lambda: bool(started))
     await work.close()

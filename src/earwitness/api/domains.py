@@ -21,7 +21,11 @@ BAND_TAG = "earwitness:band"
 class Domains:
     """The five operations on voice profile domains."""
 
-    def __init__(self, *, store: Store, pages: Pages, quotas: Quotas, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, *, store: Store, pages: Pages, quotas: Quotas, new_id: Callable[[], str], on_deleted: Callable[[], None]
+    ) -> None:
+        """`on_deleted` tells running tasks to look whether it was their domain."""
+        self._on_deleted = on_deleted
         self._store = store
         self._pages = pages
         self._quotas = quotas
@@ -99,6 +103,7 @@ class Domains:
             caller.record(unit, domain.arn)
 
         self._store.write(work)
+        self._on_deleted()
         return {}
 
     def list(self, caller: Caller, params: Params) -> Result:

@@ -6,17 +6,21 @@ from dataclasses import dataclass
 from earwitness.api.caller import Handler
 from earwitness.api.configurations import Configurations
 from earwitness.api.domains import Domains
-from earwitness.api.operations import PIPELINES, STREAMS, VOICE
+from earwitness.api.fragment_lists import FragmentLists, OnLoop
+from earwitness.api.media_streams import MediaStreams
+from earwitness.api.operations import ARCHIVED_MEDIA, PIPELINES, STREAMS, VOICE
 from earwitness.api.paging import Pages
 from earwitness.api.pipelines import Pipelines
 from earwitness.api.profiles import Profiles
 from earwitness.api.quotas import Quotas
+from earwitness.api.search_tasks import SearchTasks
 from earwitness.api.stream_settings import StreamSettings
 from earwitness.api.streams import Streams
 from earwitness.api.tags import Tags
 from earwitness.flows.steer import Steering
-from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.records import Scope
 from earwitness.store.store import Store, Unit
+from earwitness.work.seam import Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +40,10 @@ class Needs:
     stream_exists: Callable[[Unit, Scope, str], bool]
     """Whether an account may read from the stream of an ARN."""
 
-    on_stream_deleted: Callable[[Scope, KinesisStream], None]
-    on_stream_retention: Callable[[Scope, KinesisStream], None]
+    work: Work
+    streams: MediaStreams
+    on_loop: OnLoop
+    """Runs a coroutine on the event loop and waits for it."""
 
 
 def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
@@ -59,21 +65,26 @@ def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
         quotas=quotas,
         new_version=needs.new_version,
         public_url=needs.public_url,
-        on_deleted=needs.on_stream_deleted,
-        on_retention=needs.on_stream_retention,
+        on_deleted=lambda scope, stream: needs.on_loop(needs.streams.delete(scope, stream)),
+        on_retention=lambda scope, stream: needs.on_loop(needs.streams.retain(scope, stream)),
     )
+    domains = Domains(store=store, pages=pages, quotas=quotas, new_id=new_id, on_deleted=needs.work.all_changed)
+    tasks = SearchTasks(store=store, work=needs.work, quotas=quotas, new_id=new_id, steering=needs.steering)
+    fragments = FragmentLists(store=store, pages=pages, streams=needs.streams, on_loop=needs.on_loop)
     by_service: dict[str, list[Mapping[str, Handler]]] = {
         PIPELINES: [
             Configurations(store=store, pages=pages, quotas=quotas, new_id=new_id).handlers(),
             pipelines.handlers(),
+            tasks.handlers(),
             tags,
         ],
         VOICE: [
-            Domains(store=store, pages=pages, quotas=quotas, new_id=new_id).handlers(),
-            Profiles(store=store, pages=pages).handlers(),
+            domains.handlers(),
+            Profiles(store=store, pages=pages, quotas=quotas, new_id=new_id).handlers(),
             tags,
         ],
         STREAMS: [streams.handlers(), StreamSettings(store=store, quotas=quotas).handlers()],
+        ARCHIVED_MEDIA: [fragments.handlers()],
     }
     return {
         (service, operation): handler

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from earwitness.errors import LimitExceeded
+from earwitness.errors import LimitExceeded, Unavailable
 from earwitness.fragments.retention import BYTES_MAX, Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
 from earwitness.store.records import KinesisStream, Scope
@@ -44,16 +44,18 @@ class MediaLimits:
 class MediaStreams:
     """Logs of streams, opened when they are needed. Lives on the event loop."""
 
-    def __init__(self, store: Store, log: FragmentLog, *, limits: MediaLimits) -> None:
+    def __init__(self, store: Store, *, limits: MediaLimits) -> None:
         self._store = store
-        self._log = log
         self.limits = limits
+        self.log: FragmentLog | None = None
+        """Set when the log is open; until then media is Unavailable."""
+
         self._producers: set[str] = set()
         self._readers: dict[str, int] = {}
 
     async def open(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
         """The log of a stream. FragmentLogUnavailable when the disk is away."""
-        return await self._log.open_stream(
+        return await self._opened().open_stream(
             _identity(scope, stream),
             key=lambda: self._store.stream_key(scope, stream),
             retention=self._retention(stream),
@@ -61,7 +63,7 @@ class MediaStreams:
 
     async def delete(self, scope: Scope, stream: KinesisStream) -> None:
         """Delete a stream's media."""
-        await self._log.delete_stream(_identity(scope, stream))
+        await self._opened().delete_stream(_identity(scope, stream))
 
     async def retain(self, scope: Scope, stream: KinesisStream) -> None:
         """Keep media as long as the record says now."""
@@ -95,6 +97,11 @@ class MediaStreams:
             self._readers[stream.arn] -= 1
             if not self._readers[stream.arn]:
                 del self._readers[stream.arn]
+
+    def _opened(self) -> FragmentLog:
+        if self.log is None:
+            raise Unavailable("the service is starting; try again")
+        return self.log
 
     def _retention(self, stream: KinesisStream) -> Retention:
         return Retention(hours=stream.retention_hours, bytes_max=self.limits.bytes_per_stream)

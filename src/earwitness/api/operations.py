@@ -11,6 +11,8 @@ from earwitness.api.roles import Role
 PIPELINES = "chime-sdk-media-pipelines"
 VOICE = "chime-sdk-voice"
 STREAMS = "kinesisvideo"
+MEDIA = "kinesis-video-media"
+ARCHIVED_MEDIA = "kinesis-video-archived-media"
 
 _ALL = frozenset(Role)
 _ADMIN = frozenset({Role.ADMIN})
@@ -35,6 +37,9 @@ class Served:
     quick: bool = False
     """Whether it only looks up a record or a few. A list takes longer, and reads of voice profiles are audited."""
 
+    streams: bool = False
+    """Whether its request or its answer is a stream, so that it is opened instead of called."""
+
     note: str = ""
     """How it differs from AWS, where it does."""
 
@@ -45,6 +50,10 @@ def _served(service: str, operation: str, roles: frozenset[Role], note: str = ""
 
 def _quick(service: str, operation: str, roles: frozenset[Role] = _READER, note: str = "") -> Served:
     return Served(service=service, operation=operation, roles=roles, note=note, quick=True)
+
+
+def _streams(service: str, operation: str, roles: frozenset[Role], note: str = "") -> Served:
+    return Served(service=service, operation=operation, roles=roles, note=note, streams=True)
 
 
 TABLE: tuple[Served, ...] = (
@@ -58,6 +67,9 @@ TABLE: tuple[Served, ...] = (
     _served(PIPELINES, "ListMediaPipelines", _READER),
     _served(PIPELINES, "DeleteMediaPipeline", _OPERATOR),
     _served(PIPELINES, "UpdateMediaInsightsPipelineStatus", _OPERATOR),
+    _served(PIPELINES, "StartSpeakerSearchTask", _OPERATOR, "One active task a stream, channel and domain."),
+    _quick(PIPELINES, "GetSpeakerSearchTask"),
+    _served(PIPELINES, "StopSpeakerSearchTask", _OPERATOR),
     _quick(PIPELINES, "ListTagsForResource"),
     _served(PIPELINES, "TagResource", _OPERATOR),
     _served(PIPELINES, "UntagResource", _OPERATOR),
@@ -66,7 +78,9 @@ TABLE: tuple[Served, ...] = (
     _served(VOICE, "UpdateVoiceProfileDomain", _ADMIN),
     _served(VOICE, "DeleteVoiceProfileDomain", _ADMIN),
     _served(VOICE, "ListVoiceProfileDomains", _READER),
+    _served(VOICE, "CreateVoiceProfile", _OPERATOR, "Never by itself: nobody is enrolled without being asked."),
     _served(VOICE, "GetVoiceProfile", _READER),
+    _served(VOICE, "UpdateVoiceProfile", _OPERATOR),
     _served(VOICE, "DeleteVoiceProfile", _OPERATOR),
     _served(VOICE, "ListVoiceProfiles", _READER),
     _quick(VOICE, "ListTagsForResource"),
@@ -96,6 +110,10 @@ TABLE: tuple[Served, ...] = (
     _served(STREAMS, "UpdateNotificationConfiguration", _ADMIN, "Takes DISABLED only."),
     _quick(STREAMS, "DescribeMappedResourceConfiguration", _ALL, "Always empty."),
     _quick(STREAMS, "DescribeStreamStorageConfiguration", _ALL, "One tier, told as HOT."),
+    _streams(MEDIA, "PutMedia", _PRODUCER, "Fragments may be shorter than a second."),
+    _streams(MEDIA, "GetMedia", _READER, "Twenty readers a stream unless set otherwise; AWS allows three."),
+    _streams(ARCHIVED_MEDIA, "GetMediaForFragmentList", _READER),
+    _served(ARCHIVED_MEDIA, "ListFragments", _READER),
 )
 
 REFUSED: dict[tuple[str, str], str] = {

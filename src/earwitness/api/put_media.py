@@ -76,6 +76,7 @@ class PutMediaSession:
         limits: MediaLimits,
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
+        heard: Callable[[], None],
         release: Callable[[], None],
     ) -> None:
         self._stream = stream
@@ -84,6 +85,7 @@ class PutMediaSession:
         self._limits = limits
         self._monotonic = monotonic
         self._is_draining = is_draining
+        self._heard = heard
         self._release = release
         self._reader = FragmentReader()
         self._header = b""
@@ -139,6 +141,7 @@ class PutMediaSession:
                     self._number = (await self._log.reserve()).number
                     await self._say(acks.buffering(event.timecode_ms, self._number))
                 case FragmentReceived():
+                    self._heard()
                     await self._say(acks.received(event.timecode_ms, self._number))
                     await self._append(event)
                 case TagsReceived():
@@ -209,8 +212,11 @@ class PutMedia:
         look: Look,
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
+        heard_from: Callable[[str], None],
     ) -> None:
-        """`look` runs a read of the records where it hurts nobody; `is_draining` tells that the service is stopping."""
+        """`look` runs a read of the records where it hurts nobody; `is_draining` tells that the service is stopping;
+        `heard_from` is called with a stream's ARN for each of its fragments."""
+        self._heard_from = heard_from
         self._store = store
         self._streams = streams
         self._look = look
@@ -237,6 +243,7 @@ class PutMedia:
             limits=self._streams.limits,
             monotonic=self._monotonic,
             is_draining=self._is_draining,
+            heard=lambda: self._heard_from(stream.arn),
             release=taken.close,
         )
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from earwitness import __version__
-from earwitness.cli import demo, doctor, evaluate, inspect, keys, models, serve, voices
+from earwitness.cli import demo, doctor, evaluate, inspect, keys, models, serve, stream, voices
 from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (demo, voices, inspect, evaluate, serve, keys, models, doctor):
+for module in (demo, voices, inspect, evaluate, serve, keys, stream, models, doctor):
     module.register(app)
 
 
@@ -52,9 +52,9 @@ def options(
 def main() -> None:
     """Entry point. Typer turns an interruption into exit code 130; everything half-done is cleaned up on the way."""
     signal.signal(signal.SIGTERM, _as_interruption)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
+    for console in (sys.stdout, sys.stderr):
+        if isinstance(console, TextIOWrapper):
+            console.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
     try:
         app()
     except Exception as error:  # whatever escaped is a mistake of ours: one line, and the trace for those who ask

@@ -147,4 +147,5 @@ def _announce(url: str, settings: "Settings", account: str | None) -> None:
     for variable in _ENDPOINT_VARIABLES:
         say("  export {}={}", variable, url, to=note)
     if account is not None:
-        say("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1", to=note)
+        say("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test", to=note)
+    say("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1", to=note)

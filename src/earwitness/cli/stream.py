@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -88,10 +88,9 @@ def _check(files: list[Path], name: str | None, arn: str | None) -> None:
 
 
 def _create(name: str, endpoint: str | None) -> None:
-    client = _kinesis(endpoint)
-    try:
-        client.create_stream(StreamName=name, DataRetentionInHours=24)
-    except client.exceptions.ResourceInUseException:
+    from earwitness.producer.put_media import create_stream
+
+    if not create_stream(name, endpoint_url=endpoint):
         say("the stream {} is there already", name, to=note)
 
 
@@ -101,10 +100,3 @@ def _total(files: list[Path]) -> int:
     if files == [Path("-")]:
         return 0
     return max(1, round(max(open_recording(file, channel=0).seconds for file in files)))
-
-
-def _kinesis(endpoint: str | None) -> Any:  # boto3 makes its clients at run time from data
-    import boto3
-
-    made: Any = boto3
-    return made.client("kinesisvideo", endpoint_url=endpoint)

@@ -17,6 +17,7 @@ from typing import Any, cast
 import platformdirs
 
 from earwitness.config.engine import EngineSettings
+from earwitness.config.live import LiveSettings
 from earwitness.config.service import ServiceSettings
 from earwitness.errors import ConfigurationError
 
@@ -24,7 +25,7 @@ _PREFIX = "EARWITNESS_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ServiceSettings, EngineSettings):
+class Settings(LiveSettings, ServiceSettings, EngineSettings):
     """All settings of earwitness, already parsed and checked."""
 
 

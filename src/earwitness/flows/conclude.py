@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -63,10 +64,11 @@ class Conclusions:
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.conclude_voiceprint(self._scope, self._task_id, attempt=self._attempt, voiceprint=voiceprint)
+            task = unit.attempts.end(self._scope, self._task_id, attempt=self._attempt)
             self._tell(
                 unit, lambda envelope, channel: voiceprint_generation_success(envelope, channel, spelling=spelling)
             )
-            return unit.attempts.end(self._scope, self._task_id, attempt=self._attempt)
+            return task
 
         return await self._write(work)
 
@@ -74,8 +76,11 @@ class Conclusions:
         """The task is over and lacks what is given here: the reason is told for each."""
 
         def work(unit: Unit) -> SpeakerSearchTask:
+            if voiceprint is not None:
+                unit.attempts.conclude_voiceprint(self._scope, self._task_id, attempt=self._attempt, voiceprint=None)
+            task = unit.attempts.end(self._scope, self._task_id, attempt=self._attempt)
             self._tell_failures(unit, identification=identification, voiceprint=voiceprint)
-            return unit.attempts.end(self._scope, self._task_id, attempt=self._attempt)
+            return task
 
         return await self._write(work)
 
@@ -83,30 +88,18 @@ class Conclusions:
         """The task cannot go on; what it still owed is told as a failure."""
 
         def work(unit: Unit) -> SpeakerSearchTask:
+            task = unit.attempts.fail(self._scope, self._task_id, attempt=self._attempt, status_message=reason)
             self._tell_failures(
-                unit,
-                identification=reason if identification else None,
-                voiceprint=reason if voiceprint else None,
-                keep=False,
+                unit, identification=reason if identification else None, voiceprint=reason if voiceprint else None
             )
-            return unit.attempts.fail(self._scope, self._task_id, attempt=self._attempt, status_message=reason)
+            return task
 
         return await self._write(work)
 
-    def _tell_failures(
-        self, unit: Unit, *, identification: str | None, voiceprint: str | None, keep: bool = True
-    ) -> None:
-        if identification is not None:
-            reason = identification
-            self._tell(unit, lambda envelope, channel: identification_failure(envelope, channel, status_message=reason))
-        if voiceprint is not None:
-            message = voiceprint
-            if keep:
-                unit.attempts.conclude_voiceprint(self._scope, self._task_id, attempt=self._attempt, voiceprint=None)
-            self._tell(
-                unit,
-                lambda envelope, channel: voiceprint_generation_failure(envelope, channel, status_message=message),
-            )
+    def _tell_failures(self, unit: Unit, *, identification: str | None, voiceprint: str | None) -> None:
+        for reason, failure in ((identification, identification_failure), (voiceprint, voiceprint_generation_failure)):
+            if reason is not None:
+                self._tell(unit, partial(failure, status_message=reason))
 
     def _tell(self, unit: Unit, make: MakeEvent) -> None:
         tools, event_id = self._tools, self._tools.new_id()

@@ -54,8 +54,17 @@ async def follow(tools: Tools, item: WorkItem, changed: asyncio.Event) -> None:
         return  # deleted with everything that belongs to it
     try:
         await _Follower(tools, task, pipeline, changed).run()
+        await tools.write(lambda unit: _end_pipeline(tools, unit, item))
+        tools.events_written()
     except AttemptSuperseded:
         _log.info("a task went to another worker", extra={"task_id": item.task_id, "attempt": task.attempt})
+
+
+def _end_pipeline(tools: Tools, unit: Unit, item: WorkItem) -> None:
+    """A pipeline that was only waiting for this task has ended."""
+    pipeline = unit.pipelines.get(item.scope, item.pipeline_id)
+    if pipeline is not None:
+        tools.steering.end_if_idle(unit, item.scope, pipeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,7 @@ class _Follower:
             if isinstance(next_one, _Stopped):
                 await self._wind_up(next_one.task)
                 return
+            self._tools.heard_from(self._task.stream_arn)
             if self._task.status is TaskStatus.INITIALIZING:
                 await self._begin(next_one)
             await self._tools.compute(partial(ear.hear, next_one.header, next_one.cluster))
@@ -155,7 +165,11 @@ class _Follower:
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.open_media(scope, task_id, attempt=attempt)
-            return unit.attempts.write_progress(scope, task_id, attempt=attempt, checkpoint=checkpoint)
+            task = unit.attempts.write_progress(scope, task_id, attempt=attempt, checkpoint=checkpoint)
+            pipeline = unit.pipelines.get(scope, task.pipeline_id)
+            if pipeline is not None:
+                self._tools.steering.hear(unit, scope, pipeline)
+            return task
 
         try:
             self._task = await self._tools.write(work)

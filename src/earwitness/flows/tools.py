@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from earwitness.flows.engine import Engine
 from earwitness.flows.galleries import Galleries
+from earwitness.flows.steer import Steering
 from earwitness.sources.source import Source
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.store import Store, Unit
@@ -44,6 +45,12 @@ class Tools:
 
     targets_of: Callable[[Pipeline, EventKind], tuple[str, ...]]
     """Where an event of a pipeline goes."""
+
+    steering: Steering
+    """Moves pipelines."""
+
+    heard_from: Callable[[str], None]
+    """Called with a stream's ARN whenever a fragment of it was read."""
 
     new_id: Callable[[], str]
     """A new UUID."""

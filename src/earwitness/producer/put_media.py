@@ -34,6 +34,7 @@ _LAST_ACK_SECONDS_MAX = 15.0
 _TRIES_MAX = 8
 _BACK_OFF_SECONDS_MAX = 5.0
 _FRAME_SECONDS = 0.1
+_RETENTION_HOURS = 24
 _TRACK = 1
 
 
@@ -82,6 +83,21 @@ def put_media(
     return asyncio.run(producer.run())
 
 
+def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
+    """Make a stream that keeps its media for 24 hours; False when there is one of this name. Raises PutMediaFailed."""
+    made: Any = boto3  # no types
+    try:
+        client = made.client("kinesisvideo", endpoint_url=endpoint_url)
+        client.create_stream(StreamName=name, DataRetentionInHours=_RETENTION_HOURS)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceInUseException":  # pyright: ignore[reportTypedDictNotRequiredAccess]
+            return False
+        raise PutMediaFailed(f"the stream cannot be made: {error}") from error
+    except BotoCoreError as error:
+        raise PutMediaFailed(f"the stream cannot be made: {error}") from error
+    return True
+
+
 def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, channels: int) -> PcmSource:
     if isinstance(audio, Path | str):
         return pcm_source.recordings([Path(audio)])
@@ -91,9 +107,11 @@ def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, c
 
 
 def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str | None) -> tuple[Destination, bool]:
-    """Where to send, and whether the stream keeps what it gets. `Any`: boto3 makes its classes at run time from data."""
+    """Where to send, and whether the stream keeps what it gets. `Any`: boto3 has no types."""
     try:
-        client = session.client("kinesisvideo", endpoint_url=endpoint_url)
+        arn = stream.get("StreamARN") or ""
+        region = arn.split(":")[3] if arn.count(":") >= 5 else None  # an ARN says its Region; a name needs a default
+        client = session.client("kinesisvideo", region_name=region, endpoint_url=endpoint_url)
         described = client.describe_stream(**stream)["StreamInfo"]
         endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
         credentials = session.get_credentials()

@@ -1,6 +1,6 @@
 """What answers at which path: health, and AWS's operations everywhere else."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -21,12 +21,38 @@ class Root:
     require_ready: Callable[[], None]
     """Raises StoreUnavailable when requests cannot be answered."""
 
+    start: Callable[[], Awaitable[None]]
+    """Called before the first request, on the event loop."""
+
+    stop: Callable[[], Awaitable[None]]
+    """Called after the last one."""
+
+    failure: Exception | None = None
+    """Why the start failed."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or start and stop with the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"there is no application for {scope['type']}")
         application: ASGIApp = self._applications().get(scope["path"], self.aws)
         await application(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """From the server's start to its end; a start that fails ends the server."""
+        await receive()
+        try:
+            await self.start()
+        except Exception as error:
+            self.failure = error
+            await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
 
     def _applications(self) -> dict[str, ASGIApp]:
         return {"/health": self._health, "/ready": self._ready}

@@ -99,7 +99,7 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
         http=protocol,
         loop="uvloop",
         ws="none",
-        lifespan="off",
+        lifespan="on",
         proxy_headers=False,  # whoever connects is who it says, unless a proxy is trusted on purpose
         server_header=False,
         access_log=False,

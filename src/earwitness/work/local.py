@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 from earwitness.errors import Unavailable
 from earwitness.log import frames_of
@@ -26,12 +28,12 @@ class _Running:
 
 
 class LocalWork:
-    """As the seam says. Made on the event loop that the tasks run on."""
+    """As the seam says. Tasks that are submitted before `start` wait for it."""
 
     def __init__(self, run: RunTask, *, at_once_max: int = TASKS_AT_ONCE_MAX) -> None:
         self._run = run
         self._at_once_max = at_once_max
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[WorkItem, _Running] = {}
         self._submitted: set[WorkItem] = set()
         self._lock = Lock()
@@ -41,6 +43,14 @@ class LocalWork:
     def running_count(self) -> int:
         """Tasks in progress."""
         return len(self._submitted)
+
+    def start(self) -> None:
+        """Begin to run tasks, on the event loop that this is called on."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            waiting = list(self._submitted)
+        for item in waiting:
+            self._start(item)
 
     def require_room(self) -> None:
         """As the seam says."""
@@ -55,11 +65,21 @@ class LocalWork:
             if item in self._submitted or self._closing:
                 return
             self._submitted.add(item)
-        self._loop.call_soon_threadsafe(self._start, item)
+            loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._start, item)
 
     def changed(self, item: WorkItem) -> None:
         """As the seam says."""
-        self._loop.call_soon_threadsafe(self._wake, item)
+        self._on_loop(self._wake, item)
+
+    def pipeline_changed(self, pipeline_id: str) -> None:
+        """As the seam says."""
+        self._on_loop(self._wake_where, pipeline_id)
+
+    def all_changed(self) -> None:
+        """As the seam says."""
+        self._on_loop(self._wake_where, None)
 
     async def close(self) -> None:
         """Let go of all tasks; their records still say that they are active, so they are taken up at the next start."""
@@ -72,12 +92,16 @@ class LocalWork:
             with suppress(asyncio.CancelledError):
                 await task
 
+    def _on_loop(self, work: Callable[[Any], None], argument: object) -> None:  # `Any`: what `work` takes
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(work, argument)
+
     def _start(self, item: WorkItem) -> None:
         if self._closing:
             self._submitted.discard(item)
             return
         changed = asyncio.Event()
-        task = self._loop.create_task(self._keep_running(item, changed), name="speaker search task")
+        task = asyncio.get_running_loop().create_task(self._keep_running(item, changed), name="speaker search task")
         self._running[item] = _Running(changed, task)
         task.add_done_callback(lambda _: self._ended(item))
 
@@ -89,6 +113,11 @@ class LocalWork:
         running = self._running.get(item)
         if running is not None:
             running.changed.set()
+
+    def _wake_where(self, pipeline_id: str | None) -> None:
+        for item, running in self._running.items():
+            if pipeline_id in (None, item.pipeline_id):
+                running.changed.set()
 
     async def _keep_running(self, item: WorkItem, changed: asyncio.Event) -> None:
         while True:

@@ -42,3 +42,11 @@ class Work(Protocol):
     def changed(self, item: WorkItem) -> None:
         """Tell whoever runs the task to look at its record."""
         ...
+
+    def pipeline_changed(self, pipeline_id: str) -> None:
+        """The same for all tasks of a pipeline."""
+        ...
+
+    def all_changed(self) -> None:
+        """The same for all tasks: a domain was deleted, say."""
+        ...

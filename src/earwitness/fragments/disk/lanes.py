@@ -27,7 +27,7 @@ Outcome = Written | Exception
 Settle = Callable[[Outcome], None]
 
 LANES = 4
-"""Threads that write. Disks serve a few syncs at a time better than one; more threads would only make groups smaller."""
+"""Threads that write. Disks serve a few syncs at a time better than one; more threads only make groups smaller."""
 
 GROUP_LENGTH_MAX = 256
 """Appends in one group, so that the first does not wait long for the last."""
@@ -74,6 +74,12 @@ class Lane:
         future: Future[ResultT] = Future()
         self._jobs.put(_Call(work=work, future=future))
         return await asyncio.shield(asyncio.wrap_future(future))
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Do this when its turn comes; nobody waits for it, and a failure is logged."""
+        future: Future[object] = Future()
+        future.add_done_callback(_log_failure)
+        self._jobs.put(_Call(work=work, future=future))
 
     def stop(self) -> None:
         """End when what waits is done."""
@@ -170,6 +176,11 @@ def _run(call: _Call) -> None:
         call.future.set_exception(translated(error))
     else:
         call.future.set_result(result)
+
+
+def _log_failure(future: Future[object]) -> None:
+    if error := future.exception():
+        _log.error("work behind an append failed", extra={"reason": str(error)})
 
 
 def _settle(settled: list[tuple[Settle, Outcome]]) -> None:

@@ -1,0 +1,214 @@
+"""Everything that goes on without being asked, on the server's event loop and in threads beside it.
+
+`start` and `stop` are called on the loop; everything else may be called from any thread.
+"""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from earwitness.api.media_streams import MediaLimits, MediaStreams
+from earwitness.background.engines import Engines
+from earwitness.background.targets import Targets
+from earwitness.config import Settings
+from earwitness.errors import EarwitnessError, StreamGone, Unavailable
+from earwitness.flows.deliver import AT_ONCE_MAX, Deliverer
+from earwitness.flows.expire import expire_quietly
+from earwitness.flows.steer import Steering
+from earwitness.flows.supervise import Supervisor
+from earwitness.fragments.disk.log import DiskFragmentLog, open_disk_log
+from earwitness.fragments.seam import FragmentStream
+from earwitness.log import frames_of
+from earwitness.sources.own import OwnSource
+from earwitness.store.records import PageKey, Scope
+from earwitness.store.store import Store
+from earwitness.voice.events import DetailStatus
+from earwitness.work.local import LocalWork
+from earwitness.work.seam import WorkItem
+
+if TYPE_CHECKING:
+    from earwitness.flows.tools import Tools
+
+ResultT = TypeVar("ResultT")
+
+LOOK_SECONDS = 1.0
+"""How often pipelines and the age of media are looked at."""
+
+EXPIRE_SECONDS = 60.0
+
+_PAGE = 500
+
+_SPELLINGS = {status.value.lower(): status for status in DetailStatus}
+
+_log = logging.getLogger("earwitness.background")
+
+
+class Background:
+    """Tasks, deliveries, supervision, expiry."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        events_file: Path | None,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        """`events_file` gets every event as a line, beside what the settings name."""
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._log: DiskFragmentLog | None = None
+        self._deliverer: Deliverer | None = None
+        self._going_on: list[asyncio.Task[None]] = []
+        self._arrivals: dict[str, datetime] = {}
+        self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
+        self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
+        self._sending = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="earwitness sender")
+        self._targets = Targets(settings, events_file=events_file)
+        self._clients = self._targets.clients()
+        self.engines = Engines(settings)
+        self.streams = MediaStreams(
+            store,
+            limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
+        )
+        self.work = LocalWork(self._run_task, at_once_max=settings.tasks_at_once)
+        self.steering = Steering(targets_of=self._targets.of, new_id=new_id, pipeline_changed=self._pipeline_changed)
+
+    def heard_from(self, stream_arn: str) -> None:
+        """A fragment of this stream came."""
+        self._arrivals[stream_arn] = self._clock()
+
+    def events_written(self) -> None:
+        """There are new events to deliver."""
+        if self._deliverer is not None:
+            self._deliverer.wake()
+
+    def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:  # `Any`: what a coroutine yields and takes
+        """Run a coroutine on the event loop from another thread, and wait for it. Unavailable before the start."""
+        if self._loop is None:
+            work.close()
+            raise Unavailable("the service is starting; try again")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def start(self) -> None:
+        """Open the media log, take up what a former process left, and begin. Raises FragmentLogUnavailable."""
+        self._loop = asyncio.get_running_loop()
+        self._log = await open_disk_log(self._settings.data_dir / "media", clock=self._clock)
+        self.streams.log = self._log
+        self.work.start()
+        self._deliverer = Deliverer(
+            self._store,
+            sink_of=self._targets.sink_maker(self._clients, now=self._clock),
+            threads=self._sending,
+            clock=self._clock,
+            chance=random.random,
+        )
+        supervisor = Supervisor(
+            self._store, steering=self.steering, last_arrival=self._arrivals.get, started_at=self._clock()
+        )
+        self._going_on = [
+            self._loop.create_task(work)
+            for work in (
+                self._deliverer.run(),
+                self._take_up(),
+                self._every(LOOK_SECONDS, lambda: self._look(supervisor)),
+                self._every(EXPIRE_SECONDS, self._expire),
+            )
+        ]
+
+    async def stop(self) -> None:
+        """Let go of tasks, which are taken up at the next start; finish deliveries in progress."""
+        await self.work.close()
+        for task in self._going_on:
+            task.cancel()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
+        if self._log is not None:
+            await self._log.close()
+        for pool in (self._inference, self._sending, self._waiting):
+            await asyncio.to_thread(pool.shutdown)
+        self._clients.close()
+
+    async def _run_task(self, item: WorkItem, changed: asyncio.Event) -> None:
+        from earwitness.flows.follow import follow  # with numpy and the codecs, which a start need not wait for
+
+        await follow(self._tools, item, changed)
+
+    @cached_property
+    def _tools(self) -> "Tools":
+        from earwitness.flows.galleries import Galleries
+        from earwitness.flows.tools import Tools
+
+        return Tools(
+            store=self._store,
+            source_of=self._source_of,
+            engine_of=self.engines.get,
+            galleries=Galleries(self._store),
+            inference=self._inference,
+            waiting=self._waiting,
+            events_written=self.events_written,
+            targets_of=self._targets.of,
+            steering=self.steering,
+            heard_from=self.heard_from,
+            new_id=self._new_id,
+            voiceprint_spelling=_SPELLINGS[self._settings.voiceprint_status.lower()],
+            keep_audio=self._settings.keep_enrolment_audio == "on",
+        )
+
+    def _source_of(self, scope: Scope, stream_arn: str) -> OwnSource:
+        async def opened() -> FragmentStream:
+            stream = await self._in_thread(lambda: self._store.streams.get(scope, stream_arn))
+            if stream is None:
+                raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
+            return await self.streams.open(scope, stream)
+
+        return OwnSource(opened)
+
+    async def _take_up(self) -> None:
+        """Tasks that were active when a former process ended."""
+        after: PageKey | None = None
+        while True:
+            page = await self._in_thread(partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE))
+            for task in page.items:
+                self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
+            after = page.next_key
+            if after is None:
+                return
+
+    async def _look(self, supervisor: Supervisor) -> None:
+        now = self._clock()
+        await self._in_thread(lambda: supervisor.look(now))
+        if self._log is not None:
+            await self._log.expire(now)
+
+    async def _expire(self) -> None:
+        await self._in_thread(lambda: expire_quietly(self._store, now=self._clock()))
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Again and again; a failure is logged and the next turn tries again."""
+        while True:
+            try:
+                await work()
+            except EarwitnessError as error:
+                _log.warning("regular work failed and is tried again", extra={"reason": str(error)})
+            except Exception as error:
+                context = {"error": type(error).__name__, "frames": frames_of(error)}
+                _log.error("regular work failed and is tried again", extra=context)
+            await asyncio.sleep(seconds)
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, work)
+
+    def _pipeline_changed(self, pipeline_id: str) -> None:
+        self.work.pipeline_changed(pipeline_id)
+        self.events_written()

@@ -1,0 +1,70 @@
+"""Settings of calls in progress: media, tasks, events."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from earwitness.config.rows import row
+
+_SWITCH = ("off", "on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """What listening to calls and telling of them needs."""
+
+    tasks_at_once: int = row(
+        200,
+        unit="count",
+        low=0,
+        high=100_000,
+        text="Calls listened to at once in this process; beyond it StartSpeakerSearchTask answers ServiceUnavailable.",
+    )
+    stream_bytes: int = row(
+        10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
+    )
+    stream_readers: int = row(
+        20, unit="count", low=1, high=10_000, text="GetMedia connections of one stream; AWS allows 3."
+    )
+    keep_enrolment_audio: str = row(
+        "off",
+        unit="switch",
+        choices=_SWITCH,
+        text="Whether the speech behind a voiceprint is kept, encrypted, to rebuild it under a new voice model.",
+    )
+    events_file: Path | None = row(
+        None, unit="file", text="Every event is also written here, a JSON line each; `serve --dev` always writes one."
+    )
+    webhook_url: str = row("", unit="URL", text="Every event is also sent here, signed as Standard Webhooks has it.")
+    webhook_secret: str = row(
+        "", unit="text", secret=True, text="The key of the webhook's signatures: `whsec_` and base64 of 24 to 64 bytes."
+    )
+    webhook_private_addresses: str = row(
+        "off", unit="switch", choices=_SWITCH, text="Whether the webhook may be at a private or loopback address."
+    )
+    eventbridge: str = row(
+        "off",
+        unit="switch",
+        choices=_SWITCH,
+        text="Whether changes of a pipeline's state go to the default bus of EventBridge, as AWS's do.",
+    )
+    sink_endpoint_url: str = row(
+        "",
+        unit="URL",
+        text="Where SQS, SNS, Lambda, Kinesis and EventBridge are reached; AWS itself when empty. `AWS_ENDPOINT_URL` "
+        "does not count here, because it names this service.",
+    )
+    sink_endpoint_urls: str = row(
+        "",
+        unit="list",
+        text="Other addresses for some of them, as in `sqs=http://localhost:9324,sns=http://…`.",
+    )
+    sink_access_key_id: str = row(
+        "", unit="text", text="Access key for sinks; boto3's own search for credentials when empty."
+    )
+    sink_secret_access_key: str = row("", unit="text", secret=True, text="Its secret.")
+    voiceprint_status: str = row(
+        "VoiceprintGenerationSuccess",
+        unit="word",
+        choices=("voiceprintgenerationsuccess", "voiceprintgenerationsuccessful"),
+        text="How events spell that a voiceprint was made; AWS's pages have both.",
+    )
