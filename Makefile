@@ -3,14 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPEECH ?=
+CASES ?= 200000
+SEED ?= 1
 
-.PHONY: demo test lint type bench docs check lock clean
+.PHONY: demo test fuzz lint type bench docs check lock clean
 
 demo: $(VENV)/.ready  ## enrol voices, name them in other calls, turn strangers away (SPEECH=DIR: your recordings)
 	$(BIN)/earwitness demo $(if $(SPEECH),--speech "$(SPEECH)")
 
 test: $(VENV)/.ready  ## the test suite
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.ready  ## break Matroska streams in many ways (CASES=N, SEED=N: the same N, the same cases)
+	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 lint: $(VENV)/.ready  ## style, formatting and the rules between rooms
 	$(BIN)/ruff check .

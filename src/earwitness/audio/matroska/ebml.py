@@ -4,6 +4,7 @@ What belongs here: the grammar, without knowing what any element means. What mus
 its elements goes down by name, so nesting in the input cannot drive it) and buffering.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -87,10 +88,13 @@ def read_unsigned(payload: Data) -> int:
 
 
 def read_float(payload: Data) -> float:
-    """The value of a float element. Raises MatroskaInvalid unless it has 0, 4 or 8 bytes."""
+    """The value of a float element. Raises MatroskaInvalid unless it has 0, 4 or 8 bytes and is finite."""
     if len(payload) not in (0, 4, 8):
         raise MatroskaInvalid("a float has neither 4 nor 8 bytes; check the sizes that are written")
-    return 0.0 if not payload else struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0]
+    value: float = 0.0 if not payload else struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0]
+    if not math.isfinite(value):
+        raise MatroskaInvalid("a float is infinite or no number; write a finite one")
+    return value
 
 
 def read_text(payload: Data) -> str:

@@ -82,19 +82,20 @@ class GetMediaReader:
 
     def close(self) -> list[ConsumerEvent]:
         """What the end of the payload completes."""
-        events = self._take_all(self._reader.close())
+        told = self._take_all(self._reader.close())
         if not self._stopped:
-            events += self._tell()
+            told += self._tell()
         self._stopped = True
-        return events
+        return told
 
     def _take_all(self, events: Iterable[Event]) -> list[ConsumerEvent]:
         told: list[ConsumerEvent] = []
         for event in events:
-            if self._stopped:
-                break
-            told += self._take(event)
-            self._stopped = bool(told) and isinstance(told[-1], Refused) and told[-1].fault.ends_session
+            for each in [] if self._stopped else self._take(event):
+                told.append(each)
+                if isinstance(each, Refused) and each.fault.ends_session:
+                    self._stopped = True
+                    break
         return told
 
     def _take(self, event: Event) -> list[ConsumerEvent]:

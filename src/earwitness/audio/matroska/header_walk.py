@@ -64,14 +64,14 @@ class HeaderWalk:
             self._in_segment = True
             buffer.pass_to(start)
             return None
+        if element_id not in (ids.VOID, ids.CRC_32, *([] if self._ebml_seen else [ids.EBML])):
+            raise MatroskaInvalid("the stream is not an EBML header and then a Segment; send Matroska")
         stop = self._stop_of(element, end=WITHOUT_END)
         if not buffer.has(stop):
             return Found.NOTHING_YET
-        if element_id == ids.EBML and not self._ebml_seen:
+        if element_id == ids.EBML:
             check_ebml_header(buffer.data, start, stop)
             self._ebml_seen = True
-        elif element_id not in (ids.VOID, ids.CRC_32):
-            raise MatroskaInvalid("the stream is not an EBML header and then a Segment; send Matroska")
         buffer.pass_to(stop)
         return None
 

@@ -21,7 +21,7 @@ from earwitness.audio.matroska.faults import MediaFault
 from earwitness.audio.matroska.header_walk import Found, HeaderWalk
 from earwitness.audio.matroska.open_fragment import OpenFragment
 from earwitness.audio.matroska.stream_buffer import WITHOUT_END, StreamBuffer
-from earwitness.audio.matroska.tags import fault_of, parse_tags
+from earwitness.audio.matroska.tags import RESERVED_PREFIX, Tags, fault_of, parse_tags
 from earwitness.audio.matroska.tracks import TRACKS_MAX, Header, parse_header
 from earwitness.errors import MatroskaInvalid
 
@@ -140,10 +140,12 @@ class FragmentReader:
             return False
         if found is Found.CLUSTER:
             return self._begin_cluster(element)
-        stop = element[2] + element[1]
+        tags = self._parse_tags(element)
         if self._of_get_media:
-            self._tell_tags(element, stop)
-        buffer.pass_to(stop)
+            self._events.append(TagsReceived(tags=tags))
+        elif any(name.startswith(RESERVED_PREFIX) for name, _ in tags.pairs):
+            raise MatroskaInvalid("a tag in the header has a name that begins with AWS; choose another name")
+        buffer.pass_to(element[2] + element[1])
         return True
 
     def _take_header(self) -> Header | None:
@@ -210,29 +212,32 @@ class FragmentReader:
             if stop > TAGS_BYTES_MAX:
                 self._tell_fault(MediaFault.FRAGMENT_METADATA_LIMIT_REACHED)
             elif buffer.has(stop):
-                self._tell_tags(element, stop)
+                self._tell_tags(element)
             else:
                 return False
         buffer.drop_to(stop)
         return True
 
-    def _tell_tags(self, element: Element, stop: int) -> None:
-        buffer = self._buffer
-        tags = parse_tags(bytes(buffer.data[buffer.position : stop]), element[2] - buffer.position)
+    def _tell_tags(self, element: Element) -> None:
+        tags = self._parse_tags(element)
         fault = None if self._of_get_media else fault_of(tags, before=self._tags)
         if fault is not None:
             self._tell_fault(fault)
-            return
-        self._tags += len(tags.own)
-        self._events.append(TagsReceived(tags=tags))
+        else:
+            self._tags += len(tags.own)
+            self._events.append(TagsReceived(tags=tags))
+
+    def _parse_tags(self, element: Element) -> Tags:
+        _, size, start = element
+        position = self._buffer.position
+        return parse_tags(bytes(self._buffer.data[position : start + size]), start - position)
 
     def _begin_cluster(self, element: Element) -> bool:
-        buffer = self._buffer
         header = self._header or self._take_header()
         if header is None:
             return False
         self._timecode_ms, self._dropped, self._tags = None, False, 0
-        _, size, start = element
+        buffer, (_, size, start) = self._buffer, element
         sized, end = size != UNKNOWN_SIZE, self._header_walk.segment_end - buffer.offset
         end = (buffer.stop_of(element, end=end) if sized else end) - buffer.position
         start -= buffer.position
@@ -245,10 +250,8 @@ class FragmentReader:
 
     def _read_cluster(self) -> bool:
         walk = self._walk
-        if walk is None:
-            return False
-        outcome = walk.go_on()
-        if outcome is Step.NEEDS_MORE:
+        outcome = walk.go_on() if walk else Step.NEEDS_MORE
+        if walk is None or outcome is Step.NEEDS_MORE:
             return False
         self._timecode_ms = walk.fragment.timecode_ms
         if isinstance(outcome, MediaFault):
@@ -267,24 +270,21 @@ class FragmentReader:
         if isinstance(duration_ms, MediaFault):
             self._refuse(duration_ms, walk)
             return
-        self._last_timecode_ms = self._timecode_ms or 0
+        timecode_ms = self._last_timecode_ms = self._timecode_ms or 0
         with memoryview(buffer.data) as view:
             cluster = bytes(view[: buffer.position])
-        self._events.append(
-            FragmentReceived(timecode_ms=self._last_timecode_ms, duration_ms=duration_ms, cluster=cluster)
-        )
+        self._events.append(FragmentReceived(timecode_ms=timecode_ms, duration_ms=duration_ms, cluster=cluster))
         buffer.drop_to(buffer.position)
         self._walk, self._step = None, self._read_between
 
     def _refuse(self, fault: MediaFault, walk: ClusterWalk) -> None:
         """Tell a fault of the open fragment; forget what it has, and pass over the rest of it."""
         self._tell_fault(fault)
-        if fault.ends_session:
-            self._halt()
-            return
         self._dropped = True
         self._walk, self._step = None, self._read_between if walk.sized else self._read_refused
         self._buffer.drop_to(walk.end if walk.sized else self._buffer.position)
+        if fault.ends_session:
+            self._halt()
 
     def _read_refused(self) -> bool:
         """One element of a refused cluster of unknown size."""

@@ -77,7 +77,7 @@ class StreamBuffer:
 
     def drop_to(self, position: int) -> None:
         """Go on at `position`, which may not have come yet, and forget what lies before it."""
-        self.skipping = max(0, position - len(self.data))
+        self.skipping += max(0, position - len(self.data))
         self.offset += position
         del self.data[:position]
         self.pass_to(0)

@@ -3,7 +3,6 @@
 What belongs here: reading the values. What must never: judging whether the audio can be decoded (`audio/channel.py`).
 """
 
-import math
 import struct
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ _SCALE_NS = 1_000_000
 """TimestampScale where none is written."""
 
 _RATES = range(1, 1_000_000)
-"""Sampling frequencies out of which a duration is computed; others are told apart from none by nobody."""
+"""Sampling frequencies out of which a duration is computed. Others are no audio's."""
 
 _WAVE_FORMAT = struct.Struct("<HHIIHH")
 
@@ -58,7 +57,7 @@ class Track:
     name: str = ""
     codec_private: bytes = b""
     sampling_frequency: float | None = None
-    """In hertz, as written: possibly not finite."""
+    """In hertz, as written."""
 
     channels: int | None = None
     bit_depth: int | None = None
@@ -80,7 +79,7 @@ class Track:
     def bytes_per_second(self) -> int | None:
         """Of uncompressed audio, whose frames last as long as they are; None for anything else."""
         rate = self.sampling_frequency
-        if rate is None or not math.isfinite(rate) or int(rate) not in _RATES:
+        if rate is None or int(rate) not in _RATES:
             return None
         if self.codec_id == PCM_CODEC_ID:
             bits = self.bit_depth or 16
