@@ -132,6 +132,13 @@ def test_an_error_of_the_service_is_told() -> None:
     ]
 
 
+def test_no_more_tags_are_kept_than_a_fragment_may_have() -> None:
+    tags = b"".join(write_tags({f"name {index}": ""}) for index in range(30))
+    [fragment] = GetMediaReader().feed(chunk(tags=tags))
+    assert isinstance(fragment, ConsumedFragment)
+    assert list(fragment.tags) == [f"name {index}" for index in range(10)]
+
+
 @pytest.mark.parametrize("timestamp", ["", "soon", "nan", "inf", "1e300"])
 def test_a_stream_that_is_not_get_medias_is_refused(timestamp: str) -> None:
     tags = write_tags({"AWS_KINESISVIDEO_FRAGMENT_NUMBER": "1", "AWS_KINESISVIDEO_SERVER_TIMESTAMP": timestamp})

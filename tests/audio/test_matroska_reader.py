@@ -208,6 +208,8 @@ def test_the_last_frame_counts_in_a_fragments_duration() -> None:
     assert duration(streams.acm_track(6), *frames) == 40  # of A-law 20
     assert duration(unknown, *frames) == 40  # the frame before took 20
     assert duration(Track(number=1, type=2, codec_id="A_NEW", default_duration_ns=25_000_000), *frames) == 45
+    laced = streams.laced_block(streams.FIXED, [b"a", b"b", b"c"])
+    assert duration(Track(number=1, type=2, codec_id="A_NEW", default_duration_ns=25_000_000), laced) == 75
     assert duration(unknown, write_block(1, 0, b"x")) == 0
     assert duration(unknown, write_block(1, 5, b"x"), write_block(1, -5, b"x")) == 10
 
@@ -235,6 +237,7 @@ HALF = b"".join(write_block(1, ticks, b"") for ticks in (0, 19_999))
             500,
         ),
         (cluster(900) + cluster(899), MediaFault.FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS, 899),
+        (cluster(900) + cluster(899, at=10), MediaFault.FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS, 899),
         (cluster(900, at=7) + cluster(901, at=6), MediaFault.FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS, 901),
         (cluster(500) + write_tags({f"name {n}": "" for n in range(11)}), _limit := MediaFault(4009), 500),
         (cluster(500) + write_tags({"n" * 129: ""}), _limit, 500),
@@ -247,6 +250,10 @@ HALF = b"".join(write_block(1, ticks, b"") for ticks in (0, 19_999))
         (cluster(500) + HEADER, MediaFault.INVALID_MKV_DATA, 500),
         (cluster(500) + write_element(ids.TRACKS, b""), MediaFault.INVALID_MKV_DATA, 500),
         (write_element(ids.CLUSTER, write_block(1, 0, b"")), MediaFault.INVALID_MKV_DATA, None),
+        (write_cluster(500, [write_block(1, 0, b""), write_tags({"a": "b"})]), MediaFault.INVALID_MKV_DATA, 500),
+        (write_cluster(500, [write_unsigned(ids.TIMESTAMP, 500)]), MediaFault.INVALID_MKV_DATA, 500),
+        (write_cluster(500, [write_element(ids.BLOCK_GROUP, b"")]), MediaFault.INVALID_MKV_DATA, 500),
+        (write_element(ids.CLUSTER, write_element(ids.TIMESTAMP, bytes(9))), MediaFault.INVALID_MKV_DATA, None),
     ],
 )
 def test_a_broken_rule_is_the_fault_that_aws_names(
@@ -281,6 +288,17 @@ def test_a_refused_fragment_takes_its_tags_with_it_and_the_next_one_is_good(size
 
 def test_a_timestamp_refused_once_does_not_count_for_the_next() -> None:
     assert names(read(HEADER + cluster(900_000, track=2) + cluster(1000)))[-1] == "FragmentReceived"
+
+
+def test_a_fault_is_told_before_the_rest_of_its_fragment_comes() -> None:
+    long = write_cluster(0, [write_block(1, 0, b""), write_block(1, 20_001, b"")], size_known=False)
+    assert names(FragmentReader().feed(HEADER + long))[-1] == "Refused"
+    tags = write_id(ids.TAGS) + write_integer(1 << 20)
+    reader = FragmentReader()
+    assert names(reader.feed(HEADER + cluster(0) + tags))[-1] == "Refused"
+    reader.feed(bytes(1000))
+    assert reader.buffered_bytes == 0
+    assert names(reader.close()) == ["Refused"]  # the body ends within the tags that are passed over
 
 
 def test_ten_tags_may_come_in_two_elements_and_eleven_may_not() -> None:
@@ -344,13 +362,22 @@ def test_a_frequency_that_is_no_number_is_refused() -> None:
     assert faults(HEADER.replace(good, bad) + cluster(0)) == [(MediaFault.INVALID_MKV_DATA, None)]
 
 
-EBML_CASES: list[Callable[[bytes], bytes]] = [
+_SCALE = write_unsigned(ids.TIMESTAMP_SCALE, 1_000_000)
+_NUMBER = write_unsigned(ids.TRACK_NUMBER, 1)
+_TRACKS = HEADER[HEADER.index(write_id(ids.TRACKS)) :]
+
+BROKEN_HEADERS: list[Callable[[bytes], bytes]] = [
+    lambda header: header.replace(_SCALE, write_unsigned(ids.TIMESTAMP_SCALE, 0, width=3)),
+    lambda header: header.replace(_NUMBER, write_unsigned(ids.TRACK_NUMBER, 0)),
+    lambda header: header.replace(_TRACKS, write_element(ids.TRACKS, _TRACKS[5:] * 2)),
+    lambda header: header + _TRACKS,
+    lambda header: header.removesuffix(_TRACKS),
     lambda header: header.replace(b"matroska", b"mp4 mp4 "),
     lambda header: header.replace(write_unsigned(ids.EBML_READ_VERSION, 1), write_unsigned(ids.EBML_READ_VERSION, 2)),
     lambda header: header[4:],
 ]
 
 
-@pytest.mark.parametrize("change", EBML_CASES)
-def test_other_documents_are_refused(change: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("change", BROKEN_HEADERS)
+def test_broken_headers_and_other_documents_are_refused(change: Callable[[bytes], bytes]) -> None:
     assert faults(change(HEADER) + cluster(0))[0][0] is MediaFault.INVALID_MKV_DATA
