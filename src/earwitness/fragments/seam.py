@@ -163,7 +163,7 @@ class FragmentReader(Protocol):
 
 
 class FragmentStream(Protocol):
-    """One stream of the log. Every call raises Gone once it is deleted, FragmentLogUnavailable when the medium fails."""
+    """One stream. Every call raises Gone once it is deleted, FragmentLogUnavailable when the medium fails."""
 
     async def reserve(self) -> Reservation:
         """The next number, for a fragment that begins to arrive. Greater than all given out before, restarts or not."""
@@ -236,7 +236,7 @@ class FragmentLog(Protocol):
         ...
 
     async def expire(self, now: datetime) -> None:
-        """Remove what its retention no longer covers, in all open streams. Call it every few seconds: it costs nothing."""
+        """Remove what its retention no longer covers, in all open streams. Cheap: call it every few seconds."""
         ...
 
     async def close(self) -> None:

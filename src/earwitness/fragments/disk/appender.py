@@ -14,12 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from earwitness.errors import Gone
 from earwitness.fragments.disk.folder import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
 from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
 from earwitness.fragments.seam import KeySource, StreamIdentity
 
 SEGMENT_BYTES_MAX = 16 * 2**20
 """When a file is full: a twelfth of the smallest window by size, and 17 minutes of a telephone channel."""
+
+GONE = "the stream was deleted, and what it held with it; use another one"
+
+DELETED_SUFFIX = ".deleted"
+"""Of a folder that is being deleted."""
 
 _ZEROS = bytes(1 << 16)
 
@@ -96,9 +102,11 @@ class Appender:
         self._touched: list[_OpenFile] = []
         self._spoiled: list[_OpenFile] = []
         self._names_changed = False
+        self._removed = False
 
     def write(self, record: Record, *, span_ms: int) -> Written:
         """Append it, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
+        self._require_there()
         self._mend()
         head = record.head()
         body = record.seal(head, key=self._key(), stream=self._stream)
@@ -136,6 +144,7 @@ class Appender:
 
     def remove_segments(self, segments: Sequence[int]) -> None:
         """Delete these files."""
+        self._require_there()
         for first in segments:
             self._forget(first)
             for path in (segment_path(self._folder, first), index_path(self._folder, first)):
@@ -144,6 +153,7 @@ class Appender:
 
     def erase(self, first_sequence: int, records: Sequence[tuple[int, int]]) -> None:
         """Overwrite the bodies of these records, given by offset and size, and mark them."""
+        self._require_there()
         index_path(self._folder, first_sequence).unlink(missing_ok=True)
         descriptor = os.open(segment_path(self._folder, first_sequence), os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -158,17 +168,24 @@ class Appender:
 
     def write_index(self, first_sequence: int, content: bytes) -> None:
         """Keep a segment's columns beside it, when it is still there."""
-        if first_sequence in self._segments:
+        if first_sequence in self._segments and not self._removed:
             replace_file(index_path(self._folder, first_sequence), content)
 
     def write_sequence(self, sequence: int) -> None:
         """Remember that all sequences below may have been given out."""
+        self._require_there()
         replace_file(self._folder / "sequence", f"{sequence}\n".encode())
 
     def remove_all(self) -> None:
         """Delete the folder: first its name, so that no crash brings half of it back."""
         self.release()
+        self._removed = True
         remove_folder(self._folder)
+
+    def _require_there(self) -> None:
+        """A stream that is made anew after a deletion has the same folder, and another appender."""
+        if self._removed:
+            raise Gone(GONE)
 
     def _mend(self) -> None:
         while self._spoiled:
@@ -209,14 +226,15 @@ class Appender:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a stream's folder, whether it is there or not."""
-    doomed = folder.with_suffix(".deleted")
+    """Delete a stream's folder, whether it is there or not, and what an earlier try left of it."""
+    doomed = folder.with_suffix(DELETED_SUFFIX)
+    if doomed.exists():
+        shutil.rmtree(doomed)
     if folder.exists():
         folder.rename(doomed)
         sync_folder(folder.parent)
-    if doomed.exists():
         shutil.rmtree(doomed)
-        sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _overwrite(descriptor: int, offset: int, length: int) -> None:

@@ -55,12 +55,28 @@ def replace_file(path: Path, content: bytes) -> None:
     """Put this content there, whole or not at all, durably."""
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_RIGHTS)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
     os.replace(new, path)
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, durably, when it is not there."""
+    if not folder.exists():
+        folder.mkdir(mode=FOLDER_RIGHTS, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def load_sequence(folder: Path) -> int | None:
+    """The first sequence that was certainly not given out, 1 in a new folder; None when that cannot be told."""
+    try:
+        text = (folder / "sequence").read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return 1 if next(folder.glob("*.segment"), None) is None else None
+    return int(text) if text.endswith("\n") and text[:-1].isdecimal() else None
 
 
 def pack_index(segment: Segment, *, segment_bytes: int) -> bytes:
@@ -114,7 +130,7 @@ def _read_index(folder: Path, first_sequence: int, *, segment_bytes: int) -> Seg
         return None
     columns: list[array[int]] = []
     for place, kind in enumerate(COLUMNS + TAGS_COLUMNS):
-        column = array(kind)
+        column: array[int] = array(kind)
         end = start + column.itemsize * counts[1 if place < len(COLUMNS) else 2]
         column.frombytes(body[start:end])
         columns.append(column)

@@ -8,7 +8,7 @@ What belongs here: look-ups over segments. What must never: files, clocks.
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from earwitness.fragments.disk.record import Kind, RecordHead
+from earwitness.fragments.disk.record import RecordHead
 from earwitness.fragments.disk.segment import Segment
 from earwitness.fragments.numbers import FragmentNumber
 from earwitness.fragments.retention import Retention
@@ -28,17 +28,6 @@ class Located:
         return self.segment.number(self.index)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Expired:
-    """What an expiry took out."""
-
-    segments: list[Segment]
-    """Their files can go."""
-
-    straddling: Segment | None
-    """It is hidden in part: its file must stay."""
-
-
 class StreamIndex:
     """Segments of one stream, ascending; fragments in them likewise."""
 
@@ -51,14 +40,8 @@ class StreamIndex:
         """The greatest sequence that may have been lost at the beginning."""
 
     def add(self, head: RecordHead, *, first_sequence: int, offset: int) -> Segment | None:
-        """A fragment or tags in the file of this name. The segment that a new file has just closed, if one has."""
+        """A fragment in the file of this name. The segment before it, when the file is new."""
         closed = None
-        if head.kind is Kind.TAGS:
-            located = self.find(head.number)
-            if located is not None:
-                located.segment.add_tags(located.index, head, offset)
-                self.bytes += head.size
-            return None
         if not self._segments or self._segments[-1].first_sequence != first_sequence:
             closed = self._segments[-1] if self._segments else None
             self._segments.append(Segment(first_sequence))
@@ -66,6 +49,15 @@ class StreamIndex:
         self.fragments += 1
         self.bytes += head.size
         return closed
+
+    def add_tags(self, head: RecordHead, *, offset: int) -> bool:
+        """Tags; False when their fragment is not there (any longer)."""
+        located = self.find(head.number)
+        if located is None:
+            return False
+        located.segment.add_tags(located.index, head, offset)
+        self.bytes += head.size
+        return True
 
     def first(self) -> Located | None:
         """The oldest fragment."""
@@ -114,24 +106,30 @@ class StreamIndex:
         """The segment that is, or was last, written to."""
         return self._segments[-1] if self._segments else None
 
-    def expire(self, retention: Retention, *, now_ms: int, keep_current: bool) -> Expired:
-        """Hide what the retention does not cover, and take out the segments of which nothing is left.
+    def expire(self, retention: Retention, *, now_ms: int, keep_current: bool) -> list[Segment]:
+        """Hide what the retention does not cover; the segments of which nothing is left, taken out.
 
         `keep_current`: something is on its way to the newest segment, so its file must stay.
         """
         oldest_ms = now_ms - retention.window_ms
-        straddling: Segment | None = None
         while (located := self.first()) and self._is_over(located, oldest_ms, retention.bytes_kept):
             segment, index = located.segment, located.index
             self.bytes -= segment.size(index)
             self.fragments -= 1
             self.expired_through = segment.sequences[index]
             segment.hidden = index + 1
-            straddling = segment
-        over: list[Segment] = []
+        free: list[Segment] = []
         while self._segments and self._is_free(self._segments[0], keep_current=keep_current):
-            over.append(self._segments.pop(0))
-        return Expired(segments=over, straddling=None if straddling in over else straddling)
+            free.append(self._segments.pop(0))
+        return free
+
+    def hidden_records(self) -> tuple[Segment, list[tuple[int, int]]] | None:
+        """The segment that is hidden in part, with offset and size of each hidden record."""
+        segment = self._segments[0] if self._segments else None
+        if segment is None or segment.hidden == 0:
+            return None
+        places = [place[1:] for index in range(segment.hidden) for place in segment.records(index)]
+        return segment, places
 
     def _is_free(self, segment: Segment, *, keep_current: bool) -> bool:
         return segment.hidden == len(segment) and not (keep_current and segment is self._segments[-1])
@@ -142,4 +140,3 @@ class StreamIndex:
     def _place_of(self, sequence: int) -> int:
         """Which segment holds this sequence if any does; -1 when all begin later."""
         return bisect_right(self._segments, sequence, key=lambda segment: segment.first_sequence) - 1
-

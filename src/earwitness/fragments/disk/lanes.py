@@ -27,7 +27,7 @@ Outcome = Written | Exception
 Settle = Callable[[Outcome], None]
 
 LANES = 4
-"""Threads that write. Disks serve a few syncs at a time better than one; more threads would only make groups smaller."""
+"""Threads that write. Disks serve a few syncs at a time better than one; more threads only make groups smaller."""
 
 GROUP_LENGTH_MAX = 256
 """Appends in one group, so that the first does not wait long for the last."""
@@ -75,6 +75,12 @@ class Lane:
         self._jobs.put(_Call(work=work, future=future))
         return await asyncio.shield(asyncio.wrap_future(future))
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Do this when its turn comes; nobody waits for it, and a failure is logged."""
+        future: Future[object] = Future()
+        future.add_done_callback(_log_failure)
+        self._jobs.put(_Call(work=work, future=future))
+
     def stop(self) -> None:
         """End when what waits is done."""
         self._jobs.put(None)
@@ -110,7 +116,9 @@ class Lane:
         streams: dict[Appender, list[_Write]] = {}
         for write in writes:
             streams.setdefault(write.appender, []).append(write)
-        outcomes = {appender: _attempt(appender, lambda each=each: _written(each)) for appender, each in streams.items()}
+        outcomes = {
+            appender: _attempt(appender, lambda each=each: _written(each)) for appender, each in streams.items()
+        }
         for appender, outcome in outcomes.items():
             if not isinstance(outcome, Exception):
                 outcomes[appender] = _attempt(appender, lambda a=appender, done=outcome: _synced(a, done))
@@ -168,6 +176,11 @@ def _run(call: _Call) -> None:
         call.future.set_exception(translated(error))
     else:
         call.future.set_result(result)
+
+
+def _log_failure(future: Future[object]) -> None:
+    if error := future.exception():
+        _log.error("work behind an append failed", extra={"reason": str(error)})
 
 
 def _settle(settled: list[tuple[Settle, Outcome]]) -> None:

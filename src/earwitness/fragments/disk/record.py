@@ -3,8 +3,8 @@
     magic "EWF1" · kind · sequence · server ms · producer ms · random · duration ms
     · bytes of header, of tags (both in clear) · bytes of the sealed body · CRC-32 of all this
 
-The body is header, cluster and tags of a fragment, or tags alone. What stands in clear is authenticated with it, as part
-of the place the body is bound to; the CRC is there to tell a record from noise before any key is at hand.
+The body is header, cluster and tags of a fragment, or tags alone. What stands in clear is authenticated with it, as
+part of the place the body is bound to; the CRC is there to tell a record from noise before any key is at hand.
 
 What belongs here: bytes to record and back. What must never: files.
 """
@@ -31,6 +31,9 @@ class Kind(IntEnum):
     TAGS = 2
     ERASED = 3
     """Its body was overwritten with zeros."""
+
+
+_KINDS = frozenset(int(kind) for kind in Kind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +113,7 @@ def read_head(data: bytes) -> RecordHead | None:
     if zlib.crc32(fields) != _CHECK.unpack_from(data, _FIELDS.size)[0]:
         return None
     _, kind, sequence, server_ms, producer_ms, random, duration_ms, header, tags, body = _FIELDS.unpack(fields)
-    if kind not in Kind or header + tags + OVERHEAD_BYTES > body:
+    if kind not in _KINDS or header + tags + OVERHEAD_BYTES > body:
         return None
     return RecordHead(
         kind=Kind(kind),

@@ -8,12 +8,15 @@ What belongs here: look-ups within one segment. What must never: files.
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from earwitness.fragments.disk.record import HEAD_BYTES, Kind, RecordHead
 from earwitness.fragments.numbers import FragmentNumber
 from earwitness.fragments.seam import FragmentInfo, TimeAxis
 from earwitness.fragments.times import from_ms
 from earwitness.vault.data_key import OVERHEAD_BYTES
+
+Column: TypeAlias = "array[int]"
 
 COLUMNS = "QqqIIIII"
 """Types of a fragment's columns: sequence, server ms, producer ms, random, duration, offset, body bytes, first tags."""
@@ -45,7 +48,7 @@ class Segment:
         "server_ms",
     )
 
-    def __init__(self, first_sequence: int, columns: tuple[array[int], ...] | None = None) -> None:
+    def __init__(self, first_sequence: int, columns: tuple[Column, ...] | None = None) -> None:
         given = columns or tuple(array(kind) for kind in COLUMNS + TAGS_COLUMNS)
         (self.sequences, self.server_ms, self.producer_ms, self._randoms, self._durations) = given[:5]
         (self._offsets, self._bodies, self._tags_links) = given[5:8]
@@ -73,7 +76,7 @@ class Segment:
         return sum(self._bodies) + sum(self._tags_bodies) + records * HEAD_BYTES
 
     @property
-    def columns(self) -> tuple[array[int], ...]:
+    def columns(self) -> tuple[Column, ...]:
         """All columns, for a file."""
         fragments = (self.sequences, self.server_ms, self.producer_ms, self._randoms, self._durations)
         tags = (self._tags_offsets, self._tags_bodies, self._tags_next)
@@ -162,7 +165,7 @@ class Segment:
                 if start_ms <= starts[index] <= end_ms:
                     yield index
 
-    def _starts(self, axis: TimeAxis) -> "array[int]":
+    def _starts(self, axis: TimeAxis) -> Column:
         return self.server_ms if axis is TimeAxis.SERVER else self.producer_ms
 
     def _start_and_end(self, index: int, axis: TimeAxis) -> tuple[int, int]:

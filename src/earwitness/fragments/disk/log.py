@@ -1,0 +1,184 @@
+"""The media log on disk: all streams of this process, below one folder that no other process may use meanwhile.
+
+What belongs here: opening, deleting, expiring and closing over all streams. What must never: one stream's own rules.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from earwitness.errors import EarwitnessError, FragmentLogUnavailable
+from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
+from earwitness.fragments.disk.folder import (
+    FILE_RIGHTS,
+    folder_name,
+    load_segments,
+    load_sequence,
+    make_folder,
+    path_text,
+)
+from earwitness.fragments.disk.index import StreamIndex
+from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
+from earwitness.fragments.disk.room import Room
+from earwitness.fragments.disk.segment import Segment
+from earwitness.fragments.disk.state import StreamState, Workshop
+from earwitness.fragments.disk.stream import DiskStream
+from earwitness.fragments.retention import Retention
+from earwitness.fragments.seam import KeySource, StreamIdentity
+from earwitness.fragments.times import to_ms
+
+_log = logging.getLogger("earwitness.fragments")
+
+READER_THREADS = 4
+"""Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
+
+
+class DiskFragmentLog:
+    """A `FragmentLog`. Everything but file work happens on the event loop it was opened on."""
+
+    def __init__(
+        self, folder: Path, lock: int, *, clock: Callable[[], datetime], random_bits: Callable[[int], int], room: Room
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._folder = folder
+        self._lock = lock
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
+        self._workshop = Workshop(clock=clock, random_bits=random_bits, room=room, readers=self._readers)
+        self._lanes = [
+            Lane(loop, name=f"earwitness fragment lane {number}", open_files_max=OPEN_FILES_MAX // LANES)
+            for number in range(LANES)
+        ]
+        self._streams: dict[str, asyncio.Task[DiskStream]] = {}
+        self._closed = False
+
+    async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
+        """See the seam."""
+        self._require_open()
+        name = folder_name(stream)
+        if name not in self._streams:
+            self._streams[name] = asyncio.create_task(self._open(name, stream, key=key, retention=retention))
+        task = self._streams[name]
+        try:
+            return await asyncio.shield(task)
+        except EarwitnessError:
+            if self._streams.get(name) is task:
+                del self._streams[name]
+            raise
+
+    async def delete_stream(self, stream: StreamIdentity) -> None:
+        """See the seam."""
+        self._require_open()
+        name = folder_name(stream)
+        task = self._streams.pop(name, None)
+        if task is not None:
+            with suppress(EarwitnessError):  # one that does not open has no readers
+                await (await asyncio.shield(task)).delete()
+        await self._lane(name).call(lambda: remove_folder(self._folder / name))
+
+    async def expire(self, now: datetime) -> None:
+        """See the seam."""
+        now_ms = to_ms(now)
+        for task in list(self._streams.values()):
+            if task.done() and not task.exception():
+                await task.result().expire(now_ms)
+
+    async def close(self) -> None:
+        """See the seam."""
+        if self._closed:
+            return
+        self._closed = True
+        streams = await asyncio.gather(*self._streams.values(), return_exceptions=True)
+        opened = [stream for stream in streams if isinstance(stream, DiskStream)]
+        failures = await asyncio.gather(*(stream.close() for stream in opened), return_exceptions=True)
+        for lane in self._lanes:
+            lane.stop()
+        await asyncio.to_thread(self._end_threads)
+        os.close(self._lock)
+        for failure in failures:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    def _end_threads(self) -> None:
+        for lane in self._lanes:
+            lane.join()
+        self._readers.shutdown()
+
+    async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
+        folder, lane = self._folder / name, self._lane(name)
+        segments, next_sequence = await lane.call(lambda: _load(folder, self._workshop.clock))
+        state = StreamState(
+            identity=stream,
+            folder=folder,
+            key=key,
+            retention=retention,
+            lane=lane,
+            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in segments]),
+            index=StreamIndex(segments, next_sequence=next_sequence),
+            workshop=self._workshop,
+        )
+        opened = DiskStream(state, next_sequence=next_sequence)
+        await opened.expire(to_ms(self._workshop.clock()))
+        return opened
+
+    def _lane(self, name: str) -> Lane:
+        return self._lanes[int(name[:8], 16) % len(self._lanes)]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise FragmentLogUnavailable("the media log is closing; try again")
+
+
+async def open_disk_log(
+    folder: Path,
+    *,
+    clock: Callable[[], datetime],
+    random_bits: Callable[[int], int] = secrets.randbits,
+    room: Room | None = None,
+) -> DiskFragmentLog:
+    """The log in this folder, made when there is none; `clock` tells UTC.
+
+    It finishes deletions that a crash interrupted. FragmentLogUnavailable when another process has the log open, or
+    the folder cannot be used.
+    """
+    lock = await asyncio.to_thread(_prepare, folder)
+    return DiskFragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room())
+
+
+def _prepare(folder: Path) -> int:
+    """Make and lock the folder."""
+    try:
+        make_folder(folder)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_RIGHTS)
+    except OSError as error:
+        raise translated(error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for doomed in folder.glob(f"*{DELETED_SUFFIX}"):
+            remove_folder(doomed.with_suffix(""))
+    except BlockingIOError:
+        os.close(lock)
+        raise FragmentLogUnavailable(f"another process has the media log {folder} open; stop it first") from None
+    except OSError as error:
+        os.close(lock)
+        raise translated(error) from error
+    return lock
+
+
+def _load(folder: Path, clock: Callable[[], datetime]) -> tuple[list[Segment], int]:
+    """The segments, and the first sequence that was certainly not given out."""
+    make_folder(folder)
+    segments = load_segments(folder)
+    newest = segments[-1].sequences[-1] if segments else 0
+    remembered = load_sequence(folder)
+    if remembered is None:
+        # Milliseconds since 1970 are ahead of any sequence: a stream has at most five fragments a second.
+        remembered = to_ms(clock())
+        _log.error("the file `sequence` is damaged; numbers jump ahead", extra={"file": path_text(folder)})
+    return segments, max(newest + 1, remembered)
