@@ -1,4 +1,4 @@
-"""Who is calling? Stock boto3 for every AWS call, `earwitness.put_media` for the audio, events from earwitness's own API.
+"""Who is calling? Stock boto3 for AWS's calls, `earwitness.put_media` for the audio, events from earwitness's own API.
 
     earwitness serve --dev                  # in another terminal
     python examples/live_call.py FIRST_CALL SECOND_CALL STRANGER

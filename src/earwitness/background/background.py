@@ -104,7 +104,9 @@ class Background:
     async def start(self) -> None:
         """Open the media log, take up what a former process left, and begin. Raises FragmentLogUnavailable."""
         self._loop = asyncio.get_running_loop()
-        self._log = await open_disk_log(self._settings.data_dir / "media", clock=self._clock)
+        self._log = await open_disk_log(
+            self._settings.media_dir or self._settings.data_dir / "media", clock=self._clock
+        )
         self.streams.log = self._log
         self.work.start()
         self._deliverer = Deliverer(

@@ -42,7 +42,7 @@ class Exit(IntEnum):
     MODEL = 5  # a voice model is missing, damaged or could not be fetched
     GALLERY = 6  # the enrolled voices cannot be used or written
     EVALUATION = 7  # the manifest, trial list or requirement cannot be used
-    RECORDS = 8  # the service's records or their master key cannot be used
+    RECORDS = 8  # the service's records, media or master key cannot be used
     INTERNAL = 70  # a mistake of ours; run again with EARWITNESS_LOG_LEVEL=debug to see where
     INTERRUPTED = 130  # stopped by Ctrl-C
 
@@ -55,6 +55,7 @@ _EXITS: tuple[tuple[type[errors.EarwitnessError], Exit], ...] = (
     (errors.EvaluationError, Exit.EVALUATION),
     (errors.StoreError, Exit.RECORDS),
     (errors.VaultError, Exit.RECORDS),
+    (errors.FragmentLogError, Exit.RECORDS),
 )
 
 

@@ -105,6 +105,9 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
         _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
         try:
             run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop)
+        except SystemExit:  # how uvicorn ends when the start failed
+            built.require_started()
+            raise
         except KeyboardInterrupt:
             say("stopped", to=note)
 

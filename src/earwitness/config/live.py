@@ -12,6 +12,11 @@ _SWITCH = ("off", "on")
 class LiveSettings:
     """What listening to calls and telling of them needs."""
 
+    media_dir: Path | None = row(
+        None,
+        unit="folder",
+        text="Where media lie; the folder `media` in the data folder when empty. One process at a time.",
+    )
     tasks_at_once: int = row(
         200,
         unit="count",
