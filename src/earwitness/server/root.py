@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,9 +26,10 @@ class Root:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"there is no application for {scope['type']}")
-        application: ASGIApp = self._applications().get(scope["path"], self.aws)
+        application: ASGIApp = self._applications.get(scope["path"], self.aws)
         await application(scope, receive, send)
 
+    @cached_property
     def _applications(self) -> dict[str, ASGIApp]:
         return {"/health": self._health, "/ready": self._ready}
 

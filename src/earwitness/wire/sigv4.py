@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
 
@@ -20,6 +21,7 @@ from earwitness.wire.messages import Request
 ALGORITHM = "AWS4-HMAC-SHA256"
 AUTHORIZATION_CHARACTERS_MAX = 8192  # a request of an SDK has about 250; the C producer signs a dozen headers
 SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
+TEXTS_KEPT = 256  # Credentials and SignedHeaders, read already: an SDK sends the same ones all day
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _EMPTY_HASH = body_hash(b"")
@@ -144,22 +146,34 @@ def _parts(rest: str) -> dict[str, str]:
 
 
 def _claim(parts: dict[str, str]) -> Claim:
-    scope = _CREDENTIAL.fullmatch(parts["Credential"])
-    if not scope:
-        raise Unauthorized("the Credential is not key-id/YYYYMMDD/region/service/aws4_request; sign with an AWS SDK")
-    if not _HEADER_NAMES.fullmatch(parts["SignedHeaders"]):
-        raise Unauthorized("SignedHeaders is not a list of header names with semicolons; sign with an AWS SDK")
+    access_key_id, date, region, service = _credential(parts["Credential"])
+    signed_headers = _header_names(parts["SignedHeaders"])
     if not _SIGNATURE.fullmatch(parts["Signature"]):
         raise Unauthorized("the Signature is not 64 hexadecimal digits in lower case; sign with an AWS SDK")
-    access_key_id, date, region, service = scope.groups()
     return Claim(
         access_key_id=access_key_id,
         date=date,
         region=region,
         service=service,
-        signed_headers=tuple(parts["SignedHeaders"].split(";")),
+        signed_headers=signed_headers,
         signature=parts["Signature"],
     )
+
+
+@lru_cache(TEXTS_KEPT)
+def _credential(text: str) -> tuple[str, str, str, str]:
+    scope = _CREDENTIAL.fullmatch(text)
+    if not scope:
+        raise Unauthorized("the Credential is not key-id/YYYYMMDD/region/service/aws4_request; sign with an AWS SDK")
+    access_key_id, date, region, service = scope.groups()
+    return access_key_id, date, region, service
+
+
+@lru_cache(TEXTS_KEPT)
+def _header_names(text: str) -> tuple[str, ...]:
+    if not _HEADER_NAMES.fullmatch(text):
+        raise Unauthorized("SignedHeaders is not a list of header names with semicolons; sign with an AWS SDK")
+    return tuple(text.split(";"))
 
 
 def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -> None:
