@@ -85,7 +85,7 @@ def _map(shape: Shape, known: _Known) -> Write:
 
 
 def _string(shape: Shape, _known: _Known) -> Write:
-    return lambda value: _expect(value, str, shape.name)
+    return lambda value: value if type(value) is str else _expect(value, str, shape.name)
 
 
 def _boolean(shape: Shape, _known: _Known) -> Write:
@@ -140,8 +140,8 @@ def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kin
 
 
 def _mapping(value: object, shape_name: str) -> Any:  # `Any`: as above
-    # The first question is for speed: the second asks an abstract class, which takes long.
-    return value if type(value) is dict else _expect(value, Mapping, shape_name)
+    # `dict` for speed: to ask an abstract class takes long.
+    return _expect(value, dict if type(value) is dict else Mapping, shape_name)
 
 
 def _expect_number(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: as above
