@@ -114,8 +114,10 @@ async def carry_out(plan: Plan) -> Numbers:
     loop = asyncio.get_running_loop()
     clients: dict[str, list[_Client]] = {}
     for name, (port, request) in plan.requests.items():
-        made = [await loop.create_connection(lambda request=request: _Client(request), "127.0.0.1", port)
-                for _ in range(plan.connections)]
+        made = [
+            await loop.create_connection(lambda request=request: _Client(request), "127.0.0.1", port)
+            for _ in range(plan.connections)
+        ]
         clients[name] = [client for _, client in made]
     rates: dict[str, list[float]] = {name: [] for name in clients}
     latencies: dict[str, list[float]] = {name: [] for name in clients}
@@ -147,12 +149,13 @@ async def _phase(crowd: list[_Client], seconds: float) -> tuple[float, list[floa
 def _numbers(rates: dict[str, list[float]], latencies: dict[str, list[float]]) -> Numbers:
     """Ratios are medians of those within a round."""
     numbers: Numbers = {}
-    bare = np.array(rates["bare"])
+    plain, bare = np.array(rates["plain"]), np.array(rates["bare"])
     for name, each in rates.items():
         milliseconds = 1e3 * np.array(latencies[name])
         numbers |= {
             f"{name}_per_second": float(np.median(each)),
-            f"{name}_ratio": float(np.median(np.array(each) / bare)),
+            f"{name}_ratio_to_plain": float(np.median(np.array(each) / plain)),
+            f"{name}_ratio_to_bare": float(np.median(np.array(each) / bare)),
             f"{name}_ms_p50": float(np.percentile(milliseconds, 50)),
             f"{name}_ms_p99": float(np.percentile(milliseconds, 99)),
         }

@@ -66,7 +66,7 @@ class Live:
                 )
             )
         self.service = service.Service(settings, self.store)
-        self.service.root.aws.gateway._bad_signatures = self._bad_signatures
+        self.service.root.aws._gateway._bad_signatures = self._bad_signatures
         listener = run.open_socket(self.listening)
         self.port: int = listener.getsockname()[1]
         self.url = f"{self.listening.scheme}://127.0.0.1:{self.port}"

@@ -158,10 +158,10 @@ def test_an_uncaught_error_shows_nobody_its_message(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("+15551234567")
 
-    monkeypatch.setattr(live.service.root.aws.gateway, "finish", fail)
+    monkeypatch.setattr(live.service.root.aws._gateway, "finish", fail)
     with pytest.raises(live.client.exceptions.ServiceFailureException) as caught:
         live.client.list_voice_profile_domains()
-    monkeypatch.setattr(live.service.root.aws.gateway, "refuse", fail)  # even if the refusal itself fails
+    monkeypatch.setattr(live.service.root.aws._gateway, "refuse", fail)  # even if the refusal itself fails
     status, headers, body = live.ask(live.signed())
     assert (status, headers["connection"], body) == (500, "close", b"Internal Server Error")
     everything = str(caught.value) + "".join(f"{record.getMessage()} {vars(record)}" for record in ours(caplog))
