@@ -85,7 +85,7 @@ def _not_measured() -> Numbers:
 
 def _stages(store: _Store) -> Numbers:
     request = store.folder / "request"
-    request.write_bytes(_requests(store, port=80)["domain"])
+    request.write_bytes(_requests(store, port=4500)["domain"])
     numbers = numbers_of("wire_stages_worker", [store.folder, store.url, request])
     return {f"{stage}_us": microseconds for stage, microseconds in numbers.items()}
 
