@@ -73,10 +73,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._last_request_came:
             return
-        if self._head_timer is None and not self._is_answering():
-            self._start_head_timer()
         parsed = self._parsed
         super().data_received(data)
+        # Most heads come as a whole and need no timer.
+        if self._head_timer is None and (self._in_head or not self._is_answering()):
+            self._start_head_timer()
         self._silent_bytes = self._silent_bytes + len(data) if parsed == self._parsed else 0
         if self._silent_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(_REFUSED)
@@ -87,8 +88,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._parsed += 1
         self._head_bytes = 0
         self._in_head = True
-        if self._head_timer is None:
-            self._start_head_timer()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:

@@ -37,6 +37,10 @@ class SigningKey:
     """What it signs with."""
 
 
+def _nothing() -> dict[str, Any]:  # `Any`: as Params and Result have it
+    return {}
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """A request and its answer. Each field below the request is filled by the step it names, and read by later ones."""
@@ -65,10 +69,10 @@ class Exchange:
     route: Route | None = None
     """From `find_operation`."""
 
-    params: Params = field(default_factory=dict[str, Any])
+    params: Params = field(default_factory=_nothing)
     """From `parse`."""
 
-    result: Result = field(default_factory=dict[str, Any])
+    result: Result = field(default_factory=_nothing)
     """From `call`."""
 
     response: Response | None = None

@@ -63,8 +63,11 @@ class SigningKeys:
         encoded = secret.encode("utf-8")
         name = (claim.access_key_id, claim.date, claim.region, claim.service, sha256(encoded).digest())
         with self._lock:
-            key = self._keys.pop(name, None) or _derive(claim, encoded)
-            self._keys[name] = key
+            key = self._keys.get(name)
+            if key is not None:
+                self._keys.move_to_end(name)
+                return key
+            self._keys[name] = key = _derive(claim, encoded)
             if len(self._keys) > self._size_max:
                 self._keys.popitem(last=False)
         return key
@@ -178,14 +181,15 @@ def _header_names(text: str) -> tuple[str, ...]:
 
 def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -> None:
     """Every signed header is there, and those that decide what the request means are signed."""
+    values = request.header_values
     for name in claim.signed_headers:
-        if name not in request.header_values:
+        if name not in values:
             raise Unauthorized("a signed header did not arrive; let no proxy on the way remove headers")
     for name in ("host", "x-amz-date"):
         if name not in claim.signed_headers:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
     for name in must_sign:
-        if name in request.header_values and name not in claim.signed_headers:
+        if name in values and name not in claim.signed_headers:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
 
 

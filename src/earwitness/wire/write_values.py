@@ -59,10 +59,11 @@ def _object(shape_name: str, fields: _Fields) -> Write:
     def write(value: object) -> dict[str, object]:
         written: dict[str, object] = {}
         for name, item in _mapping(value, shape_name).items():
-            if name not in fields:
+            field = fields.get(name)
+            if field is None:
                 raise ValueError(f"{shape_name} has no member {name}")
             if item is not None:
-                wire_name, inner = fields[name]
+                wire_name, inner = field
                 written[wire_name] = inner(item)
         return written
 
