@@ -6,9 +6,11 @@ connections as long as it likes. What belongs here: bytes, times and connections
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from earwitness.server.gathering import GatheringTransport
 
 HEADERS_MAX = 100
 """SDKs send about ten; proxies add a few."""
@@ -55,7 +57,8 @@ class LimitedProtocol(HttpToolsProtocol):
     # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn narrows it
-        super().connection_made(transport)
+        # A cast: it passes everything on but is no subclass, whose own methods would stand in the way.
+        super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, self.loop)))
         if len(self.connections) > self.connections_max:
             transport.abort()
         else:
@@ -70,10 +73,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._last_request_came:
             return
-        if self._head_timer is None and not self._is_answering():
-            self._start_head_timer()
         parsed = self._parsed
         super().data_received(data)
+        # Most heads come as a whole and need no timer.
+        if self._head_timer is None and (self._in_head or not self._is_answering()):
+            self._start_head_timer()
         self._silent_bytes = self._silent_bytes + len(data) if parsed == self._parsed else 0
         if self._silent_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(_REFUSED)
@@ -84,16 +88,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._parsed += 1
         self._head_bytes = 0
         self._in_head = True
-        if self._head_timer is None:
-            self._start_head_timer()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name, value)
+        self._count(len(name) + len(value))
         if not self._in_head:
             return  # a trailer: it comes after the head was judged, so it must not become part of it
         if len(self.headers) >= HEADERS_MAX:
@@ -206,9 +208,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # Clients that do not send.
 
-    def _count(self, *texts: bytes) -> None:
+    def _count(self, size: int) -> None:
         self._parsed += 1
-        self._head_bytes += sum(map(len, texts))
+        self._head_bytes += size
         if self._head_bytes > HEAD_BYTES_MAX:
             raise HeadRefused
 

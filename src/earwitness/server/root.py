@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,7 +38,7 @@ class Root:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"there is no application for {scope['type']}")
-        application: ASGIApp = self._applications().get(scope["path"], self.aws)
+        application: ASGIApp = self._applications.get(scope["path"], self.aws)
         await application(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -54,6 +55,7 @@ class Root:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    @cached_property
     def _applications(self) -> dict[str, ASGIApp]:
         return {"/health": self._health, "/ready": self._ready}
 

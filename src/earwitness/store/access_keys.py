@@ -23,6 +23,9 @@ _ALL = select(
 )
 _BY_ID = HotRead(_ALL.where(table.c.key_id == bindparam("key_id")), "key_id")
 
+RECORDS_KEPT_MAX = 1_000
+"""Keys whose secret stays decrypted: more than sign within a few seconds, half a kilobyte each."""
+
 
 class AccessKeyReader:
     """What can be read of access keys."""
@@ -30,11 +33,19 @@ class AccessKeyReader:
     def __init__(self, session: Session, vault: Vault) -> None:
         self._session = session
         self._vault = vault
+        self._kept: dict[str, tuple[Row, AccessKey]] = {}
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key, of whatever account: it is what tells the account. None when there is none, disabled or not."""
         row = self._session.hot_row(_BY_ID, key_id)
-        return None if row is None else self._record(row)
+        if row is None:
+            self._kept.pop(key_id, None)
+            return None
+        # The row is read every time. Only the decryption is spared, for as long as no column of it has changed.
+        kept = self._kept.get(key_id)
+        if kept is None or kept[0] != row:
+            kept = self._keep(key_id, row)
+        return kept[1]
 
     def list(self, account_id: str, *, after: PageKey | None = None, limit: int) -> Page[AccessKey]:
         """The account's keys, oldest first."""
@@ -46,6 +57,12 @@ class AccessKeyReader:
             after=after,
             limit=limit,
         )
+
+    def _keep(self, key_id: str, row: Row) -> tuple[Row, AccessKey]:
+        if len(self._kept) >= RECORDS_KEPT_MAX:
+            self._kept.clear()
+        self._kept[key_id] = kept = (row, self._record(row))
+        return kept
 
     def _record(self, row: Row) -> AccessKey:
         key_id, account_id, role, name, state, ciphertext, wrapped_key, created_at = row

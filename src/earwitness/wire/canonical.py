@@ -4,11 +4,15 @@ As botocore and the SDKs make it for services other than S3: the path loses its 
 percent-encoded once more, the query keeps its encoding and is sorted, header values lose superfluous blanks.
 """
 
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from urllib.parse import quote
 
 from earwitness.wire.messages import Request
+
+_CANONICAL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")
+"""Paths as most are: no segment empty or of dots, nothing that is percent-encoded a second time."""
 
 
 def canonical_request(request: Request, signed_headers: Iterable[str], payload_hash: str) -> bytes:
@@ -28,6 +32,8 @@ def canonical_request(request: Request, signed_headers: Iterable[str], payload_h
 
 def canonical_path(raw_path: str) -> str:
     """The path as received, without dot segments and empty ones (RFC 3986, 5.2.4), encoded a second time."""
+    if _CANONICAL_PATH.fullmatch(raw_path):
+        return raw_path
     kept: list[str] = []
     for segment in raw_path.split("/"):
         if segment == "..":
@@ -47,6 +53,8 @@ def canonical_query(raw_query: str) -> str:
 
 
 def _header_value(values: list[str]) -> str:
+    if len(values) == 1 and " " not in values[0] and values[0].isprintable():
+        return values[0]  # no blank of any kind, since the others do not print
     # Bytes, because text would also be split at blanks outside ASCII, which are no blanks to a client.
     return ",".join(b" ".join(value.encode("latin-1", "replace").split()).decode("latin-1") for value in values)
 

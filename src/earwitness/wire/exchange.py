@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Never
 
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.router import Route
@@ -10,8 +10,6 @@ from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 from earwitness.wire.shapes import Service
 from earwitness.wire.sigv4 import Claim
-
-ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +35,10 @@ class SigningKey:
 
     secret: str = field(repr=False)
     """What it signs with."""
+
+
+def _nothing() -> dict[str, Any]:  # `Any`: as Params and Result have it
+    return {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,10 +69,10 @@ class Exchange:
     route: Route | None = None
     """From `find_operation`."""
 
-    params: Params = field(default_factory=dict[str, Any])
+    params: Params = field(default_factory=_nothing)
     """From `parse`."""
 
-    result: Result = field(default_factory=dict[str, Any])
+    result: Result = field(default_factory=_nothing)
     """From `call`."""
 
     response: Response | None = None
@@ -82,17 +84,17 @@ class Exchange:
     @property
     def signed(self) -> Claim:
         """The claim, for steps after `authenticate`."""
-        return _there(self.claim)
+        return self.claim or _missing()
 
     @property
     def who(self) -> Principal:
         """The principal, for steps after `authenticate`."""
-        return _there(self.principal)
+        return self.principal or _missing()
 
     @property
     def found(self) -> Route:
         """The route, for steps after `find_operation`."""
-        return _there(self.route)
+        return self.route or _missing()
 
     @property
     def logged(self) -> Mapping[str, str]:
@@ -102,7 +104,5 @@ class Exchange:
         return {"request_id": self.request_id, "operation": operation, "key_id": key_id, "client": self.request.client}
 
 
-def _there(value: ValueT | None) -> ValueT:
-    if value is None:
-        raise RuntimeError("a step of the gateway ran before the one it builds on")
-    return value
+def _missing() -> Never:
+    raise RuntimeError("a step of the gateway ran before the one it builds on")

@@ -30,6 +30,8 @@ SKEW_SECONDS_MAX = 300.0
 
 SIGNING_NAMES = ("chime", "kinesisvideo")
 
+_NO_HOST = ["localhost"]
+
 _log = logging.getLogger("earwitness.gateway")
 
 
@@ -112,11 +114,12 @@ class Gateway:
 
         `unsigned_body` is for a body that is read as a stream, after the steps before the call.
         """
+        host = request.header_values.get("host", _NO_HOST)[0]
         return Exchange(
             request=request,
             request_id=self._new_request_id(),
             unsigned_body=unsigned_body,
-            endpoint=f"{scheme}://{request.headers.get('host', 'localhost').removeprefix('https://')}",
+            endpoint=f"{scheme}://{host.removeprefix('https://')}",
         )
 
     def answer(self, exchange: Exchange) -> None:

@@ -43,12 +43,12 @@ class Request:
         client: str = "",
     ) -> "Request":
         """Build a request from bytes, as an ASGI server hands them over."""
-        lines = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
+        lines = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
         return cls(
             method=method.upper(),
             raw_path=raw_path.decode("latin-1"),
             raw_query=raw_query.decode("latin-1"),
-            header_list=lines,
+            header_list=tuple(lines),
             body=body,
             client=client,
         )
@@ -67,7 +67,10 @@ class Request:
         """The values of every header line, by lower-case name, in the order they arrived."""
         gathered: dict[str, list[str]] = {}
         for name, value in self.header_list:
-            gathered.setdefault(name, []).append(value)
+            if name in gathered:
+                gathered[name].append(value)
+            else:
+                gathered[name] = [value]
         return gathered
 
     @cached_property

@@ -59,6 +59,7 @@ class Router:
     def __init__(self, services: Iterable[Service]) -> None:
         self._roots: dict[str, _Node] = {}
         self._services = tuple(services)
+        self._answering = {one.signing_name: one for one in reversed(self._services)}
         for service in self._services:
             root = self._roots.setdefault(service.signing_name, _Node())
             for operation in service.operations.values():
@@ -66,7 +67,7 @@ class Router:
 
     def answering_service(self, signing_name: str) -> Service:
         """The service in whose words to refuse a request that matches no operation of those signed under a name."""
-        return next((one for one in self._services if one.signing_name == signing_name), self._services[0])
+        return self._answering.get(signing_name, self._services[0])
 
     def likely_service(self, request: Request) -> Service:
         """The service in whose words to refuse a request of which nothing is proved: the one that has its path."""
@@ -97,7 +98,7 @@ class Router:
         return Route(
             service=chosen.service,
             operation=chosen.operation,
-            path_parameters=dict(zip(chosen.labels, map(_decode, values), strict=True)),
+            path_parameters={label: _decode(value) for label, value in zip(chosen.labels, values, strict=True)},
         )
 
 

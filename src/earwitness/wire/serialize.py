@@ -14,6 +14,9 @@ from earwitness.wire.messages import Response
 from earwitness.wire.shapes import Member, Operation, Service
 from earwitness.wire.write_values import Write, member_writer, structure_writer
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for every call that asks for anything but its defaults."""
+
 # `Any`: operations return plain dictionaries; the writer of each shape finds out whether a value fits.
 Result = Mapping[str, Any]
 
@@ -38,7 +41,7 @@ def request_id_headers(service: Service, request_id: str) -> dict[str, str]:
 
 def write_json(value: object) -> bytes:
     """JSON in ASCII. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return _encode(value).encode("ascii")
 
 
 class _OutputWriter:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
 
@@ -20,6 +21,7 @@ from earwitness.wire.messages import Request
 ALGORITHM = "AWS4-HMAC-SHA256"
 AUTHORIZATION_CHARACTERS_MAX = 8192  # a request of an SDK has about 250; the C producer signs a dozen headers
 SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
+TEXTS_KEPT = 256  # Credentials and SignedHeaders, read already: an SDK sends the same ones all day
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _EMPTY_HASH = body_hash(b"")
@@ -61,8 +63,11 @@ class SigningKeys:
         encoded = secret.encode("utf-8")
         name = (claim.access_key_id, claim.date, claim.region, claim.service, sha256(encoded).digest())
         with self._lock:
-            key = self._keys.pop(name, None) or _derive(claim, encoded)
-            self._keys[name] = key
+            key = self._keys.get(name)
+            if key is not None:
+                self._keys.move_to_end(name)
+                return key
+            self._keys[name] = key = _derive(claim, encoded)
             if len(self._keys) > self._size_max:
                 self._keys.popitem(last=False)
         return key
@@ -144,34 +149,47 @@ def _parts(rest: str) -> dict[str, str]:
 
 
 def _claim(parts: dict[str, str]) -> Claim:
-    scope = _CREDENTIAL.fullmatch(parts["Credential"])
-    if not scope:
-        raise Unauthorized("the Credential is not key-id/YYYYMMDD/region/service/aws4_request; sign with an AWS SDK")
-    if not _HEADER_NAMES.fullmatch(parts["SignedHeaders"]):
-        raise Unauthorized("SignedHeaders is not a list of header names with semicolons; sign with an AWS SDK")
+    access_key_id, date, region, service = _credential(parts["Credential"])
+    signed_headers = _header_names(parts["SignedHeaders"])
     if not _SIGNATURE.fullmatch(parts["Signature"]):
         raise Unauthorized("the Signature is not 64 hexadecimal digits in lower case; sign with an AWS SDK")
-    access_key_id, date, region, service = scope.groups()
     return Claim(
         access_key_id=access_key_id,
         date=date,
         region=region,
         service=service,
-        signed_headers=tuple(parts["SignedHeaders"].split(";")),
+        signed_headers=signed_headers,
         signature=parts["Signature"],
     )
 
 
+@lru_cache(TEXTS_KEPT)
+def _credential(text: str) -> tuple[str, str, str, str]:
+    scope = _CREDENTIAL.fullmatch(text)
+    if not scope:
+        raise Unauthorized("the Credential is not key-id/YYYYMMDD/region/service/aws4_request; sign with an AWS SDK")
+    access_key_id, date, region, service = scope.groups()
+    return access_key_id, date, region, service
+
+
+@lru_cache(TEXTS_KEPT)
+def _header_names(text: str) -> tuple[str, ...]:
+    if not _HEADER_NAMES.fullmatch(text):
+        raise Unauthorized("SignedHeaders is not a list of header names with semicolons; sign with an AWS SDK")
+    return tuple(text.split(";"))
+
+
 def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -> None:
     """Every signed header is there, and those that decide what the request means are signed."""
+    values = request.header_values
     for name in claim.signed_headers:
-        if name not in request.header_values:
+        if name not in values:
             raise Unauthorized("a signed header did not arrive; let no proxy on the way remove headers")
     for name in ("host", "x-amz-date"):
         if name not in claim.signed_headers:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
     for name in must_sign:
-        if name in request.header_values and name not in claim.signed_headers:
+        if name in values and name not in claim.signed_headers:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
 
 

@@ -44,9 +44,9 @@ def write_timestamp(value: datetime, timestamp_format: str) -> str | float | int
     if timestamp_format == "unixTimestamp":
         milliseconds = (value - EPOCH) // MILLISECOND
         return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
-    utc = value.astimezone(UTC)
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
     if timestamp_format == "iso8601":
-        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
     if timestamp_format == "rfc822":
         from email.utils import format_datetime
 

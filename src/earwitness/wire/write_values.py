@@ -58,11 +58,12 @@ def _structure(shape: Shape, known: _Known) -> Write:
 def _object(shape_name: str, fields: _Fields) -> Write:
     def write(value: object) -> dict[str, object]:
         written: dict[str, object] = {}
-        for name, item in _expect(value, Mapping, shape_name).items():
-            if name not in fields:
+        for name, item in _mapping(value, shape_name).items():
+            field = fields.get(name)
+            if field is None:
                 raise ValueError(f"{shape_name} has no member {name}")
             if item is not None:
-                wire_name, inner = fields[name]
+                wire_name, inner = field
                 written[wire_name] = inner(item)
         return written
 
@@ -78,14 +79,14 @@ def _map(shape: Shape, known: _Known) -> Write:
     inner = _writer(shape.inner["value"], known)
 
     def write(value: object) -> dict[str, object]:
-        entries = _expect(value, Mapping, shape.name).items()
+        entries = _mapping(value, shape.name).items()
         return {_expect(key, str, shape.name): inner(item) for key, item in entries if item is not None}
 
     return write
 
 
 def _string(shape: Shape, _known: _Known) -> Write:
-    return lambda value: _expect(value, str, shape.name)
+    return lambda value: value if type(value) is str else _expect(value, str, shape.name)
 
 
 def _boolean(shape: Shape, _known: _Known) -> Write:
@@ -137,6 +138,11 @@ def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kin
     if not isinstance(value, kind):
         raise TypeError(f"{shape_name} cannot be written from {type(value).__name__}")
     return value
+
+
+def _mapping(value: object, shape_name: str) -> Any:  # `Any`: as above
+    # `dict` for speed: to ask an abstract class takes long.
+    return _expect(value, dict if type(value) is dict else Mapping, shape_name)
 
 
 def _expect_number(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: as above

@@ -50,6 +50,22 @@ def test_a_rotated_key_has_another_secret(store: Store) -> None:
     assert store.access_keys.get("AKIAONE") == rotated
 
 
+def test_what_another_process_does_to_a_key_is_seen_at_the_next_read(store: Store, open_again) -> None:
+    created = _create(store)
+    for _ in range(2):  # the second time, the secret is not decrypted again
+        assert store.access_keys.get("AKIAONE") == created
+    other = open_again()
+    assert other.access_keys.get("AKIAONE") == created
+    rotated = other.write(lambda unit: unit.access_keys.rotate(ACCOUNT, "AKIAONE", secret=LATER))
+    assert store.access_keys.get("AKIAONE") == rotated
+    assert other.write(lambda unit: unit.access_keys.disable(ACCOUNT, "AKIAONE"))
+    found = store.access_keys.get("AKIAONE")
+    assert found is not None
+    assert found.state == "disabled"
+    assert other.write(lambda unit: unit.access_keys.delete(ACCOUNT, "AKIAONE"))
+    assert store.access_keys.get("AKIAONE") is None
+
+
 def test_keys_are_listed_by_account(store: Store) -> None:
     mine = [_create(store, f"AKIA{number}") for number in (2, 1, 3)]
     _create(store, "AKIAOTHER", account_id=OTHERS[0].account_id)
