@@ -3,16 +3,13 @@
 Nothing of the voice engine is imported before it is needed, so that the service answers within a second of its start.
 """
 
-import ipaddress
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from earwitness import errors
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
 from earwitness.api.get_media import MediaReads
@@ -22,12 +19,13 @@ from earwitness.api.put_media import PutMedia
 from earwitness.api.quotas import Quotas
 from earwitness.background.background import Background
 from earwitness.config import Settings
+from earwitness.development import DEV_KEY, Development
 from earwitness.errors import ConfigurationError
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.server.streaming import StreamingOperations
 from earwitness.server.threads import Threads
-from earwitness.store.store import Store, Unit, open_store
+from earwitness.store.store import Store, open_store
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
@@ -37,35 +35,6 @@ from earwitness.wire.service_models import load_services
 from earwitness.wire.throttle import Throttle
 
 ResultT = TypeVar("ResultT")
-
-DEV_KEY = "test"
-"""Access key and secret of `serve --dev`, as other emulators have them."""
-
-PROVOKED: Mapping[str, type[Exception]] = {
-    "BadRequest": errors.BadRequest,
-    "Forbidden": errors.Forbidden,
-    "UnauthorizedClient": errors.Unauthorized,
-    "ThrottledClient": errors.Throttled,
-    "NotFound": errors.NotFound,
-    "Conflict": errors.Conflict,
-    "Gone": errors.Gone,
-    "UnprocessableEntity": errors.Unprocessable,
-    "ResourceLimitExceeded": errors.LimitExceeded,
-    "ServiceUnavailable": errors.Unavailable,
-    "ServiceFailure": RuntimeError,  # whatever is unexpected becomes one
-}
-"""What `--fail OPERATION=ERROR` may name; AWS's names without `Exception`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Development:
-    """What `serve --dev` adds."""
-
-    account_id: str
-    """The account of the key that everybody knows."""
-
-    provoked: Mapping[str, Exception]
-    """Operations that fail on purpose."""
 
 
 def now() -> datetime:
@@ -251,53 +220,3 @@ def rates(text: str) -> dict[str, float]:
                 f"calls_per_second_by_operation: {part!r} is not OPERATION=RATE with an operation that is served"
             )
     return found
-
-
-def provoked(texts: list[str]) -> dict[str, Exception]:
-    """`GetMediaPipeline=NotFound` as errors by operation. Raises ConfigurationError for what cannot be read."""
-    found: dict[str, Exception] = {}
-    known = {operation for _, operation in BY_NAME}
-    for text in texts:
-        name, _, error = text.partition("=")
-        error = error.removesuffix("Exception")
-        if name not in known:
-            raise ConfigurationError(f"--fail {text}: there is no operation {name!r} here; docs/parity.md lists them")
-        if error not in PROVOKED:
-            raise ConfigurationError(f"--fail {text}: give one of {', '.join(PROVOKED)}")
-        found[name] = PROVOKED[error](f"this failure was asked for: serve --fail {name}={error}")
-    return found
-
-
-def require_loopback(host: str) -> None:
-    """ConfigurationError when others than this machine could reach the host."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
-        raise ConfigurationError(f"--dev listens on loopback only, not on {host}: everybody knows its key")
-
-
-def ensure_development_key(store: Store, account_id: str) -> None:
-    """Have the key that everybody knows, in this account."""
-
-    def work(unit: Unit) -> None:
-        present = unit.access_keys.get(DEV_KEY)
-        if present is not None:
-            found = (present.account_id, present.state, present.role, present.secret)
-            if found == (account_id, "enabled", "admin", DEV_KEY):
-                return
-            unit.access_keys.delete(present.account_id, DEV_KEY)
-        unit.access_keys.create(key_id=DEV_KEY, account_id=account_id, role="admin", name="serve --dev", secret=DEV_KEY)
-
-    store.write(work)
-
-
-def refuse_development_key(store: Store) -> None:
-    """ConfigurationError when the records hold an enabled key that everybody knows."""
-    key = store.access_keys.get(DEV_KEY)
-    if key is not None and key.state == "enabled" and secrets.compare_digest(key.secret, DEV_KEY):
-        raise ConfigurationError(
-            "these records were made by serve --dev, and everybody knows their key; disable it with "
-            f"`earwitness keys disable {DEV_KEY} --account {key.account_id}`, or use another --data folder"
-        )

@@ -16,7 +16,7 @@ import pytest
 from running import Process, domain_input
 from typer.testing import CliRunner, Result
 
-from earwitness import service
+from earwitness import development, service
 from earwitness.cli.main import app
 from earwitness.config import Settings
 
@@ -50,7 +50,7 @@ def new_key() -> dict[str, str]:
 def dev_records(tmp_path: Path) -> Path:
     """A folder that `serve --dev` has used."""
     store = service.open_records(Settings(data_dir=tmp_path / "data"))
-    service.ensure_development_key(store, "000000000000")
+    development.ensure_development_key(store, "000000000000")
     store.close()
     return tmp_path / "data"
 
@@ -195,7 +195,7 @@ def test_development_mends_its_key(dev_records: Path, change: str) -> None:
         assert run("keys", change, "test").exit_code == 0
     account = "111122223333" if change == "move" else "000000000000"
     with closing(service.open_records(Settings(data_dir=dev_records))) as store:
-        service.ensure_development_key(store, account)
+        development.ensure_development_key(store, account)
         key = store.access_keys.get("test")
     assert key
     assert (key.account_id, key.state, key.role, key.secret) == (account, "enabled", "admin", "test")

@@ -82,7 +82,7 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
 
 
 def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> None:
-    from earwitness import service
+    from earwitness import development as development_mode
     from earwitness.cli.keys import require_account
     from earwitness.errors import ConfigurationError
     from earwitness.server import run
@@ -90,9 +90,9 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
     if account is None and fail:
         raise ConfigurationError("--fail works with --dev only")
     if account is not None:
-        service.require_loopback(settings.host)
+        development_mode.require_loopback(settings.host)
         require_account(account)
-    provoked = service.provoked(fail)
+    provoked = development_mode.provoked(fail)
     listening = run.Listening(
         host=settings.host,
         port=settings.port,
@@ -115,16 +115,17 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
 @contextmanager
 def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
     """The service on its records, which are let go whatever happens."""
+    from earwitness import development as development_mode
     from earwitness import service
 
     store = service.open_records(settings)
     with closing(store):
         if account is None:
-            service.refuse_development_key(store)
+            development_mode.refuse_development_key(store)
             development = None
         else:
-            service.ensure_development_key(store, account)
-            development = service.Development(account_id=account, provoked=provoked)
+            development_mode.ensure_development_key(store, account)
+            development = development_mode.Development(account_id=account, provoked=provoked)
         with closing(service.Service(settings, store, development=development)) as built:
             yield built
 

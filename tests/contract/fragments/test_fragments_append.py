@@ -17,7 +17,12 @@ async def test_a_fragment_comes_back_as_it_was(world: World) -> None:
     reservation = await stream.reserve()
     producer = START - 20 * HOUR
     await stream.append(
-        reservation.number, producer_timestamp=producer, duration_ms=1_234, header=b"h\0", cluster=b"c" * 70_000, tags=b"t"
+        reservation.number,
+        producer_timestamp=producer,
+        duration_ms=1_234,
+        header=b"h\0",
+        cluster=b"c" * 70_000,
+        tags=b"t",
     )
     for _ in range(2):
         (delivery,) = await everything(stream)
