@@ -8,8 +8,8 @@ SEED ?= 1
 
 .PHONY: demo test fuzz lint type bench docs check lock clean
 
-demo: $(VENV)/.ready  ## enrol voices, name them in other calls, turn strangers away (SPEECH=DIR: your recordings)
-	$(BIN)/earwitness demo $(if $(SPEECH),--speech "$(SPEECH)")
+demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
+	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
 
 test: $(VENV)/.ready  ## the test suite
 	$(BIN)/python -m pytest
