@@ -31,6 +31,7 @@
     │   └── RequirementInvalid        a --require expression that cannot be read
     ├── RequestError                  a request to the service that gets no result; becomes a modelled fault
     │   ├── BadRequest                malformed, or a value outside its constraints
+    │   │   └── BodyTooLarge          longer than this server takes
     │   ├── Unauthorized              unknown or disabled key, bad or stale signature
     │   ├── Forbidden                 a good key whose role may not do this
     │   ├── NotFound                  the resource does not exist in this account
@@ -59,9 +60,12 @@
     │   └── SourceUnavailable         it cannot be read now  (retryable)
     ├── FragmentLogError              the media log
     │   └── FragmentLogUnavailable    its disk is full, failing or taken, or it is closing; try again later  (retryable)
-    └── SinkError                     where events go
-        ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
-        └── SinkRefused               it does not exist, does not let us in, or never takes this event
+    ├── SinkError                     where events go
+    │   ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
+    │   └── SinkRefused               it does not exist, does not let us in, or never takes this event
+    └── AskingError                   a command that asks a running service
+        ├── ServiceUnreachable        nothing answers at its address  (retryable)
+        └── ServiceRefused            it answered with an error
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
 phone number or name of a person; file names are the caller's own and may appear.
@@ -220,6 +224,10 @@ class BadRequest(RequestError):
     """The input is malformed or outside its documented constraints."""
 
 
+class BodyTooLarge(BadRequest):
+    """The body is longer than this server takes."""
+
+
 class Unauthorized(RequestError):
     """The key is unknown or disabled, or the signature is bad or stale."""
 
@@ -360,3 +368,17 @@ class SinkUnavailable(SinkError):
 
 class SinkRefused(SinkError):
     """The sink does not exist, does not let us in, or never takes this event."""
+
+
+class AskingError(EarwitnessError):
+    """A running service gave a command no result."""
+
+
+class ServiceUnreachable(AskingError):
+    """Nothing answers at the service's address."""
+
+    retryable = True
+
+
+class ServiceRefused(AskingError):
+    """The service answered with an error, which its message repeats."""

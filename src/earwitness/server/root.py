@@ -1,4 +1,4 @@
-"""What answers at which path: health, and AWS's operations everywhere else."""
+"""What answers at which path: health, earwitness's own API, and AWS's operations everywhere else."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from earwitness.errors import StoreUnavailable, Unavailable
 from earwitness.server.aws import AwsApplication
 from earwitness.server.threads import Threads
+
+OWN_PATH = "/earwitness/"
+"""No operation of AWS has a path that begins so."""
 
 
 @dataclass(kw_only=True)
@@ -31,6 +34,9 @@ class Root:
     failure: Exception | None = None
     """Why the start failed."""
 
+    own: ASGIApp | None = None
+    """earwitness's own API, which gets every path under OWN_PATH; without one, AWS's operations get them too."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
         if scope["type"] == "lifespan":
@@ -38,8 +44,12 @@ class Root:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"there is no application for {scope['type']}")
-        application: ASGIApp = self._applications.get(scope["path"], self.aws)
-        await application(scope, receive, send)
+        await self._application(scope["path"])(scope, receive, send)
+
+    def _application(self, path: str) -> ASGIApp:
+        if self.own is not None and path.startswith(OWN_PATH):
+            return self.own
+        return self._applications.get(path, self.aws)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """From the server's start to its end; a start that fails ends the server."""

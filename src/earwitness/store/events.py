@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, insert, select
+from sqlalchemy import and_, delete, exists, func, insert, select
 
 from earwitness.errors import AlreadyExists, NotFound
 from earwitness.store.columns import from_microseconds, from_optional_microseconds, to_microseconds
@@ -71,6 +71,27 @@ class EventReader:
         )
         return Page(items=self._with_deliveries(page.items), next_key=page.next_key)
 
+    def following(
+        self, scope: Scope, *, sequence: int, limit: int, pipeline_id: str | None = None
+    ) -> tuple[Event, ...]:
+        """At most `limit` events behind a number with their deliveries, oldest first, of all pipelines or of one.
+
+        Whoever asks again behind the last one misses none: events become visible in the order of their numbers.
+        """
+        statement = _ALL.where(in_scope(table, scope), table.c.sequence > sequence)
+        if pipeline_id is not None:
+            statement = statement.where(table.c.pipeline_id == pipeline_id)
+        rows = self._session.rows(statement.order_by(table.c.sequence).limit(limit))
+        return self._with_deliveries([self._record(row) for row in rows])
+
+    def last_sequence(self, scope: Scope, *, pipeline_id: str | None = None) -> int:
+        """The number of the newest event, of all pipelines or of one; 0 when there is none."""
+        statement = select(func.max(table.c.sequence)).where(in_scope(table, scope))
+        if pipeline_id is not None:
+            statement = statement.where(table.c.pipeline_id == pipeline_id)
+        row = self._session.row(statement)
+        return 0 if row is None or row[0] is None else int(row[0])
+
     def by_sequence(self, sequences: Collection[int]) -> dict[int, tuple[Scope, Event]]:
         """The events of these numbers and whose they are, without their deliveries."""
         rows = self._session.rows(_ALL.where(table.c.sequence.in_(sorted(sequences))))
@@ -119,11 +140,12 @@ class EventWriter(EventReader):
     ) -> None:
         """Write an event, to be delivered to each target; call it last in the unit that changes what it reports.
 
-        Units that append to one pipeline wait for each other, so that its events are numbered in the order in which
-        they become visible. NotFound without such a pipeline; AlreadyExists when the id is taken.
+        Units that append in one account and Region wait for each other, so that its events are numbered in the order
+        in which they become visible, and whoever follows them by number misses none. NotFound without such a pipeline;
+        AlreadyExists when the id is taken.
         """
         session = self._writing.session
-        session.hold(f"events of {scope.account_id} {scope.region} {pipeline_id}")
+        session.hold(f"events of {scope.account_id} {scope.region}")
         mine = in_scope(pipelines, scope), pipelines.c.pipeline_id == pipeline_id
         row = session.row(select(pipelines.c.wrapped_key).where(*mine))
         if row is None:

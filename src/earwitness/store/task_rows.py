@@ -75,12 +75,13 @@ class TaskReader:
         return None if found is None or pipeline_id not in {None, found.pipeline_id} else found
 
     def list(
-        self, scope: Scope, pipeline_id: str, *, after: PageKey | None = None, limit: int
+        self, scope: Scope, pipeline_id: str | None, *, after: PageKey | None = None, limit: int
     ) -> Page[SpeakerSearchTask]:
-        """The tasks of a pipeline, newest first, ended ones too."""
+        """The tasks of a pipeline, or of all with None, newest first, ended ones too."""
+        statement = _ALL.where(in_scope(table, scope))
         return read_page(
             self._session,
-            _ALL.where(in_scope(table, scope), table.c.pipeline_id == pipeline_id),
+            statement if pipeline_id is None else statement.where(table.c.pipeline_id == pipeline_id),
             record=self._record,
             order=(table.c.created_at, table.c.task_id),
             after=after,

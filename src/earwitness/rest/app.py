@@ -1,0 +1,66 @@
+"""The JSON API as an ASGI application, made of the table of routes."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route as Mounted
+from starlette.types import ASGIApp
+
+from earwitness.api.paging import Pages
+from earwitness.rest.answering import Answering
+from earwitness.rest.auth import Credentials, FindKey
+from earwitness.rest.notices import Notices
+from earwitness.rest.places import Places
+from earwitness.rest.routes import PREFIX, ROUTES
+from earwitness.rest.tools import RestLimits, Run, Tools
+from earwitness.store.store import Store
+from earwitness.voice.band import Band
+
+if TYPE_CHECKING:  # heavy, as tools.py says
+    from earwitness.flows.engine import Engine
+    from earwitness.flows.galleries import Galleries
+
+
+def build_rest(
+    *,
+    store: Store,
+    find_key: FindKey,
+    engine_of: "Callable[[Band], Engine]",
+    galleries: "Callable[[], Galleries]",
+    run: Run,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+    events_changed: Notices,
+    limits: RestLimits,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> ASGIApp:
+    """The application. It answers paths under PREFIX; `Tools` and `RestLimits` say what each argument is.
+
+    `find_key` gives the access key of an id, None when it is unknown or disabled; by the seconds of `monotonic` wrong
+    credentials are slowed down.
+    """
+    tools = Tools(
+        store=store,
+        engine_of=engine_of,
+        galleries=galleries,
+        run=run,
+        clock=clock,
+        new_id=new_id,
+        events_changed=events_changed,
+        pages=Pages(store.token_key),
+        limits=limits,
+        waits=Places(
+            limits.waits_at_once_max,
+            refusal="too many requests wait for events; ask without `wait`, or wait in fewer places",
+        ),
+    )
+    credentials = Credentials(store, find_key=find_key, clock=clock, skew_seconds_max=limits.skew_seconds_max)
+    answering = Answering(tools, credentials, monotonic=monotonic)
+    mounted = [Mounted(PREFIX + route.path, answering.endpoint(route), methods=[route.method]) for route in ROUTES]
+    application = Starlette(routes=mounted, exception_handlers={HTTPException: answering.unrouted})
+    application.router.redirect_slashes = False  # a redirect would lose the signature
+    return application

@@ -1,0 +1,111 @@
+"""Recordings instead of calls: search a domain with one, enrol the voice in one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from earwitness.errors import NotFound
+from earwitness.rest.decisions import decision_document
+from earwitness.rest.profiles import described
+from earwitness.rest.tools import Call, Document, Tools, domain_of
+from earwitness.store.records import VoiceProfile, VoiceProfileDomain
+from earwitness.store.search_records import NewVoiceprint
+from earwitness.store.store import Unit
+from earwitness.voice.band import Band
+
+if TYPE_CHECKING:
+    from earwitness.flows.engine import Engine
+    from earwitness.voice.speech import NetSpeech
+
+
+async def search_domain(tools: Tools, call: Call) -> Document:
+    """Who of a domain speaks in a recording, if anyone."""
+
+    def work() -> Document:
+        domain = domain_of(tools, call)
+        engine = tools.engine_of(Band(domain.band))
+        speech = _listen(engine, call)
+        encoder = engine.encoder
+        gallery = tools.galleries().get(
+            call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
+        )
+        decision = engine.identify(speech, gallery)
+        tools.store.write(lambda unit: call.caller.record(unit, domain.arn))
+        return decision_document(asdict(decision))
+
+    return await tools.run(work)
+
+
+async def enrol_recording(tools: Tools, call: Call) -> Document:
+    """A new profile of the voice in a recording, or a further voiceprint of a profile."""
+
+    def work() -> Document:
+        domain = domain_of(tools, call)
+        engine = tools.engine_of(Band(domain.band))
+        speech = _listen(engine, call)
+        voiceprint_id = tools.new_id()
+        profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
+        embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
+        voiceprint = NewVoiceprint(
+            encoder_id=embedding.encoder_id,
+            vector=embedding.vector.astype("<f4").tobytes(),
+            net_speech_seconds=embedding.net_speech_seconds,
+            quality=finite(asdict(speech.quality)),
+        )
+        profile = tools.store.write(
+            lambda unit: _enrolled(tools, call, unit, domain, profile_id, voiceprint_id, voiceprint)
+        )
+        return described(tools, call, profile)
+
+    return await tools.run(work)
+
+
+def _listen(engine: "Engine", call: Call) -> "NetSpeech":
+    path: Path | None = call.recording
+    if path is None:
+        raise RuntimeError("a route that takes a recording was called without one")
+    return engine.listen(path, channel=call.values["channel"])
+
+
+def _enrolled(
+    tools: Tools,
+    call: Call,
+    unit: Unit,
+    domain: VoiceProfileDomain,
+    profile_id: str,
+    voiceprint_id: str,
+    voiceprint: NewVoiceprint,
+) -> VoiceProfile:
+    expires_at = unit.now + tools.limits.profile_kept
+    if call.values["profileId"] is None:
+        unit.profiles.create(
+            call.scope,
+            profile_id=profile_id,
+            domain_id=domain.domain_id,
+            arn=call.caller.arn("chime", f"voice-profile/{profile_id}"),
+            expires_at=expires_at,
+            limit=tools.limits.profiles_per_domain_max,
+        )
+    else:
+        present = unit.profiles.get(call.scope, profile_id)
+        if present is None or present.domain_id != domain.domain_id:
+            raise NotFound("the domain has no voice profile of this id; leave profileId out to make one")
+    profile = unit.profiles.add_voiceprint(
+        call.scope,
+        profile_id,
+        voiceprint_id=voiceprint_id,
+        voiceprint=voiceprint,
+        expires_at=expires_at,
+        consent_reference=call.values["consent"],
+    )
+    if profile is None:
+        raise NotFound("the voice profile was deleted meanwhile; leave profileId out to make another")
+    call.caller.record(unit, profile.arn)
+    return profile
+
+
+def finite(document: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Numbers as JSON can hold them: an infinite level, of digital silence, becomes None."""
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in document.items()}

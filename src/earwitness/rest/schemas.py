@@ -1,0 +1,141 @@
+"""JSON Schemas of everything the API answers, by name, as the OpenAPI document shows them."""
+
+from earwitness.rest.parameters import Schema
+from earwitness.voice.decision import Outcome
+from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
+
+TEXT: Schema = {"type": "string"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+WHOLE: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {"type": "number"}
+SECONDS: Schema = {"type": "number", "minimum": 0, "description": "Seconds."}
+SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+YES_NO: Schema = {"type": "boolean"}
+
+
+def _said(schema: Schema, description: str) -> Schema:
+    return {**schema, "description": description}
+
+
+def _or_null(schema: Schema, description: str = "") -> Schema:
+    found: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return _said(found, description) if description else found
+
+
+def _one_of(*words: str) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
+def _list_of(name: str) -> Schema:
+    return {"type": "array", "items": _ref(name)}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_NEXT_TOKEN = _or_null(TEXT, "Give it back as `nextToken` for what follows; null on the last page.")
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": _object(
+        error=_object(
+            type=_said(TEXT, "The class of the error, for programs."),
+            message=_said(TEXT, "What happened and what to do next, for people."),
+            requestId=_said(TEXT, "The request, as the service's logs name it."),
+        )
+    ),
+    "Candidate": _object(
+        profileId=TEXT,
+        voiceprintId=_said(TEXT, "The profile's voiceprint that came closest."),
+        score=_said(NUMBER, "Cosine, -1 to 1; what the threshold is compared with."),
+        probability=_said(SHARE, "That it is this profile, given all the others and nobody."),
+        falseMatchRate=_said(SHARE, "Share of pairs of different speakers that score at least this high."),
+    ),
+    "Threshold": _object(
+        score=_said(NUMBER, "The lowest score that is given a name."),
+        gallerySize=_said(WHOLE, "Voiceprints that were searched; the threshold rises with their number."),
+        strangersNamedPercent=_said(NUMBER, "At most this share of strangers is named by a search of this gallery."),
+        pairFalseMatchRate=_said(SHARE, "Share of pairs of different speakers that score at least this high."),
+        extrapolated=_said(YES_NO, "True when that rate lies beyond the pairs that the curve was measured on."),
+    ),
+    "Decision": _object(
+        outcome=_one_of(*Outcome),
+        candidates=_said(_list_of("Candidate"), "At most ten, best first, named or not."),
+        nobodyProbability=_or_null(SHARE, "That it is none of the enrolled; null when the search was not made."),
+        margin=_or_null(NUMBER, "Score of the first candidate minus that of the second."),
+        ambiguous=_said(YES_NO, "True for a match whose runner-up fits nearly as well."),
+        threshold=_or_null(_ref("Threshold"), "Null when the search was not made."),
+        netSpeechSeconds=_said(SECONDS, "Seconds of speech that were searched with."),
+    ),
+    "Task": _object(
+        taskId=TEXT,
+        pipelineId=TEXT,
+        status=_one_of(*TaskStatus),
+        attempt=_said(WHOLE, "How often it was picked up."),
+        stopReason=_or_null(_one_of(*StopReason)),
+        statusMessage=_or_null(TEXT, "What went wrong."),
+        stream=_object(arn=TEXT, channelId=WHOLE),
+        domain=_object(id=TEXT, arn=TEXT),
+        createdAt=TIME,
+        updatedAt=TIME,
+        startedAt=_or_null(TIME),
+        endedAt=_or_null(TIME),
+        identification=_or_null(_ref("Decision"), "The result of its search."),
+        voiceprint=_or_null(_ref("TaskVoiceprint"), "Null before it is decided."),
+        profileId=_or_null(TEXT, "The profile that was created from it."),
+    ),
+    "TaskVoiceprint": _object(
+        status=_one_of(*VoiceprintStatus),
+        canBeEnrolledUntil=_or_null(TIME, "Until then a profile can be created from it; null when it is gone."),
+    ),
+    "Tasks": _object(tasks=_list_of("Task"), nextToken=_NEXT_TOKEN),
+    "Delivery": _object(
+        target=_said(TEXT, "The ARN, URL or file it goes to."),
+        state=_one_of("pending", "delivered", "parked"),
+        attempts=WHOLE,
+        nextAttemptAt=_or_null(TIME),
+        lastError=_or_null(TEXT),
+        deliveredAt=_or_null(TIME),
+    ),
+    "Event": _object(
+        sequence=_said(WHOLE, "Its number in the whole store; give the last one back as `after`."),
+        eventId=TEXT,
+        pipelineId=TEXT,
+        kind=TEXT,
+        createdAt=TIME,
+        body=_said({"type": "object"}, "What the pipeline's sinks get."),
+        deliveries=_list_of("Delivery"),
+    ),
+    "Events": _object(events=_list_of("Event"), next=_said(WHOLE, "Give it back as `after` for what follows.")),
+    "Replay": _object(eventId=TEXT, replayed=_said(WHOLE, "Deliveries that wait again.")),
+    "ProfileVoiceprint": _object(
+        voiceprintId=TEXT,
+        encoderId=_said(TEXT, "What made it; those of different encoders are never compared."),
+        netSpeechSeconds=SECONDS,
+        taskId=_or_null(TEXT, "The task that made it; null when it was enrolled from a recording."),
+        hasConsentReference=YES_NO,
+        consentReference=_or_null(TEXT, "For admins and operators; null for others."),
+        createdAt=TIME,
+        expiresAt=TIME,
+    ),
+    "Profile": _object(
+        profileId=TEXT,
+        arn=TEXT,
+        domainId=TEXT,
+        createdAt=TIME,
+        updatedAt=TIME,
+        expiresAt=TIME,
+        voiceprints=_said(_list_of("ProfileVoiceprint"), "None once the profile has expired."),
+    ),
+    "Profiles": _object(profiles=_list_of("Profile"), nextToken=_NEXT_TOKEN),
+    "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"], "description": "An OpenAPI document."},
+}

@@ -1,0 +1,151 @@
+"""What handlers work with: the rooms below, handed in once, and the request in hand."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from earwitness.api.caller import Caller
+from earwitness.api.paging import Pages
+from earwitness.errors import NotFound
+from earwitness.rest.notices import Notices
+from earwitness.rest.parameters import Values
+from earwitness.rest.places import Places
+from earwitness.store.records import Scope, VoiceProfileDomain
+from earwitness.store.store import Store
+from earwitness.voice.band import Band
+
+if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
+    from earwitness.flows.engine import Engine
+    from earwitness.flows.galleries import Galleries
+
+ResultT = TypeVar("ResultT")
+
+Document: TypeAlias = dict[str, Any]
+"""A JSON object as it is answered. `Any`: whatever JSON can hold."""
+
+
+class Run(Protocol):
+    """Runs what waits or computes off the event loop; Unavailable when too much is waiting."""
+
+    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
+        """What the work returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestLimits:
+    """What one request, and all of them together, may take."""
+
+    recording_bytes_max: int = 50_000_000
+    """Of a recording that is uploaded: 50 minutes of telephone audio as 16-bit PCM; 20 s of speech are enough."""
+
+    recording_seconds_max: float = 120.0
+    """Until a recording has arrived: 3.3 Mbit/s for the largest."""
+
+    body_seconds_max: float = 30.0
+    """Until any other body has arrived."""
+
+    recordings_at_once_max: int = 8
+    """Recordings that are received or listened to at one time; they cost disk and a core each."""
+
+    waits_at_once_max: int = 500
+    """Requests that wait for events at one time; each is a connection."""
+
+    delayed_at_once_max: int = 200
+    """Answers to wrong credentials that are held back at one time; one more is given at once."""
+
+    skew_seconds_max: float = 300.0
+    """How far the time of a signed request may be from ours."""
+
+    profiles_per_domain_max: int | None = 20_000
+    """Voice profiles that one domain may hold; None for no limit."""
+
+    profile_kept: timedelta = timedelta(days=3 * 365)
+    """How long a profile lasts unless it is enrolled again: three years, as at AWS (va-data-retention)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Shared by all handlers. No field changes."""
+
+    store: Store
+    """The records."""
+
+    engine_of: "Callable[[Band], Engine]"
+    """The engine of a band; the first call opens its models and takes a second."""
+
+    galleries: "Callable[[], Galleries]"
+    """Gives domains' voices in memory."""
+
+    run: Run
+    """Off the event loop with what waits or computes."""
+
+    clock: Callable[[], datetime]
+    """The time in UTC."""
+
+    new_id: Callable[[], str]
+    """A new UUID."""
+
+    events_changed: Notices
+    """Notified whenever events were written."""
+
+    pages: Pages
+    """Tokens that say where a list goes on."""
+
+    limits: RestLimits
+    """What requests may take."""
+
+    waits: Places
+    """For requests that wait for events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request that was authenticated, authorised and parsed."""
+
+    caller: Caller
+    """Who asks for what."""
+
+    values: Values
+    """The parameters of path and query."""
+
+    recording: Path | None = None
+    """The recording in the body, for routes that take one; it is gone when the request is answered."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose records the call is about; it reaches no others."""
+        return self.caller.scope
+
+
+Handler: TypeAlias = Callable[[Tools, Call], Awaitable[Document]]
+"""A route's work: the document to answer with, or an error of ours."""
+
+
+def paged(
+    tools: Tools, call: Call, read: "Callable[[tuple[int | str, ...] | None, int], Any]", *, about: str
+) -> tuple[tuple[Any, ...], str | None]:
+    """The items that `limit` and `nextToken` ask for, and the token of what follows. `Any`: the records' type.
+
+    `about` is what the list is filtered by; a token opens for the same list only.
+    """
+    params: Document = {"MaxResults": call.values["limit"]}
+    if call.values["nextToken"] is not None:
+        params["NextToken"] = call.values["nextToken"]
+    found, following = tools.pages.read(call.caller, params, read, about=about)
+    return found, following.get("NextToken")
+
+
+def time_of(time: datetime | None) -> str | None:
+    """A time as RFC 3339 in UTC, with microseconds; None stays None."""
+    return None if time is None else f"{time:%FT%T.%fZ}"
+
+
+def domain_of(tools: Tools, call: Call) -> VoiceProfileDomain:
+    """The domain that the path names. NotFound when the account has none of that id there."""
+    domain = tools.store.domains.get(call.scope, call.values["domainId"])
+    if domain is None:
+        raise NotFound("the voice profile domain does not exist; look at its id and the Region")
+    return domain
