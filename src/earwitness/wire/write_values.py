@@ -57,8 +57,10 @@ def _structure(shape: Shape, known: _Known) -> Write:
 
 def _object(shape_name: str, fields: _Fields) -> Write:
     def write(value: object) -> dict[str, object]:
+        # `dict` for speed: to ask an abstract class takes long.
+        entries: Mapping[str, object] = _expect(value, dict if type(value) is dict else Mapping, shape_name)
         written: dict[str, object] = {}
-        for name, item in _mapping(value, shape_name).items():
+        for name, item in entries.items():
             field = fields.get(name)
             if field is None:
                 raise ValueError(f"{shape_name} has no member {name}")
@@ -79,7 +81,7 @@ def _map(shape: Shape, known: _Known) -> Write:
     inner = _writer(shape.inner["value"], known)
 
     def write(value: object) -> dict[str, object]:
-        entries = _mapping(value, shape.name).items()
+        entries = _expect(value, Mapping, shape.name).items()
         return {_expect(key, str, shape.name): inner(item) for key, item in entries if item is not None}
 
     return write
@@ -138,11 +140,6 @@ def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kin
     if not isinstance(value, kind):
         raise TypeError(f"{shape_name} cannot be written from {type(value).__name__}")
     return value
-
-
-def _mapping(value: object, shape_name: str) -> Any:  # `Any`: as above
-    # `dict` for speed: to ask an abstract class takes long.
-    return _expect(value, dict if type(value) is dict else Mapping, shape_name)
 
 
 def _expect_number(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: as above
