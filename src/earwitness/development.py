@@ -11,7 +11,9 @@ from earwitness.errors import ConfigurationError
 from earwitness.store.store import Store, Unit
 
 DEV_KEY = "test"
-"""Access key and secret of `serve --dev`, as other emulators have them."""
+"""Access key, secret and bearer token of `serve --dev`, as other emulators have them."""
+
+_DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
 
 PROVOKED: Mapping[str, type[Exception]] = {
     "BadRequest": errors.BadRequest,
@@ -66,18 +68,38 @@ def require_loopback(host: str) -> None:
 
 
 def ensure_development_key(store: Store, account_id: str) -> None:
-    """Have the key that everybody knows, in this account."""
+    """Have the key and the bearer token that everybody knows, in this account."""
 
     def work(unit: Unit) -> None:
-        present = unit.access_keys.get(DEV_KEY)
-        if present is not None:
-            found = (present.account_id, present.state, present.role, present.secret)
-            if found == (account_id, "enabled", "admin", DEV_KEY):
-                return
-            unit.access_keys.delete(present.account_id, DEV_KEY)
-        unit.access_keys.create(key_id=DEV_KEY, account_id=account_id, role="admin", name="serve --dev", secret=DEV_KEY)
+        _ensure_key(unit, account_id)
+        _ensure_token(unit, account_id)
 
     store.write(work)
+
+
+def _ensure_key(unit: Unit, account_id: str) -> None:
+    present = unit.access_keys.get(DEV_KEY)
+    if present is not None:
+        found = (present.account_id, present.state, present.role, present.secret)
+        if found == (account_id, "enabled", "admin", DEV_KEY):
+            return
+        unit.access_keys.delete(present.account_id, DEV_KEY)
+    unit.access_keys.create(key_id=DEV_KEY, account_id=account_id, role="admin", name="serve --dev", secret=DEV_KEY)
+
+
+def _ensure_token(unit: Unit, account_id: str) -> None:
+    present = unit.bearer_tokens.find(DEV_KEY)
+    if present is not None:
+        if (present.account_id, present.state, present.role) == (account_id, "enabled", "admin"):
+            return
+        unit.bearer_tokens.delete(present.account_id, present.token_id)
+    unit.bearer_tokens.create(
+        token=DEV_KEY,
+        token_id=_DEV_TOKEN_ID,
+        account_id=account_id,
+        role="admin",
+        name="serve --dev",
+    )
 
 
 def refuse_development_key(store: Store) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from starlette.types import ASGIApp
+
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
 from earwitness.api.get_media import MediaReads
@@ -21,6 +23,9 @@ from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
 from earwitness.errors import ConfigurationError
+from earwitness.rest.app import build_rest
+from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
+from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.server.streaming import StreamingOperations
@@ -77,6 +82,7 @@ class Service:
             clock=now,
             new_id=new_guid,
         )
+        self._calls = self._operations(development)
         gateway = self._gateway(development)
         limits = RequestLimits(
             body_bytes_max=settings.body_bytes,
@@ -97,6 +103,7 @@ class Service:
             require_ready=store.require_ready,
             start=self._background.start,
             stop=self._background.stop,
+            own=self._rest(development),
         )
 
     def require_started(self) -> None:
@@ -107,6 +114,7 @@ class Service:
     def begin_to_stop(self) -> None:
         """Take no new requests."""
         self.root.aws.draining = True
+        self._background.notices.close()
 
     def close(self) -> None:
         """Finish what runs, then let the records go."""
@@ -159,14 +167,37 @@ class Service:
     def _is_draining(self) -> bool:
         return self.root.aws.draining
 
+    def _rest(self, development: Development | None) -> ASGIApp:
+        """earwitness's own API."""
+        settings, background = self._settings, self._background
+        limits = RestLimits(
+            body_seconds_max=settings.client_seconds,
+            skew_seconds_max=settings.clock_skew_seconds,
+            profiles_per_domain_max=settings.quota_profiles_per_domain,
+            token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
+        )
+        return build_rest(
+            store=self._store,
+            find_key=self._calls.find_key,
+            engine_of=background.engines.get,
+            galleries=background.galleries,
+            run=self._threads.run,
+            clock=now,
+            new_id=new_guid,
+            events_changed=background.notices,
+            limits=limits,
+        )
+
+    def _operations(self, development: Development | None) -> Calls:
+        kind = Calls if development else _CallsWithoutDevelopment
+        return kind(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
+
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
-        kind = Calls if development else _CallsWithoutDevelopment
-        calls = kind(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
         rate = 0.0 if development else settings.calls_per_second
         return Gateway(
             services=list(load_services().values()),
-            operations=calls,
+            operations=self._calls,
             throttle=Throttle(per_second=rate, overrides=rates(settings.calls_per_second_by_operation)),
             clock=now,
             monotonic=time.monotonic,

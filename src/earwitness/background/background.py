@@ -26,6 +26,7 @@ from earwitness.flows.supervise import Supervisor
 from earwitness.fragments.disk.log import DiskFragmentLog, open_disk_log
 from earwitness.fragments.seam import FragmentStream
 from earwitness.log import frames_of
+from earwitness.rest.notices import Notices
 from earwitness.sources.own import OwnSource
 from earwitness.store.records import PageKey, Scope
 from earwitness.store.store import Store
@@ -34,6 +35,7 @@ from earwitness.work.local import LocalWork
 from earwitness.work.seam import WorkItem
 
 if TYPE_CHECKING:
+    from earwitness.flows.galleries import Galleries
     from earwitness.flows.tools import Tools
 
 ResultT = TypeVar("ResultT")
@@ -78,6 +80,7 @@ class Background:
         self._targets = Targets(settings, events_file=events_file)
         self._clients = self._targets.clients()
         self.engines = Engines(settings)
+        self.notices = Notices()
         self.streams = MediaStreams(
             store,
             limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
@@ -91,6 +94,7 @@ class Background:
 
     def events_written(self) -> None:
         """There are new events to deliver."""
+        self.notices.notify()
         if self._deliverer is not None:
             self._deliverer.wake()
 
@@ -131,6 +135,7 @@ class Background:
 
     async def stop(self) -> None:
         """Let go of tasks, which are taken up at the next start; finish deliveries in progress."""
+        self.notices.close()
         await self.work.close()
         for task in self._going_on:
             task.cancel()
@@ -146,16 +151,25 @@ class Background:
 
         await follow(self._tools, item, changed)
 
+    def galleries(self) -> "Galleries":
+        """Domains' voices in memory."""
+        return self._galleries
+
+    @cached_property
+    def _galleries(self) -> "Galleries":
+        from earwitness.flows.galleries import Galleries
+
+        return Galleries(self._store)
+
     @cached_property
     def _tools(self) -> "Tools":
-        from earwitness.flows.galleries import Galleries
         from earwitness.flows.tools import Tools
 
         return Tools(
             store=self._store,
             source_of=self._source_of,
             engine_of=self.engines.get,
-            galleries=Galleries(self._store),
+            galleries=self.galleries(),
             inference=self._inference,
             waiting=self._waiting,
             events_written=self.events_written,

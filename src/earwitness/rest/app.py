@@ -58,7 +58,13 @@ def build_rest(
             refusal="too many requests wait for events; ask without `wait`, or wait in fewer places",
         ),
     )
-    credentials = Credentials(store, find_key=find_key, clock=clock, skew_seconds_max=limits.skew_seconds_max)
+    credentials = Credentials(
+        store,
+        find_key=find_key,
+        clock=clock,
+        skew_seconds_max=limits.skew_seconds_max,
+        token_characters_min=limits.token_characters_min,
+    )
     answering = Answering(tools, credentials, monotonic=monotonic)
     mounted = [Mounted(PREFIX + route.path, answering.endpoint(route), methods=[route.method]) for route in ROUTES]
     application = Starlette(routes=mounted, exception_handlers={HTTPException: answering.unrouted})

@@ -18,8 +18,8 @@ from earwitness.wire.sigv4 import Claim, parse_authorization, verify
 SIGNING_NAMES = ("chime", "earwitness")
 """Services that a signature may be for: ours, and the one that clients of AWS's operations sign for anyway."""
 
-TOKEN_CHARACTERS_MAX = 512
-"""Ours have 47."""
+TOKEN_CHARACTERS_MIN, TOKEN_CHARACTERS_MAX = 40, 512
+"""Ours have 47; the one of `serve --dev`, which everybody knows, has 4 and opens nothing elsewhere."""
 
 FindKey: TypeAlias = Callable[[str], SigningKey | None]
 """The access key of an id; None when it is unknown or disabled."""
@@ -49,9 +49,16 @@ class Credentials:
     """Looks at the credentials of requests. Every call may raise StoreUnavailable, and may be made from any thread."""
 
     def __init__(
-        self, store: Store, *, find_key: FindKey, clock: Callable[[], datetime], skew_seconds_max: float
+        self,
+        store: Store,
+        *,
+        find_key: FindKey,
+        clock: Callable[[], datetime],
+        skew_seconds_max: float,
+        token_characters_min: int = TOKEN_CHARACTERS_MIN,
     ) -> None:
         """`skew_seconds_max` is how far the time of a signed request may be from the clock's."""
+        self._token_characters_min = token_characters_min
         self._store = store
         self._find_key = find_key
         self._clock = clock
@@ -85,8 +92,11 @@ class Credentials:
             services=SIGNING_NAMES,
         )
 
+    def _fits(self, token: str) -> bool:
+        return self._token_characters_min <= len(token) <= TOKEN_CHARACTERS_MAX
+
     def _bearer(self, token: str) -> Claimed:
-        found = self._store.bearer_tokens.find(token) if 0 < len(token) <= TOKEN_CHARACTERS_MAX else None
+        found = self._store.bearer_tokens.find(token) if self._fits(token) else None
         if found is None or found.state != "enabled":
             raise Unauthorized(_UNKNOWN_TOKEN)
         principal = Principal(key_id=found.token_id, account_id=found.account_id, role=found.role)

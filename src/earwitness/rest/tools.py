@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from earwitness.api.caller import Caller
 from earwitness.api.paging import Pages
 from earwitness.errors import NotFound
+from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.notices import Notices
 from earwitness.rest.parameters import Values
 from earwitness.rest.places import Places
@@ -55,6 +56,9 @@ class RestLimits:
 
     delayed_at_once_max: int = 200
     """Answers to wrong credentials that are held back at one time; one more is given at once."""
+
+    token_characters_min: int = TOKEN_CHARACTERS_MIN
+    """Shorter bearer tokens are not looked up."""
 
     skew_seconds_max: float = 300.0
     """How far the time of a signed request may be from ours."""

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from earwitness.errors import AlreadyExists
 from earwitness.store.columns import from_microseconds, to_microseconds
@@ -74,6 +74,11 @@ class BearerTokenWriter(BearerTokenReader):
         if not self._writing.session.insert_new(table, values):
             raise AlreadyExists("a bearer token of this id exists; choose another id")
         return created
+
+    def delete(self, account_id: str, token_id: str) -> bool:
+        """Forget the token; False when the account has no such token."""
+        statement = delete(table).where(table.c.account_id == account_id, table.c.token_id == token_id)
+        return self._writing.session.change(statement) == 1
 
     def revoke(self, account_id: str, token_id: str) -> bool:
         """Let the token do nothing any more; False when the account has no such token."""
