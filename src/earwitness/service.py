@@ -139,9 +139,8 @@ class Service:
                 streams=background.streams,
                 on_loop=background.on_loop,
                 new_guid=new_guid,
-                new_version=new_version,
                 public_url=settings.public_url.rstrip("/"),
-                stream_exists=lambda unit, scope, arn: unit.streams.get(scope, arn) is not None,
+                stream_exists=lambda scope, arn: self._store.streams.get(scope, arn) is not None,
             )
         )
 
@@ -229,11 +228,6 @@ def new_guid() -> str:
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-
-
-def new_version() -> str:
-    """A random version of a stream, 20 letters and digits as AWS's."""
-    return secrets.token_hex(10)
 
 
 def rates(text: str) -> dict[str, float]:

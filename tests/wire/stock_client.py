@@ -24,27 +24,39 @@ class _Raw(io.BytesIO):
 
 
 @cache
-def client(service_name: str) -> Any:
+def _session() -> botocore.session.Session:
+    return botocore.session.Session()
+
+
+@cache
+def client(service_name: str, key_id: str = ACCESS_KEY_ID, region: str = "us-east-1") -> Any:
     """A client with one attempt a call, at an endpoint with a port."""
-    session = botocore.session.Session()
-    return session.create_client(
+    return _session().create_client(
         service_name,
-        region_name="us-east-1",
+        region_name=region,
         endpoint_url="http://localhost:8123",
-        aws_access_key_id=ACCESS_KEY_ID,
+        aws_access_key_id=key_id,
         aws_secret_access_key=SECRET,
         config=Config(retries={"total_max_attempts": 1}),
     )
 
 
-def call(service_name: str, operation_name: str, params: dict[str, Any], answer: Answer) -> dict[str, Any]:
+def call(
+    service_name: str,
+    operation_name: str,
+    params: dict[str, Any],
+    answer: Answer,
+    *,
+    key_id: str = ACCESS_KEY_ID,
+    region: str = "us-east-1",
+) -> dict[str, Any]:
     """Call an operation with botocore; `answer` stands in for the network and the server."""
 
     def send(request: Any, **_: Any) -> AWSResponse:
         response = answer(received(request))
         return AWSResponse(request.url, response.status, HeadersDict(response.headers), _Raw(response.body))
 
-    stub = client(service_name)
+    stub = client(service_name, key_id, region)
     stub.meta.events.register("before-send", send)
     try:
         return getattr(stub, botocore.xform_name(operation_name))(**params)

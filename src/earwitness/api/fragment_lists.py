@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from earwitness.api.caller import Caller, Handler
 from earwitness.api.media_streams import MediaStreams
 from earwitness.api.paging import Pages
-from earwitness.api.streams import named_stream, require_stream
+from earwitness.api.stream_names import found, named
 from earwitness.errors import BadRequest
 from earwitness.fragments.seam import FragmentInfo, TimeAxis
 from earwitness.store.records import KinesisStream, Page, PageKey
@@ -47,13 +47,13 @@ class FragmentLists:
 
     def list(self, caller: Caller, params: Params) -> Result:
         """By number; both ends of the range are included, and mean where a fragment begins."""
-        stream = require_stream(self._store.streams.get(caller.scope, named_stream(params)))
+        stream = found(self._store.streams.get(caller.scope, named(params)))
 
         def read(after: PageKey | None, limit: int) -> Page[FragmentInfo]:
             wanted = _range(params) if after is None else _range_of_token(after)
-            found = self._on_loop(self._read(caller, stream, wanted, limit=limit))
-            more = len(found) == limit
-            return Page(items=tuple(found), next_key=_token(wanted, found[-1].number) if more else None)
+            listed = self._on_loop(self._read(caller, stream, wanted, limit=limit))
+            more = len(listed) == limit
+            return Page(items=tuple(listed), next_key=_token(wanted, listed[-1].number) if more else None)
 
         fragments, following = self._pages.read(caller, params, read, about=stream.arn, default_length=DEFAULT_LENGTH)
         return {"Fragments": [_described(fragment) for fragment in fragments], **following}

@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from earwitness.api.calls import caller_of
 from earwitness.api.media_streams import Look, MediaStreams
-from earwitness.api.streams import named_stream, require_stream
+from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, MatroskaInvalid
@@ -100,8 +100,8 @@ class MediaReads:
         return self._reading(stream, self._fetch(log, numbers))
 
     async def _open(self, exchange: Exchange) -> tuple[KinesisStream, FragmentStream]:
-        scope, name = caller_of(exchange).scope, named_stream(exchange.params)
-        stream = require_stream(await self._look(lambda: self._store.streams.get(scope, name)))
+        scope, name = caller_of(exchange).scope, named(exchange.params)
+        stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
         return stream, await self._streams.open(scope, stream)
 
     def _reading(self, stream: KinesisStream, chunks: AsyncGenerator[bytes]) -> MediaReading:
@@ -132,12 +132,12 @@ class MediaReads:
 
     async def _fetch(self, log: FragmentStream, numbers: Sequence[str]) -> AsyncGenerator[bytes]:
         last: Fragment | None = None
-        async for found in log.get(numbers):
-            if isinstance(found, MissingFragment):
-                yield _error(last, number=found.number, fault=_INTERNAL if found.damaged else _NOT_FOUND)
+        async for fragment in log.get(numbers):
+            if isinstance(fragment, MissingFragment):
+                yield _error(last, number=fragment.number, fault=_INTERNAL if fragment.damaged else _NOT_FOUND)
                 return
-            last = found
-            yield _chunk(found, behind_ms=0, archived=True)
+            last = fragment
+            yield _chunk(fragment, behind_ms=0, archived=True)
 
 
 async def _gone(receive: Receive) -> None:

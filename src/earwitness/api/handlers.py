@@ -15,11 +15,12 @@ from earwitness.api.profiles import Profiles
 from earwitness.api.quotas import Quotas
 from earwitness.api.search_tasks import SearchTasks
 from earwitness.api.stream_settings import StreamSettings
+from earwitness.api.stream_tags import StreamTags
 from earwitness.api.streams import Streams
 from earwitness.api.tags import Tags
 from earwitness.flows.steer import Steering
 from earwitness.store.records import Scope
-from earwitness.store.store import Store, Unit
+from earwitness.store.store import Store
 from earwitness.work.seam import Work
 
 
@@ -31,13 +32,10 @@ class Needs:
     quotas: Quotas
     steering: Steering
     new_guid: Callable[[], str]
-    new_version: Callable[[], str]
-    """Of a stream, at each of its changes: 1 to 64 letters and digits."""
-
     public_url: str
     """Where clients reach the media operations; where they came from when empty."""
 
-    stream_exists: Callable[[Unit, Scope, str], bool]
+    stream_exists: Callable[[Scope, str], bool]
     """Whether an account may read from the stream of an ARN."""
 
     work: Work
@@ -63,10 +61,10 @@ def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
         store=store,
         pages=pages,
         quotas=quotas,
-        new_version=needs.new_version,
+        new_id=new_id,
         public_url=needs.public_url,
         on_deleted=lambda scope, stream: needs.on_loop(needs.streams.delete(scope, stream)),
-        on_retention=lambda scope, stream: needs.on_loop(needs.streams.retain(scope, stream)),
+        on_retention_changed=lambda scope, stream: needs.on_loop(needs.streams.retain(scope, stream)),
     )
     domains = Domains(store=store, pages=pages, quotas=quotas, new_id=new_id, on_deleted=needs.work.all_changed)
     tasks = SearchTasks(store=store, work=needs.work, quotas=quotas, new_id=new_id, steering=needs.steering)
@@ -83,7 +81,11 @@ def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
             Profiles(store=store, pages=pages, quotas=quotas, new_id=new_id).handlers(),
             tags,
         ],
-        STREAMS: [streams.handlers(), StreamSettings(store=store, quotas=quotas).handlers()],
+        STREAMS: [
+            streams.handlers(),
+            StreamTags(store=store, quotas=quotas).handlers(),
+            StreamSettings(store=store).handlers(),
+        ],
         ARCHIVED_MEDIA: [fragments.handlers()],
     }
     return {

@@ -44,7 +44,7 @@ class Pages:
             row_id=f"{caller.operation} {about}",
             column=caller.region,
         )
-        token: str | None = params.get("NextToken")
+        token: str | None = params.get("NextToken") or None  # the models allow an empty one
         page = read(None if token is None else self._open(token, place), params.get("MaxResults") or default_length)
         if page.next_key is None:
             return page.items, {}

@@ -1,26 +1,24 @@
-"""Media insights pipelines: create, look at, pause, resume, delete."""
+"""Media insights pipelines."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from earwitness.api.caller import Caller, Handler
 from earwitness.api.once import once
 from earwitness.api.paging import Pages
+from earwitness.api.pipeline_sources import kept_source, stream_arns, told_source
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
-from earwitness.errors import BadRequest, NotFound
-from earwitness.flows.steer import Steering
-from earwitness.store.columns import JsonObject
+from earwitness.errors import NotFound
+from earwitness.flows.steer import Steering, kept_elements
 from earwitness.store.records import Configuration, Pipeline, Scope
 from earwitness.store.store import Store, Unit
-from earwitness.voice.pipeline_status import ENDED, PipelineMove, PipelineStatus, initial_elements
+from earwitness.voice.pipeline_status import first_state
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-_SOURCE = "KinesisVideoStreamSourceRuntimeConfiguration"
-_RECORDING_SOURCE = "KinesisVideoStreamRecordingSourceRuntimeConfiguration"
-_RUNTIME = (_SOURCE, _RECORDING_SOURCE, "S3RecordingSinkRuntimeConfiguration")
+StreamExists = Callable[[Scope, str], bool]
+"""Whether this account can hear a stream in this Region. It may ask far away, so no unit waits for it."""
 
 
 class Pipelines:
@@ -33,16 +31,15 @@ class Pipelines:
         pages: Pages,
         quotas: Quotas,
         new_id: Callable[[], str],
+        stream_exists: StreamExists,
         steering: Steering,
-        stream_exists: Callable[[Unit, Scope, str], bool],
     ) -> None:
-        """`stream_exists` tells whether the caller may read from the stream of an ARN."""
         self._store = store
         self._pages = pages
         self._quotas = quotas
         self._new_id = new_id
-        self._steering = steering
         self._stream_exists = stream_exists
+        self._steering = steering
 
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""
@@ -55,9 +52,19 @@ class Pipelines:
         }
 
     def create(self, caller: Caller, params: Params) -> Result:
-        """Bind streams to a configuration, which is copied as it is now."""
-        _require_sources(params)
+        """Make a pipeline from a configuration as it is now, over streams that are there."""
+        tags = named_tags(params)
+        missing = [arn for arn in stream_arns(params) if not self._stream_exists(caller.scope, arn)]
         pipeline_id = self._new_id()
+
+        def create(unit: Unit) -> Pipeline:
+            configuration = _configuration(unit, caller.scope, params["MediaInsightsPipelineConfigurationArn"])
+            if missing:
+                raise NotFound("a stream of the source does not exist; create it first, or look at its ARN")
+            created = self._create(unit, caller, params, configuration, pipeline_id)
+            unit.tags.set(caller.scope, created.arn, tags, limit=self._quotas.tags_per_resource)
+            caller.record(unit, created.arn)
+            return created
 
         def work(unit: Unit) -> Pipeline:
             return once(
@@ -65,145 +72,91 @@ class Pipelines:
                 caller,
                 params,
                 reference=pipeline_id,
-                create=lambda: self._create(unit, caller, params, pipeline_id),
+                create=lambda: create(unit),
                 find=lambda made: unit.pipelines.get(caller.scope, made),
             )
 
-        return {"MediaInsightsPipeline": _described(self._store.write(work))}
+        return {"MediaInsightsPipeline": described(self._store.write(work))}
+
+    def _create(
+        self, unit: Unit, caller: Caller, params: Params, configuration: Configuration, pipeline_id: str
+    ) -> Pipeline:
+        elements = cast("Sequence[Mapping[str, str]]", configuration.body["Elements"])
+        state = first_state([element["Type"] for element in elements])
+        return unit.pipelines.create(
+            caller.scope,
+            pipeline_id=pipeline_id,
+            arn=caller.arn("chime", f"media-pipeline/{pipeline_id}"),
+            configuration_arn=configuration.arn,
+            configuration=configuration.body,
+            status=state.status,
+            element_statuses=kept_elements(state),
+            source=kept_source(params),
+            runtime_metadata=params.get("MediaInsightsRuntimeMetadata"),
+            active_limit=self._quotas.active_pipelines,
+        )
 
     def get(self, caller: Caller, params: Params) -> Result:
-        """Describe a pipeline; ended ones for seven days."""
+        """Describe a pipeline; an ended one too, as long as it is kept."""
         pipeline = _there(self._store.pipelines.get(caller.scope, params["MediaPipelineId"]))
-        return {"MediaPipeline": {"MediaInsightsPipeline": _described(pipeline)}}
+        return {"MediaPipeline": {"MediaInsightsPipeline": described(pipeline)}}
 
     def list(self, caller: Caller, params: Params) -> Result:
-        """The newest first; ended ones for seven days."""
-        found, following = self._pages.read(
+        """The newest first, ended ones too."""
+        pipelines, following = self._pages.read(
             caller, params, lambda after, limit: self._store.pipelines.list(caller.scope, after=after, limit=limit)
         )
-        return {"MediaPipelines": [_summary(pipeline) for pipeline in found], **following}
+        listed = [{"MediaPipelineId": one.pipeline_id, "MediaPipelineArn": one.arn} for one in pipelines]
+        return {"MediaPipelines": listed, **following}
 
     def delete(self, caller: Caller, params: Params) -> Result:
-        """Stop a pipeline and its tasks; it can be looked at for seven days. Deleting it again changes nothing."""
+        """Stop a pipeline. One that stops, or has, is left alone."""
 
         def work(unit: Unit) -> Pipeline:
             pipeline = _there(unit.pipelines.get(caller.scope, params["MediaPipelineId"]))
-            if pipeline.status not in ENDED and pipeline.status != PipelineStatus.STOPPING:
-                pipeline = self._steering.stop(unit, caller.scope, pipeline)
-                caller.record(unit, pipeline.arn)
-            return pipeline
-
-        self._steering.told(self._store.write(work))
-        return {}
-
-    def update_status(self, caller: Caller, params: Params) -> Result:
-        """Pause a pipeline, which stops its tasks, or resume it, which does not bring them back."""
-        pausing = params["UpdateStatus"] == "Pause"
-
-        def work(unit: Unit) -> Pipeline:
-            pipeline = _there(unit.pipelines.get(caller.scope, params["Identifier"]))
-            if pausing:
-                pipeline = self._steering.pause(unit, caller.scope, pipeline)
-            else:
-                pipeline = self._steering.move(unit, caller.scope, pipeline, PipelineMove.RESUME)
+            pipeline = self._steering.stop(unit, caller.scope, pipeline)
             caller.record(unit, pipeline.arn)
             return pipeline
 
         self._steering.told(self._store.write(work))
         return {}
 
-    def _create(self, unit: Unit, caller: Caller, params: Params, pipeline_id: str) -> Pipeline:
-        configuration = _configuration(unit, caller, params["MediaInsightsPipelineConfigurationArn"])
-        for stream_arn in _stream_arns(params):
-            if not self._stream_exists(unit, caller.scope, stream_arn):
-                raise NotFound("a Kinesis video stream of the source does not exist; create it first")
-        arn = caller.arn("chime", f"media-pipeline/{pipeline_id}")
-        elements: Any = configuration.body["Elements"]  # `Any`: as validated when the configuration was made
-        statuses = initial_elements(element["Type"] for element in elements)
-        created = unit.pipelines.create(
-            caller.scope,
-            pipeline_id=pipeline_id,
-            arn=arn,
-            configuration_arn=configuration.arn,
-            configuration=configuration.body,
-            status=PipelineStatus.NOT_STARTED,
-            element_statuses=[{"Type": kind, "Status": status.value} for kind, status in statuses.items()],
-            source=_kept(params),
-            runtime_metadata=params.get("MediaInsightsRuntimeMetadata"),
-            active_limit=self._quotas.active_pipelines,
-        )
-        unit.tags.set(caller.scope, arn, named_tags(params), limit=self._quotas.tags_per_resource)
-        caller.record(unit, arn)
-        return created
+    def update_status(self, caller: Caller, params: Params) -> Result:
+        """Pause or resume a pipeline. A pause stops its tasks; they do not come back."""
+        steer = self._steering.pause if params["UpdateStatus"] == "Pause" else self._steering.resume
+
+        def work(unit: Unit) -> Pipeline:
+            pipeline = _there(unit.pipelines.get(caller.scope, params["Identifier"]))
+            pipeline = steer(unit, caller.scope, pipeline)
+            caller.record(unit, pipeline.arn)
+            return pipeline
+
+        self._steering.told(self._store.write(work))
+        return {}
 
 
-def _configuration(unit: Unit, caller: Caller, arn: str) -> Configuration:
-    configuration = unit.configurations.get(caller.scope, arn)
-    if configuration is None or configuration.arn != arn:
-        raise NotFound("the media insights pipeline configuration does not exist; look at its ARN")
-    return configuration
+def described(pipeline: Pipeline) -> dict[str, object]:
+    """A pipeline as the wire tells it."""
+    return {
+        "MediaPipelineId": pipeline.pipeline_id,
+        "MediaPipelineArn": pipeline.arn,
+        "MediaInsightsPipelineConfigurationArn": pipeline.configuration_arn,
+        "Status": pipeline.status,
+        **told_source(pipeline.source),
+        "MediaInsightsRuntimeMetadata": pipeline.runtime_metadata,
+        "CreatedTimestamp": pipeline.created_at,
+        "ElementStatuses": pipeline.element_statuses,
+    }
 
 
-def _require_sources(params: Params) -> None:
-    """BadRequest when the source says something that cannot be."""
-    if (_SOURCE in params) == (_RECORDING_SOURCE in params):
-        raise BadRequest(f"give either {_SOURCE} or {_RECORDING_SOURCE}")
-    arns = _stream_arns(params)
-    if len(set(arns)) != len(arns):
-        raise BadRequest(f"{_SOURCE}.Streams: a stream is there twice; give each stream once")
-    for index, stream in enumerate(params.get(_SOURCE, {}).get("Streams", ())):
-        definition = stream["StreamChannelDefinition"]
-        channels = [channel["ChannelId"] for channel in definition.get("ChannelDefinitions", ())]
-        where = f"{_SOURCE}.Streams[{index}].StreamChannelDefinition"
-        if len(set(channels)) != len(channels):
-            raise BadRequest(f"{where}.ChannelDefinitions: a ChannelId is there twice; give each channel once")
-        if channels and len(channels) != definition["NumberOfChannels"]:
-            raise BadRequest(f"{where}: defines {len(channels)} channels and says {definition['NumberOfChannels']}")
-
-
-def _stream_arns(params: Params) -> list[str]:
-    source: dict[str, list[dict[str, str]]] = params.get(_SOURCE) or params.get(_RECORDING_SOURCE) or {}
-    return [stream["StreamArn"] for stream in source.get("Streams", ()) if "StreamArn" in stream]
-
-
-def _kept(params: Params) -> dict[str, Any]:
-    """The runtime configurations as documents: the times in a recording source as text."""
-    kept = {name: params[name] for name in _RUNTIME if name in params}
-    return _with_times(kept, lambda moment: moment.isoformat())
-
-
-def _told(source: JsonObject) -> dict[str, Any]:
-    """The same with times again."""
-    return _with_times(dict(source), datetime.fromisoformat)
-
-
-def _with_times(source: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:  # `Any`: as above
-    recording = source.get(_RECORDING_SOURCE)
-    if recording is None:
-        return source
-    selector = recording["FragmentSelector"]
-    times = {name: convert(moment) for name, moment in selector["TimestampRange"].items()}
-    return {**source, _RECORDING_SOURCE: {**recording, "FragmentSelector": {**selector, "TimestampRange": times}}}
+def _configuration(unit: Unit, scope: Scope, arn: str) -> Configuration:
+    found = unit.configurations.get(scope, arn) if arn.startswith("arn:") else None
+    if found is None:
+        raise NotFound("the configuration does not exist; look at its ARN")
+    return found
 
 
 def _there(pipeline: Pipeline | None) -> Pipeline:
     if pipeline is None:
-        raise NotFound("the media pipeline does not exist; look at its id")
+        raise NotFound("the pipeline does not exist; look at its id or ARN")
     return pipeline
-
-
-def _summary(pipeline: Pipeline) -> dict[str, object]:
-    return {"MediaPipelineId": pipeline.pipeline_id, "MediaPipelineArn": pipeline.arn}
-
-
-def _described(pipeline: Pipeline) -> dict[str, object]:
-    metadata = {} if pipeline.runtime_metadata is None else {"MediaInsightsRuntimeMetadata": pipeline.runtime_metadata}
-    return {
-        **_summary(pipeline),
-        "MediaInsightsPipelineConfigurationArn": pipeline.configuration_arn,
-        "Status": pipeline.status,
-        **_told(pipeline.source),
-        **metadata,
-        "CreatedTimestamp": pipeline.created_at,
-        "ElementStatuses": list(pipeline.element_statuses),
-    }

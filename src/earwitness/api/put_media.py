@@ -16,7 +16,7 @@ from starlette.types import Message, Receive
 from earwitness.api import acks
 from earwitness.api.calls import caller_of
 from earwitness.api.media_streams import Look, MediaLimits, MediaStreams
-from earwitness.api.streams import named_stream, require_stream
+from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.events import (
     Event,
     FragmentReceived,
@@ -226,9 +226,9 @@ class PutMedia:
     async def open(self, exchange: Exchange) -> PutMediaSession:
         """The session of a request that passed its checks. NotFound without such a stream; LimitExceeded when another
         producer is connected; BadRequest for headers that do not go together."""
-        scope, name = caller_of(exchange).scope, named_stream(exchange.params)
+        scope, name = caller_of(exchange).scope, named(exchange.params)
         start_ms = _start_ms(exchange.params)
-        stream = require_stream(await self._look(lambda: self._store.streams.get(scope, name)))
+        stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
         taken = ExitStack()
         taken.enter_context(self._streams.producing(stream))
         try:

@@ -11,11 +11,14 @@ from earwitness.flows.steer import Steering
 from earwitness.store.records import Pipeline
 from earwitness.store.search_records import SpeakerSearchTask
 from earwitness.store.store import Store, Unit
-from earwitness.voice.pipeline_status import TAKES_TASKS
+from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 from earwitness.work.seam import Work, WorkItem
+
+TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
+"""Pipelines that a task may be started on."""
 
 
 class SearchTasks:

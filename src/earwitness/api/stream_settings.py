@@ -1,100 +1,75 @@
-"""What SDKs ask of a stream when they start: settings of features that are not served, told truthfully as "off"."""
+"""Settings of streams that AWS's SDKs read when they start: what earwitness does not do, it says it does not do."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from earwitness.api.caller import Caller, Handler
-from earwitness.api.quotas import Quotas
-from earwitness.api.resource_tags import named_tags
-from earwitness.api.streams import named_stream, require_stream
-from earwitness.errors import BadRequest
+from earwitness.api.stream_names import named, stream_of
+from earwitness.api.streams import STORAGE_TIER
+from earwitness.errors import NotFound, NotServed
 from earwitness.store.records import KinesisStream
-from earwitness.store.store import Store, Unit
+from earwitness.store.store import Store
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
+_Describe = Callable[[KinesisStream], Result]
+
 
 class StreamSettings:
-    """Settings objects and the newer tag operations of Kinesis Video Streams."""
+    """The operations on images, notifications, storage and connected resources of a stream."""
 
-    def __init__(self, *, store: Store, quotas: Quotas) -> None:
+    def __init__(self, *, store: Store) -> None:
         self._store = store
-        self._quotas = quotas
 
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""
         return {
-            "DescribeImageGenerationConfiguration": self.nothing_set,
-            "UpdateImageGenerationConfiguration": self.only_off("ImageGenerationConfiguration"),
-            "DescribeNotificationConfiguration": self.nothing_set,
-            "UpdateNotificationConfiguration": self.only_off("NotificationConfiguration"),
-            "DescribeMappedResourceConfiguration": self.mapped_resources,
-            "DescribeStreamStorageConfiguration": self.storage,
-            "TagResource": self.tag,
-            "UntagResource": self.untag,
-            "ListTagsForResource": self.tags,
+            "DescribeImageGenerationConfiguration": self._answer(_not_configured),
+            "DescribeNotificationConfiguration": self._answer(_not_configured),
+            "DescribeMappedResourceConfiguration": self._answer(_not_mapped),
+            "DescribeStreamStorageConfiguration": self._answer(_storage),
+            "DescribeMediaStorageConfiguration": self.describe_media_storage,
+            "UpdateImageGenerationConfiguration": self._refuse("ImageGenerationConfiguration", "makes no images"),
+            "UpdateNotificationConfiguration": self._refuse("NotificationConfiguration", "sends no notifications"),
         }
 
-    def nothing_set(self, caller: Caller, params: Params) -> Result:
-        """The stream is there, and the feature is off."""
-        self._stream(caller, params)
-        return {}
+    def describe_media_storage(self, caller: Caller, params: Params) -> Result:
+        """Whether a signaling channel stores its media in a stream: there are none here, so none does."""
+        name_or_arn = named(params, name="ChannelName", arn="ChannelARN")
+        if name_or_arn.startswith("arn:") and not name_or_arn.startswith(caller.arn("kinesisvideo", "channel/")):
+            raise NotFound("the signaling channel does not exist in this account and Region; look at its ARN")
+        return {"MediaStorageConfiguration": {"Status": "DISABLED"}}
 
-    def mapped_resources(self, caller: Caller, params: Params) -> Result:
-        """No signaling channel is mapped to the stream: there are none."""
-        self._stream(caller, params)
-        return {"MappedResourceConfigurationList": []}
+    def _answer(self, describe: _Describe) -> Handler:
+        """A handler that tells the same of every stream that is there."""
 
-    def storage(self, caller: Caller, params: Params) -> Result:
-        """There is one tier here, and it is as quick as the hot one."""
-        stream = self._stream(caller, params)
-        return {
-            "StreamName": stream.name,
-            "StreamARN": stream.arn,
-            "StreamStorageConfiguration": {"DefaultStorageTier": "HOT"},
-        }
+        def handler(caller: Caller, params: Params) -> Result:
+            return describe(stream_of(self._store.streams, caller, params))
 
-    def only_off(self, member: str) -> Handler:
-        """An update that may switch a feature off, which it is."""
+        return handler
 
-        def update(caller: Caller, params: Params) -> Result:
-            self._stream(caller, params)
-            wanted: Mapping[str, Any] = params.get(member) or {}  # `Any`: parsed parameters
-            if wanted.get("Status", "DISABLED") != "DISABLED":
-                raise BadRequest(f"{member}: this feature is not served; docs/parity.md lists what is")
+    def _refuse(self, member: str, reason: str) -> Handler:
+        """A handler that takes a setting only if it asks for nothing."""
+
+        def handler(caller: Caller, params: Params) -> Result:
+            stream_of(self._store.streams, caller, params)
+            if (params.get(member) or {}).get("Status") == "ENABLED":
+                raise NotServed(f"earwitness {reason}; leave {member} out, or give it Status DISABLED")
             return {}
 
-        return update
+        return handler
 
-    def tag(self, caller: Caller, params: Params) -> Result:
-        """Add tags to a stream by its ARN."""
 
-        def work(unit: Unit) -> None:
-            stream = self._tagged(caller, params, unit.streams.get)
-            unit.tags.set(caller.scope, stream.arn, named_tags(params), limit=self._quotas.tags_per_resource)
-            caller.record(unit, stream.arn)
+def _not_configured(_stream: KinesisStream) -> Result:
+    return {}
 
-        self._store.write(work)
-        return {}
 
-    def untag(self, caller: Caller, params: Params) -> Result:
-        """Remove tags from a stream by its ARN."""
+def _not_mapped(_stream: KinesisStream) -> Result:
+    return {"MappedResourceConfigurationList": []}
 
-        def work(unit: Unit) -> None:
-            stream = self._tagged(caller, params, unit.streams.get)
-            unit.tags.remove(caller.scope, stream.arn, params["TagKeyList"])
-            caller.record(unit, stream.arn)
 
-        self._store.write(work)
-        return {}
-
-    def tags(self, caller: Caller, params: Params) -> Result:
-        """All tags of a stream by its ARN."""
-        stream = self._tagged(caller, params, self._store.streams.get)
-        return {"Tags": self._store.tags.list(caller.scope, stream.arn)}
-
-    def _stream(self, caller: Caller, params: Params) -> KinesisStream:
-        return require_stream(self._store.streams.get(caller.scope, named_stream(params)))
-
-    def _tagged(self, caller: Caller, params: Params, get: Callable[..., KinesisStream | None]) -> KinesisStream:
-        return require_stream(get(caller.scope, params["ResourceARN"]))
+def _storage(stream: KinesisStream) -> Result:
+    return {
+        "StreamName": stream.name,
+        "StreamARN": stream.arn,
+        "StreamStorageConfiguration": {"DefaultStorageTier": STORAGE_TIER},
+    }

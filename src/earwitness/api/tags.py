@@ -1,6 +1,6 @@
-"""Tags of both Chime services' resources, told apart by what the ARN names."""
+"""Tags of the resources of both Chime services."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from earwitness.api.caller import Caller, Handler
@@ -8,48 +8,52 @@ from earwitness.api.domains import BAND_TAG
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.errors import BadRequest, NotFound
+from earwitness.store.configurations import ConfigurationReader
+from earwitness.store.domains import DomainReader
+from earwitness.store.pipelines import PipelineReader
+from earwitness.store.profiles import ProfileReader
+from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
 
-class _Readers(Protocol):
-    """What a store and a unit have in common: they find resources by ARN."""
+class _Records(Protocol):
+    """Where resources are looked up: the store, or a unit of it."""
 
     @property
-    def configurations(self) -> "_ByArn": ...
-    @property
-    def pipelines(self) -> "_ByArn": ...
-    @property
-    def domains(self) -> "_ByArn": ...
-    @property
-    def profiles(self) -> "_ByArn": ...
+    def configurations(self) -> ConfigurationReader: ...
 
-
-class _ByArn(Protocol):
     @property
-    def get(self) -> Callable[..., object | None]: ...
+    def pipelines(self) -> PipelineReader: ...
+
+    @property
+    def domains(self) -> DomainReader: ...
+
+    @property
+    def profiles(self) -> ProfileReader: ...
 
 
 class Tags:
-    """The three tag operations, which both services have alike."""
+    """The three operations on tags. The router has chosen the service by the ARN; they are the same in both."""
 
     def __init__(self, *, store: Store, quotas: Quotas) -> None:
         self._store = store
         self._quotas = quotas
 
     def handlers(self) -> Mapping[str, Handler]:
-        """By operation."""
+        """By operation, of either service."""
         return {"TagResource": self.tag, "UntagResource": self.untag, "ListTagsForResource": self.list}
 
     def tag(self, caller: Caller, params: Params) -> Result:
-        """Add tags, or give those that are there other values."""
+        """Add tags to a resource, or give them other values."""
         arn: str = params["ResourceARN"]
         tags = named_tags(params)
-        _leave_band_alone(tags)
 
         def work(unit: Unit) -> None:
-            _require_resource(unit, caller, arn)
+            resource = _there(unit, caller.scope, arn)
+            if isinstance(resource, VoiceProfileDomain) and tags.get(BAND_TAG, resource.band) != resource.band:
+                raise BadRequest(f"the band of a domain is chosen when it is created; leave {BAND_TAG} out")
             unit.tags.set(caller.scope, arn, tags, limit=self._quotas.tags_per_resource)
             caller.record(unit, arn)
 
@@ -57,40 +61,45 @@ class Tags:
         return {}
 
     def untag(self, caller: Caller, params: Params) -> Result:
-        """Remove tags; one that is not there is no error."""
+        """Remove tags from a resource; those it does not have are no error."""
         arn: str = params["ResourceARN"]
-        _leave_band_alone(params["TagKeys"])
+        keys: list[str] = params["TagKeys"]
 
         def work(unit: Unit) -> None:
-            _require_resource(unit, caller, arn)
-            unit.tags.remove(caller.scope, arn, params["TagKeys"])
+            resource = _there(unit, caller.scope, arn)
+            if isinstance(resource, VoiceProfileDomain) and BAND_TAG in keys:
+                raise BadRequest(f"{BAND_TAG} tells the band of the domain, which does not change; leave it out")
+            unit.tags.remove(caller.scope, arn, keys)
             caller.record(unit, arn)
 
         self._store.write(work)
         return {}
 
     def list(self, caller: Caller, params: Params) -> Result:
-        """All tags, by key."""
+        """The tags of a resource, by key."""
         arn: str = params["ResourceARN"]
-        _require_resource(self._store, caller, arn)
+        _there(self._store, caller.scope, arn)
         tags = self._store.tags.list(caller.scope, arn)
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
-def _require_resource(readers: _Readers, caller: Caller, arn: str) -> None:
-    """NotFound when there is no such resource in the caller's account and Region."""
-    kind = arn.partition("/")[0].rpartition(":")[2]
-    resources = {
-        "media-insights-pipeline-configuration": readers.configurations,
-        "media-pipeline": readers.pipelines,
-        "voice-profile-domain": readers.domains,
-        "voice-profile": readers.profiles,
-    }
-    resource = resources.get(kind)
-    if not arn.startswith("arn:") or resource is None or resource.get(caller.scope, arn) is None:
-        raise NotFound("the resource does not exist in this account and Region; look at its ARN")
+def _there(records: _Records, scope: Scope, arn: str) -> object:
+    """The record of a resource that carries tags; NotFound for any other ARN."""
+    found = _found(records, scope, arn) if arn.startswith("arn:") else None
+    if found is None:
+        raise NotFound("the resource does not exist; look at its ARN")
+    return found
 
 
-def _leave_band_alone(keys: "Mapping[str, str] | list[str]") -> None:
-    if BAND_TAG in keys:
-        raise BadRequest(f"the tag {BAND_TAG} is chosen when a domain is created; make another domain for another band")
+def _found(records: _Records, scope: Scope, arn: str) -> object | None:
+    match arn.partition("/")[0].rpartition(":")[2]:
+        case "media-insights-pipeline-configuration":
+            return records.configurations.get(scope, arn)
+        case "media-pipeline":
+            return records.pipelines.get(scope, arn)
+        case "voice-profile-domain":
+            return records.domains.get(scope, arn)
+        case "voice-profile":
+            return records.profiles.get(scope, arn)
+        case _:
+            return None

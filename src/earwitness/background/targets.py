@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from earwitness.api.elements import SINK_SERVICES
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
 from earwitness.sinks.clients import AwsClients, SinkCredentials, SinkSettings
@@ -13,8 +14,6 @@ from earwitness.sinks.sink import Sink
 from earwitness.sinks.webhook import WebhookSettings
 from earwitness.store.records import Pipeline
 from earwitness.voice.events import EventKind
-
-_SINK_ELEMENTS = ("KinesisDataStreamSink", "LambdaFunctionSink", "SqsQueueSink", "SnsTopicSink")
 
 
 class Targets:
@@ -39,7 +38,7 @@ class Targets:
         sinks = [
             element[f"{element['Type']}Configuration"]["InsightsTarget"]
             for element in elements
-            if element["Type"] in _SINK_ELEMENTS
+            if element["Type"] in SINK_SERVICES
             and (element.get(f"{element['Type']}Configuration") or {}).get("InsightsTarget")
         ]
         return (*self._everywhere, *sinks)

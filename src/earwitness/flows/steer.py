@@ -7,9 +7,18 @@ from earwitness.flows.report import envelope_of
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.store import Unit
-from earwitness.voice.event_facts import ElementState, PipelineState, StateChange
+from earwitness.voice import event_facts
+from earwitness.voice.event_facts import ElementState, StateChange
 from earwitness.voice.events import EventKind, event_body, state_change
-from earwitness.voice.pipeline_status import ElementStatus, PipelineMove, PipelineStatus, moved
+from earwitness.voice.pipeline_status import (
+    ENDED,
+    Element,
+    ElementStatus,
+    PipelineMove,
+    PipelineState,
+    PipelineStatus,
+    next_state,
+)
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 _CHANGES = {
@@ -47,13 +56,17 @@ class Steering:
     def hear(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> None:
         """A task has its audio; nothing happens to a pipeline that is beyond that."""
         if pipeline.status in (PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING):
-            self.move(unit, scope, pipeline, PipelineMove.HEAR)
+            self.move(unit, scope, pipeline, PipelineMove.OPEN_MEDIA)
 
     def pause(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> Pipeline:
         """Stop its tasks, for good, and take no audio until a resume."""
         paused = self.move(unit, scope, pipeline, PipelineMove.PAUSE)
         unit.tasks.request_stop_of_pipeline(scope, pipeline.pipeline_id, reason=StopReason.PIPELINE_PAUSED)
         return paused
+
+    def resume(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> Pipeline:
+        """Take audio again; tasks must be started anew."""
+        return self.move(unit, scope, pipeline, PipelineMove.RESUME)
 
     def stop(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> Pipeline:
         """Begin to stop; it has ended when its last task has, which may be now."""
@@ -72,25 +85,24 @@ class Steering:
         return self.move(unit, scope, pipeline, PipelineMove.FAIL if failed else PipelineMove.END)
 
     def move(self, unit: Unit, scope: Scope, pipeline: Pipeline, move: PipelineMove) -> Pipeline:
-        """Make one move and tell of it. Conflict when it may not happen."""
-        before = {str(one["Type"]): ElementStatus(str(one["Status"])) for one in pipeline.element_statuses}
-        status, elements = moved(PipelineStatus(pipeline.status), before, move)
-        if status == pipeline.status and elements == before:
+        """Make one move and tell of it. Conflict when it may not happen, or somebody else moved it meanwhile."""
+        before = state_of(pipeline)
+        after = next_state(before, move)
+        if after == before:
             return pipeline
-        over = status in (PipelineStatus.STOPPED, PipelineStatus.FAILED)
         changed = unit.pipelines.change_status(
             scope,
             pipeline.pipeline_id,
             expected=[pipeline.status],
-            status=status.value,
-            element_statuses=[{"Type": kind, "Status": element.value} for kind, element in elements.items()],
-            paused_at=unit.now if status is PipelineStatus.PAUSED else None,
-            ended_at=unit.now if over else None,
+            status=after.status.value,
+            element_statuses=kept_elements(after),
+            paused_at=unit.now if after.status is PipelineStatus.PAUSED else None,
+            ended_at=unit.now if after.status in ENDED else None,
         )
         if changed is None:
             return pipeline
-        if status in _CHANGES and status != pipeline.status:
-            self._tell(unit, scope, changed, _CHANGES[status])
+        if after.status in _CHANGES and after.status != before.status:
+            self._tell(unit, scope, changed, _CHANGES[after.status])
         return changed
 
     def told(self, pipeline: Pipeline) -> None:
@@ -99,7 +111,7 @@ class Steering:
 
     def _tell(self, unit: Unit, scope: Scope, pipeline: Pipeline, change: StateChange) -> None:
         event_id = self._new_id()
-        state = PipelineState(
+        state = event_facts.PipelineState(
             pipeline_arn=pipeline.arn,
             change=change,
             elements=[_element(element, unit.now) for element in pipeline.element_statuses],
@@ -117,3 +129,16 @@ class Steering:
 
 def _element(element: JsonObject, now: datetime) -> ElementState:
     return ElementState(type=str(element["Type"]), status=str(element["Status"]), updated_at=now)
+
+
+def state_of(pipeline: Pipeline) -> PipelineState:
+    """Where a pipeline is, as its record says."""
+    elements = [
+        Element(type=str(one["Type"]), status=ElementStatus(str(one["Status"]))) for one in pipeline.element_statuses
+    ]
+    return PipelineState(status=PipelineStatus(pipeline.status), elements=tuple(elements))
+
+
+def kept_elements(state: PipelineState) -> list[JsonObject]:
+    """The elements as the store keeps and the wire tells them."""
+    return [{"Type": element.type, "Status": element.status.value} for element in state.elements]

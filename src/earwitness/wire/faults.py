@@ -37,7 +37,7 @@ CHIME: dict[type[RequestError], tuple[str, ...]] = {
 KINESIS_VIDEO: dict[type[RequestError], tuple[str, ...]] = {
     errors.BadRequest: ("InvalidArgumentException",),
     errors.Unauthorized: ("NotAuthorizedException",),
-    errors.Forbidden: ("NotAuthorizedException",),
+    errors.Forbidden: ("NotAuthorizedException", "AccessDeniedException"),
     errors.NotFound: ("ResourceNotFoundException",),
     errors.Conflict: ("ResourceInUseException", "InvalidArgumentException"),
     errors.Gone: ("ResourceNotFoundException",),
