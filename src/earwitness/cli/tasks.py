@@ -51,7 +51,7 @@ def every(service: "Asking", path: str, member: str, **query: Any) -> Iterator[d
 
 def _show_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     if as_json:
         print_json(found)
@@ -59,7 +59,10 @@ def _show_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if not found:
         say("there are no tasks; StartSpeakerSearchTask begins one", to=note)
         return
-    table = Table("task", "pipeline", "status", "created", "channel", "outcome", "voiceprint")
+    task_column = Column("task", min_width=36)  # an id that is cut short is no use
+    table = Table(
+        task_column, Column("pipeline", overflow="fold"), "status", "created", "channel", "outcome", "voiceprint"
+    )
     for task in found:
         row = (
             task["taskId"],
