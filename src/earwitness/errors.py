@@ -381,4 +381,9 @@ class ServiceUnreachable(AskingError):
 
 
 class ServiceRefused(AskingError):
-    """The service answered with an error, which its message repeats."""
+    """The service answered with an error, which its message repeats; `status` is that of HTTP."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        self.retryable = status in {429, 503}
+        super().__init__(message)

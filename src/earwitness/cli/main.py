@@ -13,19 +13,20 @@ from typing import Annotated
 import typer
 
 from earwitness import __version__
-from earwitness.cli import demo, doctor, evaluate, inspect, keys, models, serve, stream, voices
+from earwitness.cli import demo, doctor, evaluate, events, inspect, keys, models, serve, stream, tasks, voices
 from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
     name="earwitness",
     help="Who is speaking? Speaker search on your own machine: enrol voices, name callers, measure how well it works.",
-    epilog="Exit codes: 0 yes, 1 no, 2 usage, 3 speech, 4 audio, 5 model, 6 gallery, 7 evaluation, 8 records.",
+    epilog="Exit codes: 0 yes, 1 no, 2 usage, 3 speech, 4 audio, 5 model, 6 gallery, 7 evaluation, 8 records, "
+    "9 service.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (demo, voices, inspect, evaluate, serve, keys, stream, models, doctor):
+for module in (demo, voices, inspect, evaluate, serve, keys, stream, tasks, events, models, doctor):
     module.register(app)
 
 

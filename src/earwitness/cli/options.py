@@ -38,6 +38,11 @@ DataOption = Annotated[
         "--data", metavar="DIR", help="The folder of records, media and master key; default: setting data_dir."
     ),
 ]
+UrlOption = Annotated[str | None, typer.Option("--url", metavar="URL", help="The service; default: setting url.")]
+RegionOption = Annotated[
+    str | None,
+    typer.Option("--region", metavar="REGION", help="Of the records; default: AWS_REGION, else us-east-1."),
+]
 AudioFile = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; raw PCM with --raw.")]
 
 

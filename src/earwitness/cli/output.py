@@ -43,6 +43,7 @@ class Exit(IntEnum):
     GALLERY = 6  # the enrolled voices cannot be used or written
     EVALUATION = 7  # the manifest, trial list or requirement cannot be used
     RECORDS = 8  # the service's records, media or master key cannot be used
+    SERVICE = 9  # a running service did not answer, or refused
     INTERNAL = 70  # a mistake of ours; run again with EARWITNESS_LOG_LEVEL=debug to see where
     INTERRUPTED = 130  # stopped by Ctrl-C
 
@@ -55,6 +56,7 @@ _EXITS: tuple[tuple[type[errors.EarwitnessError], Exit], ...] = (
     (errors.EvaluationError, Exit.EVALUATION),
     (errors.StoreError, Exit.RECORDS),
     (errors.VaultError, Exit.RECORDS),
+    (errors.AskingError, Exit.SERVICE),
     (errors.FragmentLogError, Exit.RECORDS),
 )
 

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import AudioFile, BandOption, Channel, GalleryOption, Json, KnownBand, Raw, parse_raw
+from earwitness.cli.domains import list_domain
+from earwitness.cli.options import (
+    AudioFile,
+    BandOption,
+    Channel,
+    GalleryOption,
+    Json,
+    KnownBand,
+    Raw,
+    RegionOption,
+    UrlOption,
+    parse_raw,
+)
 from earwitness.cli.output import Exit, note, out, percent, print_json, progress_of, reporting, say, visible
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision, Outcome
@@ -187,10 +199,24 @@ def verify(
     raise typer.Exit(_EXIT_OF[decision.outcome])
 
 
-def profiles(gallery: GalleryOption = None, as_json: Json = False) -> None:
-    """List who is enrolled in the gallery."""
+def profiles(
+    gallery: GalleryOption = None,
+    domain: Annotated[
+        str | None,
+        typer.Option("--domain", metavar="ID", help="Of a running service instead: who is enrolled in this domain."),
+    ] = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """List who is enrolled in the gallery, or in a domain of a running service."""
     from earwitness.gallery.file import read_gallery
 
+    if domain is not None:
+        if gallery is not None:
+            raise typer.BadParameter("give either a gallery or a domain", param_hint="--domain")
+        list_domain(domain, url=url, region=region, as_json=as_json)
+        return
     with reporting(as_json=as_json):
         stored = read_gallery(gallery_path(gallery))
     seconds: dict[str, list[float]] = {}

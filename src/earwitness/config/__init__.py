@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import platformdirs
 
+from earwitness.config.client import ClientSettings
 from earwitness.config.engine import EngineSettings
 from earwitness.config.live import LiveSettings
 from earwitness.config.service import ServiceSettings
@@ -25,7 +26,7 @@ _PREFIX = "EARWITNESS_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(LiveSettings, ServiceSettings, EngineSettings):
+class Settings(ClientSettings, LiveSettings, ServiceSettings, EngineSettings):
     """All settings of earwitness, already parsed and checked."""
 
 

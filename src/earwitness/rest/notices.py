@@ -36,6 +36,11 @@ class Notices:
         """Nobody should wait any more: the service stops."""
         return self._closed
 
+    @property
+    def listener_count(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def notify(self) -> None:
         """There is something new."""
         with self._lock:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Results in full, events, and searches with recordings. Send a bearer token (`earwitness keys token`), or sign "
-    "with AWS Signature Version 4 and an access key, for service `earwitness` or `chime`. The account is the key's, "
-    "the Region that of the signature, or with a token the query parameter `region`."
+    "with AWS Signature Version 4 and an access key, for the service `earwitness` or `chime`. The account is the "
+    "key's; the Region is that of the signature, or with a token the query parameter `region`."
 )
 
 

@@ -27,6 +27,10 @@ Document: TypeAlias = dict[str, Any]
 """A JSON object as it is answered. `Any`: whatever JSON can hold."""
 
 
+_TO_URL, _FROM_URL = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
+"""Tokens stand in queries, where a plus sign would be a blank."""
+
+
 class Run(Protocol):
     """Runs what waits or computes off the event loop; Unavailable when too much is waiting."""
 
@@ -137,9 +141,10 @@ def paged(
     """
     params: Document = {"MaxResults": call.values["limit"]}
     if call.values["nextToken"] is not None:
-        params["NextToken"] = call.values["nextToken"]
+        params["NextToken"] = call.values["nextToken"].translate(_FROM_URL)
     found, following = tools.pages.read(call.caller, params, read, about=about)
-    return found, following.get("NextToken")
+    token = following.get("NextToken")
+    return found, None if token is None else token.translate(_TO_URL)
 
 
 def time_of(time: datetime | None) -> str | None:

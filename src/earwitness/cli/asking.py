@@ -1,0 +1,117 @@
+"""Asking a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from earwitness import config
+from earwitness.config.client import AwsVariables, aws_variables
+from earwitness.errors import ConfigurationError, ServiceRefused, ServiceUnreachable
+
+ANSWER_SECONDS_MAX = 40.0
+"""Twice as long as the service lets a request for events wait."""
+
+DEFAULT_REGION = "us-east-1"
+
+_PREFIX = "/earwitness/v1"
+_NEXT_STEPS = {
+    401: "make a token where the records are, with `earwitness keys token`, and export it as EARWITNESS_TOKEN",
+    404: "records of other Regions are not seen; choose one with --region",
+}
+
+
+class Asking:
+    """A service and whom we ask it as."""
+
+    def __init__(self, client: httpx.Client, *, token: str, aws: AwsVariables, region: str) -> None:
+        """`region` is where records are looked for."""
+        self._client = client
+        self._token = token
+        self._aws = aws
+        self._region = region
+
+    # `Any`: a JSON object, and values that become text in the query. None leaves one out.
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """The answer to GET. Raises ServiceUnreachable and ServiceRefused."""
+        return self._ask("GET", path, query)
+
+    def post(self, path: str, **query: Any) -> dict[str, Any]:
+        """The same of POST without a body."""
+        return self._ask("POST", path, query)
+
+    def _ask(self, method: str, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        given = {name: value for name, value in query.items() if value is not None}
+        request = self._client.build_request(method, _PREFIX + path, params={"region": self._region, **given})
+        request.headers.update(self._credentials(request))
+        try:
+            return _answer(self._client.send(request))
+        except httpx.RequestError as error:
+            raise ServiceUnreachable(
+                f"no earwitness service answers at {self._client.base_url} ({type(error).__name__}); start it with "
+                "`earwitness serve`, or say where it is with --url"
+            ) from error
+
+    def _credentials(self, request: httpx.Request) -> dict[str, str]:
+        if self._token:
+            return {"Authorization": f"Bearer {self._token}"}
+        signed = AWSRequest(method=request.method, url=str(request.url))
+        SigV4Auth(Credentials(self._aws.key_id, self._aws.secret), "earwitness", self._region).add_auth(signed)
+        return dict(signed.headers)
+
+
+@contextmanager
+def asking(*, url: str | None, region: str | None) -> Generator[Asking]:
+    """Ask the service of the options, else of the settings; the Region is that of AWS's variables when none is given.
+
+    Raises ConfigurationError without an address or credentials.
+    """
+    settings, aws = config.load(), aws_variables()
+    if not settings.token and not (aws.key_id and aws.secret):
+        raise ConfigurationError(
+            "there is nothing to ask the service with; make a token where the records are, with `earwitness keys "
+            "token`, and export it as EARWITNESS_TOKEN (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        )
+    if not settings.token.isascii() or not settings.token.isprintable():
+        raise ConfigurationError("the token in EARWITNESS_TOKEN has characters that no token has; copy it again")
+    with httpx.Client(base_url=_address(url or settings.url), timeout=ANSWER_SECONDS_MAX) as client:
+        yield Asking(client, token=settings.token, aws=aws, region=region or aws.region or DEFAULT_REGION)
+
+
+def segment(text: str, *, what: str) -> str:
+    """An id as a segment of a path. ConfigurationError when it cannot be one."""
+    if not text or "/" in text:
+        raise ConfigurationError(f"the {what} is an id without slashes, not an ARN")
+    return quote(text, safe="")
+
+
+def _address(text: str) -> httpx.URL:
+    try:
+        address = httpx.URL(text.rstrip("/"))
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise ConfigurationError("the service's address is no URL; give one as in http://127.0.0.1:4500")
+    return address
+
+
+# `Any`: a JSON object.
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    try:
+        document: Any = response.json()
+        if response.is_success and isinstance(document, dict):
+            return document  # pyright: ignore[reportUnknownVariableType]  # JSON
+        message = str(document["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        raise ServiceRefused(
+            f"what answers at {response.url.copy_with(path='/', query=None)} is no earwitness service (status "
+            f"{response.status_code}); say where it is with --url",
+            status=response.status_code,
+        ) from None
+    hint = _NEXT_STEPS.get(response.status_code)
+    raise ServiceRefused(f"{message}; {hint}" if hint else message, status=response.status_code)

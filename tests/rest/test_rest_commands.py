@@ -1,0 +1,198 @@
+"""`earwitness tasks`, `watch`, `events` and `profiles --domain`, over HTTP and real records."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import uvicorn
+from rest_examples import (
+    MINE,
+    SECRET,
+    THEIRS,
+    Rest,
+    add_domain,
+    add_event,
+    add_pipeline,
+    add_task,
+    conclude,
+    enrol,
+    key_id,
+    token,
+)
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.asking import asking
+from earwitness.cli.events import following
+from earwitness.cli.main import app
+from earwitness.errors import ServiceRefused
+from earwitness.store.store import Unit
+
+HOOK = "https://hooks.example/calls"
+
+
+@pytest.fixture
+def url(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The application on a port, and the shell of an admin."""
+
+    def work(unit: Unit) -> None:
+        add_domain(unit)
+        add_pipeline(unit)
+        conclude(unit, add_task(unit, task_id="done"))
+        add_task(unit, task_id="waiting")
+        add_event(unit, HOOK, event_id="event-1")
+        enrol(unit, consent="form 12")
+
+    rest.store.write(work)
+    server = uvicorn.Server(uvicorn.Config(rest.app, port=0, lifespan="off", log_config=None, ws="none"))
+    ready = threading.Event()
+    real_startup = server.startup
+
+    async def startup(sockets: object = None) -> None:
+        await real_startup()
+        ready.set()
+
+    server.startup = startup
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    assert ready.wait(10)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_REGION", MINE.region)
+    monkeypatch.setenv("EARWITNESS_URL", address)
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin"))
+    yield address
+    server.should_exit = True
+    thread.join()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def said(result: Result) -> str:
+    return " ".join((result.stdout + result.stderr).split())
+
+
+@pytest.mark.slow
+def test_tasks(url: str) -> None:
+    listed = run("tasks", "--pipeline", "pipeline-1")
+    assert listed.exit_code == 0
+    assert "vp-1 (98.0 %)" in said(listed)
+    assert "NotStarted" in said(listed)
+    assert {task["taskId"] for task in json.loads(run("tasks", "--json").stdout)} == {"done", "waiting"}
+    shown = said(run("tasks", "done"))
+    assert "match with 10.0 s of speech" in shown
+    assert "vp-1: probability 98.0 %, score 0.81" in shown
+    assert "at most 1 % of strangers are named among 2 voiceprints" in shown
+    assert "can be enrolled until 2026-01-02" in shown
+    assert json.loads(run("tasks", "done", "--json").stdout)["status"] == "Stopped"
+    assert "not searched yet" in said(run("tasks", "waiting"))
+
+
+@pytest.mark.slow
+def test_profiles_of_a_domain(url: str) -> None:
+    assert "form 12" in said(run("profiles", "--domain", "vpd-1"))
+    assert json.loads(run("profiles", "--domain", "vpd-1", "--json").stdout)[0]["profileId"] == "vp-1"
+    assert run("profiles", "--domain", "vpd-1", "--gallery", "x").exit_code == 2
+
+
+@pytest.mark.slow
+def test_events(url: str, rest: Rest) -> None:
+    listed = said(run("events", "list"))
+    assert "IdentificationSuccessful" in listed
+    assert f"{HOOK} pending after 0 attempts" in listed
+    assert json.loads(run("events", "list", "--json").stdout)["events"][0]["eventId"] == "event-1"
+    until = datetime(2027, 1, 1, tzinfo=UTC)
+
+    def deliver(unit: Unit) -> None:
+        for claimed in unit.deliveries.claim(until=until, limit=1):
+            unit.deliveries.record_delivered(claimed)
+
+    rest.store.write(deliver)
+    assert "1 deliveries wait again" in said(run("events", "replay", "event-1", "--target", HOOK))
+    assert json.loads(run("events", "replay", "event-1", "--json").stdout) == {"eventId": "event-1", "replayed": 0}
+
+
+@pytest.mark.slow
+def test_events_as_they_come_over_an_outage(url: str, rest: Rest) -> None:
+    slept: list[float] = []
+    with asking(url=None, region=None) as service:
+        real_get, outages = service.get, iter([503, 503])
+
+        def get(path: str, **query: object) -> dict[str, object]:
+            if query.get("wait"):
+                for status in outages:
+                    raise ServiceRefused("stopping", status=status)
+            return real_get(path, **query)
+
+        service.get = get
+        coming = following(service, None, sleep=slept.append)
+        writing = threading.Thread(
+            target=lambda: (wait_for_listener(rest), rest.store.write(lambda unit: add_event(unit, event_id="new")))
+        )
+        writing.start()
+        assert next(coming)["eventId"] == "new"  # and not the one from before
+        writing.join()
+    assert slept == [1.0, 2.0]
+
+
+def wait_for_listener(rest: Rest) -> None:
+    while not rest.waiting:
+        threading.Event().wait(0.01)
+
+
+@pytest.mark.slow
+def test_watch_prints_a_line_an_event(url: str, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object, **__: object) -> Iterator[object]:
+        yield from rest.ask("GET", "events").json()["events"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("earwitness.cli.events.following", end)
+    printed = run("watch")
+    assert printed.exit_code == 130
+    assert re.search(r"^2026-01-01T00:00:00Z  pipeline-1  IdentificationSuccessful$", printed.stdout, re.MULTILINE)
+    assert json.loads(run("watch", "--json").stdout.splitlines()[0])["eventId"] == "event-1"
+
+
+@pytest.mark.slow
+def test_a_signature_in_place_of_a_token(url: str, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest.clock.now = datetime.now(UTC)
+    monkeypatch.delenv("EARWITNESS_TOKEN")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id("reader"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert {task["taskId"] for task in json.loads(run("tasks", "--json").stdout)} == {"done", "waiting"}
+    assert json.loads(run("events", "list", "--pipeline", "pipeline-1", "--json").stdout)["events"]
+    refused = run("events", "replay", "event-1", "--target", HOOK)
+    assert (refused.exit_code, "a key of role reader" in said(refused)) == (9, True)
+
+
+@pytest.mark.slow
+def test_what_to_do_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    another = run("tasks", "done", "--region", "us-east-1")
+    assert (another.exit_code, "--region" in said(another)) == (9, True)
+    assert run("tasks", "arn:aws:chime:x/y").exit_code == 2
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin", THEIRS))
+    assert run("tasks", "done").exit_code == 9
+    monkeypatch.setenv("EARWITNESS_TOKEN", "wrong")
+    wrong = run("tasks", "--json")
+    assert (wrong.exit_code, "earwitness keys token" in said(wrong)) == (9, True)
+    assert json.loads(wrong.stdout)["error"]["type"] == "ServiceRefused"
+    assert run("watch").exit_code == 9
+    monkeypatch.setenv("EARWITNESS_TOKEN", "wröng")
+    assert run("tasks").exit_code == 2
+
+
+def test_no_service_and_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    nothing = run("tasks")
+    assert (nothing.exit_code, "earwitness keys token" in said(nothing)) == (2, True)
+    monkeypatch.setenv("EARWITNESS_TOKEN", "x" * 47)
+    away = run("tasks", "--url", "http://127.0.0.1:9")
+    assert (away.exit_code, "earwitness serve" in said(away)) == (9, True)
+    for address in ("127.0.0.1:9", "http://", "http://a:b", "ftp://127.0.0.1"):
+        assert run("tasks", "--url", address).exit_code == 2

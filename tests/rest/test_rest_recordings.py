@@ -1,0 +1,214 @@
+"""Recordings in place of calls: enrol, search, everything that can be wrong with a body, and nothing left behind."""
+
+import asyncio
+import io
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from rest_examples import MINE, Rest, add_domain, require_error, require_fits
+
+from earwitness.errors import Unavailable
+from earwitness.rest.body import recording_file
+from earwitness.rest.tools import RestLimits
+from earwitness.samples import first_call, second_call
+
+SEARCH, PROFILES = "domains/vpd-1/search", "domains/vpd-1/profiles"
+CONSENT = {"consent": "form 12, page 3"}
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def domain(rest: Rest, temporary_folder: Path) -> Rest:
+    rest.store.write(add_domain)
+    return rest
+
+
+def as_bytes(samples: np.ndarray, *, rate: int = 8_000, form: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=form)
+    return file.getvalue()
+
+
+@pytest.mark.slow
+def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
+    enrolled = {}
+    for name in ("sally", "kal"):
+        response = domain.ask("POST", PROFILES, params=CONSENT, content=first_call(name).read_bytes())
+        assert response.status_code == 200, response.text
+        require_fits(response.json(), "Profile")
+        enrolled[name] = response.json()["profileId"]
+    found = domain.ask("POST", SEARCH, role="operator", content=second_call("sally").read_bytes())
+    require_fits(found.json(), "Decision")
+    assert found.json()["outcome"] == "match"
+    assert [one["profileId"] for one in found.json()["candidates"]] == [enrolled["sally"], enrolled["kal"]]
+    assert found.json()["threshold"]["gallerySize"] == 2
+    stranger = domain.ask("POST", SEARCH, content=second_call("marvin").read_bytes()).json()
+    assert stranger["outcome"] == "no match"
+    assert list(temporary_folder.iterdir()) == []
+    entry = domain.store.audit.list(MINE, limit=1).items[0]
+    assert (entry.operation, entry.outcome) == ("SearchRecording", "done")
+    assert domain.ask("GET", PROFILES).json()["profiles"][0]["voiceprints"][0]["consentReference"] == "form 12, page 3"
+
+
+@pytest.mark.slow
+def test_a_further_voiceprint_of_a_profile(domain: Rest) -> None:
+    first = domain.ask("POST", PROFILES, params=CONSENT, content=first_call("sally").read_bytes()).json()
+    again = CONSENT | {"profileId": first["profileId"]}
+    second = domain.ask("POST", PROFILES, params=again, content=second_call("sally").read_bytes()).json()
+    assert second["profileId"] == first["profileId"]
+    assert first["voiceprints"][0]["voiceprintId"] in {one["voiceprintId"] for one in second["voiceprints"]}
+    assert len(second["voiceprints"]) == 2
+    found = domain.ask("POST", SEARCH, content=second_call("sally").read_bytes()).json()
+    assert (len(found["candidates"]), found["threshold"]["gallerySize"]) == (1, 2)
+
+
+@pytest.mark.slow
+def test_a_profile_of_another_domain_gets_nothing(domain: Rest) -> None:
+    domain.store.write(lambda unit: add_domain(unit, domain_id="vpd-2"))
+    sally = first_call("sally").read_bytes()
+    profile_id = domain.ask("POST", PROFILES, params=CONSENT, content=sally).json()["profileId"]
+    params = CONSENT | {"profileId": profile_id}
+    require_error(domain.ask("POST", "domains/vpd-2/profiles", params=params, content=sally), 404, "NotFound")
+    params = CONSENT | {"profileId": "vp-nobody"}
+    require_error(domain.ask("POST", PROFILES, params=params, content=sally), 404, "NotFound")
+
+
+@pytest.mark.slow
+def test_a_domain_that_is_full(build: Callable[..., Rest]) -> None:
+    rest = build(limits=RestLimits(profiles_per_domain_max=0))
+    rest.store.write(add_domain)
+    response = rest.ask("POST", PROFILES, params=CONSENT, content=first_call("sally").read_bytes())
+    require_error(response, 409, "LimitExceeded")
+
+
+@pytest.mark.slow
+def test_a_channel_has_to_be_chosen(domain: Rest) -> None:
+    samples, rate = soundfile.read(second_call("sally"))
+    both = as_bytes(np.stack([np.zeros_like(samples), samples], axis=1), rate=rate)
+    require_error(domain.ask("POST", SEARCH, content=both), 422, "ChannelNotChosen")
+    require_error(domain.ask("POST", SEARCH, params={"channel": "2"}, content=both), 422, "ChannelNotChosen")
+    silent = domain.ask("POST", SEARCH, params={"channel": "0"}, content=both).json()
+    assert silent["outcome"] == "not enough speech"
+    require_fits(silent, "Decision")
+    speaking = domain.ask("POST", SEARCH, params={"channel": "1"}, content=both).json()
+    assert speaking["netSpeechSeconds"] > 10
+
+
+@pytest.mark.slow
+def test_speech_that_cannot_be_enrolled(domain: Rest) -> None:
+    samples, rate = soundfile.read(first_call("sally"))
+    short = as_bytes(samples[: 6 * rate], rate=rate)
+    assert "10 s are needed" in require_error(
+        domain.ask("POST", PROFILES, params=CONSENT, content=short), 422, "NotEnoughSpeech"
+    )
+    quiet = as_bytes(samples * 1e-3, rate=rate, form="FLAC")
+    require_error(domain.ask("POST", PROFILES, params=CONSENT, content=quiet), 422, "SpeechTooPoor")
+    silence = as_bytes(np.zeros(30 * rate), rate=rate)
+    require_error(domain.ask("POST", PROFILES, params=CONSENT, content=silence), 422, "NoSpeech")
+    assert domain.ask("GET", PROFILES).json()["profiles"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "AudioUnreadable"),
+        (b"no audio", "AudioUnreadable"),
+        (b"RIFF\xff\xff\xff\xffWAVEfmt ", "AudioUnreadable"),
+        (bytes(100_000), "AudioUnreadable"),
+        (first_call("sally").read_bytes()[:1_000], "AudioTruncated"),
+        (as_bytes(np.zeros(48_000), rate=4_000), "RateUnsupported"),
+    ],
+    ids=["empty", "text", "half a header", "zeros", "breaks off", "4 kHz"],
+)
+def test_bodies_that_are_no_recording(domain: Rest, temporary_folder: Path, content: bytes, kind: str) -> None:
+    message = require_error(domain.ask("POST", SEARCH, content=content), 422, kind)
+    assert str(temporary_folder) not in message
+    assert "/dev/fd" not in message
+    require_error(domain.ask("POST", PROFILES, params=CONSENT, content=content), 422, kind)
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_samples_that_are_not_finite(domain: Rest) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.full(16_000, np.nan), 8_000, format="WAV", subtype="FLOAT")
+    require_error(domain.ask("POST", SEARCH, content=file.getvalue()), 422, "AudioNotFinite")
+
+
+def test_a_body_that_is_too_large(build: Callable[..., Rest], temporary_folder: Path) -> None:
+    rest = build(limits=RestLimits(recording_bytes_max=1_000))
+    rest.store.write(add_domain)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield bytes(100)
+
+    require_error(rest.ask("POST", SEARCH, content=bytes(1_001)), 413, "BodyTooLarge")
+    require_error(rest.ask("POST", SEARCH, content=pieces()), 413, "BodyTooLarge")
+    require_error(rest.ask("GET", "tasks", content=bytes(65_537)), 413, "BodyTooLarge")
+    require_error(rest.ask("POST", SEARCH, content=bytes(1_000)), 422, "AudioUnreadable")
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_a_body_that_does_not_come(build: Callable[..., Rest]) -> None:
+    rest = build(limits=RestLimits(recording_seconds_max=0.0))
+
+    async def stuck() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b"never"
+
+    message = require_error(rest.ask("POST", SEARCH, content=stuck()), 400, "BadRequest")
+    assert "send it faster" in message
+
+
+def test_recordings_at_one_time_are_bounded(build: Callable[..., Rest]) -> None:
+    rest = build(limits=RestLimits(recordings_at_once_max=0))
+    require_error(rest.ask("POST", SEARCH, content=b"x"), 503, "Unavailable")
+
+
+def test_whoever_may_not_is_told_before_the_body_comes(domain: Rest) -> None:
+    asked = threading.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        asked.set()
+        yield b"x"
+
+    require_error(domain.ask("POST", SEARCH, role="reader", content=never()), 403, "Forbidden")
+    assert not asked.is_set()
+
+
+def test_a_recording_is_in_no_folder(temporary_folder: Path) -> None:
+    """A process that is killed leaves no voice behind."""
+    with recording_file() as (file, path):
+        file.write(b"somebody's voice")
+        file.flush()
+        assert path.read_bytes() == b"somebody's voice"
+        kept = [found for found in temporary_folder.rglob("*") if not found.is_symlink() and not found.is_dir()]
+        assert kept == []
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_without_a_temporary_folder(domain: Rest, temporary_folder: Path) -> None:
+    temporary_folder.rmdir()
+    require_error(domain.ask("POST", SEARCH, content=b"x"), 503, "Unavailable")
+    with pytest.raises(Unavailable), recording_file():
+        pass
+    temporary_folder.mkdir()
+
+
+@pytest.mark.parametrize("consent", ["", " ", "x" * 257, "a\nb", "a\0b", "\x1b[31m"])
+def test_consent_is_printable(domain: Rest, consent: str) -> None:
+    message = require_error(domain.ask("POST", PROFILES, params={"consent": consent}), 400, "BadRequest")
+    assert "consent" in message
+    require_error(domain.ask("POST", PROFILES), 400, "BadRequest")

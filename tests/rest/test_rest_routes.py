@@ -1,0 +1,144 @@
+"""The table of routes: the document says what is served, answers fit it, and roles are kept route by route."""
+
+import itertools
+
+import pytest
+from rest_examples import (
+    MINE,
+    ROLES,
+    THEIRS,
+    V1,
+    Rest,
+    add_domain,
+    add_event,
+    add_pipeline,
+    add_task,
+    conclude,
+    enrol,
+    require_error,
+    require_fits,
+)
+
+from earwitness.errors import EarwitnessError
+from earwitness.rest.faults import STATUSES, fault_of
+from earwitness.rest.openapi import openapi
+from earwitness.rest.routes import PREFIX, ROUTES, Route
+from earwitness.samples import first_call
+from earwitness.store.records import Scope
+from earwitness.store.store import Unit
+
+GUARDED = [route for route in ROUTES if not route.is_public]
+IDS = {"taskId": "task-1", "eventId": "event-1", "domainId": "vpd-1"}
+
+
+def fill(rest: Rest) -> None:
+    def work(unit: Unit) -> None:
+        add_domain(unit)
+        add_pipeline(unit)
+        conclude(unit, add_task(unit, task_id="task-1"))
+        add_event(unit, "arn:aws:sqs:eu-central-1:111122223333:calls", event_id="event-1")
+        enrol(unit)
+
+    rest.store.write(work)
+
+
+def params_of(route: Route) -> dict[str, str]:
+    return {parameter.name: "form 12" for parameter in route.parameters if parameter.required}
+
+
+def path_of(route: Route) -> str:
+    return V1 + route.path.format(**IDS)
+
+
+def name_of(one: Route | str) -> str:
+    return one if isinstance(one, str) else one.operation
+
+
+def test_every_route_is_in_the_document() -> None:
+    document = openapi()
+    served = {(route.method.lower(), PREFIX + route.path) for route in ROUTES}
+    described = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert served == described
+    assert len({route.operation for route in ROUTES}) == len(ROUTES)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
+            assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+
+
+def test_references_in_the_document_lead_somewhere() -> None:
+    document = openapi()
+
+    def references(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if "$ref" in value else []
+            return own + [one for item in value.values() for one in references(item)]
+        return [one for item in value for one in references(item)] if isinstance(value, list | tuple) else []
+
+    used = {reference.rsplit("/", 1)[1] for reference in references(document)}
+    assert used == set(document["components"]["schemas"])
+
+
+def test_the_document_is_public(rest: Rest) -> None:
+    response = rest.send("GET", "openapi.json")
+    assert response.status_code == 200
+    assert response.json() == openapi()
+    assert response.headers["x-request-id"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("route", GUARDED, ids=name_of)
+def test_answers_fit_their_schema(rest: Rest, route: Route) -> None:
+    fill(rest)
+    content = first_call("sally").read_bytes() if route.takes_recording else None
+    response = rest.ask(route.method, path_of(route), params=params_of(route), content=content)
+    assert response.status_code == 200, response.text
+    require_fits(response.json(), route.answer)
+
+
+@pytest.mark.parametrize(("route", "role"), list(itertools.product(GUARDED, ROLES)), ids=name_of)
+def test_each_role_may_what_the_table_says(rest: Rest, route: Route, role: str) -> None:
+    """Without records: whoever may is told that there are none, or is shown an empty list."""
+    response = rest.ask(route.method, path_of(route), role=role, params=params_of(route))
+    if role in route.roles:
+        assert response.status_code == (404 if "{" in route.path else 200), response.text
+        return
+    message = require_error(response, 403, "Forbidden")
+    assert role in message
+    entry = rest.store.audit.list(MINE, limit=1).items[0]
+    assert (entry.operation, entry.outcome) == (route.operation, "Forbidden")
+    assert entry.request_id == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=name_of)
+def test_nobody_sees_another_account(rest: Rest, route: Route) -> None:
+    fill(rest)
+    for scope in (THEIRS, Scope(account_id=MINE.account_id, region="us-east-1")):
+        response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=b"no audio")
+        if "{" in route.path:
+            require_error(response, 404, "NotFound")
+        else:
+            assert [] in response.json().values()
+    assert rest.store.events.get(MINE, "event-1").deliveries[0].attempts == 0
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=name_of)
+def test_without_credentials_nothing_is_answered(rest: Rest, route: Route) -> None:
+    response = rest.send(route.method, path_of(route))
+    require_error(response, 401, "Unauthorized")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_paths_that_are_not_there(rest: Rest) -> None:
+    for path in ("tasks/", "tasks/a/b", "tasks/..%2Fevents", "domains/%2e%2e/profiles/x", "nothing"):
+        require_error(rest.ask("GET", f"{V1}/{path}"), 404, "UnknownOperation")
+    response = rest.ask("POST", f"{V1}/tasks")
+    require_error(response, 405, "UnknownOperation")
+    assert "GET" in response.headers["allow"]
+
+
+def test_every_status_belongs_to_an_error_of_ours() -> None:
+    for kind, status in STATUSES.items():
+        assert issubclass(kind, EarwitnessError)
+        assert 400 <= status <= 503
+    assert fault_of(KeyError("a secret")).message.startswith("the service failed")
