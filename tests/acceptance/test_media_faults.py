@@ -1,4 +1,4 @@
-"""Media that breaks the rules, producers that stop anywhere, readers that stall: who does it is told, nobody else suffers."""
+"""Media that breaks the rules, producers that stop anywhere, readers that stall: nobody else suffers."""
 
 import contextlib
 import socket
@@ -11,6 +11,7 @@ from serving import Served
 
 from earwitness.audio.matroska.get_media_reader import GetMediaReader, ServiceFailed
 from earwitness.audio.matroska.tags import write_tags
+from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 
 NOW_MS = 1_790_000_000_000
@@ -64,7 +65,8 @@ def test_faults_that_end_the_session(url: str, media: bytes, error: tuple[int, s
     assert acks[-1]["EventType"] in ("ERROR", "PERSISTED")
     persisted = [ack["FragmentNumber"] for ack in acks if ack["EventType"] == "PERSISTED"]
     assert len(persisted) == (GOOD in media)
-    assert not {ack["FragmentNumber"] for ack in acks if ack["EventType"] == "ERROR"} & set(persisted)
+    if error[0] == 4004:  # it was given no number, and must not bear that of the fragment before it
+        assert [ack["FragmentNumber"] for ack in acks if ack["EventType"] == "ERROR"] == [""]
 
 
 @pytest.mark.usefixtures("bystander")
@@ -93,8 +95,12 @@ def test_faults_of_one_fragment(url: str, bad: bytes, error: int) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("bystander")
 def test_a_fragment_that_is_too_large(url: str) -> None:
-    large = write_cluster(NOW_MS, [write_block(1, 0, bytes(1_000_000)) for _ in range(51)], size_known=False)
-    acks = put(url, new_stream(url), HEADER + large + cluster(NOW_MS + 1_000, SECOND))
+    megabyte = write_block(1, 0, bytes(1_000_000))
+    largest, larger = (write_cluster(NOW_MS, [megabyte] * count, size_known=False) for count in (52, 53))
+    header = write_header([Track(number=1, type=1, codec_id="V_MPEG4/ISO/AVC")])
+    acks = put(url, new_stream(url), header + largest)
+    assert [ack["EventType"] for ack in acks] == ["BUFFERING", "RECEIVED", "PERSISTED"]
+    acks = put(url, new_stream(url), header + larger + cluster(NOW_MS + 1_000, SECOND))
     assert errors(acks) == [(4001, "MAX_FRAGMENT_SIZE_REACHED")]
     assert [ack["FragmentTimecode"] for ack in acks if ack["EventType"] == "PERSISTED"] == [NOW_MS + 1_000]
 
@@ -131,7 +137,8 @@ def test_a_stream_deleted_while_it_is_written_and_read(url: str) -> None:
         producer.opened().send(HEADER + GOOD)
         producer.until("PERSISTED")
         reader, body = GetMediaReader(), payload(url, stream)
-        assert reader.feed(read_some(body))
+        while not reader.feed(read_some(body)):
+            continue
         client(url).delete_stream(StreamARN=arn)
         ends = [event for data in iter(lambda: read_some(body), b"") for event in reader.feed(data)]
         ends += reader.close()
@@ -158,7 +165,7 @@ def test_a_last_fragment_that_cannot_be_kept_is_told(url: str) -> None:
 
 
 def test_a_reader_that_stalls_holds_up_nobody(url: str) -> None:
-    stream, media = new_stream(url), b"".join(cluster(NOW_MS + index, tone(8.0, seed=index)) for index in range(100))
+    stream, media = new_stream(url), b"".join(cluster(NOW_MS + 8_000 * index, tone(8.0)) for index in range(100))
     stalled = payload(url, stream, StartSelectorType="NOW")
     with Producer(url, stream) as producer:
         producer.opened().send(HEADER + media)

@@ -64,14 +64,15 @@ class HeaderWalk:
             self._in_segment = True
             buffer.pass_to(start)
             return None
+        begins = element_id == ids.EBML and not self._ebml_seen
+        if not begins and element_id not in (ids.VOID, ids.CRC_32):  # known before all of it has come, or never comes
+            raise MatroskaInvalid("the stream is not an EBML header and then a Segment; send Matroska")
         stop = self._stop_of(element, end=WITHOUT_END)
         if not buffer.has(stop):
             return Found.NOTHING_YET
-        if element_id == ids.EBML and not self._ebml_seen:
+        if begins:
             check_ebml_header(buffer.data, start, stop)
             self._ebml_seen = True
-        elif element_id not in (ids.VOID, ids.CRC_32):
-            raise MatroskaInvalid("the stream is not an EBML header and then a Segment; send Matroska")
         buffer.pass_to(stop)
         return None
 
