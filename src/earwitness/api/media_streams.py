@@ -37,6 +37,9 @@ class MediaLimits:
     idle_seconds: float = 30.0
     """A producer that sends nothing is cut off after this time, as by AWS."""
 
+    idle_ack_seconds: float = 5.0
+    """How often a producer that sends nothing hears that its session is open."""
+
     connection_seconds: float = 45 * 60.0
     """A producer is cut off after this time, as by AWS; it connects again."""
 

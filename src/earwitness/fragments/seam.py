@@ -13,11 +13,12 @@ from typing import Protocol
 from earwitness.fragments.retention import Retention
 from earwitness.vault.data_key import DataKey
 
-FRAGMENT_BYTES_MAX = 50_000_000
-"""Header, cluster and tags of one fragment: PutMedia's limit (reference, 8.3)."""
-
 TAGS_BYTES_MAX = 64 * 1024
 """Tags of one fragment: ten of 128 + 256 bytes need 5 KB; the rest is for producers that pad or repeat."""
+
+FRAGMENT_BYTES_MAX = 50 * 1024 * 1024 + 64 * 1024 + TAGS_BYTES_MAX
+"""A cluster, header and tags of one fragment: as much as PutMedia takes of each (reference, 8.3), lest it takes what
+cannot be kept."""
 
 LIVE_GAP_MS = 30_000
 """How long after the end of a fragment its producer may still be connected: an idle one is cut off then (8.3)."""

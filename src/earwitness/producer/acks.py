@@ -59,14 +59,14 @@ class AckReader:
         self._text += data.decode("utf-8", "replace")
         found: list[Ack] = []
         while text := self._text.lstrip():
+            if not text.startswith("{"):
+                raise _no_acknowledgement()
             try:
                 # `Any`: JSON of the other side.
                 document, end = cast("tuple[Any, int]", self._decoder.raw_decode(text))
-            except json.JSONDecodeError:
+            except (json.JSONDecodeError, RecursionError):
                 if len(text) > _ACK_CHARACTERS_MAX:
-                    raise PutMediaFailed(
-                        "the answer of the service is no acknowledgement; look at the endpoint"
-                    ) from None
+                    raise _no_acknowledgement() from None
                 self._text = text
                 return found
             self._text = text[end:]
@@ -88,4 +88,8 @@ def _ack(document: Any) -> Ack:  # `Any`: as above
             error_code=str(document.get("ErrorCode") or document.get("ErrorId") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise PutMediaFailed("the answer of the service is no acknowledgement; look at the endpoint") from None
+        raise _no_acknowledgement() from None
+
+
+def _no_acknowledgement() -> PutMediaFailed:
+    return PutMediaFailed("the answer of the service is no acknowledgement; look at the endpoint")

@@ -6,36 +6,33 @@ after a connection broke, so none is lost between the two.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any, BinaryIO
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.errors import PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType
 from earwitness.producer.connection import Destination, MediaConnection
+from earwitness.producer.fragments import TRACK, Fragment, Pace, fragments
 from earwitness.producer.pcm_source import PcmSource
-
-FRAGMENT_SECONDS = 1.0
-"""AWS takes fragments of 1 to 20 s; the shorter, the sooner a call is heard."""
 
 UNACKNOWLEDGED_MAX = 120
 """Fragments kept for sending again; when so many wait, sending waits too."""
 
 _CONNECT_SECONDS_MAX = 10.0
-_LAST_ACK_SECONDS_MAX = 15.0
+_SILENCE_SECONDS_MAX = 15.0
+"""While something waits to be acknowledged; services say so within a second."""
+
 _TRIES_MAX = 8
 _BACK_OFF_SECONDS_MAX = 5.0
-_FRAME_SECONDS = 0.1
 _RETENTION_HOURS = 24
-_TRACK = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +87,16 @@ def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
         client = made.client("kinesisvideo", endpoint_url=endpoint_url)
         client.create_stream(StreamName=name, DataRetentionInHours=_RETENTION_HOURS)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceInUseException":  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        if _code(error) == "ResourceInUseException":
             return False
         raise PutMediaFailed(f"the stream cannot be made: {error}") from error
     except BotoCoreError as error:
         raise PutMediaFailed(f"the stream cannot be made: {error}") from error
     return True
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
 
 
 def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, channels: int) -> PcmSource:
@@ -116,7 +117,9 @@ def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str 
         endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
         credentials = session.get_credentials()
     except (BotoCoreError, ClientError) as error:
-        raise PutMediaFailed(f"the stream cannot be had: {error}") from error
+        absent = isinstance(error, ClientError) and _code(error) == "ResourceNotFoundException"
+        hint = "; CreateStream or `earwitness stream --create` makes it" if absent else ""
+        raise PutMediaFailed(f"the stream cannot be had: {error}{hint}") from error
     if credentials is None:
         raise PutMediaFailed("there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     destination = Destination(
@@ -126,13 +129,6 @@ def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str 
         stream={"x-amzn-stream-arn": described["StreamARN"]},
     )
     return destination, described["DataRetentionInHours"] > 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Fragment:
-    timecode_ms: int
-    media: bytes
-    seconds: float
 
 
 class _Producer:
@@ -148,16 +144,13 @@ class _Producer:
         on_ack: Callable[[Ack], None] | None,
     ) -> None:
         self._destination = destination
-        self._real_time = real_time
+        self._pace = Pace() if real_time else None
         self._done_at = AckType.PERSISTED if persisted else AckType.RECEIVED
         self._on_ack = on_ack
-        self._header = write_header([pcm_track(rate=source.rate, channels=source.channels)])
-        self._started = monotonic()
-        start_ms = round(datetime.now(UTC).timestamp() * 1_000)
-        self._fragments = iter(_fragments(source, start_ms=start_ms))
-        self._start_ms = start_ms
-        self._waiting: deque[_Fragment] = deque()
-        self._upcoming: asyncio.Future[_Fragment | None] | None = None
+        self._header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
+        self._fragments = fragments(source, start_ms=round(datetime.now(UTC).timestamp() * 1_000))
+        self._waiting: deque[Fragment] = deque()
+        self._upcoming: asyncio.Future[Fragment | None] | None = None
         self._acknowledged = asyncio.Event()
         self._numbers = ("", "")
         self._count, self._seconds, self._reconnects, self._failures = 0, 0.0, 0, 0
@@ -189,51 +182,63 @@ class _Producer:
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(self._send(connection))
                 group.create_task(self._listen(connection, sending))
-        except* PutMediaFailed as failures:
-            raise failures.exceptions[0] from None
+        except ExceptionGroup as failures:
+            raise _reason(failures) from None
         finally:
             await connection.close()
 
-    async def _send(self, connection: MediaConnection) -> None:
-        await connection.send(self._header)
-        for fragment in list(self._waiting):
-            await connection.send(fragment.media)
-        while (fragment := await self._next_fragment()) is not None:
-            await self._until_recorded(fragment)
-            self._waiting.append(fragment)
-            self._upcoming = None
-            await connection.send(fragment.media)
-            while len(self._waiting) >= UNACKNOWLEDGED_MAX:
-                self._acknowledged.clear()
-                await self._acknowledged.wait()
-        await connection.finish()
+    async def _send(self, connection: MediaConnection) -> bool:
+        """Send everything; False when the connection broke, of which the answer may tell the reason."""
+        try:
+            await connection.send(self._header)
+            for fragment in list(self._waiting):
+                await connection.send(fragment.media)
+            while (fragment := await self._next_fragment()) is not None:
+                if self._pace is not None:
+                    await self._pace.until_recorded(fragment)
+                self._waiting.append(fragment)
+                self._upcoming = None
+                await connection.send(fragment.media)
+                while len(self._waiting) >= UNACKNOWLEDGED_MAX:
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
+            await connection.finish()
+        except PutMediaInterrupted:
+            return False
+        return True
 
-    async def _next_fragment(self) -> _Fragment | None:
+    async def _next_fragment(self) -> Fragment | None:
         """The next of the source, read in a thread; one that was being read when a connection broke is not lost."""
         if self._upcoming is None:
             self._upcoming = asyncio.ensure_future(asyncio.to_thread(next, self._fragments, None))
         return await asyncio.shield(self._upcoming)
 
-    async def _until_recorded(self, fragment: _Fragment) -> None:
-        """In real time a fragment exists when its last sample was spoken."""
-        if self._real_time:
-            end = self._started + (fragment.timecode_ms - self._start_ms) / 1_000 + fragment.seconds
-            await asyncio.sleep(max(0.0, end - monotonic()))
-
-    async def _listen(self, connection: MediaConnection, sending: "asyncio.Task[None]") -> None:
-        reader, answers = AckReader(), connection.answers()
-        while True:
-            limit = _LAST_ACK_SECONDS_MAX if sending.done() else None
-            try:
-                data = await asyncio.wait_for(anext(answers, None), limit)
-            except TimeoutError:
-                raise PutMediaInterrupted("the last fragments were not acknowledged in time") from None
-            if data is None:
-                break
+    async def _listen(self, connection: MediaConnection, sending: "asyncio.Task[bool]") -> None:
+        reader = AckReader()
+        async for data in self._answers(connection, sending):
             for ack in reader.feed(data):
                 self._take(ack)
-        if self._waiting or not sending.done():
+        if self._waiting or not sending.done() or not sending.result():
             raise PutMediaInterrupted("the service closed the connection before all media was acknowledged")
+
+    async def _answers(self, connection: MediaConnection, sending: "asyncio.Task[bool]") -> AsyncGenerator[bytes]:
+        """What the service says; PutMediaInterrupted when it says nothing though it owes something."""
+        answers = connection.answers()
+        upcoming = asyncio.ensure_future(anext(answers, None))
+        try:
+            while True:
+                owes = bool(self._waiting) or sending.done()
+                done, _ = await asyncio.wait({upcoming}, timeout=_SILENCE_SECONDS_MAX)
+                if not done and owes:
+                    raise PutMediaInterrupted("the fragments that were sent are not acknowledged in time")
+                if not done:
+                    continue
+                if (data := upcoming.result()) is None:
+                    return
+                yield data
+                upcoming = asyncio.ensure_future(anext(answers, None))
+        finally:
+            upcoming.cancel()
 
     def _take(self, ack: Ack) -> None:
         if self._on_ack is not None:
@@ -251,6 +256,11 @@ class _Producer:
         self._acknowledged.set()
 
 
+def _reason(failures: ExceptionGroup[Exception]) -> Exception:
+    """Why a session ended: what was said of it rather than that its connection broke then."""
+    return min(failures.exceptions, key=lambda failure: isinstance(failure, PutMediaInterrupted))
+
+
 _WORTH_ANOTHER_TRY = frozenset(
     {"STREAM_READ_ERROR", "MAX_CONNECTION_DURATION_REACHED", "INTERNAL_ERROR", "ARCHIVAL_ERROR"}
 )
@@ -259,29 +269,3 @@ _WORTH_ANOTHER_TRY = frozenset(
 def _failure(error_code: str) -> PutMediaFailed:
     failure = PutMediaInterrupted if error_code in _WORTH_ANOTHER_TRY else PutMediaFailed
     return failure(f"the service refused a fragment: {error_code}")
-
-
-def _fragments(source: PcmSource, *, start_ms: int) -> Iterator[_Fragment]:
-    """The source cut into fragments, each of frames of 0.1 s."""
-    frame_bytes = round(source.rate * _FRAME_SECONDS) * 2 * source.channels
-    bytes_per_second = source.rate * 2 * source.channels
-    sent = 0
-    for piece in _pieces(source.blocks, round(source.rate * FRAGMENT_SECONDS) * 2 * source.channels):
-        timecode_ms = start_ms + round(1_000 * sent / bytes_per_second)
-        blocks = [
-            write_block(_TRACK, round(1_000 * first / bytes_per_second), piece[first : first + frame_bytes])
-            for first in range(0, len(piece), frame_bytes)
-        ]
-        yield _Fragment(timecode_ms, write_cluster(timecode_ms, blocks), len(piece) / bytes_per_second)
-        sent += len(piece)
-
-
-def _pieces(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    waiting = bytearray()
-    for block in blocks:
-        waiting += block
-        while len(waiting) >= size:
-            yield bytes(waiting[:size])
-            del waiting[:size]
-    if waiting:
-        yield bytes(waiting)

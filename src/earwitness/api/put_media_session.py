@@ -1,0 +1,252 @@
+"""A producer's session: media in while acknowledgements go out, on one request.
+
+One task reads the body and one sends what there is to say; fragments are appended in order, several at a time, and
+PERSISTED follows when each is durable. What must never be here: who may send, and to which stream.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from starlette.types import Message, Receive
+
+from earwitness.api import acks
+from earwitness.api.media_streams import MediaLimits
+from earwitness.audio.matroska.events import (
+    Event,
+    FragmentReceived,
+    FragmentStarted,
+    HeaderReceived,
+    Refused,
+    TagsReceived,
+)
+from earwitness.audio.matroska.faults import MediaFault
+from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
+from earwitness.fragments.seam import FragmentStream
+from earwitness.store.records import KinesisStream
+
+LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 5.0, 0.2
+"""How long a refused producer may go on sending, unheard. A connection that is closed while bytes come is reset, and a
+reset takes what we said last from the producer: why it is refused."""
+
+APPENDS_AT_ONCE_MAX = 32
+APPENDING_BYTES_MAX = 64 * 1024 * 1024
+"""Of one producer; when so much waits for the disk, its body is not read on."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Say = Callable[[bytes], Awaitable[None]]
+"""Sends bytes as one HTTP chunk."""
+
+_log = logging.getLogger("earwitness.put_media")
+
+
+@dataclass(slots=True)
+class _Appending:
+    """A fragment on its way to the disk."""
+
+    number: str
+    timecode_ms: int
+    size: int
+    task: "asyncio.Task[None]"
+
+
+class PutMediaSession:
+    """One producer's request, after its checks.
+
+    Each acknowledgement is said alone, as an HTTP chunk: one of AWS's producers parses the first chunk as one object.
+    """
+
+    content_type = "application/json"
+
+    def __init__(
+        self,
+        *,
+        stream: KinesisStream,
+        log: FragmentStream,
+        start_ms: int,
+        limits: MediaLimits,
+        monotonic: Callable[[], float],
+        is_draining: Callable[[], bool],
+        heard: Callable[[], None],
+        release: Callable[[], None],
+    ) -> None:
+        self._stream = stream
+        self._log = log
+        self._start_ms = start_ms
+        self._limits = limits
+        self._monotonic = monotonic
+        self._is_draining = is_draining
+        self._heard = heard
+        self._release = release
+        self._reader = FragmentReader()
+        self._header = b""
+        self._number = ""
+        self._timecode_ms: int | None = None
+        """Of the latest fragment that was given a number."""
+
+        self._patience: asyncio.Timeout | None = None
+        """While a part of the body is awaited."""
+
+        self._appending: asyncio.Queue[_Appending | None] = asyncio.Queue(APPENDS_AT_ONCE_MAX)
+        self._appending_bytes = 0
+        self._room = asyncio.Event()
+        self._failed: MediaFault | None = None
+
+    def close(self) -> None:
+        """Let the next producer in."""
+        self._release()
+
+    async def run(self, receive: Receive, say: Say) -> None:
+        """Take media until it ends, is refused, or stops coming."""
+        self._say = say
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._confirm())
+            try:
+                refused = await self._take_all(receive)
+            finally:
+                await self._appending.put(None)
+        if refused or self._failed:
+            await _linger(receive)
+
+    async def _take_all(self, receive: Receive) -> bool:
+        """Take what comes; True when the rest is not wanted."""
+        opened = heard = self._monotonic()
+        while not self._failed:
+            message = await self._next_message(receive)
+            now = self._monotonic()
+            if message is None:
+                if now - heard >= self._limits.idle_seconds or self._is_draining():
+                    return False
+                if not self._failed:
+                    await self._say(acks.idle())
+                continue
+            if message["type"] == "http.disconnect":
+                return False
+            heard = now
+            more = message.get("more_body", False)
+            events = self._reader.feed(message.get("body", b""))
+            if not await self._take(events if more else [*events, *self._reader.close()]):
+                return more
+            if not more:
+                return False
+            if now - opened >= self._limits.connection_seconds:
+                await self._say(acks.refused(MediaFault.MAX_CONNECTION_DURATION_REACHED, None, ""))
+                return True
+        return True
+
+    async def _next_message(self, receive: Receive) -> Message | None:
+        """The next part of the body; None when none came for a while, or a fragment failed meanwhile."""
+        try:
+            async with asyncio.timeout(self._limits.idle_ack_seconds) as self._patience:
+                return await receive()
+        except TimeoutError:
+            return None
+        finally:
+            self._patience = None
+
+    async def _take(self, events: list[Event]) -> bool:
+        """Do what the events say; False when the session is over."""
+        for event in events:
+            match event:
+                case HeaderReceived():
+                    self._header = event.header.raw
+                case FragmentStarted():
+                    if not await self._begin(event.timecode_ms):
+                        return False
+                case FragmentReceived():
+                    self._heard()
+                    await self._say(acks.received(event.timecode_ms, self._number))
+                    await self._append(event)
+                    if self._is_draining():
+                        return False
+                case TagsReceived():
+                    if event.tags.own and self._number:
+                        await self._append_tags(event.tags.raw)
+                case Refused():
+                    _log.info("a fragment was refused", extra={"fault": event.fault.name, "reason": event.reason})
+                    number = self._number if event.timecode_ms == self._timecode_ms else ""
+                    await self._say(acks.refused(event.fault, event.timecode_ms, number))
+                    if event.fault.ends_session:
+                        return False
+        return True
+
+    async def _begin(self, timecode_ms: int) -> bool:
+        """Give a fragment its number; False when the stream takes none."""
+        try:
+            number = (await self._log.reserve()).number
+        except EarwitnessError as error:
+            await self._fail(error, timecode_ms=timecode_ms, number="")
+            return False
+        self._number, self._timecode_ms = number, timecode_ms
+        await self._say(acks.buffering(timecode_ms, number))
+        return True
+
+    async def _append(self, event: FragmentReceived) -> None:
+        """Begin to append a fragment; wait first when too much is on its way."""
+        size = len(self._header) + len(event.cluster)
+        while self._appending_bytes and self._appending_bytes + size > APPENDING_BYTES_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._appending_bytes += size
+        recorded = _EPOCH + timedelta(milliseconds=self._start_ms + event.timecode_ms)
+        append = self._log.append(
+            self._number,
+            producer_timestamp=recorded,
+            duration_ms=event.duration_ms,
+            header=self._header,
+            cluster=event.cluster,
+        )
+        await self._appending.put(
+            _Appending(self._number, event.timecode_ms, size, asyncio.get_running_loop().create_task(append))
+        )
+
+    async def _append_tags(self, raw: bytes) -> None:
+        """Tags come after their fragment, and are kept after it."""
+        append = self._log.append_tags(self._number, raw)
+        await self._appending.put(_Appending("", 0, 0, asyncio.get_running_loop().create_task(append)))
+
+    async def _confirm(self) -> None:
+        """Say of each fragment, in order, that it is durable; of the first that is not, what happened."""
+        while (appending := await self._appending.get()) is not None:
+            try:
+                await appending.task
+                if appending.number and self._stream.retention_hours and not self._failed:
+                    await self._say(acks.persisted(appending.timecode_ms, appending.number))
+            except EarwitnessError as error:
+                await self._fail(error, timecode_ms=appending.timecode_ms, number=appending.number)
+            finally:
+                self._appending_bytes -= appending.size
+                self._room.set()
+
+    async def _fail(self, error: EarwitnessError, *, timecode_ms: int, number: str) -> None:
+        """Say that a fragment is not kept, and have the session end; once."""
+        if self._failed:
+            return
+        self._failed = _fault_of(error)
+        if self._failed is not MediaFault.STREAM_NOT_ACTIVE:
+            _log.error("a fragment could not be kept", extra={"error": type(error).__name__, "reason": str(error)})
+        await self._say(acks.refused(self._failed, timecode_ms, number))
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
+
+def _fault_of(error: EarwitnessError) -> MediaFault:
+    if isinstance(error, Gone):
+        return MediaFault.STREAM_NOT_ACTIVE
+    return MediaFault.ARCHIVAL_ERROR if isinstance(error, FragmentLogUnavailable) else MediaFault.INTERNAL_ERROR
+
+
+async def _linger(receive: Receive) -> None:
+    """Throw away what a refused producer is sending, until it stops."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS_MAX):
+            while True:
+                async with asyncio.timeout(LINGER_SILENCE_SECONDS):
+                    message = await receive()
+                if not message.get("more_body", False):
+                    return
