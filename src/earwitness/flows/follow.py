@@ -232,8 +232,9 @@ class _Follower:
 
 def _start_of(task: SpeakerSearchTask) -> StartPosition:
     if task.checkpoint is None:
-        return StartPosition(after_number=task.start_fragment_number)
+        return StartPosition(since=task.created_at, after_number=task.start_fragment_number)
     return StartPosition(
+        since=task.created_at,
         first_number=str(task.checkpoint["firstFragmentNumber"]),
         first_server_time=datetime.fromisoformat(str(task.checkpoint["firstServerTime"])),
     )
