@@ -26,7 +26,13 @@ class Application:
     """A program that uses a service. Names are its own, so that several may live on one service."""
 
     def __init__(
-        self, served: Served, name: str, *, access_key: str = "test", secret: str = "test", sinks: Sequence[Any] = ()  # noqa: S107
+        self,
+        served: Served,
+        name: str,
+        *,
+        access_key: str = "test",
+        secret: str = "test",
+        sinks: Sequence[Any] = (),  # noqa: S107
     ) -> None:
         self.url, self.data, self.name = served.url, served.data, name
         self.session = boto3.Session(access_key, secret, region_name="us-east-1")
