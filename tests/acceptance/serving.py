@@ -36,11 +36,13 @@ class Served:
         }
 
 
-def start(data: Path, *options: str) -> Served:
-    """Start a service on a free port and wait until it answers."""
-    command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(data), *options]
+def start(data: Path, *options: str, port: int = 0, settings_file: Path | None = None) -> Served:
+    """Start a service, by itself on a free port, and wait until it answers."""
+    command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(port), "--data", str(data), *options]
     own = {name: value for name, value in os.environ.items() if not name.startswith("EARWITNESS_")}
     own |= {name: os.environ[name] for name in ("EARWITNESS_MODELS_DIR",) if name in os.environ}
+    if settings_file is not None:
+        own["EARWITNESS_CONFIG"] = str(settings_file)
     process = subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     for line in process.stderr:

@@ -7,7 +7,6 @@ the same answers; what is concluded already stands in the record and is not conc
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -40,6 +39,9 @@ ValueT = TypeVar("ValueT")
 
 _log = logging.getLogger("earwitness.follow")
 
+REST_SECONDS = 0.25
+"""How long a fragment may take to be read from where it is kept; longer means that there is none."""
+
 _FATAL = (AudioError, StreamGone, CiphertextRefused, NotFound)
 """What will not go away by itself: media we cannot decode, a stream or domain that was deleted."""
 
@@ -67,13 +69,6 @@ def _end_pipeline(tools: Tools, unit: Unit, item: WorkItem) -> None:
         tools.steering.end_if_idle(unit, item.scope, pipeline)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stopped:
-    """A stop was asked for, or the domain is gone."""
-
-    task: SpeakerSearchTask
-
-
 class _Follower:
     """One attempt at one task."""
 
@@ -85,11 +80,12 @@ class _Follower:
         self._declared_rate = _declared_rate(pipeline)
         self._engine: Engine | None = None
         self._ear: ChannelEar | None = None
+        self._coming: asyncio.Future[StreamFragment] | None = None
 
     async def run(self) -> None:
         try:
-            if self._task.status is TaskStatus.STOPPING:
-                await self._wind_up(self._task)
+            if self._task.status is TaskStatus.STOPPING and self._task.stop_reason is not StopReason.PIPELINE_STOPPED:
+                await self._wind_up()
             else:
                 await self._listen()
         except _FATAL as error:
@@ -102,50 +98,71 @@ class _Follower:
             raise NotFound("the voice profile domain was deleted")
         self._engine = await self._tools.compute(lambda: self._tools.engine_of(Band(domain.band)))
         self._ear = ChannelEar(self._engine, channel=task.channel_id, declared_rate=self._declared_rate)
-        source = self._tools.source_of(task.scope, task.stream_arn)
-        fragments = source.fragments(_start_of(task))
+        fragments = self._tools.source_of(task.scope, task.stream_arn).fragments(_start_of(task))
         try:
             await self._hear_all(fragments)
         finally:
+            if self._coming is not None:
+                self._coming.cancel()
+                await asyncio.wait({self._coming})
             await fragments.aclose()
 
     async def _hear_all(self, fragments: AsyncGenerator[StreamFragment]) -> None:
-        ear = _there(self._ear)
-        while True:
+        stopped = self._task.status is TaskStatus.STOPPING
+        while not stopped and not _there(self._ear).can_enrol:
             next_one = await self._next(fragments)
-            if isinstance(next_one, _Stopped):
-                await self._wind_up(next_one.task)
-                return
-            self._tools.heard_from(self._task.stream_arn)
-            if self._task.status is TaskStatus.INITIALIZING:
-                await self._begin(next_one)
-            await self._tools.compute(partial(ear.hear, next_one.header, next_one.cluster))
-            if ear.can_identify and self._task.identification is None:
-                self._task = await self._conclusions.identified(await self._identify())
-            if ear.can_enrol:
-                await self._make_voiceprint()
-                return
+            if next_one is None:
+                stopped = True
+            else:
+                await self._hear(next_one)
+        if stopped and self._task.stop_reason is StopReason.PIPELINE_STOPPED:
+            await self._hear_the_rest(fragments, until=self._task.updated_at)
+        if _there(self._ear).can_enrol:
+            await self._make_voiceprint()
+        else:
+            await self._wind_up()
 
-    async def _next(self, fragments: AsyncGenerator[StreamFragment]) -> StreamFragment | _Stopped:
-        """The next fragment, or the news that there is to be none."""
-        fragment = asyncio.ensure_future(anext(fragments))
-        try:
-            while not fragment.done():
-                change = asyncio.ensure_future(self._changed.wait())
-                try:
-                    await asyncio.wait({fragment, change}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    change.cancel()
-                if self._changed.is_set() and (stopped := await self._look()):
-                    return stopped
-            return fragment.result()
-        finally:
-            if not fragment.done():
-                fragment.cancel()
-                await asyncio.wait({fragment})
+    async def _hear(self, fragment: StreamFragment) -> None:
+        ear = _there(self._ear)
+        self._tools.heard_from(self._task.stream_arn)
+        if self._task.status is TaskStatus.INITIALIZING:
+            await self._begin(fragment)
+        await self._tools.compute(partial(ear.hear, fragment.header, fragment.cluster))
+        await self._identify_if_due()
 
-    async def _look(self) -> _Stopped | None:
-        """Read the record again: was a stop asked for?"""
+    async def _hear_the_rest(self, fragments: AsyncGenerator[StreamFragment], *, until: datetime) -> None:
+        """What came before the audio was declared to have ended: a call may be heard late, or again after a crash."""
+        ear = _there(self._ear)
+        while not ear.can_enrol:
+            coming = self._coming = self._coming or asyncio.ensure_future(anext(fragments))
+            done, _ = await asyncio.wait({coming}, timeout=REST_SECONDS)
+            if not done or (fragment := self._came(coming)).server_time > until:
+                break
+            await self._hear(fragment)
+        if not ear.can_enrol:
+            await self._tools.compute(ear.finish)
+            await self._identify_if_due()
+
+    async def _next(self, fragments: AsyncGenerator[StreamFragment]) -> StreamFragment | None:
+        """The next fragment; None with the news that there is to be none."""
+        coming = self._coming = self._coming or asyncio.ensure_future(anext(fragments))
+        while not coming.done():
+            change = asyncio.ensure_future(self._changed.wait())
+            try:
+                await asyncio.wait({coming, change}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                change.cancel()
+            if self._changed.is_set() and (stopped := await self._look()):
+                self._task = stopped
+                return None
+        return self._came(coming)
+
+    def _came(self, coming: "asyncio.Future[StreamFragment]") -> StreamFragment:
+        self._coming = None
+        return coming.result()
+
+    async def _look(self) -> SpeakerSearchTask | None:
+        """Read the record again: the task, if a stop was asked for or its domain is gone."""
         self._changed.clear()
         task = await self._tools.wait_for(lambda: self._tools.store.tasks.get(self._task.scope, self._task.task_id))
         if task is None:
@@ -153,7 +170,7 @@ class _Follower:
         if task.attempt != self._task.attempt:
             raise AttemptSuperseded("another attempt at this task has begun; drop this one")
         over = task.status is TaskStatus.STOPPING or task.stop_reason is StopReason.DOMAIN_DELETED
-        return _Stopped(task) if over else None
+        return task if over else None
 
     async def _begin(self, first: StreamFragment) -> None:
         """The audio has come: remember where it began, so that a later attempt begins there too."""
@@ -175,6 +192,10 @@ class _Follower:
             self._task = await self._tools.write(work)
         except Conflict:
             self._changed.set()  # stopped just now; the next look sees it
+
+    async def _identify_if_due(self) -> None:
+        if _there(self._ear).can_identify and self._task.identification is None:
+            self._task = await self._conclusions.identified(await self._identify())
 
     async def _identify(self) -> Decision:
         engine, ear, task = _there(self._engine), _there(self._ear), self._task
@@ -199,20 +220,14 @@ class _Follower:
             return
         await self._conclusions.printed(embedding, speech)
 
-    async def _wind_up(self, task: SpeakerSearchTask) -> None:
+    async def _wind_up(self) -> None:
         """End after a stop. At the end of the audio every missing result is told as a failure; else nothing is."""
+        task = self._task
         if task.stop_reason is StopReason.DOMAIN_DELETED:
             raise NotFound("the voice profile domain was deleted")
         if task.stop_reason is not StopReason.PIPELINE_STOPPED:
             await self._conclusions.ended_without(identification=None, voiceprint=None)
             return
-        if self._ear is not None:
-            await self._tools.compute(self._ear.finish)
-            if self._ear.can_identify and task.identification is None:
-                task = self._task = await self._conclusions.identified(await self._identify())
-            if self._ear.can_enrol:
-                await self._make_voiceprint()
-                return
         await self._conclusions.ended_without(
             identification=self._too_little(IDENTIFY_SECONDS) if task.identification is None else None,
             voiceprint=self._too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
@@ -232,8 +247,9 @@ class _Follower:
 
 def _start_of(task: SpeakerSearchTask) -> StartPosition:
     if task.checkpoint is None:
-        return StartPosition(after_number=task.start_fragment_number)
+        return StartPosition(since=task.created_at, after_number=task.start_fragment_number)
     return StartPosition(
+        since=task.created_at,
         first_number=str(task.checkpoint["firstFragmentNumber"]),
         first_server_time=datetime.fromisoformat(str(task.checkpoint["firstServerTime"])),
     )

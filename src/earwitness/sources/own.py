@@ -1,15 +1,17 @@
 """Streams of this service: fragments from its own media log."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
 
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
 from earwitness.fragments.seam import (
     AfterFragment,
+    AtTime,
     Delivery,
-    Earliest,
     FragmentReader,
     FragmentStream,
-    Position,
+    TimeAxis,
 )
 from earwitness.sources.source import StartPosition, StreamFragment
 
@@ -25,30 +27,29 @@ class OwnSource:
         """As the seam says."""
         try:
             log = await self._open_log()
-            reader = await _reader(log, start)
+            reader, exact = await _reader(log, start)
             async for delivery in reader:
-                yield _fragment(delivery)
+                if exact or delivery.fragment.info.server_timestamp >= _whole_milliseconds(start.since):
+                    yield _fragment(delivery)
         except Gone as error:
             raise StreamGone("the Kinesis video stream was deleted; start another task on another stream") from error
         except FragmentLogUnavailable as error:
             raise SourceUnavailable("the media log cannot be read now") from error
 
 
-async def _reader(log: FragmentStream, start: StartPosition) -> FragmentReader:
+async def _reader(log: FragmentStream, start: StartPosition) -> tuple[FragmentReader, bool]:
+    """A reader, and whether it begins at a fragment that was named; else it may begin a little too early."""
     if start.first_number is not None:
-        return await log.read(AfterFragment(str(int(start.first_number) - 1)))
+        return await log.read(AfterFragment(str(int(start.first_number) - 1))), True
     if start.after_number is not None:
-        try:
-            return await log.read(AfterFragment(start.after_number))
-        except BadRequest:  # a number that this stream has not given out: another stream's, or one of AWS's
-            return await log.read(await _live_edge(log))
-    return await log.read(await _live_edge(log))
+        with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
+            return await log.read(AfterFragment(start.after_number)), True
+    return await log.read(AtTime(TimeAxis.SERVER, start.since)), False
 
 
-async def _live_edge(log: FragmentStream) -> Position:
-    """Behind the latest fragment: what comes from now on."""
-    last = (await log.status()).last
-    return Earliest() if last is None else AfterFragment(last.number)
+def _whole_milliseconds(time: datetime) -> datetime:
+    """As fragments know their time."""
+    return time.replace(microsecond=time.microsecond // 1_000 * 1_000)
 
 
 def _fragment(delivery: Delivery) -> StreamFragment:

@@ -28,7 +28,11 @@ class StreamFragment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartPosition:
-    """Where reading begins. Without any of it, at the live edge: with the fragment that comes next."""
+    """Where reading begins."""
+
+    since: datetime
+    """With the first fragment that began to arrive then or later: not "now", which moves on while a stream is opened.
+    What follows says it more exactly, where the source knows it."""
 
     after_number: str | None = None
     """Behind this fragment."""
