@@ -15,9 +15,10 @@ import pytest
 from event_examples import REGION
 from recording_server import Recording, recording
 
-from earwitness.sinks.clients import AwsClients, SinkCredentials, SinkSettings
+from earwitness.aws.clients import AwsCredentials
+from earwitness.sinks.clients import SinkClients, SinkSettings
 
-CREDENTIALS = SinkCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106
+CREDENTIALS = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106
 
 Make = Callable[[str], Any]
 
@@ -73,16 +74,16 @@ def recorder(_recorder_of_all: Recording) -> Iterator[Recording]:
 
 
 @pytest.fixture(scope="session")
-def clients_at() -> Iterator[Callable[..., AwsClients]]:
+def clients_at() -> Iterator[Callable[..., SinkClients]]:
     """Makes the clients of an endpoint; the same ones for the same endpoint, unless something else is asked for."""
-    made: list[AwsClients] = []
-    shared: dict[str, AwsClients] = {}
+    made: list[SinkClients] = []
+    shared: dict[str, SinkClients] = {}
 
-    def make(endpoint_url: str | None, **others: Any) -> AwsClients:
+    def make(endpoint_url: str | None, **others: Any) -> SinkClients:
         if endpoint_url in shared and not others:
             return shared[endpoint_url]
         settings = SinkSettings(**{"endpoint_url": endpoint_url, "credentials": CREDENTIALS} | others)
-        made.append(AwsClients(settings))
+        made.append(SinkClients(settings))
         if endpoint_url is not None and not others:
             shared[endpoint_url] = made[-1]
         return made[-1]

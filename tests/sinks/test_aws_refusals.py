@@ -10,13 +10,14 @@ import pytest
 from event_examples import ACCOUNT, BODY, EVENT_ID, PIPELINE_ID, REGION
 from recording_server import Recording, recording
 
+from earwitness.aws.clients import AwsCredentials
 from earwitness.errors import ConfigurationError, SinkError, SinkRefused, SinkUnavailable
-from earwitness.sinks.clients import AwsClients, SinkCredentials, SinkSettings
+from earwitness.sinks.clients import SinkClients, SinkSettings
 from earwitness.sinks.factory import sink_for
 from earwitness.sinks.sink import BODY_BYTES_MAX
 from earwitness.voice.events import EventKind
 
-ClientsAt = Callable[..., AwsClients]
+ClientsAt = Callable[..., SinkClients]
 TARGETS = {
     "sqs": f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls",
     "sns": f"arn:aws:sns:{REGION}:{ACCOUNT}:calls",
@@ -27,7 +28,7 @@ TARGETS = {
 services = pytest.mark.parametrize("service", list(TARGETS))
 
 
-def send(service: str, clients: AwsClients, *, body: bytes = BODY) -> None:
+def send(service: str, clients: SinkClients, *, body: bytes = BODY) -> None:
     sink = sink_for(TARGETS[service], clients=clients, now=pytest.fail)
     kind = EventKind.STATE_CHANGE if service == "events" else EventKind.SPEAKER_SEARCH
     sink.send(body, event_id=EVENT_ID, ordering_key=PIPELINE_ID, kind=kind)
@@ -189,7 +190,7 @@ def test_a_client_is_made_once_for_all_threads(clients_at: ClientsAt) -> None:
 
 @pytest.mark.slow
 def test_the_client_used_longest_ago_is_forgotten(clients_at: ClientsAt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.sinks.clients.CLIENTS_MAX", 2)
+    monkeypatch.setattr("earwitness.aws.clients.CLIENTS_MAX", 2)
     clients = clients_at("http://127.0.0.1:1", connections_max=2)
     first = clients.client("sqs", "us-east-1")
     second = clients.client("sqs", "us-west-2")
@@ -220,7 +221,7 @@ def test_a_profile_that_does_not_exist_is_told(clients_at: ClientsAt, monkeypatc
 
 
 def test_secrets_do_not_show() -> None:
-    credentials = SinkCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="hidden", session_token="hidden")  # noqa: S106
+    credentials = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="hidden", session_token="hidden")  # noqa: S106
     assert "hidden" not in repr(SinkSettings(credentials=credentials))
 
 

@@ -13,17 +13,17 @@ from event_examples import ACCOUNT, BODY, EVENT_ID, PIPELINE_ID, REGION, STATE_B
 from recording_server import Recording
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.sinks.clients import AwsClients
+from earwitness.sinks.clients import SinkClients
 from earwitness.sinks.factory import sink_for
 from earwitness.voice.events import EventKind
 
 Aws = Callable[[str], Any]
-ClientsAt = Callable[..., AwsClients]
+ClientsAt = Callable[..., SinkClients]
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
 
 
 def send(
-    target: str, clients: AwsClients, *, body: bytes = STATE_BODY, kind: EventKind = EventKind.SPEAKER_SEARCH
+    target: str, clients: SinkClients, *, body: bytes = STATE_BODY, kind: EventKind = EventKind.SPEAKER_SEARCH
 ) -> None:
     sink = sink_for(target, clients=clients, now=pytest.fail)
     sink.send(body, event_id=EVENT_ID, ordering_key=PIPELINE_ID, kind=kind)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from earwitness.errors import ConfigurationError, SinkRefused
 from earwitness.sinks.aws import DELIVERIES, AwsSink
-from earwitness.sinks.clients import AwsClients, SinkSettings
+from earwitness.sinks.clients import SinkClients, SinkSettings
 from earwitness.sinks.factory import sink_for
 from earwitness.sinks.json_lines import JsonLinesSink
 from earwitness.sinks.targets import RESOURCE_PATTERNS, read_arn, require_supported_target
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 
-CLIENTS = AwsClients(SinkSettings())
+CLIENTS = SinkClients(SinkSettings())
 GOOD = [
     f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls",
     f"arn:aws-us-gov:sqs:{REGION}:{ACCOUNT}:calls",

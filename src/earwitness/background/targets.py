@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from earwitness.api.elements import SINK_SERVICES
+from earwitness.aws.clients import AwsCredentials
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
-from earwitness.sinks.clients import AwsClients, SinkCredentials, SinkSettings
+from earwitness.sinks.clients import SinkClients, SinkSettings
 from earwitness.sinks.factory import sink_for
 from earwitness.sinks.sink import Sink
 from earwitness.sinks.webhook import WebhookSettings
@@ -43,11 +44,11 @@ class Targets:
         ]
         return (*self._everywhere, *sinks)
 
-    def clients(self) -> AwsClients:
+    def clients(self) -> SinkClients:
         """Clients of the services that events go to, made when they are needed."""
-        return AwsClients(self._sink_settings)
+        return SinkClients(self._sink_settings)
 
-    def sink_maker(self, clients: AwsClients, *, now: Callable[[], datetime]) -> Callable[[str], Sink]:
+    def sink_maker(self, clients: SinkClients, *, now: Callable[[], datetime]) -> Callable[[str], Sink]:
         """From a target to its sink."""
         return lambda target: sink_for(target, clients=clients, webhook=self._webhook, now=now)
 
@@ -72,7 +73,7 @@ def _sink_settings(settings: Settings) -> SinkSettings:
         by_service[service] = url
     credentials = None
     if settings.sink_access_key_id:
-        credentials = SinkCredentials(
+        credentials = AwsCredentials(
             access_key_id=settings.sink_access_key_id, secret_access_key=settings.sink_secret_access_key
         )
     return SinkSettings(

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from earwitness.errors import SinkRefused, SinkUnavailable
 from earwitness.sinks.border import border, refusal_of
-from earwitness.sinks.clients import AwsClients, Client, SinkSettings
+from earwitness.sinks.clients import Client, SinkClients, SinkSettings
 from earwitness.sinks.sink import require_sendable
 from earwitness.sinks.targets import Arn
 from earwitness.voice.events import EventKind
@@ -38,7 +38,7 @@ Delivery: TypeAlias = Callable[[Client, Arn, Message, SinkSettings], Receipt]
 class AwsSink:
     """A queue, topic, function, data stream or event bus."""
 
-    def __init__(self, target: Arn, clients: AwsClients) -> None:
+    def __init__(self, target: Arn, clients: SinkClients) -> None:
         self._target = target
         self._clients = clients
         self._deliver = DELIVERIES[target.service]

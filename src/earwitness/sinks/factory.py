@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from earwitness.errors import ConfigurationError, SinkRefused
 from earwitness.sinks.aws import AwsSink
-from earwitness.sinks.clients import AwsClients
+from earwitness.sinks.clients import SinkClients
 from earwitness.sinks.json_lines import JsonLinesSink
 from earwitness.sinks.sink import Sink
 from earwitness.sinks.targets import read_arn, require_supported_target
@@ -15,7 +15,7 @@ from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 
 
 def sink_for(
-    target: str, *, clients: AwsClients, webhook: WebhookSettings | None = None, now: Callable[[], datetime]
+    target: str, *, clients: SinkClients, webhook: WebhookSettings | None = None, now: Callable[[], datetime]
 ) -> Sink:
     """The sink of an ARN (by its service), of an http or https URL, or of file:///PATH.
 
@@ -36,7 +36,7 @@ def sink_for(
     raise ConfigurationError("a sink is an ARN, an http or https URL, or file:///PATH; give one of them")
 
 
-def _aws_sink(target: str, clients: AwsClients) -> Sink:
+def _aws_sink(target: str, clients: SinkClients) -> Sink:
     arn = read_arn(target)
     if arn is None:
         raise SinkRefused("a sink's ARN cannot be read; change the configuration's target")
