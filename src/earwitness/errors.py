@@ -57,6 +57,7 @@
     │   └── SchemaTooNew              the records were written by a newer version
     ├── SourceError                   where a task's media comes from
     │   ├── StreamGone                the stream is deleted, or never was
+    │   ├── SourceRefused             AWS does not let us read it, or never will
     │   └── SourceUnavailable         it cannot be read now  (retryable)
     ├── FragmentLogError              the media log
     │   └── FragmentLogUnavailable    its disk is full, failing or taken, or it is closing; try again later  (retryable)
@@ -334,6 +335,10 @@ class SourceError(EarwitnessError):
 
 class StreamGone(SourceError):
     """The stream is deleted, or there never was one of this ARN."""
+
+
+class SourceRefused(SourceError):
+    """AWS does not let us read the stream, or refuses the request as it is."""
 
 
 class SourceUnavailable(SourceError):

@@ -48,9 +48,10 @@ class Source(Protocol):
     """One stream."""
 
     def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
-        """The fragments from a position on, as they come; it ends only by an error.
+        """The fragments from a position on, as they come; it ends only by an error, or with the file it comes from.
 
-        Raises StreamGone when the stream is deleted, SourceUnavailable when it cannot be read again and again.
+        Raises StreamGone when the stream is deleted, SourceRefused when it may not be read, SourceUnavailable when it
+        cannot be read again and again.
         Whoever stops early closes the iterator (`aclose`).
         """
         ...
