@@ -140,7 +140,7 @@ class Service:
                 on_loop=background.on_loop,
                 new_guid=new_guid,
                 public_url=settings.public_url.rstrip("/"),
-                stream_exists=lambda scope, arn: self._store.streams.get(scope, arn) is not None,
+                stream_exists=background.sources.exists,
             )
         )
 

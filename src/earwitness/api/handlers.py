@@ -36,7 +36,7 @@ class Needs:
     """Where clients reach the media operations; where they came from when empty."""
 
     stream_exists: Callable[[Scope, str], bool]
-    """Whether an account may read from the stream of an ARN."""
+    """Whether an account may read from the stream of an ARN. May ask AWS, so it belongs in no unit."""
 
     work: Work
     streams: MediaStreams

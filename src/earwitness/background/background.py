@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from earwitness.api.media_streams import MediaLimits, MediaStreams
 from earwitness.background.engines import Engines
+from earwitness.background.sources import Sources
 from earwitness.background.targets import Targets
 from earwitness.config import Settings
-from earwitness.errors import EarwitnessError, StreamGone, Unavailable
+from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.flows.deliver import AT_ONCE_MAX, Deliverer
 from earwitness.flows.expire import expire_quietly
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
 from earwitness.fragments.disk.log import DiskFragmentLog, open_disk_log
-from earwitness.fragments.seam import FragmentStream
 from earwitness.log import frames_of
 from earwitness.rest.notices import Notices
-from earwitness.sources.own import OwnSource
-from earwitness.store.records import PageKey, Scope
+from earwitness.store.records import PageKey
 from earwitness.store.store import Store
 from earwitness.voice.events import DetailStatus
 from earwitness.work.local import LocalWork
@@ -85,6 +84,7 @@ class Background:
             store,
             limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
         )
+        self.sources = Sources(settings, store, self.streams, look=self._in_thread)
         self.work = LocalWork(self._run_task, at_once_max=settings.tasks_at_once)
         self.steering = Steering(targets_of=self._targets.of, new_id=new_id, pipeline_changed=self._pipeline_changed)
 
@@ -121,7 +121,11 @@ class Background:
             chance=random.random,
         )
         supervisor = Supervisor(
-            self._store, steering=self.steering, last_arrival=self._arrivals.get, started_at=self._clock()
+            self._store,
+            steering=self.steering,
+            last_arrival=self._arrivals.get,
+            hears_all=self.sources.is_own,
+            started_at=self._clock(),
         )
         self._going_on = [
             self._loop.create_task(work)
@@ -145,6 +149,7 @@ class Background:
         for pool in (self._inference, self._sending, self._waiting):
             await asyncio.to_thread(pool.shutdown)
         self._clients.close()
+        await asyncio.to_thread(self.sources.close)
 
     async def _run_task(self, item: WorkItem, changed: asyncio.Event) -> None:
         from earwitness.flows.follow import follow  # with numpy and the codecs, which a start need not wait for
@@ -167,7 +172,7 @@ class Background:
 
         return Tools(
             store=self._store,
-            source_of=self._source_of,
+            source_of=self.sources.of,
             engine_of=self.engines.get,
             galleries=self.galleries(),
             inference=self._inference,
@@ -180,15 +185,6 @@ class Background:
             voiceprint_spelling=_SPELLINGS[self._settings.voiceprint_status.lower()],
             keep_audio=self._settings.keep_enrolment_audio == "on",
         )
-
-    def _source_of(self, scope: Scope, stream_arn: str) -> OwnSource:
-        async def opened() -> FragmentStream:
-            stream = await self._in_thread(lambda: self._store.streams.get(scope, stream_arn))
-            if stream is None:
-                raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
-            return await self.streams.open(scope, stream)
-
-        return OwnSource(opened)
 
     async def _take_up(self) -> None:
         """Tasks that were active when a former process ended."""

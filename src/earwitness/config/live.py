@@ -30,6 +30,25 @@ class LiveSettings:
     stream_readers: int = row(
         20, unit="count", low=1, high=10_000, text="GetMedia connections of one stream; AWS allows 3."
     )
+    kvs_source: str = row(
+        "own",
+        unit="word",
+        choices=("own", "aws"),
+        text="Where tasks find their streams: in this service, or in AWS's Kinesis Video Streams. The ARNs look alike.",
+    )
+    kvs_source_by_account: str = row(
+        "", unit="list", text="The same for some accounts, as in `111122223333=aws,444455556666=own`."
+    )
+    kvs_endpoint_url: str = row(
+        "",
+        unit="URL",
+        text="Where the streams of `aws` are reached; AWS itself when empty. `AWS_ENDPOINT_URL` does not count here, "
+        "because it names this service.",
+    )
+    kvs_access_key_id: str = row(
+        "", unit="text", text="Access key for the streams of `aws`; boto3's own search for credentials when empty."
+    )
+    kvs_secret_access_key: str = row("", unit="text", secret=True, text="Its secret.")
     keep_enrolment_audio: str = row(
         "off",
         unit="switch",

@@ -17,6 +17,7 @@ from earwitness.errors import (
     CiphertextRefused,
     Conflict,
     NotFound,
+    SourceRefused,
     SpeechTooPoor,
     StreamGone,
 )
@@ -42,8 +43,8 @@ _log = logging.getLogger("earwitness.follow")
 REST_SECONDS = 0.25
 """How long a fragment may take to be read from where it is kept; longer means that there is none."""
 
-_FATAL = (AudioError, StreamGone, CiphertextRefused, NotFound)
-"""What will not go away by itself: media we cannot decode, a stream or domain that was deleted."""
+_FATAL = (AudioError, StreamGone, SourceRefused, CiphertextRefused, NotFound)
+"""What will not go away by itself: media we cannot decode or may not read, a stream or domain that was deleted."""
 
 
 async def follow(tools: Tools, item: WorkItem, changed: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from earwitness.errors import Conflict
 from earwitness.flows.steer import Steering
-from earwitness.store.records import Pipeline
+from earwitness.store.records import Pipeline, Scope
 from earwitness.store.search_records import ScopedPipeline
 from earwitness.store.store import Store, Unit
 from earwitness.voice.pipeline_status import PipelineStatus
@@ -34,13 +34,16 @@ class Supervisor:
         *,
         steering: Steering,
         last_arrival: Callable[[str], datetime | None],
+        hears_all: Callable[[Scope], bool],
         started_at: datetime,
     ) -> None:
         """`last_arrival` tells when the last fragment of a stream came to this process, by its ARN; none is missed
-        before `started_at`."""
+        before `started_at`. `hears_all` tells whether all fragments of an account's streams come by here; of other
+        streams only those are missed that a task listens to."""
         self._store = store
         self._steering = steering
         self._last_arrival = last_arrival
+        self._hears_all = hears_all
         self._started_at = started_at
 
     def look(self, now: datetime) -> int:
@@ -79,6 +82,8 @@ class Supervisor:
         if not tasks or tasks[0].ended_at is not None:
             return None
         since = max(tasks[0].created_at, self._started_at)
+        if not self._hears_all(entry.scope):
+            arrivals = [self._last_arrival(tasks[0].stream_arn)]
         silent = any(now - max(since, last or since) >= SILENT_AFTER for last in arrivals)
         return "its audio has ended" if silent else None
 

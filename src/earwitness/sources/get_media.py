@@ -20,9 +20,6 @@ from earwitness.sources.border import border
 Selector: TypeAlias = Mapping[str, object]
 """StartSelector, as boto3 takes it."""
 
-READ_SECONDS = 30.0
-"""How long a connection may be silent: longer than a fragment, which has at most 20 s and may come as a whole."""
-
 _READ_BYTES = 64 * 1024
 _NO_SUCH_POSITION = "InvalidArgumentException"
 
@@ -60,7 +57,6 @@ class KinesisVideoStream:
     """One stream at AWS. Every method raises StreamGone, SourceRefused and SourceUnavailable."""
 
     def __init__(self, stream_arn: str, clients: AwsClients) -> None:
-        """`clients` wait READ_SECONDS for an answer."""
         self.arn = stream_arn
         self._clients = clients
         self._data_endpoint: str | None = None
