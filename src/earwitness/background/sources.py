@@ -103,9 +103,7 @@ def _kinds(text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         account, _, kind = part.partition("=")
         if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in _KINDS:
-            raise ConfigurationError(
-                f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws"
-            )
+            raise ConfigurationError(f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws")
         kinds[account] = kind
     return kinds
 

@@ -49,3 +49,14 @@ def read_number(text: str) -> FragmentNumber:
         server_ms=(rest >> RANDOM_BITS) & ((1 << _TIME_BITS) - 1),
         random=rest & ((1 << RANDOM_BITS) - 1),
     )
+
+
+def number_before(text: str) -> str:
+    """A number between this fragment's and that of the one before it, to read from this one on. BadRequest as above.
+
+    One less would do by the order of numbers, but has the same sequence, and a stream is read behind a sequence.
+    """
+    sequence = read_number(text).sequence
+    return str(
+        FragmentNumber(sequence=max(0, sequence - 1), server_ms=(1 << _TIME_BITS) - 1, random=(1 << RANDOM_BITS) - 1)
+    )

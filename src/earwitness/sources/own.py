@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
+from earwitness.fragments.numbers import number_before
 from earwitness.fragments.seam import (
     AfterFragment,
     AtTime,
@@ -39,10 +40,10 @@ class OwnSource:
 
 async def _reader(log: FragmentStream, start: StartPosition) -> tuple[FragmentReader, bool]:
     """A reader, and whether it begins at a fragment that was named; else it may begin a little too early."""
-    if start.first_number is not None:
-        return await log.read(AfterFragment(str(int(start.first_number) - 1))), True
-    if start.after_number is not None:
-        with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
+    with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
+        if start.first_number is not None:
+            return await log.read(AfterFragment(number_before(start.first_number))), True
+        if start.after_number is not None:
             return await log.read(AfterFragment(start.after_number)), True
     return await log.read(AtTime(TimeAxis.SERVER, start.since)), False
 
