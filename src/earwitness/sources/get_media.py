@@ -5,8 +5,6 @@ What belongs here: calls of boto3. What must never: when to connect again, and f
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
@@ -31,8 +29,6 @@ class MediaConnection:
         # botocore's body waits until all bytes that were asked for are there; urllib3's gives what there is.
         self._payload: Any = answer["Payload"]._raw_stream
         self._reader = GetMediaReader()
-        self.opened_at = _time_of(answer)
-        """When it was answered, by the clock of who answered and in whole seconds; None when that is not told."""
 
     def read(self) -> list[ConsumerEvent] | None:
         """What has come, waiting for it; None at the end. Raises SourceUnavailable when the connection breaks.
@@ -95,10 +91,3 @@ class KinesisVideoStream:
     @property
     def _region(self) -> str:
         return self.arn.split(":")[3]
-
-
-def _time_of(answer: Any) -> datetime | None:  # `Any`: as boto3 gives it
-    try:
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (LookupError, ValueError):
-        return None

@@ -11,8 +11,8 @@ from typing import TypeVar
 from earwitness.audio.matroska.get_media_reader import ConsumedFragment, ConsumerEvent, ServiceFailed
 from earwitness.errors import SourceUnavailable
 from earwitness.sources.border import failure_of
-from earwitness.sources.get_media import KinesisVideoStream, MediaConnection
-from earwitness.sources.place import Place
+from earwitness.sources.get_media import KinesisVideoStream, MediaConnection, Selector
+from earwitness.sources.place import LIVE_EDGE, Place
 from earwitness.sources.source import StartPosition, StreamFragment
 
 ResultT = TypeVar("ResultT")
@@ -71,14 +71,15 @@ class KvsSource:
 
     async def _connection(self, place: Place) -> AsyncGenerator[StreamFragment]:
         """What one connection brings that is new."""
-        if not place.is_live_edge and not await self._keeps():
-            self._lose(place, reason="the stream keeps no media")
-        connection = await self._connect(place)
+        selector = place.selector()
+        if not await self._keeps():
+            selector = LIVE_EDGE
+            if place.is_numbered:
+                self._tell("a stream keeps no media and is read from its live edge on; what came meanwhile is missed")
+        connection = await self._connect(selector)
         if connection is None:
-            self._lose(place, reason="the stream has no such fragment")
+            self._lose(place)
             return
-        if self._keeps_media is not False:
-            place.opened(connection.opened_at)
         try:
             while (events := await self._in_thread(connection.read)) is not None:
                 for event in events:
@@ -91,19 +92,18 @@ class KvsSource:
 
     def _taken(self, event: ConsumerEvent, place: Place) -> StreamFragment | None:
         if isinstance(event, ConsumedFragment):
-            return _fragment(event) if place.take(event.number) else None
+            return _fragment(event) if place.take(event.number, event.server_timestamp) else None
         if isinstance(event, ServiceFailed):
             if event.error_id != _FRAGMENT_NOT_FOUND:
                 raise failure_of(error_id=event.error_id)
-            self._lose(place, reason="the stream no longer has the fragment")
+            self._lose(place)
         elif event.fault.ends_session:
             raise SourceUnavailable(f"what comes is no stream of GetMedia: {event.reason}")
         else:
             self._tell("a fragment of a stream cannot be read and is left out", reason=event.reason)
         return None
 
-    async def _connect(self, place: Place) -> MediaConnection | None:
-        selector = place.selector()
+    async def _connect(self, selector: Selector) -> MediaConnection | None:
         opening = self._threads.submit(lambda: self._stream.connect(selector))
         try:
             return await asyncio.wrap_future(opening)
@@ -117,9 +117,10 @@ class KvsSource:
             self._keeps_media = await self._in_thread(self._stream.retention_hours) > 0
         return self._keeps_media
 
-    def _lose(self, place: Place, *, reason: str) -> None:
+    def _lose(self, place: Place) -> None:
         place.lose()
-        self._tell("a stream is read from its live edge on; what came meanwhile is missed", reason=reason)
+        start = place.selector()["StartSelectorType"]
+        self._tell("a stream no longer has what was to come next; something may be missed", goes_on_at=start)
 
     def _tell(self, text: str, **context: object) -> None:
         _log.warning(text, extra={"stream_arn": self._stream.arn, **context})

@@ -9,7 +9,8 @@ from earwitness.errors import SourceUnavailable
 from earwitness.sources.get_media import Selector
 from earwitness.sources.source import StartPosition
 
-_NOW: Selector = {"StartSelectorType": "NOW"}
+LIVE_EDGE: Selector = {"StartSelectorType": "NOW"}
+
 _NUMBER_DIGITS_MAX = 128
 
 
@@ -18,44 +19,50 @@ class Place:
 
     def __init__(self, start: StartPosition) -> None:
         self._after = start.after_number
-        self._since: datetime | None = None
+        self._since: datetime | None = start.since
         self._last = -1 if start.after_number is None else int(start.after_number)
         if start.first_number is not None:
-            self._after, self._since = None, start.first_server_time
+            self._after, self._since = None, start.first_server_time or start.since
             self._last = int(start.first_number) - 1
         self._took_one = False
+        self._earliest = None if self.is_numbered else _whole_milliseconds(start.since)
+        """Of the first fragment, where no number says which it is."""
 
     @property
-    def is_live_edge(self) -> bool:
-        """Whether reading begins with what comes next, wherever that is."""
-        return self._after is None and self._since is None
+    def is_numbered(self) -> bool:
+        """Whether it lies behind a fragment, so that there is something to miss."""
+        return self._last >= 0
 
     def selector(self) -> Selector:
-        """Where the next connection begins: behind the last fragment, or at its time, or at the live edge."""
+        """Where the next connection begins: behind the last fragment, or at a time, or at the live edge."""
         if self._after is not None:
             return {"StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": self._after}
         if self._since is not None:
             return {"StartSelectorType": "SERVER_TIMESTAMP", "StartTimestamp": self._since.astimezone(UTC)}
-        return _NOW
+        return LIVE_EDGE
 
-    def opened(self, at: datetime | None) -> None:
-        """A connection was answered. When nothing comes of it, the next one begins then, so that nothing slips
-        between the two."""
-        if self.is_live_edge:
-            self._since = at
-
-    def take(self, number: str) -> bool:
+    def take(self, number: str, server_time: datetime) -> bool:
         """Whether a fragment is new; then this is the place. Raises SourceUnavailable for what is no number."""
         if not (number.isascii() and number.isdecimal() and len(number) <= _NUMBER_DIGITS_MAX):
             raise SourceUnavailable("a fragment comes without a number; look at the endpoint of Kinesis Video Streams")
-        if int(number) <= self._last:
+        if int(number) <= self._last or (self._earliest is not None and server_time < self._earliest):
             return False
-        self._after, self._since, self._last = number, None, int(number)
+        self._after, self._since, self._last, self._earliest = number, server_time, int(number), None
         self._took_one = True
         return True
 
     def lose(self) -> None:
-        """The stream has no such place: go on at its live edge. What was taken before does not come again."""
-        self._after = self._since = None
+        """The stream has no such place: go on at its time, or, where it has no such time either, at the live edge.
+
+        What was taken before does not come again.
+        """
+        if self._after is None:
+            self._since = None
+        self._after = None
         if not self._took_one:  # the number was another stream's, and says nothing of this one's
             self._last = -1
+
+
+def _whole_milliseconds(time: datetime) -> datetime:
+    """As fragments know their time."""
+    return time.replace(microsecond=time.microsecond // 1_000 * 1_000)

@@ -16,6 +16,10 @@ class Proxy:
 
         self.port = 0
         self.cuts = 0
+        self.reachable = asyncio.Event()
+        """While it is cleared, new connections wait."""
+
+        self.reachable.set()
         self._open: set[asyncio.StreamWriter] = set()
 
     @property
@@ -31,6 +35,7 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         with suppress(OSError):
+            await self.reachable.wait()
             upstream = urlsplit(self.target_url)
             server_reader, server_writer = await asyncio.open_connection(upstream.hostname, upstream.port)
             self._open |= {writer, server_writer}

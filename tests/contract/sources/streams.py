@@ -3,7 +3,7 @@
 import asyncio
 import io
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +53,12 @@ async def take(fragments: AsyncGenerator[StreamFragment], count: int) -> list[St
     """The next so many."""
     async with asyncio.timeout(20):
         return [await anext(fragments) for _ in range(count)]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 class Stream(Protocol):
@@ -152,9 +158,7 @@ class KvsStream:
         return await asyncio.to_thread(self._put, b"".join(map(second, seconds)))
 
     async def reading(self) -> None:
-        async with asyncio.timeout(10):
-            while not self.connections:
-                await asyncio.sleep(0.001)
+        await until(lambda: bool(self.connections))
 
     def moved(self, url: str) -> None:
         """The service answers somewhere else now."""

@@ -2,10 +2,10 @@
 
 import asyncio
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from streams import FileStream, Stream, heard, take
+from streams import FileStream, Stream, heard, take, until
 
 from earwitness.errors import AudioUnreadable, StreamGone
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -22,7 +22,7 @@ async def from_first(stream: Stream, number: str, count: int) -> list[StreamFrag
 
 
 def _from_first(number: str) -> StartPosition:
-    return StartPosition(first_number=number, first_server_time=_LONG_AGO)
+    return StartPosition(since=_LONG_AGO, first_number=number, first_server_time=_LONG_AGO)
 
 
 async def test_fragments_come_in_order_and_once(stream: Stream) -> None:
@@ -38,14 +38,14 @@ async def test_fragments_come_in_order_and_once(stream: Stream) -> None:
 async def test_reading_begins_behind_a_number(stream: Stream) -> None:
     first = await stream.put(range(5))
     second = (await from_first(stream, first, 5))[1]
-    async with aclosing(stream.source().fragments(StartPosition(after_number=second.number))) as rest:
+    async with aclosing(stream.source().fragments(StartPosition(since=_LONG_AGO, after_number=second.number))) as rest:
         assert [heard(fragment) for fragment in await take(rest, 3)] == [2, 3, 4]
 
 
 async def test_reading_begins_with_a_fragment_that_was_first_before(stream: Stream) -> None:
     first = await stream.put(range(5))
     third = (await from_first(stream, first, 5))[2]
-    start = StartPosition(first_number=third.number, first_server_time=third.server_time)
+    start = StartPosition(since=_LONG_AGO, first_number=third.number, first_server_time=third.server_time)
     async with aclosing(stream.source().fragments(start)) as again:
         fragments = await take(again, 3)
     assert [heard(fragment) for fragment in fragments] == [2, 3, 4]
@@ -63,27 +63,32 @@ async def test_a_reader_waits_for_what_comes(stream: Stream) -> None:
         pytest.skip("a file does not grow")
     first = await stream.put([0])
     (only,) = await from_first(stream, first, 1)
-    async with aclosing(stream.source().fragments(StartPosition(after_number=only.number))) as fragments:
+    async with aclosing(
+        stream.source().fragments(StartPosition(since=_LONG_AGO, after_number=only.number))
+    ) as fragments:
         upcoming = asyncio.ensure_future(take(fragments, 2))
         await stream.reading()
         await stream.put([1, 2])
         assert [heard(fragment) for fragment in await upcoming] == [1, 2]
 
 
-async def test_without_a_position_reading_begins_at_the_live_edge(stream: Stream) -> None:
+async def test_without_a_number_reading_begins_at_a_time(stream: Stream) -> None:
     if isinstance(stream, FileStream):
         pytest.skip("all of a file is yet to come")
-    async with aclosing(stream.source().fragments(StartPosition())) as fragments:
-        upcoming = asyncio.ensure_future(take(fragments, 2))
-        await stream.reading()
-        await stream.put([7, 8])
-        assert [heard(fragment) for fragment in await upcoming] == [7, 8]
+    before = await stream.put([0, 1])
+    since = (await from_first(stream, before, 2))[1].server_time + timedelta(milliseconds=1)
+    await until(lambda: datetime.now(UTC) > since)
+    await stream.put([2])
+    async with aclosing(stream.source().fragments(StartPosition(since=since))) as fragments:
+        upcoming = asyncio.ensure_future(take(fragments, 3))
+        await stream.put([3, 4])
+        assert [heard(fragment) for fragment in await upcoming] == [2, 3, 4]
 
 
 async def test_a_reader_that_waits_can_be_cancelled(stream: Stream) -> None:
     first = await stream.put([0])
     (only,) = await from_first(stream, first, 1)
-    fragments = stream.source().fragments(StartPosition(after_number=only.number))
+    fragments = stream.source().fragments(StartPosition(since=_LONG_AGO, after_number=only.number))
     upcoming = asyncio.ensure_future(anext(fragments, None))
     await stream.reading()
     upcoming.cancel()
