@@ -126,7 +126,7 @@ def _headers(destination: Destination, host: str) -> list[tuple[str, str]]:
 
 def _refused(status: int, fault: str, body: bytes) -> PutMediaFailed:
     text = body.decode("utf-8", "replace").strip()
-    failure = PutMediaInterrupted if status >= 500 or status == 429 else PutMediaFailed
+    says = f"PutMedia was refused with status {status}: {text or 'no reason given'}"
     if fault.startswith("ConnectionLimitExceeded"):
-        failure = AnotherProducer
-    return failure(f"PutMedia was refused with status {status}: {text or 'no reason given'}")
+        return AnotherProducer(says)
+    return PutMediaInterrupted(says) if status >= 500 or status == 429 else PutMediaFailed(says)
