@@ -1,18 +1,16 @@
 """Startup: how long somebody waits for `earwitness --help`, and for `earwitness serve` to be ready."""
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number, script
+from benchmarks.served import free_port, is_ready
 from benchmarks.timing import median_ms, rounds
 from earwitness.cli.output import progress_of
 
@@ -68,33 +66,19 @@ def _seconds_until_ready(folder: Path, progress: Callable[[int], None]) -> list[
 
 
 def _start_and_stop(folder: Path) -> float:
-    port = _free_port()
+    port = free_port()
     command = [str(script("earwitness")), "serve", "--port", str(port), "--data", str(folder / "data")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EARWITNESS_")}
     started = time.perf_counter()
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
-            while not _is_ready(port):
+            while not is_ready(port, seconds_max=_READY_SECONDS_MAX):
                 if process.poll() is not None or time.perf_counter() - started > _READY_SECONDS_MAX:
                     raise RuntimeError("`earwitness serve` does not become ready")
                 time.sleep(0.002)
             return time.perf_counter() - started
         finally:
             process.terminate()
-
-
-def _is_ready(port: int) -> bool:
-    with closing(HTTPConnection("127.0.0.1", port, timeout=_READY_SECONDS_MAX)) as connection:
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 _METHOD = f"""\

@@ -47,6 +47,7 @@
     │   ├── NotServed                 AWS has this operation and earwitness does not
     │   └── TokenReused               a request token comes again with another request
     ├── PutMediaFailed                a producer's media was refused
+    │   ├── AnotherProducer           somebody else sends to the stream
     │   └── PutMediaInterrupted       the connection broke, or the service is away  (retryable)
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
@@ -291,6 +292,10 @@ class TokenReused(RequestError):
 
 class PutMediaFailed(EarwitnessError):
     """The service refused a producer's media."""
+
+
+class AnotherProducer(PutMediaFailed):
+    """Somebody else sends to the stream, or a former connection of ours is not yet given up by the service."""
 
 
 class PutMediaInterrupted(PutMediaFailed):

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts one PutMedia connection in the middle, and lets all others pass."""
+"""A TCP proxy that cuts or silences one PutMedia connection in the middle, and lets all others pass."""
 
 import socket
 import threading
@@ -12,7 +12,9 @@ class CuttingProxy:
     come back here.
     """
 
-    def __init__(self, url: str, *, up_bytes: int, down_mark: bytes, down_marks: int) -> None:
+    def __init__(self, url: str, *, up_bytes: int, down_mark: bytes, down_marks: int, hangs_up: bool = True) -> None:
+        """Without `hangs_up` nobody hears anything from then on, as when a network goes away."""
+        self._hangs_up = hangs_up
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._up_bytes, self._mark, self._marks = up_bytes, down_mark, down_marks
@@ -70,6 +72,8 @@ class CuttingProxy:
             seen = seen + data if doomed else b""
             if doomed and seen.count(self._mark) >= self._marks:
                 self._cut.set()
+                while not self._hangs_up and _receive(client, 65_536):
+                    continue
                 break
         for one in (server, client):
             _shut(one, socket.SHUT_RDWR)

@@ -90,6 +90,7 @@ def test_it_ends_by_itself_and_everybody_can_read_it(url: str, stream: str) -> N
     cuts = [found.start() for found in re.finditer(re.escape(EBML), media)] + [len(media)]
     chunks = [media[first:last] for first, last in pairwise(cuts)]
     assert [samples_of(chunk) for chunk in chunks] == PIECES
+    assert samples_of(media) == b"".join(PIECES)
     numbers = [re.findall(rb"FRAGMENT_NUMBER\x44\x87\x10\x00\x00\x2f(\d{47})", chunk) for chunk in chunks]
     assert all(len(found) == 1 for found in numbers)
 
@@ -137,8 +138,9 @@ def test_a_position_that_is_none(url: str, stream: str, selector: dict[str, str]
     assert refused.value.response["Error"]["Code"] == "InvalidArgumentException"
 
 
-def test_a_live_tail(url: str) -> None:
-    name = new_stream(url)
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_live_tail(url: str, hours: int) -> None:
+    name = new_stream(url, hours=hours)
     with Producer(url, name) as producer:
         producer.opened().send(HEADER)
         reader, body = GetMediaReader(), payload(url, name, StartSelectorType="NOW")

@@ -164,6 +164,7 @@ def test_a_last_fragment_that_cannot_be_kept_is_told(url: str) -> None:
     assert acks[-1]["FragmentTimecode"] == NOW_MS
 
 
+@pytest.mark.slow
 def test_a_reader_that_stalls_holds_up_nobody(url: str) -> None:
     stream, media = new_stream(url), b"".join(cluster(NOW_MS + 8_000 * index, tone(8.0)) for index in range(100))
     stalled = payload(url, stream, StartSelectorType="NOW")
@@ -175,6 +176,7 @@ def test_a_reader_that_stalls_holds_up_nobody(url: str) -> None:
     stalled.close()
 
 
+@pytest.mark.slow
 def test_a_producer_that_does_not_read_its_acknowledgements(url: str) -> None:
     stream = new_stream(url)
     with Producer(url, stream) as producer:

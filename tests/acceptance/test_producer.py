@@ -19,7 +19,7 @@ from serving import Served
 import earwitness
 from earwitness.audio.matroska.events import FragmentReceived
 from earwitness.audio.matroska.reader import FragmentReader
-from earwitness.errors import AudioError, AudioUnreadable, PutMediaFailed, PutMediaInterrupted
+from earwitness.errors import AnotherProducer, AudioError, AudioUnreadable, PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
 
 
@@ -149,6 +149,20 @@ def test_a_fragment_whose_acknowledgement_was_lost_is_sent_again(url: str, sessi
     assert b"".join(frame for timecode in sorted(once) for frame in once[timecode]) == pcm
 
 
+@pytest.mark.slow
+def test_a_connection_that_falls_silent(url: str, session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.producer.put_media._SILENCE_SECONDS_MAX", 0.2)
+    stream, pcm = new_stream(url), tone(5.0)
+    with CuttingProxy(url, up_bytes=3 * 16_400 + 8_000, down_mark=b"PERSISTED", down_marks=3, hangs_up=False) as proxy:
+        sent = earwitness.put_media(
+            io.BytesIO(pcm), stream_name=stream, real_time=False, endpoint_url=proxy.url, session=session
+        )
+    assert sent.fragments == 5
+    assert sent.reconnects in (1, 2)  # the service may not have noticed yet that the first connection is gone
+    assert kept(url, stream, count=5).tobytes() == pcm
+
+
+@pytest.mark.slow
 def test_refusals_say_why(url: str, session: boto3.Session, tmp_path: Path) -> None:
     def put(audio: Any = b"", **named: Any) -> None:
         source = audio if isinstance(audio, Path) else io.BytesIO(tone(0.2))
@@ -166,9 +180,8 @@ def test_refusals_say_why(url: str, session: boto3.Session, tmp_path: Path) -> N
         put(tmp_path / "missing.wav", stream_name=stream)
     with Producer(url, stream) as other:
         other.opened()
-        with pytest.raises(PutMediaFailed, match="another producer") as refused:
+        with pytest.raises(AnotherProducer, match="another producer"):
             put(stream_name=stream)
-        assert not isinstance(refused.value, PutMediaInterrupted)
     different = [recording(tmp_path, 0.2, seed=1), recording(tmp_path, 0.2, seed=2, rate=16_000)]
     with pytest.raises(AudioUnreadable, match="different sample rates"):
         earwitness.put_media(different, stream_name=stream, endpoint_url=url, session=session)
@@ -220,6 +233,9 @@ def test_what_the_command_says_when_it_cannot(served: Served, tmp_path: Path) ->
     assert code not in (0, 70)
     assert "not-made" in err or "ResourceNotFound" in err
     assert "--create" in err
+    code, out, _ = stream_command(served, file, "--stream", "not-made", "--fast", "--json")
+    assert code not in (0, 70)
+    assert "--create" in json.loads(out)["error"]["message"]
     code, _, err = stream_command(served, file)
     assert (code, "--stream" in err) == (2, True)
     code, _, err = stream_command(served, "-", file, "--stream", "x")

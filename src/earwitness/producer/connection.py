@@ -11,7 +11,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from earwitness.errors import PutMediaFailed, PutMediaInterrupted
+from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 
 _READ_BYTES = 65_536
 _REFUSAL_BYTES_MAX = 16_384
@@ -68,13 +68,15 @@ class MediaConnection:
     async def answers(self) -> AsyncGenerator[bytes]:
         """The bytes of the answer as they come, until its end.
 
-        Raises PutMediaFailed when the request is refused, PutMediaInterrupted when the connection breaks.
+        Raises PutMediaFailed when the request is refused (AnotherProducer when that is why), PutMediaInterrupted when
+        the connection breaks.
         """
-        status, refusal = 0, b""
+        status, refusal, fault = 0, b"", ""
         while True:
             event = await self._next_event()
             if isinstance(event, h11.Response):
                 status = event.status_code
+                fault = dict(event.headers).get(b"x-amzn-errortype", b"").decode("latin-1")
             elif isinstance(event, h11.Data) and status == 200:
                 yield bytes(event.data)
             elif isinstance(event, h11.Data):
@@ -82,7 +84,7 @@ class MediaConnection:
             elif isinstance(event, h11.EndOfMessage):
                 break
         if status != 200:
-            raise _refused(status, refusal)
+            raise _refused(status, fault, refusal)
 
     async def close(self) -> None:
         """Let the connection go."""
@@ -122,7 +124,9 @@ def _headers(destination: Destination, host: str) -> list[tuple[str, str]]:
     return [("host", host), ("transfer-encoding", "chunked"), *((str(k), str(v)) for k, v in request.headers.items())]
 
 
-def _refused(status: int, body: bytes) -> PutMediaFailed:
+def _refused(status: int, fault: str, body: bytes) -> PutMediaFailed:
     text = body.decode("utf-8", "replace").strip()
-    failure = PutMediaInterrupted if status >= 500 or status == 429 else PutMediaFailed
-    return failure(f"PutMedia was refused with status {status}: {text or 'no reason given'}")
+    says = f"PutMedia was refused with status {status}: {text or 'no reason given'}"
+    if fault.startswith("ConnectionLimitExceeded"):
+        return AnotherProducer(says)
+    return PutMediaInterrupted(says) if status >= 500 or status == 429 else PutMediaFailed(says)

@@ -16,7 +16,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
-from earwitness.errors import PutMediaFailed, PutMediaInterrupted
+from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType
 from earwitness.producer.connection import Destination, MediaConnection
@@ -30,7 +30,9 @@ _CONNECT_SECONDS_MAX = 10.0
 _SILENCE_SECONDS_MAX = 15.0
 """While something waits to be acknowledged; services say so within a second."""
 
-_TRIES_MAX = 8
+_TRIES_MAX = 11
+"""About 40 s: a service that was not told of a broken connection gives it up after 30 s, and refuses us until then."""
+
 _BACK_OFF_SECONDS_MAX = 5.0
 _RETENTION_HOURS = 24
 
@@ -69,7 +71,7 @@ def put_media(
     `rate` and `channels` describe raw PCM only. `endpoint_url` is that of Kinesis Video Streams; without it the
     variables and files that boto3 reads decide, and so do they on the credentials unless `session` is given.
     Raises AudioError for the audio, PutMediaFailed when the service refuses (no such stream, bad credentials, bad
-    media), PutMediaInterrupted when it cannot be reached again and again.
+    media; AnotherProducer when that is why), PutMediaInterrupted when it cannot be reached again and again.
     """
     if (stream_name is None) == (stream_arn is None):
         raise ValueError("give either stream_name or stream_arn")
@@ -161,7 +163,9 @@ class _Producer:
             try:
                 await self._session()
                 break
-            except PutMediaInterrupted:
+            except (PutMediaInterrupted, AnotherProducer) as failure:
+                if isinstance(failure, AnotherProducer) and not self._reconnects:
+                    raise  # not the connection of ours that broke
                 self._failures += 1
                 self._reconnects += 1
                 if self._failures >= _TRIES_MAX:

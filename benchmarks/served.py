@@ -1,0 +1,78 @@
+"""A service in a process of its own, as a user starts it, and what the kernel says of that process."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from benchmarks.benchmark import ROOT
+
+_READY_SECONDS_MAX = 60.0
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Process:
+    """A running process; numbers from /proc, so Linux only."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path("/proc") / str(pid)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all its threads so far."""
+        fields = (self._folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+    def resident_bytes(self) -> int:
+        """Memory it has now."""
+        return self._status("VmRSS:")
+
+    def resident_bytes_max(self) -> int:
+        """The most memory it had since `forget_maximum`."""
+        return self._status("VmHWM:")
+
+    def forget_maximum(self) -> None:
+        """Count the most memory anew."""
+        (self._folder / "clear_refs").write_text("5", encoding="ascii")
+
+    def _status(self, name: str) -> int:
+        for line in (self._folder / "status").read_text(encoding="ascii").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"the kernel does not tell {name}")
+
+
+@contextmanager
+def serving(command: Sequence[str | Path], port: int) -> Generator[Process]:
+    """Run a command that listens on a port until the block ends; it is ready when the block begins."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("EARWITNESS_", "AWS_"))}
+    with subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            began = time.perf_counter()
+            while not is_ready(port, seconds_max=_READY_SECONDS_MAX):
+                if process.poll() is not None or time.perf_counter() - began > _READY_SECONDS_MAX:
+                    raise RuntimeError(f"`{' '.join(map(str, command))}` does not become ready")
+                time.sleep(0.002)
+            yield Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def is_ready(port: int, *, seconds_max: float) -> bool:
+    """Whether a service on this machine answers `/ready` with 200."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=seconds_max)) as connection:
+        try:
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
