@@ -1,6 +1,7 @@
 """Numbers are given out in order for ever, and what is appended under them is kept as it was."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fragments_examples import DAY, HOUR, SECOND, START, World, everything, identity, key_of, numbers_of, turns
@@ -196,7 +197,7 @@ async def test_an_open_stream_is_one_object(world: World) -> None:
 async def test_accounts_do_not_share_streams(world: World) -> None:
     mine = await world.stream()
     await world.append(mine)
-    theirs = identity("a").__class__(account_id="999988887777", stream_arn=identity("a").stream_arn)
+    theirs = replace(identity("a"), account_id="999988887777")
     other = await world.log.open_stream(theirs, key=lambda: key_of("a"), retention=DAY)
     assert (await other.status()).fragments == 0
 
