@@ -1,4 +1,4 @@
-"""The media log on disk: what a hundred live streams cost, how soon a fragment is durable and read, how fast it opens."""
+"""The media log on disk: what a hundred live streams cost, how soon a fragment is safe and read, how fast it opens."""
 
 import asyncio
 import gc
@@ -16,10 +16,9 @@ import numpy as np
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.timing import median_ms, median_ratio
 from earwitness.cli.output import progress_of
-from earwitness.fragments.disk.log import DiskFragmentLog, open_disk_log
-from earwitness.fragments.disk.stream import DiskStream
+from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import Now, StreamIdentity
+from earwitness.fragments.seam import FragmentLog, FragmentStream, Now, StreamIdentity
 from earwitness.vault.data_key import DataKey
 
 _STREAMS, _SECONDS = 100, 15
@@ -53,7 +52,7 @@ async def _measure(folder: Path) -> Numbers:
 
 
 @asynccontextmanager
-async def _log(folder: Path) -> AsyncIterator[DiskFragmentLog]:
+async def _log(folder: Path) -> AsyncIterator[FragmentLog]:
     log = await open_disk_log(folder, clock=lambda: datetime.now(UTC))
     try:
         yield log
@@ -61,12 +60,12 @@ async def _log(folder: Path) -> AsyncIterator[DiskFragmentLog]:
         await log.close()
 
 
-async def _stream(log: DiskFragmentLog, name: str) -> DiskStream:
+async def _stream(log: FragmentLog, name: str) -> FragmentStream:
     identity = StreamIdentity(account_id="000000000000", stream_arn=f"arn:aws:kinesisvideo:::stream/{name}/1")
     return await log.open_stream(identity, key=lambda: _KEY, retention=Retention(hours=24))
 
 
-async def _append(stream: DiskStream, media: bytes) -> str:
+async def _append(stream: FragmentStream, media: bytes) -> str:
     reserved = await stream.reserve()
     at = reserved.server_timestamp
     await stream.append(reserved.number, producer_timestamp=at, duration_ms=1_000, header=b"", cluster=media)
@@ -96,14 +95,17 @@ async def _live(folder: Path) -> Numbers:
     }
 
 
-async def _live_stream(stream: DiskStream, place: int, started: float, durable: list[float], read: list[float]) -> None:
+async def _live_stream(
+    stream: FragmentStream, place: int, started: float, durable: list[float], read: list[float]
+) -> None:
     persisted: dict[str, float] = {}
     arrived: dict[str, float] = {}
     reader = await stream.read(Now())
 
     async def follow() -> None:
         for _ in range(_SECONDS):
-            arrived[(await anext(reader)).fragment.info.number] = time.perf_counter()
+            delivery = await anext(reader)
+            arrived[delivery.fragment.info.number] = time.perf_counter()
 
     following = asyncio.create_task(follow())
     for second in range(_SECONDS):
@@ -113,7 +115,7 @@ async def _live_stream(stream: DiskStream, place: int, started: float, durable: 
         persisted[fragment] = time.perf_counter()
         durable.append(persisted[fragment] - called)
     await following
-    read += [max(0.0, arrived[fragment] - at) for fragment, at in persisted.items()]
+    read += [arrived[fragment] - at for fragment, at in persisted.items()]
 
 
 def _plain_appends(path: Path) -> list[float]:
@@ -153,13 +155,12 @@ async def _large(folder: Path) -> Numbers:
 
 def _plain_large(path: Path) -> float:
     started = time.perf_counter()
-    with path.open("wb", buffering=0) as file:
-        for _ in range(_LARGE_APPENDS):
-            file.write(_LARGE)
-            os.fdatasync(file.fileno())
-    taken = time.perf_counter() - started
-    path.unlink()
-    return taken
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for _ in range(_LARGE_APPENDS):
+        os.write(descriptor, _LARGE)
+        os.fdatasync(descriptor)
+    os.close(descriptor)
+    return time.perf_counter() - started
 
 
 async def _opening(folder: Path) -> Numbers:
@@ -248,12 +249,8 @@ BENCHMARK = Benchmark(
     method=_METHOD,
     measure=measure,
     targets=(
-        Target(
-            number="live_cpu_percent", says="CPU of 100 live streams, % of one core", sign="<=", bound=25.0, aim=10.0
-        ),
-        Target(
-            number="durable_ms_p99", says="append to durable, 99th percentile, ms", sign="<=", bound=100.0, aim=20.0
-        ),
+        Target(number="live_cpu_percent", says="100 live streams, % of one core", sign="<=", bound=25.0, aim=10.0),
+        Target(number="durable_ms_p99", says="append to durable, p99, ms", sign="<=", bound=100.0, aim=20.0),
         Target(number="read_ms_max", says="durable to read, slowest, ms", sign="<=", bound=50.0),
         Target(number="large_over_plain", says="large appends over plain writes, ratio", sign="<=", bound=2.0, aim=1.3),
         Target(number="open_ms", says="opening 100,000 fragments, ms", sign="<=", bound=500.0, aim=100.0),

@@ -180,9 +180,9 @@ async def test_tags_of_what_is_not_kept_are_refused(world: World) -> None:
             await stream.append_tags(number, b"<tags>")
 
 
-async def test_tags_have_one_limit_however_they_come(world: World) -> None:
+async def test_tags_that_come_later_have_one_limit_together(world: World) -> None:
     stream = await world.stream()
-    number = await world.append(stream)
+    number = await world.append(stream, tags=bytes(TAGS_BYTES_MAX))
     await stream.append_tags(number, bytes(TAGS_BYTES_MAX - 10))
     with pytest.raises(BadRequest, match="at most"):
         await stream.append_tags(number, bytes(11))

@@ -135,12 +135,13 @@ async def test_appends_wait_while_there_is_no_room(folder: Path) -> None:
     await world.open()
     stream = await world.stream()
     numbers = [(await stream.reserve()).number for _ in range(50)]
-    await asyncio.gather(
-        *(
-            stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"c")
-            for number in numbers
+    async with asyncio.timeout(10):
+        await asyncio.gather(
+            *(
+                stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"c")
+                for number in numbers
+            )
         )
-    )
     assert await numbers_of(stream) == numbers
     await world.close()
 
