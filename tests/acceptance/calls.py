@@ -31,7 +31,7 @@ class Application:
         name: str,
         *,
         access_key: str = "test",
-        secret: str = "test",
+        secret: str = "test",  # noqa: S107
         sinks: Sequence[Any] = (),
     ) -> None:
         self.url, self.data, self.name = served.url, served.data, name

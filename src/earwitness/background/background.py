@@ -24,7 +24,8 @@ from earwitness.flows.deliver import AT_ONCE_MAX, Deliverer
 from earwitness.flows.expire import expire_quietly
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
-from earwitness.fragments.disk.log import DiskFragmentLog, open_disk_log
+from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.seam import FragmentLog
 from earwitness.log import frames_of
 from earwitness.rest.notices import Notices
 from earwitness.store.records import PageKey
@@ -69,7 +70,7 @@ class Background:
         self._clock = clock
         self._new_id = new_id
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._log: DiskFragmentLog | None = None
+        self._log: FragmentLog | None = None
         self._deliverer: Deliverer | None = None
         self._going_on: list[asyncio.Task[None]] = []
         self._arrivals: dict[str, datetime] = {}

@@ -14,7 +14,8 @@ from earwitness.fragments.retention import Retention
 from earwitness.vault.data_key import DataKey
 
 TAGS_BYTES_MAX = 64 * 1024
-"""Tags of one fragment: ten of 128 + 256 bytes need 5 KB; the rest is for producers that pad or repeat."""
+"""Tags that come with a fragment, and as much again of those that come later: ten of 128 + 256 bytes need 5 KB; the
+rest is for producers that pad or repeat."""
 
 FRAGMENT_BYTES_MAX = 50 * 1024 * 1024 + 64 * 1024 + TAGS_BYTES_MAX
 """A cluster, header and tags of one fragment: as much as PutMedia takes of each (reference, 8.3), lest it takes what
@@ -191,8 +192,8 @@ class FragmentStream(Protocol):
     async def append_tags(self, number: str, tags: bytes) -> None:
         """Keep tags that came after their fragment; durable when this returns.
 
-        Readers who already had the fragment do not get them. NotFound when the fragment is not kept, BadRequest above
-        TAGS_BYTES_MAX in all.
+        Readers who already had the fragment do not get them. NotFound when the fragment is not kept, BadRequest when
+        those that came later are more than TAGS_BYTES_MAX.
         """
         ...
 

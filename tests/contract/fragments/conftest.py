@@ -1,29 +1,15 @@
-"""Every test of the media log runs over all of its implementations. One that joins adds its name and its medium."""
+"""Every test of the media log runs over all of its implementations."""
 
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fragments_examples import OpenLog, World
-
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.seam import FragmentLog
+from fragments_examples import MEDIA, OpenLog, World
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-def _disk(folder: Path) -> OpenLog:
-    async def open_log(clock: Callable[[], datetime]) -> FragmentLog:
-        return await open_disk_log(folder / "fragments", clock=clock)
-
-    return open_log
-
-
-MEDIA = {"disk": _disk}
 
 
 @pytest.fixture(params=sorted(MEDIA))

@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from pathlib import Path
 
+from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import (
     Delivery,
@@ -18,8 +19,6 @@ from earwitness.fragments.seam import (
 )
 from earwitness.vault.data_key import DataKey
 
-ResultT = TypeVar("ResultT")
-
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -28,6 +27,17 @@ LIVE = Retention(hours=0)
 
 OpenLog = Callable[[Callable[[], datetime]], Awaitable[FragmentLog]]
 """Opens the log that is on the test's medium, with this clock."""
+
+
+def _disk(folder: Path) -> OpenLog:
+    async def open_log(clock: Callable[[], datetime]) -> FragmentLog:
+        return await open_disk_log(folder / "fragments", clock=clock)
+
+    return open_log
+
+
+MEDIA: dict[str, Callable[[Path], OpenLog]] = {"disk": _disk}
+"""The implementations. One that joins adds its name, and what opens it for a test that owns an empty folder."""
 
 
 def identity(name: str) -> StreamIdentity:

@@ -1,6 +1,7 @@
 """Numbers are given out in order for ever, and what is appended under them is kept as it was."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from fragments_examples import DAY, HOUR, SECOND, START, World, everything, identity, key_of, numbers_of, turns
@@ -179,9 +180,9 @@ async def test_tags_of_what_is_not_kept_are_refused(world: World) -> None:
             await stream.append_tags(number, b"<tags>")
 
 
-async def test_tags_have_one_limit_however_they_come(world: World) -> None:
+async def test_tags_that_come_later_have_one_limit_together(world: World) -> None:
     stream = await world.stream()
-    number = await world.append(stream)
+    number = await world.append(stream, tags=bytes(TAGS_BYTES_MAX))
     await stream.append_tags(number, bytes(TAGS_BYTES_MAX - 10))
     with pytest.raises(BadRequest, match="at most"):
         await stream.append_tags(number, bytes(11))
@@ -196,7 +197,7 @@ async def test_an_open_stream_is_one_object(world: World) -> None:
 async def test_accounts_do_not_share_streams(world: World) -> None:
     mine = await world.stream()
     await world.append(mine)
-    theirs = identity("a").__class__(account_id="999988887777", stream_arn=identity("a").stream_arn)
+    theirs = replace(identity("a"), account_id="999988887777")
     other = await world.log.open_stream(theirs, key=lambda: key_of("a"), retention=DAY)
     assert (await other.status()).fragments == 0
 

@@ -1,5 +1,7 @@
 """What is too old or too much goes, and nothing else does."""
 
+import asyncio
+
 import pytest
 from fragments_examples import (
     DAY,
@@ -14,6 +16,7 @@ from fragments_examples import (
     numbers_of,
 )
 
+from earwitness.errors import Gone
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.retention import LIVE_WINDOW_BYTES, Retention
 from earwitness.fragments.seam import Earliest, MissingFragment, TimeAxis
@@ -95,11 +98,43 @@ async def test_what_has_all_expired_makes_room_for_new_fragments(world: World) -
     assert await numbers_of(await world.stream(retention=LIVE)) == [number]
 
 
+async def test_what_is_on_its_way_survives_the_expiry_of_all_else(world: World) -> None:
+    """The newest piece of the medium holds nothing but expired fragments, and something is being written to it."""
+    stream = await world.stream(retention=DAY)
+    await world.append(stream)
+    world.now = START + HOUR / 2
+    number = (await stream.reserve()).number
+    append = asyncio.create_task(
+        stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"on its way")
+    )
+    await asyncio.sleep(0)
+    await asyncio.gather(append, stream.set_retention(LIVE))
+    for _ in range(2):
+        assert [delivery.fragment.cluster for delivery in await everything(stream)] == [b"on its way"]
+        await world.reopen()
+        stream = await world.stream(retention=LIVE)
+
+
+async def test_appends_that_a_deletion_overtakes_get_gone(world: World) -> None:
+    stream = await world.stream()
+    number = (await stream.reserve()).number
+    append = asyncio.create_task(
+        stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"c")
+    )
+    reserve = asyncio.create_task(stream.reserve())
+    await asyncio.sleep(0)
+    await world.log.delete_stream(identity("a"))
+    with pytest.raises(Gone):
+        await append
+    assert (await asyncio.gather(reserve, return_exceptions=True))[0] is not None
+    assert (await (await world.stream()).status()).fragments == 0
+
+
 async def test_deletion_takes_one_stream_and_leaves_the_others(world: World) -> None:
     one, other = await world.stream("one"), await world.stream("other")
     await world.append(one)
     kept = await world.append(other)
-    await world.log.delete_stream(identity("one"))
+    await asyncio.gather(*(world.log.delete_stream(identity("one")) for _ in range(3)))
     await world.log.delete_stream(identity("one"))  # again: nothing happens
     assert await numbers_of(other) == [kept]
     anew = await world.stream("one")

@@ -81,8 +81,8 @@ class _OpenFile:
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def _open(self) -> None:
         if self._descriptor < 0:

@@ -5,6 +5,7 @@ Only the event loop touches it, so nothing here locks. What is in it is durable.
 What belongs here: look-ups over segments. What must never: files, clocks.
 """
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -92,8 +93,9 @@ class StreamIndex:
             index = segment.containing(axis, time_ms)
             if index is not None:
                 return Located(segment=segment, index=index)
-            later = segment.soonest(axis, time_ms)
-            if later is not None and (soonest is None or later[0] < soonest[0]):
+            begins = math.inf if soonest is None else soonest[0]
+            later = segment.soonest(axis, time_ms, sooner_than=begins)
+            if later is not None and later[0] < begins:
                 soonest = (*later, segment)
         return None if soonest is None else Located(segment=soonest[2], index=soonest[1])
 

@@ -101,7 +101,7 @@ class Lane:
             if following is not None:
                 _run(following)
         for appender in self._open:
-            appender.release()
+            _release(appender)
 
     def _waiting(self) -> _Write | _Call | None:
         try:
@@ -135,7 +135,14 @@ class Lane:
             self._open[appender] = None
             self._open.move_to_end(appender)
         while len(self._open) > self._open_files_max:
-            self._open.popitem(last=False)[0].release()
+            _release(self._open.popitem(last=False)[0])
+
+
+def _release(appender: Appender) -> None:
+    try:
+        appender.release()
+    except OSError as error:
+        _log.error("a segment file could not be closed", extra={"reason": str(error.strerror)})
 
 
 def _written(writes: list[_Write]) -> list[Written]:

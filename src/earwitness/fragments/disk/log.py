@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from earwitness.fragments.disk.segment import Segment
 from earwitness.fragments.disk.state import StreamState, Workshop
 from earwitness.fragments.disk.stream import DiskStream
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import KeySource, StreamIdentity
+from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
 from earwitness.fragments.times import to_ms
 
 _log = logging.getLogger("earwitness.fragments")
@@ -58,7 +57,7 @@ class DiskFragmentLog:
         self._streams: dict[str, asyncio.Task[DiskStream]] = {}
         self._closed = False
 
-    async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
+    async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
         """See the seam."""
         self._require_open()
         name = folder_name(stream)
@@ -76,11 +75,14 @@ class DiskFragmentLog:
         """See the seam."""
         self._require_open()
         name = folder_name(stream)
-        task = self._streams.pop(name, None)
-        if task is not None:
-            with suppress(EarwitnessError):  # one that does not open has no readers
-                await (await asyncio.shield(task)).delete()
-        await self._lane(name).call(lambda: remove_folder(self._folder / name))
+        task = self._streams.get(name)
+        opened = None if task is None else await _opened(task)
+        if self._streams.get(name) is task:
+            self._streams.pop(name, None)
+        if opened is not None:
+            await opened.delete()
+        else:
+            await self._lane(name).call(lambda: remove_folder(self._folder / name))
 
     async def expire(self, now: datetime) -> None:
         """See the seam."""
@@ -135,13 +137,21 @@ class DiskFragmentLog:
             raise FragmentLogUnavailable("the media log is closing; try again")
 
 
+async def _opened(task: asyncio.Task[DiskStream]) -> DiskStream | None:
+    """The stream; None when it could not be opened, so that nobody uses it."""
+    try:
+        return await asyncio.shield(task)
+    except EarwitnessError:
+        return None
+
+
 async def open_disk_log(
     folder: Path,
     *,
     clock: Callable[[], datetime],
     random_bits: Callable[[int], int] = secrets.randbits,
     room: Room | None = None,
-) -> DiskFragmentLog:
+) -> FragmentLog:
     """The log in this folder, made when there is none; `clock` tells UTC.
 
     It finishes deletions that a crash interrupted. FragmentLogUnavailable when another process has the log open, or

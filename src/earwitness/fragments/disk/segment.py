@@ -149,9 +149,12 @@ class Segment:
                 return index
         return None
 
-    def soonest(self, axis: TimeAxis, time_ms: int) -> tuple[int, int] | None:
-        """When the shown fragment begins that begins soonest after this time, and its index."""
-        if not self._spans or self._spans[axis][1] < time_ms:
+    def soonest(self, axis: TimeAxis, time_ms: int, *, sooner_than: float) -> tuple[int, int] | None:
+        """When the shown fragment begins that begins soonest after this time, and its index.
+
+        It may be left out when it does not begin before `sooner_than`, which spares looking for it.
+        """
+        if not self._spans or self._spans[axis][1] < time_ms or self._spans[axis][0] >= sooner_than:
             return None
         starts = self._starts(axis)
         later = [(starts[index], index) for index in self.shown if starts[index] > time_ms]

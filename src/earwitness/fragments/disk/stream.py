@@ -198,9 +198,13 @@ class DiskStream:
 
     async def delete(self) -> None:
         """Remove all of it; readers get Gone before this returns."""
-        self._state.deleted = True
-        self._state.tell()
-        await self._state.lane.call(self._state.appender.remove_all)
+        state, work = self._state, self._state.appender.remove_all
+        if state.deleted:
+            await state.lane.call(lambda: None)  # another call removes it; wait until it has
+            return
+        state.deleted = True
+        state.tell()
+        await state.lane.call(work)
 
     async def _write(self, record: Record) -> None:
         """Append when there is room; nothing once it is durable and in the index."""

@@ -1,0 +1,135 @@
+"""What lies on the disk: names, rights, nothing in clear, nothing left behind."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from fragments_examples import DAY, HOUR, SECOND, World, identity, numbers_of
+
+from earwitness.errors import FragmentLogUnavailable
+from earwitness.fragments.disk import appender, lanes, log
+from earwitness.fragments.disk import folder as folder_module
+from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.retention import Retention
+from earwitness.fragments.seam import StreamIdentity
+
+pytestmark = pytest.mark.anyio
+
+SECRET = b"a caller's voice, 16 bit, 8 kHz"
+
+
+async def test_only_the_owner_may_read_and_names_say_nothing(world: World, folder: Path) -> None:
+    arn = "arn:aws:kinesisvideo:eu-central-1:111122223333:stream/../../etc/passwd/1"
+    evil = StreamIdentity(account_id="../..", stream_arn=arn)
+    stream = await world.log.open_stream(evil, key=lambda: pytest.fail("no key is needed"), retention=DAY)
+    await stream.reserve()
+    await world.append(await world.stream())
+    await world.close()
+    paths = list(folder.rglob("*"))
+    assert len([path for path in paths if path.is_dir()]) == 2
+    assert len([path for path in paths if path.suffix == ".segment"]) == 1
+    for path in [folder, *paths]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+        assert "passwd" not in str(path)
+
+
+async def test_media_are_in_no_file_at_any_time(world: World, folder: Path) -> None:
+    stream = await world.stream()
+    number = await world.append(stream, SECRET * 1_000, tags=SECRET)
+    await stream.append_tags(number, SECRET)
+    for _ in range(2):
+        for path in folder.rglob("*"):
+            assert path.is_dir() or SECRET not in path.read_bytes()
+            assert path.is_dir() or b"arn:aws" not in path.read_bytes()
+        await world.close()
+    await world.open()
+
+
+async def test_retention_removes_files(world: World, files: Path) -> None:
+    stream = await world.stream(retention=Retention(hours=1))
+    for _ in range(6):
+        await world.append(stream, lasting=10 * 60 * SECOND)
+    assert len(list(files.glob("*.segment"))) == 6  # a file spans a 24th of the retention
+    await world.log.expire(world.now + 30 * 60 * SECOND)
+    assert len(list(files.glob("*.segment"))) == 3
+    await world.log.expire(world.now + 2 * HOUR)
+    await world.close()
+    assert [path.name for path in files.iterdir()] == ["sequence"]
+
+
+async def test_less_retention_erases_what_shares_a_file_with_what_is_kept(world: World, files: Path) -> None:
+    stream = await world.stream(retention=Retention(hours=240))
+    for number in range(4):
+        await world.append(stream, bytes([number]) * 5_000, lasting=10 * 60 * SECOND)
+    (path,) = files.glob("*.segment")
+    before = path.read_bytes()
+    kept = (await numbers_of(stream))[2:]
+    await stream.set_retention(Retention(hours=1, bytes_max=11_000))
+    after = path.read_bytes()
+    assert len(after) == len(before)
+    assert after.count(bytes(4_900)) == 2
+    assert after[len(before) // 2 :] == before[len(before) // 2 :]
+    await world.reopen()  # by walking: the index file was removed before the erasure
+    assert await numbers_of(await world.stream(retention=Retention(hours=240))) == kept
+
+
+async def test_deletion_leaves_nothing(world: World, folder: Path, files: Path) -> None:
+    await world.append(await world.stream())
+    await world.log.delete_stream(identity("a"))
+    assert not files.exists()
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+async def test_a_deletion_that_was_interrupted_is_finished_at_the_next_start(world: World, files: Path) -> None:
+    await world.append(await world.stream())
+    await world.close()
+    doomed = files.with_suffix(appender.DELETED_SUFFIX)
+    files.rename(doomed)
+    await world.open()
+    assert not doomed.exists()
+    assert await numbers_of(await world.stream()) == []
+
+
+async def test_one_process_has_the_log(world: World, folder: Path) -> None:
+    with pytest.raises(FragmentLogUnavailable, match="another process"):
+        await open_disk_log(folder, clock=lambda: world.now)
+
+
+async def test_index_files_spare_the_walk(world: World, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender, "SEGMENT_BYTES_MAX", 10_000)
+    stream = await world.stream()
+    numbers = [await world.append(stream, bytes(4_000)) for _ in range(10)]
+    await stream.append_tags(numbers[-1], b"<tags>")
+    status = await stream.status()
+    await world.reopen()
+    assert len(list(files.glob("*.segment"))) == len(list(files.glob("*.index"))) > 2
+    monkeypatch.setattr(folder_module, "_walk", lambda *_, **__: pytest.fail("a segment was walked"))
+    stream = await world.stream()
+    assert await numbers_of(stream) == numbers
+    assert await stream.status() == status
+
+
+async def test_an_index_file_that_lies_is_not_believed(world: World, files: Path) -> None:
+    stream = await world.stream()
+    numbers = await world.append_many(stream, 3)
+    await world.close()
+    (path,) = files.glob("*.index")
+    content = path.read_bytes()
+    for wrong in [b"", b"EWI1", content[:-1], content[:40] + b"\xff" + content[41:], content * 2]:
+        path.write_bytes(wrong)
+        await world.open()
+        assert await numbers_of(await world.stream()) == numbers
+        await world.close()
+        assert path.read_bytes() == content  # made anew
+
+
+async def test_more_streams_than_open_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.close()
+    monkeypatch.setattr(log, "OPEN_FILES_MAX", 2 * lanes.LANES)
+    await world.open()
+    streams = [await world.stream(f"s{number}") for number in range(24)]
+    numbers = [[await world.append(stream) for stream in streams] for _ in range(3)]
+    open_files = [path for path in Path("/proc/self/fd").iterdir() if path.resolve().suffix == ".segment"]
+    assert 0 < len(open_files) <= 2 * lanes.LANES
+    for place, stream in enumerate(streams):
+        assert await numbers_of(stream) == [row[place] for row in numbers]
