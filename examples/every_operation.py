@@ -56,6 +56,8 @@ kinesis.update_image_generation_configuration(StreamARN=stream, ImageGenerationC
 assert "NotificationConfiguration" not in kinesis.describe_notification_configuration(StreamName=name)
 kinesis.update_notification_configuration(StreamName=name)
 assert kinesis.describe_mapped_resource_configuration(StreamARN=stream)["MappedResourceConfigurationList"] == []
+media_storage = kinesis.describe_media_storage_configuration(ChannelName=name)["MediaStorageConfiguration"]
+assert media_storage["Status"] == "DISABLED"
 storage = kinesis.describe_stream_storage_configuration(StreamARN=stream)["StreamStorageConfiguration"]
 assert storage["DefaultStorageTier"] == "HOT"
 kinesis.tag_resource(ResourceARN=stream, Tags=[{"Key": "line", "Value": "1"}])

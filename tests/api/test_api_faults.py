@@ -14,6 +14,7 @@ from earwitness.api.roles import Role
 from earwitness.wire.faults import FAILURE_MESSAGE
 
 ASKED = {
+    (PIPELINES, "GetSpeakerSearchTask"): "SpeakerSearchTaskId",
     (PIPELINES, "GetMediaPipeline"): "MediaPipelineId",
     (VOICE, "GetVoiceProfile"): "VoiceProfileId",
 }

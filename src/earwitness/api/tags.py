@@ -85,7 +85,7 @@ class Tags:
 
 def _there(records: _Records, scope: Scope, arn: str) -> object:
     """The record of a resource that carries tags; NotFound for any other ARN."""
-    found = _found(records, scope, arn) if arn.startswith("arn:") else None
+    found = _found(records, scope, arn)
     if found is None:
         raise NotFound("the resource does not exist; look at its ARN")
     return found
