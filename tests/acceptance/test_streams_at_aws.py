@@ -136,5 +136,5 @@ def test_a_call_in_a_stream_elsewhere_is_followed_and_its_speaker_named(caller: 
 @pytest.mark.slow
 def test_a_pipeline_needs_a_stream_that_exists_there(caller: Caller) -> None:
     here = caller.own_kinesis.create_stream(StreamName="here")["StreamARN"]
-    with pytest.raises(caller.pipelines.exceptions.NotFoundException, match="Kinesis video stream"):
+    with pytest.raises(caller.pipelines.exceptions.NotFoundException, match="a stream of the source does not exist"):
         caller.pipeline(here)
