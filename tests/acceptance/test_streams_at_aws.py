@@ -28,13 +28,15 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def near(far: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Where voices are searched for."""
-    settings = {
-        "EARWITNESS_KVS_SOURCE_BY_ACCOUNT": "000000000000=aws",
-        "EARWITNESS_KVS_ENDPOINT_URL": far.url,
-        "EARWITNESS_KVS_ACCESS_KEY_ID": "test",
-        "EARWITNESS_KVS_SECRET_ACCESS_KEY": "test",
-    }
-    running = start(tmp_path_factory.mktemp("near"), settings=settings)
+    folder = tmp_path_factory.mktemp("near")
+    settings = folder / "settings.toml"
+    settings.write_text(
+        'kvs_source_by_account = "000000000000=aws"\n'
+        f'kvs_endpoint_url = "{far.url}"\n'
+        'kvs_access_key_id = "test"\n'
+        'kvs_secret_access_key = "test"\n'
+    )
+    running = start(folder / "data", settings_file=settings)
     yield running
     stop(running)
 
@@ -134,5 +136,5 @@ def test_a_call_in_a_stream_elsewhere_is_followed_and_its_speaker_named(caller: 
 @pytest.mark.slow
 def test_a_pipeline_needs_a_stream_that_exists_there(caller: Caller) -> None:
     here = caller.own_kinesis.create_stream(StreamName="here")["StreamARN"]
-    with pytest.raises(caller.pipelines.exceptions.NotFoundException, match="Kinesis video stream"):
+    with pytest.raises(caller.pipelines.exceptions.NotFoundException, match="a stream of the source does not exist"):
         caller.pipeline(here)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from serving import Served, start, stop
-from streams import FileStream, KvsStream, OwnStream, Stream
+from source_streams import FileStream, KvsStream, OwnStream, Stream
 
 from earwitness.fragments.disk.log import open_disk_log
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from streams import pieces
+from source_streams import pieces
 
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from proxy import Proxy, proxy_to
 from serving import Served, start, stop
-from streams import HURRY, KvsStream, heard, take, until
+from source_streams import HURRY, KvsStream, heard, take, until
 
 from earwitness.errors import SourceRefused, SourceUnavailable, StreamGone
 from earwitness.sources.get_media import KinesisVideoStream

@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 from serving import Served
-from streams import KvsStream
+from source_streams import KvsStream
 
 from earwitness.api.media_streams import MediaStreams
 from earwitness.background.sources import Look, Sources

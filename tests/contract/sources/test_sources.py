@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from streams import FileStream, Stream, heard, take, until
+from source_streams import FileStream, Stream, heard, take, until
 
 from earwitness.errors import AudioUnreadable, StreamGone
 from earwitness.sources.source import StartPosition, StreamFragment
