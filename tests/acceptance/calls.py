@@ -31,8 +31,8 @@ class Application:
         name: str,
         *,
         access_key: str = "test",
-        secret: str = "test",
-        sinks: Sequence[Any] = (),  # noqa: S107
+        secret: str = "test",  # noqa: S107
+        sinks: Sequence[Any] = (),
     ) -> None:
         self.url, self.data, self.name = served.url, served.data, name
         self.session = boto3.Session(access_key, secret, region_name="us-east-1")
