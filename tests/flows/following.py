@@ -1,0 +1,167 @@
+"""What follows a call, with the real engine and real records; the stream, the targets and the clock are made up."""
+
+import asyncio
+import itertools
+import json
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from search_examples import add_task
+from store_examples import MINE, START, Clock, add_domain, add_pipeline, guid, opened
+
+from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.flows.engine import Engine
+from earwitness.flows.follow import follow
+from earwitness.flows.galleries import Galleries
+from earwitness.flows.steer import Steering
+from earwitness.flows.tools import Tools
+from earwitness.sources.source import StartPosition, StreamFragment
+from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.store import Store
+from earwitness.work.seam import WorkItem
+
+RATE = 8_000
+HEADER = write_header([pcm_track(rate=RATE)])
+TARGET = "file:///tmp/events.jsonl"
+
+
+def fragments_of(samples: np.ndarray, cuts: Sequence[int]) -> list[StreamFragment]:
+    """A call at 8 kHz as fragments that end at these samples."""
+    pcm = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2")
+    edges = [0, *sorted(cuts), len(pcm)]
+    made = []
+    for number, (first, last) in enumerate(itertools.pairwise(edges), start=1):
+        piece = pcm[first:last]
+        blocks = [
+            write_block(1, round(begin / RATE * 1_000), piece[begin : begin + 800].tobytes())
+            for begin in range(0, len(piece), 800)
+        ]
+        made.append(fragment(number, cluster=write_cluster(round(first / RATE * 1_000), blocks)))
+    return made
+
+
+def fragment(number: int, *, cluster: bytes, header: bytes = HEADER) -> StreamFragment:
+    time = START + timedelta(seconds=number)
+    return StreamFragment(number=str(number), server_time=time, producer_time=time, header=header, cluster=cluster)
+
+
+class Line:
+    """A stream whose fragments are there at once; then it is silent, as a stream is, or fails."""
+
+    def __init__(self, fragments: Sequence[StreamFragment], *, then: BaseException | None = None) -> None:
+        self.all = list(fragments)
+        self.then = then
+        self.starts: list[StartPosition] = []
+        self.exhausted = asyncio.Event()
+
+    async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
+        self.starts.append(start)
+        for one in self.all:
+            if start.first_number is None or int(one.number) >= int(start.first_number):
+                yield one
+        self.exhausted.set()
+        if self.then is not None:
+            raise self.then
+        await asyncio.Event().wait()
+
+
+class ThreadsSeen:
+    """An engine that notes which threads it computed on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.names: set[str] = set()
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("vad", "search", "calibration"):  # not the encoder, whose id is asked for elsewhere
+            self.names.add(threading.current_thread().name)
+        return getattr(self._engine, name)
+
+
+class Office:
+    """Records, threads and tools for following calls."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.clock = Clock()
+        self.store: Store = opened(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
+        self.engine = ThreadsSeen(engine)
+        self.line: Any = None
+        self.changed = asyncio.Event()
+        self.inference = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self.waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
+        self.steering = Steering(targets_of=lambda *_: (TARGET,), new_id=guid, pipeline_changed=lambda _: None)
+
+    def tools(self) -> Tools:
+        return Tools(
+            store=self.store,
+            source_of=lambda *_: self.line,
+            engine_of=lambda *_: self.engine,  # type: ignore[arg-type]
+            galleries=Galleries(self.store),
+            inference=self.inference,
+            waiting=self.waiting,
+            events_written=lambda: None,
+            targets_of=lambda *_: (TARGET,),
+            steering=self.steering,
+            heard_from=lambda _: None,
+            new_id=guid,
+        )
+
+    def close(self) -> None:
+        self.inference.shutdown()
+        self.waiting.shutdown()
+        self.store.close()
+
+    def new_task(self, domain_id: str = "") -> SpeakerSearchTask:
+        def work(unit: Any) -> SpeakerSearchTask:
+            domain = domain_id or add_domain(unit).domain_id
+            pipeline = add_pipeline(unit)
+            task = add_task(unit, domain, pipeline.pipeline_id)
+            self.steering.begin_task(unit, MINE, pipeline)
+            return task
+
+        return self.store.write(work)
+
+    def stop_pipeline(self, task: SpeakerSearchTask) -> None:
+        def work(unit: Any) -> None:
+            pipeline = unit.pipelines.get(MINE, task.pipeline_id)
+            self.steering.stop(unit, MINE, pipeline)
+
+        self.clock.advance(timedelta(days=1))
+        self.store.write(work)
+        self.changed.set()
+
+    def now(self, task: SpeakerSearchTask) -> SpeakerSearchTask:
+        found = self.store.tasks.get(MINE, task.task_id)
+        assert found is not None
+        return found
+
+    def details(self, task: SpeakerSearchTask) -> list[dict[str, Any]]:
+        """The details of a task's events, in their order."""
+        events = self.store.events.list(MINE, task.pipeline_id, limit=100).items[::-1]
+        assert len({event.event_id for event in events}) == len(events)
+        bodies = [json.loads(event.body) for event in events]
+        assert [body["id"] for body in bodies] == [event.event_id for event in events]
+        return [body["detail"] for body in bodies if body["detail"].get("taskId") == task.task_id]
+
+    async def follow(self, task: SpeakerSearchTask) -> None:
+        item = WorkItem(scope=MINE, pipeline_id=task.pipeline_id, task_id=task.task_id)
+        await follow(self.tools(), item, self.changed)
+
+
+def run(folder: Path, engine: Engine, play: Callable[[Office], Any]) -> Any:
+    """Play a scene on an event loop of its own; at most 60 s."""
+
+    async def scene() -> Any:
+        office = Office(folder, engine)
+        try:
+            async with asyncio.timeout(60):
+                return await play(office)
+        finally:
+            office.close()
+
+    return asyncio.run(scene())
