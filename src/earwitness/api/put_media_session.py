@@ -29,7 +29,7 @@ from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
 from earwitness.fragments.seam import FragmentStream
 from earwitness.store.records import KinesisStream
 
-LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 5.0, 0.2
+LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 1.0, 0.2
 """How long a refused producer may go on sending, unheard. A connection that is closed while bytes come is reset, and a
 reset takes what we said last from the producer: why it is refused."""
 
