@@ -46,7 +46,9 @@ class Scene:
             status="NotStarted",
             element_statuses=[{"Type": "VoiceAnalyticsProcessor", "Status": "NotStarted"}],
             source={
-                "KinesisVideoStreamSourceRuntimeConfiguration": {"Streams": [{"StreamArn": arn} for arn in self.streams]}
+                "KinesisVideoStreamSourceRuntimeConfiguration": {
+                    "Streams": [{"StreamArn": arn} for arn in self.streams]
+                }
             },
             runtime_metadata=None,
         )
