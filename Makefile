@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPEECH ?=
+CRASHES ?= 50
 CASES ?= 200000
 SEED ?= 1
 
-.PHONY: demo test fuzz lint type bench docs check lock clean
+.PHONY: demo test crash fuzz lint type bench docs check lock clean
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
@@ -16,6 +17,9 @@ test: $(VENV)/.ready  ## the test suite
 
 fuzz: $(VENV)/.ready  ## break Matroska streams in many ways (CASES=N, SEED=N: the same N, the same cases)
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
+
+crash: $(VENV)/.ready  ## kill the service at random moments while calls run (CRASHES=50), and look for what is lost
+	CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash -n 0
 
 lint: $(VENV)/.ready  ## style, formatting and the rules between rooms
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 
 from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
+from earwitness.log import frames_of
 from earwitness.sinks.sink import Sink
 from earwitness.store.search_records import ClaimedDelivery
 from earwitness.store.store import Store
@@ -75,15 +76,26 @@ class Deliverer:
         if room <= 0:
             await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)
             return 1
-        claimed = await self._loop.run_in_executor(self._threads, self._claim, room)
+        claiming = self._loop.run_in_executor(self._threads, self._claim, room)
+        try:
+            claimed = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self._begin(await claiming)  # what is claimed would wait until its claim runs out
+            raise
+        self._begin(claimed)
+        return len(claimed)
+
+    def _begin(self, claimed: tuple[ClaimedDelivery, ...]) -> None:
         for delivery in claimed:
             task = self._loop.run_in_executor(self._threads, self.deliver, delivery)
             self._in_progress.add(task)
             task.add_done_callback(self._finished)
-        return len(claimed)
 
     def _finished(self, task: "asyncio.Future[None]") -> None:
         self._in_progress.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"error": type(error).__name__, "frames": frames_of(error)}
+            _log.error("what came of a delivery cannot be written; it is made again", extra=context)
         self._due.set()  # the next of the same pipeline may go now
 
     def _claim(self, limit: int) -> tuple[ClaimedDelivery, ...]:
@@ -108,6 +120,11 @@ class Deliverer:
         except SinkError as error:
             _log.warning("an event was not delivered", extra={**context, "reason": str(error)})
             self._write_failure(delivery, error)
+            return
+        except Exception as error:  # a mistake in a sink must not hold back what comes after, nor go unseen
+            frames = {"error": type(error).__name__, "frames": frames_of(error)}
+            _log.error("a sink failed unexpectedly", extra=context | frames)
+            self._write_failure(delivery, SinkUnavailable("the sink failed unexpectedly; the log tells where"))
             return
         self._store.write(lambda unit: unit.deliveries.record_delivered(delivery))
 

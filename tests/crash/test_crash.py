@@ -1,0 +1,169 @@
+"""The service is killed again and again while calls run; in the end nothing is lost, doubled or different."""
+
+import os
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from botocore.exceptions import BotoCoreError, ClientError
+from calls import Application, until
+from serving import Served, start, stop
+
+from earwitness.producer.acks import Ack, AckType
+from earwitness.samples import first_call
+
+pytestmark = pytest.mark.slow
+
+CRASHES = int(os.environ.get("CRASHES", "10"))
+CALLERS = ("kal", "sally", "marvin")
+PACE_SECONDS = 0.12
+"""Between two seconds of audio: a call of 35 s takes 4 s, in which two crashes fit."""
+
+
+class Paced:
+    """A line that speaks eight times as fast as people do."""
+
+    def __init__(self, recording: Path) -> None:
+        samples, _ = soundfile.read(recording, dtype="int16")
+        self._pcm, self._at = samples.astype("<i2").tobytes(), 0
+
+    def read(self, size: int) -> bytes:
+        time.sleep(PACE_SECONDS * size / 16_000)
+        self._at += size
+        return self._pcm[self._at - size : self._at]
+
+
+class Crashing:
+    """A service at one address that is killed and started again; clients keep their address."""
+
+    def __init__(self, data: Path) -> None:
+        self.served: Served = start(data)
+        self.port = int(self.served.url.rsplit(":", 1)[1])
+
+    def crash(self) -> None:
+        self.served.process.kill()
+        self.served.process.wait()
+        assert self.served.process.stderr
+        self.served.process.stderr.close()
+        self.served = start(self.served.data, port=self.port)
+
+
+def patient(work: Any) -> Any:
+    """As applications do: again, when the service is away."""
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            return work()
+        except (BotoCoreError, ClientError) as error:
+            code = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 503
+            if code < 500 or time.monotonic() > give_up:
+                raise
+            time.sleep(0.1)
+
+
+def prepared(app: Application) -> tuple[str, str]:
+    """A domain in which kal is enrolled: its ARN and his profile."""
+    domain = app.domain("callers")
+    task, _ = app.call(first_call("kal"), stream=app.stream("enrolment"), domain=domain)
+    return domain, app.voice.create_voice_profile(SpeakerSearchTaskId=task)["VoiceProfile"]["VoiceProfileId"]
+
+
+def one_call(app: Application, caller: str, domain: str, *, stream: str, name: str) -> tuple[str, list[str]]:
+    """A call through crashes: its task, and the fragments that were acknowledged as persisted."""
+    persisted: list[str] = []
+
+    def note(ack: Ack) -> None:
+        if ack.type is AckType.PERSISTED:
+            persisted.append(ack.fragment_number)
+
+    pipeline = patient(lambda: app.pipeline(stream))
+    task = patient(lambda: app.start(pipeline, domain, ClientRequestToken=name))
+    app.send(Paced(first_call(caller)), stream, on_ack=note)
+    until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60)
+    until(lambda: len(app.results(task)) >= 2, seconds=150)  # a claim of a killed sender lasts 120 s
+    patient(lambda: app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline))
+    return task, persisted
+
+
+def kept(app: Application, stream: str) -> set[str]:
+    """All fragments of a stream that can be listed."""
+    endpoint = app.kinesis.get_data_endpoint(StreamARN=stream, APIName="LIST_FRAGMENTS")["DataEndpoint"]
+    archive = app.session.client("kinesis-video-archived-media", endpoint_url=endpoint)
+    pages = archive.get_paginator("list_fragments").paginate(
+        StreamARN=stream,
+        FragmentSelector={
+            "FragmentSelectorType": "SERVER_TIMESTAMP",
+            "TimestampRange": {"StartTimestamp": time.time() - 3_600, "EndTimestamp": time.time() + 60},
+        },
+    )
+    found = {fragment["FragmentNumber"] for page in pages for fragment in page["Fragments"]}
+    archive.close()
+    return found
+
+
+def identification(app: Application, task: str) -> Any:
+    """What was found; twice the same where an event was delivered twice."""
+    found = [event for event in app.results(task) if event["detailStatus"].startswith("Identification")]
+    assert found
+    assert all(one == found[0] for one in found)
+    return found[0]["detailStatus"], found[0].get("speakerSearchDetails")
+
+
+def test_nothing_is_lost_doubled_or_different(tmp_path: Path) -> None:
+    chance = random.Random(20_260)
+    service = Crashing(tmp_path)
+    app = Application(service.served, "crash")
+    domain, profile = prepared(app)
+
+    def calm(caller: str) -> Any:
+        task, _ = one_call(app, caller, domain, stream=app.stream(f"calm-{caller}"), name=f"calm-{caller}")
+        return identification(app, task)
+
+    with ThreadPoolExecutor(len(CALLERS)) as lines:
+        undisturbed = dict(zip(CALLERS, lines.map(calm, CALLERS), strict=True))
+    assert undisturbed["kal"][0] == "IdentificationSuccessful"
+
+    streams = {caller: app.stream(caller) for caller in CALLERS}
+    persisted: dict[str, set[str]] = {caller: set() for caller in CALLERS}
+    tasks: list[tuple[str, str]] = []
+    over = threading.Event()
+
+    def line(caller: str) -> int:
+        calls = 0
+        while not over.is_set():
+            task, numbers = one_call(app, caller, domain, stream=streams[caller], name=f"{caller}-{calls}")
+            tasks.append((caller, task))
+            persisted[caller].update(numbers)
+            calls += 1
+        return calls
+
+    with ThreadPoolExecutor(len(CALLERS)) as lines:
+        calls = [lines.submit(line, caller) for caller in CALLERS]
+        try:
+            for _ in range(CRASHES):
+                time.sleep(chance.uniform(0.2, 2.2))
+                service.crash()
+        finally:
+            over.set()
+        assert sum(call.result() for call in calls) == len(tasks)
+
+    for caller, task in tasks:
+        assert identification(app, task) == undisturbed[caller]
+        assert {one["detailStatus"] for one in app.results(task)} >= {"VoiceprintGenerationSuccess"}
+    for caller, stream in streams.items():
+        assert persisted[caller]
+        assert persisted[caller] <= kept(app, stream)
+    bodies: dict[str, Any] = {}
+    for event in app.events():
+        assert bodies.setdefault(event["id"], event) == event
+    by_kind = [(event["detail"].get("taskId"), event["detail"].get("detailStatus")) for event in bodies.values()]
+    told = [one for one in by_kind if one[0]]
+    assert len(told) == len(set(told))
+    assert app.voice.get_voice_profile(VoiceProfileId=profile)["VoiceProfile"]["VoiceProfileId"] == profile
+    app.close()
+    stop(service.served)
