@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: the real models, the real sample calls, settings that touch nothing of the user's."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,15 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_cache: 
     monkeypatch.setenv("EARWITNESS_CONFIG", str(empty))
     monkeypatch.setenv("EARWITNESS_MODELS_DIR", str(model_cache.folder))
     monkeypatch.setenv("EARWITNESS_GALLERY_FILE", str(tmp_path / "gallery.json"))
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command that runs in a test sets the log up for its process; the next test gets it as it was."""
+    logger = logging.getLogger("earwitness")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture(scope="session")
