@@ -284,7 +284,8 @@ _METHOD = f"""\
 A real service and the real producer. One call at a time, {_LATENCY_CALLS} of them: all fragments but the one that
 completes ten seconds of net speech are sent at once, then that one; measured is the time from its PERSISTED
 acknowledgement to the event in the file of events. Then {_CALLS} calls of one minute in real time with 40 % speech and
-fragments of one second, their starts spread over {_SPREAD_SECONDS:.0f} s; the producers share the machine with the service."""
+fragments of one second, their starts spread over {_SPREAD_SECONDS:.0f} s; the producers share the
+machine with the service."""
 
 BENCHMARK = Benchmark(
     name="live",

@@ -144,7 +144,12 @@ def test_a_sink_that_is_away_holds_back_its_own_pipeline_only(post: Post) -> Non
 def test_what_a_sink_asks_for_is_waited_for(post: Post) -> None:
     post.sinks.troubles[HERE] = [SinkUnavailable("busy", retry_after_seconds=90)]
     (one,) = post.write(post.pipeline(), b"1")
-    post.play(lambda: post.state(one)[1] == 1)
+
+    def failed() -> bool:
+        written = post.store.events.get(MINE, one)
+        return written is not None and written.deliveries[0].last_error is not None
+
+    post.play(failed)
     event = post.store.events.get(MINE, one)
     assert event
     assert timedelta(seconds=89) < event.deliveries[0].next_attempt_at - event.created_at < timedelta(seconds=91)

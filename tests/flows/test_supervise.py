@@ -31,7 +31,11 @@ class Scene:
     def __post_init__(self) -> None:
         self.steering = Steering(targets_of=lambda *_: (), new_id=guid, pipeline_changed=self.told.append)
         self.supervisor = Supervisor(
-            self.store, steering=self.steering, last_arrival=self.arrivals.get, started_at=self.clock()
+            self.store,
+            steering=self.steering,
+            last_arrival=self.arrivals.get,
+            hears_all=lambda _: True,
+            started_at=self.clock(),
         )
         self.pipeline_id = guid()
         self.store.write(self._create)
@@ -148,7 +152,9 @@ def test_a_start_of_the_service_gives_its_streams_their_time(scene: Scene) -> No
     scene.start_task()
     scene.hear()
     scene.clock.advance(timedelta(minutes=5))  # the service was away
-    again = Supervisor(scene.store, steering=scene.steering, last_arrival={}.get, started_at=scene.clock())
+    again = Supervisor(
+        scene.store, steering=scene.steering, last_arrival={}.get, hears_all=lambda _: True, started_at=scene.clock()
+    )
     assert again.look(scene.clock()) == 0
     scene.clock.advance(timedelta(seconds=15))
     assert again.look(scene.clock()) == 1
