@@ -67,8 +67,7 @@ class Deliverer:
                     except TimeoutError:
                         continue
         finally:
-            if self._in_progress:
-                await asyncio.shield(asyncio.wait(self._in_progress))
+            await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
 
     async def _begin_due(self) -> int:
         """Begin what is due, as far as there is room; how many were begun."""
