@@ -63,7 +63,8 @@ class Deliverer:
                 self._due.clear()
                 if await self._begin_due() == 0:
                     try:
-                        await asyncio.wait_for(self._due.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):  # `wait_for` may swallow a cancellation
+                            await self._due.wait()
                     except TimeoutError:
                         continue
         finally:
