@@ -63,12 +63,12 @@ class Deliverer:
                 self._due.clear()
                 if await self._begin_due() == 0:
                     try:
-                        await asyncio.wait_for(self._due.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):  # `wait_for` may swallow a cancellation
+                            await self._due.wait()
                     except TimeoutError:
                         continue
         finally:
-            if self._in_progress:
-                await asyncio.shield(asyncio.wait(self._in_progress))
+            await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
 
     async def _begin_due(self) -> int:
         """Begin what is due, as far as there is room; how many were begun."""
