@@ -70,6 +70,11 @@ def test_changes_go_to_eventbridge_where_that_is_wanted() -> None:
     assert targets.of(pipeline(), RESULT) == ()
 
 
+def test_changes_have_the_source_that_the_bus_takes() -> None:
+    clients = Targets(Settings(eventbridge="on", eventbridge_source="calls"), events_file=None).clients()
+    assert clients.settings.state_change_source == "calls"
+
+
 def test_a_webhook_without_a_secret_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="webhook_secret"):
         Targets(replace(Settings(), webhook_url="https://example.org/hook"), events_file=None)

@@ -77,5 +77,8 @@ def _sink_settings(settings: Settings) -> SinkSettings:
             access_key_id=settings.sink_access_key_id, secret_access_key=settings.sink_secret_access_key
         )
     return SinkSettings(
-        endpoint_url=settings.sink_endpoint_url or None, endpoint_urls=by_service, credentials=credentials
+        endpoint_url=settings.sink_endpoint_url or None,
+        endpoint_urls=by_service,
+        credentials=credentials,
+        state_change_source=settings.eventbridge_source or None,
     )

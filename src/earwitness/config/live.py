@@ -71,6 +71,12 @@ class LiveSettings:
         choices=_SWITCH,
         text="Whether changes of a pipeline's state go to the default bus of EventBridge, as AWS's do.",
     )
+    eventbridge_source: str = row(
+        "aws.chime",
+        unit="name",
+        text="The `Source` of these events. AWS's own EventBridge keeps names that begin with `aws.` to itself and "
+        "refuses them from anybody else: name another there, and in your rules.",
+    )
     sink_endpoint_url: str = row(
         "",
         unit="URL",
