@@ -46,6 +46,12 @@ def test_every_module_says_what_it_is_for() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
 
 
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by their bare names; two of one name stop a run, or not, as the files fall."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_only_config_reads_the_environment() -> None:
     for path in SOURCES:
         if "earwitness/config/" not in path.as_posix() and "models/fetch.py" not in path.as_posix():
