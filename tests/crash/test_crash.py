@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from calls import Application, until
 from serving import Served, start, stop
 
+from earwitness.errors import PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
 from earwitness.samples import first_call
 
@@ -59,11 +60,19 @@ def patient(work: Any) -> Any:
     while True:
         try:
             return work()
-        except (BotoCoreError, ClientError) as error:
-            code = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 503
-            if code < 500 or time.monotonic() > give_up:
+        except (BotoCoreError, ClientError, PutMediaFailed) as error:
+            if not is_away(error) or time.monotonic() > give_up:
                 raise
             time.sleep(0.1)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the service could not be reached, or was starting. Once it sends, the producer bears that by itself."""
+    if isinstance(error, PutMediaFailed):
+        return is_away(error.__cause__)
+    if isinstance(error, ClientError):
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+    return isinstance(error, BotoCoreError)
 
 
 def prepared(app: Application) -> tuple[str, str]:
@@ -83,7 +92,7 @@ def one_call(app: Application, caller: str, domain: str, *, stream: str, name: s
 
     pipeline = patient(lambda: app.pipeline(stream))
     task = patient(lambda: app.start(pipeline, domain, ClientRequestToken=name))
-    app.send(Paced(first_call(caller)), stream, on_ack=note)
+    patient(lambda: app.send(Paced(first_call(caller)), stream, on_ack=note))
     until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60)
     until(lambda: len(app.results(task)) >= 2, seconds=150)  # a claim of a killed sender lasts 120 s
     patient(lambda: app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline))
