@@ -93,7 +93,8 @@ def one_call(app: Application, caller: str, domain: str, *, stream: str, name: s
     pipeline = patient(lambda: app.pipeline(stream))
     task = patient(lambda: app.start(pipeline, domain, ClientRequestToken=name))
     patient(lambda: app.send(Paced(first_call(caller)), stream, on_ack=note))
-    until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60)
+    # Each life is too short for an answer where the machine is busy: then it comes after the last crash.
+    until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60 + 5 * CRASHES)
     until(lambda: len(app.results(task)) >= 2, seconds=150)  # a claim of a killed sender lasts 120 s
     patient(lambda: app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline))
     return task, persisted
