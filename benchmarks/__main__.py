@@ -8,7 +8,20 @@ from subprocess import CalledProcessError
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import accuracy, fragments, ingest, live, matroska, memory, pipeline, resemblyzer, search, startup, wire
+from benchmarks import (
+    accuracy,
+    capacity,
+    fragments,
+    ingest,
+    live,
+    matroska,
+    memory,
+    pipeline,
+    resemblyzer,
+    search,
+    startup,
+    wire,
+)
 from benchmarks.benchmark import SkippedError
 from benchmarks.machine import load
 from benchmarks.report import Verdict, verdicts, write_page, write_result
@@ -17,7 +30,20 @@ from earwitness.errors import EarwitnessError
 
 BENCHMARKS = {
     module.BENCHMARK.name: module.BENCHMARK
-    for module in (accuracy, pipeline, matroska, fragments, search, memory, ingest, live, startup, resemblyzer, wire)
+    for module in (
+        accuracy,
+        pipeline,
+        matroska,
+        fragments,
+        search,
+        memory,
+        ingest,
+        live,
+        capacity,
+        startup,
+        resemblyzer,
+        wire,
+    )
 }
 
 
