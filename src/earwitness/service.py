@@ -79,6 +79,7 @@ class Service:
             settings,
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
+            is_alone=near,
             clock=now,
             new_id=new_guid,
         )
