@@ -267,9 +267,13 @@ class VersionMismatch(RequestError):
 
 
 class Throttled(RequestError):
-    """Too many requests with this key."""
+    """Too many requests with this key. `retry_after_seconds` is when the next one would be let through, if known."""
 
     retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
 
 
 class Unavailable(RequestError):

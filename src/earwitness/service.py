@@ -25,6 +25,7 @@ from earwitness.development import DEV_KEY, Development
 from earwitness.errors import ConfigurationError
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
+from earwitness.rest.routes import ROUTES
 from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
@@ -79,9 +80,12 @@ class Service:
             settings,
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
+            is_alone=near,
             clock=now,
             new_id=new_guid,
         )
+        rate = 0.0 if development else settings.calls_per_second
+        self._throttle = Throttle(per_second=rate, overrides=rates(settings.calls_per_second_by_operation))
         self._calls = self._operations(development)
         gateway = self._gateway(development)
         limits = RequestLimits(
@@ -185,6 +189,8 @@ class Service:
             new_id=new_guid,
             events_changed=background.notices,
             limits=limits,
+            throttle=self._throttle,
+            keep_audio=settings.keep_enrolment_audio == "on",
         )
 
     def _operations(self, development: Development | None) -> Calls:
@@ -193,11 +199,10 @@ class Service:
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
-        rate = 0.0 if development else settings.calls_per_second
         return Gateway(
             services=list(load_services().values()),
             operations=self._calls,
-            throttle=Throttle(per_second=rate, overrides=rates(settings.calls_per_second_by_operation)),
+            throttle=self._throttle,
             clock=now,
             monotonic=time.monotonic,
             new_request_id=new_guid,
@@ -233,7 +238,7 @@ def new_guid() -> str:
 def rates(text: str) -> dict[str, float]:
     """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
     found: dict[str, float] = {}
-    known = {operation for _, operation in BY_NAME}
+    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if not route.is_public}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = part.partition("=")
         try:

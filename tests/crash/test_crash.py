@@ -95,7 +95,7 @@ def one_call(app: Application, caller: str, domain: str, *, stream: str, name: s
     patient(lambda: app.send(Paced(first_call(caller)), stream, on_ack=note))
     # Each life is too short for an answer where the machine is busy: then it comes after the last crash.
     until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60 + 5 * CRASHES)
-    until(lambda: len(app.results(task)) >= 2, seconds=150)  # a claim of a killed sender lasts 120 s
+    until(lambda: len(app.results(task)) >= 2, seconds=30)  # what a killed sender had claimed goes out at the start
     patient(lambda: app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline))
     return task, persisted
 

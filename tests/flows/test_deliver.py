@@ -5,20 +5,21 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from store_examples import MINE, Clock, add_pipeline, guid, opened
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.flows.deliver import Deliverer
+from earwitness.flows.deliver import CLAIM_SECONDS, Deliverer
 from earwitness.store.search_records import DeliveryState
 from earwitness.store.store import Store, Unit
 from earwitness.voice.events import EventKind
 
 HERE, THERE = "file:///here", "file:///there"
 KIND = EventKind.SPEAKER_SEARCH.value
+CLAIM = timedelta(seconds=CLAIM_SECONDS)
 
 
 class Sinks:
@@ -78,12 +79,20 @@ class Post:
         (delivery,) = [one for one in event.deliveries if one.target == target]
         return delivery.state, delivery.attempts
 
-    def play(self, done: Callable[[], bool], *, after: Callable[[Deliverer], None] | None = None) -> None:
-        """Deliver until `done`, on an event loop of its own."""
+    def play(
+        self, done: Callable[[], bool], *, after: Callable[[Deliverer], None] | None = None, is_alone: bool = False
+    ) -> None:
+        """Deliver until `done`, on an event loop of its own; claims are renewed every few milliseconds."""
 
         async def scene() -> None:
             deliverer = Deliverer(
-                self.store, sink_of=self.sinks.of, threads=self.threads, clock=self.clock, chance=lambda: 0.5
+                self.store,
+                sink_of=self.sinks.of,
+                threads=self.threads,
+                clock=self.clock,
+                chance=lambda: 0.5,
+                is_alone=is_alone,
+                renew_seconds=0.002,
             )
             running = asyncio.create_task(deliverer.run())
             async with asyncio.timeout(20):
@@ -193,3 +202,51 @@ def test_a_slow_sink_keeps_nobody_waiting_and_is_finished_at_a_stop(post: Post) 
     post.play(settled(post, quick), after=finish)
     assert post.state(slow)[0] is DeliveryState.DELIVERED
     assert sorted(post.sinks.got[HERE]) == [b"quick", b"slow"]
+
+
+def next_attempt(post: Post, event_id: str) -> datetime:
+    event = post.store.events.get(MINE, event_id)
+    assert event
+    return event.deliveries[0].next_attempt_at
+
+
+def test_a_delivery_that_takes_long_stays_claimed(post: Post) -> None:
+    post.sinks.slow[b"slow"] = release = threading.Event()
+    (slow,) = post.write(post.pipeline(), b"slow")
+    rounds = 0
+
+    def much_later() -> bool:
+        nonlocal rounds
+        if rounds < 4 and post.state(slow)[1] == 1 and next_attempt(post, slow) > post.clock.now + CLAIM * 0.9:
+            post.clock.advance(CLAIM / 2)
+            rounds += 1
+        if rounds == 4:
+            release.set()
+        return post.state(slow)[0] is DeliveryState.DELIVERED
+
+    post.play(much_later)
+    assert post.state(slow) == (DeliveryState.DELIVERED, 1)
+    assert post.sinks.got[HERE] == [b"slow"]
+
+
+def killed_in_the_middle(post: Post) -> str:
+    (lost,) = post.write(post.pipeline(), b"1")
+    post.store.write(lambda unit: unit.deliveries.claim(until=unit.now + CLAIM, limit=9))
+    post.clock.advance(timedelta(seconds=1))
+    return lost
+
+
+def test_what_a_killed_process_was_delivering_goes_out_at_the_next_start(post: Post) -> None:
+    lost = killed_in_the_middle(post)
+    post.play(settled(post, lost), is_alone=True)
+    assert post.sinks.got[HERE] == [b"1"]
+
+
+def test_beside_other_processes_it_goes_out_when_the_claim_has_run_out(post: Post) -> None:
+    lost = killed_in_the_middle(post)
+    (other,) = post.write(post.pipeline(), b"2")
+    post.play(settled(post, other))
+    assert post.sinks.got[HERE] == [b"2"]
+    post.clock.advance(CLAIM)
+    post.play(settled(post, lost))
+    assert post.sinks.got[HERE] == [b"2", b"1"]

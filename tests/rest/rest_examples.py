@@ -29,6 +29,7 @@ from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
+from earwitness.wire.throttle import Throttle
 
 ResultT = TypeVar("ResultT")
 
@@ -87,6 +88,8 @@ class Rest:
     clock: Clock = field(default_factory=Clock)
     notices: Notices = field(default_factory=Notices)
     limits: RestLimits = field(default_factory=RestLimits)
+    throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
+    keep_audio: bool = False
     monotonic: Callable[[], float] = lambda: 0.0
 
     def __post_init__(self) -> None:
@@ -108,6 +111,8 @@ class Rest:
             new_id=new_id,
             events_changed=self.notices,
             limits=self.limits,
+            throttle=self.throttle,
+            keep_audio=self.keep_audio,
             monotonic=self.monotonic,
         )
 

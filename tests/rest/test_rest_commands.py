@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -28,6 +29,7 @@ from earwitness.cli.asking import asking
 from earwitness.cli.events import following
 from earwitness.cli.main import app
 from earwitness.errors import ServiceRefused
+from earwitness.samples import first_call, second_call
 from earwitness.store.store import Unit
 
 HOOK = "https://hooks.example/calls"
@@ -98,6 +100,62 @@ def test_profiles_of_a_domain(url: str) -> None:
     assert "form 12" in said(run("profiles", "--domain", "vpd-1"))
     assert json.loads(run("profiles", "--domain", "vpd-1", "--json").stdout)[0]["profileId"] == "vp-1"
     assert run("profiles", "--domain", "vpd-1", "--gallery", "x").exit_code == 2
+
+
+@pytest.mark.slow
+def test_recordings_and_a_domain(url: str, rest: Rest) -> None:
+    rest.store.write(lambda unit: add_domain(unit, domain_id="vpd-2"))
+    sally, again = str(first_call("sally")), str(second_call("sally"))
+    form = ("--consent", "form 7", "--request-token", "t-1")
+    enrolled = run("domains", "enroll", "vpd-2", sally, *form)
+    assert enrolled.exit_code == 0, said(enrolled)
+    repeated = json.loads(run("domains", "enroll", "vpd-2", sally, *form, "--json").stdout)
+    assert f"enrolled {repeated['profileId']}: voiceprints of 20.0 s" in said(enrolled)
+    refused = run("domains", "enroll", "vpd-2", again, *form)
+    assert refused.exit_code == 9
+    assert "came with another request" in said(refused)
+    found = run("domains", "search", "vpd-2", again)
+    assert found.exit_code == 0, said(found)
+    assert f"{repeated['profileId']}: probability" in said(found)
+    stranger = run("domains", "search", "vpd-2", str(first_call("marvin")), "--json")
+    assert (stranger.exit_code, json.loads(stranger.stdout)["outcome"]) == (1, "no match")
+    more = run("domains", "enroll", "vpd-2", again, "--consent", "form 7", "--profile", repeated["profileId"], "--json")
+    assert len(json.loads(more.stdout)["voiceprints"]) == 2
+
+
+@pytest.mark.slow
+def test_a_recording_is_sent_with_a_signature(url: str, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest.store.write(lambda unit: add_domain(unit, domain_id="vpd-2"))
+    monkeypatch.delenv("EARWITNESS_TOKEN")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id("admin"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    rest.clock.now = datetime.now(UTC)
+    answer = run("domains", "search", "vpd-2", str(first_call("sally")))
+    assert answer.exit_code == 1, said(answer)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert run("domains", "search", "vpd-2", str(first_call("sally"))).exit_code == 9
+
+
+def test_recordings_that_are_not_sent(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = run("domains", "search", "vpd-1", str(tmp_path / "none.wav"))
+    assert (missing.exit_code, "cannot be read" in said(missing)) == (4, True)
+    large = tmp_path / "large.wav"
+    large.write_bytes(b"12345")
+    monkeypatch.setattr("earwitness.cli.asking.RECORDING_BYTES_MAX", 4)
+    refused = run("domains", "search", "vpd-1", str(large))
+    assert (refused.exit_code, "20 s of speech are enough" in said(refused)) == (4, True)
+    monkeypatch.undo()
+    no_domain = run("domains", "search", "arn:aws:chime/vpd-1", str(large), "--json")
+    assert no_domain.exit_code == 2
+    assert run("domains", "enroll", "vpd-1", str(large)).exit_code == 2
+
+
+def test_a_recording_that_the_service_refuses(url: str, tmp_path: Path) -> None:
+    no_audio = tmp_path / "text.wav"
+    no_audio.write_bytes(b"no audio" * 100_000)
+    refused = run("domains", "search", "vpd-1", str(no_audio))
+    assert refused.exit_code == 9
+    assert "text.wav" not in said(refused)
 
 
 @pytest.mark.slow

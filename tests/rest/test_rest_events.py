@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 from rest_examples import MINE, V1, Rest, add_domain, add_event, add_pipeline, require_error, require_fits, token
+from sqlalchemy import update
 
 from earwitness.rest.tools import RestLimits
+from earwitness.store.schema_search import events
 from earwitness.store.store import Unit
 
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:calls"
@@ -173,3 +175,19 @@ def test_those_who_wait_are_bounded(build: Callable[..., Rest]) -> None:
     rest = build(limits=RestLimits(waits_at_once_max=0))
     require_error(rest.ask("GET", "events", params={"wait": "1"}), 503, "Unavailable")
     assert rest.ask("GET", "events").status_code == 200
+
+
+def test_an_event_that_cannot_be_opened_hides_none_of_the_others(filled: Rest) -> None:
+    def damage(unit: Unit) -> None:
+        damaged = events.c.event_id == "event-1"
+        unit._writing.session.change(update(events).where(damaged).values(body_ciphertext=b"not what was sealed"))
+
+    filled.store.write(damage)
+    answer = filled.ask("GET", "events", params={"limit": "3"}).json()
+    require_fits(answer, "Events")
+    assert [event["body"] is None for event in answer["events"]] == [False, True, False]
+    deliver(filled, error=None)
+    deliver(filled, error=None)
+    event = filled.ask("GET", "events/event-1").json()
+    assert [delivery["state"] for delivery in event["deliveries"]] == ["parked", "parked"]
+    assert "cannot be opened" in event["deliveries"][0]["lastError"]

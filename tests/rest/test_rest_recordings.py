@@ -5,6 +5,7 @@ import io
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,60 @@ def test_a_further_voiceprint_of_a_profile(domain: Rest) -> None:
     assert len(second["voiceprints"]) == 2
     found = domain.ask("POST", SEARCH, content=second_call("sally").read_bytes()).json()
     assert (len(found["candidates"]), found["threshold"]["gallerySize"]) == (1, 2)
+
+
+@pytest.mark.slow
+def test_a_request_token_makes_one_profile(domain: Rest) -> None:
+    sally, other = first_call("sally").read_bytes(), second_call("sally").read_bytes()
+    params = CONSENT | {"clientRequestToken": "enrolment-7"}
+    first = domain.ask("POST", PROFILES, params=params, content=sally)
+    assert first.status_code == 200, first.text
+    assert domain.ask("POST", PROFILES, params=params, content=sally).json() == first.json()
+    require_error(domain.ask("POST", PROFILES, params=params, content=other), 409, "TokenReused")
+    reworded = params | {"consent": "form 13"}
+    require_error(domain.ask("POST", PROFILES, params=reworded, content=sally), 409, "TokenReused")
+    assert len(domain.ask("GET", PROFILES).json()["profiles"]) == 1
+    domain.clock.now += timedelta(hours=24, seconds=1)
+    later = domain.ask("POST", PROFILES, params=params, content=sally).json()
+    assert later["profileId"] != first.json()["profileId"]
+    domain.store.write(lambda unit: unit.profiles.delete(MINE, later["profileId"]))
+    require_error(domain.ask("POST", PROFILES, params=params, content=sally), 404, "NotFound")
+
+
+@pytest.mark.slow
+def test_a_request_token_adds_one_voiceprint(domain: Rest) -> None:
+    sally = first_call("sally").read_bytes()
+    profile_id = domain.ask("POST", PROFILES, params=CONSENT, content=sally).json()["profileId"]
+    params = CONSENT | {"clientRequestToken": "again", "profileId": profile_id}
+    answers = [domain.ask("POST", PROFILES, params=params, content=sally).json() for _ in range(2)]
+    assert [len(answer["voiceprints"]) for answer in answers] == [2, 2]
+
+
+@pytest.mark.parametrize("token", ["", "x" * 65, "a b", "ä"])
+def test_request_tokens_have_a_form(domain: Rest, token: str) -> None:
+    message = require_error(
+        domain.ask("POST", PROFILES, params=CONSENT | {"clientRequestToken": token}), 400, "BadRequest"
+    )
+    assert "clientRequestToken" in message
+
+
+@pytest.mark.slow
+def test_the_speech_is_kept_where_the_operator_wants_it(build: Callable[..., Rest], tmp_path: Path) -> None:
+    kept, usual = build(keep_audio=True), build()
+    kept.store.write(add_domain)
+    sally = first_call("sally").read_bytes()
+    for rest, keeps in ((kept, True), (usual, False)):
+        made = rest.ask("POST", PROFILES, params=CONSENT, content=sally).json()
+        named = MINE, made["profileId"], made["voiceprints"][0]["voiceprintId"]
+        audio = rest.store.profile_voiceprints.audio(*named)
+        assert (audio is not None) == keeps
+        if audio is None:
+            continue
+        assert abs(len(audio) / 2 / 16_000 - made["voiceprints"][0]["netSpeechSeconds"]) < 0.1
+        sealed = b"".join(file.read_bytes() for file in tmp_path.glob("records.db*"))
+        assert audio[len(audio) // 2 :][:64] not in sealed
+        assert rest.store.write(lambda unit, profile_id=named[1]: unit.profiles.delete(MINE, profile_id))
+        assert rest.store.profile_voiceprints.audio(*named) is None
 
 
 @pytest.mark.slow

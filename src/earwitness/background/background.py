@@ -20,7 +20,7 @@ from earwitness.background.sources import Sources
 from earwitness.background.targets import Targets
 from earwitness.config import Settings
 from earwitness.errors import EarwitnessError, Unavailable
-from earwitness.flows.deliver import AT_ONCE_MAX, Deliverer
+from earwitness.flows.deliver import THREADS, Deliverer
 from earwitness.flows.expire import expire_quietly
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
@@ -61,12 +61,15 @@ class Background:
         store: Store,
         *,
         events_file: Path | None,
+        is_alone: bool,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
-        """`events_file` gets every event as a line, beside what the settings name."""
+        """`events_file` gets every event as a line, beside what the settings name; `is_alone` says that no other
+        process works on these records."""
         self._settings = settings
         self._store = store
+        self._is_alone = is_alone
         self._clock = clock
         self._new_id = new_id
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,7 +79,7 @@ class Background:
         self._arrivals: dict[str, datetime] = {}
         self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
-        self._sending = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="earwitness sender")
+        self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings, events_file=events_file)
         self._clients = self._targets.clients()
         self.engines = Engines(settings)
@@ -120,6 +123,7 @@ class Background:
             threads=self._sending,
             clock=self._clock,
             chance=random.random,
+            is_alone=self._is_alone,
         )
         supervisor = Supervisor(
             self._store,

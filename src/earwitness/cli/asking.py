@@ -1,7 +1,8 @@
 """Asking a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,10 +13,18 @@ from botocore.credentials import Credentials
 
 from earwitness import config
 from earwitness.config.client import AwsVariables, aws_variables
-from earwitness.errors import ConfigurationError, ServiceRefused, ServiceUnreachable
+from earwitness.errors import AudioUnreadable, ConfigurationError, ServiceRefused, ServiceUnreachable
 
 ANSWER_SECONDS_MAX = 40.0
 """Twice as long as the service lets a request for events wait."""
+
+RECORDING_SECONDS_MAX = 180.0
+"""Until a recording is listened to: models may have to be loaded, and silence has to be heard to its end."""
+
+RECORDING_BYTES_MAX = 50_000_000
+"""More than this no service takes; said before it is sent."""
+
+_PIECE_BYTES = 256 * 1024
 
 DEFAULT_REGION = "us-east-1"
 
@@ -45,10 +54,31 @@ class Asking:
         """The same of POST without a body."""
         return self._ask("POST", path, query)
 
+    def send(self, path: str, recording: Path, *, sent: Callable[[int, int], None], **query: Any) -> dict[str, Any]:
+        """The same of POST with a recording; `sent` is told how many bytes have gone, of how many.
+
+        Raises AudioUnreadable as well, when the file cannot be read or is too large.
+        """
+        content = _content(recording)
+        request = self._request(
+            "POST",
+            path,
+            query,
+            content=_pieces(content, sent),
+            headers={"Content-Length": str(len(content)), "Content-Type": "application/octet-stream"},
+            timeout=RECORDING_SECONDS_MAX,
+        )
+        return self._answer(request, content)
+
     def _ask(self, method: str, path: str, query: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(self._request(method, path, query), b"")
+
+    def _request(self, method: str, path: str, query: dict[str, Any], **more: Any) -> httpx.Request:
         given = {name: value for name, value in query.items() if value is not None}
-        request = self._client.build_request(method, _PREFIX + path, params={"region": self._region, **given})
-        request.headers.update(self._credentials(request))
+        return self._client.build_request(method, _PREFIX + path, params={"region": self._region, **given}, **more)
+
+    def _answer(self, request: httpx.Request, content: bytes) -> dict[str, Any]:
+        request.headers.update(self._credentials(request, content))
         try:
             return _answer(self._client.send(request))
         except httpx.RequestError as error:
@@ -57,10 +87,10 @@ class Asking:
                 "`earwitness serve`, or say where it is with --url"
             ) from error
 
-    def _credentials(self, request: httpx.Request) -> dict[str, str]:
+    def _credentials(self, request: httpx.Request, content: bytes) -> dict[str, str]:
         if self._token:
             return {"Authorization": f"Bearer {self._token}"}
-        signed = AWSRequest(method=request.method, url=str(request.url))
+        signed = AWSRequest(method=request.method, url=str(request.url), data=content)
         SigV4Auth(Credentials(self._aws.key_id, self._aws.secret), "earwitness", self._region).add_auth(signed)
         return dict(signed.headers)
 
@@ -88,6 +118,25 @@ def segment(text: str, *, what: str) -> str:
     if not text or "/" in text:
         raise ConfigurationError(f"the {what} is an id without slashes, not an ARN")
     return quote(text, safe="")
+
+
+def _content(recording: Path) -> bytes:
+    try:
+        if recording.stat().st_size > RECORDING_BYTES_MAX:
+            raise AudioUnreadable(
+                f"{recording.name} is larger than {RECORDING_BYTES_MAX // 1_000_000} MB; cut it, 20 s of speech "
+                "are enough"
+            )
+        return recording.read_bytes()
+    except OSError as error:
+        raise AudioUnreadable(f"{recording} cannot be read: {error.strerror}") from error
+
+
+def _pieces(content: bytes, sent: Callable[[int, int], None]) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE_BYTES):
+        piece = content[start : start + _PIECE_BYTES]
+        yield piece
+        sent(start + len(piece), len(content))
 
 
 def _address(text: str) -> httpx.URL:

@@ -1,7 +1,91 @@
-"""`earwitness profiles --domain`: who is enrolled in a domain of a running service."""
+"""`earwitness domains` and `earwitness profiles --domain`: voices in a domain of a running service."""
 
-from earwitness.cli.output import note, out, print_json, reporting, say, visible
-from earwitness.cli.tasks import every
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from earwitness.cli.options import Channel, Json, RegionOption, UrlOption
+from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say, visible
+from earwitness.cli.tasks import every, show_decision
+from earwitness.voice.decision import Outcome
+
+_EXIT_OF = {Outcome.MATCH: Exit.OK, Outcome.NO_MATCH: Exit.NO, Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH}
+
+DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
+RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; to 50 MB.")]
+
+domains = typer.Typer(
+    help="Recordings and the domains of a running service: enrol a voice, search for one.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(domains, name="domains")
+
+
+@domains.command("enroll")
+def enroll_recording(
+    domain: DomainArgument,
+    file: RecordingArgument,
+    consent: Annotated[
+        str, typer.Option("--consent", metavar="TEXT", help="Where the consent of the voice's owner is recorded.")
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="ID", help="Add a voiceprint to this one; default: make one."),
+    ] = None,
+    channel: Channel = None,
+    request_token: Annotated[
+        str | None,
+        typer.Option(
+            "--request-token", metavar="TEXT", help="Given again within 24 hours, it makes nothing a second time."
+        ),
+    ] = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Enrol the voice in a recording: a new profile of a domain, or a further voiceprint of one."""
+    with reporting(as_json=as_json):
+        asked = {"consent": consent, "profileId": profile, "channel": channel, "clientRequestToken": request_token}
+        made = _send(domain, "profiles", file, url=url, region=region, asked=asked)
+    if as_json:
+        print_json(made)
+        return
+    seconds = ", ".join(f"{one['netSpeechSeconds']:.1f} s" for one in made["voiceprints"])
+    say("[green]enrolled[/green] [b]{}[/b]: voiceprints of {} of net speech", made["profileId"], seconds)
+    say("expires {}", made["expiresAt"][:10])
+
+
+@domains.command("search")
+def search_recording(
+    domain: DomainArgument,
+    file: RecordingArgument,
+    channel: Channel = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little speech."""
+    with reporting(as_json=as_json):
+        decision = _send(domain, "search", file, url=url, region=region, asked={"channel": channel})
+    if as_json:
+        print_json(decision)
+    else:
+        show_decision(decision)
+    raise typer.Exit(_EXIT_OF[Outcome(decision["outcome"])])
+
+
+# `Any`: values of a query, and a JSON object.
+def _send(
+    domain: str, what: str, file: Path, *, url: str | None, region: str | None, asked: dict[str, Any]
+) -> dict[str, Any]:
+    from earwitness.cli.asking import asking, segment
+
+    path = f"/domains/{segment(domain, what='domain')}/{what}"
+    with asking(url=url, region=region) as service, progress_of(sizes=True) as show:
+        return service.send(path, file, sent=lambda done, total: show("sending", done, total), **asked)
 
 
 def list_domain(domain: str, *, url: str | None, region: str | None, as_json: bool) -> None:

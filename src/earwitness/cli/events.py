@@ -122,7 +122,7 @@ def following(
 
 def line_of(event: Mapping[str, Any]) -> str:
     """An event in a line for people."""
-    body: Mapping[str, Any] = event["body"]
+    body: Mapping[str, Any] = event["body"] or {}
     detail: Mapping[str, Any] = body.get("detail", {})
     what = detail.get("detailStatus") or detail.get("eventType") or body.get("detail-type") or event["kind"]
     parts = [f"{event['createdAt'][:19]}Z", event["pipelineId"], str(what)]

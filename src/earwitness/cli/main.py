@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from earwitness import __version__
-from earwitness.cli import demo, doctor, evaluate, events, inspect, keys, models, serve, stream, tasks, voices
+from earwitness.cli import demo, doctor, domains, evaluate, events, inspect, keys, models, serve, stream, tasks, voices
 from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (demo, voices, inspect, evaluate, serve, keys, stream, tasks, events, models, doctor):
+for module in (demo, voices, inspect, evaluate, serve, keys, stream, domains, tasks, events, models, doctor):
     module.register(app)
 
 

@@ -98,7 +98,7 @@ def _show_one(task: Mapping[str, Any], *, as_json: bool) -> None:
     for word in ("created", "started", "ended"):
         if task[f"{word}At"]:
             say("{} {}", word, task[f"{word}At"])
-    _show_decision(task["identification"])
+    show_decision(task["identification"])
     voiceprint = task["voiceprint"]
     if voiceprint is not None:
         until = voiceprint["canBeEnrolledUntil"]
@@ -107,7 +107,8 @@ def _show_one(task: Mapping[str, Any], *, as_json: bool) -> None:
         say("enrolled as [b]{}[/b]", task["profileId"])
 
 
-def _show_decision(decision: Mapping[str, Any] | None) -> None:
+def show_decision(decision: Mapping[str, Any] | None) -> None:
+    """Print the result of a search, as the service tells it."""
     if decision is None:
         say("not searched yet")
         return

@@ -73,7 +73,9 @@ class ServiceSettings:
         text="How often one key may call one operation, with bursts of twice as many; 0 is no limit.",
     )
     calls_per_second_by_operation: str = row(
-        "", unit="list", text="Other rates for some operations, as in `GetSpeakerSearchTask=500,CreateVoiceProfile=5`."
+        "",
+        unit="list",
+        text="Other rates for some operations, of AWS's or our own API, as in `GetSpeakerSearchTask=500,ListEvents=5`.",
     )
     requests_at_once: int = row(
         1_000,

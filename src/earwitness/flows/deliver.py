@@ -18,11 +18,18 @@ from earwitness.store.store import Store
 from earwitness.voice.delivery import is_to_be_parked, next_delay_seconds
 from earwitness.voice.events import EventKind
 
-CLAIM_SECONDS = 120.0
-"""How long a claimed delivery belongs to whoever claimed it; longer than any sink's time-outs together."""
+CLAIM_SECONDS = 15.0
+"""How long a claimed delivery belongs to whoever claimed it, unless it is renewed: the events of a process that was
+killed go out so much later. Clocks of processes that share records may differ by less than this."""
+
+RENEW_SECONDS = 5.0
+"""How often the claims of deliveries in progress are renewed: two renewals may fail before a claim runs out."""
 
 AT_ONCE_MAX = 32
 """Deliveries in progress: a slow sink holds up to so many threads."""
+
+THREADS = AT_ONCE_MAX + 1
+"""One for each, and one to renew their claims while all the others are waiting for sinks."""
 
 POLL_SECONDS = 1.0
 """How often due deliveries are looked for when nobody says that there are new ones: retries come due by time."""
@@ -41,8 +48,14 @@ class Deliverer:
         threads: Executor,
         clock: Callable[[], datetime],
         chance: Callable[[], float],
+        is_alone: bool = False,
+        renew_seconds: float = RENEW_SECONDS,
     ) -> None:
-        """`sink_of` gives the sink of a target; `chance` is random in [0, 1)."""
+        """`sink_of` gives the sink of a target; `chance` is random in [0, 1).
+
+        `threads` are THREADS, and nobody else's. `is_alone`: no other process delivers the events of these records,
+        so that all claims found at the start are those of a former process, and need not run out.
+        """
         self._store = store
         self._sink_of = sink_of
         self._threads = threads
@@ -50,7 +63,9 @@ class Deliverer:
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._due = asyncio.Event()
-        self._in_progress: set[asyncio.Future[None]] = set()
+        self._in_progress: dict[asyncio.Future[None], ClaimedDelivery] = {}
+        self._is_alone = is_alone
+        self._renew_seconds = renew_seconds
 
     def wake(self) -> None:
         """There are new events."""
@@ -58,7 +73,10 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled; deliveries that have begun are finished then."""
+        renewing = self._loop.create_task(self._keep_claims())
         try:
+            if self._is_alone:
+                await self._loop.run_in_executor(self._threads, self._release)
             while True:
                 self._due.clear()
                 if await self._begin_due() == 0:
@@ -68,7 +86,11 @@ class Deliverer:
                     except TimeoutError:
                         continue
         finally:
-            await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
+            try:
+                await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
+            finally:
+                renewing.cancel()
+                await asyncio.wait({renewing})
 
     async def _begin_due(self) -> int:
         """Begin what is due, as far as there is room; how many were begun."""
@@ -88,15 +110,46 @@ class Deliverer:
     def _begin(self, claimed: tuple[ClaimedDelivery, ...]) -> None:
         for delivery in claimed:
             task = self._loop.run_in_executor(self._threads, self.deliver, delivery)
-            self._in_progress.add(task)
+            self._in_progress[task] = delivery
             task.add_done_callback(self._finished)
 
     def _finished(self, task: "asyncio.Future[None]") -> None:
-        self._in_progress.discard(task)
+        del self._in_progress[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             context = {"error": type(error).__name__, "frames": frames_of(error)}
             _log.error("what came of a delivery cannot be written; it is made again", extra=context)
         self._due.set()  # the next of the same pipeline may go now
+
+    async def _keep_claims(self) -> None:
+        """Renew the claims of deliveries that take long, until cancelled."""
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            before = dict(self._in_progress)
+            if not before:
+                continue
+            renewed = await self._loop.run_in_executor(self._threads, self._renew, tuple(before.values()))
+            now = {(delivery.sequence, delivery.target): delivery for delivery in renewed}
+            for task, delivery in before.items():
+                if task in self._in_progress:
+                    self._in_progress[task] = now.get((delivery.sequence, delivery.target), delivery)
+
+    def _renew(self, claimed: tuple[ClaimedDelivery, ...]) -> tuple[ClaimedDelivery, ...]:
+        until = self._clock() + timedelta(seconds=CLAIM_SECONDS)
+        try:
+            return self._store.write(lambda unit: unit.deliveries.renew(claimed, until=until))
+        except StoreUnavailable as error:
+            _log.warning("claims of deliveries cannot be renewed; they may be made twice", extra={"reason": str(error)})
+            return ()
+
+    def _release(self) -> None:
+        until = self._clock() + timedelta(seconds=CLAIM_SECONDS)
+        try:
+            released = self._store.write(lambda unit: unit.deliveries.release(claimed_until=until))
+        except StoreUnavailable as error:
+            _log.warning("claims of a former process stay until they run out", extra={"reason": str(error)})
+            return
+        if released:
+            _log.info("deliveries that a former process left are made now", extra={"count": released})
 
     def _claim(self, limit: int) -> tuple[ClaimedDelivery, ...]:
         until = self._clock() + timedelta(seconds=CLAIM_SECONDS)

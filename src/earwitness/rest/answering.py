@@ -1,4 +1,5 @@
-"""A request's way to its answer: credentials, parameters, role, body, proof, work. An error at any step is answered."""
+"""A request's way to its answer: credentials, parameters, role, rate, body, proof, work; for a signature, role and rate
+come after its proof. An error at any step is answered."""
 
 import asyncio
 import logging
@@ -28,6 +29,7 @@ from earwitness.store.store import Unit
 from earwitness.wire.bad_signatures import BadSignatures
 from earwitness.wire.exchange import Principal
 from earwitness.wire.messages import Request
+from earwitness.wire.throttle import Throttle
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
@@ -67,8 +69,11 @@ class Asked:
 class Answering:
     """What all routes have in common. Lives on the event loop."""
 
-    def __init__(self, tools: Tools, credentials: Credentials, *, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, tools: Tools, credentials: Credentials, *, throttle: Throttle, monotonic: Callable[[], float]
+    ) -> None:
         limits = tools.limits
+        self._throttle = throttle
         self._tools = tools
         self._credentials = credentials
         self._monotonic = monotonic
@@ -111,13 +116,13 @@ class Answering:
         values = parse_parameters(route.parameters, path=asked.incoming.path_params, query=asked.request.query)
         caller = asked.caller(claimed.principal, claimed.region or values[REGION.name])
         if claimed.claim is None:  # a token has proved itself: whoever may not is told so before the body comes
-            await self._authorise(asked, caller)
+            await self._admit(asked, caller)
         with ExitStack() as held:
             body, path = self._place_for(route, held)
             await self._receive(asked, body)
             if claimed.claim is not None:
                 await self._prove(asked, claimed, body)
-                await self._authorise(asked, caller)
+                await self._admit(asked, caller)
             return await route.handler(self._tools, Call(caller=caller, values=values, recording=path))
 
     def _place_for(self, route: Route, held: ExitStack) -> tuple[IO[bytes], Path | None]:
@@ -143,6 +148,11 @@ class Answering:
             self._credentials.prove(claimed, asked.request.with_body(body.read()))
 
         await self._tools.run(work)
+
+    async def _admit(self, asked: Asked, caller: Caller) -> None:
+        """Forbidden when the caller's role may not; Throttled when it asks too often."""
+        await self._authorise(asked, caller)
+        self._throttle.take(caller.principal.key_id, asked.route.operation, now_seconds=self._monotonic())
 
     async def _authorise(self, asked: Asked, caller: Caller) -> None:
         """Forbidden when the caller's role may not; that is written to the audit trail."""

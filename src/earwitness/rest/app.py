@@ -19,6 +19,7 @@ from earwitness.rest.routes import PREFIX, ROUTES
 from earwitness.rest.tools import RestLimits, Run, Tools
 from earwitness.store.store import Store
 from earwitness.voice.band import Band
+from earwitness.wire.throttle import Throttle
 
 if TYPE_CHECKING:  # heavy, as tools.py says
     from earwitness.flows.engine import Engine
@@ -36,12 +37,14 @@ def build_rest(
     new_id: Callable[[], str],
     events_changed: Notices,
     limits: RestLimits,
+    throttle: Throttle,
+    keep_audio: bool,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """The application. It answers paths under PREFIX; `Tools` and `RestLimits` say what each argument is.
 
     `find_key` gives the access key of an id, None when it is unknown or disabled; by the seconds of `monotonic` wrong
-    credentials are slowed down.
+    credentials are slowed down, and calls counted by `throttle`.
     """
     tools = Tools(
         store=store,
@@ -53,6 +56,7 @@ def build_rest(
         events_changed=events_changed,
         pages=Pages(store.token_key),
         limits=limits,
+        keep_audio=keep_audio,
         waits=Places(
             limits.waits_at_once_max,
             refusal="too many requests wait for events; ask without `wait`, or wait in fewer places",
@@ -65,7 +69,7 @@ def build_rest(
         skew_seconds_max=limits.skew_seconds_max,
         token_characters_min=limits.token_characters_min,
     )
-    answering = Answering(tools, credentials, monotonic=monotonic)
+    answering = Answering(tools, credentials, throttle=throttle, monotonic=monotonic)
     mounted = [Mounted(PREFIX + route.path, answering.endpoint(route), methods=[route.method]) for route in ROUTES]
     application = Starlette(routes=mounted, exception_handlers={HTTPException: answering.unrouted})
     application.router.redirect_slashes = False  # a redirect would lose the signature

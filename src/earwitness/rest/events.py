@@ -76,7 +76,7 @@ def described(event: Event) -> Document:
         "pipelineId": event.pipeline_id,
         "kind": event.kind,
         "createdAt": time_of(event.created_at),
-        "body": json.loads(event.body),
+        "body": None if event.body is None else json.loads(event.body),
         "deliveries": [_delivery(delivery) for delivery in event.deliveries],
     }
 

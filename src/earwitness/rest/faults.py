@@ -1,5 +1,6 @@
 """Errors as callers of the JSON API see them: one table of statuses, one shape of body."""
 
+import math
 from dataclasses import dataclass, field
 
 from starlette.responses import JSONResponse
@@ -15,12 +16,14 @@ STATUSES: dict[type[EarwitnessError], int] = {
     errors.NotFound: 404,
     errors.UnknownOperation: 404,
     errors.Conflict: 409,
+    errors.TokenReused: 409,
     errors.AlreadyExists: 409,
     errors.Gone: 410,
     errors.Unprocessable: 422,
     errors.AudioError: 422,
     errors.SpeechError: 422,
     errors.LimitExceeded: 409,
+    errors.Throttled: 429,
     errors.Unavailable: 503,
     errors.StoreUnavailable: 503,
     errors.ModelError: 503,
@@ -54,8 +57,15 @@ def fault_of(error: BaseException) -> Fault:
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
     if status is None:
         return Fault(status=500, kind=_FAILURE, message=FAILURE_MESSAGE)
-    headers = {"WWW-Authenticate": _CHALLENGE} if status == 401 else {}
-    return Fault(status=status, kind=type(error).__name__, message=str(error), headers=headers)
+    return Fault(status=status, kind=type(error).__name__, message=str(error), headers=_headers(error))
+
+
+def _headers(error: BaseException) -> dict[str, str]:
+    if isinstance(error, errors.Unauthorized):
+        return {"WWW-Authenticate": _CHALLENGE}
+    if isinstance(error, errors.Throttled):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after_seconds or 0.0)))}  # HTTP knows whole seconds
+    return {}
 
 
 def fault_response(fault: Fault, *, request_id: str) -> JSONResponse:

@@ -1,11 +1,13 @@
 """Recordings instead of calls: search a domain with one, enrol the voice in one."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from earwitness.api.once import once
 from earwitness.errors import NotFound
 from earwitness.rest.decisions import decision_document
 from earwitness.rest.profiles import described
@@ -45,7 +47,7 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
         domain = domain_of(tools, call)
         engine = tools.engine_of(Band(domain.band))
         speech = _listen(engine, call)
-        voiceprint_id = tools.new_id()
+        voiceprint_id, content = tools.new_id(), _content(call)
         profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
         embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
         voiceprint = NewVoiceprint(
@@ -53,20 +55,50 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
             vector=embedding.vector.astype("<f4").tobytes(),
             net_speech_seconds=embedding.net_speech_seconds,
             quality=finite(asdict(speech.quality)),
+            audio=_audio(speech) if tools.keep_audio else None,
         )
-        profile = tools.store.write(
-            lambda unit: _enrolled(tools, call, unit, domain, profile_id, voiceprint_id, voiceprint)
-        )
-        return described(tools, call, profile)
+
+        def write(unit: Unit) -> VoiceProfile:
+            return once(
+                unit,
+                call.caller,
+                content,
+                reference=profile_id,
+                create=lambda: _enrolled(tools, call, unit, domain, profile_id, voiceprint_id, voiceprint),
+                find=lambda reference: unit.profiles.get(call.scope, reference),
+                within=domain.domain_id,
+            )
+
+        return described(tools, call, tools.store.write(write))
 
     return await tools.run(work)
 
 
 def _listen(engine: "Engine", call: Call) -> "NetSpeech":
-    path: Path | None = call.recording
-    if path is None:
+    return engine.listen(_recording(call), channel=call.values["channel"])
+
+
+def _recording(call: Call) -> Path:
+    if call.recording is None:
         raise RuntimeError("a route that takes a recording was called without one")
-    return engine.listen(path, channel=call.values["channel"])
+    return call.recording
+
+
+def _content(call: Call) -> Document:
+    """What a request asks for, by which its repetition is told from another request with the same token."""
+    token: str | None = call.values["clientRequestToken"]
+    if token is None:
+        return {}
+    with _recording(call).open("rb") as recording:
+        digest = hashlib.file_digest(recording, "sha256").hexdigest()
+    asked = {name: call.values[name] for name in ("channel", "consent", "profileId")}
+    return {"ClientRequestToken": token, "recording": digest, **asked}
+
+
+def _audio(speech: "NetSpeech") -> bytes:
+    from earwitness.flows.conclude import as_pcm  # with numpy, as tools.py says
+
+    return as_pcm(speech)
 
 
 def _enrolled(

@@ -98,6 +98,11 @@ _CONSENT = Parameter(
     text="Where the consent of the voice's owner is recorded; kept encrypted with the voiceprint.",
     required=True,
 )
+_ONCE = _in_query(
+    "clientRequestToken",
+    Text(pattern="[-_a-zA-Z0-9]+", words="letters, digits, - and _", length_max=64),
+    "Names this request: sent again within 24 hours, with the same recording, it makes nothing new.",
+)
 _PROFILE = _in_query("profileId", _ID, "The profile that gets a further voiceprint; a new one is made without it.")
 
 ROUTES: tuple[Route, ...] = (
@@ -176,7 +181,7 @@ ROUTES: tuple[Route, ...] = (
         operation="EnrolRecording",
         summary="Enrol the voice in a recording: a new profile, or a further voiceprint of one.",
         roles=_OPERATOR,
-        parameters=(REGION, _DOMAIN, _CONSENT, _CHANNEL, _PROFILE),
+        parameters=(REGION, _DOMAIN, _CONSENT, _CHANNEL, _PROFILE, _ONCE),
         takes_recording=True,
         answer="Profile",
         handler=enrol_recording,

@@ -112,7 +112,7 @@ SCHEMAS: dict[str, Schema] = {
         pipelineId=TEXT,
         kind=TEXT,
         createdAt=TIME,
-        body=_said({"type": "object"}, "What the pipeline's sinks get."),
+        body=_or_null({"type": "object"}, "What the pipeline's sinks get; null when it is damaged."),
         deliveries=_list_of("Delivery"),
     ),
     "Events": _object(events=_list_of("Event"), next=_said(WHOLE, "Give it back as `after` for what follows.")),

@@ -105,6 +105,9 @@ class Tools:
     limits: RestLimits
     """What requests may take."""
 
+    keep_audio: bool
+    """Whether the speech that a voiceprint is made of is kept, sealed beside it."""
+
     waits: Places
     """For requests that wait for events."""
 

@@ -1,10 +1,13 @@
 """Deliveries of the outbox's events: who makes one now, what became of it, when it is tried again.
 
 At each target the events of a pipeline come in their order: one is not due before those ahead of it are delivered or
-parked. Whoever delivers claims first; a claim runs out, so that a deliverer that dies holds nothing up, and a delivery
-may happen twice but is never forgotten.
+parked. Whoever delivers claims first, and renews the claim as long as the delivery takes; a claim runs out, so that a
+deliverer that dies holds nothing up, and a delivery may happen twice but is never forgotten.
 """
 
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +19,15 @@ from earwitness.store.records import Scope
 from earwitness.store.schema_search import deliveries as table
 from earwitness.store.schema_search import events
 from earwitness.store.search_records import ClaimedDelivery, DeliveryState
-from earwitness.store.session import Query, Session, Writing, in_scope
+from earwitness.store.session import Query, Row, Session, Writing, in_scope
+
+DAMAGED = "the event cannot be opened: it is damaged, or its key was destroyed; restore the records from a backup"
+"""Why an event is parked without an attempt."""
+
+DAMAGED_PARKED_MAX = 100
+"""Times that one claim looks for others behind events that it had to park, so that it stays short."""
+
+_log = logging.getLogger("earwitness.store")
 
 _ahead = table.alias("ahead")
 # Written out, not bound: a database proves by the text that the indexes of what waits hold all that is asked for.
@@ -56,31 +67,35 @@ class DeliveryWriter(DeliveryReader):
         """At most `limit` deliveries of all accounts that are due, for the caller alone until then.
 
         Of each pipeline and target only the first that waits. Record each as delivered, failed or parked; one that
-        was not recorded by then is due again.
+        was neither recorded nor renewed by then is due again. Events that cannot be opened are parked, and do not
+        come back.
         """
-        session = self._writing.session
-        rows = session.rows(_due(self._writing.now, limit=limit))
-        found = self._events.by_sequence({row[0] for row in rows})
-        claimed: list[ClaimedDelivery] = []
-        for sequence, target, attempts in rows:
-            scope, event = found[sequence]
-            values = {"attempts": attempts + 1, "next_attempt_at": to_microseconds(until)}
-            mine = table.c.sequence == sequence, table.c.target == target
-            session.change(update(table).where(*mine).values(**values))
-            claimed.append(
-                ClaimedDelivery(
-                    scope=scope,
-                    sequence=sequence,
-                    event_id=event.event_id,
-                    pipeline_id=event.pipeline_id,
-                    kind=event.kind,
-                    body=event.body,
-                    created_at=event.created_at,
-                    target=target,
-                    attempt=attempts + 1,
-                )
-            )
-        return tuple(claimed)
+        for _ in range(DAMAGED_PARKED_MAX):
+            rows = self._writing.session.rows(_due(self._writing.now, limit=limit))
+            claimed = self._claimed(rows, until=until)
+            if claimed or not rows:
+                return claimed
+        return ()
+
+    def renew(self, claimed: Collection[ClaimedDelivery], *, until: datetime) -> tuple[ClaimedDelivery, ...]:
+        """Claims that go on until then, as they are now; left out are those that ran out or ended meanwhile."""
+        renewed: list[ClaimedDelivery] = []
+        for delivery in claimed:
+            still = table.c.attempts == delivery.attempt, table.c.next_attempt_at == to_microseconds(delivery.until)
+            statement = update(table).where(_waiting(delivery), *still)
+            if self._writing.session.change(statement.values(next_attempt_at=to_microseconds(until))):
+                renewed.append(replace(delivery, until=until))
+        return tuple(renewed)
+
+    def release(self, *, claimed_until: datetime) -> int:
+        """Let what would be due by then be due now: claims that a former process left behind.
+
+        For the only process on these records, before it claims anything, with the latest time to which its
+        predecessor may have claimed. A retry that would come by then comes so much sooner. How many there were.
+        """
+        now = to_microseconds(self._writing.now)
+        later = table.c.next_attempt_at > now, table.c.next_attempt_at <= to_microseconds(claimed_until)
+        return self._writing.session.change(update(table).where(_PENDING, *later).values(next_attempt_at=now))
 
     def record_delivered(self, claimed: ClaimedDelivery) -> None:
         """The target took it; said after the claim ran out, it holds all the same."""
@@ -129,6 +144,35 @@ class DeliveryWriter(DeliveryReader):
             "delivered_at": None,
         }
         return self._writing.session.change(statement.values(**values))
+
+    def _claimed(self, rows: Sequence[Row], *, until: datetime) -> tuple[ClaimedDelivery, ...]:
+        found = self._events.by_sequence({row[0] for row in rows})
+        claimed: list[ClaimedDelivery] = []
+        for sequence, target, attempts in rows:
+            scope, event = found[sequence]
+            mine = table.c.sequence == sequence, table.c.target == target
+            if event.body is None:
+                values: dict[str, object] = {"state": DeliveryState.PARKED.value, "last_error": DAMAGED}
+                self._writing.session.change(update(table).where(*mine).values(**values))
+                _log.error("an event cannot be opened and is parked", extra={"event_id": event.event_id})
+                continue
+            values = {"attempts": attempts + 1, "next_attempt_at": to_microseconds(until)}
+            self._writing.session.change(update(table).where(*mine).values(**values))
+            claimed.append(
+                ClaimedDelivery(
+                    scope=scope,
+                    sequence=sequence,
+                    event_id=event.event_id,
+                    pipeline_id=event.pipeline_id,
+                    kind=event.kind,
+                    body=event.body,
+                    created_at=event.created_at,
+                    target=target,
+                    attempt=attempts + 1,
+                    until=until,
+                )
+            )
+        return tuple(claimed)
 
     def _put_off(self, claimed: ClaimedDelivery, *, until: datetime) -> None:
         """Let what waits behind a failed delivery not be looked at before it is tried again."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, delete, exists, func, insert, select
 
-from earwitness.errors import AlreadyExists, NotFound
+from earwitness.errors import AlreadyExists, CiphertextRefused, NotFound
 from earwitness.store.columns import from_microseconds, from_optional_microseconds, to_microseconds
 from earwitness.store.owners import event_body_place, pipeline_owner
 from earwitness.store.page import read_page
@@ -100,16 +100,25 @@ class EventReader:
     def _record(self, row: Row) -> Event:
         account_id, region, sequence, event_id, pipeline_id, kind, ciphertext, created_at, wrapped_key = row
         scope = Scope(account_id=account_id, region=region)
-        key = self._vault.key(bytes(wrapped_key), owner=pipeline_owner(scope, pipeline_id))
         return Event(
             sequence=sequence,
             event_id=event_id,
             pipeline_id=pipeline_id,
             kind=kind,
-            body=key.open(ciphertext, event_body_place(scope, event_id)),
+            body=self._body(scope, event_id, pipeline_id, bytes(wrapped_key), ciphertext),
             created_at=from_microseconds(created_at),
             deliveries=(),
         )
+
+    def _body(
+        self, scope: Scope, event_id: str, pipeline_id: str, wrapped_key: bytes, ciphertext: bytes
+    ) -> bytes | None:
+        """None for one that cannot be opened, so that a single damaged event does not hide those around it."""
+        try:
+            key = self._vault.key(wrapped_key, owner=pipeline_owner(scope, pipeline_id))
+            return key.open(ciphertext, event_body_place(scope, event_id))
+        except CiphertextRefused:
+            return None
 
     def _with_deliveries(self, events: Sequence[Event]) -> tuple[Event, ...]:
         sequences = [event.sequence for event in events]

@@ -244,8 +244,8 @@ class Event:
     kind: str
     """What it tells of, for filters and lists."""
 
-    body: bytes = field(repr=False)
-    """Exactly what is delivered."""
+    body: bytes | None = field(repr=False)
+    """Exactly what is delivered; None when it cannot be opened any more: damaged, or its key was destroyed."""
 
     created_at: datetime
     """When it was written, together with what it reports."""
@@ -284,3 +284,6 @@ class ClaimedDelivery:
 
     attempt: int
     """This attempt's number, from 1."""
+
+    until: datetime
+    """When the claim runs out, unless it is renewed before."""

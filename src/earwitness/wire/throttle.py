@@ -45,7 +45,8 @@ class Throttle:
             bucket = self._bucket((key_id, operation), rate=rate, now_seconds=now_seconds)
             if bucket.tokens < 1.0:
                 raise Throttled(
-                    f"more than {rate:g} calls of {operation} a second with this key; wait and retry with back-off"
+                    f"more than {rate:g} calls of {operation} a second with this key; wait and retry with back-off",
+                    retry_after_seconds=(1.0 - bucket.tokens) / rate,
                 )
             bucket.tokens -= 1.0
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 from search_examples import append_event
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text, update
 from store_examples import MINE, OTHERS, START, Clock, add_pipeline, guid
 
 from earwitness.errors import AlreadyExists, NotFound
-from earwitness.store.deliveries import _due
+from earwitness.store.deliveries import DAMAGED, _due
 from earwitness.store.schema_search import deliveries, events
 from earwitness.store.search_records import ClaimedDelivery, DeliveryState
 from earwitness.store.store import Store, Unit
@@ -121,6 +121,108 @@ def test_a_claim_runs_out(store: Store, clock: Clock) -> None:
     assert _states(store, lost.event_id) == [DeliveryState.DELIVERED]
     assert _fail(store, again, after=None) is False
     assert _states(store, lost.event_id) == [DeliveryState.DELIVERED]
+
+
+def test_a_renewed_claim_goes_on(store: Store, clock: Clock) -> None:
+    _, (first, _) = _pipeline_with(store, 2, QUEUE)
+    _pipeline_with(store, 1, QUEUE)
+    claimed = _claim(store)
+    assert {item.until for item in claimed} == {clock.now + LEASE}
+    clock.advance(LEASE / 2)
+    longer = store.write(lambda unit: unit.deliveries.renew(claimed, until=unit.now + LEASE))
+    assert [(item.event_id, item.attempt) for item in longer] == [(item.event_id, 1) for item in claimed]
+    clock.advance(LEASE / 2)
+    assert _claim(store) == ()
+    clock.advance(LEASE / 2)
+    again = _claim(store)
+    assert sorted(item.event_id for item in again) == sorted(item.event_id for item in claimed)
+    assert first in {item.event_id for item in again}
+    assert {item.attempt for item in again} == {2}
+
+
+def test_only_claims_that_last_are_renewed(store: Store, clock: Clock) -> None:
+    for _ in range(4):
+        _pipeline_with(store, 1, QUEUE)
+    delivered, failed, lost, kept = _claim(store)
+    _deliver(store, delivered)
+    _fail(store, failed, after=timedelta(minutes=5))
+    store.write(lambda unit: unit.deliveries.renew([kept], until=unit.now + 2 * LEASE))
+    clock.advance(LEASE)
+    (taken,) = _claim(store)
+    assert taken.event_id == lost.event_id
+    until = clock.now + timedelta(hours=1)
+    claims = [delivered, failed, lost, kept]
+    assert store.write(lambda unit: unit.deliveries.renew(claims, until=until)) == ()
+    event = store.events.get(MINE, failed.event_id)
+    assert event is not None
+    assert event.deliveries[0].next_attempt_at < until
+
+
+def test_claims_of_a_former_process_are_released(store: Store, clock: Clock) -> None:
+    _, made = _pipeline_with(store, 2, QUEUE)
+    _pipeline_with(store, 1, QUEUE)
+    claimed, failed = _claim(store)
+    _fail(store, failed, after=2 * LEASE)
+    clock.advance(timedelta(seconds=1))
+    assert _claim(store) == ()
+
+    def release(unit: Unit) -> int:
+        return unit.deliveries.release(claimed_until=unit.now + LEASE)
+
+    assert store.write(release) == 1
+    (again,) = _claim(store)
+    assert (again.event_id, again.attempt) == (claimed.event_id, 2)
+    assert again.event_id == made[0]
+
+
+def _damage(store: Store, event_id: str) -> None:
+    """One bit of an event's sealed body turns over."""
+
+    def work(unit: Unit) -> None:
+        session, mine = unit._writing.session, events.c.event_id == event_id
+        (row,) = session.rows(select(events.c.body_ciphertext).where(mine))
+        body = bytearray(row[0])
+        body[-1] ^= 1
+        session.change(update(events).where(mine).values(body_ciphertext=bytes(body)))
+
+    store.write(work)
+
+
+def test_an_event_that_cannot_be_opened_is_parked_and_the_others_go_on(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline_id, mine = _pipeline_with(store, 4, QUEUE)
+    _, (other,) = _pipeline_with(store, 1, QUEUE)
+    for damaged in (mine[0], mine[2]):
+        _damage(store, damaged)
+    (elsewhere,) = _claim(store)
+    assert elsewhere.event_id == other
+    assert _states(store, mine[0]) == [DeliveryState.PARKED]
+    event = store.events.get(MINE, mine[0])
+    assert event is not None
+    assert event.body is None
+    assert event.deliveries[0].last_error == DAMAGED
+    (second,) = _claim(store)
+    assert (second.event_id, second.body) == (mine[1], b"event 1")
+    _deliver(store, second)
+    (fourth,) = _claim(store)  # in the same turn in which the third is parked
+    assert (fourth.event_id, fourth.body) == (mine[3], b"event 3")
+    told = [record for record in caplog.records if record.message == "an event cannot be opened and is parked"]
+    assert [record.event_id for record in told] == [mine[0], mine[2]]
+    following = store.events.following(MINE, sequence=0, limit=9, pipeline_id=pipeline_id)
+    assert [event.body for event in following] == [None, b"event 1", None, b"event 3"]
+
+
+def test_one_claim_looks_behind_a_bounded_number_of_damaged_events(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.store.deliveries.DAMAGED_PARKED_MAX", 2)
+    _, made = _pipeline_with(store, 4, QUEUE)
+    for damaged in made[:3]:
+        _damage(store, damaged)
+    assert _claim(store) == ()
+    (last,) = _claim(store)
+    assert last.event_id == made[3]
 
 
 def test_a_replay_delivers_the_same_again(store: Store) -> None:

@@ -182,6 +182,31 @@ def test_nothing_heard_is_in_any_column(store: Store) -> None:
     assert seen >= 100
 
 
+def test_a_deleted_profile_is_named_by_the_audit_trail_alone(store: Store) -> None:
+    """In clear; sealed, earlier results and events still hold its opaque id, as docs/service.md says."""
+    profile = enrol(store, _hear(store), consent=HEARD["consent"].decode())
+
+    def delete(unit: Unit) -> None:
+        assert unit.profiles.delete(MINE, profile.profile_id)
+        unit.audit.append(
+            MINE, key_id="k", operation="o", resource_arn=profile.arn, outcome="done", request_id="request"
+        )
+
+    def naming() -> set[str]:
+        with store._database.engine.connect() as connection:
+            return {
+                table.name
+                for table in metadata.sorted_tables
+                for row in connection.execute(select(table))
+                for value in row
+                if profile.profile_id.encode() in (value if isinstance(value, bytes) else str(value).encode())
+            }
+
+    assert {"voice_profiles", "profile_voiceprints", "speaker_search_tasks"} <= naming()
+    store.write(delete)
+    assert naming() == {"audit_entries"}
+
+
 @pytest.mark.usefixtures("sqlite_only")
 def test_nothing_heard_is_in_the_files_and_its_ciphertexts_go_with_it(store: Store, url: str) -> None:
     task = _hear(store)
