@@ -5,7 +5,6 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 
 import asyncio
 import fcntl
-import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -15,25 +14,16 @@ from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
 from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
-from earwitness.fragments.disk.folder import (
-    FILE_RIGHTS,
-    folder_name,
-    load_segments,
-    load_sequence,
-    make_folder,
-    path_text,
-)
+from earwitness.fragments.disk.folder import Found, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
+from earwitness.fragments.disk.names import FILE_RIGHTS, folder_name, make_folder
 from earwitness.fragments.disk.room import Room
-from earwitness.fragments.disk.segment import Segment
 from earwitness.fragments.disk.state import StreamState, Workshop
 from earwitness.fragments.disk.stream import DiskStream
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
 from earwitness.fragments.times import to_ms
-
-_log = logging.getLogger("earwitness.fragments")
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -114,18 +104,18 @@ class DiskFragmentLog:
 
     async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
         folder, lane = self._folder / name, self._lane(name)
-        segments, next_sequence = await lane.call(lambda: _load(folder, self._workshop.clock))
+        found: Found = await lane.call(lambda: load_folder(folder, self._workshop.clock))
         state = StreamState(
             identity=stream,
             folder=folder,
             key=key,
             retention=retention,
             lane=lane,
-            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in segments]),
-            index=StreamIndex(segments, next_sequence=next_sequence),
+            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in found.segments]),
+            index=StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after),
             workshop=self._workshop,
         )
-        opened = DiskStream(state, next_sequence=next_sequence)
+        opened = DiskStream(state, next_sequence=found.next_sequence)
         await opened.expire(to_ms(self._workshop.clock()))
         return opened
 
@@ -179,16 +169,3 @@ def _prepare(folder: Path) -> int:
         os.close(lock)
         raise translated(error) from error
     return lock
-
-
-def _load(folder: Path, clock: Callable[[], datetime]) -> tuple[list[Segment], int]:
-    """The segments, and the first sequence that was certainly not given out."""
-    make_folder(folder)
-    segments = load_segments(folder)
-    newest = segments[-1].sequences[-1] if segments else 0
-    remembered = load_sequence(folder)
-    if remembered is None:
-        # Milliseconds since 1970 are ahead of any sequence: a stream has at most five fragments a second.
-        remembered = to_ms(clock())
-        _log.error("the file `sequence` is damaged; numbers jump ahead", extra={"file": path_text(folder)})
-    return segments, max(newest + 1, remembered)
