@@ -267,7 +267,7 @@ class VersionMismatch(RequestError):
 
 
 class Throttled(RequestError):
-    """Too many requests with this key."""
+    """Too many requests with this key, or for this stream."""
 
     retryable = True
 

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from earwitness.api.media_rates import MediaRates
 from earwitness.api.media_streams import MediaLimits, MediaStreams
 from earwitness.background.engines import Engines
 from earwitness.background.sources import Sources
@@ -61,6 +62,7 @@ class Background:
         store: Store,
         *,
         events_file: Path | None,
+        media_rates: MediaRates,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
@@ -84,6 +86,7 @@ class Background:
         self.streams = MediaStreams(
             store,
             limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
+            rates=media_rates,
         )
         self.sources = Sources(settings, store, self.streams, look=self._in_thread)
         self.work = LocalWork(self._run_task, at_once_max=settings.tasks_at_once)
