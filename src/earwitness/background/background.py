@@ -25,6 +25,7 @@ from earwitness.flows.deliver import AT_ONCE_MAX, Deliverer
 from earwitness.flows.expire import expire_quietly
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
+from earwitness.flows.sweep import MediaSweep
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
 from earwitness.log import frames_of
@@ -45,6 +46,10 @@ LOOK_SECONDS = 1.0
 """How often pipelines and the age of media are looked at."""
 
 EXPIRE_SECONDS = 60.0
+
+SWEEP_SECONDS = 600.0
+"""How often the media of streams that nobody opened are looked at. A glance at a stream's folder takes some 100 µs, so
+ten thousand streams take a second of one thread."""
 
 _PAGE = 500
 
@@ -131,6 +136,7 @@ class Background:
             hears_all=self.sources.is_own,
             started_at=self._clock(),
         )
+        media = MediaSweep(self._store, self._log, bytes_max=self._settings.stream_bytes, in_thread=self._in_thread)
         self._going_on = [
             self._loop.create_task(work)
             for work in (
@@ -138,6 +144,7 @@ class Background:
                 self._take_up(),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor)),
                 self._every(EXPIRE_SECONDS, self._expire),
+                self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
             )
         ]
 

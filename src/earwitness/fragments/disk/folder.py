@@ -23,8 +23,10 @@ from earwitness.fragments.disk.names import (
     sync_file,
     sync_folder,
 )
+from earwitness.fragments.disk.record import HEAD_BYTES, read_head
 from earwitness.fragments.disk.segment import COLUMNS, TAGS_COLUMNS, Segment
 from earwitness.fragments.disk.walk import walk
+from earwitness.fragments.retention import Retention
 from earwitness.fragments.times import to_ms
 
 _INDEX_MAGIC = b"EWI1" + sys.byteorder.encode().ljust(6)
@@ -120,6 +122,34 @@ def load_segment(folder: Path, first_sequence: int, *, after: int) -> Segment:
     if len(segment):
         replace_file(index_path(folder, first_sequence), pack_index(segment, segment_bytes=walked.end))
     return segment
+
+
+def expire_folder(folder: Path, *, retention: Retention, now_ms: int) -> None:
+    """Remove, oldest first, segments of which the retention covers nothing. The stream must not be open.
+
+    A glance at the first head is enough where nothing is due, which is what it finds as a rule.
+    """
+    sequences = segment_sequences(folder)
+    kept_bytes = sum(segment_path(folder, first).stat().st_size for first in sequences)
+    oldest_ms = now_ms - retention.window_ms
+    for first_sequence in sequences:
+        path = segment_path(folder, first_sequence)
+        size = path.stat().st_size
+        too_much = kept_bytes - size >= retention.bytes_kept
+        if not too_much and _begins_at(path) >= oldest_ms:
+            return
+        segment = load_segment(folder, first_sequence, after=0)
+        if len(segment) and not too_much and segment.server_ms[-1] >= oldest_ms:
+            return
+        _remove(folder, first_sequence)
+        kept_bytes -= size
+
+
+def _begins_at(path: Path) -> int:
+    """When the first fragment of a segment came, in ms; 0, which is long ago, when its head does not read."""
+    with path.open("rb") as file:
+        head = read_head(file.read(HEAD_BYTES))
+    return 0 if head is None else head.number.server_ms
 
 
 def _remove(folder: Path, first_sequence: int) -> None:

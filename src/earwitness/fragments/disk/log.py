@@ -6,6 +6,7 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 import asyncio
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
 from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
-from earwitness.fragments.disk.folder import Found, load_folder
+from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
 from earwitness.fragments.disk.names import FILE_RIGHTS, folder_name, make_folder
@@ -24,6 +25,8 @@ from earwitness.fragments.disk.stream import DiskStream
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
 from earwitness.fragments.times import to_ms
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -80,6 +83,26 @@ class DiskFragmentLog:
         for task in list(self._streams.values()):
             if task.done() and not task.exception():
                 await task.result().expire(now_ms)
+
+    async def stored(self) -> frozenset[str]:
+        """See the seam."""
+        self._require_open()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _stored, self._folder)
+
+    async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
+        """See the seam."""
+        now_ms = to_ms(now)
+        await self._on_closed(stream.digest, lambda folder: expire_folder(folder, retention=retention, now_ms=now_ms))
+
+    async def delete_stored(self, digest: str) -> None:
+        """See the seam."""
+        await self._on_closed(digest, remove_folder)
+
+    async def _on_closed(self, name: str, work: Callable[[Path], None]) -> None:
+        """Do this to a folder unless its stream is open. Whoever opens it meanwhile waits: both are on its lane."""
+        self._require_open()
+        if name not in self._streams:
+            await self._lane(name).call(lambda: work(self._folder / name))
 
     async def close(self) -> None:
         """See the seam."""
@@ -169,3 +192,12 @@ def _prepare(folder: Path) -> int:
         os.close(lock)
         raise translated(error) from error
     return lock
+
+
+def _stored(folder: Path) -> frozenset[str]:
+    """Names of the streams' folders."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if _DIGEST.fullmatch(entry.name) and entry.is_dir())
+    except OSError as error:
+        raise translated(error) from error

@@ -8,7 +8,6 @@
 What belongs here: what files are called, and how they come to be. What must never: what is in them.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -18,8 +17,8 @@ FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
 
 
 def folder_name(stream: StreamIdentity) -> str:
-    """64 characters that say nothing of the stream; a name of the user's never becomes a path."""
-    return hashlib.sha256(f"{stream.account_id}\0{stream.stream_arn}".encode()).hexdigest()
+    """Its digest; a name of the user's never becomes a path."""
+    return stream.digest
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
