@@ -267,7 +267,7 @@ class VersionMismatch(RequestError):
 
 
 class Throttled(RequestError):
-    """Too many requests with this key. `retry_after_seconds` is when the next one would be let through, if known."""
+    """Too many requests with this key or for this stream; `retry_after_seconds` says when to come back, if known."""
 
     retryable = True
 

@@ -16,6 +16,7 @@ from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
 from earwitness.api.get_media import MediaReads
 from earwitness.api.handlers import Needs, build_handlers
+from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.api.operations import BY_NAME
 from earwitness.api.put_media import PutMedia
 from earwitness.api.quotas import Quotas
@@ -68,6 +69,19 @@ def store_url(settings: Settings) -> str:
     return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
 
 
+def media_rate_limits(settings: Settings) -> MediaRateLimits:
+    """How fast media may come and go."""
+    return MediaRateLimits(
+        calls=settings.stream_calls_per_second,
+        put_fragments=settings.stream_put_fragments_per_second,
+        put_bytes=settings.stream_put_bytes_per_second,
+        read_fragments=settings.stream_read_fragments_per_second,
+        read_bytes=settings.stream_read_bytes_per_second,
+        listed_fragments=settings.stream_listed_fragments_per_second,
+        fetched_fragments=settings.stream_fetched_fragments_per_second,
+    )
+
+
 class Service:
     """Everything that answers, put together and not yet listening."""
 
@@ -81,6 +95,7 @@ class Service:
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
             is_alone=near,
+            media_rates=MediaRates(MediaRateLimits() if development else media_rate_limits(settings)),
             clock=now,
             new_id=new_guid,
         )

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earwitness.errors import Throttled
-from earwitness.wire.throttle import BURST_SECONDS, Throttle
+from earwitness.wire.buckets import BURST_SECONDS, Buckets
+from earwitness.wire.throttle import Throttle
 
 
 def passed(throttle: Throttle, times: int, *, key_id: str = "key", operation: str = "Get", at: float = 0.0) -> int:
@@ -73,7 +74,7 @@ def test_memory_is_bounded_and_the_busy_are_remembered() -> None:
     for number in range(1_000):
         passed(throttle, 1, key_id=f"key{number}")
         passed(throttle, 1, key_id="busy")
-    assert len(throttle._buckets) == 10
+    assert len(throttle._buckets._buckets) == 10
     assert passed(throttle, 1, key_id="busy") == 0
 
 
@@ -96,3 +97,28 @@ def test_never_more_than_burst_and_rate_allow(rate: float, waits: list[float], b
         now += wait
         let += passed(throttle, 3, at=now)
         assert let <= max(1.0, rate * BURST_SECONDS) + rate * now + 1e-6 * (1 + let)
+
+
+def test_whoever_spends_and_waits_keeps_the_rate() -> None:
+    buckets = Buckets()
+    assert [buckets.spend("a", rate=5, now_seconds=0) for _ in range(12)] == [0.0] * 10 + [0.2, 0.4]
+    assert buckets.spend("b", rate=5, now_seconds=0) == 0.0
+    assert buckets.spend("a", rate=5, now_seconds=0.4) == pytest.approx(0.2)
+    assert buckets.spend("a", rate=100, now_seconds=0, cost=1_000) > 7.9
+
+
+def test_what_no_bucket_can_hold_needs_a_full_one() -> None:
+    buckets = Buckets()
+    assert buckets.take("a", rate=5, now_seconds=0, cost=1_000)
+    assert not buckets.take("a", rate=5, now_seconds=1.9, cost=1_000)
+    assert buckets.take("a", rate=5, now_seconds=2.0, cost=1_000)
+    assert not buckets.take("a", rate=5, now_seconds=2.0)
+
+
+@given(costs=st.lists(st.floats(0, 1_000), max_size=30), rate=st.floats(0.1, 1_000))
+def test_spending_as_told_is_never_faster_than_burst_and_rate(costs: list[float], rate: float) -> None:
+    buckets, now, spent = Buckets(), 0.0, 0.0
+    for cost in costs:
+        now += buckets.spend("a", rate=rate, now_seconds=now, cost=cost)
+        spent += cost
+        assert spent <= max(1.0, rate * BURST_SECONDS) + rate * now + 1e-6 * (1 + spent)

@@ -48,6 +48,7 @@ class FragmentLists:
     def list(self, caller: Caller, params: Params) -> Result:
         """By number; both ends of the range are included, and mean where a fragment begins."""
         stream = found(self._store.streams.get(caller.scope, named(params)))
+        self._streams.rates.list(stream.arn, params.get("MaxResults") or DEFAULT_LENGTH)
 
         def read(after: PageKey | None, limit: int) -> Page[FragmentInfo]:
             wanted = _range(params) if after is None else _range_of_token(after)

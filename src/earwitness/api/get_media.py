@@ -9,6 +9,7 @@ from datetime import datetime
 from starlette.types import Receive
 
 from earwitness.api.calls import caller_of
+from earwitness.api.media_rates import Pace
 from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
@@ -88,20 +89,24 @@ class MediaReads:
         self._is_draining = is_draining
 
     async def open_get_media(self, exchange: Exchange) -> MediaReading:
-        """GetMedia. NotFound, BadRequest for a position that is none, LimitExceeded for one reader too many."""
-        stream, log = await self._open(exchange)
+        """GetMedia. NotFound, BadRequest for a position that is none, LimitExceeded for one reader too many, Throttled
+        for one call too many."""
+        stream, log = await self._open(exchange, "GetMedia")
         reader = await log.read(_position(exchange.params["StartSelector"]))
-        return self._reading(stream, self._follow(stream, reader))
+        chunks = self._follow(stream, reader, self._streams.rates.reader(live=True))
+        return self._reading(stream, chunks)
 
     async def open_fragment_list(self, exchange: Exchange) -> MediaReading:
-        """GetMediaForFragmentList, in the order asked for."""
+        """GetMediaForFragmentList, in the order asked for. NotFound, LimitExceeded and Throttled as GetMedia."""
         numbers: Sequence[str] = exchange.params["Fragments"]
-        stream, log = await self._open(exchange)
-        return self._reading(stream, self._fetch(log, numbers))
+        stream, log = await self._open(exchange, "GetMediaForFragmentList")
+        self._streams.rates.fetch(stream.arn, len(numbers))
+        return self._reading(stream, self._fetch(log, numbers, self._streams.rates.reader(live=False)))
 
-    async def _open(self, exchange: Exchange) -> tuple[KinesisStream, FragmentStream]:
+    async def _open(self, exchange: Exchange, operation: str) -> tuple[KinesisStream, FragmentStream]:
         scope, name = caller_of(exchange).scope, named(exchange.params)
         stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
+        self._streams.rates.call(operation, stream.arn)
         return stream, await self._streams.open(scope, stream)
 
     def _reading(self, stream: KinesisStream, chunks: AsyncGenerator[bytes]) -> MediaReading:
@@ -109,7 +114,7 @@ class MediaReads:
         taken.enter_context(self._streams.reading(stream))
         return MediaReading(chunks, release=taken.close)
 
-    async def _follow(self, stream: KinesisStream, reader: FragmentReader) -> AsyncGenerator[bytes]:
+    async def _follow(self, stream: KinesisStream, reader: FragmentReader, pace: Pace) -> AsyncGenerator[bytes]:
         """Chunks, live, until no producer is left and nothing has come for a while."""
         last: Fragment | None = None
         upcoming: asyncio.Future[Delivery] | None = None
@@ -120,7 +125,9 @@ class MediaReads:
                 if done:
                     delivery, upcoming = upcoming.result(), None
                     last = delivery.fragment
-                    yield _chunk(last, behind_ms=delivery.millis_behind_now)
+                    chunk = _chunk(last, behind_ms=delivery.millis_behind_now)
+                    yield chunk
+                    await pace.keep(fragments=1, size=len(chunk), until=self._is_draining)
                 elif not self._streams.has_producer(stream) or self._is_draining():
                     return
         except (Gone, FragmentLogUnavailable) as error:
@@ -130,14 +137,16 @@ class MediaReads:
             if upcoming is not None:
                 upcoming.cancel()
 
-    async def _fetch(self, log: FragmentStream, numbers: Sequence[str]) -> AsyncGenerator[bytes]:
+    async def _fetch(self, log: FragmentStream, numbers: Sequence[str], pace: Pace) -> AsyncGenerator[bytes]:
         last: Fragment | None = None
         async for fragment in log.get(numbers):
             if isinstance(fragment, MissingFragment):
                 yield _error(last, number=fragment.number, fault=_INTERNAL if fragment.damaged else _NOT_FOUND)
                 return
             last = fragment
-            yield _chunk(fragment, behind_ms=0, archived=True)
+            chunk = _chunk(fragment, behind_ms=0, archived=True)
+            yield chunk
+            await pace.keep(size=len(chunk), until=self._is_draining)
 
 
 async def _gone(receive: Receive) -> None:

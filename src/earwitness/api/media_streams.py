@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.errors import LimitExceeded, Unavailable
 from earwitness.fragments.retention import BYTES_MAX, Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
@@ -47,9 +48,11 @@ class MediaLimits:
 class MediaStreams:
     """Logs of streams, opened when they are needed. Lives on the event loop."""
 
-    def __init__(self, store: Store, *, limits: MediaLimits) -> None:
+    def __init__(self, store: Store, *, limits: MediaLimits, rates: MediaRates | None = None) -> None:
+        """`rates` are how fast media may come and go; as fast as it can when there are none."""
         self._store = store
         self.limits = limits
+        self.rates = rates or MediaRates(MediaRateLimits())
         self.log: FragmentLog | None = None
         """Set when the log is open; until then media is Unavailable."""
 

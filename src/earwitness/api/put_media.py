@@ -40,10 +40,11 @@ class PutMedia:
 
     async def open(self, exchange: Exchange) -> PutMediaSession:
         """The session of a request that passed its checks. NotFound without such a stream; LimitExceeded when another
-        producer is connected; BadRequest for headers that do not go together."""
+        producer is connected, Throttled when too many have called; BadRequest for headers that do not go together."""
         scope, name = caller_of(exchange).scope, named(exchange.params)
         start_ms = _start_ms(exchange.params)
         stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
+        self._streams.rates.call("PutMedia", stream.arn)
         taken = ExitStack()
         taken.enter_context(self._streams.producing(stream))
         try:
@@ -56,6 +57,7 @@ class PutMedia:
             log=log,
             start_ms=start_ms,
             limits=self._streams.limits,
+            pace=self._streams.rates.producer(stream.arn),
             monotonic=self._monotonic,
             is_draining=self._is_draining,
             heard=lambda: self._heard_from(stream.arn),

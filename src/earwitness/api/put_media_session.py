@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from starlette.types import Message, Receive
 
 from earwitness.api import acks
+from earwitness.api.media_rates import Pace
 from earwitness.api.media_streams import MediaLimits
 from earwitness.audio.matroska.events import (
     Event,
@@ -70,6 +71,7 @@ class PutMediaSession:
         log: FragmentStream,
         start_ms: int,
         limits: MediaLimits,
+        pace: Pace,
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
         heard: Callable[[], None],
@@ -79,6 +81,7 @@ class PutMediaSession:
         self._log = log
         self._start_ms = start_ms
         self._limits = limits
+        self._pace = pace
         self._monotonic = monotonic
         self._is_draining = is_draining
         self._heard = heard
@@ -118,26 +121,31 @@ class PutMediaSession:
         opened = heard = self._monotonic()
         while not self._failed:
             message = await self._next_message(receive)
-            now = self._monotonic()
             if message is None:
-                if now - heard >= self._limits.idle_seconds or self._is_draining():
+                if self._monotonic() - heard >= self._limits.idle_seconds or self._is_draining():
                     return False
                 if not self._failed:
                     await self._say(acks.idle())
                 continue
             if message["type"] == "http.disconnect":
                 return False
-            heard = now
             more = message.get("more_body", False)
-            events = self._reader.feed(message.get("body", b""))
+            body: bytes = message.get("body", b"")
+            events = self._reader.feed(body)
             if not await self._take(events if more else [*events, *self._reader.close()]):
                 return more
             if not more:
                 return False
-            if now - opened >= self._limits.connection_seconds:
+            await self._pace.keep(size=len(body), until=self._is_over)
+            heard = self._monotonic()  # not before: who is held back is not silent
+            if heard - opened >= self._limits.connection_seconds:
                 await self._say(acks.refused(MediaFault.MAX_CONNECTION_DURATION_REACHED, None, ""))
                 return True
         return True
+
+    def _is_over(self) -> bool:
+        """Whether there is nothing left to hold a producer back for."""
+        return self._failed is not None or self._is_draining()
 
     async def _next_message(self, receive: Receive) -> Message | None:
         """The next part of the body; None when none came for a while, or a fragment failed meanwhile."""
@@ -176,7 +184,8 @@ class PutMediaSession:
         return True
 
     async def _begin(self, timecode_ms: int) -> bool:
-        """Give a fragment its number; False when the stream takes none."""
+        """Give a fragment its number, when its turn has come; False when the stream takes none."""
+        await self._pace.keep(fragments=1, until=self._is_over)
         try:
             number = (await self._log.reserve()).number
         except EarwitnessError as error:

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from earwitness.api.media_rates import MediaRates
 from earwitness.api.media_streams import MediaLimits, MediaStreams
 from earwitness.background.engines import Engines
 from earwitness.background.sources import Sources
@@ -24,6 +25,7 @@ from earwitness.flows.deliver import THREADS, Deliverer
 from earwitness.flows.expire import expire_quietly
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
+from earwitness.flows.sweep import MediaSweep
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
 from earwitness.log import frames_of
@@ -45,6 +47,10 @@ LOOK_SECONDS = 1.0
 
 EXPIRE_SECONDS = 60.0
 
+SWEEP_SECONDS = 600.0
+"""How often the media of streams that nobody opened are looked at. A glance at a stream and its record takes some
+200 µs, so ten thousand streams take two seconds, in small pieces."""
+
 _PAGE = 500
 
 _SPELLINGS = {status.value.lower(): status for status in DetailStatus}
@@ -62,6 +68,7 @@ class Background:
         *,
         events_file: Path | None,
         is_alone: bool,
+        media_rates: MediaRates,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
@@ -87,6 +94,7 @@ class Background:
         self.streams = MediaStreams(
             store,
             limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
+            rates=media_rates,
         )
         self.sources = Sources(settings, store, self.streams, look=self._in_thread)
         self.work = LocalWork(self._run_task, at_once_max=settings.tasks_at_once)
@@ -132,6 +140,7 @@ class Background:
             hears_all=self.sources.is_own,
             started_at=self._clock(),
         )
+        media = MediaSweep(self._store, self._log, bytes_max=self._settings.stream_bytes, in_thread=self._in_thread)
         self._going_on = [
             self._loop.create_task(work)
             for work in (
@@ -139,6 +148,7 @@ class Background:
                 self._take_up(),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor)),
                 self._every(EXPIRE_SECONDS, self._expire),
+                self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
             )
         ]
 

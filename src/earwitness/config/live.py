@@ -30,6 +30,56 @@ class LiveSettings:
     stream_readers: int = row(
         20, unit="count", low=1, high=10_000, text="GetMedia connections of one stream; AWS allows 3."
     )
+    stream_calls_per_second: float = row(
+        5.0,
+        unit="calls/s",
+        low=0,
+        high=1e6,
+        text="How often PutMedia may be called for one stream, likewise GetMedia and GetMediaForFragmentList; one more "
+        "gets ClientLimitExceededException. 5 at AWS. This rate and the six that follow allow twice as much at once "
+        "after a silence; 0 is no limit, and `serve --dev` has none.",
+    )
+    stream_put_fragments_per_second: float = row(
+        5.0,
+        unit="1/s",
+        low=0,
+        high=1e6,
+        text="Fragments that one stream takes. A producer that is faster is slowed down, not refused. 5 at AWS.",
+    )
+    stream_put_bytes_per_second: float = row(
+        12_500_000.0, unit="bytes/s", low=0, high=1e12, text="The same in bytes. 12.5 MB at AWS."
+    )
+    stream_read_fragments_per_second: float = row(
+        5.0,
+        unit="1/s",
+        low=0,
+        high=1e6,
+        text="Fragments that one GetMedia connection gives; it does not end by it, it takes longer. 5 at AWS. Tasks of "
+        "this service read without it.",
+    )
+    stream_read_bytes_per_second: float = row(
+        25_000_000.0,
+        unit="bytes/s",
+        low=0,
+        high=1e12,
+        text="Bytes that one GetMedia or GetMediaForFragmentList connection gives. 25 MB at AWS.",
+    )
+    stream_listed_fragments_per_second: float = row(
+        10_000.0,
+        unit="1/s",
+        low=0,
+        high=1e9,
+        text="MaxResults of all ListFragments calls for one stream, added up; one more gets "
+        "ClientLimitExceededException. 10,000 at AWS.",
+    )
+    stream_fetched_fragments_per_second: float = row(
+        500.0,
+        unit="1/s",
+        low=0,
+        high=1e9,
+        text="Fragments that GetMediaForFragmentList calls ask for, of one stream; one more gets "
+        "ClientLimitExceededException. 500 at AWS.",
+    )
     kvs_source: str = row(
         "own",
         unit="word",

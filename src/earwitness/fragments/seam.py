@@ -4,6 +4,7 @@ What belongs here: records, positions, limits, the two protocols. What must neve
 The suite in tests/contract/fragments runs over every implementation.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,11 @@ class StreamIdentity:
 
     account_id: str
     stream_arn: str
+
+    @property
+    def digest(self) -> str:
+        """64 characters that say nothing of the stream: what it is stored under."""
+        return hashlib.sha256(f"{self.account_id}\0{self.stream_arn}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +245,22 @@ class FragmentLog(Protocol):
 
     async def expire(self, now: datetime) -> None:
         """Remove what its retention no longer covers, in all open streams. Cheap: call it every few seconds."""
+        ...
+
+    async def stored(self) -> frozenset[str]:
+        """Digests of the streams that something is stored of, open or not."""
+        ...
+
+    async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
+        """Remove what is too old or too much by this retention from a stream that is not open, and leave it closed.
+
+        In the medium's pieces: one goes when all in it may go. An open stream is left to `expire`. Cheap where nothing
+        is due.
+        """
+        ...
+
+    async def delete_stored(self, digest: str) -> None:
+        """Remove all that is stored under a digest, unless the stream is open: for streams that nobody knows."""
         ...
 
     async def close(self) -> None:

@@ -129,4 +129,5 @@ def _refused(status: int, fault: str, body: bytes) -> PutMediaFailed:
     says = f"PutMedia was refused with status {status}: {text or 'no reason given'}"
     if fault.startswith("ConnectionLimitExceeded"):
         return AnotherProducer(says)
-    return PutMediaInterrupted(says) if status >= 500 or status == 429 else PutMediaFailed(says)
+    too_often = status == 429 or fault.startswith("ClientLimitExceeded")
+    return PutMediaInterrupted(says) if status >= 500 or too_often else PutMediaFailed(says)

@@ -50,6 +50,8 @@ class Source(Protocol):
     def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
         """The fragments from a position on, as they come; it ends only by an error, or with the file it comes from.
 
+        A source that is there as a whole, as a file is, does not grow, and `since` leaves nothing of it out.
+
         Raises StreamGone when the stream is deleted, SourceRefused when it may not be read, SourceUnavailable when it
         cannot be read again and again.
         Whoever stops early closes the iterator (`aclose`).

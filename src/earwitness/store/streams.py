@@ -47,6 +47,12 @@ class StreamReader:
             statement = statement.where(table.c.name >= name_prefix, table.c.name < name_prefix + _LAST_CHARACTER)
         return read_page(self._session, statement, record=_record, order=(table.c.name,), after=after, limit=limit)
 
+    def list_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[tuple[str, KinesisStream]]:
+        """The streams of all accounts, each with its account, for whoever looks after their media."""
+        statement = _ALL.add_columns(table.c.account_id)
+        order = (table.c.account_id, table.c.region, table.c.name)
+        return read_page(self._session, statement, record=_with_account, order=order, after=after, limit=limit)
+
     def count(self, scope: Scope) -> int:
         """How many there are."""
         return count_where(self._session, table, in_scope(table, scope))
@@ -162,3 +168,7 @@ def _record(row: Row) -> KinesisStream:
         wrapped_key=wrapped_key,
         created_at=from_microseconds(created_at),
     )
+
+
+def _with_account(row: Row) -> tuple[str, KinesisStream]:
+    return row[-1], _record(row[:-1])

@@ -1,6 +1,7 @@
 """One service for all tests of this folder, and a stream of each kind."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,14 +24,44 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     stop(running)
 
 
-@pytest.fixture(params=["own", "kvs", "file"])
+LIVE = ("own", "kvs")
+"""Sources whose streams grow while they are read, and whose fragments arrive at times that reading may begin at."""
+
+WHOLE = ("file",)
+"""Sources that are there as a whole: they end, and no time of arrival leaves anything out."""
+
+
+@pytest.fixture(params=LIVE + WHOLE)
 async def stream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stream]:
+    """A stream of each kind."""
+    async with _made(request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=LIVE)
+async def live_stream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stream]:
+    """For what only live sources owe."""
+    async with _made(request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=WHOLE)
+async def whole_stream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stream]:
+    """For what the others owe instead."""
+    async with _made(request, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _made(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stream]:
     made: Stream
     if request.param == "own":
-        made = OwnStream(await open_disk_log(tmp_path / "log", clock=lambda: datetime.now(UTC)))
+        made = OwnStream(await open_disk_log(folder / "log", clock=lambda: datetime.now(UTC)))
     elif request.param == "kvs":
         made = KvsStream(request.getfixturevalue("served").url)
     else:
-        made = FileStream(tmp_path / "call.mkv")
-    yield made
-    await made.close()
+        made = FileStream(folder / "call.mkv")
+    try:
+        yield made
+    finally:
+        await made.close()

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from source_streams import FileStream, Stream, heard, take, until
+from source_streams import Stream, heard, take, until
 
 from earwitness.errors import AudioUnreadable, StreamGone
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -58,30 +58,26 @@ async def test_two_readers_do_not_disturb_each_other(stream: Stream) -> None:
     assert both[0] == both[1]
 
 
-async def test_a_reader_waits_for_what_comes(stream: Stream) -> None:
-    if isinstance(stream, FileStream):
-        pytest.skip("a file does not grow")
-    first = await stream.put([0])
-    (only,) = await from_first(stream, first, 1)
+async def test_a_reader_waits_for_what_comes(live_stream: Stream) -> None:
+    first = await live_stream.put([0])
+    (only,) = await from_first(live_stream, first, 1)
     async with aclosing(
-        stream.source().fragments(StartPosition(since=_LONG_AGO, after_number=only.number))
+        live_stream.source().fragments(StartPosition(since=_LONG_AGO, after_number=only.number))
     ) as fragments:
         upcoming = asyncio.ensure_future(take(fragments, 2))
-        await stream.reading()
-        await stream.put([1, 2])
+        await live_stream.reading()
+        await live_stream.put([1, 2])
         assert [heard(fragment) for fragment in await upcoming] == [1, 2]
 
 
-async def test_without_a_number_reading_begins_at_a_time(stream: Stream) -> None:
-    if isinstance(stream, FileStream):
-        pytest.skip("all of a file is yet to come")
-    before = await stream.put([0, 1])
-    since = (await from_first(stream, before, 2))[1].server_time + timedelta(milliseconds=1)
+async def test_without_a_number_reading_begins_at_a_time(live_stream: Stream) -> None:
+    before = await live_stream.put([0, 1])
+    since = (await from_first(live_stream, before, 2))[1].server_time + timedelta(milliseconds=1)
     await until(lambda: datetime.now(UTC) > since)
-    await stream.put([2])
-    async with aclosing(stream.source().fragments(StartPosition(since=since))) as fragments:
+    await live_stream.put([2])
+    async with aclosing(live_stream.source().fragments(StartPosition(since=since))) as fragments:
         upcoming = asyncio.ensure_future(take(fragments, 3))
-        await stream.put([3, 4])
+        await live_stream.put([3, 4])
         assert [heard(fragment) for fragment in await upcoming] == [2, 3, 4]
 
 
@@ -97,17 +93,26 @@ async def test_a_reader_that_waits_can_be_cancelled(stream: Stream) -> None:
     await fragments.aclose()
 
 
-async def test_the_deletion_of_a_stream_is_told(stream: Stream) -> None:
-    first = await stream.put([0, 1])
-    async with aclosing(stream.source().fragments(_from_first(first))) as fragments:
+async def test_the_deletion_of_a_stream_is_told(live_stream: Stream) -> None:
+    first = await live_stream.put([0, 1])
+    async with aclosing(live_stream.source().fragments(_from_first(first))) as fragments:
         await take(fragments, 2)
-        if isinstance(stream, FileStream):
-            await stream.delete()
-            with pytest.raises(AudioUnreadable, match="cannot be read"):
-                await from_first(stream, first, 1)
-            return
         upcoming = asyncio.ensure_future(take(fragments, 1))
-        await stream.reading()
-        await stream.delete()
+        await live_stream.reading()
+        await live_stream.delete()
         with pytest.raises(StreamGone):
             await upcoming
+
+
+async def test_a_whole_recording_ends_and_no_time_leaves_anything_out(whole_stream: Stream) -> None:
+    await whole_stream.put(range(3))
+    since = datetime.now(UTC) + timedelta(days=1)
+    async with aclosing(whole_stream.source().fragments(StartPosition(since=since))) as fragments:
+        assert [heard(fragment) async for fragment in fragments] == [0, 1, 2]
+
+
+async def test_a_whole_recording_that_is_gone_cannot_be_read(whole_stream: Stream) -> None:
+    first = await whole_stream.put([0, 1])
+    await whole_stream.delete()
+    with pytest.raises(AudioUnreadable, match="cannot be read"):
+        await from_first(whole_stream, first, 1)

@@ -50,6 +50,24 @@ def test_ten_thousand_rows_page_in_order_beside_inserts(store: Store) -> None:
     assert store.streams.count(MINE) > MANY
 
 
+def test_the_streams_of_all_accounts_come_once_each_with_its_account(store: Store) -> None:
+    made: list[tuple[str, str]] = []
+
+    def add(scope: Any, name: str) -> None:
+        made.append((scope.account_id, store.write(lambda unit: add_stream(unit, name, scope)).arn))
+
+    for scope in (MINE, *OTHERS):
+        for name in ("a", "b", "c"):
+            add(scope, name)
+    before = list(made)
+    found = _walk(
+        lambda after: store.streams.list_everywhere(after=after, limit=2), lambda page: add(OTHERS[-1], f"new{page}")
+    )
+    listed = [(account_id, stream.arn) for account_id, stream in found]
+    assert len(set(listed)) == len(listed)
+    assert set(before) <= set(listed) <= set(made)
+
+
 def test_the_newest_first_list_shows_what_was_there_once(store: Store) -> None:
     there = [store.write(add_pipeline).pipeline_id for _ in range(25)]
     found = _walk(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earwitness.errors import Gone
-from earwitness.fragments.disk.folder import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
+from earwitness.fragments.disk.names import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
 from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
 from earwitness.fragments.seam import KeySource, StreamIdentity
 

@@ -1,76 +1,68 @@
-"""The files of one stream: what they are called, what is found in them when the stream is opened.
+"""What an earlier process left of a stream: its segments, its index files, the sequence it had come to.
 
-    SEQUENCE.segment    records one after the other; the name is the first one's sequence
-    SEQUENCE.index      the columns of that segment, so that it need not be walked again
-    sequence            below this number all sequences may have been given out
-
-What belongs here: names, and reading what an earlier process left. What must never: appending, media in clear.
+What belongs here: reading and mending what is found when a stream is opened. What must never: appending, audio.
 """
 
-import hashlib
 import logging
 import os
 import sys
 import zlib
 from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from earwitness.fragments.disk.record import HEAD_BYTES, MAGIC, Kind, RecordHead, read_head
+from earwitness.fragments.disk.losses import add_losses, forget_losses
+from earwitness.fragments.disk.names import (
+    index_path,
+    make_folder,
+    path_text,
+    replace_file,
+    segment_path,
+    sync_file,
+    sync_folder,
+)
+from earwitness.fragments.disk.record import HEAD_BYTES, read_head
 from earwitness.fragments.disk.segment import COLUMNS, TAGS_COLUMNS, Segment
-from earwitness.fragments.seam import StreamIdentity
-
-FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
+from earwitness.fragments.disk.walk import walk
+from earwitness.fragments.retention import Retention
+from earwitness.fragments.times import to_ms
 
 _INDEX_MAGIC = b"EWI1" + sys.byteorder.encode().ljust(6)
-_WINDOW_BYTES = 1 << 20
 
 _log = logging.getLogger("earwitness.fragments")
 
 
-def folder_name(stream: StreamIdentity) -> str:
-    """64 characters that say nothing of the stream; a name of the user's never becomes a path."""
-    return hashlib.sha256(f"{stream.account_id}\0{stream.stream_arn}".encode()).hexdigest()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is found of a stream."""
+
+    segments: list[Segment]
+    """Ascending."""
+
+    next_sequence: int
+    """The first that was certainly not given out."""
+
+    lost_after: list[int]
+    """Sequences behind which something is lost, ascending."""
 
 
-def segment_path(folder: Path, first_sequence: int) -> Path:
-    """The file of the segment that begins with this sequence."""
-    return folder / f"{first_sequence:020}.segment"
+def load_folder(folder: Path, clock: Callable[[], datetime]) -> Found:
+    """What an earlier process left, or a new folder; torn ends are cut off, what is damaged is left out and told."""
+    make_folder(folder)
+    segments = _load_segments(folder)
+    newest = segments[-1].sequences[-1] if segments else 0
+    remembered = _load_sequence(folder)
+    if remembered is None:
+        # Milliseconds since 1970 are ahead of any sequence: a stream has at most five fragments a second.
+        remembered = to_ms(clock())
+        _log.error("the file `sequence` is damaged; numbers jump ahead", extra={"file": path_text(folder)})
+    lost_after = forget_losses(folder, before=segments[0].first_sequence - 1 if segments else 0)
+    return Found(segments=segments, next_sequence=max(newest + 1, remembered), lost_after=lost_after)
 
 
-def index_path(folder: Path, first_sequence: int) -> Path:
-    """The file of its columns."""
-    return folder / f"{first_sequence:020}.index"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in it durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put this content there, whole or not at all, durably."""
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_RIGHTS)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    sync_folder(path.parent)
-
-
-def make_folder(folder: Path) -> None:
-    """Make it, durably, when it is not there."""
-    if not folder.exists():
-        folder.mkdir(mode=FOLDER_RIGHTS, parents=True, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def load_sequence(folder: Path) -> int | None:
+def _load_sequence(folder: Path) -> int | None:
     """The first sequence that was certainly not given out, 1 in a new folder; None when that cannot be told."""
     try:
         text = (folder / "sequence").read_text(encoding="ascii", errors="replace")
@@ -87,35 +79,87 @@ def pack_index(segment: Segment, *, segment_bytes: int) -> bytes:
     return content + zlib.crc32(content).to_bytes(4, "little")
 
 
-def load_segments(folder: Path) -> list[Segment]:
-    """All segments that are there, ascending; torn ends are cut off, what is damaged is logged and left out."""
+def _load_segments(folder: Path) -> list[Segment]:
     segments: list[Segment] = []
     after = 0
-    for path in sorted(folder.glob("*.segment")):
-        if not path.stem.isdigit():
-            continue
-        segment = _load(folder, int(path.stem), after=after)
+    for first_sequence in segment_sequences(folder):
+        segment = load_segment(folder, first_sequence, after=after)
         if len(segment):
             after = segment.sequences[-1]
             segments.append(segment)
     return segments
 
 
-def _load(folder: Path, first_sequence: int, *, after: int) -> Segment:
+def segment_sequences(folder: Path) -> list[int]:
+    """First sequences of the segments that are there, ascending."""
+    return sorted(int(path.stem) for path in folder.glob("*.segment") if path.stem.isdigit())
+
+
+def load_segment(folder: Path, first_sequence: int, *, after: int) -> Segment:
+    """One segment, by its index file or, where that does not describe it, by a walk, which leaves a new index file.
+
+    `after` is the last sequence of the segment before it. What is lost in it is remembered (`losses`). A file in which
+    nothing can be read, or all is erased, is removed: retention would never find it.
+    """
     path = segment_path(folder, first_sequence)
     size = path.stat().st_size
-    segment = _read_index(folder, first_sequence, segment_bytes=size)
-    if segment is None or segment.sequences[0] <= after:
-        segment, size = _walk(path, first_sequence, after=after)
-        if len(segment):
-            replace_file(index_path(folder, first_sequence), pack_index(segment, segment_bytes=size))
-        elif size == 0:
-            path.unlink()
+    indexed = _read_index(folder, first_sequence)
+    if indexed is not None and indexed[1] == size and indexed[0].sequences[0] > after:
+        return indexed[0]
+    walked = walk(path, first_sequence, after=after)
+    segment = walked.segment
+    if indexed is not None and indexed[1] > size:
+        walked.lost_after.append(segment.sequences[-1] if len(segment) else max(after, first_sequence - 1))
+        _log.error("a segment file is shorter than it was", extra={"file": path.name, "bytes": indexed[1] - size})
+    add_losses(folder, walked.lost_after)
+    if walked.records == 0:
+        _remove(folder, first_sequence)
+        return segment
+    if walked.end < size:
+        os.truncate(path, walked.end)
+        sync_file(path)
+        _log.warning("a torn end was cut off", extra={"file": path.name, "bytes": size - walked.end})
+    if len(segment):
+        replace_file(index_path(folder, first_sequence), pack_index(segment, segment_bytes=walked.end))
     return segment
 
 
-def _read_index(folder: Path, first_sequence: int, *, segment_bytes: int) -> Segment | None:
-    """The segment as its index file says; None when there is none, or it describes another state of the segment."""
+def expire_folder(folder: Path, *, retention: Retention, now_ms: int) -> None:
+    """Remove, oldest first, segments of which the retention covers nothing. The stream must not be open.
+
+    A glance at the first head is enough where nothing is due, which is what it finds as a rule.
+    """
+    sequences = segment_sequences(folder)
+    kept_bytes = sum(segment_path(folder, first).stat().st_size for first in sequences)
+    oldest_ms = now_ms - retention.window_ms
+    for first_sequence in sequences:
+        path = segment_path(folder, first_sequence)
+        size = path.stat().st_size
+        too_much = kept_bytes - size >= retention.bytes_kept
+        if not too_much and _begins_at(path) >= oldest_ms:
+            return
+        segment = load_segment(folder, first_sequence, after=0)
+        if len(segment) and not too_much and segment.server_ms[-1] >= oldest_ms:
+            return
+        _remove(folder, first_sequence)
+        kept_bytes -= size
+
+
+def _begins_at(path: Path) -> int:
+    """When the first fragment of a segment came, in ms; 0, which is long ago, when its head does not read."""
+    with path.open("rb") as file:
+        head = read_head(file.read(HEAD_BYTES))
+    return 0 if head is None else head.number.server_ms
+
+
+def _remove(folder: Path, first_sequence: int) -> None:
+    for path in (segment_path(folder, first_sequence), index_path(folder, first_sequence)):
+        path.unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def _read_index(folder: Path, first_sequence: int) -> tuple[Segment, int] | None:
+    """The segment as its index file says, and how long its file was then; None when there is none that can be used."""
     try:
         content = index_path(folder, first_sequence).read_bytes()
     except FileNotFoundError:
@@ -126,7 +170,7 @@ def _read_index(folder: Path, first_sequence: int, *, segment_bytes: int) -> Seg
         _log.warning("an index file is damaged, the segment is walked instead", extra={"file": path_text(folder)})
         return None
     counts = array("Q", body[len(_INDEX_MAGIC) : start])
-    if counts[0] != segment_bytes or counts[1] == 0:
+    if counts[1] == 0:
         return None
     columns: list[array[int]] = []
     for place, kind in enumerate(COLUMNS + TAGS_COLUMNS):
@@ -135,69 +179,4 @@ def _read_index(folder: Path, first_sequence: int, *, segment_bytes: int) -> Seg
         column.frombytes(body[start:end])
         columns.append(column)
         start = end
-    return Segment(first_sequence, tuple(columns))
-
-
-def path_text(folder: Path) -> str:
-    """A stream's folder as a log may name it."""
-    return folder.name[:16]
-
-
-def _walk(path: Path, first_sequence: int, *, after: int) -> tuple[Segment, int]:
-    """The segment as its records say, and its size after a torn end was cut off."""
-    segment = Segment(first_sequence)
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        size, offset = os.fstat(descriptor).st_size, 0
-        while offset < size:
-            head = _whole_head(descriptor, offset, size)
-            if head is None:
-                found = _resume(descriptor, offset + 1, size)
-                if found is None:
-                    os.ftruncate(descriptor, offset)
-                    os.fsync(descriptor)
-                    _log.warning("a torn end was cut off", extra={"file": path.name, "bytes": size - offset})
-                    return segment, offset
-                _log.error("a damaged record is skipped", extra={"file": path.name, "from": offset, "to": found})
-                offset = found
-                continue
-            if not _add(segment, head, offset, after=after):
-                _log.error("a record out of its place is skipped", extra={"file": path.name, "from": offset})
-            offset += head.size
-        return segment, size
-    finally:
-        os.close(descriptor)
-
-
-def _add(segment: Segment, head: RecordHead, offset: int, *, after: int) -> bool:
-    if head.kind is Kind.FRAGMENT:
-        newest = segment.sequences[-1] if len(segment) else after
-        if head.number.sequence <= newest:
-            return False
-        segment.add(head, offset)
-    elif head.kind is Kind.TAGS:
-        index = segment.index_of(head.number)
-        if index is None:
-            return False
-        segment.add_tags(index, head, offset)
-    return True
-
-
-def _whole_head(descriptor: int, offset: int, size: int) -> RecordHead | None:
-    head = read_head(os.pread(descriptor, HEAD_BYTES, offset))
-    return head if head is not None and offset + head.size <= size else None
-
-
-def _resume(descriptor: int, offset: int, size: int) -> int | None:
-    """Where the next whole record begins, at or after this offset."""
-    while offset < size:
-        window = os.pread(descriptor, _WINDOW_BYTES, offset)
-        at = window.find(MAGIC)
-        while at >= 0:
-            if _whole_head(descriptor, offset + at, size) is not None:
-                return offset + at
-            at = window.find(MAGIC, at + 1)
-        if len(window) < _WINDOW_BYTES:
-            return None
-        offset += len(window) - len(MAGIC) + 1
-    return None
+    return Segment(first_sequence, tuple(columns)), counts[0]

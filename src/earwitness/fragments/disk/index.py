@@ -6,7 +6,8 @@ What belongs here: look-ups over segments. What must never: files, clocks.
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earwitness.fragments.disk.record import RecordHead
@@ -32,13 +33,15 @@ class Located:
 class StreamIndex:
     """Segments of one stream, ascending; fragments in them likewise."""
 
-    def __init__(self, segments: list[Segment], *, next_sequence: int) -> None:
+    def __init__(self, segments: list[Segment], *, next_sequence: int, lost_after: Sequence[int] = ()) -> None:
+        """`lost_after`: sequences behind which something is lost, ascending."""
         self._segments = [segment for segment in segments if len(segment)]
         self.fragments = sum(map(len, self._segments))
         self.bytes = sum(segment.bytes for segment in self._segments)
         first = self._segments[0].sequences[0] if self._segments else next_sequence
         self.expired_through = first - 1
         """The greatest sequence that may have been lost at the beginning."""
+        self._lost_after = list(lost_after)
 
     def add(self, head: RecordHead, *, first_sequence: int, offset: int) -> Segment | None:
         """A fragment in the file of this name. The segment before it, when the file is new."""
@@ -78,6 +81,12 @@ class StreamIndex:
             if index < len(segment):
                 return Located(segment=segment, index=index)
         return None
+
+    def is_loss_before(self, sequence: int) -> bool:
+        """Whether something is lost between this fragment and the one before it."""
+        place = bisect_left(self._lost_after, sequence) - 1
+        following = self.after(self._lost_after[place]) if place >= 0 else None
+        return following is not None and following.number.sequence == sequence
 
     def find(self, number: FragmentNumber) -> Located | None:
         """This very fragment."""
@@ -120,6 +129,7 @@ class StreamIndex:
             self.fragments -= 1
             self.expired_through = segment.sequences[index]
             segment.hidden = index + 1
+            del self._lost_after[: bisect_left(self._lost_after, self.expired_through)]
         free: list[Segment] = []
         while self._segments and self._is_free(self._segments[0], keep_current=keep_current):
             free.append(self._segments.pop(0))

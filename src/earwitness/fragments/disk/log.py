@@ -5,8 +5,8 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 
 import asyncio
 import fcntl
-import logging
 import os
+import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,25 +15,18 @@ from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
 from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
-from earwitness.fragments.disk.folder import (
-    FILE_RIGHTS,
-    folder_name,
-    load_segments,
-    load_sequence,
-    make_folder,
-    path_text,
-)
+from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
+from earwitness.fragments.disk.names import FILE_RIGHTS, folder_name, make_folder
 from earwitness.fragments.disk.room import Room
-from earwitness.fragments.disk.segment import Segment
 from earwitness.fragments.disk.state import StreamState, Workshop
 from earwitness.fragments.disk.stream import DiskStream
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
 from earwitness.fragments.times import to_ms
 
-_log = logging.getLogger("earwitness.fragments")
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -91,6 +84,26 @@ class DiskFragmentLog:
             if task.done() and not task.exception():
                 await task.result().expire(now_ms)
 
+    async def stored(self) -> frozenset[str]:
+        """See the seam."""
+        self._require_open()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _stored, self._folder)
+
+    async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
+        """See the seam."""
+        now_ms = to_ms(now)
+        await self._on_closed(stream.digest, lambda folder: expire_folder(folder, retention=retention, now_ms=now_ms))
+
+    async def delete_stored(self, digest: str) -> None:
+        """See the seam."""
+        await self._on_closed(digest, remove_folder)
+
+    async def _on_closed(self, name: str, work: Callable[[Path], None]) -> None:
+        """Do this to a folder unless its stream is open. Whoever opens it meanwhile waits: both are on its lane."""
+        self._require_open()
+        if name not in self._streams:
+            await self._lane(name).call(lambda: work(self._folder / name))
+
     async def close(self) -> None:
         """See the seam."""
         if self._closed:
@@ -114,18 +127,18 @@ class DiskFragmentLog:
 
     async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
         folder, lane = self._folder / name, self._lane(name)
-        segments, next_sequence = await lane.call(lambda: _load(folder, self._workshop.clock))
+        found: Found = await lane.call(lambda: load_folder(folder, self._workshop.clock))
         state = StreamState(
             identity=stream,
             folder=folder,
             key=key,
             retention=retention,
             lane=lane,
-            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in segments]),
-            index=StreamIndex(segments, next_sequence=next_sequence),
+            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in found.segments]),
+            index=StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after),
             workshop=self._workshop,
         )
-        opened = DiskStream(state, next_sequence=next_sequence)
+        opened = DiskStream(state, next_sequence=found.next_sequence)
         await opened.expire(to_ms(self._workshop.clock()))
         return opened
 
@@ -181,14 +194,10 @@ def _prepare(folder: Path) -> int:
     return lock
 
 
-def _load(folder: Path, clock: Callable[[], datetime]) -> tuple[list[Segment], int]:
-    """The segments, and the first sequence that was certainly not given out."""
-    make_folder(folder)
-    segments = load_segments(folder)
-    newest = segments[-1].sequences[-1] if segments else 0
-    remembered = load_sequence(folder)
-    if remembered is None:
-        # Milliseconds since 1970 are ahead of any sequence: a stream has at most five fragments a second.
-        remembered = to_ms(clock())
-        _log.error("the file `sequence` is damaged; numbers jump ahead", extra={"file": path_text(folder)})
-    return segments, max(newest + 1, remembered)
+def _stored(folder: Path) -> frozenset[str]:
+    """Names of the streams' folders."""
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if _DIGEST.fullmatch(entry.name) and entry.is_dir())
+    except OSError as error:
+        raise translated(error) from error

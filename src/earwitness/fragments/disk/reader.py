@@ -63,7 +63,7 @@ class DiskReader:
     def _delivered(self, fragment: Fragment, sequence: int) -> Delivery:
         index = self._state.index
         expired_through = min(index.expired_through, sequence - 1)  # this one may have expired while it was read
-        gap = self._damage_passed or self._after < expired_through
+        gap = self._damage_passed or self._after < expired_through or index.is_loss_before(sequence)
         newest = index.last()
         behind = newest.number.server_ms - to_ms(fragment.info.server_timestamp) if newest else 0
         self._after, self._damage_passed = sequence, False

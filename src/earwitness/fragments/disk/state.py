@@ -13,9 +13,9 @@ from pathlib import Path
 
 from earwitness.errors import FragmentLogUnavailable, Gone
 from earwitness.fragments.disk.appender import GONE, Appender
-from earwitness.fragments.disk.folder import path_text, segment_path
 from earwitness.fragments.disk.index import Located, StreamIndex
 from earwitness.fragments.disk.lanes import Lane, translated
+from earwitness.fragments.disk.names import path_text, segment_path
 from earwitness.fragments.disk.reading import Whereabouts, read_fragment
 from earwitness.fragments.disk.room import Room
 from earwitness.fragments.retention import Retention

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fragments_examples import MEDIA, OpenLog, identity
 
-from earwitness.fragments.disk.folder import folder_name
+from earwitness.fragments.disk.names import folder_name
 
 
 @pytest.fixture

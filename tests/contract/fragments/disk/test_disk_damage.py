@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fragments_examples import World, everything, identity, next_of, numbers_of
 
-from earwitness.fragments.disk.folder import folder_name
+from earwitness.fragments.disk.names import folder_name
 from earwitness.fragments.disk.record import HEAD_BYTES
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.seam import Earliest, Fragment, MissingFragment

@@ -103,7 +103,7 @@ async def test_index_files_spare_the_walk(world: World, files: Path, monkeypatch
     status = await stream.status()
     await world.reopen()
     assert len(list(files.glob("*.segment"))) == len(list(files.glob("*.index"))) > 2
-    monkeypatch.setattr(folder_module, "_walk", lambda *_, **__: pytest.fail("a segment was walked"))
+    monkeypatch.setattr(folder_module, "walk", lambda *_, **__: pytest.fail("a segment was walked"))
     stream = await world.stream()
     assert await numbers_of(stream) == numbers
     assert await stream.status() == status
