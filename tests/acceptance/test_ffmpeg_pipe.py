@@ -196,7 +196,7 @@ def test_its_muxer_in_pyav(url: str) -> None:
             container.mux(track.encode(None))
         into.close()
 
-    with open(read, "rb", buffering=0) as out, open(write, "wb", buffering=0) as into:
+    with os.fdopen(read, "rb", buffering=0) as out, os.fdopen(write, "wb", buffering=0) as into:
         count = sent_live(url, stream, mux, (into, out))
     _, matroska = received(url, stream, count=count)
     assert decoded_by_pyav(matroska) == samples
