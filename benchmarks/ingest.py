@@ -24,7 +24,7 @@ from earwitness.cli.output import progress_of
 
 _CALLS, _READERS = 100, 4
 _CALL_SECONDS, _WARM_UP_SECONDS = 20, 3
-_UPLOAD_BYTES, _WARM_UP_BYTES = 512_000_000, 32_000_000
+_UPLOAD_BYTES, _WARM_UP_BYTES = 2_000_000_000, 32_000_000
 _ROUNDS = 3
 _FIRST_BYTES = 50
 _STEPS = 4
@@ -96,10 +96,10 @@ def _live(url: str, streams: list[str], service: Process) -> Numbers:
 
 async def _uploads(url: str, sink_url: str, streams: list[str], service: Process) -> Numbers:
     """Rounds of a part of the bytes each, service and sink in turn."""
-    for one in (url, sink_url):
-        await upload(one, streams[0], STUDIO, bytes_min=_WARM_UP_BYTES)
     before = service.resident_bytes()
     service.forget_maximum()
+    for one in (url, sink_url):
+        await upload(one, streams[0], STUDIO, bytes_min=_WARM_UP_BYTES)
     share = _UPLOAD_BYTES // _ROUNDS
     speeds = [
         [await upload(one, streams[1], STUDIO, bytes_min=share) for one in (url, sink_url)] for _ in range(_ROUNDS)

@@ -13,8 +13,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
+from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
+from earwitness.producer.fragments import fragments
+from earwitness.producer.pcm_source import recordings
 from earwitness.samples import KNOWN, first_call, second_call
 
 pytestmark = pytest.mark.slow
@@ -59,6 +62,25 @@ def test_identify_as_json(enrolled: None) -> None:
     assert decision["threshold"]["gallery_size"] == 2
     assert 10 < decision["net_speech_seconds"] <= 20
     assert document["quality"]["speech_level_dbfs"] == pytest.approx(-23, abs=2)
+
+
+def test_a_stream_that_was_saved_is_a_recording_too(enrolled: None, tmp_path: Path) -> None:
+    """The same samples in Matroska give the same answer, and are enrolled and looked at as others are."""
+    call, saved = second_call("kal"), tmp_path / "call.mkv"
+    source = recordings([call])
+    header = write_header([pcm_track(rate=source.rate)])
+    saved.write_bytes(header + b"".join(fragment.media for fragment in fragments(source, start_ms=0)))
+    answers = [json.loads(run("identify", file, "--json").stdout)["decision"] for file in (call, saved)]
+    assert answers[0] == answers[1]
+    assert "Matroska A_PCM/INT/LIT" in said(run("inspect", saved))
+    assert run("verify", call, saved).exit_code == 0
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "somebody.mkv").write_bytes(saved.read_bytes())
+    assert "match: somebody" in said(run("identify", first_call("kal"), "--known", tmp_path / "known"))
+    saved.write_bytes(saved.read_bytes()[:100_000])
+    broken = run("identify", saved)
+    assert broken.exit_code == 4
+    assert "call.mkv" in said(broken)
 
 
 def test_identify_among_a_folder() -> None:

@@ -109,10 +109,10 @@ def test_whoever_spends_and_waits_keeps_the_rate() -> None:
 
 def test_what_no_bucket_can_hold_needs_a_full_one() -> None:
     buckets = Buckets()
-    assert buckets.take("a", rate=5, now_seconds=0, cost=1_000)
-    assert not buckets.take("a", rate=5, now_seconds=1.9, cost=1_000)
-    assert buckets.take("a", rate=5, now_seconds=2.0, cost=1_000)
-    assert not buckets.take("a", rate=5, now_seconds=2.0)
+    assert buckets.take("a", rate=5, now_seconds=0, cost=1_000) == 0
+    assert buckets.take("a", rate=5, now_seconds=1.9, cost=1_000) == pytest.approx(0.1)
+    assert buckets.take("a", rate=5, now_seconds=2.0, cost=1_000) == 0
+    assert buckets.take("a", rate=5, now_seconds=2.0) == pytest.approx(0.2)
 
 
 @given(costs=st.lists(st.floats(0, 1_000), max_size=30), rate=st.floats(0.1, 1_000))

@@ -1,4 +1,5 @@
-"""Recordings on disk: WAV, FLAC, MP3, OGG, GSM and G.711 in WAV through libsndfile, and headerless PCM.
+"""Recordings on disk: WAV, FLAC, MP3, OGG, GSM and G.711 in WAV through libsndfile, Matroska as Kinesis
+Video Streams has it, and headerless PCM.
 
 Read in blocks, so that a two-hour file costs no more memory than a short one.
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from earwitness.audio.media_file import is_matroska, media_file_blocks, open_media_file
 from earwitness.audio.pcm import Encoding, PcmDecoder, choose_channel
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
@@ -49,9 +51,15 @@ class Recording:
     """Length the header declares; of raw PCM, the length of the file."""
 
     raw: RawFormat | None
+    in_matroska: bool = False
 
     def blocks(self) -> Iterator[Samples]:
-        """The channel's samples in order, about a second at a time. AudioTruncated when they end too early."""
+        """The channel's samples in order, about a second at a time, of Matroska a fragment.
+
+        AudioTruncated when they end too early, MatroskaInvalid when Matroska does.
+        """
+        if self.in_matroska:
+            return media_file_blocks(self.path, channel=self.channel)
         return self._raw_blocks(self.raw) if self.raw else self._decoded_blocks()
 
     def _raw_blocks(self, raw: RawFormat) -> Iterator[Samples]:
@@ -94,13 +102,13 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
     """Look at a file's header and choose a channel; nothing is decoded yet.
 
     Raises AudioUnreadable for files that are missing, empty or no audio, ChannelNotChosen for several channels and no
-    choice.
+    choice; of Matroska also MatroskaInvalid and MediaIncompatible.
     """
     try:
         size = path.stat().st_size
         if path.is_dir():
             raise AudioUnreadable(f"{path} is a folder; give an audio file")
-        path.open("rb").close()
+        in_matroska = is_matroska(path)
     except OSError as error:
         raise AudioUnreadable(f"{path} cannot be read: {error.strerror}") from error
     if size == 0:
@@ -115,6 +123,8 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
             seconds=size / (raw.encoding.sample_bytes * raw.channels * raw.rate),
             raw=raw,
         )
+    if in_matroska:
+        return _in_matroska(path, channel=channel)
     try:
         with _open(path) as file:
             return Recording(
@@ -128,11 +138,25 @@ def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | N
             )
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a suffix that means headerless audio
         raise AudioUnreadable(
-            f"{path.name} is not audio that can be read here ({_reason(error)}); WAV, FLAC, MP3, OGG "
-            f"and GSM in WAV are, and headerless PCM with --raw"
+            f"{path.name} is not audio that can be read here ({_reason(error)}); WAV, FLAC, MP3, OGG, "
+            f"GSM in WAV and Matroska of PCM or G.711 are, and headerless PCM with --raw"
         ) from error
     except OSError as error:
         raise AudioUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _in_matroska(path: Path, *, channel: int | None) -> Recording:
+    found = open_media_file(path, channel=channel)
+    return Recording(
+        path=path,
+        rate=found.rate,
+        channels=found.channels,
+        channel=found.channel,
+        format=f"Matroska {found.codec_id}",
+        seconds=found.seconds,
+        raw=None,
+        in_matroska=True,
+    )
 
 
 def _open(path: Path) -> soundfile.SoundFile:

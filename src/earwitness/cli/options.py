@@ -43,7 +43,9 @@ RegionOption = Annotated[
     str | None,
     typer.Option("--region", metavar="REGION", help="Of the records; default: AWS_REGION, else us-east-1."),
 ]
-AudioFile = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; raw PCM with --raw.")]
+AudioFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV, Matroska; raw PCM with --raw.")
+]
 
 
 def parse_raw(text: str | None) -> "RawFormat | None":

@@ -20,7 +20,9 @@ from earwitness.voice.decision import Decision
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
 
-_AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".gsm"})
+_AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".gsm", ".mkv", ".mka"}
+)
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""

@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from earwitness.audio.matroska.events import FragmentReceived, HeaderReceived, Refused, TagsReceived
-from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.errors import AudioUnreadable, MatroskaInvalid
+from earwitness.audio.media_file import fragments, is_matroska
+from earwitness.errors import AudioUnreadable
 from earwitness.producer.pcm_source import recordings
 from earwitness.sources.source import StartPosition, StreamFragment
 
@@ -20,8 +19,6 @@ FRAGMENT_SECONDS = 1.0
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_EBML = b"\x1a\x45\xdf\xa3"
-_READ_BYTES = 64 * 1024
 _TRACK = 1
 
 
@@ -40,8 +37,8 @@ class FileSource:
             after = int(start.after_number)
         if start.first_number is not None:
             after = int(start.first_number) - 1
-        fragments = self._numbered()
-        while (fragment := await asyncio.to_thread(next, fragments, None)) is not None:
+        numbered = self._numbered()
+        while (fragment := await asyncio.to_thread(next, numbered, None)) is not None:
             if int(fragment.number) > after:
                 yield fragment
 
@@ -57,30 +54,14 @@ class FileSource:
     def _pieces(self) -> Iterator[tuple[bytes, bytes, int]]:
         """Header, cluster and time in milliseconds of each fragment."""
         try:
-            with self._path.open("rb") as file:
-                is_matroska = file.read(len(_EBML)) == _EBML
+            in_matroska = is_matroska(self._path)
         except OSError as error:
             raise AudioUnreadable(f"{self._path.name} cannot be read: {error.strerror}") from error
-        yield from _matroska(self._path) if is_matroska else _recording(self._path)
-
-
-def _matroska(path: Path) -> Iterator[tuple[bytes, bytes, int]]:
-    """Fragments as a producer sent them, or as they were captured from GetMedia, then without the service's tags."""
-    reader, header, tags = FragmentReader(of_get_media=True), b"", b""
-    with path.open("rb") as file:
-        ended = False
-        while not ended:
-            data = file.read(_READ_BYTES)
-            ended = not data
-            for event in reader.feed(data) if data else reader.close():
-                if isinstance(event, Refused):
-                    raise MatroskaInvalid(f"{path.name} is no stream of fragments: {event.reason}")
-                if isinstance(event, TagsReceived):
-                    tags = event.tags.raw
-                elif isinstance(event, HeaderReceived):
-                    header = event.header.raw.removesuffix(tags)
-                elif isinstance(event, FragmentReceived):
-                    yield header, event.cluster, event.timecode_ms
+        if not in_matroska:
+            yield from _recording(self._path)
+            return
+        for _, header, fragment in fragments(self._path):
+            yield header, fragment.cluster, fragment.timecode_ms
 
 
 def _recording(path: Path) -> Iterator[tuple[bytes, bytes, int]]:

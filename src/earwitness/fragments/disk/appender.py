@@ -1,12 +1,14 @@
 """What one stream's appends do to its files. All of it runs on the stream's lane, one call after the other.
 
 A group is written, then synced, then told of; when either fails, the files are cut back to what was durable before.
-A file that saw an error is not written to again. If even the cut fails, nothing more is written until it succeeds, so
-a record whose append failed never comes before one that is acknowledged.
+If even the cut fails, nothing more is written until it succeeds, so a record whose append failed never comes before one
+that is acknowledged. A file whose sync failed is never written to again: the kernel may have dropped what it could not
+write and say of the next sync that all is well. Fragments go on in a new file; late tags of the old one are refused.
 
 What belongs here: appending, erasing and removing. What must never: the index, the event loop.
 """
 
+import errno
 import os
 import shutil
 from bisect import bisect_right, insort
@@ -101,6 +103,7 @@ class Appender:
         self._current: _OpenFile | None = None
         self._touched: list[_OpenFile] = []
         self._spoiled: list[_OpenFile] = []
+        self._suspect: set[int] = set()
         self._names_changed = False
         self._removed = False
 
@@ -118,7 +121,11 @@ class Appender:
     def sync(self) -> None:
         """Make durable what was written."""
         for file in self._touched:
-            file.sync()
+            try:
+                file.sync()
+            except OSError:
+                self._suspect.add(file.first_sequence)
+                raise
         if self._names_changed:
             sync_folder(self._folder)
             self._names_changed = False
@@ -214,6 +221,8 @@ class Appender:
         if place < 0:
             raise FileNotFoundError
         first = self._segments[place]
+        if first in self._suspect:
+            raise OSError(errno.EIO, "a sync of this file failed, so it is not written to again")
         known = [file for file in (self._current, *self._touched) if file is not None and file.first_sequence == first]
         return known[0] if known else _OpenFile(segment_path(self._folder, first), first, started_ms=0)
 
@@ -221,6 +230,7 @@ class Appender:
         if self._current is not None and self._current.first_sequence == first_sequence:
             self._current.close()
             self._current = None
+        self._suspect.discard(first_sequence)
         if first_sequence in self._segments:
             self._segments.remove(first_sequence)
 
