@@ -14,11 +14,9 @@ from starlette.types import ASGIApp
 
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
-from earwitness.api.get_media import MediaReads
-from earwitness.api.handlers import Needs, build_handlers
+from earwitness.api.handlers import Needs, build_handlers, build_streaming
 from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.api.operations import BY_NAME
-from earwitness.api.put_media import PutMedia
 from earwitness.api.quotas import Quotas
 from earwitness.background.background import Background
 from earwitness.config import Settings
@@ -166,21 +164,14 @@ class Service:
     def _streaming(self, *, near: bool) -> StreamingOperations:
         """Operations whose request or answer is a stream."""
         background = self._background
-        look = _look_here if near else self._threads.run
-        media = MediaReads(self._store, background.streams, look=look, is_draining=self._is_draining)
-        producers = PutMedia(
+        return build_streaming(
             self._store,
             background.streams,
-            look=look,
+            look=_look_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
             heard_from=background.heard_from,
         )
-        return {
-            "PutMedia": producers.open,
-            "GetMedia": media.open_get_media,
-            "GetMediaForFragmentList": media.open_fragment_list,
-        }
 
     def _is_draining(self) -> bool:
         return self.root.aws.draining
