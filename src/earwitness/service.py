@@ -21,7 +21,7 @@ from earwitness.api.quotas import Quotas
 from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
-from earwitness.errors import ConfigurationError
+from earwitness.errors import ConfigurationError, StoreBusy
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.routes import ROUTES
@@ -167,11 +167,18 @@ class Service:
         return build_streaming(
             self._store,
             background.streams,
-            look=_look_here if near else self._threads.run,
+            look=self._look_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
             heard_from=background.heard_from,
         )
+
+    async def _look_here(self, read: Callable[[], ResultT]) -> ResultT:
+        """Run a read of near records where we are, unless they are locked."""
+        try:
+            return read()
+        except StoreBusy:
+            return await self._threads.run(read)
 
     def _is_draining(self) -> bool:
         return self.root.aws.draining
@@ -226,11 +233,6 @@ class _CallsWithoutDevelopment(Calls):
     def find_key(self, key_id: str) -> SigningKey | None:
         key = super().find_key(key_id)
         return None if key is None or secrets.compare_digest(key.secret.encode(), DEV_KEY.encode()) else key
-
-
-async def _look_here(read: Callable[[], ResultT]) -> ResultT:
-    """Run a read of near records where we are."""
-    return read()
 
 
 def new_guid() -> str:
