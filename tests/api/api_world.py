@@ -102,9 +102,9 @@ def key_of(role: Role, account: str = ACCOUNT) -> str:
     return f"{role.value}-{account}"
 
 
-def open_records(path: Path, clock: Clock) -> Store:
+def open_records(url: str, clock: Clock) -> Store:
     vault = Vault(MasterKeyWrapper(MasterKey(key=bytes(range(32)))))
-    return open_store(f"sqlite:///{path}", vault=vault, clock=clock, wait_seconds_max=20.0)
+    return open_store(url, vault=vault, clock=clock, wait_seconds_max=20.0)
 
 
 def make_keys(store: Store) -> None:
@@ -129,7 +129,8 @@ class World:
 
     def __init__(
         self,
-        path: Path,
+        url: str,
+        media: Path,
         *,
         quotas: Quotas | None = None,
         provoked: Mapping[str, Exception] | None = None,
@@ -138,11 +139,11 @@ class World:
         stream_exists: StreamExists | None = None,
     ) -> None:
         self.clock = Clock()
-        self.store = open_records(path, self.clock)
+        self.store = open_records(url, self.clock)
         self.seconds = 0.0
         self.faults: list[str] = []
         self._breaks = False
-        self.media = Media(path.with_suffix(".media"), self.store, self.clock)
+        self.media = Media(media, self.store, self.clock)
         self.changed: list[str] = []
         handlers = build_handlers(
             Needs(
