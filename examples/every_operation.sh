@@ -28,6 +28,26 @@ say kinesisvideo UntagStream
 field kinesisvideo get-data-endpoint --stream-arn "$stream" --api-name PUT_MEDIA --query DataEndpoint | grep -q ^http
 say kinesisvideo GetDataEndpoint
 
+for setting in image-generation notification mapped-resource stream-storage; do
+    aws kinesisvideo describe-$setting-configuration --stream-arn "$stream" >/dev/null
+done
+say kinesisvideo DescribeImageGenerationConfiguration
+say kinesisvideo DescribeNotificationConfiguration
+say kinesisvideo DescribeMappedResourceConfiguration
+say kinesisvideo DescribeStreamStorageConfiguration
+aws kinesisvideo update-image-generation-configuration --stream-arn "$stream"
+say kinesisvideo UpdateImageGenerationConfiguration
+aws kinesisvideo update-notification-configuration --stream-arn "$stream"
+say kinesisvideo UpdateNotificationConfiguration
+aws kinesisvideo describe-media-storage-configuration --channel-name "$name" >/dev/null
+say kinesisvideo DescribeMediaStorageConfiguration
+aws kinesisvideo tag-resource --resource-arn "$stream" --tags Key=line,Value=1
+say kinesisvideo TagResource
+test "$(field kinesisvideo list-tags-for-resource --resource-arn "$stream" --query Tags.line)" = 1
+say kinesisvideo ListTagsForResource
+aws kinesisvideo untag-resource --resource-arn "$stream" --tag-key-list line
+say kinesisvideo UntagResource
+
 key=arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555
 domain=$(field chime-sdk-voice create-voice-profile-domain --name "$name" \
     --server-side-encryption-configuration "KmsKeyArn=$key" --query VoiceProfileDomain.VoiceProfileDomainId)
