@@ -102,6 +102,14 @@ test "$(field $service list-tags-for-resource --resource-arn "$arn" --query 'Tag
 say $service ListTagsForResource
 aws $service untag-resource --resource-arn "$arn" --tag-keys call
 say $service UntagResource
+task=$(field $service start-speaker-search-task --identifier "$arn" --voice-profile-domain-arn "$domain_arn" \
+    --query SpeakerSearchTask.SpeakerSearchTaskId)
+say $service StartSpeakerSearchTask
+aws $service stop-speaker-search-task --identifier "$arn" --speaker-search-task-id "$task"
+say $service StopSpeakerSearchTask
+until test "$(field $service get-speaker-search-task --identifier "$pipeline" --speaker-search-task-id "$task" \
+    --query SpeakerSearchTask.SpeakerSearchTaskStatus)" = Stopped; do sleep 0.1; done
+say $service GetSpeakerSearchTask
 aws $service update-media-insights-pipeline-status --identifier "$arn" --update-status Pause
 aws $service update-media-insights-pipeline-status --identifier "$pipeline" --update-status Resume
 say $service UpdateMediaInsightsPipelineStatus

@@ -95,6 +95,15 @@ await pipelines("ListMediaPipelines", {});
 await pipelines("TagResource", { ResourceARN: MediaPipelineArn, Tags: [{ Key: "call", Value: "1" }] });
 await pipelines("ListTagsForResource", { ResourceARN: MediaPipelineArn });
 await pipelines("UntagResource", { ResourceARN: MediaPipelineArn, TagKeys: ["call"] });
+let { SpeakerSearchTask } = await pipelines("StartSpeakerSearchTask", {
+  Identifier: MediaPipelineArn,
+  VoiceProfileDomainArn,
+});
+const { SpeakerSearchTaskId } = SpeakerSearchTask;
+await pipelines("StopSpeakerSearchTask", { Identifier: MediaPipelineArn, SpeakerSearchTaskId });
+while (SpeakerSearchTask.SpeakerSearchTaskStatus !== "Stopped") {
+  ({ SpeakerSearchTask } = await pipelines("GetSpeakerSearchTask", { Identifier: MediaPipelineId, SpeakerSearchTaskId }));
+}
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineArn, UpdateStatus: "Pause" });
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineId, UpdateStatus: "Resume" });
 

@@ -15,9 +15,6 @@ from earwitness.api.operations import TABLE
 EXAMPLES = ROOT / "examples"
 
 NEED_A_CALL = {
-    "StartSpeakerSearchTask",
-    "GetSpeakerSearchTask",
-    "StopSpeakerSearchTask",
     "CreateVoiceProfile",
     "UpdateVoiceProfile",
     "PutMedia",
