@@ -8,6 +8,7 @@ Start a server, then run this; it makes its own resources and deletes them again
     python examples/every_operation.py
 """
 
+import time
 import uuid
 
 import boto3
@@ -130,6 +131,12 @@ assert any(one["MediaPipelineId"] == pipeline_id for one in pipelines.list_media
 pipelines.tag_resource(ResourceARN=pipeline_arn, Tags=[{"Key": "call", "Value": "1"}])
 assert pipelines.list_tags_for_resource(ResourceARN=pipeline_arn)["Tags"] == [{"Key": "call", "Value": "1"}]
 pipelines.untag_resource(ResourceARN=pipeline_arn, TagKeys=["call"])
+task = pipelines.start_speaker_search_task(Identifier=pipeline_arn, VoiceProfileDomainArn=domain_arn)
+task_id = task["SpeakerSearchTask"]["SpeakerSearchTaskId"]
+pipelines.stop_speaker_search_task(Identifier=pipeline_arn, SpeakerSearchTaskId=task_id)
+asked = {"Identifier": pipeline_id, "SpeakerSearchTaskId": task_id}
+while pipelines.get_speaker_search_task(**asked)["SpeakerSearchTask"]["SpeakerSearchTaskStatus"] != "Stopped":
+    time.sleep(0.1)
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_arn, UpdateStatus="Pause")
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_id, UpdateStatus="Resume")
 

@@ -28,6 +28,26 @@ say kinesisvideo UntagStream
 field kinesisvideo get-data-endpoint --stream-arn "$stream" --api-name PUT_MEDIA --query DataEndpoint | grep -q ^http
 say kinesisvideo GetDataEndpoint
 
+for setting in image-generation notification mapped-resource stream-storage; do
+    aws kinesisvideo describe-$setting-configuration --stream-arn "$stream" >/dev/null
+done
+say kinesisvideo DescribeImageGenerationConfiguration
+say kinesisvideo DescribeNotificationConfiguration
+say kinesisvideo DescribeMappedResourceConfiguration
+say kinesisvideo DescribeStreamStorageConfiguration
+aws kinesisvideo update-image-generation-configuration --stream-arn "$stream"
+say kinesisvideo UpdateImageGenerationConfiguration
+aws kinesisvideo update-notification-configuration --stream-arn "$stream"
+say kinesisvideo UpdateNotificationConfiguration
+aws kinesisvideo describe-media-storage-configuration --channel-name "$name" >/dev/null
+say kinesisvideo DescribeMediaStorageConfiguration
+aws kinesisvideo tag-resource --resource-arn "$stream" --tags Key=line,Value=1
+say kinesisvideo TagResource
+test "$(field kinesisvideo list-tags-for-resource --resource-arn "$stream" --query Tags.line)" = 1
+say kinesisvideo ListTagsForResource
+aws kinesisvideo untag-resource --resource-arn "$stream" --tag-key-list line
+say kinesisvideo UntagResource
+
 key=arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555
 domain=$(field chime-sdk-voice create-voice-profile-domain --name "$name" \
     --server-side-encryption-configuration "KmsKeyArn=$key" --query VoiceProfileDomain.VoiceProfileDomainId)
@@ -82,6 +102,14 @@ test "$(field $service list-tags-for-resource --resource-arn "$arn" --query 'Tag
 say $service ListTagsForResource
 aws $service untag-resource --resource-arn "$arn" --tag-keys call
 say $service UntagResource
+task=$(field $service start-speaker-search-task --identifier "$arn" --voice-profile-domain-arn "$domain_arn" \
+    --query SpeakerSearchTask.SpeakerSearchTaskId)
+say $service StartSpeakerSearchTask
+aws $service stop-speaker-search-task --identifier "$arn" --speaker-search-task-id "$task"
+say $service StopSpeakerSearchTask
+until test "$(field $service get-speaker-search-task --identifier "$pipeline" --speaker-search-task-id "$task" \
+    --query SpeakerSearchTask.SpeakerSearchTaskStatus)" = Stopped; do sleep 0.1; done
+say $service GetSpeakerSearchTask
 aws $service update-media-insights-pipeline-status --identifier "$arn" --update-status Pause
 aws $service update-media-insights-pipeline-status --identifier "$pipeline" --update-status Resume
 say $service UpdateMediaInsightsPipelineStatus

@@ -36,6 +36,15 @@ await kinesis("TagStream", { StreamARN, Tags: { site: "berlin" } });
 assert.deepEqual((await kinesis("ListTagsForStream", { StreamARN })).Tags, { site: "berlin" });
 await kinesis("UntagStream", { StreamARN, TagKeyList: ["site"] });
 assert.match((await kinesis("GetDataEndpoint", { StreamARN, APIName: "PUT_MEDIA" })).DataEndpoint, /^http/);
+for (const setting of ["ImageGeneration", "Notification", "MappedResource", "StreamStorage"]) {
+  await kinesis(`Describe${setting}Configuration`, { StreamARN });
+}
+await kinesis("UpdateImageGenerationConfiguration", { StreamARN });
+await kinesis("UpdateNotificationConfiguration", { StreamARN });
+await kinesis("DescribeMediaStorageConfiguration", { ChannelName: name });
+await kinesis("TagResource", { ResourceARN: StreamARN, Tags: [{ Key: "line", Value: "1" }] });
+assert.deepEqual((await kinesis("ListTagsForResource", { ResourceARN: StreamARN })).Tags, { line: "1" });
+await kinesis("UntagResource", { ResourceARN: StreamARN, TagKeyList: ["line"] });
 
 const { VoiceProfileDomain } = await voice("CreateVoiceProfileDomain", {
   Name: name,
@@ -86,6 +95,15 @@ await pipelines("ListMediaPipelines", {});
 await pipelines("TagResource", { ResourceARN: MediaPipelineArn, Tags: [{ Key: "call", Value: "1" }] });
 await pipelines("ListTagsForResource", { ResourceARN: MediaPipelineArn });
 await pipelines("UntagResource", { ResourceARN: MediaPipelineArn, TagKeys: ["call"] });
+let { SpeakerSearchTask } = await pipelines("StartSpeakerSearchTask", {
+  Identifier: MediaPipelineArn,
+  VoiceProfileDomainArn,
+});
+const { SpeakerSearchTaskId } = SpeakerSearchTask;
+await pipelines("StopSpeakerSearchTask", { Identifier: MediaPipelineArn, SpeakerSearchTaskId });
+while (SpeakerSearchTask.SpeakerSearchTaskStatus !== "Stopped") {
+  ({ SpeakerSearchTask } = await pipelines("GetSpeakerSearchTask", { Identifier: MediaPipelineId, SpeakerSearchTaskId }));
+}
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineArn, UpdateStatus: "Pause" });
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineId, UpdateStatus: "Resume" });
 

@@ -55,6 +55,7 @@
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
+    │   │   └── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
     │   └── SchemaTooNew              the records were written by a newer version
     ├── SourceError                   where a task's media comes from
     │   ├── StreamGone                the stream is deleted, or never was
@@ -332,6 +333,10 @@ class StoreUnavailable(StoreError):
     """The database is away, locked past a limit, or its disk is full."""
 
     retryable = True
+
+
+class StoreBusy(StoreUnavailable):
+    """The database is locked, and the event loop must not wait for it: read again in another thread."""
 
 
 class SchemaTooNew(StoreError):

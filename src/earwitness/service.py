@@ -14,16 +14,14 @@ from starlette.types import ASGIApp
 
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
-from earwitness.api.get_media import MediaReads
-from earwitness.api.handlers import Needs, build_handlers
+from earwitness.api.handlers import Needs, build_handlers, build_streaming
 from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.api.operations import BY_NAME
-from earwitness.api.put_media import PutMedia
 from earwitness.api.quotas import Quotas
 from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
-from earwitness.errors import ConfigurationError
+from earwitness.errors import ConfigurationError, StoreBusy
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.routes import ROUTES
@@ -166,21 +164,21 @@ class Service:
     def _streaming(self, *, near: bool) -> StreamingOperations:
         """Operations whose request or answer is a stream."""
         background = self._background
-        look = _look_here if near else self._threads.run
-        media = MediaReads(self._store, background.streams, look=look, is_draining=self._is_draining)
-        producers = PutMedia(
+        return build_streaming(
             self._store,
             background.streams,
-            look=look,
+            look=self._look_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
             heard_from=background.heard_from,
         )
-        return {
-            "PutMedia": producers.open,
-            "GetMedia": media.open_get_media,
-            "GetMediaForFragmentList": media.open_fragment_list,
-        }
+
+    async def _look_here(self, read: Callable[[], ResultT]) -> ResultT:
+        """Run a read of near records where we are, unless they are locked."""
+        try:
+            return read()
+        except StoreBusy:
+            return await self._threads.run(read)
 
     def _is_draining(self) -> bool:
         return self.root.aws.draining
@@ -235,11 +233,6 @@ class _CallsWithoutDevelopment(Calls):
     def find_key(self, key_id: str) -> SigningKey | None:
         key = super().find_key(key_id)
         return None if key is None or secrets.compare_digest(key.secret.encode(), DEV_KEY.encode()) else key
-
-
-async def _look_here(read: Callable[[], ResultT]) -> ResultT:
-    """Run a read of near records where we are."""
-    return read()
 
 
 def new_guid() -> str:

@@ -1,12 +1,13 @@
 """For every operation that is served: a call of it that succeeds, over resources of its own."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from api_world import KMS_KEY_ARN, ROLE_ARN, VOICE_ELEMENT, World, live_source
 
-from earwitness.api.operations import ARCHIVED_MEDIA, PIPELINES, STREAMS, VOICE
+from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, VOICE
 
 TAG = [{"Key": "team", "Value": "fraud"}]
 
@@ -30,6 +31,8 @@ class Resources:
 
     stream: str
     stream_version: str
+    fragment: str
+    """The number of one that is kept of the stream."""
 
     @property
     def names(self) -> set[str]:
@@ -37,11 +40,16 @@ class Resources:
         return {self.configuration, self.pipeline_id, self.domain_id, self.profile_id, self.stream, "secret"}
 
 
+def _put_media(stream: str) -> dict[str, str]:
+    return {"StreamARN": stream, "FragmentTimecodeType": "ABSOLUTE"}
+
+
 def make_resources(world: World) -> Resources:
     """One of each, in the first account; whatever has a text of its own holds the word secret."""
     configuration = world.make_configuration("secret")["MediaInsightsPipelineConfigurationArn"]
     stream = world.make_stream("secret", DeviceName="secret", Tags={"secret": "secret"})
     version = world.call(STREAMS, "DescribeStream", StreamARN=stream)["StreamInfo"]["Version"]
+    sent = world.call(MEDIA, "PutMedia", **_put_media(stream))["Acknowledgements"]
     pipeline = world.make_pipeline(configuration, stream, MediaInsightsRuntimeMetadata={"call": "secret"})
     domain = world.make_domain("secret", Description="secret")
     printed_task_id = world.start_task(pipeline["MediaPipelineId"], domain["VoiceProfileDomainArn"])
@@ -58,6 +66,7 @@ def make_resources(world: World) -> Resources:
         printed_task_id=printed_task_id,
         stream=stream,
         stream_version=version,
+        fragment=re.findall(r"\d{20,}", sent)[-1],
     )
 
 
@@ -138,6 +147,9 @@ NAMED: dict[tuple[str, str], Params] = {
             "TimestampRange": {"StartTimestamp": 1_700_000_000, "EndTimestamp": 1_800_000_000},
         }
     ),
+    (MEDIA, "PutMedia"): lambda made: _put_media(made.stream),
+    (MEDIA, "GetMedia"): _stream(StartSelector={"StartSelectorType": "EARLIEST"}),
+    (ARCHIVED_MEDIA, "GetMediaForFragmentList"): lambda made: {"StreamARN": made.stream, "Fragments": [made.fragment]},
     (VOICE, "GetVoiceProfileDomain"): lambda made: {"VoiceProfileDomainId": made.domain_id},
     (VOICE, "UpdateVoiceProfileDomain"): lambda made: {"VoiceProfileDomainId": made.domain_id, "Name": "secret"},
     (VOICE, "GetVoiceProfile"): lambda made: {"VoiceProfileId": made.profile_id},

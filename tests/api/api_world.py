@@ -8,44 +8,41 @@ import asyncio
 import itertools
 import threading
 import uuid
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import stock_client
+from api_media import Media, put_media
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from earwitness.api.calls import Calls
 from earwitness.api.handlers import Needs, build_handlers
-from earwitness.api.media_streams import MediaLimits, MediaStreams
-from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, VOICE
+from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE
 from earwitness.api.pipelines import StreamExists
 from earwitness.api.quotas import Quotas
 from earwitness.api.roles import Role
 from earwitness.flows.steer import Steering
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.store.records import AuditEntry, KinesisStream, Scope, VoiceProfile
+from earwitness.store.records import AuditEntry, Scope, VoiceProfile
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
-from earwitness.wire.exchange import Exchange
 from earwitness.wire.faults import declared_faults
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.messages import Request, Response
+from earwitness.wire.router import Route, Router
 from earwitness.wire.service_models import load_services
 from earwitness.wire.shapes import Service
 from earwitness.wire.throttle import Throttle
 from earwitness.work.local import LocalWork
 from earwitness.work.seam import WorkItem
-
-ResultT = TypeVar("ResultT")
 
 ACCOUNT, OTHER_ACCOUNT, REGION, OTHER_REGION = "111122223333", "999988887777", "us-east-1", "us-west-2"
 MINE = Scope(account_id=ACCOUNT, region=REGION)
@@ -92,13 +89,22 @@ def services() -> dict[str, Service]:
     return load_services()
 
 
+@cache
+def router() -> Router:
+    return Router(list(services().values()))
+
+
+STREAMING_PATHS = {services()[row.service].operations[row.operation].path for row in TABLE if row.streams}
+"""Where requests or answers are streams, which the gateway alone does not answer."""
+
+
 def key_of(role: Role, account: str = ACCOUNT) -> str:
     return f"{role.value}-{account}"
 
 
-def open_records(path: Path, clock: Clock) -> Store:
+def open_records(url: str, clock: Clock) -> Store:
     vault = Vault(MasterKeyWrapper(MasterKey(key=bytes(range(32)))))
-    return open_store(f"sqlite:///{path}", vault=vault, clock=clock, wait_seconds_max=20.0)
+    return open_store(url, vault=vault, clock=clock, wait_seconds_max=20.0)
 
 
 def make_keys(store: Store) -> None:
@@ -114,43 +120,6 @@ def make_keys(store: Store) -> None:
     store.write(work)
 
 
-class _ToldStreams(MediaStreams):
-    """Remembers what it was told of streams."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store, limits=MediaLimits())
-        self.told: list[tuple[str, str, int]] = []
-
-    async def delete(self, scope: Scope, stream: KinesisStream) -> None:
-        await super().delete(scope, stream)
-        self.told.append(("deleted", stream.arn, 0))
-
-    async def retain(self, scope: Scope, stream: KinesisStream) -> None:
-        await super().retain(scope, stream)
-        self.told.append(("kept", stream.name, stream.retention_hours))
-
-
-class _Media:
-    """A media log on an event loop of its own."""
-
-    def __init__(self, folder: Path, store: Store, clock: Clock) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.streams = _ToldStreams(store)
-        self.streams.log = self.on_loop(open_disk_log(folder, clock=clock))
-
-    def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        assert self.streams.log is not None
-        self.on_loop(self.streams.log.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 async def _run_no_task(_item: WorkItem, _changed: asyncio.Event) -> None:
     raise AssertionError("tasks do not run here")
 
@@ -160,7 +129,8 @@ class World:
 
     def __init__(
         self,
-        path: Path,
+        url: str,
+        media: Path,
         *,
         quotas: Quotas | None = None,
         provoked: Mapping[str, Exception] | None = None,
@@ -169,11 +139,11 @@ class World:
         stream_exists: StreamExists | None = None,
     ) -> None:
         self.clock = Clock()
-        self.store = open_records(path, self.clock)
+        self.store = open_records(url, self.clock)
         self.seconds = 0.0
         self.faults: list[str] = []
         self._breaks = False
-        self.media = _Media(path.with_suffix(".media"), self.store, self.clock)
+        self.media = Media(media, self.store, self.clock)
         self.changed: list[str] = []
         handlers = build_handlers(
             Needs(
@@ -203,6 +173,7 @@ class World:
             limits=GatewayLimits(),
             provoked=provoked,
         )
+        self.media.serve(self.gateway)
 
     def close(self) -> None:
         self.media.close()
@@ -218,28 +189,33 @@ class World:
     def call(
         self, service: str, operation: str, *, key_id: str = key_of(Role.ADMIN), region: str = REGION, **params: Any
     ) -> dict[str, Any]:
-        """Call an operation with botocore."""
+        """Call an operation with botocore; PutMedia as its producers do."""
+        if operation == "PutMedia":
+            return put_media(params, self.answer, key_id=key_id, region=region)
         return stock_client.call(service, operation, params, self.answer, key_id=key_id, region=region)
 
     def answer(self, request: Request) -> Response:
         """Answer a request, and hold the answer against the rules above."""
+        if request.raw_path in STREAMING_PATHS:
+            response = self.media.answer(request)
+            self._check(response, router().match("kinesisvideo", request))
+            return response
         exchange = self.gateway.receive(request, scheme="http")
         self.gateway.answer(exchange)
         assert exchange.response is not None
-        self._check(exchange, exchange.response)
+        self._check(exchange.response, exchange.route)
         return exchange.response
 
-    def _check(self, exchange: Exchange, response: Response) -> None:
+    def _check(self, response: Response, route: Route | None) -> None:
         fault = response.headers.get("x-amzn-ErrorType")
         assert (fault is None) == (response.status < 300)
         if fault is None:
             return
         self.faults.append(fault)
-        assert response.status < 500 or self._breaks, f"{exchange.route} ended in {fault}"
-        if exchange.route is not None:
-            operation = exchange.route.operation
-            declared = declared_faults(exchange.route.service, operation.name)
-            assert fault in declared or fault in UNDECLARED, f"{operation.name} does not declare {fault}"
+        assert response.status < 500 or self._breaks, f"{route} ended in {fault}"
+        if route is not None:
+            declared = declared_faults(route.service, route.operation.name)
+            assert fault in declared or fault in UNDECLARED, f"{route.operation.name} does not declare {fault}"
 
     def audit(self, scope: Scope = MINE) -> tuple[AuditEntry, ...]:
         """The trail, the newest first."""

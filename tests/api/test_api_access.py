@@ -28,8 +28,9 @@ IDS = [f"{service}.{operation}" for service, operation in SERVED]
 
 
 def test_the_table_is_what_is_served(world: World) -> None:
-    called = {name for name, row in BY_NAME.items() if not row.streams}
-    assert world.handlers == called == set(CALLS)
+    assert world.handlers == {name for name, row in BY_NAME.items() if not row.streams}
+    assert set(world.media.operations) == {row.operation for row in TABLE if row.streams}
+    assert set(CALLS) == set(BY_NAME)
     assert len(BY_NAME) == len(TABLE)
     known = {(service.name, operation) for service in services().values() for operation in service.operations}
     assert set(BY_NAME) | set(REFUSED) <= known

@@ -1,17 +1,21 @@
 """All operations of one server: each resource with what it needs, and the handler of every row of the table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from earwitness.api.caller import Handler
 from earwitness.api.configurations import Configurations
 from earwitness.api.domains import Domains
 from earwitness.api.fragment_lists import FragmentLists, OnLoop
-from earwitness.api.media_streams import MediaStreams
+from earwitness.api.get_media import MediaReading, MediaReads
+from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.operations import ARCHIVED_MEDIA, PIPELINES, STREAMS, VOICE
 from earwitness.api.paging import Pages
 from earwitness.api.pipelines import Pipelines
 from earwitness.api.profiles import Profiles
+from earwitness.api.put_media import PutMedia
+from earwitness.api.put_media_session import PutMediaSession
 from earwitness.api.quotas import Quotas
 from earwitness.api.search_tasks import SearchTasks
 from earwitness.api.stream_settings import StreamSettings
@@ -21,7 +25,11 @@ from earwitness.api.tags import Tags
 from earwitness.flows.steer import Steering
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.wire.exchange import Exchange
 from earwitness.work.seam import Work
+
+OpenMedia: TypeAlias = Callable[[Exchange], Awaitable[PutMediaSession | MediaReading]]
+"""Opens an operation whose request or answer is a stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,4 +101,27 @@ def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
         for service, groups in by_service.items()
         for group in groups
         for operation, handler in group.items()
+    }
+
+
+def build_streaming(
+    store: Store,
+    streams: MediaStreams,
+    *,
+    look: Look,
+    monotonic: Callable[[], float],
+    is_draining: Callable[[], bool],
+    heard_from: Callable[[str], None],
+) -> dict[str, OpenMedia]:
+    """What opens the operations that are streams, by operation; exactly those of the table, which a test asserts.
+
+    `look` runs a read of the records where it hurts nobody; `heard_from` is called with a stream's ARN for each of its
+    fragments.
+    """
+    media = MediaReads(store, streams, look=look, is_draining=is_draining)
+    producers = PutMedia(store, streams, look=look, monotonic=monotonic, is_draining=is_draining, heard_from=heard_from)
+    return {
+        "PutMedia": producers.open,
+        "GetMedia": media.open_get_media,
+        "GetMediaForFragmentList": media.open_fragment_list,
     }

@@ -1,6 +1,7 @@
 """AWS's operations over HTTP: an ASGI application that turns scopes into exchanges and exchanges into answers."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,7 +9,7 @@ from typing import TypeVar
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from earwitness.errors import Unavailable
+from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyMemory, read_body
 from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.server.threads import Threads
@@ -18,6 +19,8 @@ from earwitness.wire.messages import Request, Response
 from earwitness.wire.serialize import request_id_headers
 
 ResultT = TypeVar("ResultT")
+
+_log = logging.getLogger("earwitness.server")
 
 DELAYED_AT_ONCE_MAX = 200
 """Answers to bad signatures that are held back at one time; one more is given at once, and its connection closed."""
@@ -129,23 +132,25 @@ class AwsApplication:
 
     async def _run(self, exchange: Exchange) -> Streaming | None:
         gateway = self._gateway
-        if self._store_is_near:
-            prepared = gateway.prepare(exchange)
-        else:
-            prepared = await self._in_thread(gateway.prepare, exchange)
-        if not prepared:
+        if not await self._here_or_in_thread(gateway.prepare, exchange, here=self._store_is_near):
             return None
         opened = self._streaming.get(exchange.found.operation.name)
         if opened is not None:
             gateway.provoke(exchange)
             return await opened(exchange)
-        if self._store_is_near and gateway.is_quick(exchange):
-            gateway.finish(exchange)
-        else:
-            await self._in_thread(gateway.finish, exchange)
+        here = self._store_is_near and gateway.is_quick(exchange)
+        await self._here_or_in_thread(gateway.finish, exchange, here=here)
         return None
 
-    async def _in_thread(self, step: Callable[[Exchange], ResultT], exchange: Exchange) -> ResultT:
+    async def _here_or_in_thread(
+        self, step: Callable[[Exchange], ResultT], exchange: Exchange, *, here: bool
+    ) -> ResultT:
+        """A step where we are, unless it would have to wait: then in a thread, from its beginning."""
+        if here:
+            try:
+                return step(exchange)
+            except StoreBusy:
+                _log.info("the records are locked; a thread waits for them", extra=exchange.logged)
         return await self._threads.run(lambda: step(exchange))
 
     async def _hold_back(self, exchange: Exchange) -> bool:

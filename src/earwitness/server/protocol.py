@@ -51,12 +51,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._silent_bytes = 0
         self._last_request_came = False
         self._unsent_bytes = 0
+        self.handshake: object = None
+        """What stood for this connection until its TLS handshake was done."""
+
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
     # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn narrows it
+        cast("set[object]", self.connections).discard(self.handshake)
         # A cast: it passes everything on but is no subclass, whose own methods would stand in the way.
         super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, self.loop)))
         if len(self.connections) > self.connections_max:

@@ -1,5 +1,6 @@
 """Listen, serve, stop: uvicorn with our limits."""
 
+import asyncio
 import logging
 import resource
 import socket
@@ -8,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from earwitness.errors import ConfigurationError
 from earwitness.log import frames_of
+from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
 
 KEEP_ALIVE_SECONDS = 75
@@ -39,7 +42,7 @@ class Listening:
     tls_certificate: Path | None
     tls_key: Path | None
     head_seconds_max: float
-    """How long a client may take to send the head of a request."""
+    """How long a client may take to send the head of a request, and for a TLS handshake."""
 
     stop_seconds_max: float
     """How long requests in progress may take when we stop."""
@@ -113,6 +116,11 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
         configuration.load()
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
+    if configuration.ssl is not None:
+        context, configuration.ssl = configuration.ssl, None
+        configuration.http_protocol_class = cast(
+            "type[asyncio.Protocol]", behind_handshake(protocol, context, seconds_max=listening.head_seconds_max)
+        )
     return Server(configuration, on_stopping)
 
 

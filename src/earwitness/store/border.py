@@ -66,15 +66,24 @@ def is_collision(error: Exception) -> bool:
     return _sqlstate(error) in _POSTGRES_COLLISIONS
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether SQLite met somebody else's lock, so that waiting may help."""
+    inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
+    return isinstance(inner, sqlite3.Error) and _sqlite_family(inner) == "SQLITE_BUSY"
+
+
 def _sqlstate(error: Exception) -> str | None:
     """PostgreSQL's own number of an error, read without loading its driver, which SQLite's users need not."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, sqlalchemy.exc.DBAPIError) else None
 
 
 def _sqlite_advice(error: sqlite3.Error) -> str | None:
+    return _SQLITE_ADVICE.get(_sqlite_family(error))
+
+
+def _sqlite_family(error: sqlite3.Error) -> str:
     name: str = getattr(error, "sqlite_errorname", "")
-    family = "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
-    return _SQLITE_ADVICE.get(family)
+    return "_".join(name.split("_")[:2])  # SQLITE_IOERR_WRITE is a kind of SQLITE_IOERR
 
 
 def _cause(error: Exception) -> Exception | None:

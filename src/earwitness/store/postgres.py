@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import StoreUnavailable
@@ -93,9 +93,14 @@ class Postgres:
             yield connection
 
     def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
-        self._reads_engine.dispose()
+        """Close all connections, and open no more: a pool that is disposed of would begin anew."""
+        for engine in (self.engine, self._reads_engine):
+            event.listen(engine, "do_connect", _refuse)
+            engine.dispose()
+
+
+def _refuse(*_: object) -> None:
+    raise StoreUnavailable("the store is closed; open it again")
 
 
 def _engine(url: URL, *, wait_seconds_max: float, connections_max: int) -> Engine:

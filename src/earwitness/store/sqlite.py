@@ -3,6 +3,7 @@
 SQLAlchemy makes the SQL; for a hot point read its compiled SQL runs on the driver's connection.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections import deque
@@ -14,8 +15,8 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.dialects import sqlite as dialect
 
-from earwitness.errors import StoreUnavailable
-from earwitness.store.border import border
+from earwitness.errors import StoreBusy, StoreUnavailable
+from earwitness.store.border import border, is_busy
 from earwitness.store.session import ConnectionSession, HotRead, Query, Row, WritingSession
 from earwitness.store.writer import SqliteWriter
 
@@ -51,32 +52,47 @@ class SqliteSession(ConnectionSession):
 
 
 class SqliteReads:
-    """The reading sessions, one for each thread that is reading just now; the latest used is used first."""
+    """The reading sessions, one for each thread that is reading just now; the latest used is used first.
 
-    def __init__(self, engine: Engine) -> None:
+    Their connections wait for no lock. A read that meets one is done again on a connection that waits, unless this
+    thread runs an event loop: then it ends in StoreBusy, for the caller to do it again in another thread.
+    """
+
+    def __init__(self, engine: Engine, *, patient: Engine) -> None:
+        """`engine` opens connections that wait for no lock, `patient` such that do."""
         self._engine = engine
+        self._patient = patient
         self._idle: deque[SqliteSession] = deque()
         self._closed = False
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
-        with border(), self._taken() as session:
-            return session.rows(statement)
+        try:
+            with border(), self._taken() as session:
+                return session.rows(statement)
+        except StoreUnavailable as error:
+            return self._again(error, lambda session: session.rows(statement))
 
     def row(self, statement: Query) -> Row | None:
         """As the seam says."""
-        with border(), self._taken() as session:
-            return session.row(statement)
+        try:
+            with border(), self._taken() as session:
+                return session.row(statement)
+        except StoreUnavailable as error:
+            return self._again(error, lambda session: session.row(statement))
 
     def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
         """As the seam says. Written out, because context managers would cost as much as the read."""
-        session = self._take()
         try:
-            row = session.driver.execute(read.sqlite_sql, parameters).fetchone()
-        except BaseException:
-            session.close()
-            with border():
-                raise
+            session = self._take()
+            try:
+                row = session.driver.execute(read.sqlite_sql, parameters).fetchone()
+            except BaseException:
+                session.close()
+                with border():
+                    raise
+        except StoreUnavailable as error:
+            return self._again(error, lambda patient: patient.hot_row(read, *parameters))
         self._give_back(session)
         return row
 
@@ -96,11 +112,24 @@ class SqliteReads:
             raise
         self._give_back(session)
 
+    def _again(self, error: StoreUnavailable, read: Callable[[SqliteSession], ResultT]) -> ResultT:
+        """A read that met a lock once more, on a connection that waits for it; any other error as it is."""
+        if not is_busy(error.__cause__):
+            raise error
+        if _runs_event_loop():
+            raise StoreBusy(str(error)) from error.__cause__
+        with border():
+            session = self._open(self._patient)
+            try:
+                return read(session)
+            finally:
+                session.close()
+
     def _take(self) -> SqliteSession:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open()
+            return self._open(self._engine)
 
     def _give_back(self, session: SqliteSession) -> None:
         if self._closed or len(self._idle) >= READERS_KEPT_MAX:
@@ -108,13 +137,22 @@ class SqliteReads:
         else:
             self._idle.append(session)
 
-    def _open(self) -> SqliteSession:
+    def _open(self, engine: Engine) -> SqliteSession:
         if self._closed:
             raise StoreUnavailable("the store is closed; open it again")
         with border():
-            connection = self._engine.connect()
+            connection = engine.connect()
             connection.exec_driver_sql("PRAGMA query_only = ON")
             return SqliteSession(connection)
+
+
+def _runs_event_loop() -> bool:
+    """Whether this thread runs an event loop, whose other tasks would wait with us."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Sqlite:
@@ -128,7 +166,7 @@ class Sqlite:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             # The writer takes the connection over; the session uses it only in the writer's work.
             self._session = SqliteSession(connection, want_scrub=self._scrub)
-        self._reads = SqliteReads(self.engine)
+        self._reads = SqliteReads(_engine(path, wait_seconds_max=0.0), patient=self.engine)
         self._writer = SqliteWriter(self._session.driver, wait_seconds_max=wait_seconds_max)
 
     @property

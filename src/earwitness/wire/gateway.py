@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from earwitness.errors import EarwitnessError, Forbidden, RequestError, Unauthorized, Unavailable
+from earwitness.errors import EarwitnessError, Forbidden, RequestError, StoreBusy, Unauthorized, Unavailable
 from earwitness.log import frames_of
 from earwitness.wire.bad_signatures import BadSignatures
 from earwitness.wire.exchange import Exchange, SigningKey
@@ -128,7 +128,11 @@ class Gateway:
             self.finish(exchange)
 
     def prepare(self, exchange: Exchange) -> bool:
-        """Run the steps before the call; False when one of them has answered already."""
+        """Run the steps before the call; False when one of them has answered already.
+
+        StoreBusy when this thread runs an event loop and would have to wait; then nothing was answered, and `prepare`
+        is to be called once more, elsewhere. `finish` likewise, where it is quick.
+        """
         return self._run(self._preparing, exchange)
 
     def is_quick(self, exchange: Exchange) -> bool:
@@ -226,6 +230,8 @@ class Gateway:
         try:
             for step in steps:
                 step(exchange)
+        except StoreBusy:
+            raise
         except Exception as error:
             self.refuse(exchange, error)
             return False

@@ -1,0 +1,80 @@
+"""TLS, from the moment a client connects: counted among the connections, and bounded in time.
+
+uvicorn has the event loop do TLS, which tells the protocol of a connection only after its handshake; who never finishes
+it was counted by nobody. So the server listens without TLS, and each connection begins with this protocol.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from typing import Any, ClassVar, cast
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from earwitness.server.protocol import LimitedProtocol
+
+SHUTDOWN_SECONDS_MAX = 5.0
+"""How long a client may take to confirm the end of TLS, when we have ended it."""
+
+
+class Handshake(asyncio.Protocol):
+    """A connection until its handshake is done; the protocol of HTTP takes over then.
+
+    The values of its class are set on a subclass by `behind_handshake`.
+    """
+
+    then: ClassVar[type[LimitedProtocol]]
+    context: ClassVar[ssl.SSLContext]
+    seconds_max: ClassVar[float]
+
+    # `Any`: what uvicorn hands to every protocol; passed on as it came.
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        self._arguments = (config, server_state, app_state, _loop)
+        # A cast: uvicorn's annotation names its own protocols, of which it asks what this one has.
+        self._connections = cast("set[object]", server_state.connections)
+        self._shaking: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake, on a socket that nothing was read from: its first bytes are TLS's already."""
+        plain = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+        if len(self._connections) > self.then.connections_max:
+            self._connections.discard(self)
+        else:
+            accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            accepted.setblocking(False)
+            self._shaking = asyncio.get_running_loop().create_task(self._shake(accepted))
+        plain.abort()
+
+    def shutdown(self) -> None:
+        """The server stops; nothing was asked yet."""
+        if self._shaking is not None:
+            self._shaking.cancel()
+
+    async def _shake(self, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._make_next,
+                accepted,
+                ssl=self.context,
+                ssl_handshake_timeout=self.seconds_max,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS_MAX,
+            )
+        except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
+            accepted.close()
+        finally:
+            self._connections.discard(self)
+
+    def _make_next(self) -> LimitedProtocol:
+        following = self.then(*self._arguments)
+        following.handshake = self
+        return following
+
+
+def behind_handshake(
+    protocol: type[LimitedProtocol], context: ssl.SSLContext, *, seconds_max: float
+) -> type[Handshake]:
+    """The handshake before this protocol; it may take so many seconds."""
+    return type("LimitedHandshake", (Handshake,), {"then": protocol, "context": context, "seconds_max": seconds_max})

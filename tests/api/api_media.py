@@ -1,0 +1,166 @@
+"""Media of a service without a socket: its log on an event loop, and the operations that are streams, over ASGI."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import stock_client
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from earwitness.api.handlers import build_streaming
+from earwitness.api.media_streams import MediaLimits, MediaStreams
+from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.fragments.disk.log import open_disk_log
+from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.threads import Threads
+from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.store import Store
+from earwitness.wire.gateway import Gateway
+from earwitness.wire.messages import Request, Response
+
+ResultT = TypeVar("ResultT")
+
+FRAGMENT = write_header([pcm_track(rate=8_000)]) + write_cluster(1_700_000_000_000, [write_block(1, 0, bytes(1_600))])
+"""What a producer sends: a tenth of a second of silence."""
+
+UPLOAD_PATH = "/putMedia"
+
+
+class _ToldStreams(MediaStreams):
+    """Remembers what it was told of streams."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, limits=MediaLimits())
+        self.told: list[tuple[str, str, int]] = []
+
+    async def delete(self, scope: Scope, stream: KinesisStream) -> None:
+        await super().delete(scope, stream)
+        self.told.append(("deleted", stream.arn, 0))
+
+    async def retain(self, scope: Scope, stream: KinesisStream) -> None:
+        await super().retain(scope, stream)
+        self.told.append(("kept", stream.name, stream.retention_hours))
+
+
+class Media:
+    """A media log on an event loop of its own, and what of a service runs there."""
+
+    def __init__(self, folder: Path, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._threads = Threads(count=1, at_once_max=10)
+        self.streams = _ToldStreams(store)
+        self.streams.log = self.on_loop(open_disk_log(folder, clock=clock))
+        self.operations = build_streaming(
+            store,
+            self.streams,
+            look=self._threads.run,
+            monotonic=time.monotonic,
+            is_draining=lambda: False,
+            heard_from=lambda _arn: None,
+        )
+
+    def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def serve(self, gateway: Gateway) -> None:
+        """From now on, `answer` has a gateway."""
+        self._application = AwsApplication(
+            gateway,
+            threads=self._threads,
+            store_is_near=False,
+            limits=RequestLimits(body_bytes_max=1_000_000, client_seconds_max=10.0, at_once_max=100),
+            streaming=self.operations,
+            upload_paths=(UPLOAD_PATH,),
+        )
+
+    def answer(self, request: Request) -> Response:
+        """The answer to a request whose body is sent whole, from a client that hangs up after the first it hears."""
+        return self.on_loop(self._answer(request))
+
+    async def _answer(self, request: Request) -> Response:
+        came = [{"type": "http.request", "body": request.body, "more_body": False}]
+        begun, heard = dict[str, Any](), list[bytes]()
+        has_heard = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if came:
+                return came.pop()
+            await has_heard.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                begun.update(message)
+            elif message["body"]:
+                heard.append(message["body"])
+                has_heard.set()
+
+        await self._application(_scope(request), receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in begun["headers"]}
+        return Response(status=begun["status"], headers=headers, body=b"".join(heard))
+
+    def close(self) -> None:
+        assert self.streams.log is not None
+        self.on_loop(self.streams.log.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._threads.close()
+
+
+def _scope(request: Request) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "scheme": "http",
+        "method": request.method,
+        "path": request.raw_path,
+        "raw_path": request.raw_path.encode("latin-1"),
+        "query_string": request.raw_query.encode("latin-1"),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.header_list],
+        "client": (request.client, 0),
+    }
+
+
+HEADERS = {
+    "StreamName": "x-amzn-stream-name",
+    "StreamARN": "x-amzn-stream-arn",
+    "FragmentTimecodeType": "x-amzn-fragment-timecode-type",
+    "ProducerStartTimestamp": "x-amzn-producer-start-timestamp",
+}
+
+
+def put_media(
+    params: dict[str, str], answer: Callable[[Request], Response], *, key_id: str, region: str
+) -> dict[str, Any]:
+    """Send FRAGMENT by PutMedia, which no SDK has; raises ClientError as they would."""
+    sent = AWSRequest(method="POST", url=f"http://localhost:8123{UPLOAD_PATH}", headers={"Host": "localhost:8123"})
+    for name, value in params.items():
+        sent.headers[HEADERS[name]] = value
+    sent.headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+    SigV4Auth(Credentials(key_id, stock_client.SECRET), "kinesisvideo", region).add_auth(sent)
+    request = Request.received(
+        method="POST",
+        raw_path=UPLOAD_PATH.encode(),
+        raw_query=b"",
+        headers=[(name.encode(), str(value).encode()) for name, value in sent.headers.items()],
+        body=FRAGMENT,
+        client="127.0.0.1",
+    )
+    response = answer(request)
+    fault = response.headers.get("x-amzn-ErrorType")
+    if fault is not None:
+        message = json.loads(response.body).get("Message", "")
+        status = {"HTTPStatusCode": response.status}
+        raise ClientError({"Error": {"Code": fault, "Message": message}, "ResponseMetadata": status}, "PutMedia")
+    return {"Acknowledgements": response.body.decode(), "ResponseMetadata": {}}

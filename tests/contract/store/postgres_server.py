@@ -1,0 +1,86 @@
+"""A PostgreSQL server for tests: one that is named, else one of our own in a new folder; and databases on it."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+GIVEN_SERVER = os.environ.get("EARWITNESS_TEST_POSTGRES_URL")
+
+
+def serve_postgres() -> Iterator[str]:
+    """The URL of a server: the one that EARWITNESS_TEST_POSTGRES_URL names, else one of our own."""
+    if GIVEN_SERVER:
+        yield GIVEN_SERVER
+        return
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server programs here; install them, or name one by EARWITNESS_TEST_POSTGRES_URL")
+    folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
+    try:
+        yield from _serve(programs, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path | None:
+    found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
+    on_path = shutil.which("initdb")
+    return found[0] if found else Path(on_path).resolve().parent if on_path else None
+
+
+def _serve(programs: Path, folder: Path) -> Iterator[str]:
+    # A server refuses to run as root.
+    account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody") if os.geteuid() == 0 else None
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+
+    def run(*command: str | Path) -> None:
+        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+        subprocess.run([str(part) for part in command], check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
+
+    data, port = folder / "data", _spare_port()
+    run(programs / "initdb", "-D", data, "-U", "earwitness", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60"
+    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    try:
+        yield f"postgresql://earwitness@127.0.0.1:{port}/postgres"
+    finally:
+        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+def _has_user(name: str) -> bool:
+    return any(entry.pw_name == name for entry in pwd.getpwall())
+
+
+def _spare_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def create_database(server: str, template: str = "template1") -> str:
+    name = f"earwitness_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+    return name
+
+
+def drop_database(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def url_of(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
