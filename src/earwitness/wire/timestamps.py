@@ -4,6 +4,10 @@ Results carry milliseconds, cut and not rounded, so that a time never lies in th
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+TIMES_KEPT = 4_096
+"""Written times that are kept: whoever waits for a task or a pipeline asks for the same ones every second."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -34,6 +38,7 @@ def _read_text(text: str) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+@lru_cache(TIMES_KEPT)
 def write_timestamp(value: datetime, timestamp_format: str) -> str | float | int:
     """Write an aware datetime as `iso8601` (milliseconds, Z), `unixTimestamp` (seconds) or `rfc822` (whole seconds).
 
