@@ -202,6 +202,7 @@ class Service:
             clock=now,
             new_id=new_guid,
             events_changed=background.notices,
+            lags=background.lags,
             limits=limits,
             throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",

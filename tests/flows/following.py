@@ -18,6 +18,7 @@ from earwitness.audio.matroska.writer import pcm_track, write_block, write_clust
 from earwitness.flows.engine import Engine
 from earwitness.flows.follow import follow
 from earwitness.flows.galleries import Galleries
+from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
 from earwitness.flows.tools import Tools
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -92,6 +93,7 @@ class Office:
         self.engine = ThreadsSeen(engine)
         self.line: Any = None
         self.changed = asyncio.Event()
+        self.lags = Lags(monotonic=lambda: 0.0)
         self.inference = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
         self.steering = Steering(targets_of=lambda *_: (TARGET,), new_id=guid, pipeline_changed=lambda _: None)
@@ -108,6 +110,7 @@ class Office:
             targets_of=lambda *_: (TARGET,),
             steering=self.steering,
             heard_from=lambda _: None,
+            lags=self.lags,
             new_id=guid,
         )
 

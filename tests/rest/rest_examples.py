@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 from earwitness.api.calls import Calls
 from earwitness.flows.engine import Engine
 from earwitness.flows.galleries import Galleries
+from earwitness.flows.lag import Lags
 from earwitness.rest.app import build_rest
 from earwitness.rest.notices import Notices
 from earwitness.rest.openapi import openapi
@@ -87,6 +88,7 @@ class Rest:
     engine: Engine
     clock: Clock = field(default_factory=Clock)
     notices: Notices = field(default_factory=Notices)
+    lags: Lags = field(default_factory=lambda: Lags(monotonic=lambda: 0.0))
     limits: RestLimits = field(default_factory=RestLimits)
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
@@ -110,6 +112,7 @@ class Rest:
             clock=self.clock,
             new_id=new_id,
             events_changed=self.notices,
+            lags=self.lags,
             limits=self.limits,
             throttle=self.throttle,
             keep_audio=self.keep_audio,

@@ -117,7 +117,7 @@ def test_nobody_sees_another_account(rest: Rest, route: Route) -> None:
         response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=b"no audio")
         if "{" in route.path:
             require_error(response, 404, "NotFound")
-        else:
+        elif route.operation != "GetStatus":  # numbers of the whole process, for those who run it
             assert [] in response.json().values()
     assert rest.store.events.get(MINE, "event-1").deliveries[0].attempts == 0
 

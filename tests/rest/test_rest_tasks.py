@@ -146,3 +146,14 @@ def test_readers_learn_that_there_is_a_consent_and_not_whose(rest: Rest) -> None
     answer = rest.ask("GET", "domains/vpd-1/profiles", role="reader")
     assert "Sally" not in answer.text
     assert answer.json()["profiles"][0]["voiceprints"][0]["hasConsentReference"] is True
+
+
+def test_how_far_tasks_are_behind(filled: Rest) -> None:
+    assert filled.ask("GET", "status").json() == {"runningTasks": 0, "lagSecondsMax": None}
+    filled.lags.begin("waiting")
+    filled.lags.hears("waiting", behind_seconds=3.5)
+    filled.lags.begin("elsewhere")
+    assert filled.ask("GET", "tasks/waiting").json()["lagSeconds"] == 3.5
+    assert filled.ask("GET", "tasks/elsewhere").json()["lagSeconds"] == 0.0
+    assert filled.ask("GET", "tasks/done").json()["lagSeconds"] is None
+    assert filled.ask("GET", "status").json() == {"runningTasks": 2, "lagSecondsMax": 3.5}

@@ -10,7 +10,7 @@ import numpy as np
 
 from earwitness.audio.canonical import Canonical, CanonicalBand
 from earwitness.audio.quality import QualityMeter, frame_bounds
-from earwitness.audio.vad import FRAME_SAMPLES, LOOK_BACK_SAMPLES, SpeechDetector, VoiceActivity, join
+from earwitness.audio.vad import FRAME_SAMPLES, LOOK_BACK_SAMPLES, SPEECH_OFF, SpeechDetector, VoiceActivity, join
 from earwitness.models.sessions import Session
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
@@ -49,11 +49,20 @@ class _Window:
 class NetSpeechGatherer:
     """Feed one channel at `rate`; it gathers until `target_seconds` of net speech, or all there is when None.
 
-    Without `keep_samples` the speech is found and measured but not kept, so hours of it cost no memory.
+    Without `keep_samples` the speech is found and measured but not kept, so hours of it cost no memory. With
+    `silence_frames` it ends at the first frame of 32 ms that completes so many in a row without speech; where that is
+    depends on the samples alone, and what follows is not listened to.
     """
 
     def __init__(
-        self, vad: Session, *, band: Band, rate: int, target_seconds: float | None, keep_samples: bool = True
+        self,
+        vad: Session,
+        *,
+        band: Band,
+        rate: int,
+        target_seconds: float | None,
+        keep_samples: bool = True,
+        silence_frames: int | None = None,
     ) -> None:
         self._keep_samples = keep_samples
         self._band = band
@@ -70,6 +79,33 @@ class NetSpeechGatherer:
         self._segments: list[SpeechSegment] = []
         self._speech: list[Samples] = []
         self._gathered = 0
+        self._silence_frames = silence_frames
+        self._silent = 0  # frames without speech, up to the last judged one
+        self._ended = False
+
+    @property
+    def gathered(self) -> int:
+        """Samples of net speech so far, at 16 kHz."""
+        return self._gathered
+
+    @property
+    def judged(self) -> int:
+        """Samples of the channel, at its own rate, of which it is decided whether they are speech."""
+        return int(frame_bounds(self._judged_frames, 0, self._rate)[0])
+
+    @property
+    def ended(self) -> bool:
+        """True once there were `silence_frames` without speech: the last sample that counts is `judged`."""
+        return self._ended
+
+    @property
+    def meter(self) -> QualityMeter:
+        """What the quality was measured with."""
+        return self._meter
+
+    @property
+    def _judged_frames(self) -> int:
+        return self._measured + len(self._unmeasured)
 
     @property
     def seconds(self) -> float:
@@ -89,14 +125,33 @@ class NetSpeechGatherer:
                 return
             part = samples[first : first + block]
             self._arrived.append(part)
-            self._listen(self._converter.feed(part))
+            if not self._ended:
+                self._listen(self._converter.feed(part))
+
+    def unheard(self) -> Samples:
+        """What was fed and lies behind the end."""
+        return self._arrived.take(self.judged, self._arrived.end)
+
+    def end_here(self) -> None:
+        """The silence that ends it is complete with the last sample that was fed, as was found when more was there.
+
+        The resampler looks ahead by less than two frames, so the last ones may be judged otherwise than they were then.
+        They are too few to be speech, and lie behind what is measured.
+        """
+        if self.complete or self._ended:
+            return
+        frames = round(self._arrived.end * CANONICAL_RATE / (self._rate * FRAME_SAMPLES))
+        self._listen(self._converter.finish())
+        self._collect(until=self._canonical.end)
+        self._measure(until=frames - _LOOK_BACK_FRAMES)
+        self._ended = True
 
     def finish(self) -> NetSpeech:
         """The channel has ended: what was gathered."""
-        if not self.complete:
+        if not self.complete and not self._ended:
             self._listen(self._converter.finish())
             self._collect(until=self._canonical.end)
-            self._measure(until=self._end_frame() if self.complete else self._measured + len(self._unmeasured))
+            self._measure(until=self._end_frame() if self.complete else self._judged_frames)
         return self.speech()
 
     def speech(self) -> NetSpeech:
@@ -113,16 +168,27 @@ class NetSpeechGatherer:
 
     def _listen(self, canonical: Canonical) -> None:
         self._canonical.append(canonical.signal)
-        probabilities = self._activity.feed(canonical.unfiltered)
+        probabilities = self._until_silence(self._activity.feed(canonical.unfiltered))
         self._waiting += self._detector.feed(probabilities)
         self._unmeasured = np.concatenate([self._unmeasured, probabilities])
-        judged = self._measured + len(self._unmeasured)
+        judged = self._judged_frames
         self._collect(until=judged * FRAME_SAMPLES)
         # A stretch may be found to have begun, and to complete the target, a few frames back. Measuring stays behind
         # by that much, so that it ends at the same frame for every chunking.
         self._measure(until=self._end_frame() if self.complete else judged - _LOOK_BACK_FRAMES)
         needed_from = judged * FRAME_SAMPLES - LOOK_BACK_SAMPLES
         self._canonical.forget_before(min([needed_from, *(segment.start for segment in self._waiting)]))
+
+    def _until_silence(self, probabilities: Samples) -> Samples:
+        """The frames up to the one that ends it; all of them when none does."""
+        if self._silence_frames is None:
+            return probabilities
+        for index, quiet in enumerate((probabilities < SPEECH_OFF).tolist(), start=1):
+            self._silent = self._silent + 1 if quiet else 0
+            if self._silent == self._silence_frames:
+                self._ended = True
+                return probabilities[:index]
+        return probabilities
 
     def _end_frame(self) -> int:
         """The frame in which the last gathered sample lies, plus one."""

@@ -58,6 +58,16 @@ class QualityMeter:
         self._pause_frames += int(pause.sum())
         self._add_spectra(samples, starts[speech])
 
+    def add(self, other: "QualityMeter") -> None:
+        """Count what another meter heard as well; of the same rate."""
+        self._speech_power += other._speech_power
+        self._speech_frames += other._speech_frames
+        self._pause_power += other._pause_power
+        self._pause_frames += other._pause_frames
+        self._spectrum += other._spectrum
+        self._amplitudes += other._amplitudes
+        self._peak = max(self._peak, other._peak)
+
     def _add_spectra(self, samples: Samples, starts: NDArray[np.int64]) -> None:
         starts = starts[starts + _FFT_SIZE <= len(samples)]
         if len(starts):

@@ -23,6 +23,7 @@ from earwitness.config import Settings
 from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.flows.deliver import THREADS, Deliverer
 from earwitness.flows.expire import expire_quietly
+from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
 from earwitness.flows.sweep import MediaSweep
@@ -91,6 +92,7 @@ class Background:
         self._clients = self._targets.clients()
         self.engines = Engines(settings)
         self.notices = Notices()
+        self.lags = Lags()
         self.streams = MediaStreams(
             store,
             limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
@@ -196,6 +198,7 @@ class Background:
             targets_of=self._targets.of,
             steering=self.steering,
             heard_from=self.heard_from,
+            lags=self.lags,
             new_id=self._new_id,
             voiceprint_spelling=_SPELLINGS[self._settings.voiceprint_status.lower()],
             keep_audio=self._settings.keep_enrolment_audio == "on",

@@ -61,7 +61,7 @@ def _show_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     task_column = Column("task", min_width=36)  # an id that is cut short is no use
     table = Table(
-        task_column, Column("pipeline", overflow="fold"), "status", "created", "channel", "outcome", "voiceprint"
+        task_column, Column("pipeline", overflow="fold"), "status", "created", "channel", "lag", "outcome", "voiceprint"
     )
     for task in found:
         row = (
@@ -70,6 +70,7 @@ def _show_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
             task["status"],
             task["createdAt"][:19] + "Z",
             str(task["stream"]["channelId"]),
+            "" if task["lagSeconds"] is None else f"{task['lagSeconds']:.1f} s",
             _outcome(task["identification"]),
             "" if task["voiceprint"] is None else task["voiceprint"]["status"].removeprefix("VoiceprintGeneration"),
         )

@@ -1,7 +1,7 @@
 """Follow one channel of a stream for one task: the way from its first fragment to its two results.
 
-Positions are remembered, never audio. After a crash the speech is read again from the first fragment on, which gives
-the same answers; what is concluded already stands in the record and is not concluded again.
+Positions are remembered, never audio. After a crash the passages with speech are read again, the others are not, which
+gives the same answers; what is concluded already stands in the record and is not concluded again.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from earwitness.errors import (
 from earwitness.flows.conclude import Conclusions
 from earwitness.flows.engine import Engine
 from earwitness.flows.hear import ChannelEar
+from earwitness.flows.keep import PlaceKeeper
+from earwitness.flows.reading import Piece, Reading
 from earwitness.flows.tools import Tools
 from earwitness.gallery.gallery import Gallery
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -43,6 +45,9 @@ _log = logging.getLogger("earwitness.follow")
 REST_SECONDS = 0.25
 """How long a fragment may take to be read from where it is kept; longer means that there is none."""
 
+CATCH_UP_SECONDS = 10.0
+"""The same for a fragment that was there before an interruption: a stream that is far away is being connected."""
+
 _FATAL = (AudioError, StreamGone, SourceRefused, CiphertextRefused, NotFound)
 """What will not go away by itself: media we cannot decode or may not read, a stream or domain that was deleted."""
 
@@ -55,12 +60,15 @@ async def follow(tools: Tools, item: WorkItem, changed: asyncio.Event) -> None:
     pipeline = await tools.wait_for(lambda: tools.store.pipelines.get(item.scope, task.pipeline_id))
     if pipeline is None:
         return  # deleted with everything that belongs to it
+    tools.lags.begin(item.task_id)
     try:
         await _Follower(tools, task, pipeline, changed).run()
         await tools.write(lambda unit: _end_pipeline(tools, unit, item))
         tools.events_written()
     except AttemptSuperseded:
         _log.info("a task went to another worker", extra={"task_id": item.task_id, "attempt": task.attempt})
+    finally:
+        tools.lags.end(item.task_id)
 
 
 def _end_pipeline(tools: Tools, unit: Unit, item: WorkItem) -> None:
@@ -81,7 +89,9 @@ class _Follower:
         self._declared_rate = _declared_rate(pipeline)
         self._engine: Engine | None = None
         self._ear: ChannelEar | None = None
-        self._coming: asyncio.Future[StreamFragment] | None = None
+        self._reading: Reading | None = None
+        self._coming: asyncio.Future[Piece] | None = None
+        self._place = PlaceKeeper(tools, task)
 
     async def run(self) -> None:
         try:
@@ -99,54 +109,66 @@ class _Follower:
             raise NotFound("the voice profile domain was deleted")
         self._engine = await self._tools.compute(lambda: self._tools.engine_of(Band(domain.band)))
         self._ear = ChannelEar(self._engine, channel=task.channel_id, declared_rate=self._declared_rate)
-        fragments = self._tools.source_of(task.scope, task.stream_arn).fragments(_start_of(task))
+        self._reading = Reading(
+            self._tools.source_of(task.scope, task.stream_arn),
+            start=StartPosition(since=task.created_at, after_number=task.start_fragment_number),
+            checkpoint=self._place.kept,
+        )
+        pieces = self._reading.pieces()
         try:
-            await self._hear_all(fragments)
+            await self._hear_all(pieces)
         finally:
             if self._coming is not None:
                 self._coming.cancel()
                 await asyncio.wait({self._coming})
-            await fragments.aclose()
+            await pieces.aclose()
 
-    async def _hear_all(self, fragments: AsyncGenerator[StreamFragment]) -> None:
+    async def _hear_all(self, pieces: AsyncGenerator[Piece]) -> None:
         stopped = self._task.status is TaskStatus.STOPPING
         while not stopped and not _there(self._ear).can_enrol:
-            next_one = await self._next(fragments)
+            next_one = await self._next(pieces)
             if next_one is None:
                 stopped = True
             else:
                 await self._hear(next_one)
         if stopped and self._task.stop_reason is StopReason.PIPELINE_STOPPED:
-            await self._hear_the_rest(fragments, until=self._task.updated_at)
+            await self._hear_the_rest(pieces, until=self._task.updated_at)
         if _there(self._ear).can_enrol:
             await self._make_voiceprint()
         else:
             await self._wind_up()
 
-    async def _hear(self, fragment: StreamFragment) -> None:
-        ear = _there(self._ear)
+    async def _hear(self, piece: Piece) -> None:
+        ear, lags, task_id = _there(self._ear), self._tools.lags, self._task.task_id
         self._tools.heard_from(self._task.stream_arn)
+        lags.hears(task_id, behind_seconds=piece.fragment.behind_seconds)
         if self._task.status is TaskStatus.INITIALIZING:
-            await self._begin(fragment)
-        await self._tools.compute(partial(ear.hear, fragment.header, fragment.cluster))
+            await self._begin(piece.fragment)
+        if not piece.is_passed_over:
+            await self._tools.compute(partial(ear.hear, piece))
+        lags.heard(task_id)
         await self._identify_if_due()
+        if not (_there(self._reading).catching_up or ear.can_enrol):
+            kept = await self._place.keep(ear.course, heard_seconds=ear.heard_seconds)
+            self._task = kept or self._task
 
-    async def _hear_the_rest(self, fragments: AsyncGenerator[StreamFragment], *, until: datetime) -> None:
-        """What came before the audio was declared to have ended: a call may be heard late, or again after a crash."""
+    async def _hear_the_rest(self, pieces: AsyncGenerator[Piece], *, until: datetime) -> None:
+        """What came before the audio was declared to have ended: a call may be heard late, or after a crash."""
         ear = _there(self._ear)
         while not ear.can_enrol:
-            coming = self._coming = self._coming or asyncio.ensure_future(anext(fragments))
-            done, _ = await asyncio.wait({coming}, timeout=REST_SECONDS)
-            if not done or (fragment := self._came(coming)).server_time > until:
+            coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces))
+            rest = CATCH_UP_SECONDS if _there(self._reading).catching_up else REST_SECONDS
+            done, _ = await asyncio.wait({coming}, timeout=rest)
+            if not done or (piece := self._came(coming)).fragment.server_time > until:
                 break
-            await self._hear(fragment)
+            await self._hear(piece)
         if not ear.can_enrol:
             await self._tools.compute(ear.finish)
             await self._identify_if_due()
 
-    async def _next(self, fragments: AsyncGenerator[StreamFragment]) -> StreamFragment | None:
-        """The next fragment; None with the news that there is to be none."""
-        coming = self._coming = self._coming or asyncio.ensure_future(anext(fragments))
+    async def _next(self, pieces: AsyncGenerator[Piece]) -> Piece | None:
+        """What comes next; None with the news that there is to be none."""
+        coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces))
         while not coming.done():
             change = asyncio.ensure_future(self._changed.wait())
             try:
@@ -158,7 +180,7 @@ class _Follower:
                 return None
         return self._came(coming)
 
-    def _came(self, coming: "asyncio.Future[StreamFragment]") -> StreamFragment:
+    def _came(self, coming: "asyncio.Future[Piece]") -> Piece:
         self._coming = None
         return coming.result()
 
@@ -176,10 +198,7 @@ class _Follower:
     async def _begin(self, first: StreamFragment) -> None:
         """The audio has come: remember where it began, so that a later attempt begins there too."""
         scope, task_id, attempt = self._task.scope, self._task.task_id, self._task.attempt
-        checkpoint = self._task.checkpoint or {
-            "firstFragmentNumber": first.number,
-            "firstServerTime": first.server_time.isoformat(),
-        }
+        checkpoint = self._place.begin(first)
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.open_media(scope, task_id, attempt=attempt)
@@ -236,7 +255,9 @@ class _Follower:
 
     def _too_little(self, needed_seconds: float) -> str:
         have = self._ear.seconds if self._ear is not None else 0.0
-        return f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
+        said = f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
+        lost = self._reading is not None and self._reading.lost
+        return f"{said}; the stream no longer had what came before the search was interrupted" if lost else said
 
     async def _fail(self, reason: str) -> None:
         task = self._task
@@ -244,16 +265,6 @@ class _Follower:
             reason, identification=task.identification is None, voiceprint=task.voiceprint_status is None
         )
         _log.warning("a task failed", extra={"task_id": task.task_id, "reason": reason})
-
-
-def _start_of(task: SpeakerSearchTask) -> StartPosition:
-    if task.checkpoint is None:
-        return StartPosition(since=task.created_at, after_number=task.start_fragment_number)
-    return StartPosition(
-        since=task.created_at,
-        first_number=str(task.checkpoint["firstFragmentNumber"]),
-        first_server_time=datetime.fromisoformat(str(task.checkpoint["firstServerTime"])),
-    )
 
 
 def _declared_rate(pipeline: Pipeline) -> int:

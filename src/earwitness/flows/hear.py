@@ -1,7 +1,7 @@
 """Hear one channel of a call: from its samples to a probe after 10 s of net speech and a voiceprint after 20 s.
 
-What comes out depends on the samples alone, not on how they were cut into fragments, so a call that is heard again
-after a crash gives the same answers.
+What comes out depends on the samples alone, not on how they were cut into fragments, and of them only on those of
+passages with speech: a call that goes on after a crash, when only these were heard again, gives the same answers.
 """
 
 import logging
@@ -10,9 +10,11 @@ import math
 from earwitness.audio.channel import ChannelDecoder
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
-from earwitness.audio.net_speech import NetSpeechGatherer
+from earwitness.audio.passages import PassageEnd, PassageGatherer
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech, SpeechTooPoor
+from earwitness.flows.checkpoint import Course
 from earwitness.flows.engine import Engine
+from earwitness.flows.reading import Piece
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding, Samples
 from earwitness.voice.speech import NetSpeech, enrolment_fault
@@ -33,7 +35,7 @@ class CallVoice:
     def __init__(self, engine: Engine, *, rate: int) -> None:
         """`rate` is the channel's own, in Hz. Raises RateUnsupported."""
         self._engine = engine
-        self._gatherer = NetSpeechGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
+        self._gatherer = PassageGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
         self._probe: Embedding | None = None
 
     @property
@@ -54,6 +56,24 @@ class CallVoice:
     def feed(self, samples: Samples) -> None:
         """Take the channel's next samples, shape (n,). AudioNotFinite on NaN or infinity."""
         self._gatherer.feed(samples)
+
+    @property
+    def position(self) -> int:
+        """Samples that were fed."""
+        return self._gatherer.position
+
+    @property
+    def settled(self) -> int:
+        """Up to here it is decided where passages end."""
+        return self._gatherer.settled
+
+    def end_passage(self) -> None:
+        """A passage that is heard again is known to have ended here."""
+        self._gatherer.end_passage()
+
+    def take_ends(self) -> list[PassageEnd]:
+        """The passages that ended since this was last asked."""
+        return self._gatherer.take_ends()
 
     def finish(self) -> None:
         """The channel has ended: count what had waited for more."""
@@ -100,6 +120,8 @@ class ChannelEar:
         self._decoder: ChannelDecoder | None = None
         self._voice: CallVoice | None = None
         self._rate = 0
+        self.course = Course()
+        """Where in the stream its passages lie."""
 
     @property
     def seconds(self) -> float:
@@ -116,12 +138,28 @@ class ChannelEar:
         """Whether there is enough speech for a voiceprint."""
         return self._voice is not None and self._voice.can_enrol
 
-    def hear(self, header: bytes, cluster: bytes) -> None:
-        """Take the next fragment. Raises MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
-        if header != self._header or self._decoder is None:
-            self._open(header)
-        if self._decoder is not None and self._voice is not None:
-            self._voice.feed(self._decoder.feed(read_frames(cluster)))
+    @property
+    def heard_seconds(self) -> float:
+        """Audio so far, speech and silence."""
+        return self._voice.position / self._rate if self._voice is not None else 0.0
+
+    def hear(self, piece: Piece) -> None:
+        """Take what comes next. Raises MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
+        fragment = piece.fragment
+        if piece.begins or fragment.header != self._header or self._decoder is None:
+            self._open(fragment.header)
+        decoder, voice, course = self._decoder, self._voice, self.course
+        if decoder is None or voice is None:
+            return
+        whole = not decoder.rest_bytes
+        samples = decoder.feed(read_frames(fragment.cluster))
+        course.arrive(fragment, begins_at=voice.position - piece.start, whole=whole)
+        if piece.begins:
+            course.begin_anew(voice.position)
+        voice.feed(samples[piece.start : piece.end])
+        if piece.ends_passage:
+            voice.end_passage()
+        course.passages_ended(voice.take_ends(), settled=voice.settled)
 
     def finish(self) -> None:
         """The channel has ended."""

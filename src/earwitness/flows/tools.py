@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from earwitness.flows.engine import Engine
 from earwitness.flows.galleries import Galleries
+from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
 from earwitness.sources.source import Source
 from earwitness.store.records import Pipeline, Scope
@@ -51,6 +52,9 @@ class Tools:
 
     heard_from: Callable[[str], None]
     """Called with a stream's ARN whenever a fragment of it was read."""
+
+    lags: Lags
+    """Is told how far behind the tasks are."""
 
     new_id: Callable[[], str]
     """A new UUID."""

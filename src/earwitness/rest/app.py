@@ -11,6 +11,7 @@ from starlette.routing import Route as Mounted
 from starlette.types import ASGIApp
 
 from earwitness.api.paging import Pages
+from earwitness.flows.lag import Lags
 from earwitness.rest.answering import Answering
 from earwitness.rest.auth import Credentials, FindKey
 from earwitness.rest.notices import Notices
@@ -36,6 +37,7 @@ def build_rest(
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     events_changed: Notices,
+    lags: Lags,
     limits: RestLimits,
     throttle: Throttle,
     keep_audio: bool,
@@ -54,6 +56,7 @@ def build_rest(
         clock=clock,
         new_id=new_id,
         events_changed=events_changed,
+        lags=lags,
         pages=Pages(store.token_key),
         limits=limits,
         keep_audio=keep_audio,

@@ -11,7 +11,7 @@ from earwitness.rest.openapi import tell_openapi
 from earwitness.rest.parameters import Kind, Parameter, Place, Printable, Text, Whole
 from earwitness.rest.profiles import list_profiles
 from earwitness.rest.recordings import enrol_recording, search_domain
-from earwitness.rest.tasks import get_task, list_tasks
+from earwitness.rest.tasks import get_task, list_tasks, tell_status
 from earwitness.rest.tools import Handler
 
 PREFIX = "/earwitness/v1"
@@ -114,6 +114,16 @@ ROUTES: tuple[Route, ...] = (
         roles=_NOBODY_IN_PARTICULAR,
         answer="OpenApi",
         handler=tell_openapi,
+    ),
+    Route(
+        method="GET",
+        path="/status",
+        operation="GetStatus",
+        summary="How many tasks run in this process, and how far behind they are.",
+        roles=_OPERATOR,
+        parameters=(REGION,),
+        answer="Status",
+        handler=tell_status,
     ),
     Route(
         method="GET",

@@ -92,10 +92,15 @@ SCHEMAS: dict[str, Schema] = {
         identification=_or_null(_ref("Decision"), "The result of its search."),
         voiceprint=_or_null(_ref("TaskVoiceprint"), "Null before it is decided."),
         profileId=_or_null(TEXT, "The profile that was created from it."),
+        lagSeconds=_or_null(SECONDS, "How far it is behind its stream; null when it does not run in this process."),
     ),
     "TaskVoiceprint": _object(
         status=_one_of(*VoiceprintStatus),
         canBeEnrolledUntil=_or_null(TIME, "Until then a profile can be created from it; null when it is gone."),
+    ),
+    "Status": _object(
+        runningTasks=_said(WHOLE, "Tasks that run in this process, of all accounts."),
+        lagSecondsMax=_or_null(SECONDS, "How far the last of them is behind its stream; null when none runs."),
     ),
     "Tasks": _object(tasks=_list_of("Task"), nextToken=_NEXT_TOKEN),
     "Delivery": _object(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from earwitness.api.caller import Caller
 from earwitness.api.paging import Pages
 from earwitness.errors import NotFound
+from earwitness.flows.lag import Lags
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.notices import Notices
 from earwitness.rest.parameters import Values
@@ -98,6 +99,9 @@ class Tools:
 
     events_changed: Notices
     """Notified whenever events were written."""
+
+    lags: Lags
+    """How far behind their streams the tasks of this process are."""
 
     pages: Pages
     """Tokens that say where a list goes on."""

@@ -143,4 +143,5 @@ def _fragment(consumed: ConsumedFragment) -> StreamFragment:
         producer_time=consumed.producer_timestamp,
         header=consumed.header.raw,
         cluster=consumed.cluster,
+        behind_seconds=max(0, consumed.millis_behind_now or 0) / 1_000,
     )

@@ -61,4 +61,5 @@ def _fragment(delivery: Delivery) -> StreamFragment:
         producer_time=info.producer_timestamp,
         header=delivery.fragment.header,
         cluster=delivery.fragment.cluster,
+        behind_seconds=delivery.millis_behind_now / 1_000,
     )

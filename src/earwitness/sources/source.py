@@ -25,6 +25,10 @@ class StreamFragment:
     cluster: bytes = field(repr=False)
     """The cluster that is the fragment."""
 
+    behind_seconds: float = 0.0
+    """How long after it the newest fragment of the stream had begun to arrive, as this one was read; 0 for the newest,
+    and where the source does not know."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartPosition:

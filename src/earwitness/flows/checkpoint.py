@@ -1,0 +1,157 @@
+"""Where a task is in its stream: what of it holds speech and must be heard again, and where listening goes on.
+
+What belongs here: positions, and the document that is kept of them. What must never: audio, or the state of a model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from earwitness.audio.passages import PassageEnd
+from earwitness.sources.source import StreamFragment
+from earwitness.store.columns import JsonObject
+
+VERSION = 2
+"""Of the document. The first had only the first fragment, and still says as much as that."""
+
+RANGES_MAX = 50
+"""A checkpoint of so many ranges takes 10 KB. A further one is joined to the last, and the silence between them is
+heard again: there are more only where speech comes in snatches of less than half a second."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamPlace:
+    """A sample of the channel that is listened to."""
+
+    number: str
+    """The fragment it is in."""
+
+    server_time: datetime
+    """When that fragment began to arrive."""
+
+    offset: int = 0
+    """Which of the fragment's samples of this channel; as many as it has mean the first one behind it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechRange:
+    """A stretch that holds speech, from the beginning of a passage to the end of one."""
+
+    start: StreamPlace
+    end: StreamPlace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """From where a call can be heard on as if it had been heard without interruption."""
+
+    first: StreamPlace
+    """Where the task began."""
+
+    speech: tuple[SpeechRange, ...]
+    """What is to be heard again before it, in its order."""
+
+    listening: StreamPlace
+    """Where everything is heard from on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A fragment among the samples."""
+
+    place: StreamPlace
+    begins_at: int
+    whole: bool
+    """False when its first byte lies inside a sample that began in the fragment before: nobody can begin here."""
+
+
+class Course:
+    """Follows the passages of a call through its fragments."""
+
+    def __init__(self) -> None:
+        self._marks: list[_Mark] = []
+        self._ranges: list[SpeechRange] = []
+        self._listening: StreamPlace | None = None
+        self._spoken = False  # since there
+
+    @property
+    def speech(self) -> tuple[SpeechRange, ...]:
+        """The ranges so far."""
+        return tuple(self._ranges)
+
+    @property
+    def listening(self) -> StreamPlace | None:
+        """The beginning of the current passage; None before the first fragment."""
+        return self._listening
+
+    def arrive(self, fragment: StreamFragment, *, begins_at: int, whole: bool) -> None:
+        """The fragment's first sample is this one of those that are fed."""
+        place = StreamPlace(number=fragment.number, server_time=fragment.server_time)
+        self._marks.append(_Mark(place, begins_at, whole))
+
+    def begin_anew(self, position: int) -> None:
+        """The passage that begins here is not connected with what was heard before. Call it behind `arrive`."""
+        del self._marks[:-1]
+        self._listening, self._spoken = self._place_of(position), False
+
+    def passages_ended(self, ends: list[PassageEnd], *, settled: int) -> None:
+        """Passages have ended; the next one will end behind `settled`."""
+        for end in ends:
+            self._spoken = self._spoken or end.spoken
+            place = self._place_of(end.position)
+            if place is None or self._listening is None:
+                continue  # what follows is heard again together with what came before
+            if self._spoken:
+                self._add(SpeechRange(start=self._listening, end=place))
+            self._listening, self._spoken = place, False
+        while len(self._marks) > 1 and self._marks[1].begins_at <= settled:
+            del self._marks[0]
+
+    def _add(self, found: SpeechRange) -> None:
+        if self._ranges and (self._ranges[-1].end == found.start or len(self._ranges) == RANGES_MAX):
+            found = SpeechRange(start=self._ranges.pop().start, end=found.end)
+        self._ranges.append(found)
+
+    def _place_of(self, position: int) -> StreamPlace | None:
+        mark = next(mark for mark in reversed(self._marks) if mark.begins_at <= position)
+        if not mark.whole:
+            return None
+        place = mark.place
+        return StreamPlace(number=place.number, server_time=place.server_time, offset=position - mark.begins_at)
+
+
+def document_of(checkpoint: Checkpoint) -> JsonObject:
+    """What is kept. A service of an earlier version reads the first fragment of it, and hears the call from there."""
+    return {
+        "version": VERSION,
+        "firstFragmentNumber": checkpoint.first.number,
+        "firstServerTime": checkpoint.first.server_time.isoformat(),
+        "speech": [{"from": _place(each.start), "to": _place(each.end)} for each in checkpoint.speech],
+        "listening": _place(checkpoint.listening),
+    }
+
+
+# `Any`: what `document_of` made, of this version or of another, here and below.
+def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
+    """What was kept, by this version or an earlier one; of a later one, that the call is to be heard from its start."""
+    first = StreamPlace(
+        number=str(document["firstFragmentNumber"]),
+        server_time=datetime.fromisoformat(str(document["firstServerTime"])),
+    )
+    if document.get("version") != VERSION:
+        return Checkpoint(first=first, speech=(), listening=first)
+    ranges = (SpeechRange(start=_read(each["from"]), end=_read(each["to"])) for each in document["speech"])
+    return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]))
+
+
+def _place(place: StreamPlace) -> JsonObject:
+    return {"number": place.number, "serverTime": place.server_time.isoformat(), "offset": place.offset}
+
+
+def _read(place: Mapping[str, Any]) -> StreamPlace:
+    return StreamPlace(
+        number=str(place["number"]),
+        server_time=datetime.fromisoformat(str(place["serverTime"])),
+        offset=int(place["offset"]),
+    )

@@ -1,0 +1,82 @@
+"""How far behind their streams the tasks of this process are.
+
+A task is as far behind as the newest fragment of its stream began to arrive after the last one that it heard. While it
+hears a fragment, the seconds that this takes are added; one that waits for the next is not behind.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+
+BEHIND_SECONDS = 2.0
+"""An identification that comes later than this is told in the log: it was promised within 2 s."""
+
+TELL_AGAIN_SECONDS = 60.0
+
+_log = logging.getLogger("earwitness.lag")
+
+
+@dataclass(slots=True)
+class _Place:
+    behind: float = 0.0
+    hears_since: float | None = None
+    tell_from: float = field(default=float("-inf"))
+
+
+class Lags:
+    """Written by the tasks that run here, read from any thread."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`monotonic` gives seconds."""
+        self._monotonic = monotonic
+        self._places: dict[str, _Place] = {}
+        self._lock = Lock()
+
+    def begin(self, task_id: str) -> None:
+        """A task runs here from now on."""
+        with self._lock:
+            self._places[task_id] = _Place()
+
+    def end(self, task_id: str) -> None:
+        """It no longer does."""
+        with self._lock:
+            self._places.pop(task_id, None)
+
+    def hears(self, task_id: str, *, behind_seconds: float) -> None:
+        """A task begins to hear a fragment that began to arrive so long before its stream's newest."""
+        now = self._monotonic()
+        with self._lock:
+            place = self._places.setdefault(task_id, _Place())
+            place.behind, place.hears_since = behind_seconds, now
+
+    def heard(self, task_id: str) -> None:
+        """It has heard it."""
+        now = self._monotonic()
+        with self._lock:
+            place = self._places.setdefault(task_id, _Place())
+            lag = _lag(place, now)
+            place.hears_since = None
+            tell = lag > BEHIND_SECONDS and now >= place.tell_from
+            if tell:
+                place.tell_from = now + TELL_AGAIN_SECONDS
+        if tell:
+            _log.warning("a task is behind its stream", extra={"task_id": task_id, "lag_seconds": round(lag, 1)})
+
+    def seconds(self, task_id: str) -> float | None:
+        """How far behind a task is; None when it does not run here."""
+        now = self._monotonic()
+        with self._lock:
+            place = self._places.get(task_id)
+            return None if place is None else _lag(place, now)
+
+    def all_seconds(self) -> list[float]:
+        """How far behind each of the tasks is that run here."""
+        now = self._monotonic()
+        with self._lock:
+            return [_lag(place, now) for place in self._places.values()]
+
+
+def _lag(place: _Place, now: float) -> float:
+    return place.behind + (0.0 if place.hears_since is None else now - place.hears_since)
