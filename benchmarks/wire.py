@@ -38,8 +38,10 @@ _LOADS = {
     "sqlite_domain": "GetVoiceProfileDomain, SQLite",
     "sqlite_domain_by_arn": "GetVoiceProfileDomain by ARN, SQLite",
     "sqlite_pipeline": "GetMediaPipeline, SQLite",
+    "sqlite_task": "GetSpeakerSearchTask, SQLite",
     "postgresql_domain": "GetVoiceProfileDomain, PostgreSQL",
     "postgresql_pipeline": "GetMediaPipeline, PostgreSQL",
+    "postgresql_task": "GetSpeakerSearchTask, PostgreSQL",
 }
 _UNITS = ("per_second", "ratio_to_plain", "ratio_to_bare", "ms_p50", "ms_p99")
 
@@ -96,6 +98,7 @@ def _requests(store: _Store, *, port: int) -> dict[str, bytes]:
     return {
         "domain": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_id}),
         "domain_by_arn": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_arn}),
+        "task": signer.request(PIPELINES, "GetSpeakerSearchTask", {"Identifier": made.task_id}),
         "pipeline": signer.request(PIPELINES, "GetMediaPipeline", {"MediaPipelineId": made.pipeline_id}),
     }
 
@@ -156,7 +159,7 @@ def tables(numbers: Numbers) -> list[Table]:
 
 
 _METHOD = f"""\
-Load: `earwitness serve` on {DOMAINS:,} domains and one pipeline, and two bare routes of Starlette that answer JSON of
+Load: `earwitness serve` on {DOMAINS:,} domains, two pipelines and a task, and two bare routes of Starlette that answer JSON of
 the same size, each in a process of its own with uvloop and httptools; one bare route on uvicorn as it comes, one behind
 the same protocol as earwitness (limits to heads and connections, an answer's head and body in one write). One client
 process with {_CONNECTIONS} connections that stay open asks them in turn, {_PHASE_SECONDS:g} s each, {_ROUNDS} rounds
@@ -185,6 +188,7 @@ BENCHMARK = Benchmark(
     targets=(
         _at_least("sqlite_domain", "GetVoiceProfileDomain"),
         _at_least("sqlite_pipeline", "GetMediaPipeline"),
+        _at_least("sqlite_task", "GetSpeakerSearchTask"),
         _p99("sqlite_domain", "GetVoiceProfileDomain"),
         _p99("sqlite_pipeline", "GetMediaPipeline"),
         Target(

@@ -1,4 +1,4 @@
-"""The records that `wire` asks for: a key, many voice profile domains and one media pipeline."""
+"""The records that `wire` asks for: a key, many voice profile domains, a media pipeline and a task."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ class Made:
     domain_id: str
     domain_arn: str
     pipeline_id: str
+    task_id: str
 
 
 def settings_in(folder: Path, store_url: str) -> Settings:
@@ -44,6 +45,7 @@ def make_records(settings: Settings) -> Made:
         domain_id=_domain_id(DOMAINS // 2),
         domain_arn=_arn(f"voice-profile-domain/{_domain_id(DOMAINS // 2)}"),
         pipeline_id="5d8a5e7e-6c1f-4f0c-9a3b-2f1f0d9b7c11",
+        task_id="0b6f7c52-2f0c-4a55-8a55-6d2f1d9b7c13",
     )
     store = service.open_records(settings)
     try:
@@ -62,6 +64,7 @@ def _fill(store: Store, made: Made) -> None:
     for first in range(0, DOMAINS, _DOMAINS_AT_ONCE):
         store.write(lambda unit, first=first: _make_domains(unit, first))
     store.write(lambda unit: _make_pipeline(unit, made.pipeline_id))
+    store.write(lambda unit: _make_task(unit, made))
 
 
 def _make_domains(unit: Unit, first: int) -> None:
@@ -113,6 +116,21 @@ def _make_pipeline(unit: Unit, pipeline_id: str) -> None:
             }
         },
         runtime_metadata={"call": "benchmark"},
+    )
+
+
+def _make_task(unit: Unit, made: Made) -> None:
+    """A task in a pipeline of its own; it fails at the start of the service, because its stream does not exist."""
+    pipeline_id = "6e9b6f8f-7d20-4e1d-8b4c-3f202e0c8d12"
+    _make_pipeline(unit, pipeline_id)
+    unit.tasks.create(
+        _SCOPE,
+        task_id=made.task_id,
+        pipeline_id=pipeline_id,
+        stream_arn=f"arn:aws:kinesisvideo:{REGION}:{ACCOUNT}:stream/office-1/1700000000000",
+        channel_id=0,
+        domain_id=made.domain_id,
+        domain_arn=made.domain_arn,
     )
 
 
