@@ -63,6 +63,16 @@ def test_many_threads_write_whole_lines(tmp_path: Path) -> None:
     assert sorted(path.read_bytes().splitlines()) == sorted(bodies)
 
 
+def test_sinks_that_know_nothing_of_each_other_leave_no_empty_lines(tmp_path: Path) -> None:
+    """A service makes one for every delivery, and two services may share a file; lines longer than a page of memory
+    appear piece by piece to others."""
+    file = tmp_path / "events.jsonl"
+    body = json.dumps({"detail": "x" * 100_000}).encode()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: send(file, body), range(120)))
+    assert file.read_bytes().splitlines() == [body] * 120
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SinkUnavailable, match="look at its folder") as raised:
         send(tmp_path / "none" / "events.jsonl")

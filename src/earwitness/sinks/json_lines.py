@@ -1,8 +1,8 @@
 """A local file of events, one JSON object a line. Turning the file over is left to the machine's own tools."""
 
+import fcntl
 import os
 import stat
-import threading
 from pathlib import Path
 
 from earwitness.errors import SinkRefused, SinkUnavailable
@@ -18,7 +18,6 @@ class JsonLinesSink:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
 
     def send(self, event_body: bytes, *, event_id: str, ordering_key: str, kind: EventKind) -> None:  # noqa: ARG002
         """As the seam promises; returns when the line is on the disk. The event is the whole line."""
@@ -26,8 +25,7 @@ class JsonLinesSink:
         if b"\n" in event_body:
             raise SinkRefused("the event has several lines; it was not written by this service, or is damaged")
         try:
-            with self._lock:
-                self._append(event_body + b"\n")
+            self._append(event_body + b"\n")
         except OSError as error:
             raise SinkUnavailable(
                 "the file of events cannot be written; look at its folder, its rights and the disk"
@@ -39,6 +37,9 @@ class JsonLinesSink:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise SinkRefused("the file of events is a device or a pipe; name a plain file")
+            # Whoever else appends, in this process or another, is let finish: half a line that is being written would
+            # look like one that was broken off.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _ends_within_a_line(descriptor):
                 line = b"\n" + line
             if os.write(descriptor, line) != len(line):  # the next line begins anew
