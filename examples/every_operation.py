@@ -1,4 +1,4 @@
-"""Every operation that needs no call in progress, with stock boto3.
+"""Every operation, with stock boto3; PutMedia, which it does not have, with `earwitness.put_media`.
 
 Start a server, then run this; it makes its own resources and deletes them again.
 
@@ -13,11 +13,14 @@ import uuid
 
 import boto3
 
+import earwitness
+from earwitness.samples import first_call
+
 called: dict[str, None] = {}
 
 
-def client(service: str):
-    made = boto3.client(service)
+def client(service: str, **options: str):
+    made = boto3.client(service, **options)
     made.meta.events.register("before-call", lambda model, **_: called.setdefault(f"{service} {model.name}"))
     return made
 
@@ -76,13 +79,6 @@ voice.update_voice_profile_domain(VoiceProfileDomainId=domain_id, Description="c
 assert any(
     one["VoiceProfileDomainId"] == domain_id for one in voice.list_voice_profile_domains()["VoiceProfileDomains"]
 )
-assert voice.list_voice_profiles(VoiceProfileDomainId=domain_id)["VoiceProfiles"] == []
-for call in (voice.get_voice_profile, voice.delete_voice_profile):
-    try:
-        call(VoiceProfileId="vp-nobody")
-    except voice.exceptions.NotFoundException:
-        continue
-    raise AssertionError("a voice profile that does not exist was found")
 voice.tag_resource(ResourceARN=domain_arn, Tags=[{"Key": "team", "Value": "fraud"}])
 assert voice.list_tags_for_resource(ResourceARN=domain_arn)["Tags"] == [{"Key": "team", "Value": "fraud"}]
 voice.untag_resource(ResourceARN=domain_arn, TagKeys=["team"])
@@ -131,17 +127,68 @@ assert any(one["MediaPipelineId"] == pipeline_id for one in pipelines.list_media
 pipelines.tag_resource(ResourceARN=pipeline_arn, Tags=[{"Key": "call", "Value": "1"}])
 assert pipelines.list_tags_for_resource(ResourceARN=pipeline_arn)["Tags"] == [{"Key": "call", "Value": "1"}]
 pipelines.untag_resource(ResourceARN=pipeline_arn, TagKeys=["call"])
-task = pipelines.start_speaker_search_task(Identifier=pipeline_arn, VoiceProfileDomainArn=domain_arn)
-task_id = task["SpeakerSearchTask"]["SpeakerSearchTaskId"]
+
+
+def start_task() -> str:
+    task = pipelines.start_speaker_search_task(Identifier=pipeline_arn, VoiceProfileDomainArn=domain_arn)
+    return task["SpeakerSearchTask"]["SpeakerSearchTaskId"]
+
+
+def wait_until_stopped(task: str) -> None:
+    for _ in range(600):
+        found = pipelines.get_speaker_search_task(Identifier=pipeline_id, SpeakerSearchTaskId=task)
+        if found["SpeakerSearchTask"]["SpeakerSearchTaskStatus"] == "Stopped":
+            return
+        time.sleep(0.1)
+    raise AssertionError("the task did not stop within a minute")
+
+
+# A call is heard: the task stops by itself when it has a voiceprint. The caller consents, and is enrolled.
+heard = start_task()
+earwitness.put_media(first_call("kal"), stream_arn=stream, real_time=False)
+called["kinesis-video-media PutMedia"] = None
+wait_until_stopped(heard)
+profile = voice.create_voice_profile(SpeakerSearchTaskId=heard)["VoiceProfile"]["VoiceProfileId"]
+assert voice.get_voice_profile(VoiceProfileId=profile)["VoiceProfile"]["VoiceProfileDomainId"] == domain_id
+(listed,) = voice.list_voice_profiles(VoiceProfileDomainId=domain_id)["VoiceProfiles"]
+assert listed["VoiceProfileId"] == profile
+
+# A later call of 20 s of speech or more renews the profile with a voiceprint of its own.
+heard = start_task()
+earwitness.put_media(first_call("kal"), stream_arn=stream, real_time=False)
+wait_until_stopped(heard)
+voice.update_voice_profile(VoiceProfileId=profile, SpeakerSearchTaskId=heard)
+
+# The media of both calls, from its beginning, and some fragments of it. EBML is what Matroska begins with.
+EBML = b"\x1a\x45\xdf\xa3"
+
+
+def media_client(service: str, operation: str):
+    return client(service, endpoint_url=kinesis.get_data_endpoint(StreamARN=stream, APIName=operation)["DataEndpoint"])
+
+
+live = media_client("kinesis-video-media", "GET_MEDIA")
+with live.get_media(StreamARN=stream, StartSelector={"StartSelectorType": "EARLIEST"})["Payload"] as payload:
+    assert payload.read(100_000).startswith(EBML)
+lister = media_client("kinesis-video-archived-media", "LIST_FRAGMENTS")
+hour = {"StartTimestamp": time.time() - 3600, "EndTimestamp": time.time() + 1}
+selector = {"FragmentSelectorType": "SERVER_TIMESTAMP", "TimestampRange": hour}
+fragments = lister.list_fragments(StreamARN=stream, FragmentSelector=selector)["Fragments"]
+numbers = sorted(one["FragmentNumber"] for one in fragments)
+archive = media_client("kinesis-video-archived-media", "GET_MEDIA_FOR_FRAGMENT_LIST")
+media = archive.get_media_for_fragment_list(StreamARN=stream, Fragments=numbers[:3])["Payload"].read()
+assert media.startswith(EBML)
+
+# A task that is stopped before it heard anything, and a pause.
+task_id = start_task()
 pipelines.stop_speaker_search_task(Identifier=pipeline_arn, SpeakerSearchTaskId=task_id)
-asked = {"Identifier": pipeline_id, "SpeakerSearchTaskId": task_id}
-while pipelines.get_speaker_search_task(**asked)["SpeakerSearchTask"]["SpeakerSearchTaskStatus"] != "Stopped":
-    time.sleep(0.1)
+wait_until_stopped(task_id)
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_arn, UpdateStatus="Pause")
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_id, UpdateStatus="Resume")
 
 # And everything away again.
 pipelines.delete_media_pipeline(MediaPipelineId=pipeline_id)
+voice.delete_voice_profile(VoiceProfileId=profile)
 pipelines.delete_media_insights_pipeline_configuration(Identifier=name)
 voice.delete_voice_profile_domain(VoiceProfileDomainId=domain_id)
 kinesis.delete_stream(StreamARN=stream)

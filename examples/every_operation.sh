@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# The operations that need no call in progress, with the AWS CLI. Needs `aws` and the variables of every_operation.py.
+# Every operation, with the AWS CLI; PutMedia, which it does not have, with `earwitness stream`.
+# Needs `aws`, `earwitness` and the variables of every_operation.py.
 set -euo pipefail
 
 name="every-operation-$RANDOM-$$"
+samples="$(dirname "$0")/../src/earwitness/samples"
+folder=$(mktemp -d)
+trap 'rm -r "$folder"' EXIT
 field() { aws "$@" --output text; }
 
 say() { echo "ok $1 $2"; }
@@ -59,18 +63,12 @@ aws chime-sdk-voice update-voice-profile-domain --voice-profile-domain-id "$doma
 say chime-sdk-voice UpdateVoiceProfileDomain
 field chime-sdk-voice list-voice-profile-domains --query 'VoiceProfileDomains[].VoiceProfileDomainId' | grep -q "$domain"
 say chime-sdk-voice ListVoiceProfileDomains
-aws chime-sdk-voice list-voice-profiles --voice-profile-domain-id "$domain" >/dev/null
-say chime-sdk-voice ListVoiceProfiles
 aws chime-sdk-voice tag-resource --resource-arn "$domain_arn" --tags Key=team,Value=fraud
 say chime-sdk-voice TagResource
 test "$(field chime-sdk-voice list-tags-for-resource --resource-arn "$domain_arn" --query 'Tags[0].Value')" = fraud
 say chime-sdk-voice ListTagsForResource
 aws chime-sdk-voice untag-resource --resource-arn "$domain_arn" --tag-keys team
 say chime-sdk-voice UntagResource
-if aws chime-sdk-voice get-voice-profile --voice-profile-id vp-nobody 2>/dev/null; then exit 1; fi
-say chime-sdk-voice GetVoiceProfile
-if aws chime-sdk-voice delete-voice-profile --voice-profile-id vp-nobody 2>/dev/null; then exit 1; fi
-say chime-sdk-voice DeleteVoiceProfile
 
 service=chime-sdk-media-pipelines
 role=arn:aws:iam::000000000000:role/earwitness
@@ -102,14 +100,66 @@ test "$(field $service list-tags-for-resource --resource-arn "$arn" --query 'Tag
 say $service ListTagsForResource
 aws $service untag-resource --resource-arn "$arn" --tag-keys call
 say $service UntagResource
-task=$(field $service start-speaker-search-task --identifier "$arn" --voice-profile-domain-arn "$domain_arn" \
-    --query SpeakerSearchTask.SpeakerSearchTaskId)
+
+start_task() {
+    field $service start-speaker-search-task --identifier "$arn" --voice-profile-domain-arn "$domain_arn" \
+        --query SpeakerSearchTask.SpeakerSearchTaskId
+}
+wait_until_stopped() {
+    for _ in {1..60}; do
+        test "$(field $service get-speaker-search-task --identifier "$pipeline" --speaker-search-task-id "$1" \
+            --query SpeakerSearchTask.SpeakerSearchTaskStatus)" = Stopped && return
+        sleep 0.5
+    done
+    echo "the task did not stop in time" >&2
+    return 1
+}
+
+# A call is heard: the task stops by itself when it has a voiceprint. The caller consents, and is enrolled.
+task=$(start_task)
 say $service StartSpeakerSearchTask
+earwitness stream "$samples/first-calls/kal.flac" --stream "$name" --fast
+say kinesis-video-media PutMedia
+wait_until_stopped "$task"
+say $service GetSpeakerSearchTask
+profile=$(field chime-sdk-voice create-voice-profile --speaker-search-task-id "$task" \
+    --query VoiceProfile.VoiceProfileId)
+say chime-sdk-voice CreateVoiceProfile
+aws chime-sdk-voice get-voice-profile --voice-profile-id "$profile" >/dev/null
+say chime-sdk-voice GetVoiceProfile
+test "$(field chime-sdk-voice list-voice-profiles --voice-profile-domain-id "$domain" \
+    --query 'VoiceProfiles[].VoiceProfileId')" = "$profile"
+say chime-sdk-voice ListVoiceProfiles
+
+# A later call of 20 s of speech or more renews the profile with a voiceprint of its own.
+task=$(start_task)
+earwitness stream "$samples/first-calls/kal.flac" --stream "$name" --fast
+wait_until_stopped "$task"
+aws chime-sdk-voice update-voice-profile --voice-profile-id "$profile" --speaker-search-task-id "$task" >/dev/null
+say chime-sdk-voice UpdateVoiceProfile
+
+# The media of both calls, from its beginning (it ends three seconds after the last), and two fragments of it.
+endpoint() { field kinesisvideo get-data-endpoint --stream-arn "$stream" --api-name "$1" --query DataEndpoint; }
+aws kinesis-video-media get-media --endpoint-url "$(endpoint GET_MEDIA)" --stream-arn "$stream" \
+    --start-selector StartSelectorType=EARLIEST "$folder/calls.mkv" >/dev/null
+test -s "$folder/calls.mkv"
+say kinesis-video-media GetMedia
+now=$(date +%s)
+hour="StartTimestamp=$((now - 3600)),EndTimestamp=$((now + 1))"
+read -r -a fragments < <(field kinesis-video-archived-media list-fragments --stream-arn "$stream" \
+    --fragment-selector "FragmentSelectorType=SERVER_TIMESTAMP,TimestampRange={$hour}" \
+    --endpoint-url "$(endpoint LIST_FRAGMENTS)" --query 'Fragments[:2].FragmentNumber')
+say kinesis-video-archived-media ListFragments
+aws kinesis-video-archived-media get-media-for-fragment-list --fragments "${fragments[@]}" --stream-arn "$stream" \
+    --endpoint-url "$(endpoint GET_MEDIA_FOR_FRAGMENT_LIST)" "$folder/fragments.mkv" >/dev/null
+test -s "$folder/fragments.mkv"
+say kinesis-video-archived-media GetMediaForFragmentList
+
+# A task that is stopped before it heard anything, and a pause.
+task=$(start_task)
 aws $service stop-speaker-search-task --identifier "$arn" --speaker-search-task-id "$task"
 say $service StopSpeakerSearchTask
-until test "$(field $service get-speaker-search-task --identifier "$pipeline" --speaker-search-task-id "$task" \
-    --query SpeakerSearchTask.SpeakerSearchTaskStatus)" = Stopped; do sleep 0.1; done
-say $service GetSpeakerSearchTask
+wait_until_stopped "$task"
 aws $service update-media-insights-pipeline-status --identifier "$arn" --update-status Pause
 aws $service update-media-insights-pipeline-status --identifier "$pipeline" --update-status Resume
 say $service UpdateMediaInsightsPipelineStatus
@@ -117,6 +167,8 @@ aws $service delete-media-pipeline --media-pipeline-id "$pipeline"
 say $service DeleteMediaPipeline
 aws $service delete-media-insights-pipeline-configuration --identifier "$name"
 say $service DeleteMediaInsightsPipelineConfiguration
+aws chime-sdk-voice delete-voice-profile --voice-profile-id "$profile"
+say chime-sdk-voice DeleteVoiceProfile
 aws chime-sdk-voice delete-voice-profile-domain --voice-profile-domain-id "$domain"
 say chime-sdk-voice DeleteVoiceProfileDomain
 aws kinesisvideo delete-stream --stream-arn "$stream"

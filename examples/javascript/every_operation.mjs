@@ -1,9 +1,14 @@
-// The operations that need no call in progress, with the AWS SDK for JavaScript v3.
-// npm install, then run with the variables of every_operation.py set.
+// Every operation, with the AWS SDK for JavaScript v3; PutMedia, which it does not have, with `earwitness stream`.
+// npm install, then run with `earwitness` on the PATH and the variables of every_operation.py set.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import * as pipelinesSdk from "@aws-sdk/client-chime-sdk-media-pipelines";
 import * as voiceSdk from "@aws-sdk/client-chime-sdk-voice";
 import * as kinesisSdk from "@aws-sdk/client-kinesis-video";
+import * as archiveSdk from "@aws-sdk/client-kinesis-video-archived-media";
+import * as mediaSdk from "@aws-sdk/client-kinesis-video-media";
 
 const pipelines = caller("chime-sdk-media-pipelines", pipelinesSdk, new pipelinesSdk.ChimeSDKMediaPipelinesClient());
 const voice = caller("chime-sdk-voice", voiceSdk, new voiceSdk.ChimeSDKVoiceClient());
@@ -55,13 +60,10 @@ assert.ok(VoiceProfileDomain.CreatedTimestamp instanceof Date);
 await voice("GetVoiceProfileDomain", { VoiceProfileDomainId });
 await voice("UpdateVoiceProfileDomain", { VoiceProfileDomainId, Description: "hotline" });
 await voice("ListVoiceProfileDomains", {});
-await voice("ListVoiceProfiles", { VoiceProfileDomainId });
 await voice("TagResource", { ResourceARN: VoiceProfileDomainArn, Tags: [{ Key: "team", Value: "fraud" }] });
 const { Tags } = await voice("ListTagsForResource", { ResourceARN: VoiceProfileDomainArn });
 assert.deepEqual(Tags, [{ Key: "team", Value: "fraud" }]);
 await voice("UntagResource", { ResourceARN: VoiceProfileDomainArn, TagKeys: ["team"] });
-await assert.rejects(voice("GetVoiceProfile", { VoiceProfileId: "vp-nobody" }), voiceSdk.NotFoundException);
-await assert.rejects(voice("DeleteVoiceProfile", { VoiceProfileId: "vp-nobody" }), voiceSdk.NotFoundException);
 
 const role = "arn:aws:iam::000000000000:role/earwitness";
 const Elements = [
@@ -95,19 +97,77 @@ await pipelines("ListMediaPipelines", {});
 await pipelines("TagResource", { ResourceARN: MediaPipelineArn, Tags: [{ Key: "call", Value: "1" }] });
 await pipelines("ListTagsForResource", { ResourceARN: MediaPipelineArn });
 await pipelines("UntagResource", { ResourceARN: MediaPipelineArn, TagKeys: ["call"] });
-let { SpeakerSearchTask } = await pipelines("StartSpeakerSearchTask", {
-  Identifier: MediaPipelineArn,
-  VoiceProfileDomainArn,
-});
-const { SpeakerSearchTaskId } = SpeakerSearchTask;
-await pipelines("StopSpeakerSearchTask", { Identifier: MediaPipelineArn, SpeakerSearchTaskId });
-while (SpeakerSearchTask.SpeakerSearchTaskStatus !== "Stopped") {
-  ({ SpeakerSearchTask } = await pipelines("GetSpeakerSearchTask", { Identifier: MediaPipelineId, SpeakerSearchTaskId }));
+
+async function startTask() {
+  const input = { Identifier: MediaPipelineArn, VoiceProfileDomainArn };
+  return (await pipelines("StartSpeakerSearchTask", input)).SpeakerSearchTask.SpeakerSearchTaskId;
 }
+
+async function waitUntilStopped(SpeakerSearchTaskId) {
+  for (let tries = 0; tries < 600; tries++) {
+    const input = { Identifier: MediaPipelineId, SpeakerSearchTaskId };
+    const { SpeakerSearchTask } = await pipelines("GetSpeakerSearchTask", input);
+    if (SpeakerSearchTask.SpeakerSearchTaskStatus === "Stopped") return;
+    await sleep(100);
+  }
+  assert.fail("the task did not stop within a minute");
+}
+
+function send(recording) {
+  const file = fileURLToPath(new URL(`../../src/earwitness/samples/${recording}`, import.meta.url));
+  execFileSync("earwitness", ["stream", file, "--stream", name, "--fast"]);
+  console.log("ok kinesis-video-media PutMedia");
+}
+
+// A call is heard: the task stops by itself when it has a voiceprint. The caller consents, and is enrolled.
+let task = await startTask();
+send("first-calls/kal.flac");
+await waitUntilStopped(task);
+const { VoiceProfile } = await voice("CreateVoiceProfile", { SpeakerSearchTaskId: task });
+const { VoiceProfileId } = VoiceProfile;
+await voice("GetVoiceProfile", { VoiceProfileId });
+const { VoiceProfiles } = await voice("ListVoiceProfiles", { VoiceProfileDomainId });
+assert.deepEqual(VoiceProfiles.map((one) => one.VoiceProfileId), [VoiceProfileId]);
+
+// A later call of 20 s of speech or more renews the profile with a voiceprint of its own.
+task = await startTask();
+send("first-calls/kal.flac");
+await waitUntilStopped(task);
+await voice("UpdateVoiceProfile", { VoiceProfileId, SpeakerSearchTaskId: task });
+
+// The media of both calls, from its beginning, and some fragments of it. EBML is what Matroska begins with.
+const EBML = "1a45dfa3";
+async function endpointFor(APIName) {
+  return { endpoint: (await kinesis("GetDataEndpoint", { StreamARN, APIName })).DataEndpoint };
+}
+const beginning = (bytes) => Buffer.from(bytes.subarray(0, 4)).toString("hex");
+
+const mediaClient = new mediaSdk.KinesisVideoMediaClient(await endpointFor("GET_MEDIA"));
+const media = caller("kinesis-video-media", mediaSdk, mediaClient);
+const live = await media("GetMedia", { StreamARN, StartSelector: { StartSelectorType: "EARLIEST" } });
+for await (const bytes of live.Payload) {
+  assert.equal(beginning(bytes), EBML);
+  break; // more comes as long as the call goes on
+}
+const archiveClient = new archiveSdk.KinesisVideoArchivedMediaClient(await endpointFor("LIST_FRAGMENTS"));
+const archive = caller("kinesis-video-archived-media", archiveSdk, archiveClient);
+const now = Date.now();
+const TimestampRange = { StartTimestamp: new Date(now - 3_600_000), EndTimestamp: new Date(now + 1_000) };
+const FragmentSelector = { FragmentSelectorType: "SERVER_TIMESTAMP", TimestampRange };
+const { Fragments } = await archive("ListFragments", { StreamARN, FragmentSelector });
+const numbers = Fragments.map((one) => one.FragmentNumber).sort();
+const { Payload } = await archive("GetMediaForFragmentList", { StreamARN, Fragments: numbers.slice(0, 3) });
+assert.equal(beginning(await Payload.transformToByteArray()), EBML);
+
+// A task that is stopped before it heard anything, and a pause.
+task = await startTask();
+await pipelines("StopSpeakerSearchTask", { Identifier: MediaPipelineArn, SpeakerSearchTaskId: task });
+await waitUntilStopped(task);
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineArn, UpdateStatus: "Pause" });
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineId, UpdateStatus: "Resume" });
 
 await pipelines("DeleteMediaPipeline", { MediaPipelineId });
 await pipelines("DeleteMediaInsightsPipelineConfiguration", { Identifier: name });
+await voice("DeleteVoiceProfile", { VoiceProfileId });
 await voice("DeleteVoiceProfileDomain", { VoiceProfileDomainId });
 await kinesis("DeleteStream", { StreamARN });

@@ -17,7 +17,7 @@ from api_world import (
 )
 from botocore.exceptions import ClientError
 
-from earwitness.api.operations import BY_NAME, REFUSED, TABLE
+from earwitness.api.operations import BY_NAME, PIPELINES, REFUSED, TABLE
 from earwitness.api.roles import Role
 from earwitness.store.records import Scope
 from earwitness.wire.faults import declared_faults
@@ -111,6 +111,29 @@ def test_the_same_names_in_two_accounts(world: World) -> None:
     stream = world.call("kinesisvideo", "DescribeStream", StreamName="secret", **other)["StreamInfo"]
     assert OTHER_ACCOUNT in stream["StreamARN"]
     assert "DeviceName" not in stream
+
+
+def make_with_token(world: World, stream: str, **who: str) -> list[str]:
+    """One of everything that takes a ClientRequestToken, all with the same; their ids and ARNs."""
+    more = {"ClientRequestToken": "token-1"} | who
+    configuration = world.make_configuration(**more)["MediaInsightsPipelineConfigurationArn"]
+    domain = world.make_domain(**more)["VoiceProfileDomainArn"]
+    pipeline = world.make_pipeline(configuration, stream, **more)["MediaPipelineId"]
+    asked = {"Identifier": pipeline, "VoiceProfileDomainArn": domain}
+    task = world.call(PIPELINES, "StartSpeakerSearchTask", **asked, **more)["SpeakerSearchTask"]
+    return [configuration, domain, pipeline, task["SpeakerSearchTaskId"]]
+
+
+@pytest.mark.parametrize("whose", [(OTHER_ACCOUNT, REGION), (ACCOUNT, OTHER_REGION)], ids=["account", "Region"])
+def test_the_same_token_in_two_accounts(world: World, whose: tuple[str, str]) -> None:
+    account, region = whose
+    who = {"key_id": key_of(Role.ADMIN, account), "region": region}
+    my_stream, their_stream = world.make_stream(), world.make_stream(**who)
+    mine = make_with_token(world, my_stream)
+    theirs = make_with_token(world, their_stream, **who)
+    assert not set(theirs) & set(mine)
+    assert make_with_token(world, my_stream) == mine
+    assert make_with_token(world, their_stream, **who) == theirs
 
 
 @pytest.mark.parametrize("state", ["unknown", "disabled", "other secret"])
