@@ -159,15 +159,15 @@ def tables(numbers: Numbers) -> list[Table]:
 
 
 _METHOD = f"""\
-Load: `earwitness serve` on {DOMAINS:,} domains, two pipelines and a task, and two bare routes of Starlette that answer
-JSON of the same size, each in a process of its own with uvloop and httptools; one bare route on uvicorn as it comes,
-one behind the same protocol as earwitness (limits to heads and connections, an answer's head and body in one write).
-One client process with {_CONNECTIONS} connections that stay open asks them in turn, {_PHASE_SECONDS:g} s each,
-{_ROUNDS} rounds after two that are not counted; a ratio is the median of those within a round,
-latencies are of all requests. All get the same bytes, as boto3 signed them. PostgreSQL is a server of its own on the same machine and takes time from the same
-cores; its requests run in threads. Stages: medians of one request at a time in a process without a network, where
-caches are warmer than under load, so they add up to less than a request takes there. Pages: six walks through the list,
-signed page by page; the first is not counted."""
+Load: `earwitness serve` on {DOMAINS:,} domains, two pipelines and a task, and two bare routes of Starlette that
+answer JSON of the same size, each in a process of its own with uvloop and httptools; one bare route on uvicorn as it
+comes, one behind the same protocol as earwitness (limits to heads and connections, an answer's head and body in one
+write). One client process with {_CONNECTIONS} connections that stay open asks them in turn, {_PHASE_SECONDS:g} s
+each, {_ROUNDS} rounds after two that are not counted; a ratio is the median of those within a round, latencies are of
+all requests. All get the same bytes, as boto3 signed them. PostgreSQL is a server of its own on the same machine and
+takes time from the same cores; its requests run in threads. Stages: medians of one request at a time in a process
+without a network, where caches are warmer than under load, so they add up to less than a request takes there. Pages:
+six walks through the list, signed page by page; the first is not counted."""
 
 
 def _at_least(load: str, title: str) -> Target:
