@@ -30,7 +30,7 @@ def main() -> None:
         connection.request("GET", "/health")
         connection.getresponse().read()
         between = time.perf_counter()
-        pipelines.get_speaker_search_task(Identifier=task)
+        pipelines.get_speaker_search_task(SpeakerSearchTaskId=task)
         health.append(1e3 * (between - began))
         asked.append(1e3 * (time.perf_counter() - between))
         time.sleep(max(0.0, began + _EVERY_SECONDS - time.perf_counter()))

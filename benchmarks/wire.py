@@ -98,7 +98,7 @@ def _requests(store: _Store, *, port: int) -> dict[str, bytes]:
     return {
         "domain": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_id}),
         "domain_by_arn": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_arn}),
-        "task": signer.request(PIPELINES, "GetSpeakerSearchTask", {"Identifier": made.task_id}),
+        "task": signer.request(PIPELINES, "GetSpeakerSearchTask", {"SpeakerSearchTaskId": made.task_id}),
         "pipeline": signer.request(PIPELINES, "GetMediaPipeline", {"MediaPipelineId": made.pipeline_id}),
     }
 
