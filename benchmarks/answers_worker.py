@@ -1,6 +1,6 @@
 """A client that asks again and again while calls go on, for `live`; in a process of its own, which nothing holds up.
 
-Arguments: the service's URL, a task, seconds. Prints milliseconds as JSON: of `/health`, which touches nothing but the
+Arguments: the service's URL, a pipeline, its task, seconds. Prints milliseconds as JSON: of `/health`, which touches nothing but the
 event loop, and of GetSpeakerSearchTask.
 """
 
@@ -19,7 +19,7 @@ _EVERY_SECONDS = 0.02
 
 def main() -> None:
     """One question of each kind every 20 ms."""
-    url, task, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    url, pipeline, task, seconds = *sys.argv[1:4], float(sys.argv[4])
     session: Any = boto3.Session("test", "test", region_name="us-east-1")  # no types
     pipelines = session.client("chime-sdk-media-pipelines", endpoint_url=url)
     connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
@@ -30,7 +30,7 @@ def main() -> None:
         connection.request("GET", "/health")
         connection.getresponse().read()
         between = time.perf_counter()
-        pipelines.get_speaker_search_task(SpeakerSearchTaskId=task)
+        pipelines.get_speaker_search_task(Identifier=pipeline, SpeakerSearchTaskId=task)
         health.append(1e3 * (between - began))
         asked.append(1e3 * (time.perf_counter() - between))
         time.sleep(max(0.0, began + _EVERY_SECONDS - time.perf_counter()))

@@ -37,10 +37,11 @@ def measure() -> Numbers:
             show("calls", index, _CALLS)
             latencies.append(_latency(application, seen, calls[index % len(calls)], f"one-{index}"))
         task = application.listen(application.open_stream("asked"))
+        pipeline = application.latest_pipeline
         show("asked while nobody calls", 0, 1)
-        answers = _asked(application, task, "idle")
+        answers = _asked(application, pipeline, task, "idle")
         show(f"asked while {_HALF_LOAD} calls go on", 0, 1)
-        answers |= _asked_under_load(application, task, paused)
+        answers |= _asked_under_load(application, pipeline, task, paused)
     p95 = 1e3 * float(np.percentile(latencies, 95))
     embedding = 1e3 * statistics.median(embeddings)
     return {
@@ -69,7 +70,7 @@ def _latency(application: Application, seen: Seen, call: Call, name: str) -> flo
     return at - acknowledged[0]
 
 
-def _asked_under_load(application: Application, task: str, calls: Sequence[Call]) -> Numbers:
+def _asked_under_load(application: Application, pipeline: str, task: str, calls: Sequence[Call]) -> Numbers:
     """As many calls as begin evenly in the time until a voice is known, which is the hardest part of a call."""
     with ThreadPoolExecutor(_HALF_LOAD) as lines:
 
@@ -81,14 +82,14 @@ def _asked_under_load(application: Application, task: str, calls: Sequence[Call]
 
         callers = [lines.submit(ring, index) for index in range(_HALF_LOAD)]
         time.sleep(_CALL_WORKS_SECONDS)
-        answers = _asked(application, task, "half_load")
+        answers = _asked(application, pipeline, task, "half_load")
         for caller in callers:
             caller.result()
     return answers
 
 
-def _asked(application: Application, task: str, name: str) -> Numbers:
-    numbers = numbers_of("answers_worker", [application.url, task, str(_ASKED_SECONDS)])
+def _asked(application: Application, pipeline: str, task: str, name: str) -> Numbers:
+    numbers = numbers_of("answers_worker", [application.url, pipeline, task, str(_ASKED_SECONDS)])
     return {f"{name}_{key}": value for key, value in numbers.items()}
 
 

@@ -117,6 +117,7 @@ class Application:
             ResourceAccessRoleArn="arn:aws:iam::000000000000:role/earwitness",
             Elements=[_PROCESSOR],
         )["MediaInsightsPipelineConfiguration"]
+        self.latest_pipeline = ""
         self._configuration = made["MediaInsightsPipelineConfigurationArn"]
 
     def open_stream(self, name: str) -> str:
@@ -134,6 +135,7 @@ class Application:
             MediaInsightsPipelineConfigurationArn=self._configuration,
             KinesisVideoStreamSourceRuntimeConfiguration=source,
         )["MediaInsightsPipeline"]["MediaPipelineId"]
+        self.latest_pipeline = pipeline
         task = self._pipelines.start_speaker_search_task(Identifier=pipeline, VoiceProfileDomainArn=self._domain)
         return str(task["SpeakerSearchTask"]["SpeakerSearchTaskId"])
 

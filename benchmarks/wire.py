@@ -11,7 +11,7 @@ from benchmarks.benchmark import Benchmark, Numbers, SkippedError, Table, Target
 from benchmarks.postgres import private_server
 from benchmarks.wire_load_worker import Plan
 from benchmarks.wire_pages import measure_pages
-from benchmarks.wire_records import DOMAINS, Made, make_records, settings_in
+from benchmarks.wire_records import DOMAINS, TASK_PIPELINE_ID, Made, make_records, settings_in
 from benchmarks.wire_signed import PIPELINES, VOICE, Signer
 from benchmarks.workers import numbers_of
 
@@ -98,7 +98,11 @@ def _requests(store: _Store, *, port: int) -> dict[str, bytes]:
     return {
         "domain": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_id}),
         "domain_by_arn": signer.request(VOICE, "GetVoiceProfileDomain", {"VoiceProfileDomainId": made.domain_arn}),
-        "task": signer.request(PIPELINES, "GetSpeakerSearchTask", {"SpeakerSearchTaskId": made.task_id}),
+        "task": signer.request(
+            PIPELINES,
+            "GetSpeakerSearchTask",
+            {"Identifier": TASK_PIPELINE_ID, "SpeakerSearchTaskId": made.task_id},
+        ),
         "pipeline": signer.request(PIPELINES, "GetMediaPipeline", {"MediaPipelineId": made.pipeline_id}),
     }
 

@@ -16,6 +16,8 @@ DOMAINS = 10_000
 CALLS_PER_SECOND = 1e6
 """The throttle runs as always and never refuses."""
 
+TASK_PIPELINE_ID = "6e9b6f8f-7d20-4e1d-8b4c-3f202e0c8d12"
+
 _DOMAINS_AT_ONCE = 500
 _SCOPE = Scope(account_id=ACCOUNT, region=REGION)
 
@@ -121,12 +123,11 @@ def _make_pipeline(unit: Unit, pipeline_id: str) -> None:
 
 def _make_task(unit: Unit, made: Made) -> None:
     """A task in a pipeline of its own; it fails at the start of the service, because its stream does not exist."""
-    pipeline_id = "6e9b6f8f-7d20-4e1d-8b4c-3f202e0c8d12"
-    _make_pipeline(unit, pipeline_id)
+    _make_pipeline(unit, TASK_PIPELINE_ID)
     unit.tasks.create(
         _SCOPE,
         task_id=made.task_id,
-        pipeline_id=pipeline_id,
+        pipeline_id=TASK_PIPELINE_ID,
         stream_arn=f"arn:aws:kinesisvideo:{REGION}:{ACCOUNT}:stream/office-1/1700000000000",
         channel_id=0,
         domain_id=made.domain_id,
