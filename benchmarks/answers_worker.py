@@ -1,7 +1,7 @@
 """A client that asks again and again while calls go on, for `live`; in a process of its own, which nothing holds up.
 
-Arguments: the service's URL, a pipeline, its task, seconds. Prints milliseconds as JSON: of `/health`, which touches nothing but the
-event loop, and of GetSpeakerSearchTask.
+Arguments: the service's URL, a pipeline, its task, seconds. Prints milliseconds as JSON: of `/health`,
+which touches nothing but the event loop, and of GetSpeakerSearchTask.
 """
 
 import json
