@@ -18,7 +18,7 @@ from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_
 from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
-from earwitness.fragments.disk.names import FILE_RIGHTS, folder_name, make_folder
+from earwitness.fragments.disk.names import FILE_RIGHTS, make_folder
 from earwitness.fragments.disk.room import Room
 from earwitness.fragments.disk.state import StreamState, Workshop
 from earwitness.fragments.disk.stream import DiskStream
@@ -53,7 +53,7 @@ class DiskFragmentLog:
     async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
         """See the seam."""
         self._require_open()
-        name = folder_name(stream)
+        name = stream.digest
         if name not in self._streams:
             self._streams[name] = asyncio.create_task(self._open(name, stream, key=key, retention=retention))
         task = self._streams[name]
@@ -67,7 +67,7 @@ class DiskFragmentLog:
     async def delete_stream(self, stream: StreamIdentity) -> None:
         """See the seam."""
         self._require_open()
-        name = folder_name(stream)
+        name = stream.digest
         task = self._streams.get(name)
         opened = None if task is None else await _opened(task)
         if self._streams.get(name) is task:

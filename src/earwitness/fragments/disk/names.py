@@ -1,4 +1,4 @@
-"""Names, rights and durable changes of the files of one stream.
+"""Names, rights and durable changes of the files of one stream, whose folder is called by the stream's digest.
 
     SEQUENCE.segment    records one after the other; the name is the first one's sequence
     SEQUENCE.index      the columns of that segment, so that it need not be walked again
@@ -11,14 +11,7 @@ What belongs here: what files are called, and how they come to be. What must nev
 import os
 from pathlib import Path
 
-from earwitness.fragments.seam import StreamIdentity
-
 FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
-
-
-def folder_name(stream: StreamIdentity) -> str:
-    """Its digest; a name of the user's never becomes a path."""
-    return stream.digest
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 from fragments_examples import MEDIA, OpenLog, identity
 
-from earwitness.fragments.disk.names import folder_name
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -21,4 +19,4 @@ def open_log(tmp_path: Path) -> OpenLog:
 @pytest.fixture
 def files(folder: Path) -> Path:
     """The folder of stream `a`."""
-    return folder / folder_name(identity("a"))
+    return folder / identity("a").digest

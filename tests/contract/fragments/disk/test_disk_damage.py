@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from fragments_examples import World, everything, identity, next_of, numbers_of
 
-from earwitness.fragments.disk.names import folder_name
 from earwitness.fragments.disk.record import HEAD_BYTES
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.seam import Earliest, Fragment, MissingFragment
@@ -122,7 +121,7 @@ async def test_a_stream_does_not_open_another_ones_file(world: World, folder: Pa
     """Both under one key: it is the place that does not fit."""
     (number,) = await world.append_many(await world.stream(), 1)
     await world.close()
-    shutil.copytree(files, folder / folder_name(identity("b")))
+    shutil.copytree(files, folder / identity("b").digest)
     await world.open()
     other = await world.stream("b", key="a")
     assert [item async for item in other.get([number])] == [MissingFragment(number=number, damaged=True)]
