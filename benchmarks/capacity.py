@@ -157,7 +157,7 @@ class _Load:
     def _open_models(self) -> None:
         """One call as fast as it goes, so that what is opened once is there."""
         stream = self._application.open_stream("first")
-        task = self._application.listen(stream)
+        task = self._application.listen(stream).task
         self._application.send(io.BytesIO(self._calls[0].pcm), stream, [], real_time=False)
         while self._seen.identified(task) is None:
             time.sleep(0.1)
@@ -182,7 +182,7 @@ class _Load:
     def _call(self, call: Call) -> None:
         """Ring, and speak until the call or the step is over."""
         stream = self._application.open_stream(f"call-{next(self._names)}")
-        task = self._application.listen(stream)
+        task = self._application.listen(stream).task
         with self._lock:
             self._heard[task], self._acknowledged[task] = call, []
         voice = _Voice(call.pcm, self._over)

@@ -9,7 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
-from benchmarks.live_calls import BYTES_A_SECOND, Application, Call, Seen, calls_with_pauses, continuous_calls, served
+from benchmarks.live_calls import (
+    BYTES_A_SECOND,
+    Application,
+    Call,
+    Search,
+    Seen,
+    calls_with_pauses,
+    continuous_calls,
+    served,
+)
 from benchmarks.workers import numbers_of
 from earwitness import config
 from earwitness.app import build_engine
@@ -36,12 +45,11 @@ def measure() -> Numbers:
         for index in range(_CALLS):
             show("calls", index, _CALLS)
             latencies.append(_latency(application, seen, calls[index % len(calls)], f"one-{index}"))
-        task = application.listen(application.open_stream("asked"))
-        pipeline = application.latest_pipeline
+        search = application.listen(application.open_stream("asked"))
         show("asked while nobody calls", 0, 1)
-        answers = _asked(application, pipeline, task, "idle")
+        answers = _asked(application, search, "idle")
         show(f"asked while {_HALF_LOAD} calls go on", 0, 1)
-        answers |= _asked_under_load(application, pipeline, task, paused)
+        answers |= _asked_under_load(application, search, paused)
     p95 = 1e3 * float(np.percentile(latencies, 95))
     embedding = 1e3 * statistics.median(embeddings)
     return {
@@ -56,7 +64,7 @@ def measure() -> Numbers:
 def _latency(application: Application, seen: Seen, call: Call, name: str) -> float:
     """From the acknowledgement of the fragment that completes ten seconds of speech to its event in the file."""
     stream = application.open_stream(name)
-    task = application.listen(stream)
+    task = application.listen(stream).task
     due = call.identified_in * BYTES_A_SECOND
     application.send(io.BytesIO(call.pcm[:due]), stream, [], real_time=False)
     time.sleep(_CAUGHT_UP_SECONDS)
@@ -70,7 +78,7 @@ def _latency(application: Application, seen: Seen, call: Call, name: str) -> flo
     return at - acknowledged[0]
 
 
-def _asked_under_load(application: Application, pipeline: str, task: str, calls: Sequence[Call]) -> Numbers:
+def _asked_under_load(application: Application, search: Search, calls: Sequence[Call]) -> Numbers:
     """As many calls as begin evenly in the time until a voice is known, which is the hardest part of a call."""
     with ThreadPoolExecutor(_HALF_LOAD) as lines:
 
@@ -82,14 +90,14 @@ def _asked_under_load(application: Application, pipeline: str, task: str, calls:
 
         callers = [lines.submit(ring, index) for index in range(_HALF_LOAD)]
         time.sleep(_CALL_WORKS_SECONDS)
-        answers = _asked(application, pipeline, task, "half_load")
+        answers = _asked(application, search, "half_load")
         for caller in callers:
             caller.result()
     return answers
 
 
-def _asked(application: Application, pipeline: str, task: str, name: str) -> Numbers:
-    numbers = numbers_of("answers_worker", [application.url, pipeline, task, str(_ASKED_SECONDS)])
+def _asked(application: Application, search: Search, name: str) -> Numbers:
+    numbers = numbers_of("answers_worker", [application.url, *search, str(_ASKED_SECONDS)])
     return {f"{name}_{key}": value for key, value in numbers.items()}
 
 

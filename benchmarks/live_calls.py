@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
@@ -98,6 +98,13 @@ class Seen:
         return min(came, default=None)
 
 
+class Search(NamedTuple):
+    """A task, as GetSpeakerSearchTask wants it named."""
+
+    pipeline: str
+    task: str
+
+
 class Application:
     """A program that uses the service with boto3."""
 
@@ -117,15 +124,14 @@ class Application:
             ResourceAccessRoleArn="arn:aws:iam::000000000000:role/earwitness",
             Elements=[_PROCESSOR],
         )["MediaInsightsPipelineConfiguration"]
-        self.latest_pipeline = ""
         self._configuration = made["MediaInsightsPipelineConfigurationArn"]
 
     def open_stream(self, name: str) -> str:
         """A stream."""
         return str(self._kinesis.create_stream(StreamName=name, DataRetentionInHours=1)["StreamARN"])
 
-    def listen(self, stream: str) -> str:
-        """A task that listens to it."""
+    def listen(self, stream: str) -> Search:
+        """A task that listens to it, in a pipeline of its own."""
         source = {
             "Streams": [{"StreamArn": stream, "StreamChannelDefinition": {"NumberOfChannels": 1}}],
             "MediaEncoding": "pcm",
@@ -135,9 +141,8 @@ class Application:
             MediaInsightsPipelineConfigurationArn=self._configuration,
             KinesisVideoStreamSourceRuntimeConfiguration=source,
         )["MediaInsightsPipeline"]["MediaPipelineId"]
-        self.latest_pipeline = pipeline
         task = self._pipelines.start_speaker_search_task(Identifier=pipeline, VoiceProfileDomainArn=self._domain)
-        return str(task["SpeakerSearchTask"]["SpeakerSearchTaskId"])
+        return Search(pipeline=pipeline, task=task["SpeakerSearchTask"]["SpeakerSearchTaskId"])
 
     def lag_seconds(self) -> float:
         """How far the task that is furthest behind is behind its stream."""
