@@ -57,7 +57,6 @@ def open_records(settings: Settings) -> Store:
         store_url(settings),
         vault=Vault(MasterKeyWrapper(master_key)),
         clock=now,
-        monotonic=time.monotonic,
         wait_seconds_max=settings.store_wait_seconds,
         connections_max=2 * settings.threads,
     )

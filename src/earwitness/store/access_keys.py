@@ -1,8 +1,5 @@
 """Access keys: found by id for every request, so that read is the hottest of all."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from sqlalchemy import bindparam, delete, select, update
 
 from earwitness.errors import AlreadyExists
@@ -29,45 +26,26 @@ _BY_ID = HotRead(_ALL.where(table.c.key_id == bindparam("key_id")), "key_id")
 RECORDS_KEPT_MAX = 1_000
 """Keys whose secret stays decrypted: more than sign within a few seconds, half a kilobyte each."""
 
-UNSEEN_SECONDS_MAX = 0.1
-"""How long a key counts as it was last read, though another process may have disabled it just now. What this process
-changes counts at once. A busy client's key is read ten times a second instead of thousands."""
-
-
-class _Kept(NamedTuple):
-    row: Row
-    record: AccessKey
-    read_at: float
-
 
 class AccessKeyReader:
     """What can be read of access keys."""
 
-    def __init__(self, session: Session, vault: Vault, *, monotonic: Callable[[], float] | None = None) -> None:
-        """With `monotonic`, seconds of a clock that never goes back, a key may be UNSEEN_SECONDS_MAX old."""
+    def __init__(self, session: Session, vault: Vault) -> None:
         self._session = session
         self._vault = vault
-        self._monotonic = monotonic
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, tuple[Row, AccessKey]] = {}
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key, of whatever account: it is what tells the account. None when there is none, disabled or not."""
-        kept = self._kept.get(key_id)
-        now = 0.0 if self._monotonic is None else self._monotonic()
-        if kept is not None and self._monotonic is not None and now - kept.read_at < UNSEEN_SECONDS_MAX:
-            return kept.record
         row = self._session.hot_row(_BY_ID, key_id)
         if row is None:
             self._kept.pop(key_id, None)
             return None
-        # The decryption is spared for as long as no column of the row has changed.
-        record = kept.record if kept is not None and kept.row == row else self._record(row)
-        self._keep(key_id, _Kept(row, record, now))
-        return record
-
-    def look_again(self) -> None:
-        """Something was written in this process: read every key before it counts again."""
-        self._kept = {key_id: kept._replace(read_at=float("-inf")) for key_id, kept in list(self._kept.items())}
+        # The row is read every time. Only the decryption is spared, for as long as no column of it has changed.
+        kept = self._kept.get(key_id)
+        if kept is None or kept[0] != row:
+            kept = self._keep(key_id, row)
+        return kept[1]
 
     def list(self, account_id: str, *, after: PageKey | None = None, limit: int) -> Page[AccessKey]:
         """The account's keys, oldest first."""
@@ -80,10 +58,11 @@ class AccessKeyReader:
             limit=limit,
         )
 
-    def _keep(self, key_id: str, kept: _Kept) -> None:
+    def _keep(self, key_id: str, row: Row) -> tuple[Row, AccessKey]:
         if len(self._kept) >= RECORDS_KEPT_MAX:
             self._kept.clear()
-        self._kept[key_id] = kept
+        self._kept[key_id] = kept = (row, self._record(row))
+        return kept
 
     def _record(self, row: Row) -> AccessKey:
         key_id, account_id, role, name, state, ciphertext, wrapped_key, created_at = row
@@ -106,8 +85,6 @@ class AccessKeyWriter(AccessKeyReader):
     def __init__(self, writing: Writing) -> None:
         super().__init__(writing.session, writing.vault)
         self._writing = writing
-        self.has_changed = False
-        """Whether a key that may have been read before counts no more, or is another."""
 
     def create(self, *, key_id: str, account_id: str, role: str, name: str, secret: str) -> AccessKey:
         """A new enabled key; AlreadyExists when any account has one of this id."""
@@ -135,7 +112,6 @@ class AccessKeyWriter(AccessKeyReader):
 
     def disable(self, account_id: str, key_id: str) -> bool:
         """Let the key sign no more; False when the account has no such key."""
-        self.has_changed = True
         statement = update(table).where(table.c.account_id == account_id, table.c.key_id == key_id)
         return self._writing.session.change(statement.values(state="disabled")) == 1
 
@@ -146,7 +122,6 @@ class AccessKeyWriter(AccessKeyReader):
             return None
         statement = update(table).where(table.c.account_id == account_id, table.c.key_id == key_id)
         sealed = self._sealed(account_id=account_id, key_id=key_id, secret=secret)
-        self.has_changed = True
         self._writing.session.change(statement.values(**sealed))
         self._writing.destroy_key(old, owner=access_key_owner(account_id=account_id, key_id=key_id))
         return self.get(key_id)
@@ -157,7 +132,6 @@ class AccessKeyWriter(AccessKeyReader):
         if old is None:
             return False
         statement = delete(table).where(table.c.account_id == account_id, table.c.key_id == key_id)
-        self.has_changed = True
         self._writing.session.change(statement)
         self._writing.destroy_key(old, owner=access_key_owner(account_id=account_id, key_id=key_id))
         return True

@@ -96,20 +96,14 @@ class Store:
     """
 
     def __init__(
-        self,
-        database: _Database,
-        *,
-        vault: Vault,
-        clock: Callable[[], datetime],
-        digest_key: DataKey,
-        monotonic: Callable[[], float] | None = None,
+        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], digest_key: DataKey
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
         self._digest_key = digest_key
         reads = database.reads
-        self.access_keys = AccessKeyReader(reads, vault, monotonic=monotonic)
+        self.access_keys = AccessKeyReader(reads, vault)
         self.bearer_tokens = BearerTokenReader(reads)
         self.configurations = ConfigurationReader(reads)
         self.pipelines = PipelineReader(reads, vault)
@@ -131,14 +125,11 @@ class Store:
         transactions meet, so it should do nothing but speak to its unit, and be quick: others wait.
         """
 
-        def run(session: WritingSession) -> tuple[ResultT, Writing, Unit]:
+        def run(session: WritingSession) -> tuple[ResultT, Writing]:
             writing = Writing(session=session, vault=self._vault, digest_key=self._digest_key, now=self._clock())
-            unit = Unit(writing)
-            return work(unit), writing, unit
+            return work(Unit(writing)), writing
 
-        result, writing, unit = self._database.write(run)
-        if unit.access_keys.has_changed:
-            self.access_keys.look_again()
+        result, writing = self._database.write(run)
         for wrapped_key, owner in writing.forgotten:
             self._vault.forget(wrapped_key, owner=owner)
         return result
@@ -166,13 +157,11 @@ def open_store(
     *,
     vault: Vault,
     clock: Callable[[], datetime],
-    monotonic: Callable[[], float] | None = None,
     wait_seconds_max: float = WAIT_SECONDS_MAX,
     connections_max: int = CONNECTIONS_MAX,
 ) -> Store:
     """Open `sqlite:///PATH` or `postgresql://…`; an empty database gets its schema first. `clock` tells UTC.
 
-    With `monotonic` an access key that another process changes may count for another tenth of a second.
     Raises SchemaTooNew, StoreError (older schema: migrate first), MasterKeyInvalid (written under another key),
     StoreUnavailable and ConfigurationError.
     """
@@ -180,7 +169,7 @@ def open_store(
     try:
         _make_schema_once(database)
         digest_key = _check_key(database, vault)
-        return Store(database, vault=vault, clock=clock, digest_key=digest_key, monotonic=monotonic)
+        return Store(database, vault=vault, clock=clock, digest_key=digest_key)
     except BaseException:
         database.close()
         raise

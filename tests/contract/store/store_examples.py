@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -50,17 +49,9 @@ def vault(master_key: MasterKey = MASTER_KEY) -> Vault:
     return Vault(MasterKeyWrapper(master_key))
 
 
-def opened(
-    url: str,
-    *,
-    wait_seconds_max: float = 20.0,
-    clock: Clock | None = None,
-    monotonic: Callable[[], float] | None = None,
-) -> Store:
+def opened(url: str, *, wait_seconds_max: float = 20.0, clock: Clock | None = None) -> Store:
     """The store, patient enough for a busy machine."""
-    return open_store(
-        url, vault=vault(), clock=clock or Clock(), monotonic=monotonic, wait_seconds_max=wait_seconds_max
-    )
+    return open_store(url, vault=vault(), clock=clock or Clock(), wait_seconds_max=wait_seconds_max)
 
 
 def add_domain(unit: Unit, scope: Scope = MINE, *, domain_id: str = "", limit: int | None = None) -> VoiceProfileDomain:
