@@ -29,13 +29,11 @@ stream = kinesis.create_stream(StreamName=name, DataRetentionInHours=1)["StreamA
 domain = voice.create_voice_profile_domain(Name="callers", ServerSideEncryptionConfiguration={"KmsKeyArn": KEY})
 domain_arn = domain["VoiceProfileDomain"]["VoiceProfileDomainArn"]
 search = {"SpeakerSearchStatus": "Enabled"}
+elements = [{"Type": "VoiceAnalyticsProcessor", "VoiceAnalyticsProcessorConfiguration": search}]
 configuration = pipelines.create_media_insights_pipeline_configuration(
-    MediaInsightsPipelineConfigurationName=name,
-    ResourceAccessRoleArn=ROLE,
-    Elements=[{"Type": "VoiceAnalyticsProcessor", "VoiceAnalyticsProcessorConfiguration": search}],
+    MediaInsightsPipelineConfigurationName=name, ResourceAccessRoleArn=ROLE, Elements=elements
 )["MediaInsightsPipelineConfiguration"]["MediaInsightsPipelineConfigurationArn"]
-channels = {"NumberOfChannels": 1, "ChannelDefinitions": [{"ChannelId": 0, "ParticipantRole": "CUSTOMER"}]}
-streams = [{"StreamArn": stream, "StreamChannelDefinition": channels}]
+streams = [{"StreamArn": stream, "StreamChannelDefinition": {"NumberOfChannels": 1}}]
 source = {"Streams": streams, "MediaEncoding": "pcm", "MediaSampleRate": 8000}
 
 
@@ -43,10 +41,10 @@ def listen_to(recording: str, until: str) -> str:
     """One call: a pipeline, a task, the audio, and events until one whose status begins so. Returns the task's id."""
     print(f"\n{recording} is calling")
     pipeline = pipelines.create_media_insights_pipeline(
-        MediaInsightsPipelineConfigurationArn=configuration,
-        KinesisVideoStreamSourceRuntimeConfiguration=source,
+        MediaInsightsPipelineConfigurationArn=configuration, KinesisVideoStreamSourceRuntimeConfiguration=source
     )["MediaInsightsPipeline"]["MediaPipelineId"]
-    task = pipelines.start_speaker_search_task(Identifier=pipeline, VoiceProfileDomainArn=domain_arn)
+    started = pipelines.start_speaker_search_task(Identifier=pipeline, VoiceProfileDomainArn=domain_arn)
+    task = {"Identifier": pipeline, "SpeakerSearchTaskId": started["SpeakerSearchTask"]["SpeakerSearchTaskId"]}
     with ThreadPoolExecutor() as line:
         call = line.submit(earwitness.put_media, recording, stream_arn=stream)
         for detail in details_of(pipeline):
@@ -57,7 +55,9 @@ def listen_to(recording: str, until: str) -> str:
                 break
         call.result()
     pipelines.delete_media_pipeline(MediaPipelineId=pipeline)
-    return task["SpeakerSearchTask"]["SpeakerSearchTaskId"]
+    while pipelines.get_speaker_search_task(**task)["SpeakerSearchTask"]["SpeakerSearchTaskStatus"] == "Stopping":
+        time.sleep(0.1)  # the line is free for the next call when its task has ended
+    return task["SpeakerSearchTaskId"]
 
 
 def details_of(pipeline: str):
