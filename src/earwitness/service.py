@@ -4,6 +4,7 @@ Nothing of the voice engine is imported before it is needed, so that the service
 """
 
 import os
+import random
 import secrets
 import time
 from collections.abc import Callable
@@ -219,7 +220,7 @@ class Service:
             throttle=self._throttle,
             clock=now,
             monotonic=time.monotonic,
-            new_request_id=new_guid,
+            new_request_id=new_request_id,
             limits=GatewayLimits(
                 skew_seconds_max=settings.clock_skew_seconds, refuse_session_token=settings.session_tokens == "refuse"
             ),
@@ -238,8 +239,16 @@ class _CallsWithoutDevelopment(Calls):
 
 def new_guid() -> str:
     """A random identifier as AWS writes them."""
-    # uuid.uuid4 makes an object that checks its arguments; every request takes one of these.
-    digits = os.urandom(16).hex()
+    return _guid(os.urandom(16).hex())
+
+
+def new_request_id() -> str:
+    """A name for a request. It opens nothing, so that it need not be unguessable, which costs a system call."""
+    return _guid(f"{random.getrandbits(128):032x}")
+
+
+def _guid(digits: str) -> str:
+    # uuid.uuid4 makes an object that checks its arguments.
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 

@@ -9,7 +9,7 @@ from earwitness.api.quotas import Quotas
 from earwitness.errors import BadRequest, Conflict, NotFound
 from earwitness.flows.steer import Steering
 from earwitness.store.records import Pipeline
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
@@ -69,9 +69,12 @@ class SearchTasks:
 
     def get(self, caller: Caller, params: Params) -> Result:
         """Its status; results go to the pipeline's sinks, as at AWS."""
-        pipeline_id = self._pipeline_id(caller, params["Identifier"])
-        task = self._store.tasks.get(caller.scope, params["SpeakerSearchTaskId"])
-        return {"SpeakerSearchTask": _described(_task(task, pipeline_id))}
+        pipeline, task_id = params["Identifier"], params["SpeakerSearchTaskId"]
+        task = self._store.tasks.get_state(caller.scope, task_id, pipeline=pipeline)
+        if task is None:
+            self._pipeline_id(caller, pipeline)  # which of the two is missing?
+            raise _no_task()
+        return {"SpeakerSearchTask": _described(task)}
 
     def stop(self, caller: Caller, params: Params) -> Result:
         """Stop listening; results that are missing are not reported."""
@@ -167,15 +170,19 @@ def _pipeline(pipeline: Pipeline | None) -> Pipeline:
 
 def _task(task: SpeakerSearchTask | None, pipeline_id: str) -> SpeakerSearchTask:
     if task is None or task.pipeline_id != pipeline_id:
-        raise NotFound("this pipeline has no speaker search task of this id; tasks are kept for seven days")
+        raise _no_task()
     return task
+
+
+def _no_task() -> NotFound:
+    return NotFound("this pipeline has no speaker search task of this id; tasks are kept for seven days")
 
 
 def _item(task: SpeakerSearchTask) -> WorkItem:
     return WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id)
 
 
-def _described(task: SpeakerSearchTask) -> dict[str, object]:
+def _described(task: SpeakerSearchTask | SpeakerSearchTaskState) -> dict[str, object]:
     return {
         "SpeakerSearchTaskId": task.task_id,
         "SpeakerSearchTaskStatus": task.status.value,

@@ -37,15 +37,10 @@ class AccessKeyReader:
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key, of whatever account: it is what tells the account. None when there is none, disabled or not."""
-        row = self._session.hot_row(_BY_ID, key_id)
-        if row is None:
+        key = self._session.hot(_BY_ID, self._decrypted_once, key_id)
+        if key is None:
             self._kept.pop(key_id, None)
-            return None
-        # The row is read every time. Only the decryption is spared, for as long as no column of it has changed.
-        kept = self._kept.get(key_id)
-        if kept is None or kept[0] != row:
-            kept = self._keep(key_id, row)
-        return kept[1]
+        return key
 
     def list(self, account_id: str, *, after: PageKey | None = None, limit: int) -> Page[AccessKey]:
         """The account's keys, oldest first."""
@@ -58,11 +53,17 @@ class AccessKeyReader:
             limit=limit,
         )
 
-    def _keep(self, key_id: str, row: Row) -> tuple[Row, AccessKey]:
+    def _decrypted_once(self, row: Row) -> AccessKey:
+        """The record of a row just read. Its secret stays decrypted for as long as no column of the row changes."""
+        key_id: str = row[0]
+        kept = self._kept.get(key_id)
+        if kept is not None and kept[0] == row:
+            return kept[1]
         if len(self._kept) >= RECORDS_KEPT_MAX:
             self._kept.clear()
-        self._kept[key_id] = kept = (row, self._record(row))
-        return kept
+        record = self._record(row)
+        self._kept[key_id] = row, record
+        return record
 
     def _record(self, row: Row) -> AccessKey:
         key_id, account_id, role, name, state, ciphertext, wrapped_key, created_at = row

@@ -41,8 +41,7 @@ class DomainReader:
     def get(self, scope: Scope, id_or_arn: str) -> VoiceProfileDomain | None:
         """The domain of this id or ARN, or None."""
         read = _BY_ARN if id_or_arn.startswith("arn:") else _BY_ID
-        row = self._session.hot_row(read, scope.account_id, scope.region, id_or_arn)
-        return None if row is None else _record(row)
+        return self._session.hot(read, _record, scope.account_id, scope.region, id_or_arn)
 
     def list(self, scope: Scope, *, after: PageKey | None = None, limit: int) -> Page[VoiceProfileDomain]:
         """The oldest first."""

@@ -54,8 +54,7 @@ class PipelineReader:
     def get(self, scope: Scope, id_or_arn: str) -> Pipeline | None:
         """The pipeline of this GUID or ARN, or None; ended ones too, as long as they are kept."""
         read = _BY_ARN if id_or_arn.startswith("arn:") else _BY_ID
-        row = self._session.hot_row(read, scope.account_id, scope.region, id_or_arn)
-        return None if row is None else self._record(scope, row)
+        return self._session.hot(read, lambda row: self._record(scope, row), scope.account_id, scope.region, id_or_arn)
 
     def list(self, scope: Scope, *, after: PageKey | None = None, limit: int) -> Page[Pipeline]:
         """The newest first, ended ones too."""

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import StoreUnavailable
 from earwitness.store.border import border, is_collision
-from earwitness.store.session import ConnectionSession, HotRead, Query, Row, WritingSession
+from earwitness.store.session import ConnectionSession, HotRead, Query, RecordT, Row, WritingSession
 
 ResultT = TypeVar("ResultT")
 
@@ -50,10 +50,11 @@ class PostgresReads:
         with border(), self._engine.connect() as connection:
             return connection.execute(statement).first()
 
-    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
+    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
         with border(), self._engine.connect() as connection:
-            return connection.execute(read.statement, read.named(parameters)).first()
+            row = connection.execute(read.statement, read.named(parameters)).first()
+        return None if row is None else make(row)
 
 
 class Postgres:

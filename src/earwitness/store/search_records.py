@@ -21,6 +21,16 @@ class ScopedPipeline:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerSearchTaskState:
+    """What is asked of a task again and again; each as the task has it."""
+
+    task_id: str
+    status: TaskStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SpeakerSearchTask:
     """One search for the speaker of one channel of one stream."""
 

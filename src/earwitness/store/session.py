@@ -7,7 +7,7 @@ inside a transaction, in SQLite or PostgreSQL, it does not know.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Delete, Insert, Select, Table, Update, func, select
 from sqlalchemy.dialects import sqlite
@@ -21,6 +21,7 @@ from earwitness.vault.vault import Vault
 Row: TypeAlias = Sequence[Any]
 Query: TypeAlias = Select[*tuple[Any, ...]]
 
+RecordT = TypeVar("RecordT")
 
 _CREATES_AT_ONCE_MAX = 200
 """More transactions than run at once on one PostgreSQL server, which by itself allows 100 connections."""
@@ -56,8 +57,11 @@ class Session(Protocol):
         """The first row, or None."""
         ...
 
-    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
-        """The row of a point read, or None."""
+    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
+        """What `make` makes of the row of a point read, or None without one.
+
+        It may be the record that an earlier read made, where nothing has changed since; a read has one way to make it.
+        """
         ...
 
 
@@ -124,9 +128,10 @@ class ConnectionSession:
         """As the seam says."""
         return self._connection.execute(statement).first()
 
-    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
+    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
-        return self._connection.execute(read.statement, read.named(parameters)).first()
+        row = self._connection.execute(read.statement, read.named(parameters)).first()
+        return None if row is None else make(row)
 
     def change(self, statement: Insert | Update | Delete) -> int:
         """As the seam says."""

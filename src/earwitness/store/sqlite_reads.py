@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from earwitness.errors import StoreBusy, StoreUnavailable
 from earwitness.store.border import border, is_busy
-from earwitness.store.session import HotRead, Query, Row
+from earwitness.store.session import HotRead, Query, RecordT, Row
 from earwitness.store.snapshot import Snapshot
 from earwitness.store.sqlite_session import SqliteSession
 
@@ -58,22 +58,24 @@ class SqliteReads:
         except StoreUnavailable as error:
             return self._again(error, lambda session: session.row(statement))
 
-    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
+    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
-        loop = _running_loop()
-        snapshot = None if loop is None else self._snapshot_of(loop)
+        snapshot = self._snapshot
         try:
+            if snapshot is None or not snapshot.is_of_this_turn():
+                loop = _running_loop()
+                snapshot = None if loop is None else self._snapshot_of(loop)
             if snapshot is None:
                 with border(), self._taken() as session:
-                    return session.hot_row(read, *parameters)
-            return self._row_of(snapshot, read, parameters)
+                    return session.hot(read, make, *parameters)
+            return self._hot_of(snapshot, read, make, parameters)
         except StoreUnavailable as error:
-            return self._again(error, lambda patient: patient.hot_row(read, *parameters))
+            return self._again(error, lambda patient: patient.hot(read, make, *parameters))
 
     def renew(self) -> None:
         """A change was made: what the thread that made it reads from now on has it."""
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.loop is _running_loop():
+        if snapshot is not None and snapshot.is_of_this_turn():
             self._end(snapshot)
 
     def close(self) -> None:
@@ -99,12 +101,14 @@ class SqliteReads:
             self._snapshot = snapshot = Snapshot(loop, self._take())
         return snapshot
 
-    def _row_of(self, snapshot: Snapshot, read: HotRead, parameters: tuple[str, ...]) -> Row | None:
+    def _hot_of(
+        self, snapshot: Snapshot, read: HotRead, make: Callable[[Row], RecordT], parameters: tuple[str, ...]
+    ) -> RecordT | None:
         try:
             if not snapshot.is_open:
                 snapshot.begin()
                 snapshot.loop.call_soon(self._end, snapshot)
-            return snapshot.row(read, parameters)
+            return snapshot.hot(read, make, parameters)
         except BaseException:
             self._drop(snapshot)
             with border():
@@ -131,7 +135,7 @@ class SqliteReads:
     @contextmanager
     def _taken(self) -> Generator[SqliteSession]:
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.is_open and snapshot.loop is _running_loop():
+        if snapshot is not None and snapshot.is_of_this_turn():
             # A read of this turn, which must not be newer than the next hot one.
             try:
                 yield snapshot.session

@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite as dialect
 
-from earwitness.store.session import ConnectionSession, HotRead, Row
+from earwitness.store.session import ConnectionSession, HotRead, RecordT, Row
 
 
 class SqliteSession(ConnectionSession):
@@ -19,9 +19,10 @@ class SqliteSession(ConnectionSession):
         self.driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         self._want_scrub = want_scrub
 
-    def hot_row(self, read: HotRead, *parameters: str) -> Row | None:
-        """The row by SQL that is compiled already, without SQLAlchemy in between."""
-        return self.driver.execute(read.sqlite_sql, parameters).fetchone()
+    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
+        """As the seam says, by SQL that is compiled already, without SQLAlchemy in between."""
+        row = self.driver.execute(read.sqlite_sql, parameters).fetchone()
+        return None if row is None else make(row)
 
     def hold(self, name: str) -> None:
         """Nothing to do: there is one writer."""

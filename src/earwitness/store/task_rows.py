@@ -17,9 +17,10 @@ from earwitness.store.domain_keys import require_domain_key
 from earwitness.store.owners import domain_owner, task_place
 from earwitness.store.page import read_page
 from earwitness.store.records import Page, PageKey, Scope
+from earwitness.store.schema import pipelines
 from earwitness.store.schema import voice_profile_domains as domains
 from earwitness.store.schema_search import tasks as table
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.session import HotRead, Row, Session, Writing, count_where, in_scope
 from earwitness.vault.vault import Vault
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
@@ -60,6 +61,24 @@ _BY_ID = HotRead(
     "task_id",
 )
 
+_OF_PIPELINE = and_(
+    pipelines.c.account_id == table.c.account_id,
+    pipelines.c.region == table.c.region,
+    pipelines.c.pipeline_id == table.c.pipeline_id,
+)
+_STATE = (
+    select(table.c.task_id, table.c.status, table.c.created_at, table.c.updated_at)
+    .select_from(table.join(pipelines, _OF_PIPELINE))
+    .where(
+        table.c.account_id == bindparam("account_id"),
+        table.c.region == bindparam("region"),
+        table.c.task_id == bindparam("task_id"),
+    )
+)
+_SCOPED = "account_id", "region", "task_id"
+_STATE_BY_PIPELINE_ID = HotRead(_STATE.where(pipelines.c.pipeline_id == bindparam("pipeline")), *_SCOPED, "pipeline")
+_STATE_BY_PIPELINE_ARN = HotRead(_STATE.where(pipelines.c.arn == bindparam("pipeline")), *_SCOPED, "pipeline")
+
 
 class TaskReader:
     """What can be read of tasks."""
@@ -70,9 +89,16 @@ class TaskReader:
 
     def get(self, scope: Scope, task_id: str, *, pipeline_id: str | None = None) -> SpeakerSearchTask | None:
         """The task of this GUID (and of this pipeline, if given), or None; ended ones too, as long as they are kept."""
-        row = self._session.hot_row(_BY_ID, scope.account_id, scope.region, task_id)
-        found = None if row is None else self._record(row)
+        found = self._session.hot(_BY_ID, self._record, scope.account_id, scope.region, task_id)
         return None if found is None or pipeline_id not in {None, found.pipeline_id} else found
+
+    def get_state(self, scope: Scope, task_id: str, *, pipeline: str) -> SpeakerSearchTaskState | None:
+        """What the status of a task is, found by the id or ARN of its pipeline; None without such a task or pipeline.
+
+        Whoever waits for a task asks for this again and again, so it opens nothing that is sealed.
+        """
+        read = _STATE_BY_PIPELINE_ARN if pipeline.startswith("arn:") else _STATE_BY_PIPELINE_ID
+        return self._session.hot(read, _state, scope.account_id, scope.region, task_id, pipeline)
 
     def list(
         self, scope: Scope, pipeline_id: str | None, *, after: PageKey | None = None, limit: int
@@ -155,6 +181,16 @@ class TaskReader:
             return None
         key = self._vault.key(bytes(wrapped_key), owner=domain_owner(scope, domain_id))
         return from_json(key.open(ciphertext, task_place(scope, task_id, column)).decode())
+
+
+def _state(row: Row) -> SpeakerSearchTaskState:
+    task_id, status, created_at, updated_at = row
+    return SpeakerSearchTaskState(
+        task_id=task_id,
+        status=TaskStatus(status),
+        created_at=from_microseconds(created_at),
+        updated_at=from_microseconds(updated_at),
+    )
 
 
 class TaskRows(TaskReader):

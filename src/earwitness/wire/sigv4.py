@@ -50,24 +50,23 @@ class Claim:
 class SigningKeys:
     """Derived keys, kept for reuse: a signing key is good for a day, and deriving one costs four hashes.
 
-    Secrets are kept only as digests. The least recently used key goes first. Safe to share between threads.
+    The least recently used key goes first. Safe to share between threads.
     """
 
     def __init__(self, size_max: int = SIGNING_KEYS_MAX) -> None:
         self._size_max = size_max
-        self._keys: OrderedDict[tuple[str, str, str, str, bytes], bytes] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, str, str, str, str], hmac.HMAC] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, claim: Claim, secret: str) -> bytes:
-        """The signing key of a claim's scope."""
-        encoded = secret.encode("utf-8")
-        name = (claim.access_key_id, claim.date, claim.region, claim.service, sha256(encoded).digest())
+    def get(self, claim: Claim, secret: str) -> hmac.HMAC:
+        """The signing key of a claim's scope, as the beginning of a signature: copy it."""
+        name = (claim.access_key_id, claim.date, claim.region, claim.service, secret)
         with self._lock:
             key = self._keys.get(name)
             if key is not None:
                 self._keys.move_to_end(name)
                 return key
-            self._keys[name] = key = _derive(claim, encoded)
+            self._keys[name] = key = hmac.new(_derive(claim, secret.encode("utf-8")), digestmod="sha256")
             if len(self._keys) > self._size_max:
                 self._keys.popitem(last=False)
         return key
@@ -227,10 +226,12 @@ def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
     return (actual,)
 
 
-def _sign(key: bytes, time: str, claim: Claim, text: bytes) -> str:
+def _sign(key: hmac.HMAC, time: str, claim: Claim, text: bytes) -> str:
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
     to_sign = "\n".join((ALGORITHM, time, scope, sha256(text).hexdigest()))
-    return hmac.digest(key, to_sign.encode("ascii"), "sha256").hex()
+    signature = key.copy()
+    signature.update(to_sign.encode("ascii"))
+    return signature.hexdigest()
 
 
 def _derive(claim: Claim, secret: bytes) -> bytes:

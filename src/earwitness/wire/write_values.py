@@ -16,7 +16,10 @@ from earwitness.wire.timestamps import write_timestamp
 # `Any`: results are whatever operations return; the writer of each shape finds out whether it fits.
 Write = Callable[[Any], Any]
 _Known = dict[Shape, Write]
-_Fields = dict[str, tuple[str, Write]]
+_Fields = dict[str, tuple[str, Write, type | None]]
+"""By name: how the member is called on the wire, its writer, and the type whose values are written as they are."""
+
+_AS_IT_IS: dict[str, type] = {"string": str, "boolean": bool, "integer": int, "long": int}
 
 _TIMESTAMP_DEFAULTS = {"header": "rfc822", "headers": "rfc822"}
 """REST-JSON's format by location, where the model names none; everywhere else it is seconds since 1970."""
@@ -29,7 +32,7 @@ def member_writer(member: Member) -> Write:
 
 def structure_writer(name: str, members: Iterable[Member]) -> Write:
     """The writer of some members of a structure as a JSON object. None is left out, an unknown name refused."""
-    return _object(name, {member.name: (member.wire_name, _member(member, {})) for member in members})
+    return _object(name, {member.name: _field(member, {}) for member in members})
 
 
 def _member(member: Member, known: _Known) -> Write:
@@ -51,8 +54,12 @@ def _writer(shape: Shape, known: _Known) -> Write:
 def _structure(shape: Shape, known: _Known) -> Write:
     fields: _Fields = {}
     known[shape] = write = _object(shape.name, fields)
-    fields.update({member.name: (member.wire_name, _member(member, known)) for member in shape.members.values()})
+    fields.update({member.name: _field(member, known) for member in shape.members.values()})
     return write
+
+
+def _field(member: Member, known: _Known) -> tuple[str, Write, type | None]:
+    return member.wire_name, _member(member, known), _AS_IT_IS.get(member.shape.type)
 
 
 def _object(shape_name: str, fields: _Fields) -> Write:
@@ -65,8 +72,8 @@ def _object(shape_name: str, fields: _Fields) -> Write:
             if field is None:
                 raise ValueError(f"{shape_name} has no member {name}")
             if item is not None:
-                wire_name, inner = field
-                written[wire_name] = inner(item)
+                wire_name, inner, as_it_is = field
+                written[wire_name] = item if type(item) is as_it_is else inner(item)
         return written
 
     return write

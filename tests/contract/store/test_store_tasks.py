@@ -38,6 +38,13 @@ def test_a_task_is_created_found_and_listed(store: Store) -> None:
     assert store.tasks.get(MINE, first.task_id) == first
     assert store.tasks.get(MINE, first.task_id, pipeline_id=pipeline.pipeline_id) == first
     assert store.tasks.get(MINE, first.task_id, pipeline_id=guid()) is None
+    for pipeline_named in (pipeline.pipeline_id, pipeline.arn):
+        state = store.tasks.get_state(MINE, first.task_id, pipeline=pipeline_named)
+        assert state is not None
+        assert (state.task_id, state.status) == (first.task_id, first.status)
+        assert (state.created_at, state.updated_at) == (first.created_at, first.updated_at)
+    assert store.tasks.get_state(MINE, first.task_id, pipeline=guid()) is None
+    assert store.tasks.get_state(MINE, guid(), pipeline=pipeline.pipeline_id) is None
     page = store.tasks.list(MINE, pipeline.pipeline_id, limit=1)
     assert page.items == (tasks[1],)
     assert store.tasks.list(MINE, pipeline.pipeline_id, after=page.next_key, limit=1).items == (first,)
