@@ -125,6 +125,8 @@ class MediaReads:
                 if done:
                     delivery, upcoming = upcoming.result(), None
                     last = delivery.fragment
+                    if delivery.gap:
+                        _tell_gap(stream, last)
                     chunk = _chunk(last, behind_ms=delivery.millis_behind_now)
                     yield chunk
                     await pace.keep(fragments=1, size=len(chunk), until=self._is_draining)
@@ -147,6 +149,12 @@ class MediaReads:
             chunk = _chunk(fragment, behind_ms=0, archived=True)
             yield chunk
             await pace.keep(size=len(chunk), until=self._is_draining)
+
+
+def _tell_gap(stream: KinesisStream, following: Fragment) -> None:
+    """In the log alone: an error tag says that GetMedia stopped (botocore's service model), and it goes on."""
+    context = {"stream_arn": stream.arn, "before_fragment": following.info.number}
+    _log.warning("a read goes on behind fragments that are lost", extra=context)
 
 
 async def _gone(receive: Receive) -> None:
