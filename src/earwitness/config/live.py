@@ -27,6 +27,14 @@ class LiveSettings:
     stream_bytes: int = row(
         10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
     )
+    stream_live_minutes: float = row(
+        5.0,
+        unit="min",
+        low=1,
+        high=60,
+        text="How long media of a stream without retention stay readable; a minute later they are off the disk. As "
+        "long as at AWS.",
+    )
     stream_readers: int = row(
         20, unit="count", low=1, high=10_000, text="GetMedia connections of one stream; AWS allows 3."
     )
