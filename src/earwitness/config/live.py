@@ -45,7 +45,7 @@ class LiveSettings:
         high=1e6,
         text="How often PutMedia may be called for one stream, likewise GetMedia and GetMediaForFragmentList; one more "
         "gets ClientLimitExceededException. 5 at AWS. This rate and the six that follow allow twice as much at once "
-        "after a silence; 0 is no limit, and `serve --dev` has none.",
+        "after a silence; 0 is no limit, which is the default of `serve --dev`.",
     )
     stream_put_fragments_per_second: float = row(
         5.0,
