@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import boto3
 import numpy as np
+import soundfile
 
 from earwitness import put_media
 from earwitness.audio.matroska.frames import read_frames
@@ -145,6 +146,15 @@ class FileStream:
 
     async def close(self) -> None:
         return
+
+
+class WavStream(FileStream):
+    """In a recording that is no Matroska."""
+
+    async def put(self, seconds: Sequence[int]) -> str:
+        samples = np.frombuffer(b"".join(map(second, seconds)), "<i2")
+        soundfile.write(self._path, samples, RATE, subtype="PCM_16")
+        return "1"
 
 
 class KvsStream:
