@@ -1,10 +1,11 @@
 """Settings: where they come from, and what is refused."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from earwitness import config
+from earwitness import config, development
 from earwitness.errors import ConfigurationError
 
 
@@ -33,6 +34,20 @@ def test_bad_files_are_explained(tmp_path: Path, text: str, words: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=words):
         config.load({"EARWITNESS_CONFIG": str(file)})
+
+
+def test_other_defaults_stand_back_behind_what_is_set(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("stream_calls_per_second = 5.0\n")  # as the default
+    environment = {"EARWITNESS_CONFIG": str(file), "EARWITNESS_STREAM_PUT_BYTES_PER_SECOND": "7"}
+    loaded = config.load(environment, defaults=development.DEFAULTS)
+    assert (loaded.stream_calls_per_second, loaded.stream_put_bytes_per_second) == (5.0, 7.0)
+    assert (loaded.calls_per_second, loaded.stream_read_bytes_per_second) == (0.0, 0.0)
+
+
+def test_all_rates_are_off_by_default_for_development() -> None:
+    rates = {row.name for row in dataclasses.fields(config.Settings) if row.name.endswith("per_second")}
+    assert dict.fromkeys(rates, 0.0) == development.DEFAULTS
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:

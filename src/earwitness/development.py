@@ -15,6 +15,19 @@ DEV_KEY = "test"
 
 _DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
 
+DEFAULTS: Mapping[str, float] = {
+    "calls_per_second": 0.0,
+    "stream_calls_per_second": 0.0,
+    "stream_put_fragments_per_second": 0.0,
+    "stream_put_bytes_per_second": 0.0,
+    "stream_read_fragments_per_second": 0.0,
+    "stream_read_bytes_per_second": 0.0,
+    "stream_listed_fragments_per_second": 0.0,
+    "stream_fetched_fragments_per_second": 0.0,
+}
+"""Settings whose default is another with `serve --dev`: nothing is slowed down or refused for its rate, unless the user
+sets one."""
+
 PROVOKED: Mapping[str, type[Exception]] = {
     "BadRequest": errors.BadRequest,
     "Forbidden": errors.Forbidden,

@@ -94,12 +94,13 @@ class Service:
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
             is_alone=near,
-            media_rates=MediaRates(MediaRateLimits() if development else media_rate_limits(settings)),
+            media_rates=MediaRates(media_rate_limits(settings)),
             clock=now,
             new_id=new_guid,
         )
-        rate = 0.0 if development else settings.calls_per_second
-        self._throttle = Throttle(per_second=rate, overrides=rates(settings.calls_per_second_by_operation))
+        self._throttle = Throttle(
+            per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
+        )
         self._calls = self._operations(development)
         gateway = self._gateway(development)
         limits = RequestLimits(

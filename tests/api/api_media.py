@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,9 @@ FRAGMENT = write_header([pcm_track(rate=8_000)]) + write_cluster(1_700_000_000_0
 """What a producer sends: a tenth of a second of silence."""
 
 UPLOAD_PATH = "/putMedia"
+
+HANG_SECONDS = 10.0
+"""After which a test says that something hangs."""
 
 
 class _ToldStreams(MediaStreams):
@@ -86,17 +89,32 @@ class Media:
 
     def answer(self, request: Request) -> Response:
         """The answer to a request whose body is sent whole, from a client that hangs up after the first it hears."""
-        return self.on_loop(self._answer(request))
+        return self.converse(request, [request.body], stays=False)
 
-    async def _answer(self, request: Request) -> Response:
-        came = [{"type": "http.request", "body": request.body, "more_body": False}]
+    def converse(self, request: Request, pieces: Sequence[bytes], *, stays: bool = True, ends: bool = True) -> Response:
+        """The answer to a request whose body is sent in these pieces, `ends` or not, from a client that hangs up when
+        its body does not end, after the first it hears, or `stays` until the answer is over. TimeoutError for a hang.
+        """
+
+        async def in_time() -> Response:
+            async with asyncio.timeout(HANG_SECONDS):
+                return await self._converse(request, pieces, stays=stays, ends=ends)
+
+        return self.on_loop(in_time())
+
+    async def _converse(self, request: Request, pieces: Sequence[bytes], *, stays: bool, ends: bool) -> Response:
+        coming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        if ends:
+            coming[-1]["more_body"] = False
+        else:
+            coming.append({"type": "http.disconnect"})
         begun, heard = dict[str, Any](), list[bytes]()
         has_heard = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            if came:
-                return came.pop()
-            await has_heard.wait()
+            if coming:
+                return coming.pop(0)
+            await (asyncio.Event() if stays else has_heard).wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
@@ -120,6 +138,9 @@ class Media:
 
 
 def _scope(request: Request) -> dict[str, Any]:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.header_list]
+    if not any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
+        headers.append((b"transfer-encoding", b"chunked"))  # by which a server tells that there is a body
     return {
         "type": "http",
         "scheme": "http",
@@ -127,7 +148,7 @@ def _scope(request: Request) -> dict[str, Any]:
         "path": request.raw_path,
         "raw_path": request.raw_path.encode("latin-1"),
         "query_string": request.raw_query.encode("latin-1"),
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.header_list],
+        "headers": headers,
         "client": (request.client, 0),
     }
 

@@ -16,11 +16,12 @@ from botocore.exceptions import ClientError, ParamValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_values import Values
+from odd_values import loosely
 
 from earwitness.api.operations import PIPELINES, STREAMS, TABLE, VOICE, Served
 from earwitness.api.roles import Role
 from earwitness.wire.messages import Request, Response
-from earwitness.wire.shapes import Operation, Shape
+from earwitness.wire.shapes import Operation
 
 ONE_WORLD = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -75,40 +76,6 @@ def test_requests_that_fit_the_model(world: World, made: Resources, row: Served,
         world.call(row.service, row.operation, **{name: value for name, value in params.items() if value is not None})
     except (ClientError, ParamValidationError) as error:
         assert str(error)
-
-
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["", " ", "\0", "arn:", "a/.."])
-)
-anything = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
-)
-
-
-def loosely(shape: Shape) -> st.SearchStrategy[Any]:
-    """Mostly of the right type, rarely in range."""
-    if shape.type == "structure":
-        required = {name: loosely(shape.members[name].shape) for name in shape.required}
-        optional = {name: loosely(member.shape) for name, member in shape.members.items() if name not in required}
-        return st.fixed_dictionaries(required, optional=optional)
-    if shape.type == "list":
-        return st.lists(loosely(shape.inner["member"]), max_size=3)
-    if shape.type == "map":
-        return st.dictionaries(st.text(max_size=5), loosely(shape.inner["value"]), max_size=3)
-    if shape.choices:
-        return st.sampled_from(shape.choices) | scalars
-    if shape.type in ("integer", "long"):
-        return st.integers(0, 100_000) | scalars
-    if shape.type == "timestamp":
-        return st.floats() | st.integers() | st.just("0001-01-01T00:00:00+14:00") | scalars
-    if shape.type == "boolean":
-        return st.booleans() | scalars
-    return st.text() | anything
 
 
 LOOSELY = {(row.service, row.operation): loosely(shape) for row in CALLED if (shape := model(row).input)}

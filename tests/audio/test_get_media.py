@@ -128,7 +128,7 @@ def test_an_error_of_the_service_is_told() -> None:
     assert events[1] == ServiceFailed(error_id=5000, error_code="INTERNAL_ERROR", fragment_number="7")
     archive = write_tags({"AWS_KINESISVIDEO_EXCEPTION_ERROR_CODE": "3002", "AWS_KINESISVIDEO_EXCEPTION_MESSAGE": "x"})
     assert GetMediaReader().feed(HEADER + archive) == [
-        ServiceFailed(error_id=None, error_code="3002", fragment_number=None)
+        ServiceFailed(error_id=3002, error_code="3002", fragment_number=None)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,27 @@ def test_the_end_of_the_audio(tmp_path: Path, engine: Engine, call: np.ndarray, 
         assert pipeline.status == "Stopped"
 
     run(tmp_path, engine, play)
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told by the source", "not told"])
+def test_audio_that_is_missing_is_told(
+    tmp_path: Path, engine: Engine, call: np.ndarray, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(office: Office) -> None:
+        pieces = fragments_of(call[: 16 * RATE], SECONDS[:15])
+        gap = replace(pieces[6], after_gap=True)
+        pieces = [*pieces[:5], gap, *pieces[7:]] if is_told else [*pieces[:5], *pieces[6:]]
+        office.line = line = Line(pieces)
+        task = office.new_task()
+        following = asyncio.ensure_future(office.follow(task))
+        await line.exhausted.wait()
+        office.stop_pipeline(task)
+        await following
+        message = office.details(task)[-1]["statusMessage"]
+        assert ("some of the audio was missing from the stream" in message) == is_told
+
+    run(tmp_path, engine, play)
+    assert ("audio is missing from a stream" in caplog.text) == is_told
 
 
 def test_a_stop_by_its_caller_tells_nothing(tmp_path: Path, engine: Engine, call: np.ndarray) -> None:

@@ -1,12 +1,17 @@
 """Hearing a call: the same answers however it was cut, and nothing enrolled that would spoil a profile."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
+from following import fragment
 
+from earwitness.audio.matroska.writer import write_block, write_cluster
 from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
 from earwitness.flows.engine import Engine
-from earwitness.flows.hear import CallVoice
+from earwitness.flows.hear import CallVoice, ChannelEar
+from earwitness.flows.reading import Piece
 from earwitness.samples import first_call
 from earwitness.voice.embedding import Samples
 
@@ -71,3 +76,20 @@ def test_clipped_speech_is_not_enrolled(engine: Engine, call: Samples) -> None:
     voice = heard(engine, np.clip(40.0 * call, -1.0, 1.0), step=RATE)
     with pytest.raises(SpeechTooPoor, match="clipped"):
         voice.voiceprint()
+
+
+@pytest.mark.parametrize("after_gap", [True, False])
+def test_behind_a_gap_no_half_of_a_sample_is_left_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, after_gap: bool
+) -> None:
+    fed: list[Samples] = []
+    monkeypatch.setattr(CallVoice, "feed", lambda _, samples: fed.append(samples))
+    ear = ChannelEar(engine, channel=0, declared_rate=RATE)
+    pcm = np.full(400, 0x0102, "<i2").tobytes()
+    first, second = (
+        fragment(number, cluster=write_cluster(100 * number, [write_block(1, 0, data)]))
+        for number, data in ((1, pcm + b"\x02"), (2, pcm if after_gap else b"\x01" + pcm))
+    )
+    ear.hear(Piece(fragment=first, begins=True))
+    ear.hear(Piece(fragment=replace(second, after_gap=after_gap)))
+    np.testing.assert_array_equal(np.concatenate(fed), 0x0102 / 32_768)

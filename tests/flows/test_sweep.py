@@ -45,7 +45,9 @@ class World:
 
     async def start(self) -> None:
         self.log = await open_disk_log(self._folder, clock=self.clock)
-        self.sweeper = MediaSweep(self.store, self.log, bytes_max=10**9, in_thread=here)
+        self.sweeper = MediaSweep(
+            self.store, self.log, retention_of=lambda stream: Retention(hours=stream.retention_hours), in_thread=here
+        )
 
     async def restart(self) -> None:
         await self.log.close()

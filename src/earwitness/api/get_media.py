@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from typing import NamedTuple
 
 from starlette.types import Receive
 
@@ -14,7 +15,8 @@ from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.writer import pcm_track, write_header
-from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, MatroskaInvalid
+from earwitness.errors import BadRequest, EarwitnessError, MatroskaInvalid
+from earwitness.fragments.numbers import read_number
 from earwitness.fragments.seam import (
     AfterFragment,
     AtTime,
@@ -38,7 +40,19 @@ END_SECONDS = 3.0
 
 FRAGMENTS_PER_CALL_MAX = 1_000
 
-_NOT_FOUND, _INTERNAL, _READ_ERROR = (4000, "FRAGMENT_NOT_FOUND"), (5000, "INTERNAL_ERROR"), (3002, "STREAM_READ_ERROR")
+
+class _Fault(NamedTuple):
+    """Why a read ends in the middle; the ids are documented with GetMedia."""
+
+    error_id: int
+    error_code: str
+    message: str
+
+
+_NOT_FOUND = _Fault(4000, "FRAGMENT_NOT_FOUND", "the fragment is not kept")
+_DAMAGED = _Fault(5000, "INTERNAL_ERROR", "the fragment is damaged and cannot be read")
+_BROKEN_OFF = _Fault(3002, "STREAM_READ_ERROR", "the stream was deleted, or its media cannot be read now")
+
 _AXES = {"SERVER_TIMESTAMP": TimeAxis.SERVER, "PRODUCER_TIMESTAMP": TimeAxis.PRODUCER}
 
 Say = Callable[[bytes], Awaitable[None]]
@@ -97,9 +111,12 @@ class MediaReads:
         return self._reading(stream, chunks)
 
     async def open_fragment_list(self, exchange: Exchange) -> MediaReading:
-        """GetMediaForFragmentList, in the order asked for. NotFound, LimitExceeded and Throttled as GetMedia."""
+        """GetMediaForFragmentList, in the order asked for. BadRequest for what no stream can have given out; NotFound,
+        LimitExceeded and Throttled as GetMedia."""
         numbers: Sequence[str] = exchange.params["Fragments"]
         stream, log = await self._open(exchange, "GetMediaForFragmentList")
+        for number in numbers:
+            read_number(number)
         self._streams.rates.fetch(stream.arn, len(numbers))
         return self._reading(stream, self._fetch(log, numbers, self._streams.rates.reader(live=False)))
 
@@ -125,28 +142,38 @@ class MediaReads:
                 if done:
                     delivery, upcoming = upcoming.result(), None
                     last = delivery.fragment
+                    if delivery.gap:
+                        _tell_gap(stream, last)
                     chunk = _chunk(last, behind_ms=delivery.millis_behind_now)
                     yield chunk
                     await pace.keep(fragments=1, size=len(chunk), until=self._is_draining)
                 elif not self._streams.has_producer(stream) or self._is_draining():
                     return
-        except (Gone, FragmentLogUnavailable) as error:
-            _log.info("a read ended early", extra={"reason": type(error).__name__})
-            yield _error(last, number=last.info.number if last else "0", fault=_READ_ERROR)
+        except EarwitnessError as error:
+            yield _broken_off(last, number=last.info.number if last else "0", error=error)
         finally:
             if upcoming is not None:
                 upcoming.cancel()
 
     async def _fetch(self, log: FragmentStream, numbers: Sequence[str], pace: Pace) -> AsyncGenerator[bytes]:
         last: Fragment | None = None
-        async for fragment in log.get(numbers):
-            if isinstance(fragment, MissingFragment):
-                yield _error(last, number=fragment.number, fault=_INTERNAL if fragment.damaged else _NOT_FOUND)
-                return
-            last = fragment
-            chunk = _chunk(fragment, behind_ms=0, archived=True)
-            yield chunk
-            await pace.keep(size=len(chunk), until=self._is_draining)
+        try:
+            async for fragment in log.get(numbers):
+                if isinstance(fragment, MissingFragment):
+                    yield _error(last, number=fragment.number, fault=_DAMAGED if fragment.damaged else _NOT_FOUND)
+                    return
+                last = fragment
+                chunk = _chunk(fragment, behind_ms=0, archived=True)
+                yield chunk
+                await pace.keep(size=len(chunk), until=self._is_draining)
+        except EarwitnessError as error:
+            yield _broken_off(last, number=last.info.number if last else numbers[0], error=error)
+
+
+def _tell_gap(stream: KinesisStream, following: Fragment) -> None:
+    """In the log alone: an error tag says that GetMedia stopped (botocore's service model), and it goes on."""
+    context = {"stream_arn": stream.arn, "before_fragment": following.info.number}
+    _log.warning("a read goes on behind fragments that are lost", extra=context)
 
 
 async def _gone(receive: Receive) -> None:
@@ -168,14 +195,17 @@ def _chunk(fragment: Fragment, *, behind_ms: int, archived: bool = False) -> byt
     )
 
 
-def _error(last: Fragment | None, *, number: str, fault: tuple[int, str]) -> bytes:
+def _broken_off(last: Fragment | None, *, number: str, error: EarwitnessError) -> bytes:
+    """What a reader is told when the answer has begun and cannot go on."""
+    _log.info("a read ended early", extra={"reason": type(error).__name__})
+    return _error(last, number=number, fault=_BROKEN_OFF)
+
+
+def _error(last: Fragment | None, *, number: str, fault: _Fault) -> bytes:
     """An error in the stream, behind a header: the last fragment's, or one of our own before the first."""
-    error_id, error_code = fault
     header = write_header([pcm_track(rate=8_000)]) if last is None else last.header
     try:
-        return get_media_error(
-            header, fragment_number=number, error_id=error_id, error_code=error_code, message="the fragment is not kept"
-        )
+        return get_media_error(header, fragment_number=number, **fault._asdict())
     except MatroskaInvalid:
         return b""
 

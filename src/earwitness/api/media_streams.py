@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.errors import LimitExceeded, Unavailable
-from earwitness.fragments.retention import BYTES_MAX, Retention
+from earwitness.fragments.retention import BYTES_MAX, LIVE_MINUTES, Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
@@ -33,6 +33,9 @@ class MediaLimits:
 
     bytes_per_stream: int = BYTES_MAX
     """Kept of one stream; the oldest goes first."""
+
+    live_minutes: float = LIVE_MINUTES
+    """Kept of a stream without retention."""
 
     readers_per_stream: int = READERS_MAX
     idle_seconds: float = 30.0
@@ -64,7 +67,7 @@ class MediaStreams:
         return await self._opened().open_stream(
             _identity(scope, stream),
             key=lambda: self._store.stream_key(scope, stream),
-            retention=self._retention(stream),
+            retention=self.retention_of(stream),
         )
 
     async def delete(self, scope: Scope, stream: KinesisStream) -> None:
@@ -73,7 +76,14 @@ class MediaStreams:
 
     async def retain(self, scope: Scope, stream: KinesisStream) -> None:
         """Keep media as long as the record says now."""
-        await (await self.open(scope, stream)).set_retention(self._retention(stream))
+        await (await self.open(scope, stream)).set_retention(self.retention_of(stream))
+
+    def retention_of(self, stream: KinesisStream) -> Retention:
+        """How much of a stream is kept, by its record and the limits."""
+        limits = self.limits
+        return Retention(
+            hours=stream.retention_hours, bytes_max=limits.bytes_per_stream, live_minutes=limits.live_minutes
+        )
 
     def has_producer(self, stream: KinesisStream) -> bool:
         """Whether somebody is sending."""
@@ -108,9 +118,6 @@ class MediaStreams:
         if self.log is None:
             raise Unavailable("the service is starting; try again")
         return self.log
-
-    def _retention(self, stream: KinesisStream) -> Retention:
-        return Retention(hours=stream.retention_hours, bytes_max=self.limits.bytes_per_stream)
 
 
 def _identity(scope: Scope, stream: KinesisStream) -> StreamIdentity:

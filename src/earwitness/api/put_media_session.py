@@ -25,6 +25,7 @@ from earwitness.audio.matroska.events import (
     TagsReceived,
 )
 from earwitness.audio.matroska.faults import MediaFault
+from earwitness.audio.matroska.open_fragment import TIMESTAMP_MS_MAX
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
 from earwitness.fragments.seam import FragmentStream
@@ -184,7 +185,10 @@ class PutMediaSession:
         return True
 
     async def _begin(self, timecode_ms: int) -> bool:
-        """Give a fragment its number, when its turn has come; False when the stream takes none."""
+        """Give a fragment its number, when its turn has come; False when the stream takes none, or it is of no date."""
+        if self._start_ms + timecode_ms > TIMESTAMP_MS_MAX:
+            await self._say(acks.refused(MediaFault.INVALID_PRODUCER_TIMESTAMP, timecode_ms, ""))
+            return False
         await self._pace.keep(fragments=1, until=self._is_over)
         try:
             number = (await self._log.reserve()).number

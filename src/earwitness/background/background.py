@@ -95,7 +95,11 @@ class Background:
         self.lags = Lags()
         self.streams = MediaStreams(
             store,
-            limits=MediaLimits(bytes_per_stream=settings.stream_bytes, readers_per_stream=settings.stream_readers),
+            limits=MediaLimits(
+                bytes_per_stream=settings.stream_bytes,
+                live_minutes=settings.stream_live_minutes,
+                readers_per_stream=settings.stream_readers,
+            ),
             rates=media_rates,
         )
         self.sources = Sources(settings, store, self.streams, look=self._in_thread)
@@ -142,7 +146,7 @@ class Background:
             hears_all=self.sources.is_own,
             started_at=self._clock(),
         )
-        media = MediaSweep(self._store, self._log, bytes_max=self._settings.stream_bytes, in_thread=self._in_thread)
+        media = MediaSweep(self._store, self._log, retention_of=self.streams.retention_of, in_thread=self._in_thread)
         self._going_on = [
             self._loop.create_task(work)
             for work in (

@@ -68,8 +68,9 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
     from dataclasses import replace
 
     from earwitness import config
+    from earwitness import development as development_mode
 
-    settings = config.load()
+    settings = config.load(defaults=development_mode.DEFAULTS if dev else None)
     if data is not None:
         settings = replace(settings, data_dir=data)
     elif dev:

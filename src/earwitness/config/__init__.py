@@ -65,8 +65,11 @@ def _shown(default: object) -> str:
     return "empty" if default in (None, "") else str(default)
 
 
-def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; an unknown name in the file or a value out of range is a ConfigurationError that names it."""
+def load(environment: Mapping[str, str] | None = None, *, defaults: Mapping[str, float] | None = None) -> Settings:
+    """Read the settings; an unknown name in the file or a value out of range is a ConfigurationError that names it.
+
+    `defaults`, by name, stand in for those of the fields.
+    """
     environment = os.environ if environment is None else environment
     known = {row.name: row for row in dataclasses.fields(Settings)}
     written = _read_file(environment)
@@ -79,8 +82,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         if value := environment.get(_PREFIX + name.upper()):
             given[name] = value
     # `Any`: each value was parsed to the type of its field.
-    parsed: dict[str, Any] = {name: _parse(known[name], value) for name, value in given.items()}
-    return Settings(**parsed)
+    values: dict[str, Any] = dict(defaults or {})
+    values |= {name: _parse(known[name], value) for name, value in given.items()}
+    return Settings(**values)
 
 
 def _read_file(environment: Mapping[str, str]) -> dict[str, object]:

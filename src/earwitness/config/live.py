@@ -27,6 +27,14 @@ class LiveSettings:
     stream_bytes: int = row(
         10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
     )
+    stream_live_minutes: float = row(
+        5.0,
+        unit="min",
+        low=1,
+        high=60,
+        text="How long media of a stream without retention stay readable; a minute later they are off the disk. As "
+        "long as at AWS.",
+    )
     stream_readers: int = row(
         20, unit="count", low=1, high=10_000, text="GetMedia connections of one stream; AWS allows 3."
     )
@@ -37,7 +45,7 @@ class LiveSettings:
         high=1e6,
         text="How often PutMedia may be called for one stream, likewise GetMedia and GetMediaForFragmentList; one more "
         "gets ClientLimitExceededException. 5 at AWS. This rate and the six that follow allow twice as much at once "
-        "after a silence; 0 is no limit, and `serve --dev` has none.",
+        "after a silence; 0 is no limit, which is the default of `serve --dev`.",
     )
     stream_put_fragments_per_second: float = row(
         5.0,

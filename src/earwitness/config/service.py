@@ -70,7 +70,8 @@ class ServiceSettings:
         unit="calls/s",
         low=0,
         high=1e6,
-        text="How often one key may call one operation, with bursts of twice as many; 0 is no limit.",
+        text="How often one key may call one operation, with bursts of twice as many; 0 is no limit, which is the "
+        "default of `serve --dev`.",
     )
     calls_per_second_by_operation: str = row(
         "",

@@ -256,8 +256,12 @@ class _Follower:
     def _too_little(self, needed_seconds: float) -> str:
         have = self._ear.seconds if self._ear is not None else 0.0
         said = f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
-        lost = self._reading is not None and self._reading.lost
-        return f"{said}; the stream no longer had what came before the search was interrupted" if lost else said
+        reading = self._reading
+        if reading is not None and reading.lost:
+            said += "; the stream no longer had what came before the search was interrupted"
+        if reading is not None and reading.lacks:
+            said += "; some of the audio was missing from the stream"
+        return said
 
     async def _fail(self, reason: str) -> None:
         task = self._task

@@ -146,7 +146,7 @@ class ChannelEar:
     def hear(self, piece: Piece) -> None:
         """Take what comes next. Raises MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
         fragment = piece.fragment
-        if piece.begins or fragment.header != self._header or self._decoder is None:
+        if piece.begins or fragment.after_gap or fragment.header != self._header or self._decoder is None:
             self._open(fragment.header)
         decoder, voice, course = self._decoder, self._voice, self.course
         if decoder is None or voice is None:
@@ -175,7 +175,8 @@ class ChannelEar:
         return self._heard().voiceprint()
 
     def _open(self, header: bytes) -> None:
-        """A producer connected, or connected again: its header says how to decode."""
+        """A producer connected, or connected again: its header says how to decode. Behind a gap there is no half of a
+        sample to go on with either."""
         decoder = ChannelDecoder(parse_header(header), channel=self._channel, declared_rate=self._declared_rate)
         if self._voice is not None and decoder.rate != self._rate:
             raise MediaIncompatible(

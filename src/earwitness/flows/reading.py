@@ -66,6 +66,7 @@ class Reading:
         self._connected = False  # the last fragment was heard to its end, and this leg goes on
         self._catching_up = checkpoint is not None
         self._lost = False
+        self._lacks = False
 
     @property
     def catching_up(self) -> bool:
@@ -76,6 +77,11 @@ class Reading:
     def lost(self) -> bool:
         """Whether the stream no longer had all that was to be heard again."""
         return self._lost
+
+    @property
+    def lacks(self) -> bool:
+        """Whether audio that was to be heard is missing from the stream."""
+        return self._lacks
 
     async def pieces(self) -> AsyncGenerator[Piece]:
         """What is to be heard, in its order; the errors are the source's. Whoever stops early closes it."""
@@ -116,6 +122,8 @@ class Reading:
             self._legs.popleft()
             self._lose()
         leg, begins, start = self._legs[0], not self._connected, 0
+        if fragment.after_gap and (self._connected or leg.start is None):
+            self._lack(fragment)
         if begins and leg.start is not None:
             if _is_before(fragment, leg.start):
                 return None
@@ -130,6 +138,11 @@ class Reading:
         self._connected = False
         end = leg.end.offset if fragment.number == leg.end.number else self._lose()
         return Piece(fragment=fragment, start=start, end=end, begins=begins, ends_passage=True)
+
+    def _lack(self, fragment: StreamFragment) -> None:
+        context = {"before_fragment": fragment.number}
+        _log.warning("audio is missing from a stream; the task goes on with what there is", extra=context)
+        self._lacks = True
 
     def _lose(self) -> int:
         """Say that something is gone; what there is counts from its first sample."""

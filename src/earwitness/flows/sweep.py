@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentLog, StreamIdentity
-from earwitness.store.records import PageKey
+from earwitness.store.records import KinesisStream, PageKey
 from earwitness.store.store import Store
 
 ResultT = TypeVar("ResultT")
@@ -28,6 +28,10 @@ _PAGE = 100
 _log = logging.getLogger("earwitness.sweep")
 
 
+RetentionOf = Callable[[KinesisStream], Retention]
+"""How much of a stream is kept."""
+
+
 class InThread(Protocol):
     """Runs work that waits in a thread."""
 
@@ -39,11 +43,10 @@ class InThread(Protocol):
 class MediaSweep:
     """Goes through all stored media again and again."""
 
-    def __init__(self, store: Store, log: FragmentLog, *, bytes_max: int, in_thread: InThread) -> None:
-        """`bytes_max` is what one stream may keep."""
+    def __init__(self, store: Store, log: FragmentLog, *, retention_of: RetentionOf, in_thread: InThread) -> None:
         self._store = store
         self._log = log
-        self._bytes_max = bytes_max
+        self._retention_of = retention_of
         self._in_thread = in_thread
         self._unknown_since: dict[str, datetime] = {}
 
@@ -62,8 +65,7 @@ class MediaSweep:
                 identity = StreamIdentity(account_id=account_id, stream_arn=stream.arn)
                 known.add(identity.digest)
                 if identity.digest in stored:
-                    retention = Retention(hours=stream.retention_hours, bytes_max=self._bytes_max)
-                    await self._log.expire_closed(identity, retention=retention, now=now)
+                    await self._log.expire_closed(identity, retention=self._retention_of(stream), now=now)
             after = page.next_key
             if after is None:
                 break

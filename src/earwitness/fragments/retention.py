@@ -5,7 +5,7 @@ What belongs here: the rule, as pure values. What must never: who deletes, and h
 
 from dataclasses import dataclass
 
-LIVE_WINDOW_MS = 5 * 60 * 1000
+LIVE_MINUTES = 5.0
 LIVE_WINDOW_BYTES = 200_000_000
 """What a stream without retention keeps for its readers: 5 minutes or 200 MB (AWS's CreateStream)."""
 
@@ -13,7 +13,7 @@ BYTES_MAX = 10 * 2**30
 """Bytes of one stream when nothing else is set: a week of one telephone channel (8 kHz, 16 bit) without a pause, so
 that one forgotten stream cannot fill the disk. Whoever keeps more sets more."""
 
-_HOUR_MS = 3_600_000
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
 _LAG_PARTS = 24
 _LAG_MS_MIN, _LAG_MS_MAX = 60_000, _HOUR_MS
 
@@ -27,14 +27,17 @@ class Retention:
 
     bytes_max: int = BYTES_MAX
 
+    live_minutes: float = LIVE_MINUTES
+    """The live window."""
+
     def __post_init__(self) -> None:
-        if self.hours < 0 or self.bytes_max < 0:
+        if self.hours < 0 or self.bytes_max < 0 or self.live_minutes < 0:
             raise ValueError("a retention is never negative")
 
     @property
     def window_ms(self) -> int:
         """Age that a fragment may reach, by its server timestamp."""
-        return self.hours * _HOUR_MS or LIVE_WINDOW_MS
+        return self.hours * _HOUR_MS or round(self.live_minutes * _MINUTE_MS)
 
     @property
     def bytes_kept(self) -> int:

@@ -104,7 +104,8 @@ class MissingFragment:
 
     number: str
     damaged: bool
-    """It is stored, and does not open. Otherwise it has expired or was never appended."""
+    """It is stored and does not open, or something is damaged where it would be, and cannot be told from it. Otherwise
+    it has expired or was never appended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

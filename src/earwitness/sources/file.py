@@ -8,18 +8,15 @@ from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.audio.media_file import fragments, is_matroska
 from earwitness.errors import AudioUnreadable
+from earwitness.producer.fragments import TRACK
+from earwitness.producer.fragments import fragments as cut
 from earwitness.producer.pcm_source import recordings
 from earwitness.sources.source import StartPosition, StreamFragment
 
-FRAGMENT_SECONDS = 1.0
-"""As `earwitness stream` cuts them."""
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_TRACK = 1
 
 
 class FileSource:
@@ -65,20 +62,8 @@ class FileSource:
 
 
 def _recording(path: Path) -> Iterator[tuple[bytes, bytes, int]]:
+    """As `earwitness stream` would send it."""
     source = recordings([path])
-    header = write_header([pcm_track(number=_TRACK, rate=source.rate, channels=source.channels)])
-    frame_bytes = round(FRAGMENT_SECONDS * source.rate) * source.channels * 2
-    waiting, sent = bytearray(), 0
-    for block in source.blocks:
-        waiting += block
-        while len(waiting) >= frame_bytes:
-            yield header, *_cluster(bytes(waiting[:frame_bytes]), sent)
-            del waiting[:frame_bytes]
-            sent += 1
-    if waiting:
-        yield header, *_cluster(bytes(waiting), sent)
-
-
-def _cluster(frame: bytes, index: int) -> tuple[bytes, int]:
-    time_ms = round(1000 * FRAGMENT_SECONDS) * index
-    return write_cluster(time_ms, [write_block(_TRACK, 0, frame)]), time_ms
+    header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
+    for fragment in cut(source, start_ms=0):
+        yield header, fragment.media, fragment.timecode_ms

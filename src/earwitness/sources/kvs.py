@@ -75,6 +75,7 @@ class KvsSource:
         if not await self._keeps():
             selector = LIVE_EDGE
             if place.is_numbered:
+                place.miss()
                 self._tell("a stream keeps no media and is read from its live edge on; what came meanwhile is missed")
         connection = await self._connect(selector)
         if connection is None:
@@ -92,7 +93,8 @@ class KvsSource:
 
     def _taken(self, event: ConsumerEvent, place: Place) -> StreamFragment | None:
         if isinstance(event, ConsumedFragment):
-            return _fragment(event) if place.take(event.number, event.server_timestamp) else None
+            new = place.take(event.number, event.server_timestamp)
+            return _fragment(event, after_gap=place.take_missed()) if new else None
         if isinstance(event, ServiceFailed):
             if event.error_id != _FRAGMENT_NOT_FOUND:
                 raise failure_of(error_id=event.error_id)
@@ -100,6 +102,7 @@ class KvsSource:
         elif event.fault.ends_session:
             raise SourceUnavailable(f"what comes is no stream of GetMedia: {event.reason}")
         else:
+            place.miss()
             self._tell("a fragment of a stream cannot be read and is left out", reason=event.reason)
         return None
 
@@ -136,7 +139,7 @@ def _close_opened(opening: "Future[MediaConnection | None]") -> None:
         connection.close()
 
 
-def _fragment(consumed: ConsumedFragment) -> StreamFragment:
+def _fragment(consumed: ConsumedFragment, *, after_gap: bool) -> StreamFragment:
     return StreamFragment(
         number=consumed.number,
         server_time=consumed.server_timestamp,
@@ -144,4 +147,5 @@ def _fragment(consumed: ConsumedFragment) -> StreamFragment:
         header=consumed.header.raw,
         cluster=consumed.cluster,
         behind_seconds=max(0, consumed.millis_behind_now or 0) / 1_000,
+        after_gap=after_gap,
     )

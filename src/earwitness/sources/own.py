@@ -62,4 +62,5 @@ def _fragment(delivery: Delivery) -> StreamFragment:
         header=delivery.fragment.header,
         cluster=delivery.fragment.cluster,
         behind_seconds=delivery.millis_behind_now / 1_000,
+        after_gap=delivery.gap,
     )

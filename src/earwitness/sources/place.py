@@ -25,6 +25,7 @@ class Place:
             self._after, self._since = None, start.first_server_time or start.since
             self._last = int(start.first_number) - 1
         self._took_one = False
+        self._missed = False
         self._earliest = None if self.is_numbered else _whole_milliseconds(start.since)
         """Of the first fragment, where no number says which it is."""
 
@@ -51,11 +52,21 @@ class Place:
         self._took_one = True
         return True
 
+    def miss(self) -> None:
+        """Something that comes next cannot be had."""
+        self._missed = True
+
+    def take_missed(self) -> bool:
+        """Whether something is missing before the fragment that was just taken."""
+        missed, self._missed = self._missed, False
+        return missed
+
     def lose(self) -> None:
         """The stream has no such place: go on at its time, or, where it has no such time either, at the live edge.
 
         What was taken before does not come again.
         """
+        self.miss()
         if self._after is None:
             self._since = None
         self._after = None

@@ -29,6 +29,10 @@ class StreamFragment:
     """How long after it the newest fragment of the stream had begun to arrive, as this one was read; 0 for the newest,
     and where the source does not know."""
 
+    after_gap: bool = False
+    """Fragments right before it are missing, behind the one before it or the position where reading began: damaged, no
+    longer kept, or come while nobody was connected. A source that is a whole file has no gaps: it fails instead."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartPosition:

@@ -45,6 +45,13 @@ async def test_a_stream_without_retention_keeps_five_minutes(world: World) -> No
     assert await numbers_of(stream) == numbers[5:]
 
 
+async def test_another_live_window(world: World) -> None:
+    stream = await world.stream(retention=Retention(hours=0, live_minutes=2.0))
+    numbers = [await world.append(stream, lasting=60 * SECOND) for _ in range(10)]
+    await world.log.expire(world.now)
+    assert await numbers_of(stream) == numbers[8:]
+
+
 async def test_a_stream_without_retention_keeps_200_megabytes() -> None:
     assert LIVE.bytes_kept == LIVE_WINDOW_BYTES == 200_000_000
     assert Retention(hours=0, bytes_max=1_000).bytes_kept == 1_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from serving import Served, start, stop
-from source_streams import FileStream, KvsStream, OwnStream, Stream
+from source_streams import FileStream, KvsStream, OwnStream, Stream, WavStream
 
 from earwitness.fragments.disk.log import open_disk_log
 
@@ -27,7 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 LIVE = ("own", "kvs")
 """Sources whose streams grow while they are read, and whose fragments arrive at times that reading may begin at."""
 
-WHOLE = ("file",)
+WHOLE = ("matroska", "wav")
 """Sources that are there as a whole: they end, and no time of arrival leaves anything out."""
 
 
@@ -59,8 +59,10 @@ async def _made(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[S
         made = OwnStream(await open_disk_log(folder / "log", clock=lambda: datetime.now(UTC)))
     elif request.param == "kvs":
         made = KvsStream(request.getfixturevalue("served").url)
-    else:
+    elif request.param == "matroska":
         made = FileStream(folder / "call.mkv")
+    else:
+        made = WavStream(folder / "call.wav")
     try:
         yield made
     finally:

@@ -1,6 +1,7 @@
 """Streams to read from, one kind for each source, all filled with seconds of audio that say which they are."""
 
 import asyncio
+import copy
 import io
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import boto3
 import numpy as np
+import soundfile
 
 from earwitness import put_media
 from earwitness.audio.matroska.frames import read_frames
@@ -20,7 +22,7 @@ from earwitness.audio.matroska.writer import pcm_track, write_block, write_clust
 from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
 from earwitness.fragments.disk.log import DiskFragmentLog
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import StreamIdentity
+from earwitness.fragments.seam import FragmentStream, StreamIdentity
 from earwitness.sources.file import FileSource
 from earwitness.sources.get_media import KinesisVideoStream
 from earwitness.sources.kvs import KvsSource, Patience
@@ -87,8 +89,16 @@ class OwnStream:
         self._identity = StreamIdentity(
             account_id="000000000000", stream_arn=f"arn:aws:kinesisvideo:::stream/{uuid4()}/1"
         )
-        key = DataKey(os.urandom(32))
-        self._open = lambda: log.open_stream(self._identity, key=lambda: key, retention=Retention(hours=1))
+        self._key = DataKey(os.urandom(32))
+
+    def opened_again(self, log: DiskFragmentLog) -> "OwnStream":
+        """The same stream, when its log was closed and opened."""
+        again = copy.copy(self)
+        again._log = log
+        return again
+
+    async def _open(self) -> FragmentStream:
+        return await self._log.open_stream(self._identity, key=lambda: self._key, retention=Retention(hours=1))
 
     async def put(self, seconds: Sequence[int]) -> str:
         log, numbers = await self._open(), list[str]()
@@ -136,6 +146,15 @@ class FileStream:
 
     async def close(self) -> None:
         return
+
+
+class WavStream(FileStream):
+    """In a recording that is no Matroska."""
+
+    async def put(self, seconds: Sequence[int]) -> str:
+        samples = np.frombuffer(b"".join(map(second, seconds)), "<i2")
+        soundfile.write(self._path, samples, RATE, subtype="PCM_16")
+        return "1"
 
 
 class KvsStream:

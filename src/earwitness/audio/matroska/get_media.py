@@ -57,13 +57,14 @@ def get_media_chunk(
 
 
 def get_media_error(header: bytes, *, fragment_number: str, error_id: int, error_code: str, message: str = "") -> bytes:
-    """What GetMedia sends when it cannot go on; the names of both operations.
+    """What GetMedia sends when it cannot go on; the names of both operations, of which the one calls the integer a
+    code that the other calls an id (botocore's service models).
 
     `header` is the stream's as in `get_media_chunk`. Raises MatroskaInvalid when it is not one.
     """
     values = {FRAGMENT_NUMBER: fragment_number, ERROR_CODE: error_code, ERROR_ID: str(error_id)}
     if message:
-        values |= {EXCEPTION_ERROR_CODE: error_code, EXCEPTION_MESSAGE: message}
+        values |= {EXCEPTION_ERROR_CODE: str(error_id), EXCEPTION_MESSAGE: message}
     return _begin(header) + write_tags(values)
 
 

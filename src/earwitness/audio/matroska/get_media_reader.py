@@ -160,7 +160,7 @@ _FAILURES = (names.ERROR_ID, names.ERROR_CODE, names.EXCEPTION_ERROR_CODE)
 
 def _failure(values: Mapping[str, str]) -> ServiceFailed:
     return ServiceFailed(
-        error_id=_read_integer(values.get(names.ERROR_ID)),
+        error_id=_read_integer(values.get(names.ERROR_ID) or values.get(names.EXCEPTION_ERROR_CODE)),
         error_code=values.get(names.ERROR_CODE) or values.get(names.EXCEPTION_ERROR_CODE) or "",
         fragment_number=values.get(names.FRAGMENT_NUMBER),
     )

@@ -2,8 +2,9 @@
 
 A group is written, then synced, then told of; when either fails, the files are cut back to what was durable before.
 If even the cut fails, nothing more is written until it succeeds, so a record whose append failed never comes before one
-that is acknowledged. A file whose sync failed is never written to again: the kernel may have dropped what it could not
-write and say of the next sync that all is well. Fragments go on in a new file; late tags of the old one are refused.
+that is acknowledged. A file whose sync failed, after writing or after cutting, is never written to again: the kernel
+may have dropped what it could not write and say of the next sync that all is well. Fragments go on in a new file, whose
+name tells the next start where the old one ends, whatever is left there; late tags of the old one are refused.
 
 What belongs here: appending, erasing and removing. What must never: the index, the event loop.
 """
@@ -197,7 +198,11 @@ class Appender:
     def _mend(self) -> None:
         while self._spoiled:
             file = self._spoiled[-1]
-            file.cut()
+            try:
+                file.cut()
+            except OSError:
+                self._suspect.add(file.first_sequence)
+                raise
             self._spoiled.pop()
             if file.durable == 0:
                 self._forget(file.first_sequence)

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from earwitness.fragments.disk.losses import add_losses, forget_losses
@@ -82,8 +83,9 @@ def pack_index(segment: Segment, *, segment_bytes: int) -> bytes:
 def _load_segments(folder: Path) -> list[Segment]:
     segments: list[Segment] = []
     after = 0
-    for first_sequence in segment_sequences(folder):
-        segment = load_segment(folder, first_sequence, after=after)
+    sequences = segment_sequences(folder)
+    for first_sequence, following in zip_longest(sequences, sequences[1:]):
+        segment = load_segment(folder, first_sequence, after=after, before=following)
         if len(segment):
             after = segment.sequences[-1]
             segments.append(segment)
@@ -95,18 +97,19 @@ def segment_sequences(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.segment") if path.stem.isdigit())
 
 
-def load_segment(folder: Path, first_sequence: int, *, after: int) -> Segment:
+def load_segment(folder: Path, first_sequence: int, *, after: int, before: int | None) -> Segment:
     """One segment, by its index file or, where that does not describe it, by a walk, which leaves a new index file.
 
-    `after` is the last sequence of the segment before it. What is lost in it is remembered (`losses`). A file in which
-    nothing can be read, or all is erased, is removed: retention would never find it.
+    `after` is the last sequence of the segment before it, `before` the first of the one behind it, None for the last.
+    What is lost in it is remembered (`losses`). A file in which nothing can be read, or all is erased, is removed:
+    retention would never find it.
     """
     path = segment_path(folder, first_sequence)
     size = path.stat().st_size
     indexed = _read_index(folder, first_sequence)
     if indexed is not None and indexed[1] == size and indexed[0].sequences[0] > after:
         return indexed[0]
-    walked = walk(path, first_sequence, after=after)
+    walked = walk(path, first_sequence, after=after, before=before)
     segment = walked.segment
     if indexed is not None and indexed[1] > size:
         walked.lost_after.append(segment.sequences[-1] if len(segment) else max(after, first_sequence - 1))
@@ -132,13 +135,13 @@ def expire_folder(folder: Path, *, retention: Retention, now_ms: int) -> None:
     sequences = segment_sequences(folder)
     kept_bytes = sum(segment_path(folder, first).stat().st_size for first in sequences)
     oldest_ms = now_ms - retention.window_ms
-    for first_sequence in sequences:
+    for first_sequence, following in zip_longest(sequences, sequences[1:]):
         path = segment_path(folder, first_sequence)
         size = path.stat().st_size
         too_much = kept_bytes - size >= retention.bytes_kept
         if not too_much and _begins_at(path) >= oldest_ms:
             return
-        segment = load_segment(folder, first_sequence, after=0)
+        segment = load_segment(folder, first_sequence, after=0, before=following)
         if len(segment) and not too_much and segment.server_ms[-1] >= oldest_ms:
             return
         _remove(folder, first_sequence)

@@ -42,6 +42,7 @@ class StreamIndex:
         self.expired_through = first - 1
         """The greatest sequence that may have been lost at the beginning."""
         self._lost_after = list(lost_after)
+        self._begun_at = next_sequence
 
     def add(self, head: RecordHead, *, first_sequence: int, offset: int) -> Segment | None:
         """A fragment in the file of this name. The segment before it, when the file is new."""
@@ -87,6 +88,14 @@ class StreamIndex:
         place = bisect_left(self._lost_after, sequence) - 1
         following = self.after(self._lost_after[place]) if place >= 0 else None
         return following is not None and following.number.sequence == sequence
+
+    def is_lost(self, sequence: int) -> bool:
+        """Whether a fragment of this sequence that is not there would lie where something is lost."""
+        place = bisect_left(self._lost_after, sequence) - 1
+        if place < 0 or sequence >= self._begun_at:  # nothing that came since is lost
+            return False
+        following = self.after(self._lost_after[place])
+        return following is None or sequence < following.number.sequence
 
     def find(self, number: FragmentNumber) -> Located | None:
         """This very fragment."""

@@ -154,7 +154,8 @@ class DiskStream:
             self._state.require_open()
             located = self._state.index.find(number)
             fragment = None if located is None else await self._state.fetch(located)
-            damaged = located is not None and number.sequence in self._state.damaged
+            sequence = number.sequence
+            damaged = self._state.index.is_lost(sequence) if located is None else sequence in self._state.damaged
             yield fragment or MissingFragment(number=str(number), damaged=damaged)
 
     async def status(self) -> StreamStatus:

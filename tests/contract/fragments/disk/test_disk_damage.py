@@ -68,7 +68,7 @@ async def test_a_damaged_head_costs_its_fragment(
         stream = await world.stream()
     assert "a damaged record is skipped" in caplog.text
     assert await numbers_of(stream) == [numbers[0], numbers[2]]
-    assert [item async for item in stream.get([numbers[1]])] == [MissingFragment(number=numbers[1], damaged=False)]
+    assert [item async for item in stream.get([numbers[1]])] == [MissingFragment(number=numbers[1], damaged=True)]
 
 
 async def test_a_damaged_body_costs_its_fragment(world: World, files: Path, caplog: pytest.LogCaptureFixture) -> None:

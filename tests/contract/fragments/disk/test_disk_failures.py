@@ -3,17 +3,14 @@
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fragment_writer
 import pytest
-from fragments_examples import DAY, START, World, everything, identity, numbers_of, turns
+from fragments_examples import DAY, START, World, everything, files_of_at_most, identity, numbers_of, turns
 
 from earwitness.errors import CiphertextRefused, Conflict, FragmentLogUnavailable
 from earwitness.fragments.disk.log import open_disk_log
@@ -22,17 +19,6 @@ from earwitness.fragments.seam import Fragment
 from earwitness.vault.data_key import DataKey
 
 pytestmark = pytest.mark.anyio
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond this: writes end in the middle, then fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("kept_before", [0, 1])

@@ -10,6 +10,7 @@ from earwitness.errors import FragmentLogUnavailable
 from earwitness.fragments.disk import appender, lanes, log
 from earwitness.fragments.disk import folder as folder_module
 from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.numbers import read_number
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import StreamIdentity
 
@@ -53,6 +54,23 @@ async def test_retention_removes_files(world: World, files: Path) -> None:
     await world.log.expire(world.now + 30 * 60 * SECOND)
     assert len(list(files.glob("*.segment"))) == 3
     await world.log.expire(world.now + 2 * HOUR)
+    await world.close()
+    assert [path.name for path in files.iterdir()] == ["sequence"]
+
+
+@pytest.mark.parametrize("minutes", [1, 5])
+async def test_without_retention_no_byte_is_older_than_the_live_window_and_a_minute(
+    world: World, files: Path, minutes: int
+) -> None:
+    stream = await world.stream(retention=Retention(hours=0, live_minutes=minutes))
+    began_at = {0: world.now}
+    for _ in range(3 * minutes * 15):
+        began_at[read_number(await world.append(stream, lasting=4 * SECOND)).sequence] = world.now
+        await world.log.expire(world.now)
+        oldest = min(int(path.stem) for path in files.glob("*.segment"))
+        assert world.now - began_at[oldest - 1] <= (minutes + 1) * 60 * SECOND + 4 * SECOND
+    world.now += minutes * 60 * SECOND + SECOND
+    await world.log.expire(world.now)
     await world.close()
     assert [path.name for path in files.iterdir()] == ["sequence"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fragments_examples import START, World, everything, numbers_of
+from fragments_examples import START, World, everything, files_of_at_most, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
 from earwitness.fragments.disk.log import open_disk_log
@@ -121,6 +121,44 @@ async def test_a_file_whose_sync_failed_is_not_written_to_again(disk: Disk, worl
     stream = await world.stream()
     await stream.append_tags(before, b"<late>")  # what the file holds was read from the disk, so it may go on
     assert [each.fragment.tags for each in await everything(stream)] == [b"<late>", b"<tags>"]
+
+
+async def test_a_file_whose_cut_could_not_be_synced_is_not_written_to_again(
+    disk: Disk, world: World, files: Path
+) -> None:
+    stream = await world.stream()
+    before = await world.append(stream)
+    (first,) = files.glob("*.segment")
+    content, number = first.read_bytes(), (await stream.reserve()).number
+    disk.failing = True
+    with files_of_at_most(len(content) + 50), pytest.raises(FragmentLogUnavailable):
+        await _append(stream, number)  # the write fails, and the sync of what is cut off after it
+    disk.failing = False
+    await _append(stream, number)
+    with pytest.raises(FragmentLogUnavailable, match="not written to again"):
+        await stream.append_tags(before, b"<late>")
+    assert first.read_bytes() == content
+    assert await numbers_of(stream) == [before, number]
+
+
+async def test_what_a_cut_left_behind_hides_nothing_that_was_acknowledged(
+    disk: Disk, world: World, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk says that it has cut, and has not; the number is tried again, in another file."""
+    stream = await world.stream()
+    before = await world.append(stream)
+    number = (await stream.reserve()).number
+    monkeypatch.setattr(os, "ftruncate", lambda *_: None)
+    disk.failing = True
+    with pytest.raises(FragmentLogUnavailable):
+        await _append(stream, number, b"not acknowledged")
+    disk.failing = False
+    await _append(stream, number, b"acknowledged")
+    assert len(list(files.glob("*.segment"))) == 2
+    await world.reopen()
+    deliveries = await everything(await world.stream())
+    assert [each.fragment.info.number for each in deliveries] == [before, number]
+    assert deliveries[1].fragment.cluster == b"acknowledged"
 
 
 async def test_a_failing_disk_gives_out_no_numbers(disk: Disk, world: World) -> None:
