@@ -156,6 +156,17 @@ class Office:
         await follow(self.tools(), item, self.changed)
 
 
+async def cut_off(office: Office, task: Any, fragments: list[Any]) -> None:
+    """An attempt that hears these fragments and is killed."""
+    office.line = line = Line(fragments)
+    before = asyncio.ensure_future(office.follow(task))
+    exhausted = asyncio.ensure_future(line.exhausted.wait())
+    await asyncio.wait({before, exhausted}, return_when=asyncio.FIRST_COMPLETED)
+    before.cancel()
+    await asyncio.wait({before, exhausted} - ({exhausted} if not exhausted.done() else set()))
+    exhausted.cancel()
+
+
 def run(folder: Path, engine: Engine, play: Callable[[Office], Any]) -> Any:
     """Play a scene on an event loop of its own; at most 60 s."""
 
