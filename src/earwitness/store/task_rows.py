@@ -1,9 +1,11 @@
 """Rows of tasks: read as records, held for the length of a transaction, written back."""
 
+import logging
 from collections.abc import Mapping
 
 from sqlalchemy import and_, bindparam, select, update
 
+from earwitness.errors import CiphertextRefused
 from earwitness.store.columns import (
     JsonObject,
     from_json,
@@ -59,6 +61,8 @@ _BY_ID = HotRead(
     "region",
     "task_id",
 )
+
+_log = logging.getLogger("earwitness.store")
 
 
 class TaskReader:
@@ -151,10 +155,16 @@ class TaskReader:
         column: str,
         ciphertext: bytes | None,
     ) -> JsonObject | None:
+        """None also for what cannot be opened, so that a single damaged task does not hide those around it, and goes
+        on as if that had not been written."""
         if ciphertext is None or wrapped_key is None:
             return None
-        key = self._vault.key(bytes(wrapped_key), owner=domain_owner(scope, domain_id))
-        return from_json(key.open(ciphertext, task_place(scope, task_id, column)).decode())
+        try:
+            key = self._vault.key(bytes(wrapped_key), owner=domain_owner(scope, domain_id))
+            return from_json(key.open(ciphertext, task_place(scope, task_id, column)).decode())
+        except CiphertextRefused:
+            _log.error("a part of a task's record cannot be opened", extra={"task_id": task_id, "column": column})
+            return None
 
 
 class TaskRows(TaskReader):
