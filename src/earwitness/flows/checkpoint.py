@@ -17,7 +17,7 @@ VERSION = 2
 """Of the document. The first had only the first fragment, and still says as much as that."""
 
 RANGES_MAX = 50
-"""A checkpoint of so many ranges takes 10 KB. A further one is joined to the last, and the silence between them is
+"""A checkpoint of so many ranges takes 13.5 KB. A further one is joined to the last, and the silence between them is
 heard again: there are more only where speech comes in snatches of less than half a second."""
 
 _NUMBER_DIGITS_MAX = 128
