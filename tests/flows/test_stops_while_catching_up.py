@@ -26,14 +26,14 @@ BEFORE, STOP_AT = 34, 6
 class Interrupted(Line):
     """Something happens while it is read."""
 
-    def __init__(self, fragments: Sequence[StreamFragment], happens: Callable[[], None]) -> None:
+    def __init__(self, fragments: Sequence[StreamFragment], happens: dict[int, Callable[[], None]]) -> None:
         super().__init__(fragments)
         self._happens = happens
 
     async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
         async for one in super().fragments(start):
-            if int(one.number) == STOP_AT:
-                self._happens()
+            if int(one.number) in self._happens:
+                self._happens[int(one.number)]()
             yield one
 
 
@@ -76,7 +76,7 @@ async def restarted(office: Office, halting: np.ndarray, happens: Callable[[Offi
     kept = office.now(task).checkpoint
     assert kept is not None
     assert kept["speech"]
-    office.line = Interrupted(fragments, lambda: happens(office, task))
+    office.line = Interrupted(fragments, {STOP_AT: lambda: happens(office, task)})
     return task
 
 
@@ -168,3 +168,21 @@ def test_the_end_of_a_pipeline_loses_nothing_that_came_before(
         return of_task(office, task)
 
     assert run(tmp_path, engine, play) == ["IdentificationNoMatchesFound", "VoiceprintGenerationSuccess"]
+
+
+@pytest.mark.parametrize("then", [domain, pipeline_record])
+def test_a_deletion_ends_what_a_stopped_pipeline_still_hears(
+    tmp_path: Path, engine: Engine, halting: np.ndarray, heard: list[Piece], then: Any
+) -> None:
+    async def play(office: Office) -> None:
+        task = await restarted(office, halting, lambda office, task: office.stop_pipeline(task))
+        office.line = Interrupted(
+            office.line.all, {2: lambda: office.stop_pipeline(task), STOP_AT: lambda: then(office, task)}
+        )
+        heard.clear()
+        await office.follow(task)
+        assert len(heard) == STOP_AT - 1  # the one that came with the stop too, for it came before
+        left = office.store.tasks.get(MINE, task.task_id)
+        assert left is None or left.status is TaskStatus.FAILED
+
+    run(tmp_path, engine, play)

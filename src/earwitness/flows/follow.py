@@ -164,6 +164,8 @@ class _Follower:
             done, _ = await asyncio.wait({coming}, timeout=rest)
             if not done or (piece := self._came(coming)).fragment.server_time > until:
                 break
+            if self._changed.is_set() and (now := await self._look()) and now.stop_reason is StopReason.DOMAIN_DELETED:
+                raise NotFound("the voice profile domain was deleted")
             await self._hear(piece)
         if not ear.can_enrol:
             await self._tools.compute(ear.finish)
