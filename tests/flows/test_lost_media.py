@@ -113,7 +113,8 @@ def test_the_task_goes_on_with_what_there_is_and_says_so(
     assert len(vector) > 100
 
 
-def test_media_that_a_real_log_has_outlived(tmp_path: Path, engine: Engine, call: np.ndarray) -> None:
+@pytest.mark.parametrize("by", ["age", "bytes"])
+def test_media_that_a_real_log_keeps_no_longer(tmp_path: Path, engine: Engine, call: np.ndarray, by: str) -> None:
     """The answers are those of a task that heard only what is still there."""
 
     async def play(office: Office) -> None:
@@ -144,8 +145,13 @@ def test_media_that_a_real_log_has_outlived(tmp_path: Path, engine: Engine, call
         await first.heard.wait()
         before.cancel()
         await asyncio.wait({before})
-        office.clock.advance(timedelta(hours=2))
-        await log.expire(office.clock())
+        if by == "age":
+            office.clock.advance(timedelta(hours=2))
+            await log.expire(office.clock())
+        else:
+            stream = await opened()
+            await stream.set_retention(Retention(hours=1, bytes_max=1))
+            await stream.set_retention(Retention(hours=1))
         await put(fragments)
         office.line = OwnSource(opened)
         await office.follow(task)
