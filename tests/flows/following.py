@@ -27,22 +27,33 @@ from earwitness.store.store import Store
 from earwitness.work.seam import WorkItem
 
 RATE = 8_000
+BYTES_PER_MS = 16
 HEADER = write_header([pcm_track(rate=RATE)])
 TARGET = "file:///tmp/events.jsonl"
 
 
 def fragments_of(samples: np.ndarray, cuts: Sequence[int]) -> list[StreamFragment]:
     """A call at 8 kHz as fragments that end at these samples."""
-    pcm = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2")
+    return fragments_of_bytes(samples, [2 * cut for cut in cuts])
+
+
+def fragments_of_bytes(
+    samples: np.ndarray, cuts: Sequence[int], *, timecode: Callable[[int], int] = lambda ms: ms
+) -> list[StreamFragment]:
+    """A call at 8 kHz as fragments that end behind so many bytes, inside a sample perhaps.
+
+    `timecode` is what the producer's clock shows so many milliseconds after the beginning.
+    """
+    pcm = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
     edges = [0, *sorted(cuts), len(pcm)]
     made = []
     for number, (first, last) in enumerate(itertools.pairwise(edges), start=1):
         piece = pcm[first:last]
         blocks = [
-            write_block(1, round(begin / RATE * 1_000), piece[begin : begin + 800].tobytes())
-            for begin in range(0, len(piece), 800)
+            write_block(1, round(begin / BYTES_PER_MS), piece[begin : begin + 1_600])
+            for begin in range(0, len(piece), 1_600)
         ]
-        made.append(fragment(number, cluster=write_cluster(round(first / RATE * 1_000), blocks)))
+        made.append(fragment(number, cluster=write_cluster(timecode(round(first / BYTES_PER_MS)), blocks)))
     return made
 
 
@@ -154,6 +165,17 @@ class Office:
     async def follow(self, task: SpeakerSearchTask) -> None:
         item = WorkItem(scope=MINE, pipeline_id=task.pipeline_id, task_id=task.task_id)
         await follow(self.tools(), item, self.changed)
+
+
+async def cut_off(office: Office, task: Any, fragments: list[Any]) -> None:
+    """An attempt that hears these fragments and is killed."""
+    office.line = line = Line(fragments)
+    before = asyncio.ensure_future(office.follow(task))
+    exhausted = asyncio.ensure_future(line.exhausted.wait())
+    await asyncio.wait({before, exhausted}, return_when=asyncio.FIRST_COMPLETED)
+    before.cancel()
+    await asyncio.wait({before, exhausted} - ({exhausted} if not exhausted.done() else set()))
+    exhausted.cancel()
 
 
 def run(folder: Path, engine: Engine, play: Callable[[Office], Any]) -> Any:

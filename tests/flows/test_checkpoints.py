@@ -1,44 +1,19 @@
 """A call that goes on after a crash: the same answers to the bit, and what was silent is not heard again."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from following import RATE, Line, Office, fragments_of, run
+from following import RATE, Line, Office, cut_off, fragments_of, fragments_of_bytes, run
 from store_examples import MINE
 
 from earwitness.flows.engine import Engine
-from earwitness.flows.hear import ChannelEar
 from earwitness.flows.reading import Piece
 
 pytestmark = pytest.mark.slow
 
 STEP = RATE * 2
-
-
-@pytest.fixture
-def halting(call: np.ndarray) -> np.ndarray:
-    """A call with long silences: 11 s of it, 12 s without a word, 6 s, 22 s, then the rest."""
-    silence = np.random.default_rng(1).standard_normal(22 * RATE).astype(np.float32) * 1e-4
-    return np.concatenate(
-        [call[: 11 * RATE], silence[: 12 * RATE], call[11 * RATE : 17 * RATE], silence, call[17 * RATE :]]
-    )
-
-
-@pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The fragments of which something was heard, again or for the first time."""
-    seen: list[str] = []
-    hear = ChannelEar.hear
-
-    def noting(ear: ChannelEar, piece: Piece) -> None:
-        seen.append(piece.fragment.number)
-        hear(ear, piece)
-
-    monkeypatch.setattr(ChannelEar, "hear", noting)
-    return seen
 
 
 async def result(office: Office, task: Any) -> tuple[Any, bytes]:
@@ -47,47 +22,80 @@ async def result(office: Office, task: Any) -> tuple[Any, bytes]:
     return office.now(task).identification, found.voiceprint.vector
 
 
-async def cut_off(office: Office, task: Any, fragments: list[Any]) -> None:
-    """An attempt that hears these fragments and is killed."""
-    office.line = line = Line(fragments)
-    before = asyncio.ensure_future(office.follow(task))
-    exhausted = asyncio.ensure_future(line.exhausted.wait())
-    await asyncio.wait({before, exhausted}, return_when=asyncio.FIRST_COMPLETED)
-    before.cancel()
-    await asyncio.wait({before, exhausted} - ({exhausted} if not exhausted.done() else set()))
-    exhausted.cancel()
+async def uninterrupted(office: Office, fragments: list[Any]) -> tuple[Any, bytes]:
+    office.line = Line(fragments)
+    task = office.new_task()
+    await office.follow(task)
+    return await result(office, task)
 
 
-@pytest.mark.parametrize("cuts", ["seconds", "odd"])
+@pytest.mark.parametrize(
+    ("step_bytes", "rest"),
+    [(2 * STEP, 0), (26_014, 0), (26_015, 0), (2 * STEP, 1)],
+    ids=["seconds", "odd", "every other one begins inside a sample", "all but the first begin inside a sample"],
+)
 def test_killed_at_every_fragment_it_finds_the_same(
-    tmp_path: Path, engine: Engine, halting: np.ndarray, heard: list[str], cuts: str
+    tmp_path: Path, engine: Engine, halting: np.ndarray, step_bytes: int, rest: int
 ) -> None:
-    step = STEP if cuts == "seconds" else 13_007
-    edges = list(range(step, len(halting), step))
-
-    async def plain(office: Office) -> tuple[Any, bytes]:
-        office.line = Line(fragments_of(halting, edges))
-        task = office.new_task()
-        await office.follow(task)
-        return await result(office, task)
+    """And no place is kept in a fragment that begins inside a sample, where nobody could begin to decode."""
+    edges = list(range(step_bytes + rest, 2 * len(halting), step_bytes))
+    fragments = fragments_of_bytes(halting, edges)
+    divided = {str(number) for number, edge in enumerate(edges, start=2) if edge % 2}
+    places: set[str] = set()
 
     async def killed(office: Office) -> tuple[Any, bytes]:
-        fragments = fragments_of(halting, edges)
         task = office.new_task()
         for count in range(1, len(fragments) + 1):
             await cut_off(office, task, fragments[:count])
-            if office.now(task).ended_at is not None:
+            now = office.now(task)
+            if now.ended_at is not None:
                 break
+            places.update(numbers_in(now.checkpoint))
         assert office.now(task).attempt > 20
         return await result(office, task)
 
-    expected = run(tmp_path / "plain", engine, plain) if (tmp_path / "plain").mkdir() is None else None
-    heard.clear()
-    (tmp_path / "killed").mkdir()
-    assert run(tmp_path / "killed", engine, killed) == expected
+    for name in ("plain", "killed"):
+        (tmp_path / name).mkdir()
+    assert run(tmp_path / "killed", engine, killed) == run(
+        tmp_path / "plain", engine, lambda office: uninterrupted(office, fragments)
+    )
+    assert not places & divided
+    assert len(places) > 3 or len(divided) == len(fragments) - 1
 
 
-def test_silence_is_not_heard_again(tmp_path: Path, engine: Engine, halting: np.ndarray, heard: list[str]) -> None:
+def numbers_in(document: Any) -> set[str]:
+    """The fragments of all places of a checkpoint."""
+    places = [document["listening"], *(place for each in document["speech"] for place in each.values())]
+    return {place["number"] for place in places}
+
+
+def test_joined_ranges_are_heard_again_with_the_silence_between_them(
+    tmp_path: Path, engine: Engine, halting: np.ndarray, heard: list[Piece], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragments = fragments_of(halting, list(range(STEP, len(halting), STEP)))
+    for name in ("plain", "joined"):
+        (tmp_path / name).mkdir()
+    expected = run(tmp_path / "plain", engine, lambda office: uninterrupted(office, fragments))
+    monkeypatch.setattr("earwitness.flows.checkpoint.RANGES_MAX", 1)
+
+    async def joined(office: Office) -> tuple[Any, bytes]:
+        task = office.new_task()
+        await cut_off(office, task, fragments[:25])
+        kept = office.now(task).checkpoint
+        assert kept is not None
+        (only,) = kept["speech"]
+        first, last = int(only["from"]["number"]), int(only["to"]["number"])
+        assert (first, last > 14) == (1, True)  # from the first words to the second, 12 s of silence between them
+        heard.clear()
+        office.line = Line(fragments)
+        await office.follow(task)
+        assert {str(number) for number in range(first, last + 1)} <= {piece.fragment.number for piece in heard}
+        return await result(office, task)
+
+    assert run(tmp_path / "joined", engine, joined) == expected
+
+
+def test_silence_is_not_heard_again(tmp_path: Path, engine: Engine, halting: np.ndarray, heard: list[Piece]) -> None:
     async def play(office: Office) -> None:
         fragments = fragments_of(halting, list(range(STEP, len(halting), STEP)))
         task = office.new_task()

@@ -96,6 +96,20 @@ def test_tasks(url: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_lag_of_tasks_is_listed(url: str, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure where it runs here, nothing where it does not."""
+    monkeypatch.setenv("COLUMNS", "200")
+    rest.lags.hears("waiting", behind_seconds=3.46)
+    rows = {line.split()[1]: line for line in run("tasks").stdout.splitlines() if "pipeline-1" in line}
+    assert "3.5 s" in rows["waiting"]
+    assert " s " not in rows["done"]
+    assert {task["taskId"]: task["lagSeconds"] for task in json.loads(run("tasks", "--json").stdout)} == {
+        "waiting": 3.46,
+        "done": None,
+    }
+
+
+@pytest.mark.slow
 def test_profiles_of_a_domain(url: str) -> None:
     assert "form 12" in said(run("profiles", "--domain", "vpd-1"))
     assert json.loads(run("profiles", "--domain", "vpd-1", "--json").stdout)[0]["profileId"] == "vp-1"

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from rest_examples import (
     MINE,
+    THEIRS,
     Rest,
     add_domain,
     add_pipeline,
@@ -157,3 +158,15 @@ def test_how_far_tasks_are_behind(filled: Rest) -> None:
     assert filled.ask("GET", "tasks/elsewhere").json()["lagSeconds"] == 0.0
     assert filled.ask("GET", "tasks/done").json()["lagSeconds"] is None
     assert filled.ask("GET", "status").json() == {"runningTasks": 2, "lagSecondsMax": 3.5}
+
+
+def test_the_state_of_the_process_is_for_those_who_run_it(filled: Rest) -> None:
+    """It counts the tasks of all accounts and names none, so every account's operators see the same numbers."""
+    filled.lags.begin("waiting")
+    asked = [(role, scope) for role in ("admin", "operator") for scope in (MINE, THEIRS)]
+    told = [filled.ask("GET", "status", role=role, scope=scope).json() for role, scope in asked]
+    assert told == [{"runningTasks": 1, "lagSecondsMax": 0.0}] * 4
+    assert filled.ask("GET", "tasks/waiting", scope=THEIRS).status_code == 404
+    for role in ("reader", "producer"):
+        assert filled.ask("GET", "status", role=role).status_code == 403
+    assert filled.send("GET", "status").status_code == 401

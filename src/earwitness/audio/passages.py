@@ -21,7 +21,11 @@ from earwitness.voice.speech import NetSpeech, SpeechSegment
 
 PASSAGE_SILENCE_SECONDS = 4.0
 """Silence that ends a passage. Longer than people pause in a sentence, so that speech is rarely cut from what the
-detector knew of it; shorter than what the other party of a call says, so that most turns are passages."""
+detector knew of it; shorter than what the other party of a call says, so that most turns are passages.
+
+Without such a silence a passage goes on, and all of it is heard again after a crash. It needs no other end: a search is
+over after 20 s of speech, and an hour that stays below, with a snatch of sound every three seconds, takes 8 s of a
+core. An end by force would cut words in two, and change the answers of calls that nothing ever interrupts."""
 
 _SILENCE_FRAMES = round(PASSAGE_SILENCE_SECONDS * CANONICAL_RATE / FRAME_SAMPLES)
 _BLOCK_SECONDS_MAX = 4

@@ -46,6 +46,9 @@ ResultT = TypeVar("ResultT")
 LOOK_SECONDS = 1.0
 """How often pipelines and the age of media are looked at."""
 
+TAKE_UP_AGAIN_SECONDS = 1.0
+"""How long after a failure the tasks of a former process are looked for again."""
+
 EXPIRE_SECONDS = 60.0
 
 SWEEP_SECONDS = 600.0
@@ -209,7 +212,16 @@ class Background:
         )
 
     async def _take_up(self) -> None:
-        """Tasks that were active when a former process ended."""
+        """Tasks that were active when a former process ended; they have no other chance, so until that is done."""
+        while True:
+            try:
+                await self._take_up_all()
+                return
+            except EarwitnessError as error:
+                _log.warning("tasks could not be taken up and are looked for again", extra={"reason": str(error)})
+            await asyncio.sleep(TAKE_UP_AGAIN_SECONDS)
+
+    async def _take_up_all(self) -> None:
         after: PageKey | None = None
         while True:
             page = await self._in_thread(partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE))

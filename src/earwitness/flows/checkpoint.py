@@ -3,9 +3,10 @@
 What belongs here: positions, and the document that is kept of them. What must never: audio, or the state of a model.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from earwitness.audio.passages import PassageEnd
@@ -16,8 +17,15 @@ VERSION = 2
 """Of the document. The first had only the first fragment, and still says as much as that."""
 
 RANGES_MAX = 50
-"""A checkpoint of so many ranges takes 10 KB. A further one is joined to the last, and the silence between them is
+"""A checkpoint of so many ranges takes 13.5 KB. A further one is joined to the last, and the silence between them is
 heard again: there are more only where speech comes in snatches of less than half a second."""
+
+_NUMBER_DIGITS_MAX = 128
+"""Of a fragment; ours have 47."""
+
+_UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
+_log = logging.getLogger("earwitness.checkpoint")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,17 +140,29 @@ def document_of(checkpoint: Checkpoint) -> JsonObject:
     }
 
 
-# `Any`: what `document_of` made, of this version or of another, here and below.
-def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint:
-    """What was kept, by this version or an earlier one; of a later one, that the call is to be heard from its start."""
-    first = StreamPlace(
-        number=str(document["firstFragmentNumber"]),
-        server_time=datetime.fromisoformat(str(document["firstServerTime"])),
-    )
-    if document.get("version") != VERSION:
-        return Checkpoint(first=first, speech=(), listening=first)
-    ranges = (SpeechRange(start=_read(each["from"]), end=_read(each["to"])) for each in document["speech"])
-    return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]))
+# `Any`: what `document_of` made, of this version or of another, or what became of it, here and below.
+def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint | None:
+    """What was kept. Of another version, or when it is damaged, that the call is to be heard from its start.
+
+    None when not even its start can be read: the task begins as if it had heard nothing. Never raises, because a task
+    whose checkpoint raises would be taken up again for ever.
+    """
+    try:
+        first = _place_read(document["firstFragmentNumber"], document["firstServerTime"], 0)
+        version = document.get("version")
+    except _UNREADABLE:
+        _log.warning("a checkpoint cannot be read, and where its task began neither; the task begins anew")
+        return None
+    from_start = Checkpoint(first=first, speech=(), listening=first)
+    if version != VERSION:
+        _log.warning("a checkpoint is of another version; its call is heard again from the start")
+        return from_start
+    try:
+        ranges = [SpeechRange(start=_read(each["from"]), end=_read(each["to"])) for each in document["speech"]]
+        return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]))
+    except _UNREADABLE:
+        _log.warning("a checkpoint cannot be read; its call is heard again from the start")
+        return from_start
 
 
 def _place(place: StreamPlace) -> JsonObject:
@@ -150,8 +170,17 @@ def _place(place: StreamPlace) -> JsonObject:
 
 
 def _read(place: Mapping[str, Any]) -> StreamPlace:
-    return StreamPlace(
-        number=str(place["number"]),
-        server_time=datetime.fromisoformat(str(place["serverTime"])),
-        offset=int(place["offset"]),
-    )
+    return _place_read(place["number"], place["serverTime"], place["offset"])
+
+
+# `Any`: whatever stands there.
+def _place_read(number: Any, server_time: Any, offset: Any) -> StreamPlace:
+    """A place that can be compared with a fragment. ValueError and TypeError for what is none."""
+    if not (isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) <= _NUMBER_DIGITS_MAX):
+        raise ValueError("not the number of a fragment")
+    if not isinstance(offset, int) or offset < 0:
+        raise ValueError("not a sample of a fragment")
+    time = datetime.fromisoformat(server_time)
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return StreamPlace(number=number, server_time=time.astimezone(UTC), offset=offset)

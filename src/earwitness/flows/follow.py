@@ -25,7 +25,7 @@ from earwitness.flows.conclude import Conclusions
 from earwitness.flows.engine import Engine
 from earwitness.flows.hear import ChannelEar
 from earwitness.flows.keep import PlaceKeeper
-from earwitness.flows.reading import Piece, Reading
+from earwitness.flows.reading import LOST, Piece, Reading
 from earwitness.flows.tools import Tools
 from earwitness.gallery.gallery import Gallery
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -84,6 +84,7 @@ class _Follower:
     def __init__(self, tools: Tools, task: SpeakerSearchTask, pipeline: Pipeline, changed: asyncio.Event) -> None:
         self._tools = tools
         self._task = task
+        self._identified = task.identification is not None  # the record forgets it with its domain
         self._changed = changed
         self._conclusions = Conclusions(tools, task, pipeline)
         self._declared_rate = _declared_rate(pipeline)
@@ -144,6 +145,8 @@ class _Follower:
         lags.hears(task_id, behind_seconds=piece.fragment.behind_seconds)
         if self._task.status is TaskStatus.INITIALIZING:
             await self._begin(piece.fragment)
+        if _there(self._reading).lost and self._task.status_message is None:
+            await self._tell_loss()
         if not piece.is_passed_over:
             await self._tools.compute(partial(ear.hear, piece))
         lags.heard(task_id)
@@ -161,6 +164,8 @@ class _Follower:
             done, _ = await asyncio.wait({coming}, timeout=rest)
             if not done or (piece := self._came(coming)).fragment.server_time > until:
                 break
+            if self._changed.is_set() and (now := await self._look()) and now.stop_reason is StopReason.DOMAIN_DELETED:
+                raise NotFound("the voice profile domain was deleted")
             await self._hear(piece)
         if not ear.can_enrol:
             await self._tools.compute(ear.finish)
@@ -213,9 +218,17 @@ class _Follower:
         except Conflict:
             self._changed.set()  # stopped just now; the next look sees it
 
+    async def _tell_loss(self) -> None:
+        """In the record, because the task may yet find what it looks for, and then no event would tell."""
+        scope, task_id, attempt = self._task.scope, self._task.task_id, self._task.attempt
+        self._task = await self._tools.write(
+            lambda unit: unit.attempts.remark(scope, task_id, attempt=attempt, status_message=LOST)
+        )
+
     async def _identify_if_due(self) -> None:
-        if _there(self._ear).can_identify and self._task.identification is None:
+        if _there(self._ear).can_identify and not self._identified:
             self._task = await self._conclusions.identified(await self._identify())
+            self._identified = True
 
     async def _identify(self) -> Decision:
         engine, ear, task = _there(self._engine), _there(self._ear), self._task
@@ -249,7 +262,7 @@ class _Follower:
             await self._conclusions.ended_without(identification=None, voiceprint=None)
             return
         await self._conclusions.ended_without(
-            identification=self._too_little(IDENTIFY_SECONDS) if task.identification is None else None,
+            identification=None if self._identified else self._too_little(IDENTIFY_SECONDS),
             voiceprint=self._too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
         )
 
@@ -257,8 +270,9 @@ class _Follower:
         have = self._ear.seconds if self._ear is not None else 0.0
         said = f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
         reading = self._reading
-        if reading is not None and reading.lost:
-            said += "; the stream no longer had what came before the search was interrupted"
+        lost = reading is not None and (reading.lost or reading.catching_up)  # or nothing came at all
+        if lost or self._task.status_message == LOST:
+            said += f"; {LOST}"
         if reading is not None and reading.lacks:
             said += "; some of the audio was missing from the stream"
         return said
@@ -266,7 +280,7 @@ class _Follower:
     async def _fail(self, reason: str) -> None:
         task = self._task
         await self._conclusions.failed(
-            reason, identification=task.identification is None, voiceprint=task.voiceprint_status is None
+            reason, identification=not self._identified, voiceprint=task.voiceprint_status is None
         )
         _log.warning("a task failed", extra={"task_id": task.task_id, "reason": reason})
 

@@ -22,16 +22,15 @@ class PlaceKeeper:
         self._tools = tools
         self._task = task
         self.kept = None if task.checkpoint is None else checkpoint_of(task.checkpoint)
-        """The latest; None before the first fragment has come."""
+        """The latest; None before the first fragment has come, and when it cannot be read."""
 
         self._kept_at = 0.0  # seconds of audio before it, in this attempt
 
     def begin(self, fragment: StreamFragment) -> JsonObject:
         """The document to begin with: an earlier attempt's, or that this is the task's first fragment."""
-        if self.kept is not None and self._task.checkpoint is not None:
-            return self._task.checkpoint
-        first = StreamPlace(number=fragment.number, server_time=fragment.server_time)
-        self.kept = Checkpoint(first=first, speech=(), listening=first)
+        if self.kept is None:
+            first = StreamPlace(number=fragment.number, server_time=fragment.server_time)
+            self.kept = Checkpoint(first=first, speech=(), listening=first)
         return document_of(self.kept)
 
     async def keep(self, course: Course, *, heard_seconds: float) -> SpeakerSearchTask | None:

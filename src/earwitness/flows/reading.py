@@ -17,6 +17,9 @@ JUMP_AFTER = timedelta(seconds=60)
 """A gap that is longer is jumped over, with a new connection where the source is far away; a shorter one, of a megabyte
 at most in telephone quality, is sooner read."""
 
+LOST = "the stream no longer had what came before the search was interrupted"
+"""What a task says of itself from then on."""
+
 _log = logging.getLogger("earwitness.reading")
 
 

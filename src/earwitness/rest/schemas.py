@@ -82,7 +82,7 @@ SCHEMAS: dict[str, Schema] = {
         status=_one_of(*TaskStatus),
         attempt=_said(WHOLE, "How often it was picked up."),
         stopReason=_or_null(_one_of(*StopReason)),
-        statusMessage=_or_null(TEXT, "What went wrong."),
+        statusMessage=_or_null(TEXT, "What went wrong, or what it goes on without."),
         stream=_object(arn=TEXT, channelId=WHOLE),
         domain=_object(id=TEXT, arn=TEXT),
         createdAt=TIME,

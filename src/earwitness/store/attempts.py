@@ -58,6 +58,11 @@ class AttemptWriter:
         task = self._mine(scope, task_id, attempt)
         return self._tasks.save(replace(task, checkpoint=checkpoint), "checkpoint")
 
+    def remark(self, scope: Scope, task_id: str, *, attempt: int, status_message: str) -> SpeakerSearchTask:
+        """Say in words without personal data what it lacks though it goes on; they stay unless it fails."""
+        task = self._mine(scope, task_id, attempt)
+        return self._tasks.save(replace(task, status_message=status_message))
+
     def conclude_identification(
         self,
         scope: Scope,

@@ -68,13 +68,15 @@ class SpeakerSearchTask:
     """Why it was asked to stop; None when it was not. DOMAIN_DELETED comes without a stop: the worker fails it."""
 
     status_message: str | None
-    """What went wrong, in words without personal data; None when nothing did."""
+    """What went wrong, or what it goes on without, in words without personal data; None when nothing did."""
 
     checkpoint: JsonObject | None = field(repr=False)
-    """Where its worker was: fragment numbers and speech ranges, never audio. None before the first, and when over."""
+    """Where its worker was: fragment numbers and speech ranges, never audio. None before the first, when over, and when
+    it cannot be opened any more."""
 
     identification: JsonObject | None = field(repr=False)
-    """The result of its search; None before there is one, and after the deletion of the domain."""
+    """The result of its search; None before there is one, after the deletion of the domain, and when it cannot be
+    opened any more."""
 
     voiceprint_status: VoiceprintStatus | None
     """Whether it made a voiceprint; stays when the voiceprint is deleted."""

@@ -1,9 +1,11 @@
 """Rows of tasks: read as records, held for the length of a transaction, written back."""
 
+import logging
 from collections.abc import Mapping
 
 from sqlalchemy import and_, bindparam, select, update
 
+from earwitness.errors import CiphertextRefused
 from earwitness.store.columns import (
     JsonObject,
     from_json,
@@ -78,6 +80,8 @@ _STATE = (
 _SCOPED = "account_id", "region", "task_id"
 _STATE_BY_PIPELINE_ID = HotRead(_STATE.where(pipelines.c.pipeline_id == bindparam("pipeline")), *_SCOPED, "pipeline")
 _STATE_BY_PIPELINE_ARN = HotRead(_STATE.where(pipelines.c.arn == bindparam("pipeline")), *_SCOPED, "pipeline")
+
+_log = logging.getLogger("earwitness.store")
 
 
 class TaskReader:
@@ -177,10 +181,16 @@ class TaskReader:
         column: str,
         ciphertext: bytes | None,
     ) -> JsonObject | None:
+        """None also for what cannot be opened, so that a single damaged task does not hide those around it, and goes
+        on as if that had not been written."""
         if ciphertext is None or wrapped_key is None:
             return None
-        key = self._vault.key(bytes(wrapped_key), owner=domain_owner(scope, domain_id))
-        return from_json(key.open(ciphertext, task_place(scope, task_id, column)).decode())
+        try:
+            key = self._vault.key(bytes(wrapped_key), owner=domain_owner(scope, domain_id))
+            return from_json(key.open(ciphertext, task_place(scope, task_id, column)).decode())
+        except CiphertextRefused:
+            _log.error("a part of a task's record cannot be opened", extra={"task_id": task_id, "column": column})
+            return None
 
 
 def _state(row: Row) -> SpeakerSearchTaskState:

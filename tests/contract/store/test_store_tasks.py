@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from search_examples import (
@@ -19,10 +20,12 @@ from search_examples import (
     voiceprint,
     with_voiceprint,
 )
+from sqlalchemy import update
 from store_examples import MINE, Clock, add_domain, add_pipeline, guid
 
 from earwitness.errors import AlreadyExists, AttemptSuperseded, Conflict, LimitExceeded, NotFound
 from earwitness.store.records import Scope
+from earwitness.store.schema_search import tasks as table
 from earwitness.store.store import Store, Unit
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
@@ -170,12 +173,50 @@ def test_a_failed_task_says_why(store: Store) -> None:
     assert store.tasks.get(MINE, task.task_id) == failed
 
 
+def test_a_remark_stays_unless_the_task_fails(store: Store) -> None:
+    tasks = [running_task(store) for _ in range(2)]
+    for task in tasks:
+        store.write(
+            lambda unit, task=task: unit.attempts.remark(
+                MINE, task.task_id, attempt=1, status_message="some media lacked"
+            )
+        )
+    assert end(store, tasks[0]).status_message == "some media lacked"
+    failed = store.write(
+        lambda unit: unit.attempts.fail(MINE, tasks[1].task_id, attempt=1, status_message="no media at all")
+    )
+    assert failed.status_message == "no media at all"
+
+
+@pytest.mark.parametrize("column", ["checkpoint", "identification"])
+def test_what_is_damaged_of_one_task_hides_no_other_and_stops_none(store: Store, column: str, caplog: Any) -> None:
+    """It counts as not written: a task without a checkpoint begins at its start, as any other does."""
+    damaged, sound = (running_task(store) for _ in range(2))
+    for task in (damaged, sound):
+        store.write(
+            lambda unit, name=task.task_id: unit.attempts.conclude_identification(
+                MINE, name, attempt=1, identification=IDENTIFICATION, checkpoint=CHECKPOINT
+            )
+        )
+    with store._database.engine.connect() as connection, connection.begin():
+        mine = table.c.task_id == damaged.task_id
+        connection.execute(update(table).where(mine).values({f"{column}_ciphertext": b"\x00" * 64}))
+    active = {task.task_id: task for task in store.tasks.list_active_everywhere(limit=9).items}
+    assert getattr(active[damaged.task_id], column) is None
+    assert getattr(active[sound.task_id], column) is not None
+    assert "cannot be opened" in caplog.text
+    again = adopted(store, damaged)
+    assert (again.attempt, getattr(again, column)) == (2, None)
+    assert end(store, again).status is TaskStatus.STOPPED
+
+
 def _writes(task_id: str, attempt: int):
     return {
         "open_media": lambda unit: unit.attempts.open_media(MINE, task_id, attempt=attempt),
         "write_progress": lambda unit: unit.attempts.write_progress(
             MINE, task_id, attempt=attempt, checkpoint=CHECKPOINT
         ),
+        "remark": lambda unit: unit.attempts.remark(MINE, task_id, attempt=attempt, status_message="x"),
         "conclude_identification": lambda unit: unit.attempts.conclude_identification(
             MINE, task_id, attempt=attempt, identification=IDENTIFICATION
         ),
