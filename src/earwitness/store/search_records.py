@@ -32,7 +32,7 @@ class SpeakerSearchTaskState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeakerSearchTask:
-    """One search for the speaker of one channel of one stream."""
+    """One search for the speaker of one channel of one stream. Of what was sealed, None is what cannot be opened."""
 
     scope: Scope
     """Whose it is; a worker serves all accounts."""
@@ -71,12 +71,10 @@ class SpeakerSearchTask:
     """What went wrong, or what it goes on without, in words without personal data; None when nothing did."""
 
     checkpoint: JsonObject | None = field(repr=False)
-    """Where its worker was: fragment numbers and speech ranges, never audio. None before the first, when over, and when
-    it cannot be opened any more."""
+    """Where its worker was: fragment numbers and speech ranges, never audio. None before the first, and when over."""
 
     identification: JsonObject | None = field(repr=False)
-    """The result of its search; None before there is one, after the deletion of the domain, and when it cannot be
-    opened any more."""
+    """The result of its search; None before there is one, and after the deletion of the domain."""
 
     voiceprint_status: VoiceprintStatus | None
     """Whether it made a voiceprint; stays when the voiceprint is deleted."""

@@ -49,7 +49,7 @@ class Snapshot:
 
     def is_of_this_turn(self) -> bool:
         """Whether this thread's loop has begun it in this very turn. To ask for the loop would be a system call."""
-        return self.is_open and self._thread == get_ident()
+        return self.is_open and self._thread == get_ident() and self.loop.is_running()
 
     def hot(self, read: HotRead, make: Callable[[Row], RecordT], parameters: tuple[str, ...]) -> RecordT | None:
         """The record, as it was when the snapshot began."""

@@ -5,17 +5,18 @@ without a zone raises ValueError or TypeError, since a client would otherwise lo
 and the client sees a service failure. None means absent.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+
+import orjson
 
 from earwitness.wire.messages import Response
 from earwitness.wire.shapes import Member, Operation, Service
 from earwitness.wire.write_values import Write, member_writer, structure_writer
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-"""Made once: `json.dumps` makes an encoder for every call that asks for anything but its defaults."""
+_STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+"""Refuse what the writers should have turned into JSON's own types."""
 
 # `Any`: operations return plain dictionaries; the writer of each shape finds out whether a value fits.
 Result = Mapping[str, Any]
@@ -40,8 +41,8 @@ def request_id_headers(service: Service, request_id: str) -> dict[str, str]:
 
 
 def write_json(value: object) -> bytes:
-    """JSON in ASCII. Raises ValueError for NaN and infinities."""
-    return _encode(value).encode("ascii")
+    """Compact JSON in UTF-8. Numbers must be finite, which the writers see to."""
+    return orjson.dumps(value, option=_STRICT)
 
 
 class _OutputWriter:
