@@ -28,7 +28,7 @@ from earwitness.app import build_engine
 from earwitness.cli.output import progress_of
 from earwitness.voice.band import Band
 
-_STEPS = (200, 300, 400)
+_STEPS = (200, 400, 500, 600)
 """Calls in progress. The first is the capacity that Start allows by default; the others look for the breaking point."""
 
 _CALL_SECONDS = 300.0
