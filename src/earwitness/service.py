@@ -237,20 +237,24 @@ class _CallsWithoutDevelopment(Calls):
         return None if key is None or key.secret == DEV_KEY else key
 
 
+_GUID_FIXED, _GUID_RANDOM = 0xF << 76 | 0x3 << 62, 0x4 << 76 | 0x2 << 62
+"""The bits that say how a GUID was made, and what they say of a random one (RFC 9562, 5.4)."""
+
+
 def new_guid() -> str:
     """A random identifier as AWS writes them."""
-    return _guid(os.urandom(16).hex())
+    return _guid(int.from_bytes(os.urandom(16)))
 
 
 def new_request_id() -> str:
     """A name for a request. It opens nothing, so that it need not be unguessable, which costs a system call."""
-    return _guid(f"{random.getrandbits(128):032x}")
+    return _guid(random.getrandbits(128))
 
 
-def _guid(digits: str) -> str:
+def _guid(bits: int) -> str:
     # uuid.uuid4 makes an object that checks its arguments.
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    digits = f"{bits & ~_GUID_FIXED | _GUID_RANDOM:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def rates(text: str) -> dict[str, float]:

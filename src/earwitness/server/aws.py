@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import StoreBusy, Unavailable
-from earwitness.server.body import BodyMemory, read_body
+from earwitness.server.body import BodyMemory, has_body, read_body
 from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.server.threads import Threads
 from earwitness.wire.exchange import Exchange
@@ -83,7 +83,7 @@ class AwsApplication:
         if streaming is not None:
             await _stream(streaming, exchange, receive, send)
             return
-        held_back = await self._hold_back(exchange)
+        held_back = not exchange.delay_seconds or await self._hold_back(exchange)
         await self._send(exchange, send, close=self.draining or not held_back)
 
     async def _send(self, exchange: Exchange, send: Send, *, close: bool) -> None:
@@ -95,10 +95,9 @@ class AwsApplication:
         limits = self._limits
         body = b""
         try:
-            if not exchange.unsigned_body:
+            if not exchange.unsigned_body and has_body(scope["headers"]):
                 body = await read_body(
                     receive,
-                    scope["headers"],
                     memory=self._body_memory,
                     bytes_max=limits.body_bytes_max,
                     seconds_max=limits.client_seconds_max,
@@ -155,8 +154,6 @@ class AwsApplication:
 
     async def _hold_back(self, exchange: Exchange) -> bool:
         """Hold an answer back for as long as it was ordered; False when too many are, so that it is given at once."""
-        if not exchange.delay_seconds:
-            return True
         if self._delayed >= DELAYED_AT_ONCE_MAX:
             return False
         self._delayed += 1

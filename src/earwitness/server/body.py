@@ -34,9 +34,13 @@ class BodyMemory:
         self.held_bytes -= size
 
 
+def has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a body follows these headers, their names in lower case."""
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
+
+
 async def read_body(
     receive: Receive,
-    headers: Sequence[tuple[bytes, bytes]],
     *,
     memory: BodyMemory,
     bytes_max: int,
@@ -47,8 +51,6 @@ async def read_body(
     Raises BadRequest when it is too large or too slow, Unavailable when there is no memory for it and ClientDisconnect
     when the client has gone; then nothing stays taken.
     """
-    if not _has_body(headers):
-        return b""
     body = bytearray()
     try:
         async with asyncio.timeout(seconds_max):
@@ -60,10 +62,6 @@ async def read_body(
         memory.give_back(len(body))
         raise
     return bytes(body)
-
-
-def _has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
 async def _read(receive: Receive, body: bytearray, *, memory: BodyMemory, bytes_max: int) -> None:

@@ -53,12 +53,15 @@ class Buckets:
 
     def _bucket(self, name: Hashable, *, rate: float, now_seconds: float) -> _Bucket:
         full = _full(rate)
-        bucket = self._buckets.pop(name, None) or _Bucket(full, now_seconds)
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            bucket = self._buckets[name] = _Bucket(full, now_seconds)
+            if len(self._buckets) > self._buckets_max:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(name)
         bucket.tokens = min(full, bucket.tokens + max(0.0, now_seconds - bucket.at_seconds) * rate)
         bucket.at_seconds = now_seconds
-        self._buckets[name] = bucket
-        if len(self._buckets) > self._buckets_max:
-            self._buckets.popitem(last=False)
         return bucket
 
 

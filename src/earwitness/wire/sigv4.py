@@ -21,11 +21,13 @@ from earwitness.wire.messages import Request
 ALGORITHM = "AWS4-HMAC-SHA256"
 AUTHORIZATION_CHARACTERS_MAX = 8192  # a request of an SDK has about 250; the C producer signs a dozen headers
 SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
-TEXTS_KEPT = 256  # Credentials and SignedHeaders, read already: an SDK sends the same ones all day
+TEXTS_KEPT = 256  # Credentials, SignedHeaders and times, read already: an SDK sends the same ones all day, or second
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _EMPTY_HASH = body_hash(b"")
 _CREDENTIAL = re.compile(r"([!-+\--.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})/aws4_request", re.ASCII)
+_USUAL = re.compile(r"Credential=([^,=\s]+), SignedHeaders=([^,=\s]+), Signature=([^,=\s]+)")
+"""As SDKs write it. Anything else is taken apart with more patience."""
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _HEADER_NAMES = re.compile(r"[!-:<-~]+(;[!-:<-~]+)*")
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -90,7 +92,8 @@ def parse_authorization(request: Request) -> Claim:
         raise Unauthorized(f"the Authorization header is not {ALGORITHM}; sign with AWS Signature Version 4")
     if len(rest) > AUTHORIZATION_CHARACTERS_MAX:
         raise Unauthorized("the Authorization header is too long; sign fewer headers")
-    return _claim(_parts(rest))
+    usual = _USUAL.fullmatch(rest)
+    return _claim(*(usual.groups() if usual else _parts(rest)))
 
 
 def verify(
@@ -139,26 +142,26 @@ def _not_signed(request: Request) -> Unauthorized:
     )
 
 
-def _parts(rest: str) -> dict[str, str]:
+def _parts(rest: str) -> tuple[str, str, str]:
     pairs = [part.partition("=") for part in rest.split(",")]
     parts = {name.strip(): value.strip() for name, _, value in pairs}
     if len(pairs) != 3 or parts.keys() != {"Credential", "SignedHeaders", "Signature"}:
         raise Unauthorized("the Authorization header needs Credential, SignedHeaders and Signature, each once")
-    return parts
+    return parts["Credential"], parts["SignedHeaders"], parts["Signature"]
 
 
-def _claim(parts: dict[str, str]) -> Claim:
-    access_key_id, date, region, service = _credential(parts["Credential"])
-    signed_headers = _header_names(parts["SignedHeaders"])
-    if not _SIGNATURE.fullmatch(parts["Signature"]):
+def _claim(credential: str, signed_headers: str, signature: str) -> Claim:
+    access_key_id, date, region, service = _credential(credential)
+    names = _header_names(signed_headers)
+    if not _SIGNATURE.fullmatch(signature):
         raise Unauthorized("the Signature is not 64 hexadecimal digits in lower case; sign with an AWS SDK")
     return Claim(
         access_key_id=access_key_id,
         date=date,
         region=region,
         service=service,
-        signed_headers=signed_headers,
-        signature=parts["Signature"],
+        signed_headers=names,
+        signature=signature,
     )
 
 
@@ -195,9 +198,9 @@ def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -
 def _check_time(request: Request, claim: Claim, *, now: datetime, skew_seconds: float) -> str:
     values = request.header_values["x-amz-date"]
     try:
-        if len(values) != 1 or not _TIME.fullmatch(values[0]):
+        if len(values) != 1:
             raise ValueError
-        signed = datetime.fromisoformat(values[0])
+        signed = _time(values[0])
     except ValueError:
         raise Unauthorized("x-amz-date is not one time as YYYYMMDDTHHMMSSZ; sign with an AWS SDK") from None
     if values[0][:8] != claim.date:
@@ -209,6 +212,13 @@ def _check_time(request: Request, claim: Claim, *, now: datetime, skew_seconds: 
             f"{skew_seconds:.0f} s are allowed; set the client's clock"
         )
     return values[0]
+
+
+@lru_cache(TEXTS_KEPT)
+def _time(text: str) -> datetime:
+    if not _TIME.fullmatch(text):
+        raise ValueError
+    return datetime.fromisoformat(text)
 
 
 def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
