@@ -219,7 +219,7 @@ _NAMES = {
 def tables(numbers: Numbers) -> list[Table]:
     """A column per step."""
     rows = [(title, *(number(numbers[f"{name}_{step}"]) for step in _STEPS)) for name, title in _NAMES.items()]
-    rows.append(("CPU of the models alone for a call, s", number(numbers["models_cpu_s"]), "", ""))
+    rows.append(("CPU of the models alone for a call, s", number(numbers["models_cpu_s"]), *[""] * (len(_STEPS) - 1)))
     return [Table(columns=("calls in progress", *map(str, _STEPS)), rows=tuple(rows))]
 
 
