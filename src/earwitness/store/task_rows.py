@@ -91,10 +91,9 @@ class TaskReader:
         self._session = session
         self._vault = vault
 
-    def get(self, scope: Scope, task_id: str, *, pipeline_id: str | None = None) -> SpeakerSearchTask | None:
-        """The task of this GUID (and of this pipeline, if given), or None; ended ones too, as long as they are kept."""
-        found = self._session.hot(_BY_ID, self._record, scope.account_id, scope.region, task_id)
-        return None if found is None or pipeline_id not in {None, found.pipeline_id} else found
+    def get(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
+        """The task of this GUID, or None; ended ones too, as long as they are kept."""
+        return self._session.hot(_BY_ID, self._record, scope.account_id, scope.region, task_id)
 
     def get_state(self, scope: Scope, task_id: str, *, pipeline: str) -> SpeakerSearchTaskState | None:
         """What the status of a task is, found by the id or ARN of its pipeline; None without such a task or pipeline.

@@ -39,8 +39,7 @@ def test_a_task_is_created_found_and_listed(store: Store) -> None:
     first = tasks[0]
     assert (first.status, first.attempt, first.stream_arn) == (TaskStatus.NOT_STARTED, 0, STREAM)
     assert store.tasks.get(MINE, first.task_id) == first
-    assert store.tasks.get(MINE, first.task_id, pipeline_id=pipeline.pipeline_id) == first
-    assert store.tasks.get(MINE, first.task_id, pipeline_id=guid()) is None
+    assert store.tasks.get(MINE, first.task_id) == first
     for pipeline_named in (pipeline.pipeline_id, pipeline.arn):
         state = store.tasks.get_state(MINE, first.task_id, pipeline=pipeline_named)
         assert state is not None
