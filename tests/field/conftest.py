@@ -1,0 +1,66 @@
+"""Files as they were met in the field, and a gallery of the seven voices that may be in them.
+
+The folder's INDEX.md says what each file is and what the right answer is. Its tests are skipped where the folder is not.
+"""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from earwitness.flows.engine import Engine
+from earwitness.gallery.file import GalleryFile, write_gallery
+
+# Read at import: tests/conftest.py clears these variables in each test.
+FIELD_DIR = Path(os.environ.get("EARWITNESS_FIELD_DIR", Path(__file__).parents[3] / "shared" / "field-inputs"))
+
+KNOWN = ("ls533", "ls1688", "ls2609", "ls3005", "ls3331", "so0563", "so1027")
+RATE = 8_000
+ENROLLED_SECONDS = 30
+
+
+@pytest.fixture(scope="session")
+def field_dir() -> Path:
+    """The folder of files met in the field."""
+    if not (FIELD_DIR / "INDEX.md").is_file():
+        pytest.skip(f"no files at {FIELD_DIR}; set EARWITNESS_FIELD_DIR to run this on files met in the field")
+    return FIELD_DIR
+
+
+@pytest.fixture(scope="session")
+def known(engine: Engine, speech_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery file, to be read only: the seven voices, each from the first half of its recordings, 30 s at 8 kHz."""
+    folder = tmp_path_factory.mktemp("known")
+    voiceprints = []
+    for speaker, files in recordings_of(speech_dir, KNOWN).items():
+        path = folder / f"{speaker}.wav"
+        line = telephone_line(files[: len(files) // 2])
+        soundfile.write(path, line[: ENROLLED_SECONDS * RATE], RATE, subtype="PCM_16")
+        voiceprints += engine.voiceprints(speaker, [path])
+    gallery = folder / "gallery.json"
+    encoder_id = engine.encoder.encoder_id
+    write_gallery(gallery, GalleryFile(band=engine.band, encoder_id=encoder_id).with_voiceprints(voiceprints))
+    return gallery
+
+
+def recordings_of(speech: Path, speakers: tuple[str, ...]) -> dict[str, list[Path]]:
+    """Each speaker's recordings, in the manifest's order."""
+    found: dict[str, list[Path]] = {speaker: [] for speaker in speakers}
+    with (speech / "manifest.csv").open(encoding="utf-8", newline="") as manifest:
+        for row in csv.DictReader(manifest):
+            if row["speaker_id"] in found:
+                found[row["speaker_id"]].append(speech / row["file"])
+    return found
+
+
+def telephone_line(files: list[Path]) -> np.ndarray:
+    """Recordings one after another at 8 kHz, as float32."""
+    pieces = []
+    for file in files:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+        pieces.append(soxr.resample(samples[:, 0], rate, RATE))
+    return np.concatenate(pieces)
