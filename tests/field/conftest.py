@@ -1,16 +1,14 @@
 """Files as they were met in the field, and a gallery of the seven voices that may be in them.
 
-The folder's INDEX.md says what each file is and what the right answer is. Its tests are skipped where the folder is not.
+INDEX.md in the folder says what each file is and what its right answer is. Without the folder its tests are skipped.
 """
 
-import csv
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
-import soxr
+from development_speech import RATE, recordings_of, telephone_line
 
 from earwitness.flows.engine import Engine
 from earwitness.gallery.file import GalleryFile, write_gallery
@@ -19,7 +17,6 @@ from earwitness.gallery.file import GalleryFile, write_gallery
 FIELD_DIR = Path(os.environ.get("EARWITNESS_FIELD_DIR", Path(__file__).parents[3] / "shared" / "field-inputs"))
 
 KNOWN = ("ls533", "ls1688", "ls2609", "ls3005", "ls3331", "so0563", "so1027")
-RATE = 8_000
 ENROLLED_SECONDS = 30
 
 
@@ -45,22 +42,3 @@ def known(engine: Engine, speech_dir: Path, tmp_path_factory: pytest.TempPathFac
     encoder_id = engine.encoder.encoder_id
     write_gallery(gallery, GalleryFile(band=engine.band, encoder_id=encoder_id).with_voiceprints(voiceprints))
     return gallery
-
-
-def recordings_of(speech: Path, speakers: tuple[str, ...]) -> dict[str, list[Path]]:
-    """Each speaker's recordings, in the manifest's order."""
-    found: dict[str, list[Path]] = {speaker: [] for speaker in speakers}
-    with (speech / "manifest.csv").open(encoding="utf-8", newline="") as manifest:
-        for row in csv.DictReader(manifest):
-            if row["speaker_id"] in found:
-                found[row["speaker_id"]].append(speech / row["file"])
-    return found
-
-
-def telephone_line(files: list[Path]) -> np.ndarray:
-    """Recordings one after another at 8 kHz, as float32."""
-    pieces = []
-    for file in files:
-        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        pieces.append(soxr.resample(samples[:, 0], rate, RATE))
-    return np.concatenate(pieces)
