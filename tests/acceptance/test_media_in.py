@@ -145,6 +145,17 @@ def test_a_session_token_that_is_not_signed(url: str) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_stream_that_is_not_signed_gets_no_media(url: str) -> None:
+    """Who can change a request on the way could otherwise have a call sent to another stream of the account."""
+    head = signed_head(url, {"x-amzn-fragment-timecode-type": "ABSOLUTE"}, dialect="c")
+    with socket.create_connection(tuple(url.removeprefix("http://").split(":")), timeout=10) as connection:
+        connection.sendall(head.removesuffix(b"\r\n") + f"x-amzn-stream-name: {new_stream(url)}\r\n\r\n".encode())
+        received = connection.recv(4_000)
+    assert received.startswith(b"HTTP/1.1 401 ")
+    assert b"NotAuthorizedException" in received
+    assert b"x-amzn-stream-name is not signed" in received
+
+
 def test_expect_100_continue(url: str) -> None:
     with Producer(url, new_stream(url), extra={"expect": "100-continue"}) as producer:
         status = producer.status()

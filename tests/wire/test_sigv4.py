@@ -16,7 +16,8 @@ from stock_client import ACCESS_KEY_ID, SECRET, received
 
 from earwitness.errors import Unauthorized
 from earwitness.wire.messages import Request
-from earwitness.wire.sigv4 import Claim, SigningKeys, parse_authorization, verify
+from earwitness.wire.service_models import load_services
+from earwitness.wire.sigv4 import Claim, SigningKeys, parse_authorization, require_signed, verify
 
 ARN = "arn%3Aaws%3Achime%3Aus-east-1%3A123456789012%3Avoice-profile%2Fvp-1"
 TOKEN = "session-token-1"  # noqa: S105  # of nobody
@@ -312,11 +313,60 @@ def test_session_tokens_are_ignored_or_refused() -> None:
     check(with_header(sign(), "x-amz-security-token", "unsigned"))
 
 
-def test_headers_that_must_be_signed() -> None:
+PUT_MEDIA_HEADERS = (
+    "x-amzn-stream-name",
+    "x-amzn-stream-arn",
+    "x-amzn-fragment-timecode-type",
+    "x-amzn-producer-start-timestamp",
+)
+PRODUCERS = {
+    # Recorded: what these signers made of one PutMedia request, with the key EARWPRODUCER and the secret `secret`.
+    "the JavaScript SDK, @smithy/signature-v4 5.7.5": (
+        "host;x-amz-content-sha256;x-amz-date;x-amzn-fragment-timecode-type;x-amzn-producer-start-timestamp;"
+        "x-amzn-stream-name",
+        "eae882bf86f1bff46efeab3e0bca5b9524cfc69285291e9200389f52e652fbc1",
+    ),
+    "aws4 1.13.2": (
+        "host;x-amz-date;x-amzn-fragment-timecode-type;x-amzn-producer-start-timestamp;x-amzn-stream-name",
+        "c9d695e02dc33b9244860a8a87d848f45e79cffc6cb505f4c7c981f568481470",
+    ),
+}
+
+
+def test_the_parameters_of_put_media_must_be_signed() -> None:
+    put_media = load_services(["kinesis-video-media"])["kinesis-video-media"].operations["PutMedia"]
+    assert put_media.header_names == PUT_MEDIA_HEADERS
     signed = sign(headers={"X-Amzn-Stream-Name": "calls"})
-    check(signed, must_sign=("x-amzn-stream-name", "x-amzn-stream-arn"))
-    with pytest.raises(Unauthorized, match="x-amzn-stream-arn is not signed"):
-        check(with_header(signed, "x-amzn-stream-arn", "arn"), must_sign=("x-amzn-stream-name", "x-amzn-stream-arn"))
+    require_signed(signed, check(signed), PUT_MEDIA_HEADERS)
+    for name in PUT_MEDIA_HEADERS[1:]:
+        added = with_header(signed, name, "something")
+        with pytest.raises(Unauthorized, match=f"{name} is not signed"):
+            require_signed(added, check(added), PUT_MEDIA_HEADERS)
+
+
+def test_what_a_load_balancer_adds_need_not_be_signed() -> None:
+    traced = with_header(sign(headers={"X-Amzn-Stream-Name": "calls"}), "x-amzn-trace-id", "Root=1-67891233-abcdef")
+    require_signed(traced, check(traced), PUT_MEDIA_HEADERS)
+
+
+@pytest.mark.parametrize("producer", PRODUCERS)
+def test_producers_sign_the_parameters_of_put_media(producer: str) -> None:
+    names, signature = PRODUCERS[producer]
+    headers = {
+        "host": "127.0.0.1:4500",
+        "x-amz-date": "20260101T000000Z",
+        "x-amzn-stream-name": "call-7",
+        "x-amzn-fragment-timecode-type": "RELATIVE",
+        "x-amzn-producer-start-timestamp": "1767225600",
+        "authorization": "AWS4-HMAC-SHA256 Credential=EARWPRODUCER/20260101/us-east-1/kinesisvideo/aws4_request, "
+        f"SignedHeaders={names}, Signature={signature}",
+    }
+    if "x-amz-content-sha256" in names:
+        headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+    request = Request(method="POST", raw_path="/putMedia", raw_query="", header_list=tuple(headers.items()))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    claim = check(request, secret="secret", now=now, services=("kinesisvideo",), unsigned=True)  # noqa: S106  # above
+    require_signed(request, claim, PUT_MEDIA_HEADERS)
 
 
 def test_thousands_of_headers_do_no_harm() -> None:

@@ -21,7 +21,7 @@ from earwitness.wire.parse import parse_request
 from earwitness.wire.router import Router
 from earwitness.wire.serialize import Result, serialize
 from earwitness.wire.shapes import Service
-from earwitness.wire.sigv4 import parse_authorization, verify
+from earwitness.wire.sigv4 import parse_authorization, require_signed, verify
 from earwitness.wire.throttle import Throttle
 from earwitness.wire.validate import validate
 
@@ -204,7 +204,8 @@ class Gateway:
         self._throttle.take(exchange.who.key_id, operation, now_seconds=self._monotonic())
 
     def parse(self, exchange: Exchange) -> None:
-        """Read the parameters."""
+        """Read the parameters. Those that travel in headers count only if they are signed."""
+        require_signed(exchange.request, exchange.signed, exchange.found.operation.header_names)
         exchange.params = parse_request(exchange.found, exchange.request)
 
     def validate(self, exchange: Exchange) -> None:

@@ -73,6 +73,8 @@ class Operation:
     """The HTTP status of a success."""
     input: Shape | None
     output: Shape | None
+    header_names: tuple[str, ...]
+    """The headers, in lower case, that hold parameters."""
     faults: tuple[str, ...]
     """The exception shapes that the operation declares."""
 
@@ -109,6 +111,8 @@ def _operation(service_name: str, entry: Json, shapes: "_Shapes") -> Operation:
     path, _, query = entry["http"]["requestUri"].partition("?")
     if "+}" in path:
         raise ConfigurationError(f"{service_name} {entry['name']}: labels over several segments are not supported")
+    input_ = shapes.get(entry["input"]["shape"]) if "input" in entry else None
+    members = input_.members.values() if input_ else ()
     return Operation(
         name=entry["name"],
         service_name=service_name,
@@ -116,8 +120,9 @@ def _operation(service_name: str, entry: Json, shapes: "_Shapes") -> Operation:
         path=path,
         constants=tuple(parse_qsl(query, keep_blank_values=True)),
         status=entry["http"].get("responseCode", 200),
-        input=shapes.get(entry["input"]["shape"]) if "input" in entry else None,
+        input=input_,
         output=shapes.get(entry["output"]["shape"]) if "output" in entry else None,
+        header_names=tuple(member.wire_name.lower() for member in members if member.location == "header"),
         faults=tuple(error["shape"] for error in entry.get("errors", ())),
     )
 

@@ -7,7 +7,7 @@ what to do next and never hold a secret or the signature that would have been ri
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -105,7 +105,6 @@ def verify(
     skew_seconds: float,
     services: Collection[str],
     unsigned: bool = False,
-    must_sign: Collection[str] = (),
     refuse_session_token: bool = False,
     keys: SigningKeys = _SHARED_KEYS,
 ) -> None:
@@ -114,14 +113,14 @@ def verify(
     `now` is aware; `skew_seconds` is how far the request's time may be from it, either way; `services` are the signing
     names we answer to. `unsigned` is for bodies that are streamed: the body is not covered, and the hash that the
     client signed in its place may be UNSIGNED-PAYLOAD, that of an empty body, or the one in `x-amz-content-sha256`
-    (producers of Kinesis Video use all three). `must_sign` names headers, in lower case, that count only if signed.
-    A session token is ignored unless `refuse_session_token`: keys here are long-lived.
+    (producers of Kinesis Video use all three). A session token is ignored unless `refuse_session_token`: keys here are
+    long-lived.
     """
     if claim.service not in services:
         raise Unauthorized(f"the request is signed for another service; sign for {' or '.join(sorted(services))}")
     if refuse_session_token and "x-amz-security-token" in request.header_values:
         raise Unauthorized("the request carries a session token; use the long-lived keys that this server gave out")
-    _check_headers(request, claim, must_sign)
+    _check_headers(request, claim)
     time = _check_time(request, claim, now=now, skew_seconds=skew_seconds)
     key = keys.get(claim, secret)
     for payload_hash in _payload_hashes(request, unsigned=unsigned):
@@ -181,17 +180,24 @@ def _header_names(text: str) -> tuple[str, ...]:
     return tuple(text.split(";"))
 
 
-def _check_headers(request: Request, claim: Claim, must_sign: Collection[str]) -> None:
-    """Every signed header is there, and those that decide what the request means are signed."""
+def require_signed(request: Request, claim: Claim, names: Iterable[str]) -> None:
+    """Raise Unauthorized when the request has one of these headers (in lower case) and did not sign it.
+
+    A header that nobody signed may have been changed or added on the way, so it cannot say what a request is about.
+    """
+    for name in names:
+        if name in request.header_values and name not in claim.signed_headers:
+            raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
+
+
+def _check_headers(request: Request, claim: Claim) -> None:
+    """Every signed header is there, and every signature covers the host and the time."""
     values = request.header_values
     for name in claim.signed_headers:
         if name not in values:
             raise Unauthorized("a signed header did not arrive; let no proxy on the way remove headers")
     for name in ("host", "x-amz-date"):
         if name not in claim.signed_headers:
-            raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
-    for name in must_sign:
-        if name in values and name not in claim.signed_headers:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
 
 
