@@ -95,10 +95,11 @@ def _operation(service: str, operation: str) -> tuple[str, str, str, str]:
 
 
 PARITY_INTRODUCTION = """
-What `earwitness serve` answers of the services it speaks for, from the table that the service itself asks. An operation
-that is refused answers `BadRequestException` (Kinesis Video Streams: `InvalidArgumentException`) and names this page.
-*Different* means that the note is worth reading before you move a program over. Which role a key has,
-[service.md](service.md) explains.
+This page lists every operation of the AWS services that `earwitness serve` answers. It is written from the table that
+the service itself uses. *Served* means: it works as in AWS. *Different* means: it works, but read the note before you
+move a program here. A refused operation answers `BadRequestException` (Kinesis Video Streams:
+`InvalidArgumentException`), and the message names this page.
+[service.md](service.md) explains the roles.
 """
 
 MODELS_INTRODUCTION = """

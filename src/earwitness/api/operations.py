@@ -20,10 +20,10 @@ _OPERATOR = frozenset({Role.ADMIN, Role.OPERATOR})
 _READER = frozenset({Role.ADMIN, Role.OPERATOR, Role.READER})
 _PRODUCER = frozenset({Role.ADMIN, Role.PRODUCER})
 
-_NO_IMAGES = "No images are made: there is no configuration, and one with Status ENABLED is refused."
-_NO_NOTIFICATIONS = "No notifications are sent: there is no configuration, and one with Status ENABLED is refused."
-_STREAM_ARN = "Takes the ARN of a stream; there are no signaling channels."
-_ONE_TAG_LIMIT = "A resource has at most 50 tags, as voice profiles and streams have in AWS."
+_NO_IMAGES = "earwitness makes no images. There is no configuration, and Status ENABLED is refused."
+_NO_NOTIFICATIONS = "earwitness sends no notifications. There is no configuration, and Status ENABLED is refused."
+_STREAM_ARN = "Accepts the ARN of a stream only; there are no signaling channels."
+_ONE_TAG_LIMIT = "A resource can have at most 50 tags (in AWS, voice profiles and streams have this limit)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,62 +66,86 @@ TABLE: tuple[Served, ...] = (
         PIPELINES,
         "CreateMediaInsightsPipelineConfiguration",
         _ADMIN,
-        "A sink needs its InsightsTarget. Transcribe, recording and enhancement elements are kept and told, not run.",
+        "A sink needs its InsightsTarget. Transcription, recording and enhancement elements are stored but do nothing.",
     ),
     _quick(PIPELINES, "GetMediaInsightsPipelineConfiguration"),
-    _served(PIPELINES, "UpdateMediaInsightsPipelineConfiguration", _ADMIN, "As for its creation."),
+    _served(
+        PIPELINES,
+        "UpdateMediaInsightsPipelineConfiguration",
+        _ADMIN,
+        "The same as for CreateMediaInsightsPipelineConfiguration.",
+    ),
     _served(
         PIPELINES,
         "DeleteMediaInsightsPipelineConfiguration",
         _ADMIN,
-        "ConflictException as long as a pipeline made from it is active.",
+        "ConflictException while a pipeline of this configuration is active.",
     ),
-    _served(PIPELINES, "ListMediaInsightsPipelineConfigurations", _READER, "By name."),
+    _served(PIPELINES, "ListMediaInsightsPipelineConfigurations", _READER, "The list is ordered by name."),
     _served(
         PIPELINES,
         "CreateMediaInsightsPipeline",
         _OPERATOR,
-        "Its streams must exist. Elements that are not run are NotSupported; recorded sources are kept and not read.",
+        "Its streams must exist. Elements that do nothing are NotSupported. Recorded sources are stored but not read.",
     ),
-    _quick(PIPELINES, "GetMediaPipeline", note="Insights pipelines are the only kind."),
-    _served(PIPELINES, "ListMediaPipelines", _READER, "The newest first. Insights pipelines are the only kind."),
-    _served(PIPELINES, "DeleteMediaPipeline", _OPERATOR, "A pipeline that has ended can still be read for some time."),
-    _served(PIPELINES, "UpdateMediaInsightsPipelineStatus", _OPERATOR, "After Resume a pipeline is NotStarted."),
-    _served(PIPELINES, "StartSpeakerSearchTask", _OPERATOR, "One active task a stream, channel and domain."),
+    _quick(PIPELINES, "GetMediaPipeline", note="There are only insights pipelines."),
+    _served(
+        PIPELINES, "ListMediaPipelines", _READER, "The list begins with the newest. There are only insights pipelines."
+    ),
+    _served(PIPELINES, "DeleteMediaPipeline", _OPERATOR, "You can still read a pipeline for 7 days after its end."),
+    _served(
+        PIPELINES,
+        "UpdateMediaInsightsPipelineStatus",
+        _OPERATOR,
+        "After Resume a pipeline has the status NotStarted until audio comes.",
+    ),
+    _served(
+        PIPELINES, "StartSpeakerSearchTask", _OPERATOR, "A channel of a stream can have one active task per domain."
+    ),
     _quick(PIPELINES, "GetSpeakerSearchTask"),
     _served(PIPELINES, "StopSpeakerSearchTask", _OPERATOR),
-    _quick(PIPELINES, "ListTagsForResource", note="Of configurations and insights pipelines."),
+    _quick(PIPELINES, "ListTagsForResource", note="For configurations and insights pipelines."),
     _served(PIPELINES, "TagResource", _OPERATOR, _ONE_TAG_LIMIT),
     _served(PIPELINES, "UntagResource", _OPERATOR),
-    _served(VOICE, "CreateVoiceProfileDomain", _ADMIN, "A tag `earwitness:band` = `wideband` makes a wideband domain."),
+    _served(
+        VOICE,
+        "CreateVoiceProfileDomain",
+        _ADMIN,
+        "The tag `earwitness:band` with the value `wideband` makes a wideband domain.",
+    ),
     _quick(VOICE, "GetVoiceProfileDomain"),
     _served(VOICE, "UpdateVoiceProfileDomain", _ADMIN),
     _served(VOICE, "DeleteVoiceProfileDomain", _ADMIN),
     _served(VOICE, "ListVoiceProfileDomains", _READER),
-    _served(VOICE, "CreateVoiceProfile", _OPERATOR, "Never by itself: nobody is enrolled without being asked."),
+    _served(
+        VOICE,
+        "CreateVoiceProfile",
+        _OPERATOR,
+        "There is no automatic enrolment: a person is enrolled only by this call.",
+    ),
     _served(VOICE, "GetVoiceProfile", _READER),
     _served(VOICE, "UpdateVoiceProfile", _OPERATOR),
     _served(VOICE, "DeleteVoiceProfile", _OPERATOR),
     _served(VOICE, "ListVoiceProfiles", _READER),
-    _quick(VOICE, "ListTagsForResource", note="Of voice profile domains and voice profiles."),
+    _quick(VOICE, "ListTagsForResource", note="For voice profile domains and voice profiles."),
     _served(VOICE, "TagResource", _OPERATOR, "A domain's tag `earwitness:band` cannot be changed."),
     _served(VOICE, "UntagResource", _OPERATOR, "A domain's tag `earwitness:band` cannot be removed."),
     _served(
         STREAMS,
         "CreateStream",
         _PRODUCER,
-        "The stream is ACTIVE at once. There is one storage tier, HOT; WARM is refused. KmsKeyId is kept and told.",
+        "The stream is ACTIVE at once. The only storage tier is HOT. KmsKeyId is stored and returned, but not used.",
     ),
     _quick(STREAMS, "DescribeStream", _ALL),
-    _served(STREAMS, "ListStreams", _READER, "By name."),
-    _served(STREAMS, "DeleteStream", _ADMIN, "The stream is gone at once."),
+    _served(STREAMS, "ListStreams", _READER, "The list is ordered by name."),
+    _served(STREAMS, "DeleteStream", _ADMIN, "The stream is deleted at once."),
     _served(STREAMS, "UpdateStream", _ADMIN),
     _served(STREAMS, "UpdateDataRetention", _ADMIN),
     _quick(
         STREAMS,
         "GetDataEndpoint",
         _ALL,
-        "For PUT_MEDIA, GET_MEDIA, LIST_FRAGMENTS and GET_MEDIA_FOR_FRAGMENT_LIST; one endpoint for all.",
+        "For PUT_MEDIA, GET_MEDIA, LIST_FRAGMENTS and GET_MEDIA_FOR_FRAGMENT_LIST. All have the same endpoint.",
     ),
     _served(STREAMS, "TagStream", _PRODUCER),
     _served(STREAMS, "UntagStream", _ADMIN),
@@ -133,19 +157,24 @@ TABLE: tuple[Served, ...] = (
     _served(STREAMS, "UpdateImageGenerationConfiguration", _ADMIN, _NO_IMAGES),
     _quick(STREAMS, "DescribeNotificationConfiguration", _ALL, _NO_NOTIFICATIONS),
     _served(STREAMS, "UpdateNotificationConfiguration", _ADMIN, _NO_NOTIFICATIONS),
-    _quick(STREAMS, "DescribeMediaStorageConfiguration", _ALL, "There are no signaling channels; each is DISABLED."),
-    _quick(STREAMS, "DescribeStreamStorageConfiguration", _ALL, "Always HOT."),
-    _quick(STREAMS, "DescribeMappedResourceConfiguration", _ALL, "Nothing is ever mapped."),
-    _streams(MEDIA, "PutMedia", _PRODUCER, "Fragments may be shorter than a second."),
-    _streams(MEDIA, "GetMedia", _READER, "Twenty readers a stream unless set otherwise; AWS allows three."),
+    _quick(
+        STREAMS,
+        "DescribeMediaStorageConfiguration",
+        _ALL,
+        "There are no signaling channels. The answer is always DISABLED.",
+    ),
+    _quick(STREAMS, "DescribeStreamStorageConfiguration", _ALL, "The answer is always HOT."),
+    _quick(STREAMS, "DescribeMappedResourceConfiguration", _ALL, "The list is always empty."),
+    _streams(MEDIA, "PutMedia", _PRODUCER, "Fragments may be shorter than one second."),
+    _streams(MEDIA, "GetMedia", _READER, "A stream can have 20 readers (setting `stream_readers`); AWS allows three."),
     _streams(ARCHIVED_MEDIA, "GetMediaForFragmentList", _READER),
     _served(ARCHIVED_MEDIA, "ListFragments", _READER),
 )
 
-_NO_CALLS = "needs Voice Connector calls; use the operation of media pipelines"
+_NO_CALLS = "needs Voice Connector calls; use the operation with the same name in media pipelines"
 _NO_TONE = "is voice tone analysis, which earwitness does not do"
-_NO_CHANNELS = "is for signaling channels, of which there are none"
-_NO_EDGE = "is for edge agents, of which there are none"
+_NO_CHANNELS = "is for signaling channels, which earwitness does not have"
+_NO_EDGE = "is for edge agents, which earwitness does not have"
 
 REFUSED: dict[tuple[str, str], str] = {
     **{(VOICE, f"{verb}SpeakerSearchTask"): _NO_CALLS for verb in ("Start", "Get", "Stop")},
@@ -159,7 +188,7 @@ REFUSED: dict[tuple[str, str], str] = {
     (STREAMS, "DeleteEdgeConfiguration"): _NO_EDGE,
     (STREAMS, "StartEdgeConfigurationUpdate"): _NO_EDGE,
     (STREAMS, "ListEdgeAgentConfigurations"): _NO_EDGE,
-    (STREAMS, "UpdateStreamStorageConfiguration"): "has nothing to change; there is one storage tier, HOT",
+    (STREAMS, "UpdateStreamStorageConfiguration"): "cannot change anything: the only storage tier is HOT",
 }
 """Why an operation is not served, where there is more to say than that it is not part of speaker search."""
 
