@@ -1,5 +1,6 @@
 """Frames to one participant's samples: track, channel, encoding and rate, as producers announce them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from tests.fuzz import streams
 
 from earwitness.audio.channel import ChannelDecoder
+from earwitness.audio.fragment_tags import MediaType, media_type_of
 from earwitness.audio.matroska.frames import Frame
 from earwitness.audio.matroska.tracks import Header, Track
 from earwitness.audio.matroska.writer import pcm_track
 from earwitness.audio.pcm import Encoding, decode
+from earwitness.audio.track_audio import TrackAudio
 from earwitness.errors import MediaIncompatible
 
 STEREO = np.array([[1, -1], [2, -2], [3, -3]], "<i2")
@@ -55,8 +58,11 @@ def test_amazon_connects_tracks_are_found_by_name() -> None:
     frames = [frame(b"\x01\x00", 1), frame(b"\x02\x00", 2), frame(b"\x03\x00", 1)]
     assert integers(decoder(to_customer, from_customer, channel=0).feed(frames)) == [2]
     assert integers(decoder(to_customer, from_customer, channel=1).feed(frames)) == [1, 3]
-    with pytest.raises(MediaIncompatible, match="no track for channel 1"):
-        decoder(from_customer, channel=1)  # the customer must not be taken for the agent
+    lower = replace(from_customer, name=" audio_from_customer ")
+    assert integers(decoder(to_customer, lower, channel=0).feed(frames)) == [2]
+    # The customer must not be taken for the agent, but time goes on.
+    assert integers(decoder(from_customer, channel=1).feed(frames)) == [0]
+    assert integers(decoder(to_customer, from_customer, channel=0).feed(frames[:1])) == [0]
     with pytest.raises(MediaIncompatible, match="no track for channel 2"):
         decoder(to_customer, from_customer, channel=2)
 
@@ -139,3 +145,76 @@ def test_a_sample_may_be_cut_by_a_frame_or_by_a_fragment(data: bytes, cuts: list
     half = len(frames) // 2
     np.testing.assert_array_equal(np.concatenate([heard.feed(frames[:half]), heard.feed(frames[half:])]), whole)
     assert heard.rest_bytes == len(data) % 4
+
+
+AAC = Track(number=1, type=2, codec_id="A_AAC", name="AUDIO_FROM_CUSTOMER", codec_private=bytes.fromhex("1190"))
+
+
+def media_type(value: str) -> MediaType | None:
+    return media_type_of({"MimeType": value})
+
+
+def test_the_media_type_is_believed_before_the_codec_id() -> None:
+    pcm = media_type("audio/L16;rate=16000;channels=1;")
+    heard = ChannelDecoder(header(replace(AAC, name="any")), channel=0, declared_rate=8000, media_type=pcm)
+    assert (heard.rate, integers(heard.feed([frame(b"\x07\x00")]))) == (16000, [7])
+    mulaw = ChannelDecoder(header(AAC), channel=0, declared_rate=8000, media_type=media_type("Audio/PCMU"))
+    assert mulaw.audio == TrackAudio(encoding=Encoding.MULAW, rate=None, channels=None)
+
+
+def test_amazon_connects_announcement_is_known_without_its_tag() -> None:
+    heard = decoder(AAC, declared_rate=48000)
+    assert (heard.rate, integers(heard.feed([frame(b"\x07\x00")]))) == (8000, [7])
+
+
+@pytest.mark.parametrize(
+    "track",
+    [
+        replace(AAC, name="audio"),
+        replace(AAC, codec_private=bytes.fromhex("1588")),
+        replace(AAC, sampling_frequency=48_000.0),
+    ],
+)
+def test_real_aac_is_refused_by_its_name(track: Track) -> None:
+    with pytest.raises(MediaIncompatible, match="its codec is A_AAC, which is none of 16-bit"):
+        decoder(track)
+    with pytest.raises(MediaIncompatible, match="A_AAC"):
+        ChannelDecoder(header(track), channel=0, declared_rate=8000, media_type=media_type("audio/aac"))
+
+
+@pytest.mark.parametrize(
+    ("value", "rate", "channels"),
+    [
+        ("audio/L16;rate=8000;channels=1;", 8000, 1),
+        ("AUDIO/l16 ; RATE = 8000", 8000, None),
+        ("audio/L16", None, None),
+        ("audio/L16;rate=0;channels=-1", None, None),
+        ("audio/L16;rate=99999999999999999999;channels=one", None, None),
+        ("audio/L16;rate=\u0663;;;=;rate", None, None),
+    ],
+)
+def test_media_types_are_read_and_what_is_no_number_is_left_out(
+    value: str, rate: int | None, channels: int | None
+) -> None:
+    assert media_type(value) == MediaType(encoding=Encoding.S16LE, rate=rate, channels=channels)
+
+
+def test_a_media_type_of_something_else_says_nothing() -> None:
+    assert [media_type(value) for value in ("", ";", "video/h264", "audio/aac", "audio")] == [None] * 5
+    assert media_type_of({}) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=st.text(max_size=60), rate=st.text(max_size=12), data=st.binary(max_size=50))
+def test_no_media_type_breaks_the_decoder(value: str, rate: str, data: bytes) -> None:
+    """Whatever the tag says: samples, or an error that says what is wrong."""
+    for text in (value, f"audio/L16;rate={rate}", f"audio/pcma;channels={rate}"):
+        with suppress(MediaIncompatible):
+            heard = ChannelDecoder(header(AAC), channel=0, declared_rate=8000, media_type=media_type(text))
+            assert len(heard.feed([frame(data)])) <= len(data)
+            assert heard.rate >= 1
+
+
+def test_silence_for_an_absent_track_is_bounded() -> None:
+    heard = decoder(replace(AAC, name="AUDIO_TO_CUSTOMER"), channel=0)
+    assert len(heard.feed([frame(bytes(16_000 * 3600))])) == 20 * 8000

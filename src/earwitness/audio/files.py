@@ -152,7 +152,7 @@ def _in_matroska(path: Path, *, channel: int | None) -> Recording:
         rate=found.rate,
         channels=found.channels,
         channel=found.channel,
-        format=f"Matroska {found.codec_id}",
+        format=f"Matroska {found.codec}",
         seconds=found.seconds,
         raw=None,
         in_matroska=True,

@@ -4,17 +4,20 @@ What belongs here: a file's fragments, and one channel of them as samples. What 
 (`sources/file.py`), other containers (`audio/files.py`).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from earwitness.audio.channel import ChannelDecoder
-from earwitness.audio.matroska.events import FragmentReceived, HeaderReceived, Refused, TagsReceived
+from earwitness.audio.channel import ChannelDecoder, audio_tracks
+from earwitness.audio.fragment_tags import MediaType, call_of, media_type_of
+from earwitness.audio.matroska.events import Event, FragmentReceived, HeaderReceived, Refused, TagsReceived
 from earwitness.audio.matroska.frames import read_frames
+from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
 from earwitness.audio.matroska.reader import FragmentReader
-from earwitness.audio.matroska.tracks import AUDIO_TRACK, Header
-from earwitness.audio.pcm import choose_channel
-from earwitness.errors import AudioUnreadable, MatroskaInvalid
+from earwitness.audio.matroska.tracks import Header
+from earwitness.audio.pcm import Encoding, choose_channel
+from earwitness.audio.track_audio import CONNECT_TRACKS, connect_channel
+from earwitness.errors import AudioUnreadable, ChannelNotChosen, MatroskaInvalid
 from earwitness.voice.embedding import Samples
 
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -34,9 +37,76 @@ class MediaFile:
     channel: int
     """The chosen one."""
 
-    codec_id: str
+    codec: str
+    """The codec id, and what the frames really hold where that is something else."""
+
     seconds: float
     """Of all fragments together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFragment:
+    """One fragment of a file."""
+
+    header: Header
+    """Of the stream that it is in."""
+
+    header_bytes: bytes = field(repr=False)
+    """The same as bytes, without the service's tags in it."""
+
+    cluster: bytes = field(repr=False)
+    timecode_ms: int
+    duration_ms: int
+    tags: Mapping[str, str] = field(repr=False)
+    """The producer's and the service's, those in front of the fragment and those behind it."""
+
+
+class _Assembly:
+    """Puts fragments together from what the reader tells: their tags come in front of them and behind them."""
+
+    def __init__(self) -> None:
+        self._header: Header | None = None
+        self._header_bytes = b""
+        self._tags: dict[str, str] = {}
+        self._tags_raw = b""
+        self._fragment: FragmentReceived | None = None
+        self._numbers: set[str] = set()
+        """Of the fragments so far: a consumer that connects again saves some twice."""
+
+    def take(self, event: Event) -> FileFragment | None:
+        """The fragment that is known to be whole now, with all its tags."""
+        if isinstance(event, TagsReceived):
+            begins_chunk = FRAGMENT_NUMBER in event.tags.values
+            whole = self.finish() if begins_chunk else None
+            self._tags_raw = event.tags.raw
+            self._tags |= event.tags.values
+            return whole
+        if isinstance(event, HeaderReceived):
+            self._header, self._header_bytes = event.header, event.header.raw.removesuffix(self._tags_raw)
+        if isinstance(event, FragmentReceived):
+            whole = self.finish()
+            self._fragment = event
+            return whole
+        return None
+
+    def finish(self) -> FileFragment | None:
+        """The fragment that waits for its last tags, if there is one and it was not there before."""
+        fragment, self._fragment = self._fragment, None
+        if fragment is None or self._header is None:
+            return None
+        tags, self._tags = self._tags, {}
+        number = tags.get(FRAGMENT_NUMBER)
+        if number is not None and number in self._numbers:
+            return None
+        self._numbers.add(number or "")
+        return FileFragment(
+            header=self._header,
+            header_bytes=self._header_bytes,
+            cluster=fragment.cluster,
+            timecode_ms=fragment.timecode_ms,
+            duration_ms=fragment.duration_ms,
+            tags=tags,
+        )
 
 
 def is_matroska(path: Path) -> bool:
@@ -45,67 +115,106 @@ def is_matroska(path: Path) -> bool:
         return file.read(len(_EBML)) == _EBML
 
 
-def fragments(path: Path) -> Iterator[tuple[Header, bytes, FragmentReceived]]:
-    """Each fragment with the header before it, and that header's bytes without the service's tags in it.
+def fragments(path: Path) -> Iterator[FileFragment]:
+    """Each fragment once: a number that comes again is passed over.
 
     Raises AudioUnreadable when the file cannot be read, MatroskaInvalid for anything that is no stream of fragments,
     one that breaks off in the middle of a fragment too; what was whole has been given then.
     """
-    reader, tags = FragmentReader(of_get_media=True), b""
-    header: tuple[Header, bytes] | None = None
+    reader, assembly = FragmentReader(of_get_media=True), _Assembly()
     for data in _pieces(path):
         for event in reader.feed(data) if data else reader.close():
-            if isinstance(event, Refused):
+            refused = isinstance(event, Refused)
+            if fragment := assembly.finish() if refused else assembly.take(event):
+                yield fragment
+            if refused:
                 raise MatroskaInvalid(f"{path.name} is no stream of fragments: {event.reason}")
-            if isinstance(event, TagsReceived):
-                tags = event.tags.raw
-            elif isinstance(event, HeaderReceived):
-                header = event.header, event.header.raw.removesuffix(tags)
-            elif isinstance(event, FragmentReceived) and header is not None:
-                yield *header, event
+    if fragment := assembly.finish():
+        yield fragment
 
 
 def open_media_file(path: Path, *, channel: int | None) -> MediaFile:
     """Walk a file once and choose a channel; no sample is decoded.
 
-    Raises what `fragments` raises, AudioUnreadable for a file without fragments, MediaIncompatible for audio that
-    cannot be decoded, ChannelNotChosen for several channels and no choice.
+    Raises what `fragments` raises, AudioUnreadable for a file without fragments or of several calls, MediaIncompatible
+    for audio that cannot be decoded, ChannelNotChosen for several channels and no choice.
     """
-    first: Header | None = None
+    first: FileFragment | None = None
+    present: set[int] = set()
+    call: str | None = None
     duration_ms = 0
-    for header, _, fragment in fragments(path):
-        first = first or header
+    for fragment in fragments(path):
+        first = first or fragment
+        present |= {number for track in audio_tracks(fragment.header) if (number := connect_channel(track)) is not None}
+        following = call_of(fragment.tags) or call
+        if call is not None and following != call:
+            raise AudioUnreadable(
+                f"{path.name} holds several calls: another one begins after {duration_ms / 1_000:.1f} s (the tag that "
+                "names the call changes there); save each into a file of its own"
+            )
+        call = following
         duration_ms += fragment.duration_ms
     if first is None:
         raise AudioUnreadable(f"{path.name} holds no fragment of a stream; save it again")
-    audio = [track for track in first.tracks if track.type == AUDIO_TRACK]
-    wave = audio[0].wave_format if audio else None
-    alone = (audio[0].channels or (wave.channels if wave else 1)) if len(audio) == 1 else 0
-    channels = alone or max(1, len(audio))
-    chosen = choose_channel(channels, channel)
+    chosen = _connect_choice(present, channel) if present else choose_channel(_interleaved(first), channel)
+    decoder = _decoder(first.header, chosen, media_type_of(first.tags))
     return MediaFile(
-        rate=_decoder(first, chosen).rate,
-        channels=channels,
+        rate=decoder.rate,
+        channels=len(present) or _interleaved(first),
         channel=chosen,
-        codec_id=audio[0].codec_id,
+        codec=_codec(first, decoder),
         seconds=duration_ms / 1_000,
     )
 
 
 def media_file_blocks(path: Path, *, channel: int) -> Iterator[Samples]:
     """The samples of one channel, fragment by fragment. AudioUnreadable when their rate changes on the way."""
-    tracks, decoder = None, None
-    for header, _, fragment in fragments(path):
-        if decoder is None or header.tracks != tracks:
-            following = _decoder(header, channel)
+    decoder: ChannelDecoder | None = None
+    told: tuple[object, MediaType | None] = (None, None)
+    for fragment in fragments(path):
+        telling = fragment.header.tracks, media_type_of(fragment.tags) or told[1]
+        if decoder is None or telling != told:
+            following = _decoder(fragment.header, channel, telling[1])
             if decoder is not None and following.rate != decoder.rate:
                 raise AudioUnreadable(f"{path.name} changes its sample rate on the way; give each part as its own file")
-            tracks, decoder = header.tracks, following
+            told, decoder = telling, following
         yield decoder.feed(read_frames(fragment.cluster))
 
 
-def _decoder(header: Header, channel: int) -> ChannelDecoder:
-    return ChannelDecoder(header, channel=channel, declared_rate=_DECLARED_RATE, pcm_declared=False)
+def _decoder(header: Header, channel: int, media_type: MediaType | None) -> ChannelDecoder:
+    return ChannelDecoder(
+        header, channel=channel, declared_rate=_DECLARED_RATE, pcm_declared=False, media_type=media_type
+    )
+
+
+def _connect_choice(present: set[int], channel: int | None) -> int:
+    """The channel to listen to of those whose tracks of Amazon Connect are in the file: the only one without a word."""
+    if channel in present:
+        return channel
+    if channel is None and len(present) == 1:
+        return next(iter(present))
+    named = " and ".join(f"channel {each} ({CONNECT_TRACKS[each]})" for each in sorted(present))
+    asked = "choose one participant" if channel is None else f"there is no channel {channel}"
+    raise ChannelNotChosen(f"{asked}; the recording has {named}: give one with --channel")
+
+
+def _interleaved(first: FileFragment) -> int:
+    """Channels of a file that is not Amazon Connect's: those of its only track, or its tracks."""
+    tracks = audio_tracks(first.header)
+    if len(tracks) != 1:
+        return max(1, len(tracks))
+    wave, told = tracks[0].wave_format, media_type_of(first.tags)
+    return (told.channels if told else None) or tracks[0].channels or (wave.channels if wave else 1)
+
+
+def _codec(first: FileFragment, decoder: ChannelDecoder) -> str:
+    codec_id = audio_tracks(first.header)[0].codec_id
+    plain = codec_id.startswith(("A_PCM", "A_MS/ACM"))
+    return codec_id if plain else f"{codec_id}, in truth {_words(decoder.audio.encoding)}"
+
+
+def _words(encoding: Encoding) -> str:
+    return {Encoding.S16LE: "16-bit PCM", Encoding.MULAW: "µ-law", Encoding.ALAW: "A-law"}[encoding]
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import logging
 import math
 
 from earwitness.audio.channel import ChannelDecoder
+from earwitness.audio.fragment_tags import MediaType, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageEnd, PassageGatherer
@@ -117,6 +118,9 @@ class ChannelEar:
         self._channel = channel
         self._declared_rate = declared_rate
         self._header = b""
+        self._media_type: MediaType | None = None
+        """The latest that was told: tags may come too late for a fragment that is read at once."""
+
         self._decoder: ChannelDecoder | None = None
         self._voice: CallVoice | None = None
         self._rate = 0
@@ -146,8 +150,10 @@ class ChannelEar:
     def hear(self, piece: Piece) -> None:
         """Take what comes next. Raises MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
         fragment = piece.fragment
-        if piece.begins or fragment.after_gap or fragment.header != self._header or self._decoder is None:
-            self._open(fragment.header)
+        media_type = media_type_of(fragment.tags) or self._media_type
+        same = fragment.header == self._header and media_type == self._media_type
+        if piece.begins or fragment.after_gap or not same or self._decoder is None:
+            self._open(fragment.header, media_type)
         decoder, voice, course = self._decoder, self._voice, self.course
         if decoder is None or voice is None:
             return
@@ -174,10 +180,12 @@ class ChannelEar:
         """As CallVoice gives it."""
         return self._heard().voiceprint()
 
-    def _open(self, header: bytes) -> None:
+    def _open(self, header: bytes, media_type: MediaType | None) -> None:
         """A producer connected, or connected again: its header says how to decode. Behind a gap there is no half of a
         sample to go on with either."""
-        decoder = ChannelDecoder(parse_header(header), channel=self._channel, declared_rate=self._declared_rate)
+        decoder = ChannelDecoder(
+            parse_header(header), channel=self._channel, declared_rate=self._declared_rate, media_type=media_type
+        )
         if self._voice is not None and decoder.rate != self._rate:
             raise MediaIncompatible(
                 f"the stream went on with {decoder.rate} Hz after {self._rate} Hz; start another task"
@@ -187,7 +195,7 @@ class ChannelEar:
             if decoder.rate_differs:
                 rates = {"stated_hz": decoder.rate, "declared_hz": decoder.declared_rate}
                 _log.warning("a stream states another sample rate than its pipeline; the stream's is used", extra=rates)
-        self._header, self._decoder = header, decoder
+        self._header, self._media_type, self._decoder = header, media_type, decoder
 
     def _heard(self) -> CallVoice:
         if self._voice is None:

@@ -4,9 +4,10 @@ What belongs here: numbering and timing what a file holds. What must never: deco
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.audio.media_file import fragments, is_matroska
@@ -17,6 +18,15 @@ from earwitness.producer.pcm_source import recordings
 from earwitness.sources.source import StartPosition, StreamFragment
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Piece(NamedTuple):
+    """What a file holds of a fragment."""
+
+    header: bytes
+    cluster: bytes
+    timecode_ms: int
+    tags: Mapping[str, str]
 
 
 class FileSource:
@@ -41,15 +51,19 @@ class FileSource:
 
     def _numbered(self) -> Iterator[StreamFragment]:
         first_ms: int | None = None
-        for count, (header, cluster, timecode_ms) in enumerate(self._pieces(), start=1):
-            first_ms = timecode_ms if first_ms is None else first_ms
-            time = self._recorded_at + timedelta(milliseconds=timecode_ms - first_ms)
+        for count, piece in enumerate(self._pieces(), start=1):
+            first_ms = piece.timecode_ms if first_ms is None else first_ms
+            time = self._recorded_at + timedelta(milliseconds=piece.timecode_ms - first_ms)
             yield StreamFragment(
-                number=f"{count:047d}", server_time=time, producer_time=time, header=header, cluster=cluster
+                number=f"{count:047d}",
+                server_time=time,
+                producer_time=time,
+                header=piece.header,
+                cluster=piece.cluster,
+                tags=piece.tags,
             )
 
-    def _pieces(self) -> Iterator[tuple[bytes, bytes, int]]:
-        """Header, cluster and time in milliseconds of each fragment."""
+    def _pieces(self) -> Iterator[_Piece]:
         try:
             in_matroska = is_matroska(self._path)
         except OSError as error:
@@ -57,13 +71,13 @@ class FileSource:
         if not in_matroska:
             yield from _recording(self._path)
             return
-        for _, header, fragment in fragments(self._path):
-            yield header, fragment.cluster, fragment.timecode_ms
+        for fragment in fragments(self._path):
+            yield _Piece(fragment.header_bytes, fragment.cluster, fragment.timecode_ms, fragment.tags)
 
 
-def _recording(path: Path) -> Iterator[tuple[bytes, bytes, int]]:
+def _recording(path: Path) -> Iterator[_Piece]:
     """As `earwitness stream` would send it."""
     source = recordings([path])
     header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
     for fragment in cut(source, start_ms=0):
-        yield header, fragment.media, fragment.timecode_ms
+        yield _Piece(header, fragment.media, fragment.timecode_ms, {})

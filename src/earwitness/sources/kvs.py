@@ -146,6 +146,7 @@ def _fragment(consumed: ConsumedFragment, *, after_gap: bool) -> StreamFragment:
         producer_time=consumed.producer_timestamp,
         header=consumed.header.raw,
         cluster=consumed.cluster,
+        tags=consumed.tags,
         behind_seconds=max(0, consumed.millis_behind_now or 0) / 1_000,
         after_gap=after_gap,
     )

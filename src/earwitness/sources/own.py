@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 
+from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
 from earwitness.fragments.numbers import number_before
 from earwitness.fragments.seam import (
@@ -61,6 +62,7 @@ def _fragment(delivery: Delivery) -> StreamFragment:
         producer_time=info.producer_timestamp,
         header=delivery.fragment.header,
         cluster=delivery.fragment.cluster,
+        tags=read_tags(delivery.fragment.tags),
         behind_seconds=delivery.millis_behind_now / 1_000,
         after_gap=delivery.gap,
     )

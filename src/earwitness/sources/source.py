@@ -1,6 +1,6 @@
 """The seam between those who follow a stream and where its fragments come from."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -24,6 +24,9 @@ class StreamFragment:
 
     cluster: bytes = field(repr=False)
     """The cluster that is the fragment."""
+
+    tags: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """The producer's, as far as they were there when the fragment was read."""
 
     behind_seconds: float = 0.0
     """How long after it the newest fragment of the stream had begun to arrive, as this one was read; 0 for the newest,

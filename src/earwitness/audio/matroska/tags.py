@@ -60,6 +60,15 @@ def parse_tags(raw: bytes, start: int) -> Tags:
     return Tags(raw=raw, pairs=tuple(pairs))
 
 
+def read_tags(data: bytes) -> dict[str, str]:
+    """Value by name of Tags elements that follow each other. Raises MatroskaInvalid when they break the format."""
+    values: dict[str, str] = {}
+    for element_id, start, stop in read_children(data, 0, len(data)):
+        if element_id == ids.TAGS:
+            values |= parse_tags(data[start:stop], 0).values
+    return values
+
+
 def fault_of(tags: Tags, *, before: int) -> MediaFault | None:
     """What is wrong with a producer's tags; `before` is how many the same fragment had already."""
     if before + len(tags.own) > TAGS_MAX:

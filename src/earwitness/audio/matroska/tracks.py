@@ -25,6 +25,8 @@ TRACKS_MAX = 3
 
 PCM_CODEC_ID = "A_PCM/INT/LIT"
 ACM_CODEC_ID = "A_MS/ACM"
+G711_TAGS = (6, 7)
+"""A-law and µ-law, as a WAVEFORMATEX numbers them."""
 
 _SCALE_NS = 1_000_000
 """TimestampScale where none is written."""
@@ -40,11 +42,12 @@ class WaveFormat:
     """The WAVEFORMATEX that a track of codec id A_MS/ACM has as its CodecPrivate."""
 
     tag: int
-    """1 is PCM, 6 A-law, 7 µ-law."""
+    """1 is PCM; see G711_TAGS."""
 
     channels: int
     rate: int
     bits: int
+    """Of a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,8 @@ class Track:
         if self.codec_id != ACM_CODEC_ID or len(self.codec_private) < _WAVE_FORMAT.size:
             return None
         tag, channels, rate, _, _, bits = _WAVE_FORMAT.unpack_from(self.codec_private)
-        return WaveFormat(tag=tag, channels=channels, rate=rate, bits=bits)
+        # AWS's C producer leaves the bits of G.711 0; they are always 8.
+        return WaveFormat(tag=tag, channels=channels, rate=rate, bits=8 if tag in G711_TAGS else bits)
 
     @property
     def bytes_per_second(self) -> int | None:
@@ -83,7 +87,7 @@ class Track:
             return None
         if self.codec_id == PCM_CODEC_ID:
             bits = self.bit_depth or 16
-        elif (wave := self.wave_format) is not None and wave.tag in (1, 6, 7):
+        elif (wave := self.wave_format) is not None and wave.tag in (1, *G711_TAGS):
             bits = wave.bits
         else:
             return None
