@@ -1,46 +1,40 @@
-"""Fixtures shared by all tests: the real models, the real sample calls, settings that touch nothing of the user's."""
+"""Fixtures shared by all tests. What is heavy is imported and opened by the fixture that needs it, so that a test of
+one room loads only this room. A test that runs a command which needs models asks for `model_cache`.
+"""
 
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import soundfile
 
-from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL, build_engine
-from earwitness.flows.engine import Engine
-from earwitness.models.cache import ModelCache
-from earwitness.models.catalogue import entry
-from earwitness.models.sessions import Session, open_session
-from earwitness.samples import first_call
-from earwitness.voice.band import Band
+if TYPE_CHECKING:
+    import numpy as np
+
+    from earwitness.flows.engine import Engine
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.sessions import Session
+    from earwitness.voice.band import Band
 
 SPEECH_DIR = Path(os.environ.get("EARWITNESS_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
-
-
-@pytest.fixture(scope="session")
-def model_cache() -> ModelCache:
-    """The user's own models, pulled on the first run; several test processes at once share one download."""
-    cache = ModelCache(config.load().models_dir)
-    for model_id in (ENCODER_MODEL, VAD_MODEL):
-        cache.install(entry(model_id))
-    return cache
+MODELS_DIR = os.environ.get("EARWITNESS_MODELS_DIR")
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_cache: ModelCache) -> None:
-    """No test reads or writes the user's gallery or settings file."""
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's gallery, data or settings file; the models are the user's own."""
     for name in list(os.environ):
         if name.startswith("EARWITNESS_"):
             monkeypatch.delenv(name)
     empty = tmp_path / "settings.toml"
     empty.write_text("", encoding="utf-8")
     monkeypatch.setenv("EARWITNESS_CONFIG", str(empty))
-    monkeypatch.setenv("EARWITNESS_MODELS_DIR", str(model_cache.folder))
+    monkeypatch.setenv("EARWITNESS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("EARWITNESS_GALLERY_FILE", str(tmp_path / "gallery.json"))
+    if MODELS_DIR:
+        monkeypatch.setenv("EARWITNESS_MODELS_DIR", MODELS_DIR)
 
 
 @pytest.fixture(autouse=True)
@@ -53,23 +47,49 @@ def _own_log() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def vad(model_cache: ModelCache) -> Session:
+def model_cache() -> "ModelCache":
+    """The user's own models, fetched on the first run; several test processes at once share one download."""
+    from earwitness import config
+    from earwitness.app import ENCODER_MODEL, VAD_MODEL
+    from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import entry
+
+    folder = Path(MODELS_DIR) if MODELS_DIR else config.Settings().models_dir
+    cache = ModelCache(folder)
+    for model_id in (ENCODER_MODEL, VAD_MODEL):
+        cache.install(entry(model_id))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def vad(model_cache: "ModelCache") -> "Session":
+    from earwitness.app import VAD_MODEL
+    from earwitness.models.sessions import open_session
+
     return open_session(model_cache, VAD_MODEL)
 
 
 @pytest.fixture(scope="session")
-def engine(model_cache: ModelCache) -> Engine:
-    return build_engine(config.Settings(models_dir=model_cache.folder), Band.TELEPHONE)
+def engine(model_cache: "ModelCache") -> "Engine":
+    from earwitness.voice.band import Band
+
+    return _engine(model_cache, Band.TELEPHONE)
 
 
 @pytest.fixture(scope="session")
-def wideband_engine(model_cache: ModelCache) -> Engine:
-    return build_engine(config.Settings(models_dir=model_cache.folder), Band.WIDEBAND)
+def wideband_engine(model_cache: "ModelCache") -> "Engine":
+    from earwitness.voice.band import Band
+
+    return _engine(model_cache, Band.WIDEBAND)
 
 
 @pytest.fixture(scope="session")
-def call() -> np.ndarray:
+def call() -> "np.ndarray":
     """A sample call: 35 s at 8 kHz."""
+    import soundfile
+
+    from earwitness.samples import first_call
+
     samples, _ = soundfile.read(first_call("sally"), dtype="float32")
     return samples
 
@@ -80,3 +100,10 @@ def speech_dir() -> Path:
     if not (SPEECH_DIR / "manifest.csv").is_file():
         pytest.skip(f"no speech at {SPEECH_DIR}; set EARWITNESS_SPEECH_DIR to run this on real recordings")
     return SPEECH_DIR
+
+
+def _engine(model_cache: "ModelCache", band: "Band") -> "Engine":
+    from earwitness.app import build_engine
+    from earwitness.config import Settings
+
+    return build_engine(Settings(models_dir=model_cache.folder), band)

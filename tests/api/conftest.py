@@ -10,11 +10,6 @@ from api_world import Clock, World, make_keys, open_records
 from postgres_server import create_database, drop_database, serve_postgres, url_of
 
 
-@pytest.fixture(autouse=True)
-def _own_settings() -> None:
-    """In place of the fixture that pulls voice models: this room knows none."""
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a server."""

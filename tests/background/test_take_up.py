@@ -41,6 +41,7 @@ def anyio_backend() -> str:
 
 @pytest.mark.slow
 @pytest.mark.anyio
+@pytest.mark.usefixtures("model_cache")
 async def test_tasks_are_taken_up_after_the_records_are_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:

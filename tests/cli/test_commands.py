@@ -20,7 +20,7 @@ from earwitness.producer.fragments import fragments
 from earwitness.producer.pcm_source import recordings
 from earwitness.samples import KNOWN, first_call, second_call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
 
 def run(*arguments: object) -> Result:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from earwitness.cli.main import app
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 NAMES = (*KNOWN, *STRANGERS)
 
 

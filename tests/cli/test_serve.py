@@ -20,16 +20,7 @@ from earwitness import development, service
 from earwitness.cli.main import app
 from earwitness.config import Settings
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of the fixture that pulls voice models: the service starts without."""
-    empty = tmp_path / "settings.toml"
-    empty.write_text("", encoding="utf-8")
-    monkeypatch.setenv("EARWITNESS_CONFIG", str(empty))
-    monkeypatch.setenv("EARWITNESS_DATA_DIR", str(tmp_path / "data"))
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
 
 def run(*arguments: object) -> Result:

@@ -18,7 +18,7 @@ from earwitness.errors import PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
 from earwitness.samples import first_call
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
 CRASHES = int(os.environ.get("CRASHES", "10"))
 CALLERS = ("kal", "sally", "marvin")

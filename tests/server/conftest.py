@@ -13,14 +13,6 @@ from cryptography.x509.oid import NameOID
 from live import Live
 
 
-@pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In place of the fixture that pulls voice models."""
-    empty = tmp_path / "settings.toml"
-    empty.write_text("", encoding="utf-8")
-    monkeypatch.setenv("EARWITNESS_CONFIG", str(empty))
-
-
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service that waits for nobody: a fifth of a second for a head or a body."""

@@ -1,15 +1,10 @@
-"""The five services and their router, read once; nothing here needs a voice model or a settings file."""
+"""The five services and their router, read once."""
 
 import pytest
 
 from earwitness.wire.router import Router
 from earwitness.wire.service_models import load_services
 from earwitness.wire.shapes import Service
-
-
-@pytest.fixture(autouse=True)
-def _own_settings() -> None:
-    """In place of the fixture that pulls voice models: this room knows none."""
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, model_cache: object) -> Iterator[Served]:
     running = start(tmp_path_factory.mktemp("data"))
     yield running
     stop(running)
