@@ -1,5 +1,6 @@
 """The commands as a user types them: answers, JSON, exit codes, and one clear line for everything that can go wrong."""
 
+import csv
 import json
 import os
 import signal
@@ -57,11 +58,11 @@ def test_identify_as_json(enrolled: None) -> None:
     document = json.loads(run("identify", second_call("kal"), "--json").stdout)
     decision = document["decision"]
     assert decision["outcome"] == "match"
-    assert [candidate["profile_id"] for candidate in decision["candidates"]] == ["kal", "sally"]
-    assert decision["candidates"][0]["confidence"] > 0.99 > 0.01 > decision["nobody_confidence"]
-    assert decision["threshold"]["gallery_size"] == 2
-    assert 10 < decision["net_speech_seconds"] <= 20
-    assert document["quality"]["speech_level_dbfs"] == pytest.approx(-23, abs=2)
+    assert [candidate["profileId"] for candidate in decision["candidates"]] == ["kal", "sally"]
+    assert decision["candidates"][0]["probability"] > 0.99 > 0.01 > decision["nobodyProbability"]
+    assert decision["threshold"]["gallerySize"] == 2
+    assert 10 < decision["netSpeechSeconds"] <= 20
+    assert document["quality"]["speechLevelDbfs"] == pytest.approx(-23, abs=2)
 
 
 def test_a_stream_that_was_saved_is_a_recording_too(enrolled: None, tmp_path: Path) -> None:
@@ -102,9 +103,9 @@ def test_the_probe_is_never_its_own_reference(tmp_path: Path) -> None:
 
 def test_enrolling_twice_changes_nothing(enrolled: None) -> None:
     document = json.loads(run("enroll", "sally", first_call("sally"), "--json").stdout)
-    assert document["profiles_enrolled"] == 2
+    assert document["profilesEnrolled"] == 2
     profiles = json.loads(run("profiles", "--json").stdout)
-    assert {name: len(each) for name, each in profiles["profiles"].items()} == {"kal": 1, "sally": 1}
+    assert {one["profileId"]: len(one["voiceprints"]) for one in profiles["profiles"]} == {"kal": 1, "sally": 1}
 
 
 def test_short_recordings_are_joined(tmp_path: Path, call: np.ndarray) -> None:
@@ -113,9 +114,77 @@ def test_short_recordings_are_joined(tmp_path: Path, call: np.ndarray) -> None:
         pieces.append(tmp_path / f"{number}.wav")
         soundfile.write(pieces[-1], call[number * 40_000 : (number + 1) * 40_000], 8000)
     document = json.loads(run("enroll", "sally", *pieces, "--json").stdout)
-    assert len(document["voiceprint_seconds"]) == 1
-    assert document["voiceprint_seconds"][0] > 10
+    (made,) = document["voiceprints"]
+    assert made["netSpeechSeconds"] > 10
+    assert {use["voiceprintId"] for use in document["files"]} == {made["voiceprintId"]}
     assert run("identify", second_call("sally")).exit_code == 0
+
+
+def test_every_file_of_an_enrolment_is_used_or_named(tmp_path: Path, call: np.ndarray) -> None:
+    """A long recording, one that is too short and has no other to be joined with, the long one again, and silence."""
+    long, short = wav(tmp_path / "long.wav", call), wav(tmp_path / "short.wav", call[:64_000])
+    again, silence = wav(tmp_path / "again.wav", call), wav(tmp_path / "silence.wav", np.zeros(80_000))
+    given = [long, short, again, silence]
+    document = json.loads(run("enroll", "sally", *given, "--json").stdout)
+    assert [use["file"] for use in document["files"]] == [str(file) for file in given]
+    assert document["files"][0]["voiceprintId"] == document["voiceprints"][0]["voiceprintId"]
+    for use, reason in zip(
+        document["files"][1:], ("needs 10 s", "the same recording as long.wav", "no speech"), strict=True
+    ):
+        assert use["voiceprintId"] is None
+        assert reason in use["leftOut"]
+    told = run("enroll", "sally", *given)
+    assert told.exit_code == 0
+    assert said(told).count("left out") == 3
+    assert "short.wav: " in said(told)
+
+
+def test_known_people_keep_what_can_be_enrolled_of_them(tmp_path: Path, call: np.ndarray) -> None:
+    known = tmp_path / "known" / "sally"
+    known.mkdir(parents=True)
+    wav(known / "a.wav", call)
+    (known / "b.wav").write_bytes(b"no audio")
+    document = json.loads(run("identify", second_call("sally"), "--known", known.parent, "--json").stdout)
+    assert document["decision"]["outcome"] == "match"
+    (left_out,) = document["leftOut"]
+    assert (left_out["profileId"], left_out["file"]) == ("sally", str(known / "b.wav"))
+    assert "not audio" in left_out["reason"]
+
+
+def test_many_recordings_have_a_row_each(tmp_path: Path, call: np.ndarray, enrolled: None) -> None:
+    """A folder and a file: one bad recording is a row as well, and does not stop the others."""
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    wav(calls / "1.wav", call)
+    (calls / "2.wav").write_bytes(b"no audio")
+    wav(calls / "3.wav", call[:16_000])
+    (calls / "._4.wav").write_bytes(b"of a Mac")
+    result = run("identify", calls, second_call("marvin"), "--json", "--csv", tmp_path / "answers.csv")
+    assert result.exit_code == 4
+    first, second, third, fourth = json.loads(result.stdout)
+    assert first["decision"]["candidates"][0]["profileId"] == "sally"
+    assert (second["decision"], second["error"]["type"]) == (None, "AudioUnreadable")
+    assert third["decision"]["outcome"] == "not enough speech"
+    assert fourth["decision"]["outcome"] == "no match"
+    rows = list(csv.DictReader((tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["outcome"] for row in rows] == ["match", "error", "not enough speech", "no match"]
+    assert [row["profileId"] for row in rows] == ["sally", "", "", ""]
+    assert float(rows[0]["probability"]) > 0.99
+    (calls / "2.wav").unlink()
+    assert run("identify", calls).exit_code == 3
+    (calls / "3.wav").unlink()
+    table = run("identify", calls, second_call("marvin"))
+    assert table.exit_code == 0
+    lines = [line.split("\t") for line in table.stdout.splitlines()]
+    assert lines[0] == ["file", "answer", "profile", "probability", "speech"]
+    assert [line[1:3] for line in lines[1:]] == [["match", "sally"], ["no match", ""]]
+
+
+@pytest.mark.parametrize("name", ["kal", "marvin"])
+def test_probabilities_of_an_answer_add_up(enrolled: None, name: str) -> None:
+    decision = json.loads(run("identify", second_call(name), "--json").stdout)["decision"]
+    shares = [one["probability"] for one in decision["candidates"]]
+    assert sum(shares) + decision["nobodyProbability"] + decision["othersProbability"] == pytest.approx(1.0, abs=1e-9)
 
 
 def test_verify() -> None:
@@ -135,7 +204,7 @@ def test_inspect(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     document = json.loads(run("inspect", second_call("sally"), "--json").stdout)
     assert document["seconds"] == pytest.approx(19.0, abs=0.1)
-    assert document["net_speech_seconds"] == pytest.approx(
+    assert document["netSpeechSeconds"] == pytest.approx(
         sum(end - start for start, end in document["segments"]), abs=0.1
     )
 

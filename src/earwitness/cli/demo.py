@@ -103,7 +103,7 @@ def enrol_callers(engine: "Engine", known: list[Caller], gallery_file: Path, *, 
 
     stored = GalleryFile(band=engine.band, encoder_id=engine.encoder.encoder_id)
     for caller in known:
-        made = engine.voiceprints(caller.name, caller.enrolment)
+        made = engine.voiceprints(caller.name, caller.enrolment).voiceprints
         stored = stored.with_voiceprints(made)
         write_gallery(gallery_file, stored)
         seconds = sum(voiceprint.embedding.net_speech_seconds for voiceprint in made)

@@ -110,7 +110,7 @@ def _known_search() -> str:
 
     engine = build_engine(config.Settings(models_dir=config.load().models_dir), Band.TELEPHONE)
     gallery = engine.empty_gallery()
-    gallery.add_all(engine.voiceprints("sally", [first_call("sally")]))
+    gallery.add_all(engine.voiceprints("sally", [first_call("sally")]).voiceprints)
     known, stranger = (engine.identify(engine.listen(second_call(name)), gallery) for name in ("sally", "kal"))
     if known.outcome is not Outcome.MATCH or stranger.outcome is not Outcome.NO_MATCH:
         raise ModelDamaged(

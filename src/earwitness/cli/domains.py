@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from earwitness.cli.answers import EXIT_OF, print_decision
 from earwitness.cli.options import Channel, Json, RegionOption, UrlOption
-from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say, visible
-from earwitness.cli.tasks import every, show_decision
+from earwitness.cli.output import note, print_json, progress_of, reporting, say
+from earwitness.cli.table import Column, print_table
+from earwitness.cli.tasks import every
 from earwitness.voice.decision import Outcome
-
-_EXIT_OF = {Outcome.MATCH: Exit.OK, Outcome.NO_MATCH: Exit.NO, Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH}
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
 RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; to 50 MB.")]
@@ -73,8 +73,9 @@ def search_recording(
     if as_json:
         print_json(decision)
     else:
-        show_decision(decision)
-    raise typer.Exit(_EXIT_OF[Outcome(decision["outcome"])])
+        print_decision(decision)
+        say("{:.1f} s of net speech used", decision["netSpeechSeconds"])
+    raise typer.Exit(EXIT_OF[Outcome(decision["outcome"])])
 
 
 # `Any`: values of a query, and a JSON object.
@@ -90,9 +91,6 @@ def _send(
 
 def list_domain(domain: str, *, url: str | None, region: str | None, as_json: bool) -> None:
     """Print the profiles of a domain with their voiceprints."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from earwitness.cli.asking import asking, segment
 
     with reporting(as_json=as_json), asking(url=url, region=region) as service:
@@ -104,19 +102,18 @@ def list_domain(domain: str, *, url: str | None, region: str | None, as_json: bo
     if not found:
         say("nobody is enrolled in {}", domain, to=note)
         return
-    table = Table("profile", "voiceprints", "net speech", "consent", "created", "expires")
-    for profile in found:
-        prints = profile["voiceprints"]
-        consents = [
-            one["consentReference"] or ("yes" if one["hasConsentReference"] else "none given") for one in prints
-        ]
-        row = (
-            profile["profileId"],
-            str(len(prints)) if prints else "expired",
-            ", ".join(f"{one['netSpeechSeconds']:.1f} s" for one in prints),
-            ", ".join(dict.fromkeys(consents)),
-            profile["createdAt"][:10],
-            profile["expiresAt"][:10],
-        )
-        table.add_row(*(escape(visible(text)) for text in row))
-    out.print(table)
+    columns = ["profile", "voiceprints", "net speech", "expires", Column("consent", folds=True), "created"]
+    print_table(columns, [_row(profile) for profile in found])
+
+
+def _row(profile: dict[str, Any]) -> tuple[str, ...]:
+    prints = profile["voiceprints"]
+    consents = [one["consentReference"] or ("yes" if one["hasConsentReference"] else "none given") for one in prints]
+    return (
+        profile["profileId"],
+        str(len(prints)) if prints else "expired",
+        ", ".join(f"{one['netSpeechSeconds']:.1f} s" for one in prints),
+        profile["expiresAt"][:10],
+        ", ".join(dict.fromkeys(consents)),
+        profile["createdAt"][:10],
+    )

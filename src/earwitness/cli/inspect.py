@@ -66,10 +66,10 @@ def inspect(
                 "channels": recording.channels,
                 "channel": recording.channel,
                 "seconds": outline.seconds,
-                "net_speech_seconds": speech.seconds,
+                "netSpeechSeconds": speech.seconds,
                 "segments": segments,
                 "quality": speech.quality,
-                "enrolment_fault": fault,
+                "enrolmentFault": fault,
             }
         )
         return

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness.cli.options import DataOption, Json
-from earwitness.cli.output import Exit, note, out, print_json, reporting, say, visible
+from earwitness.cli.output import Exit, note, print_json, reporting, say
+from earwitness.cli.table import Column, print_table
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -59,9 +60,6 @@ def create(
 @keys.command("list")
 def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
-    from rich.markup import escape
-    from rich.table import Table
-
     with _records(data, as_json=as_json, account=account) as store:
         known = [
             *(
@@ -90,10 +88,8 @@ def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None,
     if not rows:
         say("account {} has no keys; make one with `earwitness keys create --account {}`", account, account, to=note)
         return
-    table = Table("id", "kind", "role", "state", "name", "made")
-    for row in rows:
-        table.add_row(*(escape(visible(text)) for text in row.values()))
-    out.print(table)
+    columns = ["id", "kind", "role", "state", Column("name", folds=True), "made"]
+    print_table(columns, [list(row.values()) for row in rows])
 
 
 @keys.command()

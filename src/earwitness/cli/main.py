@@ -13,7 +13,22 @@ from typing import Annotated
 import typer
 
 from earwitness import __version__
-from earwitness.cli import demo, doctor, domains, evaluate, events, inspect, keys, models, serve, stream, tasks, voices
+from earwitness.cli import (
+    demo,
+    doctor,
+    domains,
+    enroll,
+    evaluate,
+    events,
+    identify,
+    inspect,
+    keys,
+    models,
+    serve,
+    stream,
+    tasks,
+    voices,
+)
 from earwitness.cli.output import Exit, note, out, say
 
 app = typer.Typer(
@@ -26,7 +41,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (demo, voices, inspect, evaluate, serve, keys, stream, domains, tasks, events, models, doctor):
+COMMANDS = (
+    demo,
+    enroll,
+    identify,
+    voices,
+    inspect,
+    evaluate,
+    serve,
+    keys,
+    stream,
+    domains,
+    tasks,
+    events,
+    models,
+    doctor,
+)
+for module in COMMANDS:
     module.register(app)
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from earwitness.cli.options import Json
-from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say
+from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
+from earwitness.cli.table import Column, print_table
 
 models = typer.Typer(help="The voice models on this machine: list, pull, verify.", no_args_is_help=True)
 
@@ -18,8 +19,6 @@ def register(app: typer.Typer) -> None:
 @models.command("list")
 def list_models(as_json: Json = False) -> None:
     """Show the catalogue and what of it is on this machine."""
-    from rich.table import Table
-
     from earwitness import config
     from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import catalogue
@@ -30,12 +29,19 @@ def list_models(as_json: Json = False) -> None:
     if as_json:
         print_json([{"installed": there, "path": cache.path(entry), "entry": entry} for entry, there in rows])
         return
-    table = Table("id", "what", "from", "size", "licence", "here")
-    for entry, there in rows:
-        size = f"{entry.onnx_bytes / 1e6:.1f} MB"
-        source = f"{entry.package} {entry.version}"
-        table.add_row(entry.id, entry.title, source, size, entry.licence, "yes" if there else "no")
-    out.print(table)
+    columns = ["id", "here", "size", "licence", Column("what", folds=True), "from"]
+    shown = [
+        (
+            entry.id,
+            "yes" if there else "no",
+            f"{entry.onnx_bytes / 1e6:.1f} MB",
+            entry.licence,
+            entry.title,
+            f"{entry.package} {entry.version}",
+        )
+        for entry, there in rows
+    ]
+    print_table(columns, shown)
     say("folder: {}", cache.folder)
 
 

@@ -91,9 +91,12 @@ def print_json(value: object) -> None:
 
 # `Any`: the values of a dataclass of any kind.
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples, paths and unmeasured numbers as JSON has them (NaN and infinity become null)."""
+    """Dataclasses, tuples, paths and unmeasured numbers as JSON has them (NaN and infinity become null).
+
+    Fields get names as the JSON API's members have them: `profile_id` becomes `profileId`.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {_member(field.name): plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
@@ -101,6 +104,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and value - value != 0.0:
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def _member(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from earwitness.cli.answers import print_decision
 from earwitness.cli.options import Json, RegionOption, UrlOption
-from earwitness.cli.output import note, out, percent, print_json, reporting, say, visible
+from earwitness.cli.output import note, percent, print_json, reporting, say
+from earwitness.cli.table import print_table
+from earwitness.voice.decision import Outcome
 
 if TYPE_CHECKING:
     from earwitness.cli.asking import Asking
 
 PipelineOption = Annotated[str | None, typer.Option("--pipeline", metavar="ID", help="Only of this pipeline.")]
 
-_NAMED_MAX = 3
+_COLUMNS = (
+    "task",
+    "status",
+    "outcome",
+    "probability",
+    "channel",
+    "lag",
+    "created",
+    "profile",
+    "voiceprint",
+    "pipeline",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -50,41 +64,41 @@ def every(service: "Asking", path: str, member: str, **query: Any) -> Iterator[d
 
 
 def _show_all(found: list[dict[str, Any]], *, as_json: bool) -> None:
-    from rich.markup import escape
-    from rich.table import Column, Table
-
     if as_json:
         print_json(found)
         return
     if not found:
         say("there are no tasks; StartSpeakerSearchTask begins one", to=note)
         return
-    task_column = Column("task", min_width=36)  # an id that is cut short is no use
-    table = Table(
-        task_column, Column("pipeline", overflow="fold"), "status", "created", "channel", "lag", "outcome", "voiceprint"
+    print_table(_COLUMNS, [_row(task) for task in found])
+
+
+def _row(task: Mapping[str, Any]) -> tuple[str, ...]:
+    outcome, probability, profile = _answer(task["identification"])
+    voiceprint = task["voiceprint"]
+    return (
+        task["taskId"],
+        task["status"],
+        outcome,
+        probability,
+        str(task["stream"]["channelId"]),
+        "" if task["lagSeconds"] is None else f"{task['lagSeconds']:.1f} s",
+        task["createdAt"][:19] + "Z",
+        profile,
+        "" if voiceprint is None else voiceprint["status"].removeprefix("VoiceprintGeneration"),
+        task["pipelineId"],
     )
-    for task in found:
-        row = (
-            task["taskId"],
-            task["pipelineId"],
-            task["status"],
-            task["createdAt"][:19] + "Z",
-            str(task["stream"]["channelId"]),
-            "" if task["lagSeconds"] is None else f"{task['lagSeconds']:.1f} s",
-            _outcome(task["identification"]),
-            "" if task["voiceprint"] is None else task["voiceprint"]["status"].removeprefix("VoiceprintGeneration"),
-        )
-        table.add_row(*(escape(visible(text)) for text in row))
-    out.print(table)
 
 
-def _outcome(decision: Mapping[str, Any] | None) -> str:
+def _answer(decision: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    """Outcome, probability and who: of the profile that was named, or that it is nobody enrolled."""
     if decision is None:
-        return ""
-    if decision["outcome"] != "match":
-        return str(decision["outcome"])
-    first = decision["candidates"][0]
-    return f"{first['profileId']} ({percent(first['probability'])})"
+        return "", "", ""
+    if decision["outcome"] == Outcome.MATCH:
+        first = decision["candidates"][0]
+        return decision["outcome"], percent(first["probability"]), first["profileId"]
+    nobody = decision["nobodyProbability"]
+    return decision["outcome"], "" if nobody is None else percent(nobody), ""
 
 
 def _show_one(task: Mapping[str, Any], *, as_json: bool) -> None:
@@ -99,35 +113,14 @@ def _show_one(task: Mapping[str, Any], *, as_json: bool) -> None:
     for word in ("created", "started", "ended"):
         if task[f"{word}At"]:
             say("{} {}", word, task[f"{word}At"])
-    show_decision(task["identification"])
+    if task["identification"] is None:
+        say("not searched yet")
+    else:
+        print_decision(task["identification"])
+        say("{:.1f} s of net speech used", task["identification"]["netSpeechSeconds"])
     voiceprint = task["voiceprint"]
     if voiceprint is not None:
         until = voiceprint["canBeEnrolledUntil"]
         say("{}{}", voiceprint["status"], f", can be enrolled until {until}" if until else "")
     if task["profileId"]:
         say("enrolled as [b]{}[/b]", task["profileId"])
-
-
-def show_decision(decision: Mapping[str, Any] | None) -> None:
-    """Print the result of a search, as the service tells it."""
-    if decision is None:
-        say("not searched yet")
-        return
-    template = (
-        "[green]{}[/green] with {:.1f} s" if decision["outcome"] == "match" else "[yellow]{}[/yellow] with {:.1f} s"
-    )
-    say(template + " of speech", decision["outcome"], decision["netSpeechSeconds"])
-    if decision["ambiguous"]:
-        say("[yellow]ambiguous[/yellow]: the second fits nearly as well")
-    for candidate in decision["candidates"][:_NAMED_MAX]:
-        chance = percent(candidate["probability"])
-        say("  {}: probability {}, score {:.2f}", candidate["profileId"], chance, candidate["score"])
-    threshold = decision["threshold"]
-    if threshold is not None:
-        say("  nobody of them: {}", percent(decision["nobodyProbability"]))
-        say(
-            "threshold {:.2f}: at most {:g} % of strangers are named among {} voiceprints",
-            threshold["score"],
-            threshold["strangersNamedPercent"],
-            threshold["gallerySize"],
-        )

@@ -10,7 +10,27 @@ import numpy as np
 from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.net_speech import gather
 from earwitness.encoder.encoder import SpeakerEncoder
-from earwitness.errors import AudioError, GalleryUnreadable, NotEnoughSpeech, SpeechError, SpeechTooPoor
+from earwitness.errors import (
+    AudioError,
+    AudioUnreadable,
+    GalleryUnreadable,
+    NoSpeech,
+    NotEnoughSpeech,
+    SpeechError,
+    SpeechTooPoor,
+)
+from earwitness.flows.enrol import (
+    Enrolment,
+    KnownVoices,
+    NotEnrolled,
+    Piece,
+    Refused,
+    account,
+    joined,
+    nothing_enrolled,
+    voiceprint_id,
+    without_repetitions,
+)
 from earwitness.gallery.calibration import Calibration
 from earwitness.gallery.decide import POSTERIOR_HITS, decide, not_enough_speech
 from earwitness.gallery.gallery import Gallery
@@ -104,53 +124,64 @@ class Engine:
         channel: int | None = None,
         raw: RawFormat | None = None,
         progress: Progress = _quiet,
-    ) -> list[Voiceprint]:
-        """Voiceprints of one person: one per recording that is long enough, one of all shorter recordings together.
+    ) -> Enrolment:
+        """Voiceprints of one person, joined as `flows.enrol.joined` says, and what became of every file.
 
-        A voiceprint's id comes from the content, so the same recording enrolled twice stays one.
+        A voiceprint's id comes from the content, so the same recording enrolled twice stays one. Raises the error of
+        the recording (or one that names all of them) when nothing can be enrolled.
         """
-        made: list[Voiceprint] = []
-        short: list[tuple[str, NetSpeech]] = []
-        seen: set[str] = set()
+        heard: list[Piece | Refused] = []
         for done, file in enumerate(files, start=1):
             progress(done, len(files))
+            heard.append(self._enrollable(file, channel=channel, raw=raw))
+        heard = without_repetitions(heard)
+        groups, _ = joined([one for one in heard if isinstance(one, Piece)])
+        if not groups:
+            raise nothing_enrolled(heard)
+        made = (
+            self.enrol([piece.speech for piece in group], profile_id=profile_id, voiceprint_id=voiceprint_id(group))
+            for group in groups
+        )
+        return Enrolment(voiceprints=tuple(made), files=account(heard, groups))
+
+    def _enrollable(self, file: Path, *, channel: int | None, raw: RawFormat | None) -> Piece | Refused:
+        """A recording that is listened to, and is good enough to be enrolled; or why not."""
+        seconds = 0.0
+        try:
             speech = self.listen(file, channel=channel, raw=raw)
-            if (name := _content_id(file, channel)) in seen:
-                continue
-            seen.add(name)
-            if speech.seconds >= ENROL_SECONDS_MIN:
-                made.append(self.enrol([speech], profile_id=profile_id, voiceprint_id=name))
-            elif sum(piece.seconds for _, piece in short) < SPEECH_SECONDS_MAX:
-                short.append((name, speech))
-        joined = sum(piece.seconds for _, piece in short)
-        if joined >= ENROL_SECONDS_MIN or not made:
-            together = "+".join(name for name, _ in short)
-            pieces = [piece for _, piece in short]
-            made.append(self.enrol(pieces, profile_id=profile_id, voiceprint_id=_short_hash(together.encode())))
-        return made
+            seconds = speech.seconds
+            if not len(speech.samples):
+                raise NoSpeech(need_seconds=ENROL_SECONDS_MIN)
+            if fault := enrolment_fault(speech):
+                raise SpeechTooPoor(fault)
+        except (SpeechError, AudioError) as error:
+            return Refused(file=file, net_speech_seconds=seconds, reason=str(error), error=error)
+        return Piece(file=file, content_id=_content_id(file, channel), speech=speech)
 
-    def gallery_of(self, known: Path, *, probe: Path, progress: Progress = _quiet) -> tuple[Gallery, dict[str, str]]:
-        """A gallery of the people in a folder (one folder or file each), and why some had to be left out.
+    def gallery_of(self, known: Path, *, probes: Sequence[Path], progress: Progress = _quiet) -> KnownVoices:
+        """A gallery of the people in a folder (one folder or file each), and what had to be left out.
 
-        The recording that is searched for is not enrolled, should it lie in there.
+        Recordings that are searched for are not enrolled, should they lie in there.
         """
         people = people_in(known)
         gallery = self.empty_gallery()
-        left_out: dict[str, str] = {}
+        searched = {probe.resolve() for probe in probes}
+        left_out: list[NotEnrolled] = []
         for done, (name, files) in enumerate(people.items(), start=1):
-            others = [file for file in files if not same_file(file, probe)]
-            if not others:
-                left_out[name] = "their only recording is the one that is searched for"
-                continue
+            reasons = {file: "it is a recording that is searched for" for file in files if file.resolve() in searched}
+            others = [file for file in files if file not in reasons]
             try:
-                gallery.add_all(self.voiceprints(name, others))
+                enrolment = self.voiceprints(name, others)
+                gallery.add_all(enrolment.voiceprints)
+                reasons |= {use.file: use.left_out for use in enrolment.files if use.left_out}
             except (SpeechError, AudioError) as error:
-                left_out[name] = str(error)
+                reasons |= dict.fromkeys(others, str(error))
+            left_out += [NotEnrolled(profile_id=name, file=file, reason=reason) for file, reason in reasons.items()]
             progress(done, len(people))
         if not len(gallery):
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
-            raise GalleryUnreadable(f"nobody in {known} has a recording that can be enrolled ({reasons})")
-        return gallery, left_out
+            first = "; ".join(f"{one.file.name}: {one.reason}" for one in left_out[:3])
+            raise GalleryUnreadable(f"nobody in {known} has a recording that can be enrolled ({first})")
+        return KnownVoices(gallery=gallery, left_out=tuple(left_out))
 
     def verify(self, first: NetSpeech, second: NetSpeech) -> Decision:
         """Whether two recordings are of one person: a search among one, with the shorter side's certainty."""
@@ -164,6 +195,22 @@ class Engine:
     def empty_gallery(self) -> Gallery:
         """A gallery for this engine's embeddings."""
         return Gallery(self.encoder.encoder_id, self.encoder.dimension)
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The recordings in a folder and the folders below it, in order; hidden ones are passed over.
+
+    Raises AudioUnreadable when there are none.
+    """
+    found = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in _AUDIO_SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+    if not found:
+        raise AudioUnreadable(f"{folder} holds no recordings")
+    return found
 
 
 def people_in(folder: Path) -> dict[str, list[Path]]:
@@ -187,17 +234,8 @@ def people_in(folder: Path) -> dict[str, list[Path]]:
     return people
 
 
-def same_file(first: Path, second: Path) -> bool:
-    """Whether both name one file."""
-    return first.resolve() == second.resolve()
-
-
 def _content_id(file: Path, channel: int | None) -> str:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256")
     digest.update(str(channel).encode())
     return digest.hexdigest()[:12]
-
-
-def _short_hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]

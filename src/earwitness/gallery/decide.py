@@ -19,6 +19,7 @@ CANDIDATES_MAX = 10
 """AWS lists ten as well."""
 
 _LOG_ODDS_MAX = 7.0
+_PROBABILITY_MAX = 1.0 / (1.0 + math.exp(-_LOG_ODDS_MAX))
 """Shown probabilities end at 0.999: no calibration set is large enough to support more."""
 
 _AMBIGUOUS_LLR = math.log(20.0)
@@ -83,18 +84,27 @@ def posterior(llrs: list[float], *, profiles: int, prior_known: float) -> tuple[
     """Joint posterior of each profile and of "nobody", from natural-log likelihood ratios.
 
     Prior: `prior_known` shared evenly by `profiles`, the rest for nobody. Bayes' rule over the alternatives "it is
-    profile i" with likelihood ratio exp(llr_i) against "it is nobody" with ratio 1. Each result is capped at log odds
-    of ±7.
+    profile i" with likelihood ratio exp(llr_i) against "it is nobody" with ratio 1. The likeliest alternative is capped
+    at log odds of 7; what is cut off goes to the others in proportion, so that the sum stays 1.
     """
     log_weights = [llr + math.log(prior_known / max(profiles, 1)) for llr in llrs]
     log_weights.append(math.log(1.0 - prior_known))
-    top = max(log_weights)
-    weights = [math.exp(weight - top) for weight in log_weights]
-    total = sum(weights)
-    *enrolled, nobody = [_capped(weight / total) for weight in weights]
+    top = max(range(len(log_weights)), key=log_weights.__getitem__)
+    weights = [math.exp(weight - log_weights[top]) for weight in log_weights]
+    likeliest = 1.0 / math.fsum(weights)
+    if likeliest > _PROBABILITY_MAX and llrs:
+        others = _shares([weight for at, weight in enumerate(log_weights) if at != top])
+        shares = [(1.0 - _PROBABILITY_MAX) * share for share in others]
+        shares.insert(top, _PROBABILITY_MAX)
+    else:
+        shares = [likeliest * weight for weight in weights]
+    *enrolled, nobody = shares
     return enrolled, nobody
 
 
-def _capped(probability: float) -> float:
-    ceiling = 1.0 / (1.0 + math.exp(-_LOG_ODDS_MAX))
-    return min(max(probability, 1.0 - ceiling), ceiling)
+def _shares(log_weights: list[float]) -> list[float]:
+    """Shares that add up to 1, in proportion to exp(weight)."""
+    top = max(log_weights)
+    weights = [math.exp(weight - top) for weight in log_weights]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class GalleryFile:
     encoder_id: str
     voiceprints: tuple[Voiceprint, ...] = field(default=())
 
-    def with_voiceprints(self, added: list[Voiceprint]) -> "GalleryFile":
+    def with_voiceprints(self, added: Sequence[Voiceprint]) -> "GalleryFile":
         """A copy that holds these as well; one of the same profile and id is replaced."""
         for voiceprint in added:
             self.require(voiceprint.embedding.encoder_id)

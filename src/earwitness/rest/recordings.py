@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from earwitness.api.once import once
 from earwitness.errors import NotFound
-from earwitness.rest.decisions import decision_document
 from earwitness.rest.profiles import described
 from earwitness.rest.tools import Call, Document, Tools, domain_of
 from earwitness.store.records import VoiceProfile, VoiceProfileDomain
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
+from earwitness.voice.documents import decision_document
 
 if TYPE_CHECKING:
     from earwitness.flows.engine import Engine

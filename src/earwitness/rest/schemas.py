@@ -71,6 +71,10 @@ SCHEMAS: dict[str, Schema] = {
         outcome=_one_of(*Outcome),
         candidates=_said(_list_of("Candidate"), "At most ten, best first, named or not."),
         nobodyProbability=_or_null(SHARE, "That it is none of the enrolled; null when the search was not made."),
+        othersProbability=_or_null(
+            SHARE,
+            "That it is somebody who is enrolled and not listed here. All probabilities of an answer add up to 1.",
+        ),
         margin=_or_null(NUMBER, "Score of the first candidate minus that of the second."),
         ambiguous=_said(YES_NO, "True for a match whose runner-up fits nearly as well."),
         threshold=_or_null(_ref("Threshold"), "Null when the search was not made."),

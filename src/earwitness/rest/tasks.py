@@ -1,9 +1,9 @@
 """Speaker search tasks with their results in full, which AWS's operations do not give."""
 
 from earwitness.errors import NotFound
-from earwitness.rest.decisions import decision_document
 from earwitness.rest.tools import Call, Document, Tools, paged, time_of
 from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.voice.documents import decision_document
 from earwitness.voice.task_status import VoiceprintStatus
 
 

@@ -1,26 +1,37 @@
-"""The answer of a search as JSON: the same for a task that is over and for a recording that was just searched with."""
+"""The answer of a search as JSON: the same members for a task, for a recording and for `--json` of a command."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from earwitness.rest.tools import Document
+Document: TypeAlias = dict[str, Any]
+"""A JSON object. `Any`: whatever JSON can hold."""
 
 
 def decision_document(decision: Mapping[str, Any]) -> Document:
-    """A decision as it is kept (`dataclasses.asdict` of voice.decision.Decision) in the words of this API.
+    """A decision as it is kept (`dataclasses.asdict` of voice.decision.Decision) as JSON.
 
+    The probabilities of the candidates, of nobody and of the others, who are enrolled but not listed, add up to 1.
     `Any`: its fields have several types.
     """
     threshold: Mapping[str, Any] | None = decision["threshold"]
+    nobody: float | None = decision["nobody_confidence"]
+    listed = [candidate["confidence"] for candidate in decision["candidates"]]
     return {
         "outcome": str(decision["outcome"]),
         "candidates": [_candidate(candidate) for candidate in decision["candidates"]],
-        "nobodyProbability": decision["nobody_confidence"],
+        "nobodyProbability": nobody,
+        "othersProbability": None if nobody is None else _rest([*listed, nobody]),
         "margin": decision["margin"],
         "ambiguous": decision["ambiguous"],
         "threshold": None if threshold is None else _threshold(threshold),
         "netSpeechSeconds": decision["net_speech_seconds"],
     }
+
+
+def _rest(probabilities: list[float]) -> float:
+    """What is missing to 1, without the noise of floating-point sums."""
+    return max(0.0, round(1.0 - math.fsum(probabilities), 12))
 
 
 def _candidate(candidate: Mapping[str, Any]) -> Document:

@@ -1,0 +1,104 @@
+"""`earwitness enroll`: recordings of one person into the gallery."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from earwitness.cli.options import BandOption, Channel, GalleryOption, Json, Raw, parse_raw
+from earwitness.cli.output import note, print_json, progress_of, reporting, say, visible
+from earwitness.cli.voices import engine_for, gallery_path
+from earwitness.voice.band import Band
+
+if TYPE_CHECKING:
+    from earwitness.flows.enrol import Enrolment
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(enroll)
+
+
+def enroll(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who speaks in the files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Recordings of this one person.")],
+    gallery: GalleryOption = None,
+    band: BandOption = Band.TELEPHONE,
+    channel: Channel = None,
+    raw: Raw = None,
+    as_json: Json = False,
+) -> None:
+    """Add a voice to the gallery. Each recording with 10 s of speech becomes a voiceprint; shorter ones are joined to
+    voiceprints of 10 to 20 s. A recording that is in no voiceprint is named, with the reason.
+    """
+    from earwitness.audio.files import open_recording
+
+    if not name.strip() or visible(name) != name:
+        raise typer.BadParameter("a name needs at least one letter and no control characters", param_hint="NAME")
+    with reporting(as_json=as_json):
+        path = gallery_path(gallery)
+        raw_format = parse_raw(raw)
+        for file in files:
+            open_recording(file, channel=channel, raw=raw_format)
+        engine = engine_for(band)
+        with progress_of() as show:
+            enrolment = engine.voiceprints(
+                name, files, channel=channel, raw=raw_format, progress=lambda n, of: show("listening", n, of)
+            )
+        enrolled = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
+    if as_json:
+        print_json({"profileId": name, "gallery": path, "profilesEnrolled": enrolled, **_document(enrolment)})
+    else:
+        _print(name, enrolment, enrolled=enrolled, path=path)
+
+
+def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> int:
+    """Write the voiceprints into the gallery file; return how many people it holds then."""
+    from earwitness.errors import GalleryOfAnotherModel
+    from earwitness.gallery.file import GalleryFile, changing, read_gallery, write_gallery
+
+    with changing(path):
+        known = read_gallery(path) if path.exists() else GalleryFile(band=band, encoder_id=encoder_id)
+        if known.band is not band:
+            raise GalleryOfAnotherModel(f"the gallery {path} is of the {known.band} band; add --band {known.band}")
+        changed = known.require(encoder_id).with_voiceprints(enrolment.voiceprints)
+        write_gallery(path, changed)
+    return len({voiceprint.profile_id for voiceprint in changed.voiceprints})
+
+
+# `object`: JSON.
+def _document(enrolment: "Enrolment") -> dict[str, object]:
+    return {
+        "voiceprints": [
+            {"voiceprintId": one.voiceprint_id, "netSpeechSeconds": one.embedding.net_speech_seconds}
+            for one in enrolment.voiceprints
+        ],
+        "files": [
+            {
+                "file": use.file,
+                "netSpeechSeconds": use.net_speech_seconds,
+                "voiceprintId": use.voiceprint_id,
+                "leftOut": use.left_out,
+            }
+            for use in enrolment.files
+        ],
+    }
+
+
+def _print(name: str, enrolment: "Enrolment", *, enrolled: int, path: Path) -> None:
+    made = enrolment.voiceprints
+    prints = ", ".join(f"{voiceprint.embedding.net_speech_seconds:.1f} s" for voiceprint in made)
+    say(
+        "[green]enrolled[/green] [b]{}[/b]: {} voiceprint{} ({} of net speech); {} enrolled in {}",
+        name,
+        len(made),
+        "s" if len(made) > 1 else "",
+        prints,
+        enrolled,
+        path,
+    )
+    for voiceprint in made:
+        together = [use.file.name for use in enrolment.files if use.voiceprint_id == voiceprint.voiceprint_id]
+        if len(together) > 1:
+            say("joined to one voiceprint: {}", ", ".join(together))
+    for use in enrolment.left_out:
+        say("[yellow]left out[/yellow] {}: {}", use.file, use.left_out, to=note)
