@@ -55,7 +55,8 @@
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
-    │   │   └── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
+    │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
+    │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
     │   └── SchemaTooNew              the records were written by a newer version
     ├── SourceError                   where a task's media comes from
     │   ├── StreamGone                the stream is deleted, or never was
@@ -337,6 +338,10 @@ class StoreUnavailable(StoreError):
 
 class StoreBusy(StoreUnavailable):
     """The database is locked, and the event loop must not wait for it: read again in another thread."""
+
+
+class AnotherProcessServes(StoreUnavailable):
+    """Another process serves these records: this one does not start, or has lost its place and stops."""
 
 
 class SchemaTooNew(StoreError):

@@ -5,8 +5,10 @@ Nothing of the voice engine is imported before it is needed, so that the service
 
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -38,6 +40,7 @@ from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
 from earwitness.wire.throttle import Throttle
+from earwitness.work.leading import Lead, leading, this_process
 
 ResultT = TypeVar("ResultT")
 
@@ -67,6 +70,20 @@ def store_url(settings: Settings) -> str:
     return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
 
 
+def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:
+    """Be the one process that serves these records; whoever loses the place stops as after SIGTERM.
+
+    Raises AnotherProcessServes when another one serves them. `on_waiting` is told when that takes a while to find out.
+    """
+    return leading(
+        store.leading,
+        this_process(),
+        on_waiting=on_waiting,
+        on_lost=lambda: os.kill(os.getpid(), signal.SIGTERM),
+        pause=time.sleep,
+    )
+
+
 def media_rate_limits(settings: Settings) -> MediaRateLimits:
     """How fast media may come and go."""
     return MediaRateLimits(
@@ -92,7 +109,6 @@ class Service:
             settings,
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
-            is_alone=near,
             media_rates=MediaRates(media_rate_limits(settings)),
             clock=now,
             new_id=new_guid,

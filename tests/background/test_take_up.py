@@ -54,7 +54,6 @@ async def test_tasks_are_taken_up_after_the_records_are_back(
         Settings(data_dir=tmp_path),
         store,
         events_file=None,
-        is_alone=True,
         media_rates=MediaRates(MediaRateLimits()),
         clock=lambda: task.created_at,
         new_id=guid,

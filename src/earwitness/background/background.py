@@ -71,16 +71,13 @@ class Background:
         store: Store,
         *,
         events_file: Path | None,
-        is_alone: bool,
         media_rates: MediaRates,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
-        """`events_file` gets every event as a line, beside what the settings name; `is_alone` says that no other
-        process works on these records."""
+        """`events_file` gets every event as a line, beside what the settings name."""
         self._settings = settings
         self._store = store
-        self._is_alone = is_alone
         self._clock = clock
         self._new_id = new_id
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,7 +137,7 @@ class Background:
             threads=self._sending,
             clock=self._clock,
             chance=random.random,
-            is_alone=self._is_alone,
+            is_alone=True,  # one process serves the records
         )
         supervisor = Supervisor(
             self._store,

@@ -120,7 +120,7 @@ def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exc
     from earwitness import service
 
     store = service.open_records(settings)
-    with closing(store):
+    with closing(store), service.leading_alone(store, on_waiting=lambda text: say("{}", text, to=note)) as lead:
         if account is None:
             development_mode.refuse_development_key(store)
             development = None
@@ -129,6 +129,7 @@ def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exc
             development = development_mode.Development(account_id=account, provoked=provoked)
         with closing(service.Service(settings, store, development=development)) as built:
             yield built
+        lead.require()
 
 
 def _shown_host(host: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import StoreUnavailable
 from earwitness.store.border import border, is_collision
+from earwitness.store.leading import RowLeading
 from earwitness.store.session import ConnectionSession, HotRead, Query, RecordT, Row, WritingSession
 
 ResultT = TypeVar("ResultT")
@@ -67,6 +68,9 @@ class Postgres:
             url, wait_seconds_max=wait_seconds_max, connections_max=max(1, connections_max - writing)
         )
         self._reads = PostgresReads(self._reads_engine)
+        # A connection of its own, lest a busy pool cost this process its place.
+        self._leading_engine = _engine(url, wait_seconds_max=wait_seconds_max, connections_max=1)
+        self.leading = RowLeading(self._leading_engine)
 
     @property
     def reads(self) -> PostgresReads:
@@ -74,12 +78,17 @@ class Postgres:
         return self._reads
 
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
-        """Run work in a transaction; return when it is durable. Run again when it collided with another."""
+        """Run work in a transaction; return when it is durable. Run again when it collided with another.
+
+        AnotherProcessServes when this process has led these records and another one does now.
+        """
         with border():
             for _ in range(_ATTEMPTS_MAX):
                 try:
                     with self.engine.begin() as connection:
-                        return work(PostgresSession(connection))
+                        session = PostgresSession(connection)
+                        self.leading.require(session)
+                        return work(session)
                 except sqlalchemy.exc.DBAPIError as error:
                     if not is_collision(error):
                         raise
@@ -95,7 +104,7 @@ class Postgres:
 
     def close(self) -> None:
         """Close all connections, and open no more: a pool that is disposed of would begin anew."""
-        for engine in (self.engine, self._reads_engine):
+        for engine in (self.engine, self._reads_engine, self._leading_engine):
             event.listen(engine, "do_connect", _refuse)
             engine.dispose()
 

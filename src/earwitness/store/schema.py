@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from earwitness.store.schema_base import binary, metadata, numbered, scope, text, time, where, whole
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of the migrations that makes this schema."""
 
 vault_checks = Table(
@@ -28,6 +28,21 @@ vault_checks = Table(
     binary("wrapped_key"),
     PrimaryKeyConstraint("name"),
 )
+
+service_leaders = Table(
+    "service_leaders",
+    metadata,
+    text("name"),
+    text("holder"),
+    text("host"),
+    whole("process"),
+    time("since"),
+    time("expires_at"),
+    PrimaryKeyConstraint("name"),
+    # In a unique key, so that PostgreSQL lets nobody change it while a transaction of the holder holds the row's key.
+    UniqueConstraint("holder"),
+)
+"""Which process serves these records. Used on PostgreSQL alone; SQLite's leader holds a lock on a file."""
 
 access_keys = Table(
     "access_keys",

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from earwitness.errors import StoreUnavailable
 from earwitness.store.border import border
+from earwitness.store.leading import FileLeading
 from earwitness.store.session import WritingSession
 from earwitness.store.sqlite_reads import SqliteReads
 from earwitness.store.sqlite_session import SqliteSession
@@ -32,6 +33,7 @@ class Sqlite:
             self._session = SqliteSession(connection, want_scrub=self._scrub)
         self._reads = SqliteReads(_engine(path, wait_seconds_max=0.0), patient=self.engine)
         self._writer = SqliteWriter(self._session.driver, wait_seconds_max=wait_seconds_max)
+        self.leading = FileLeading(path.with_name(f"{path.name}.lock"))
 
     @property
     def reads(self) -> SqliteReads:

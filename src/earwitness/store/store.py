@@ -21,6 +21,7 @@ from earwitness.store.deliveries import DeliveryReader, DeliveryWriter
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.events import EventReader, EventWriter
 from earwitness.store.idempotency import IdempotencyWriter
+from earwitness.store.leading import Leading
 from earwitness.store.owners import CHECK_OWNER, stream_owner
 from earwitness.store.pipelines import PipelineReader, PipelineWriter
 from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
@@ -53,6 +54,9 @@ class _Database(Protocol):
 
     @property
     def reads(self) -> Session: ...
+
+    @property
+    def leading(self) -> Leading: ...
 
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT: ...
 
@@ -137,6 +141,11 @@ class Store:
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """The key of a stream's media. CiphertextRefused when it was destroyed."""
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
+
+    @property
+    def leading(self) -> Leading:
+        """The claim to be the one process that serves these records."""
+        return self._database.leading
 
     @property
     def token_key(self) -> DataKey:

@@ -1,0 +1,120 @@
+"""Lead: be the one process that serves the records, for as long as this one lives.
+
+What belongs here: waiting for a leader that is gone, renewing in the background, noticing a loss. What must never:
+how the claim is kept, which the store knows.
+"""
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from earwitness.errors import AnotherProcessServes, EarwitnessError
+from earwitness.store.leading import LEASE_SECONDS, Held, Leader, Leading
+
+RENEW_SECONDS = LEASE_SECONDS / 5
+"""How often a leader says that it lives."""
+
+_LOOK_SECONDS = 0.5
+"""How often one that waits looks again."""
+
+_log = logging.getLogger("earwitness.work")
+
+
+def this_process() -> Leader:
+    """This process, as another one is told of it."""
+    return Leader(holder=secrets.token_hex(16), host=socket.gethostname(), process=os.getpid())
+
+
+class Lead:
+    """The place of the one process that serves, once it is taken."""
+
+    def __init__(self, claim: Leading, *, on_lost: Callable[[], None]) -> None:
+        self._claim = claim
+        self._on_lost = on_lost
+        self._ended = Event()
+        self.lost: AnotherProcessServes | None = None
+        """Who lost it is told why; None as long as this process leads."""
+
+    def hold(self) -> None:
+        """Renew until `end`, or until another process leads: then `on_lost` is called, once."""
+        while not self._ended.wait(RENEW_SECONDS):
+            try:
+                self._claim.renew()
+            except AnotherProcessServes as error:
+                self.lost = error
+                _log.error("another process serves the records now; this one stops")
+                self._on_lost()
+                return
+            except EarwitnessError as error:
+                _log.warning("the claim on the records is not renewed yet", extra={"reason": str(error)})
+
+    def end(self) -> None:
+        """Renew no longer."""
+        self._ended.set()
+
+    def require(self) -> None:
+        """AnotherProcessServes when the place is lost."""
+        if self.lost is not None:
+            raise self.lost
+
+
+@contextmanager
+def leading(
+    claim: Leading,
+    me: Leader,
+    *,
+    on_waiting: Callable[[str], None],
+    on_lost: Callable[[], None],
+    pause: Callable[[float], object],
+) -> Generator[Lead]:
+    """Lead the records meanwhile.
+
+    A leader that was killed is waited for, at most as long as its lease lasts; `on_waiting` is told so in a sentence.
+    Raises AnotherProcessServes when another one lives, StoreUnavailable. `on_lost` is called on a thread when another
+    process has taken the place.
+    """
+    _take(claim, me, on_waiting=on_waiting, pause=pause)
+    lead = Lead(claim, on_lost=on_lost)
+    renewing = Thread(target=lead.hold, name="earwitness lead", daemon=True)
+    renewing.start()
+    try:
+        yield lead
+    finally:
+        lead.end()
+        renewing.join()
+        try:
+            claim.release()
+        except EarwitnessError as error:
+            _log.warning("the claim on the records could not be given up", extra={"reason": str(error)})
+
+
+def _take(claim: Leading, me: Leader, *, on_waiting: Callable[[str], None], pause: Callable[[float], object]) -> None:
+    """Claim the place. A claim that is renewed while we look is one of a process that lives."""
+    first = held = claim.claim(me)
+    while held is not None and first is not None:
+        if held.seconds_left is None or held.renewed != first.renewed:
+            raise AnotherProcessServes(_refusal(held))
+        if held is first:
+            on_waiting(
+                f"{_named(held)} serves these records, or was killed less than {LEASE_SECONDS:g} s ago: looking "
+                f"whether it lives, for at most {max(held.seconds_left, 0):.0f} s"
+            )
+        pause(_LOOK_SECONDS)
+        held = claim.claim(me)
+
+
+def _refusal(held: Held) -> str:
+    text = f"{_named(held)} serves these records; one process may. Stop it first, and start again"
+    if held.seconds_left is None:
+        return text
+    return f"{text}; after a kill its claim ends by itself within {LEASE_SECONDS:g} s"
+
+
+def _named(held: Held) -> str:
+    leader = held.leader
+    who = f"process {leader.process} on {leader.host}" if leader.host else "another process"
+    return f"{who} (since {held.since:%F %T} UTC)"
