@@ -1,0 +1,78 @@
+"""Two real `earwitness serve` on one PostgreSQL: one serves, the other is refused or takes over, never both."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from calls import Application
+from postgres_server import create_database, drop_database, url_of
+from serving import Served, start, stop
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def settings_file(postgres_server: str, tmp_path: Path) -> Iterator[Path]:
+    """Settings of both: the same records, the same master key."""
+    name = create_database(postgres_server)
+    path = tmp_path / "both.toml"
+    path.write_text(
+        f'store_url = "{url_of(postgres_server, name)}"\nmaster_key = "{"A" * 43}="\nlog_level = "info"\n',
+        encoding="utf-8",
+    )
+    yield path
+    drop_database(postgres_server, name)
+
+
+@pytest.fixture
+def first(settings_file: Path, tmp_path: Path) -> Iterator[Served]:
+    served = start(tmp_path / "first", settings_file=settings_file)
+    yield served
+    if served.process.poll() is None:
+        served.process.kill()
+    served.process.wait()
+    assert served.process.stderr
+    served.process.stderr.close()
+
+
+def test_a_second_process_is_refused_and_told_of_the_first(first: Served, settings_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(tmp_path / "second")]
+    environment = first.environment | {"EARWITNESS_CONFIG": str(settings_file)}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 8
+    assert f"process {first.process.pid} on " in refused.stderr
+    assert "serves these records; one process may. Stop it first" in refused.stderr
+    assert "answers at" not in refused.stderr
+    stop(first)
+    stop(start(tmp_path / "second", settings_file=settings_file))
+
+
+def test_a_killed_process_is_waited_for(first: Served, settings_file: Path, tmp_path: Path) -> None:
+    app = Application(first, "killed")
+    app.domain("before")
+    first.process.kill()
+    second = start(tmp_path / "second", settings_file=settings_file)  # returns when it answers
+    assert len(Application(second, "after").voice.list_voice_profile_domains()["VoiceProfileDomains"]) == 1
+    stop(second)
+
+
+def test_a_process_that_was_stopped_for_longer_than_its_lease_concludes_nothing(
+    first: Served, settings_file: Path, tmp_path: Path
+) -> None:
+    """Its clock says that every call has been silent for too long. It ends instead of ending them."""
+    app = Application(first, "paused")
+    pipeline = app.pipeline(app.stream("line"))
+    app.start(pipeline, app.domain("callers"))
+    first.process.send_signal(signal.SIGSTOP)
+    second = start(tmp_path / "second", settings_file=settings_file)
+    first.process.send_signal(signal.SIGCONT)
+    assert first.process.wait() == 8
+    assert first.process.stderr
+    said = first.process.stderr.read()
+    assert "another process serves the records now; this one stops" in said
+    assert "a pipeline was stopped" not in said
+    assert "error: another process serves these records now" in said
+    stop(second)
