@@ -4,9 +4,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 from calls import Application
 from postgres_server import create_database, drop_database, url_of
 from serving import Served, start, stop
@@ -62,14 +64,20 @@ def test_a_killed_process_is_waited_for(first: Served, settings_file: Path, tmp_
 def test_a_process_that_was_stopped_for_longer_than_its_lease_concludes_nothing(
     first: Served, settings_file: Path, tmp_path: Path
 ) -> None:
-    """Its clock says that every call has been silent for too long. It ends instead of ending them."""
+    """Its clock says that every call has been silent for too long, and requests wait at its door. It does neither end
+    the ones nor answer the others: it ends."""
     app = Application(first, "paused")
     pipeline = app.pipeline(app.stream("line"))
     app.start(pipeline, app.domain("callers"))
     first.process.send_signal(signal.SIGSTOP)
-    second = start(tmp_path / "second", settings_file=settings_file)
-    first.process.send_signal(signal.SIGCONT)
-    assert first.process.wait() == 8
+    with ThreadPoolExecutor(8) as threads:
+        late = [threads.submit(app.domain, f"late {number}") for number in range(8)]
+        second = start(tmp_path / "second", settings_file=settings_file)
+        first.process.send_signal(signal.SIGCONT)
+        assert first.process.wait() == 8
+        assert all(isinstance(one.exception(), ClientError | BotoCoreError) for one in late)
+    domains = Application(second, "after").voice.list_voice_profile_domains()["VoiceProfileDomains"]
+    assert [one["Name"] for one in domains] == ["callers"]
     assert first.process.stderr
     said = first.process.stderr.read()
     assert "another process serves the records now; this one stops" in said
