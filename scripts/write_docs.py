@@ -41,6 +41,10 @@ def settings() -> str:
         "# Settings\n\n"
         "A setting is given as an environment variable, or by its name in a TOML file: `earwitness.toml` in the\n"
         "user's configuration folder, or the file that `EARWITNESS_CONFIG` names. The environment wins.\n\n"
+        "A relative path in the file begins in the folder of the file. A relative path in a variable begins in the\n"
+        "folder where the command runs.\n\n"
+        "A variable `EARWITNESS_…` that names no setting gives a warning with the nearest name. An unknown name in\n"
+        "the file is an error.\n\n"
         "| variable | name in the file | default | unit | meaning |\n| --- | --- | --- | --- | --- |\n"
         + "\n".join(rows)
         + "\n"

@@ -69,6 +69,7 @@
     │   └── SinkRefused               it does not exist, does not let us in, or never takes this event
     └── AskingError                   a command that asks a running service
         ├── ServiceUnreachable        nothing answers at its address  (retryable)
+        ├── ServiceUntrusted          its certificate is not trusted here, or is of another name
         └── ServiceRefused            it answered with an error
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
@@ -402,6 +403,10 @@ class ServiceUnreachable(AskingError):
     """Nothing answers at the service's address."""
 
     retryable = True
+
+
+class ServiceUntrusted(AskingError):
+    """Something answers at the service's address, with a certificate that we do not trust."""
 
 
 class ServiceRefused(AskingError):

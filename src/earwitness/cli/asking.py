@@ -1,5 +1,6 @@
 """Asking a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
 
+import ssl
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,15 @@ from botocore.credentials import Credentials
 
 from earwitness import config
 from earwitness.config.client import AwsVariables, aws_variables
-from earwitness.errors import AudioUnreadable, ConfigurationError, ServiceRefused, ServiceUnreachable
+from earwitness.config.trust import certificate_fault, trusted
+from earwitness.errors import (
+    AskingError,
+    AudioUnreadable,
+    ConfigurationError,
+    ServiceRefused,
+    ServiceUnreachable,
+    ServiceUntrusted,
+)
 
 ANSWER_SECONDS_MAX = 40.0
 """Twice as long as the service lets a request for events wait."""
@@ -82,10 +91,7 @@ class Asking:
         try:
             return _answer(self._client.send(request))
         except httpx.RequestError as error:
-            raise ServiceUnreachable(
-                f"no earwitness service answers at {self._client.base_url} ({type(error).__name__}); start it with "
-                "`earwitness serve`, or say where it is with --url"
-            ) from error
+            raise _unanswered(self._client.base_url, error) from error
 
     def _credentials(self, request: httpx.Request, content: bytes) -> dict[str, str]:
         if self._token:
@@ -109,8 +115,30 @@ def asking(*, url: str | None, region: str | None) -> Generator[Asking]:
         )
     if not settings.token.isascii() or not settings.token.isprintable():
         raise ConfigurationError("the token in EARWITNESS_TOKEN has characters that no token has; copy it again")
-    with httpx.Client(base_url=_address(url or settings.url), timeout=ANSWER_SECONDS_MAX) as client:
+    with httpx.Client(base_url=_address(url or settings.url), timeout=ANSWER_SECONDS_MAX, verify=trusted()) as client:
         yield Asking(client, token=settings.token, aws=aws, region=region or aws.region or DEFAULT_REGION)
+
+
+def _unanswered(address: httpx.URL, error: httpx.RequestError) -> AskingError:
+    """Nothing answers, or what answers cannot be trusted: two different things to do."""
+    if fault := certificate_fault(error):
+        return ServiceUntrusted(f"something answers at {address}, but {fault}")
+    hint = ""
+    if isinstance(_root(error), ssl.SSLError):
+        hint = "; without a certificate of its own its address begins with http://"
+    elif isinstance(error, httpx.RemoteProtocolError):
+        hint = "; with a certificate of its own its address begins with https://"
+    return ServiceUnreachable(
+        f"no earwitness service answers at {address} ({type(error).__name__}){hint}; start it with "
+        "`earwitness serve`, or say where it is with --url"
+    )
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first of a chain of errors."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
 
 
 def segment(text: str, *, what: str) -> str:

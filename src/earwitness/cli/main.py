@@ -77,6 +77,8 @@ def options(
     from earwitness import config, log
     from earwitness.cli.output import reporting
 
+    for warning in config.mistyped():
+        say("[yellow]warning:[/yellow] {}", warning, to=note)
     with reporting(as_json=False):
         log.install(level=config.load().log_level)
 

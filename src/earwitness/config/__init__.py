@@ -7,9 +7,10 @@ the whole of `Settings`; the composition roots hand each the values it needs.
 """
 
 import dataclasses
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,9 @@ from earwitness.config.service import ServiceSettings
 from earwitness.errors import ConfigurationError
 
 _PREFIX = "EARWITNESS_"
+_CONFIG = "EARWITNESS_CONFIG"
+_OF_TESTS = frozenset({"EARWITNESS_SPEECH_DIR", "EARWITNESS_FIELD_DIR", "EARWITNESS_TEST_POSTGRES_URL"})
+"""Read by the tests; CONTRIBUTING.md has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +76,18 @@ def load(environment: Mapping[str, str] | None = None, *, defaults: Mapping[str,
     """
     environment = os.environ if environment is None else environment
     known = {row.name: row for row in dataclasses.fields(Settings)}
-    written = _read_file(environment)
+    path = _settings_file(environment)
+    written = _read_file(path, must_exist=bool(environment.get(_CONFIG)))
     for unknown in written.keys() - known.keys():
-        raise ConfigurationError(f"the settings file has no setting {unknown!r}; docs/settings.md lists them")
+        raise ConfigurationError(
+            f"the settings file has {unknown!r}, and there is no setting of this name{_nearest(unknown, known)}; "
+            "docs/settings.md lists them"
+        )
     given = {
-        name: value for name, value in written.items() if value != ""
-    }  # empty is the default, as in the environment
+        name: _beside(path, value) if "Path" in str(known[name].type) else value
+        for name, value in written.items()
+        if value != ""  # empty is the default, as in the environment
+    }
     for name in known:
         if value := environment.get(_PREFIX + name.upper()):
             given[name] = value
@@ -87,14 +97,40 @@ def load(environment: Mapping[str, str] | None = None, *, defaults: Mapping[str,
     return Settings(**values)
 
 
-def _read_file(environment: Mapping[str, str]) -> dict[str, object]:
-    named = environment.get(_PREFIX + "CONFIG")
-    path = Path(named) if named else platformdirs.user_config_path("earwitness") / "earwitness.toml"
+def mistyped(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that begins as ours do and names no setting."""
+    environment = os.environ if environment is None else environment
+    known = {_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)} | {_CONFIG}
+    unknown = (name for name in sorted(environment) if name.startswith(_PREFIX) and name not in known | _OF_TESTS)
+    return [f"{name} is no setting and does nothing{_nearest(name, known)}" for name in unknown]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the name that was probably meant, or nothing."""
+    by_rest = {one.removeprefix(_PREFIX): one for one in sorted(known)}
+    near = difflib.get_close_matches(name.removeprefix(_PREFIX), by_rest, n=1, cutoff=0.75)
+    return f"; did you mean {by_rest[near[0]]}?" if near else ""
+
+
+def _settings_file(environment: Mapping[str, str]) -> Path:
+    named = environment.get(_CONFIG)
+    return Path(named) if named else platformdirs.user_config_path("earwitness") / "earwitness.toml"
+
+
+def _beside(file: Path, value: object) -> object:
+    """A path as the settings file means it: a relative one begins in the file's folder, wherever a command is run."""
+    try:
+        return str(file.absolute().parent / Path(str(value)).expanduser())
+    except RuntimeError:  # a home folder that is not there; _parse names the setting
+        return value
+
+
+def _read_file(path: Path, *, must_exist: bool) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if named:
-            raise ConfigurationError(f"{_PREFIX}CONFIG names {named}, which does not exist") from None
+        if must_exist:
+            raise ConfigurationError(f"{_CONFIG} names {path}, which does not exist") from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"the settings file {path} cannot be read: {error}") from error

@@ -1,7 +1,6 @@
 """One PutMedia request: HTTP/1.1 with a body that goes out in chunks while the answer comes in."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from earwitness.config.trust import certificate_fault, trusted
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 
 _READ_BYTES = 65_536
@@ -39,7 +39,7 @@ class MediaConnection:
 
     @classmethod
     async def open(cls, destination: Destination, *, seconds_max: float) -> "MediaConnection":
-        """Connect and send the head of the request. Raises PutMediaInterrupted."""
+        """Connect and send the head of the request. Raises PutMediaInterrupted, PutMediaFailed for its certificate."""
         parts = urlsplit(destination.endpoint_url)
         secure = parts.scheme == "https"
         try:
@@ -47,9 +47,11 @@ class MediaConnection:
                 reader, writer = await asyncio.open_connection(
                     parts.hostname,
                     parts.port or (443 if secure else 80),
-                    ssl=ssl.create_default_context() if secure else None,
+                    ssl=trusted() if secure else None,
                 )
         except (OSError, TimeoutError) as error:
+            if fault := certificate_fault(error):
+                raise PutMediaFailed(f"{destination.endpoint_url} answers, but {fault}") from error
             raise PutMediaInterrupted(f"{destination.endpoint_url} cannot be reached; it is tried again") from error
         connection = cls(reader, writer)
         await connection._send(

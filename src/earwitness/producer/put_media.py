@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
+from earwitness.config.trust import certificate_fault
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType
@@ -93,7 +94,7 @@ def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
             return False
         raise PutMediaFailed(f"the stream cannot be made: {error}") from error
     except BotoCoreError as error:
-        raise PutMediaFailed(f"the stream cannot be made: {error}") from error
+        raise PutMediaFailed(f"the stream cannot be made: {certificate_fault(error) or error}") from error
     return True
 
 
@@ -122,7 +123,7 @@ def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str 
     except (BotoCoreError, ClientError) as error:
         absent = isinstance(error, ClientError) and _code(error) == "ResourceNotFoundException"
         hint = "; CreateStream or `earwitness stream --create` makes it" if absent else ""
-        raise PutMediaFailed(f"the stream cannot be had: {error}{hint}") from error
+        raise PutMediaFailed(f"the stream cannot be had: {certificate_fault(error) or error}{hint}") from error
     if credentials is None:
         raise PutMediaFailed("there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     destination = Destination(
