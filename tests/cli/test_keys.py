@@ -149,22 +149,18 @@ def test_secrets_are_in_no_log_and_no_file(tmp_path: Path, caplog: pytest.LogCap
 
 def test_a_running_service_knows_at_once(tmp_path: Path) -> None:
     made = document("create")
-    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
-    with Process(tmp_path / "data") as first, Process(tmp_path / "data", environment=apart) as second:
-        clients = [first.client(made), second.client(made)]
-        for one in clients:
-            assert one.list_voice_profile_domains()["VoiceProfileDomains"] == []
+    with Process(tmp_path / "data") as served:
+        clients = [served.client(made)]
+        assert clients[0].list_voice_profile_domains()["VoiceProfileDomains"] == []
         rotated = document("rotate", made["id"])
-        for one in clients:
-            with pytest.raises(one.exceptions.UnauthorizedClientException, match="does not match"):
-                one.list_voice_profile_domains()
-        clients += [first.client(rotated), second.client(rotated)]
-        for one in clients[2:]:
-            one.list_voice_profile_domains()
+        with pytest.raises(clients[0].exceptions.UnauthorizedClientException, match="does not match"):
+            clients[0].list_voice_profile_domains()
+        clients.append(served.client(rotated))
+        clients[1].list_voice_profile_domains()
         assert run("disable", made["id"]).exit_code == 0
         for one in clients:
             with pytest.raises(one.exceptions.UnauthorizedClientException, match="unknown or disabled"):
                 one.list_voice_profile_domains()
             one.close()
-    said = first.said + second.said
+    said = served.said
     assert made["secret"] not in said and rotated["secret"] not in said

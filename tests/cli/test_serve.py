@@ -160,24 +160,39 @@ def test_records_of_a_development_are_refused_for_real_use(dev_records: Path) ->
         one.close()
 
 
+@pytest.mark.parametrize("apart", [False, True], ids=["one media folder", "two media folders"])
+def test_a_folder_belongs_to_one_process(tmp_path: Path, apart: bool) -> None:
+    """Records are not shared either, whatever the folder of the media; commands may run beside the service."""
+    environment = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")} if apart else {}
+    with Process(tmp_path / "data") as first, Process(tmp_path / "data", environment=environment) as second:
+        assert second.wait() == 8
+        assert f"process {first.process.pid} on " in second.said
+        assert "answers at" not in second.said
+        one = first.client(new_key())
+        assert _names(one) == set()
+        one.close()
+    assert not (tmp_path / "media").exists()
+    with Process(tmp_path / "data") as third:
+        assert "answers at" in third.said
+
+
 def test_media_belong_to_one_process(tmp_path: Path) -> None:
-    with Process(tmp_path / "data"), Process(tmp_path / "data") as second:
-        assert second.process.wait(20) == 8
+    """Of two with records of their own, too."""
+    shared = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
+    with Process(tmp_path / "one", environment=shared), Process(tmp_path / "two", environment=shared) as second:
+        assert second.wait() == 8
         assert "another process has the media log" in second.said
 
 
-def test_a_development_beside_a_real_service_opens_only_itself(tmp_path: Path) -> None:
-    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
-    with (
-        Process(tmp_path / "data") as real,
-        Process(tmp_path / "data", "--dev", environment=apart) as development,
-    ):
-        clients = [real.client(), development.client()]
-        clients[1].list_voice_profile_domains()
-        with pytest.raises(clients[0].exceptions.UnauthorizedClientException, match="unknown or disabled"):
-            clients[0].list_voice_profile_domains()
-        for one in clients:
-            one.close()
+def test_the_key_of_development_opens_no_real_service(tmp_path: Path) -> None:
+    """Not even where it comes to the records while the service runs."""
+    with Process(tmp_path / "data") as real:
+        with closing(service.open_records(Settings(data_dir=tmp_path / "data"))) as store:
+            development.ensure_development_key(store, "000000000000")
+        one = real.client()
+        with pytest.raises(one.exceptions.UnauthorizedClientException, match="unknown or disabled"):
+            one.list_voice_profile_domains()
+        one.close()
 
 
 @pytest.mark.parametrize("change", ["rotate", "disable", "move"])
@@ -190,20 +205,6 @@ def test_development_mends_its_key(dev_records: Path, change: str) -> None:
         key = store.access_keys.get("test")
     assert key
     assert (key.account_id, key.state, key.role, key.secret) == (account, "enabled", "admin", "test")
-
-
-def test_two_processes_on_one_folder(tmp_path: Path) -> None:
-    made = new_key()
-    apart = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
-    with Process(tmp_path / "data") as first, Process(tmp_path / "data", environment=apart) as second:
-        one, other = first.client(made), second.client(made)
-        with ThreadPoolExecutor(8) as pool:
-            created = list(pool.map(lambda i: _create((one, other)[i % 2], f"domain{i}"), range(40)))
-        listed = [_names(client) for client in (one, other)]
-        assert listed[0] == listed[1] == {f"domain{i}" for i in range(40)}
-        assert len(set(created)) == 40
-        one.close()
-        other.close()
 
 
 def _create(client: Any, name: str) -> str:
