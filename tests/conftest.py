@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import started
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
 
 SPEECH_DIR = Path(os.environ.get("EARWITNESS_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
 MODELS_DIR = os.environ.get("EARWITNESS_MODELS_DIR")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """A process that a test started ends with it, whatever became of it; fixtures own theirs."""
+    owned = started.running()
+    try:
+        return (yield)
+    finally:
+        started.end_all_but(owned)
+
+
+def pytest_sessionfinish() -> None:
+    """End what a fixture left whose set-up or end failed."""
+    started.end_all_but(())
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,7 @@
 
 import io
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from botocore.config import Config
 from serving import Served
 
 import earwitness
+from patience import PATIENCE_SECONDS, until
 
 KMS_KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
 ROLE = "arn:aws:iam::000000000000:role/earwitness"
@@ -36,8 +36,9 @@ class Application:
     ) -> None:
         self.url, self.data, self.name = served.url, served.data, name
         self.session = boto3.Session(access_key, secret, region_name="us-east-1")
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE_SECONDS)
         self.kinesis, self.voice, self.pipelines = (
-            self.session.client(service, endpoint_url=served.url, config=Config(retries={"total_max_attempts": 1}))
+            self.session.client(service, endpoint_url=served.url, config=config)
             for service in ("kinesisvideo", "chime-sdk-voice", "chime-sdk-media-pipelines")
         )
         self._sinks = sinks
@@ -124,14 +125,6 @@ class Application:
     def results(self, task: str) -> list[Event]:
         """The details of a task's events."""
         return [event["detail"] for event in self.events() if event["detail"].get("taskId") == task]
-
-
-def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> None:
-    """Wait for another process to come so far."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def pcm(recording: Path, *, seconds: float | None = None) -> io.BytesIO:

@@ -4,6 +4,8 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+from patience import PATIENCE_SECONDS
+
 
 class CuttingProxy:
     """Cuts the first PutMedia after `up_bytes` of it went up and `down_marks` marks of its answer came down.
@@ -33,7 +35,7 @@ class CuttingProxy:
         for one in [self._listener, *self._sockets]:
             one.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
 
     def _start(self, work: object, *arguments: object) -> None:
         thread = threading.Thread(target=work, args=arguments)  # type: ignore[arg-type]

@@ -18,9 +18,10 @@ from botocore.credentials import Credentials
 
 from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from patience import PATIENCE_SECONDS
 
 RATE = 8_000
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = PATIENCE_SECONDS
 """After which a test says that something hangs."""
 
 HEADER = write_header([pcm_track(rate=RATE)])
@@ -135,6 +136,12 @@ def signed_head(
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+def raw_connection(url: str) -> socket.socket:
+    """A raw connection to a service."""
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=DEADLINE_SECONDS)
+
+
 class Producer:
     """A PutMedia request, sent by hand. A context manager, which hangs up."""
 
@@ -151,10 +158,9 @@ class Producer:
         host: str | None = None,
     ) -> None:
         """Connect and send the head; `start` is the producer's start timestamp, as it is to be written."""
-        parts = urlsplit(url)
         headers = {"x-amzn-stream-name": stream, "x-amzn-fragment-timecode-type": timecodes}
         headers |= {} if start is None else {"x-amzn-producer-start-timestamp": start}
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=DEADLINE_SECONDS)
+        self.socket = raw_connection(url)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         head = signed_head(url, headers | dict(extra or {}), dialect=dialect, key=key, host=host)
         self.socket.sendall(head)

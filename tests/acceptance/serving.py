@@ -1,13 +1,15 @@
 """A real `earwitness serve --dev` process, and what a client's shell would have set."""
 
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+import started
+from patience import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,20 +45,32 @@ def start(data: Path, *options: str, port: int = 0, settings_file: Path | None =
     own |= {name: os.environ[name] for name in ("EARWITNESS_MODELS_DIR",) if name in os.environ}
     if settings_file is not None:
         own["EARWITNESS_CONFIG"] = str(settings_file)
-    process = subprocess.Popen(command, env=own, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    for line in process.stderr:
-        if found := re.search(r"answers at (http://\S+?);", line):
-            served = Served(url=found[1], data=data, process=process)
-            assert httpx.get(f"{served.url}/ready").status_code == 200
-            return served
-    raise AssertionError(f"the service did not start; exit code {process.wait()}")
+    process = started.start(command, env=own, stderr=subprocess.PIPE, text=True)
+    url = started.first_match(process, r"answers at (http://\S+?);")[1]
+    with started.ended_if_it_fails(process):
+        until(lambda: _is_ready(url, process))
+    return Served(url=url, data=data, process=process)
+
+
+def _is_ready(url: str, process: subprocess.Popen[str]) -> bool:
+    assert process.poll() is None, f"the service ended with {process.returncode}"
+    try:
+        return httpx.get(f"{url}/ready", timeout=PATIENCE_SECONDS).status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def stop(served: Served) -> None:
     """Stop a service politely."""
-    served.process.terminate()
-    assert served.process.stderr
-    served.process.stderr.read()
-    assert served.process.wait(timeout=30) == 0
-    served.process.stderr.close()
+    try:
+        served.process.terminate()
+        assert served.process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        started.end(served.process)
+
+
+def kill(served: Served) -> None:
+    """End a service in the middle of whatever it does; nothing happens where it has ended."""
+    served.process.kill()
+    served.process.wait()
+    started.end(served.process)

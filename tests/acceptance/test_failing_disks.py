@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from media_client import HEADER, Producer, client, cluster, fragments, new_stream, put, tone
-from serving import Served, start, stop
+from serving import Served, kill, start, stop
 
 pytestmark = pytest.mark.slow
 
@@ -164,8 +164,6 @@ def with_shim(tmp_path: Path, failing: Path, monkeypatch: pytest.MonkeyPatch) ->
         failing.unlink(missing_ok=True)
         if served.process.poll() is None:
             stop(served)
-        elif served.process.stderr:
-            served.process.stderr.close()
 
 
 def test_a_sync_that_fails(with_shim: Served, failing: Path, tmp_path: Path) -> None:
@@ -188,8 +186,7 @@ def test_a_sync_that_fails(with_shim: Served, failing: Path, tmp_path: Path) -> 
     expected = [media[0], *media[2:]]
     assert clusters_of(url, stream, count=3) == expected
     assert new_stream(url)
-    with_shim.process.kill()
-    with_shim.process.wait(timeout=10)
+    kill(with_shim)
     again = start(tmp_path / "data")
     try:
         assert clusters_of(again.url, stream, count=3) == expected

@@ -19,7 +19,9 @@ import soundfile
 from media_client import Producer, fragments, new_stream
 from serving import Served
 
+import started
 from earwitness.audio.matroska.tracks import Track
+from patience import PATIENCE_SECONDS
 
 FFMPEG = shutil.which("ffmpeg")
 QUIET = ("-hide_banner", "-loglevel", "error", "-nostdin")
@@ -54,20 +56,21 @@ def raw(codec: str, *, rate: int, channels: int) -> tuple[str, ...]:
 def ffmpeg(*arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """A running ffmpeg's standard input and output; it must end without a complaint."""
     assert FFMPEG is not None
-    with subprocess.Popen(
+    with started.process(
         [FFMPEG, *QUIET, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         yield process.stdin, process.stdout
-        assert (process.stderr.read(), process.wait(timeout=20)) == (b"", 0)
+        assert (process.stderr.read(), process.wait(timeout=PATIENCE_SECONDS)) == (b"", 0)
 
 
 def converted(data: bytes, *arguments: str) -> bytes:
     """What ffmpeg makes of this, in one go."""
     assert FFMPEG is not None
-    return subprocess.run([FFMPEG, *QUIET, *arguments], input=data, capture_output=True, check=True, timeout=20).stdout
+    command = [FFMPEG, *QUIET, *arguments]
+    return subprocess.run(command, input=data, capture_output=True, check=True, timeout=PATIENCE_SECONDS).stdout
 
 
 def feed(into: IO[bytes], data: bytes, *, at: int, wait: threading.Event) -> None:

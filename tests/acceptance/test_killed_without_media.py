@@ -5,10 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from calls import Application, pcm, until
-from serving import start, stop
+from calls import Application, pcm
+from serving import kill, start, stop
 
 from earwitness.samples import first_call
+from patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +29,7 @@ def test_a_task_says_that_it_lost_what_came_before_the_kill(tmp_path: Path, rete
     task = app.start(pipeline, app.domain("callers"))
     app.send(pcm(first_call("sally"), seconds=6), stream, rate=8_000)
     until(lambda: app.status(pipeline, task) == "InProgress")
-    served.process.kill()
-    served.process.wait()
-    assert served.process.stderr
-    served.process.stderr.close()
+    kill(served)
     if lost:
         shutil.rmtree(tmp_path / "data" / "media")
     served = start(tmp_path / "data", port=port)
@@ -47,6 +45,7 @@ def test_a_task_says_that_it_lost_what_came_before_the_kill(tmp_path: Path, rete
             f"{served.url}/earwitness/v1/tasks/{task}",
             params={"region": "us-east-1"},
             headers={"authorization": "Bearer test"},
+            timeout=PATIENCE_SECONDS,
         ).json()
         assert shown["attempt"] == 2
         assert ("no longer had" in (shown["statusMessage"] or "")) is lost

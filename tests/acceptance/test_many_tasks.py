@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from calls import Application, until
+from calls import Application
 from serving import Served, start, stop
+
+from patience import until
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,7 +1,6 @@
 """PutMedia as its producers speak it: full duplex, acknowledgements, signatures, times, one producer a stream."""
 
 import json
-import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from media_client import (
     fragments,
     new_stream,
     put,
+    raw_connection,
     signed_head,
     tone,
 )
@@ -140,7 +140,7 @@ def test_the_ways_producers_sign(url: str, dialect: str, host: str) -> None:
 def test_a_session_token_that_is_not_signed(url: str) -> None:
     stream = new_stream(url)
     head = signed_head(url, {"x-amzn-stream-name": stream, "x-amzn-fragment-timecode-type": "ABSOLUTE"}, dialect="c")
-    with socket.create_connection(tuple(url.removeprefix("http://").split(":")), timeout=10) as connection:
+    with raw_connection(url) as connection:
         connection.sendall(head.removesuffix(b"\r\n") + b"x-amz-security-token: abc\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
@@ -148,7 +148,7 @@ def test_a_session_token_that_is_not_signed(url: str) -> None:
 def test_a_stream_that_is_not_signed_gets_no_media(url: str) -> None:
     """Who can change a request on the way could otherwise have a call sent to another stream of the account."""
     head = signed_head(url, {"x-amzn-fragment-timecode-type": "ABSOLUTE"}, dialect="c")
-    with socket.create_connection(tuple(url.removeprefix("http://").split(":")), timeout=10) as connection:
+    with raw_connection(url) as connection:
         connection.sendall(head.removesuffix(b"\r\n") + f"x-amzn-stream-name: {new_stream(url)}\r\n\r\n".encode())
         received = connection.recv(4_000)
     assert received.startswith(b"HTTP/1.1 401 ")
@@ -183,7 +183,7 @@ def test_an_arn_names_a_stream(url: str) -> None:
     name = new_stream(url)
     arn = client(url).describe_stream(StreamName=name)["StreamInfo"]["StreamARN"]
     headers = {"x-amzn-stream-arn": arn, "x-amzn-fragment-timecode-type": "ABSOLUTE"}
-    with socket.create_connection(tuple(url.removeprefix("http://").split(":")), timeout=10) as connection:
+    with raw_connection(url) as connection:
         connection.sendall(signed_head(url, headers))
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 

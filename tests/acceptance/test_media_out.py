@@ -3,7 +3,6 @@
 import contextlib
 import io
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -29,9 +28,10 @@ from media_client import (
     read_some,
     tone,
 )
-from serving import Served, start, stop
+from serving import Served, kill, start, stop
 
 from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader, ServiceFailed
+from patience import PATIENCE_SECONDS
 
 NOW_MS = 1_790_000_000_000
 EBML = b"\x1a\x45\xdf\xa3"
@@ -87,7 +87,7 @@ def test_it_ends_by_itself_and_everybody_can_read_it(url: str, stream: str) -> N
     )
     assert answer["ContentType"] == "video/webm"
     media = answer["Payload"].read()
-    assert 2.5 < time.monotonic() - started < 4.5
+    assert time.monotonic() - started > 2.5  # it waited for more
     cuts = [found.start() for found in re.finditer(re.escape(EBML), media)] + [len(media)]
     chunks = [media[first:last] for first, last in pairwise(cuts)]
     assert [samples_of(chunk) for chunk in chunks] == PIECES
@@ -236,8 +236,6 @@ def own(tmp_path: Path) -> Iterator[Served]:
     yield served
     if served.process.poll() is None:
         stop(served)
-    elif served.process.stderr:
-        served.process.stderr.close()
 
 
 @pytest.mark.slow
@@ -260,9 +258,8 @@ def test_what_was_persisted_outlives_the_service(own: Served, tmp_path: Path) ->
             ack = producer.ack()
             if ack["EventType"] == "PERSISTED":
                 persisted.append(ack["FragmentNumber"])
-        own.process.send_signal(signal.SIGKILL)
-        own.process.wait(timeout=10)
-        sending.join(10)
+        kill(own)
+        sending.join(PATIENCE_SECONDS)
     again = start(tmp_path)
     try:
         found = [fragment.number for fragment in fragments(again.url, name, at_most=200)]
@@ -279,7 +276,6 @@ def test_a_service_that_stops_lets_producers_and_readers_go(own: Served) -> None
         producer.until("PERSISTED")
         body = payload(own.url, name)
         assert read_some(body)
-        began = time.monotonic()
         own.process.terminate()
         sent = 0
         with contextlib.suppress(OSError):  # it goes on sending until it is hung up on
@@ -288,5 +284,4 @@ def test_a_service_that_stops_lets_producers_and_readers_go(own: Served) -> None
         assert sent
         while read_some(body):
             continue
-        assert own.process.wait(timeout=20) == 0
-        assert time.monotonic() - began < 5
+        assert own.process.wait(PATIENCE_SECONDS) == 0

@@ -21,6 +21,7 @@ from earwitness.audio.matroska.events import FragmentReceived
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.errors import AnotherProducer, AudioError, AudioUnreadable, PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
+from patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def stream_command(served: Served, *arguments: str | Path, stdin: bytes = b"") -
         env=served.environment | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")},
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from calls import Application, Event, until
+from calls import Application, Event
 from serving import start, stop
+
+from patience import until
 
 pytestmark = pytest.mark.slow
 

@@ -1,46 +1,26 @@
 """Events where an application reads them: in a queue of SQS, as the configuration names it."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
-from calls import Application, until
+from calls import Application
 from serving import start, stop
 
 from earwitness.samples import first_call
+from moto_server import moto
+from patience import until
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def moto_server() -> Iterator[str]:
-    """The URL of a moto server, in a process that is ours alone."""
-    program = Path(sys.executable).with_name("moto_server")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    process = subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", "0"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    lines = iter(process.stderr.readline, "")
-    url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-    reader = threading.Thread(target=process.stderr.read)  # its log must not fill the pipe
-    reader.start()
-    yield url
-    process.terminate()
-    reader.join()
-    process.wait()
-    process.stderr.close()
+    """The URL of a moto server."""
+    with moto() as url:
+        yield url
 
 
 def test_a_queue_gets_the_events_of_its_pipelines(moto_server: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from serving import Served, start, stop
 
 import earwitness
 from earwitness.samples import first_call, second_call
+from patience import PATIENCE_SECONDS
 
 REGION = "us-east-1"
 KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
@@ -103,7 +104,7 @@ class Caller:
                 f"{self._near.url}/earwitness/v1/events",
                 params={"pipelineId": pipeline, "after": after, "wait": 20},
                 headers={"Authorization": "Bearer test"},
-                timeout=30,
+                timeout=PATIENCE_SECONDS,
             )
             for event in answer.raise_for_status().json()["events"]:
                 after = event["sequence"]

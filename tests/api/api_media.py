@@ -25,6 +25,7 @@ from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
+from patience import PATIENCE_SECONDS
 
 ResultT = TypeVar("ResultT")
 
@@ -32,9 +33,6 @@ FRAGMENT = write_header([pcm_track(rate=8_000)]) + write_cluster(1_700_000_000_0
 """What a producer sends: a tenth of a second of silence."""
 
 UPLOAD_PATH = "/putMedia"
-
-HANG_SECONDS = 10.0
-"""After which a test says that something hangs."""
 
 
 class _ToldStreams(MediaStreams):
@@ -97,7 +95,7 @@ class Media:
         """
 
         async def in_time() -> Response:
-            async with asyncio.timeout(HANG_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 return await self._converse(request, pieces, stays=stays, ends=ends)
 
         return self.on_loop(in_time())

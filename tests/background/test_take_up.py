@@ -15,6 +15,7 @@ from earwitness.config import Settings
 from earwitness.errors import StoreUnavailable
 from earwitness.store.task_rows import TaskReader
 from earwitness.voice.task_status import TaskStatus
+from patience import PATIENCE_SECONDS
 
 
 class Stumbling:
@@ -60,7 +61,7 @@ async def test_tasks_are_taken_up_after_the_records_are_back(
     )
     with caplog.at_level(logging.WARNING, "earwitness.background"):
         await background.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (now := store.tasks.get(MINE, task.task_id)) is None or now.ended_at is None:
                 await asyncio.sleep(0.001)  # its stream does not exist, so it ends at once
     assert (now.status, now.attempt) == (TaskStatus.FAILED, 2)

@@ -13,7 +13,10 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
-DEADLINE_SECONDS = 20
+import started
+from patience import PATIENCE_SECONDS
+
+DEADLINE_SECONDS = PATIENCE_SECONDS
 
 
 @cache
@@ -34,27 +37,34 @@ class Process:
         if open_files is not None:
             command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
         own = os.environ | {"EARWITNESS_LOG_LEVEL": "info"} | dict(environment or {})
-        self.process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = started.start(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines: list[str] = []
         self._answers = threading.Event()
         self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._answers.wait(DEADLINE_SECONDS), "it neither starts nor ends"
+        assert self.process.stderr
+        started.is_read(self.process.stderr)
+        with started.ended_if_it_fails(self.process):
+            self._reader.start()
+            assert self._answers.wait(DEADLINE_SECONDS), f"it neither starts nor ends: {self.said}"
 
     def __enter__(self) -> "Process":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.wait()
+        try:
+            if self.process.poll() is None:
+                self.process.terminate()
+            self.wait()
+        finally:
+            started.end(self.process)
 
     def _read(self) -> None:
         assert self.process.stderr
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if "In the shell of your program" in line:
-                self._answers.set()
+        with self.process.stderr as said:
+            for line in said:
+                self.lines.append(line)
+                if "In the shell of your program" in line:
+                    self._answers.set()
         self._answers.set()
 
     def wait(self) -> int:
@@ -87,7 +97,7 @@ class Process:
             endpoint_url=self.url,
             aws_access_key_id=key["id"],
             aws_secret_access_key=key["secret"],
-            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50),
+            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, read_timeout=PATIENCE_SECONDS),
         )
 
 

@@ -14,12 +14,14 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
+import started
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
 from earwitness.producer.fragments import fragments
 from earwitness.producer.pcm_source import recordings
 from earwitness.samples import KNOWN, first_call, second_call
+from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
@@ -419,12 +421,12 @@ def test_an_interrupted_pull_leaves_nothing_and_nobody(tmp_path: Path, kind: sig
         }
         environment.pop("PIP_FIND_LINKS", None)
         command = [sys.executable, "-m", "earwitness", "models", "pull", "silero-vad"]
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        silent.settimeout(60)
+        process = started.start(command, env=environment, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(PATIENCE_SECONDS)
         connection, _ = silent.accept()  # pip has asked and waits
         process.send_signal(kind)
-        _, complaint = process.communicate(timeout=60)
-        connection.settimeout(60)
+        _, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+        connection.settimeout(PATIENCE_SECONDS)
         while connection.recv(4096):  # ends when pip is gone
             continue
         connection.close()

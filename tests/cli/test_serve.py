@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from earwitness import development, service
 from earwitness.cli.main import app
 from earwitness.config import Settings
+from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
@@ -237,7 +238,8 @@ def test_a_request_in_progress_is_answered_when_the_service_is_stopped(tmp_path:
                 waiting = pool.submit(_create, client, "last")
                 while not _has_read_a_request(served):
                     continue
-                assert httpx.get(f"{served.url}/ready").status_code == 200  # and begun it: they are begun in order
+                # It has begun it: requests are begun in order.
+                assert httpx.get(f"{served.url}/ready", timeout=PATIENCE_SECONDS).status_code == 200
                 served.process.send_signal(signal.SIGTERM)
                 while _is_accepting(served):
                     continue
@@ -263,7 +265,7 @@ def _has_read_a_request(served: Process) -> bool:
 
 def _is_accepting(served: Process) -> bool:
     try:
-        httpx.get(f"{served.url}/health")
+        httpx.get(f"{served.url}/health", timeout=PATIENCE_SECONDS)
     except httpx.TransportError:
         return False
     return True
@@ -317,7 +319,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
                 _create(client, f"domain{number}")
                 made_until.add(f"domain{number}")
         assert _names(client) == made_until
-        assert httpx.get(f"{served.url}/health").status_code == 200
+        assert httpx.get(f"{served.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
         resource.prlimit(served.process.pid, resource.RLIMIT_FSIZE, before)
         _create(client, "after")
         assert _names(client) == made_until | {"after"}

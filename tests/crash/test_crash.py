@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import soundfile
 from botocore.exceptions import BotoCoreError, ClientError
-from calls import Application, until
-from serving import Served, start, stop
+from calls import Application
+from serving import Served, kill, start, stop
 
 from earwitness.errors import PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
 from earwitness.samples import first_call
+from patience import PATIENCE_SECONDS, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
@@ -47,16 +48,13 @@ class Crashing:
         self.port = int(self.served.url.rsplit(":", 1)[1])
 
     def crash(self) -> None:
-        self.served.process.kill()
-        self.served.process.wait()
-        assert self.served.process.stderr
-        self.served.process.stderr.close()
+        kill(self.served)
         self.served = start(self.served.data, port=self.port)
 
 
 def patient(work: Any) -> Any:
     """As applications do: again, when the service is away."""
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return work()
@@ -94,8 +92,8 @@ def one_call(app: Application, caller: str, domain: str, *, stream: str, name: s
     task = patient(lambda: app.start(pipeline, domain, ClientRequestToken=name))
     patient(lambda: app.send(Paced(first_call(caller)), stream, on_ack=note))
     # Each life is too short for an answer where the machine is busy: then it comes after the last crash.
-    until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=60 + 5 * CRASHES)
-    until(lambda: len(app.results(task)) >= 2, seconds=30)  # what a killed sender had claimed goes out at the start
+    until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=PATIENCE_SECONDS + 5 * CRASHES)
+    until(lambda: len(app.results(task)) >= 2)  # what a killed sender had claimed goes out at the start
     patient(lambda: app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline))
     return task, persisted
 

@@ -25,6 +25,7 @@ from earwitness.sources.source import StartPosition, StreamFragment
 from earwitness.store.search_records import SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.work.seam import WorkItem
+from patience import PATIENCE_SECONDS
 
 RATE = 8_000
 BYTES_PER_MS = 16
@@ -184,7 +185,7 @@ def run(folder: Path, engine: Engine, play: Callable[[Office], Any]) -> Any:
     async def scene() -> Any:
         office = Office(folder, engine)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 return await play(office)
         finally:
             office.close()

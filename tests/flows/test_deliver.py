@@ -16,6 +16,7 @@ from earwitness.flows.deliver import CLAIM_SECONDS, Deliverer
 from earwitness.store.search_records import DeliveryState
 from earwitness.store.store import Store, Unit
 from earwitness.voice.events import EventKind
+from patience import PATIENCE_SECONDS
 
 HERE, THERE = "file:///here", "file:///there"
 KIND = EventKind.SPEAKER_SEARCH.value
@@ -95,7 +96,7 @@ class Post:
                 renew_seconds=0.002,
             )
             running = asyncio.create_task(deliverer.run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 if after is not None:
                     await asyncio.to_thread(after, deliverer)
                 while not done():

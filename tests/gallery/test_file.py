@@ -3,17 +3,18 @@
 import json
 import os
 import stat
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import started
 from earwitness.errors import GalleryOfAnotherModel, GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.gallery.file import GalleryFile, changing, read_gallery, write_gallery
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
+from patience import PATIENCE_SECONDS
 
 
 def voiceprint(profile: str, name: str = "1", encoder_id: str = "e") -> Voiceprint:
@@ -133,6 +134,6 @@ for number in range(10):
 @pytest.mark.slow
 def test_two_processes_enrolling_at_once_lose_nobody(tmp_path: Path) -> None:
     path = tmp_path / "gallery.json"
-    processes = [subprocess.Popen([sys.executable, "-c", ENROL, str(path), name]) for name in ("first", "second")]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    processes = [started.start([sys.executable, "-c", ENROL, str(path), name]) for name in ("first", "second")]
+    assert [process.wait(PATIENCE_SECONDS) for process in processes] == [0, 0]
     assert len(read_gallery(path).voiceprints) == 20

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import started
 from earwitness.app import ENCODER_MODEL, VAD_MODEL
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed, ModelMissing
 from earwitness.models import fetch
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import CatalogueEntry, catalogue, entry
 from earwitness.models.sessions import Session
+from patience import PATIENCE_SECONDS
 
 CONTENT = b"an onnx file, as far as the cache cares"
 
@@ -193,10 +195,9 @@ print(ModelCache(Path(sys.argv[2])).install(model, source=Path(sys.argv[3])))
 def test_two_processes_at_once_install_one(cache: ModelCache, model: CatalogueEntry, wheel: Path) -> None:
     arguments = [json.dumps(dataclasses.asdict(model)), str(cache.folder), str(wheel)]
     processes = [
-        subprocess.Popen([sys.executable, "-c", INSTALL, *arguments], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
+        started.start([sys.executable, "-c", INSTALL, *arguments], stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    said = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
+    said = sorted(process.communicate(timeout=PATIENCE_SECONDS)[0].strip() for process in processes)
     assert said == ["False", "False", "True"]
     assert cache.read(model) == CONTENT
 

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from earwitness.rest.tools import RestLimits
 from earwitness.store.schema_search import events
 from earwitness.store.store import Unit
+from patience import PATIENCE_SECONDS
 
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:calls"
 HOOK = "https://hooks.example/calls"
@@ -111,6 +112,13 @@ async def until_it_waits(rest: Rest) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.fixture
+def only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiting request looks again when there is a notice, and never by itself."""
+    monkeypatch.setattr("earwitness.rest.events.LOOK_AGAIN_SECONDS", 3_600.0)
+
+
+@pytest.mark.usefixtures("only_when_told")
 def test_a_waiting_request_is_answered_as_soon_as_there_is_an_event(filled: Rest) -> None:
     async def scenario() -> None:
         asking = asyncio.create_task(Asking(filled)())
@@ -118,12 +126,13 @@ def test_a_waiting_request_is_answered_as_soon_as_there_is_an_event(filled: Rest
         assert not asking.done()
         await asyncio.to_thread(filled.store.write, lambda unit: add_event(unit, event_id="new"))
         filled.notices.notify()
-        answer = await asyncio.wait_for(asking, 0.9)  # earlier than it would have looked by itself
+        answer = await asyncio.wait_for(asking, PATIENCE_SECONDS)
         assert [event["eventId"] for event in answer["events"]] == ["new"]
 
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("only_when_told")
 def test_notices_of_others_do_not_end_the_wait(filled: Rest) -> None:
     async def scenario() -> None:
         asking = asyncio.create_task(Asking(filled, pipelineId="pipeline-2")())
@@ -134,19 +143,20 @@ def test_notices_of_others_do_not_end_the_wait(filled: Rest) -> None:
             filled.store.write, lambda unit: add_event(unit, event_id="mine", pipeline_id="pipeline-2")
         )
         filled.notices.notify()
-        answer = await asyncio.wait_for(asking, 0.9)
+        answer = await asyncio.wait_for(asking, PATIENCE_SECONDS)
         assert [event["eventId"] for event in answer["events"]] == ["mine"]
 
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("only_when_told")
 def test_a_service_that_stops_lets_go_of_those_who_wait(filled: Rest) -> None:
     async def scenario() -> None:
         asking = asyncio.create_task(Asking(filled)())
         await until_it_waits(filled)
         filled.notices.close()
-        assert (await asyncio.wait_for(asking, 0.9))["events"] == []
-        assert (await asyncio.wait_for(Asking(filled)(), 0.9))["events"] == []
+        assert (await asyncio.wait_for(asking, PATIENCE_SECONDS))["events"] == []
+        assert (await asyncio.wait_for(Asking(filled)(), PATIENCE_SECONDS))["events"] == []
 
     asyncio.run(scenario())
 
@@ -159,7 +169,7 @@ def test_it_looks_by_itself_once_a_second(filled: Rest) -> None:
         asking = asyncio.create_task(Asking(filled)())
         await until_it_waits(filled)
         await asyncio.to_thread(filled.store.write, lambda unit: add_event(unit, event_id="new"))
-        answer = await asyncio.wait_for(asking, 5.0)
+        answer = await asyncio.wait_for(asking, PATIENCE_SECONDS)
         assert [event["eventId"] for event in answer["events"]] == ["new"]
 
     asyncio.run(scenario())

@@ -3,7 +3,6 @@
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache, cached_property
@@ -21,13 +20,13 @@ from earwitness import service
 from earwitness.config import Settings
 from earwitness.server import run
 from earwitness.wire.bad_signatures import BadSignatures
+from patience import PATIENCE_SECONDS, until
 
 ACCOUNT = "111122223333"
 KEY_ID = "EARWADMIN"
 SECRET = "s3cret-of-the-tests"  # noqa: S105
 DOMAINS = "/voice-profile-domains"
-DEADLINE_SECONDS = 10.0
-"""After which a test says that something hangs."""
+DEADLINE_SECONDS = PATIENCE_SECONDS
 
 
 class Live:
@@ -78,8 +77,7 @@ class Live:
     def __exit__(self, *_: object) -> None:
         self.client.close()
         self.server.handle_exit(SIGTERM, None)
-        self._thread.join(DEADLINE_SECONDS)
-        assert not self._thread.is_alive(), "the server does not stop"
+        until(lambda: not self._thread.is_alive())
         self.service.close()
 
     @cached_property
@@ -138,7 +136,7 @@ def client(url: str, key_id: str = KEY_ID, secret: str = SECRET, **config: Any) 
         endpoint_url=url,
         aws_access_key_id=key_id,
         aws_secret_access_key=secret,
-        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50),
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, read_timeout=PATIENCE_SECONDS),
         **config,
     )
 
@@ -184,14 +182,6 @@ def drain(connection: socket.socket) -> bytes:
     while piece := connection.recv(65_536):
         received += piece
     return bytes(received)
-
-
-def until(condition: Any) -> None:
-    """Wait for something that happens by itself, and soon."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.005)
 
 
 def domain_input(name: str = "callers") -> dict[str, Any]:

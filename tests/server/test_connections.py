@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-from live import DEADLINE_SECONDS, DOMAINS, Live, answer, drain, until
+from live import DEADLINE_SECONDS, DOMAINS, Live, answer, drain
 from uvicorn.server import ServerState
 
 from earwitness.server.protocol import limited_protocol
+from patience import until
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 

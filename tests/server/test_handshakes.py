@@ -7,7 +7,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from live import DEADLINE_SECONDS, Live, answer, drain, until
+from live import DEADLINE_SECONDS, Live, answer, drain
+
+from patience import until
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -10,10 +10,11 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from live import DEADLINE_SECONDS, KEY_ID, SECRET, Live, until
+from live import DEADLINE_SECONDS, KEY_ID, SECRET, Live
 
 from earwitness.api.media_streams import MediaLimits
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from patience import until
 
 HEADER = write_header([pcm_track(rate=8_000)])
 STREAM = "calls"

@@ -1,10 +1,6 @@
 """A moto server of our own, a server that records, and nothing of the developer's AWS settings."""
 
 import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ from recording_server import Recording, recording
 
 from earwitness.aws.clients import AwsCredentials
 from earwitness.sinks.clients import SinkClients, SinkSettings
+from moto_server import moto
 
 CREDENTIALS = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106
 
@@ -25,29 +22,9 @@ Make = Callable[[str], Any]
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
-    """The URL of a moto server, in a process that is ours alone."""
-    program = Path(sys.executable).with_name("moto_server")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    process = subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", "0"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    try:
-        lines = iter(process.stderr.readline, "")
-        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        reader = threading.Thread(target=process.stderr.read)  # its log must not fill the pipe
-        reader.start()
+    """The URL of a moto server."""
+    with moto() as url:
         yield url
-        process.terminate()
-        reader.join()
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
 
 
 @pytest.fixture(autouse=True)

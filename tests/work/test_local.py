@@ -10,6 +10,7 @@ from earwitness.store.records import Scope
 from earwitness.work import local
 from earwitness.work.local import LocalWork
 from earwitness.work.seam import WorkItem
+from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ def item(number: int = 1) -> WorkItem:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not holds():
             await asyncio.sleep(0)
 

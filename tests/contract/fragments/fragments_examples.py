@@ -20,6 +20,7 @@ from earwitness.fragments.seam import (
     StreamIdentity,
 )
 from earwitness.vault.data_key import DataKey
+from patience import PATIENCE_SECONDS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -108,7 +109,7 @@ class World:
 
 
 async def next_of(reader: FragmentReader) -> Delivery:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await anext(reader)
 
 

@@ -9,6 +9,7 @@ from fragments_examples import DAY, HOUR, SECOND, START, World, everything, iden
 from earwitness.errors import BadRequest, Conflict, Gone, NotFound
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.seam import FRAGMENT_BYTES_MAX, TAGS_BYTES_MAX, Earliest
+from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -222,7 +223,7 @@ async def test_what_is_appended_wakes_readers_once_it_is_durable(world: World) -
     await turns()
     assert not waiting.done()
     await stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"c")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await waiting).fragment.info.number == number
 
 

@@ -29,6 +29,7 @@ from earwitness.sources.kvs import KvsSource, Patience
 from earwitness.sources.own import OwnSource
 from earwitness.sources.source import Source, StreamFragment
 from earwitness.vault.data_key import DataKey
+from patience import PATIENCE_SECONDS
 
 RATE = 8_000
 REGION = "us-east-1"
@@ -53,12 +54,12 @@ def heard(fragment: StreamFragment) -> int:
 
 async def take(fragments: AsyncGenerator[StreamFragment], count: int) -> list[StreamFragment]:
     """The next so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return [await anext(fragments) for _ in range(count)]
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not holds():
             await asyncio.sleep(0.001)
 

@@ -19,6 +19,7 @@ from earwitness.fragments.disk.record import MAGIC
 from earwitness.sources.get_media import KinesisVideoStream
 from earwitness.sources.kvs import KvsSource
 from earwitness.sources.source import Source, StartPosition
+from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -28,7 +29,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 async def gaps(source: Source, start: StartPosition, *, count: int = 100) -> dict[int, bool]:
     """By second: whether something is missing before it."""
     found: dict[int, bool] = {}
-    async with aclosing(source.fragments(start)) as fragments, asyncio.timeout(20):
+    async with aclosing(source.fragments(start)) as fragments, asyncio.timeout(PATIENCE_SECONDS):
         try:
             async for fragment in fragments:
                 found[heard(fragment)] = fragment.after_gap

@@ -9,6 +9,7 @@ from source_streams import Stream, heard, take, until
 
 from earwitness.errors import AudioUnreadable, StreamGone
 from earwitness.sources.source import StartPosition, StreamFragment
+from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -88,7 +89,7 @@ async def test_a_reader_that_waits_can_be_cancelled(stream: Stream) -> None:
     upcoming = asyncio.ensure_future(anext(fragments, None))
     await stream.reading()
     upcoming.cancel()
-    await asyncio.wait({upcoming}, timeout=2)
+    await asyncio.wait({upcoming}, timeout=PATIENCE_SECONDS)
     assert upcoming.cancelled()
     await fragments.aclose()
 

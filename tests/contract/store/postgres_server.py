@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +15,9 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import make_url
+
+import started
+from patience import until
 
 GIVEN_SERVER = os.environ.get("EARWITNESS_TEST_POSTGRES_URL")
 
@@ -27,6 +31,7 @@ def serve_postgres() -> Iterator[str]:
     if programs is None:
         pytest.skip("no PostgreSQL server programs here; install them, or name one by EARWITNESS_TEST_POSTGRES_URL")
     folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
+    started.remove_at_the_end(folder)
     try:
         yield from _serve(programs, folder)
     finally:
@@ -49,14 +54,31 @@ def _serve(programs: Path, folder: Path) -> Iterator[str]:
         identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
         subprocess.run([str(part) for part in command], check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
 
+    identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     data, port = folder / "data", _spare_port()
-    run(programs / "initdb", "-D", data, "-U", "earwitness", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60"
-    run(programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    options = ("-U", "earwitness", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    initdb = [str(programs / "initdb"), "-D", str(data), *options]
+    subprocess.run(initdb, check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
+    settings = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60")
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, *settings]
+    with (folder / "log").open("wb") as log:
+        # SIGQUIT ends it at once, with its children and its shared memory.
+        server = started.start(command, last_signal=signal.SIGQUIT, cwd=folder, stdout=log, stderr=log, **identity)
     try:
-        yield f"postgresql://earwitness@127.0.0.1:{port}/postgres"
+        url = f"postgresql://earwitness@127.0.0.1:{port}/postgres"
+        until(lambda: _answers(url, server))
+        yield url
     finally:
-        run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        started.end(server)
+
+
+def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+    assert server.poll() is None, "the PostgreSQL server ended"
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _has_user(name: str) -> bool:

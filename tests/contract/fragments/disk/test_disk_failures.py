@@ -12,11 +12,13 @@ import fragment_writer
 import pytest
 from fragments_examples import DAY, START, World, everything, files_of_at_most, identity, numbers_of, turns
 
+import started
 from earwitness.errors import CiphertextRefused, Conflict, FragmentLogUnavailable
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.disk.room import Room
 from earwitness.fragments.seam import Fragment
 from earwitness.vault.data_key import DataKey
+from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +113,7 @@ async def test_a_turn_that_comes_while_its_task_is_cancelled_is_given_back() -> 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await room.enter(1)
 
 
@@ -121,7 +123,7 @@ async def test_appends_wait_while_there_is_no_room(folder: Path) -> None:
     await world.open()
     stream = await world.stream()
     numbers = [(await stream.reserve()).number for _ in range(50)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(
             *(
                 stream.append(number, producer_timestamp=START, duration_ms=1, header=b"", cluster=b"c")
@@ -138,7 +140,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(folder: Pat
     """A process appends to several streams at once and says which appends are done; it is killed in the middle."""
     script = Path(fragment_writer.__file__)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE, env=environment) as process:
+    with started.process([sys.executable, script, folder], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(acknowledged_at_least)]
         os.kill(process.pid, signal.SIGKILL)
