@@ -5,6 +5,7 @@
     ├── AudioError                    the recording itself
     │   ├── AudioUnreadable           empty, not audio, an unknown encoding
     │   ├── AudioTruncated            ends before the length its header declares
+    │   ├── AudioTooLong              more of it would have to be decoded than this service does
     │   ├── ChannelNotChosen          several channels and none was named, or one that is not there
     │   ├── RateUnsupported           below 8 or above 48 kHz
     │   ├── AudioNotFinite            NaN or infinite samples
@@ -100,6 +101,10 @@ class AudioUnreadable(AudioError):
 
 class AudioTruncated(AudioError):
     """The file ends before the length its header declares."""
+
+
+class AudioTooLong(AudioError):
+    """So much of the recording was decoded without enough speech that no more of it is."""
 
 
 class ChannelNotChosen(AudioError):

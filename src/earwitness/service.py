@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from starlette.types import ASGIApp
@@ -20,6 +21,7 @@ from earwitness.api.handlers import Needs, build_handlers, build_streaming
 from earwitness.api.media_rates import MediaRateLimits, MediaRates
 from earwitness.api.operations import BY_NAME
 from earwitness.api.quotas import Quotas
+from earwitness.api.use import use_of
 from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
@@ -97,6 +99,18 @@ def media_rate_limits(settings: Settings) -> MediaRateLimits:
     )
 
 
+def quotas(settings: Settings) -> Quotas:
+    """How much an account may have."""
+    return Quotas(
+        configurations=settings.quota_configurations,
+        active_pipelines=settings.quota_active_pipelines,
+        active_tasks=settings.quota_active_tasks,
+        domains=settings.quota_domains,
+        profiles_per_domain=settings.quota_profiles_per_domain,
+        streams=settings.quota_streams,
+    )
+
+
 class Service:
     """Everything that answers, put together and not yet listening."""
 
@@ -160,14 +174,7 @@ class Service:
         return build_handlers(
             Needs(
                 store=self._store,
-                quotas=Quotas(
-                    configurations=settings.quota_configurations,
-                    active_pipelines=settings.quota_active_pipelines,
-                    active_tasks=settings.quota_active_tasks,
-                    domains=settings.quota_domains,
-                    profiles_per_domain=settings.quota_profiles_per_domain,
-                    streams=settings.quota_streams,
-                ),
+                quotas=quotas(settings),
                 steering=background.steering,
                 work=background.work,
                 streams=background.streams,
@@ -206,6 +213,7 @@ class Service:
         limits = RestLimits(
             body_seconds_max=settings.client_seconds,
             skew_seconds_max=settings.clock_skew_seconds,
+            decoded_seconds_max=settings.recording_seconds,
             profiles_per_domain_max=settings.quota_profiles_per_domain,
             token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
         )
@@ -219,6 +227,14 @@ class Service:
             new_id=new_guid,
             events_changed=background.notices,
             lags=background.lags,
+            turns=background.turns,
+            use_of=partial(
+                use_of,
+                store=self._store,
+                quotas=quotas(settings),
+                work=background.work,
+                streams=background.streams,
+            ),
             limits=limits,
             throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",

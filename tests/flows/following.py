@@ -21,6 +21,7 @@ from earwitness.flows.galleries import Galleries
 from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
 from earwitness.flows.tools import Tools
+from earwitness.flows.turns import Turns
 from earwitness.sources.source import StartPosition, StreamFragment
 from earwitness.store.search_records import SpeakerSearchTask
 from earwitness.store.store import Store
@@ -117,6 +118,7 @@ class Office:
             engine_of=lambda *_: self.engine,  # type: ignore[arg-type]
             galleries=Galleries(self.store),
             inference=self.inference,
+            turns=Turns(1),
             waiting=self.waiting,
             events_written=lambda: None,
             targets_of=lambda *_: (TARGET,),

@@ -21,6 +21,7 @@ from earwitness.api.calls import Calls
 from earwitness.flows.engine import Engine
 from earwitness.flows.galleries import Galleries
 from earwitness.flows.lag import Lags
+from earwitness.flows.turns import Turns
 from earwitness.rest.app import build_rest
 from earwitness.rest.notices import Notices
 from earwitness.rest.openapi import openapi
@@ -89,6 +90,7 @@ class Rest:
     clock: Clock = field(default_factory=Clock)
     notices: Notices = field(default_factory=Notices)
     lags: Lags = field(default_factory=lambda: Lags(monotonic=lambda: 0.0))
+    turns: Turns = field(default_factory=lambda: Turns(2))
     limits: RestLimits = field(default_factory=RestLimits)
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
@@ -113,6 +115,8 @@ class Rest:
             new_id=new_id,
             events_changed=self.notices,
             lags=self.lags,
+            turns=self.turns,
+            use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
             throttle=self.throttle,
             keep_audio=self.keep_audio,

@@ -1,11 +1,15 @@
 """Credentials: tokens, signatures, what is wrong with either, and how whoever guesses is slowed down."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 
+import httpx
 import pytest
-from rest_examples import MINE, START, Rest, add_pipeline, key_id, require_error, token
+from rest_examples import BASE, MINE, START, V1, Rest, add_pipeline, key_id, require_error, token
 
 from earwitness.rest.tools import RestLimits
+from earwitness.store.records import BearerToken
 from earwitness.store.store import Unit
 
 BASIC = "Basic dGVzdDp0ZXN0"
@@ -116,4 +120,37 @@ def test_whoever_guesses_waits(build: Callable[..., Rest], monkeypatch: pytest.M
 def test_answers_that_are_held_back_are_bounded(build: Callable[..., Rest]) -> None:
     rest = build(limits=RestLimits(delayed_at_once_max=0))
     for _ in range(20):  # these would take half a minute
-        assert rest.send("GET", "tasks", headers={"authorization": "Bearer guess"}).status_code == 401
+        response = rest.send("GET", "tasks", headers={"authorization": "Bearer guess"})
+        assert response.status_code == 401
+    assert response.headers["connection"] == "close"
+
+
+def test_a_crowd_of_guesses_from_one_address_leaves_the_threads_to_others(build: Callable[..., Rest]) -> None:
+    """The right token of another address gets its thread, however many guesses wait for one."""
+    rest = build(limits=RestLimits(suspects_at_once_max=2, delayed_at_once_max=0))
+    guess = {"authorization": "Bearer " + "x" * 47}
+    looked_up, go_on = threading.Semaphore(0), threading.Event()
+    find = rest.store.bearer_tokens.find
+
+    def slowly(shown: str) -> BearerToken | None:
+        if shown == "x" * 47:
+            looked_up.release()
+            go_on.wait()
+        return find(shown)
+
+    async def crowd() -> list[int]:
+        guessing = httpx.AsyncClient(
+            transport=httpx.ASGITransport(rest.app, client=("192.0.2.7", 1)), base_url=f"{BASE}{V1}/"
+        )
+        async with guessing, rest.client() as other:
+            for _ in range(11):  # more than are free
+                await guessing.get("tasks", headers=guess)
+            rest.store.bearer_tokens.find = slowly  # type: ignore[method-assign]
+            held = asyncio.create_task(guessing.get("tasks", headers=guess))
+            await asyncio.to_thread(looked_up.acquire)
+            refused = await guessing.get("tasks", headers=guess)
+            right = await other.get(f"{V1}/tasks", headers={"authorization": f"Bearer {token('admin')}"})
+            go_on.set()
+            return [(await held).status_code, refused.status_code, right.status_code]
+
+    assert asyncio.run(crowd()) == [401, 503, 200]

@@ -28,6 +28,7 @@ from typer.testing import CliRunner, Result
 from earwitness.cli.asking import asking
 from earwitness.cli.events import following
 from earwitness.cli.main import app
+from earwitness.cli.status import WORDS
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
 from earwitness.store.store import Unit
@@ -77,6 +78,16 @@ def run(*arguments: str) -> Result:
 
 def said(result: Result) -> str:
     return " ".join((result.stdout + result.stderr).split())
+
+
+@pytest.mark.slow
+def test_status(url: str) -> None:
+    shown = run("status")
+    assert shown.exit_code == 0
+    assert f"account {MINE.account_id}" in said(shown)
+    assert "Kinesis video streams" in said(shown)
+    told = json.loads(run("status", "--json").stdout)
+    assert {one["name"] for one in told["use"]} <= set(WORDS)
 
 
 @pytest.mark.slow

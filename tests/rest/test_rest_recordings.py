@@ -4,19 +4,22 @@ import asyncio
 import io
 import tempfile
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
-from rest_examples import MINE, Rest, add_domain, require_error, require_fits
+from rest_examples import MINE, THEIRS, V1, Rest, add_domain, require_error, require_fits, token
 
 from earwitness.errors import Unavailable
 from earwitness.rest.body import recording_file
 from earwitness.rest.tools import RestLimits
 from earwitness.samples import first_call, second_call
+from earwitness.store.records import Scope
 
 SEARCH, PROFILES = "domains/vpd-1/search", "domains/vpd-1/profiles"
 CONSENT = {"consent": "form 12, page 3"}
@@ -34,6 +37,14 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def domain(rest: Rest, temporary_folder: Path) -> Rest:
     rest.store.write(add_domain)
     return rest
+
+
+def flac_of_silence(*, hours: float) -> bytes:
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8_000, 1, format="FLAC") as writing:
+        for _ in range(round(60 * hours)):
+            writing.write(np.zeros(60 * 8_000, np.int16))
+    return file.getvalue()
 
 
 def as_bytes(samples: np.ndarray, *, rate: int = 8_000, form: str = "WAV") -> bytes:
@@ -230,6 +241,66 @@ def test_a_body_that_does_not_come(build: Callable[..., Rest]) -> None:
 def test_recordings_at_one_time_are_bounded(build: Callable[..., Rest]) -> None:
     rest = build(limits=RestLimits(recordings_at_once_max=0))
     require_error(rest.ask("POST", SEARCH, content=b"x"), 503, "Unavailable")
+
+
+def test_one_account_at_its_share_refuses_no_other(build: Callable[..., Rest]) -> None:
+    rest = build(limits=RestLimits(recordings_at_once_max=4))
+    for scope in (MINE, THEIRS):
+        rest.store.write(lambda unit, scope=scope: add_domain(unit, scope, domain_id=f"of-{scope.account_id}"))
+
+    async def crowd() -> list[int]:
+        async with rest.client() as client:
+            end, begun = asyncio.Event(), asyncio.Queue[None]()
+
+            async def slowly() -> AsyncIterator[bytes]:
+                begun.put_nowait(None)
+                await end.wait()
+                yield b"no audio"
+
+            def ask(scope: Scope, content: AsyncIterator[bytes] | bytes) -> "asyncio.Task[httpx.Response]":
+                path = f"{V1}/domains/of-{scope.account_id}/search?region={scope.region}"
+                headers = {"authorization": f"Bearer {token('admin', scope)}"}
+                return asyncio.create_task(client.post(path, headers=headers, content=content))
+
+            waiting = [ask(MINE, slowly()) for _ in range(2)]
+            for _ in waiting:
+                await begun.get()
+            statuses = [(await ask(scope, b"no audio")).status_code for scope in (MINE, THEIRS, MINE)]
+            end.set()
+            statuses += [(await one).status_code for one in waiting]
+        return statuses
+
+    assert asyncio.run(crowd()) == [503, 422, 503, 422, 422]
+
+
+@pytest.mark.slow
+def test_so_much_of_a_recording_is_decoded_and_no_more(build: Callable[..., Rest]) -> None:
+    rest = build(limits=RestLimits(decoded_seconds_max=60))
+    rest.store.write(add_domain)
+    ten_hours = flac_of_silence(hours=10)
+    assert len(ten_hours) < 1_200_000
+    for path, params in ((SEARCH, {}), (PROFILES, CONSENT)):
+        message = require_error(rest.ask("POST", path, params=params, content=ten_hours), 422, "AudioTooLong")
+        assert "first 1 min" in message
+    whole = as_bytes(np.zeros(60 * 8_000), form="FLAC")  # as long as may be
+    assert rest.ask("POST", SEARCH, content=whole).json()["outcome"] == "not enough speech"
+    speech = [soundfile.read(call("sally"))[0] for call in (first_call, second_call)]
+    speech_first = np.concatenate([*speech, np.zeros(600 * 8_000)])
+    assert rest.ask("POST", SEARCH, content=as_bytes(speech_first, form="FLAC")).json()["netSpeechSeconds"] == 20
+
+
+@pytest.mark.parametrize("channels", [64, 1_000])
+def test_a_header_of_many_channels_costs_no_memory(domain: Rest, channels: int) -> None:
+    """A second of a thousand channels at 48 kHz would take 200 MB."""
+    few_frames = as_bytes(np.zeros((4_000, channels)), rate=48_000)
+    tracemalloc.start()
+    try:
+        answer = domain.ask("POST", SEARCH, params={"channel": "63"}, content=few_frames)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert answer.json()["outcome"] == "not enough speech"
+    assert peak < 40_000_000
 
 
 def test_whoever_may_not_is_told_before_the_body_comes(domain: Rest) -> None:

@@ -1,11 +1,15 @@
 """Tasks and the voices of domains: everything that is known of them, page by page, and who is told what."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rest_examples import (
     MINE,
     THEIRS,
+    V1,
     Rest,
     add_domain,
     add_pipeline,
@@ -14,8 +18,10 @@ from rest_examples import (
     enrol,
     require_error,
     require_fits,
+    token,
 )
 
+from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 from earwitness.voice.task_status import StopReason
 
@@ -150,21 +156,63 @@ def test_readers_learn_that_there_is_a_consent_and_not_whose(rest: Rest) -> None
 
 
 def test_how_far_tasks_are_behind(filled: Rest) -> None:
-    assert filled.ask("GET", "status").json() == {"runningTasks": 0, "lagSecondsMax": None}
+    require_fits(filled.ask("GET", "status").json(), "Status")
+    assert state(filled) == {"runningTasks": 0, "lagSecondsMax": None}
     filled.lags.begin("waiting")
     filled.lags.hears("waiting", behind_seconds=3.5)
     filled.lags.begin("elsewhere")
     assert filled.ask("GET", "tasks/waiting").json()["lagSeconds"] == 3.5
     assert filled.ask("GET", "tasks/elsewhere").json()["lagSeconds"] == 0.0
     assert filled.ask("GET", "tasks/done").json()["lagSeconds"] is None
-    assert filled.ask("GET", "status").json() == {"runningTasks": 2, "lagSecondsMax": 3.5}
+    assert state(filled) == {"runningTasks": 2, "lagSecondsMax": 3.5}
+
+
+def bearer(scope: Scope) -> dict[str, str]:
+    return {"authorization": f"Bearer {token('admin', scope)}"}
+
+
+def state(rest: Rest, role: str = "admin", scope: Scope = MINE) -> dict[str, object]:
+    """What the status says of the process."""
+    told = rest.ask("GET", "status", role=role, scope=scope).json()
+    return {name: told[name] for name in ("runningTasks", "lagSecondsMax")}
+
+
+def test_an_account_sees_what_it_uses_of_its_limits(filled: Rest) -> None:
+    """While one of its recordings is on its way."""
+
+    async def ask_meanwhile() -> dict[Scope, dict[str, Any]]:
+        began, end = asyncio.Event(), asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            began.set()
+            await end.wait()
+            yield b"no audio"
+
+        async with filled.client() as client:
+            path = f"{V1}/domains/vpd-1/search?region={MINE.region}"
+            sending = asyncio.create_task(client.post(path, headers=bearer(MINE), content=slowly()))
+            await began.wait()
+            told = {scope: (await client.get(f"{V1}/status", headers=bearer(scope))).json() for scope in (MINE, THEIRS)}
+            end.set()
+            await sending
+        return told
+
+    told = asyncio.run(ask_meanwhile())
+    assert {scope: one["accountId"] for scope, one in told.items()} == {
+        scope: scope.account_id for scope in (MINE, THEIRS)
+    }
+    assert [one for one in told[MINE]["use"] if one["name"] != "waitingRequests"] == [
+        {"name": "streams", "used": 3, "most": 10},
+        {"name": "recordings", "used": 1, "most": 4},
+    ]
+    assert {"name": "recordings", "used": 0, "most": 4} in told[THEIRS]["use"]
 
 
 def test_the_state_of_the_process_is_for_those_who_run_it(filled: Rest) -> None:
     """It counts the tasks of all accounts and names none, so every account's operators see the same numbers."""
     filled.lags.begin("waiting")
     asked = [(role, scope) for role in ("admin", "operator") for scope in (MINE, THEIRS)]
-    told = [filled.ask("GET", "status", role=role, scope=scope).json() for role, scope in asked]
+    told = [state(filled, role, scope) for role, scope in asked]
     assert told == [{"runningTasks": 1, "lagSecondsMax": 0.0}] * 4
     assert filled.ask("GET", "tasks/waiting", scope=THEIRS).status_code == 404
     for role in ("reader", "producer"):

@@ -120,10 +120,10 @@ def test_bad_signatures_are_slowed_down_and_good_ones_are_not(start: Callable[..
     live.client.list_voice_profile_domains()
     for _ in range(2):
         fail()
-    assert live.service.root.aws._delayed == 0
+    assert live.service.root.aws._delayed.held("127.0.0.1") == 0
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(fail)
-        until(lambda: live.service.root.aws._delayed == 1)
+        until(lambda: live.service.root.aws._delayed.held("127.0.0.1") == 1)
         live.client.list_voice_profile_domains()
         assert not slow.done()
         slow.result()
@@ -133,8 +133,8 @@ def test_bad_signatures_are_slowed_down_and_good_ones_are_not(start: Callable[..
 def test_when_too_many_answers_are_held_back_the_next_is_given_at_once(
     start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = start(free_failures=0)
     monkeypatch.setattr("earwitness.server.aws.DELAYED_AT_ONCE_MAX", 0)
+    live = start(free_failures=0)
     status, headers, _ = live.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (status, headers["connection"]) == (401, "close")
 

@@ -20,8 +20,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def item(number: int = 1) -> WorkItem:
-    scope = Scope(account_id="000000000000", region="us-east-1")
+ACCOUNT = "000000000000"
+
+
+def item(number: int = 1, *, account: str = ACCOUNT) -> WorkItem:
+    scope = Scope(account_id=account, region="us-east-1")
     return WorkItem(scope=scope, pipeline_id="p", task_id=f"t{number}")
 
 
@@ -55,12 +58,28 @@ async def test_there_is_room_for_so_many() -> None:
     work = LocalWork(_forever, at_once_max=2)
     work.start()
     for number in range(2):
-        work.require_room()
+        work.require_room(ACCOUNT, is_alone=True)
         work.submit(item(number))
     with pytest.raises(Unavailable, match="2 calls"):
-        work.require_room()
+        work.require_room(ACCOUNT, is_alone=True)
     await work.close()
-    work.require_room()
+    work.require_room(ACCOUNT, is_alone=True)
+
+
+async def test_one_account_leaves_room_for_the_others() -> None:
+    work = LocalWork(_forever, at_once_max=10)
+    work.start()
+    for number in range(8):
+        assert work.most(ACCOUNT, is_alone=False) == 8
+        work.require_room(ACCOUNT, is_alone=False)
+        work.submit(item(number))
+    with pytest.raises(Unavailable, match=r"8 calls of this account .* 2 that are left of 10"):
+        work.require_room(ACCOUNT, is_alone=False)
+    assert (work.running(ACCOUNT), work.most(ACCOUNT, is_alone=False), work.most(ACCOUNT, is_alone=True)) == (8, 8, 10)
+    work.require_room("111122223333", is_alone=False)
+    work.submit(item(8, account="111122223333"))
+    work.require_room("111122223333", is_alone=False)
+    await work.close()
 
 
 async def test_an_unexpected_end_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

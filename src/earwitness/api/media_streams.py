@@ -11,6 +11,7 @@ from earwitness.fragments.retention import BYTES_MAX, LIVE_MINUTES, Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
+from earwitness.wire.shares import Shares
 
 ResultT = TypeVar("ResultT")
 
@@ -27,9 +28,16 @@ READERS_MAX = 20
 """GetMedia connections of one stream. AWS allows 3, and advises to have that raised for several consumers."""
 
 
+CONNECTIONS_MAX = 5_000
+"""PutMedia and GetMedia connections in progress, of which one account gets half: half of what a process takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MediaLimits:
     """What media may take."""
+
+    connections: int = CONNECTIONS_MAX
+    """Producers and readers of all streams together."""
 
     bytes_per_stream: int = BYTES_MAX
     """Kept of one stream; the oldest goes first."""
@@ -58,6 +66,12 @@ class MediaStreams:
         self.rates = rates or MediaRates(MediaRateLimits())
         self.log: FragmentLog | None = None
         """Set when the log is open; until then media is Unavailable."""
+
+        self.connections = Shares(
+            limits.connections,
+            refusal="as many producers and readers of this account are connected as may be; end one first",
+        )
+        """By account."""
 
         self._producers: set[str] = set()
         self._readers: dict[str, int] = {}
@@ -91,33 +105,40 @@ class MediaStreams:
 
     @contextmanager
     def producing(self, stream: KinesisStream) -> Generator[None]:
-        """While somebody sends. LimitExceeded for a second one: the newest is refused, as by AWS."""
+        """While somebody sends. LimitExceeded for a second one: the newest is refused, as by AWS. Unavailable when the
+        account has its share of connections."""
         if stream.arn in self._producers:
             raise LimitExceeded("another producer is connected to this stream; end it first, or wait for its end")
-        self._producers.add(stream.arn)
-        try:
-            yield
-        finally:
-            self._producers.discard(stream.arn)
+        with self.connections.taken(_account(stream)):
+            self._producers.add(stream.arn)
+            try:
+                yield
+            finally:
+                self._producers.discard(stream.arn)
 
     @contextmanager
     def reading(self, stream: KinesisStream) -> Generator[None]:
-        """While somebody reads. LimitExceeded for one too many."""
+        """While somebody reads. LimitExceeded for one too many, Unavailable when the account has its share."""
         count = self._readers.get(stream.arn, 0)
         if count >= self.limits.readers_per_stream:
             raise LimitExceeded(f"{count} readers are connected to this stream, which is the most; end one first")
-        self._readers[stream.arn] = count + 1
-        try:
-            yield
-        finally:
-            self._readers[stream.arn] -= 1
-            if not self._readers[stream.arn]:
-                del self._readers[stream.arn]
+        with self.connections.taken(_account(stream)):
+            self._readers[stream.arn] = count + 1
+            try:
+                yield
+            finally:
+                self._readers[stream.arn] -= 1
+                if not self._readers[stream.arn]:
+                    del self._readers[stream.arn]
 
     def _opened(self) -> FragmentLog:
         if self.log is None:
             raise Unavailable("the service is starting; try again")
         return self.log
+
+
+def _account(stream: KinesisStream) -> str:
+    return stream.arn.split(":")[4]
 
 
 def _identity(scope: Scope, stream: KinesisStream) -> StreamIdentity:

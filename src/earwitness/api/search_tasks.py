@@ -97,7 +97,8 @@ class SearchTasks:
         _require_speaker_search(pipeline)
         if pipeline.status not in TAKES_TASKS:
             raise Conflict(f"the pipeline is {pipeline.status} and takes no tasks; resume it, or create another")
-        self._work.require_room()
+        account_id = caller.scope.account_id
+        self._work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
         domain = unit.domains.get(caller.scope, params["VoiceProfileDomainArn"])
         if domain is None:
             raise NotFound("the voice profile domain does not exist; look at its ARN")

@@ -19,6 +19,9 @@ from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
 _BLOCK_SECONDS = 1
+_BLOCK_SAMPLES_MAX = 2_000_000
+"""Of all channels together, 8 MB: a header may declare a thousand channels at any rate."""
+
 _DATA_SIZES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _SAMPLE_MAX = 64.0
 """Floating-point samples may pass full scale a little; these are numbers of another scale."""
@@ -77,8 +80,9 @@ class Recording:
         try:
             with _open(self.path) as file:
                 declared, read = _declared_frames(file), 0
+                frames = max(1, min(file.samplerate * _BLOCK_SECONDS, _BLOCK_SAMPLES_MAX // file.channels))
                 while True:
-                    block = file.read(file.samplerate * _BLOCK_SECONDS, dtype="float32", always_2d=True)
+                    block = file.read(frames, dtype="float32", always_2d=True)
                     if not len(block):
                         break
                     if np.abs(block).max() > _SAMPLE_MAX:

@@ -27,6 +27,7 @@ from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
 from earwitness.flows.sweep import MediaSweep
+from earwitness.flows.turns import Turns
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
 from earwitness.log import frames_of
@@ -93,6 +94,7 @@ class Background:
         self.engines = Engines(settings)
         self.notices = Notices()
         self.lags = Lags()
+        self.turns = Turns(os.cpu_count() or 1)
         self.streams = MediaStreams(
             store,
             limits=MediaLimits(
@@ -197,6 +199,7 @@ class Background:
             engine_of=self.engines.get,
             galleries=self.galleries(),
             inference=self._inference,
+            turns=self.turns,
             waiting=self._waiting,
             events_written=self.events_written,
             targets_of=self._targets.of,

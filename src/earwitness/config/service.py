@@ -102,6 +102,14 @@ class ServiceSettings:
         high=3_600,
         text="How long a client may take to send the head of a request, and then its body.",
     )
+    recording_seconds: float = row(
+        3_600.0,
+        unit="s",
+        low=1,
+        high=1e6,
+        text="How much of a recording that is sent to the JSON API is decoded at most, in search of enough speech: a "
+        "megabyte may hold ten hours of silence. Files of the command line are decoded as a whole.",
+    )
     stop_seconds: float = row(
         30.0,
         unit="s",

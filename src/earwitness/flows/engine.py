@@ -1,13 +1,13 @@
 """The voice engine: recordings in, answers out. What commands and calls in progress have in common."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from earwitness.audio.files import RawFormat, open_recording
+from earwitness.audio.files import RawFormat, Recording, open_recording
 from earwitness.audio.net_speech import gather
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import (
@@ -37,7 +37,7 @@ from earwitness.gallery.gallery import Gallery
 from earwitness.models.sessions import Session
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision
-from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Voiceprint
+from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
 
 _AUDIO_SUFFIXES = frozenset(
@@ -49,6 +49,14 @@ Progress = Callable[[int, int], None]
 
 
 def _quiet(_done: int, _total: int) -> None:
+    return None
+
+
+Decoded = Callable[[float], None]
+"""Called after each block of a recording with the seconds decoded so far. What it raises ends the listening."""
+
+
+def _unwatched(_seconds: float) -> None:
     return None
 
 
@@ -73,12 +81,17 @@ class Engine:
         channel: int | None = None,
         raw: RawFormat | None = None,
         target_seconds: float | None = SPEECH_SECONDS_MAX,
+        decoded: Decoded = _unwatched,
     ) -> NetSpeech:
         """The net speech of one channel of a recording, up to the target. Errors name the file."""
         try:
             recording = open_recording(path, channel=channel, raw=raw)
             return gather(
-                recording.blocks(), vad=self.vad, band=self.band, rate=recording.rate, target_seconds=target_seconds
+                _watched(recording, decoded),
+                vad=self.vad,
+                band=self.band,
+                rate=recording.rate,
+                target_seconds=target_seconds,
             )
         except AudioError as error:
             if path.name in str(error):
@@ -195,6 +208,14 @@ class Engine:
     def empty_gallery(self) -> Gallery:
         """A gallery for this engine's embeddings."""
         return Gallery(self.encoder.encoder_id, self.encoder.dimension)
+
+
+def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
+    samples = 0
+    for block in recording.blocks():
+        samples += len(block)
+        decoded(samples / recording.rate)
+        yield block
 
 
 def recordings_in(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from earwitness.flows.engine import Engine
 from earwitness.flows.galleries import Galleries
 from earwitness.flows.lag import Lags
 from earwitness.flows.steer import Steering
+from earwitness.flows.turns import Turns
 from earwitness.sources.source import Source
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.store import Store, Unit
@@ -37,6 +38,9 @@ class Tools:
 
     inference: Executor
     """Threads for what computes; as many as there are cores."""
+
+    turns: Turns
+    """At computing; recordings have the others."""
 
     waiting: Executor
     """Threads for what waits: the store."""
@@ -66,8 +70,13 @@ class Tools:
     """Whether the speech behind a voiceprint is kept, encrypted, for rebuilding it under a new encoder."""
 
     async def compute(self, work: Callable[[], ResultT]) -> ResultT:
-        """Run what computes, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.inference, work)
+        """Run what computes, off the event loop and before what computes for recordings."""
+
+        def in_turn() -> ResultT:
+            with self.turns.call():
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self.inference, in_turn)
 
     async def wait_for(self, work: Callable[[], ResultT]) -> ResultT:
         """Run what waits, off the event loop."""

@@ -19,16 +19,16 @@ from earwitness.api.caller import Caller
 from earwitness.errors import EarwitnessError, Forbidden, StoreUnavailable, Unauthorized, Unavailable, UnknownOperation
 from earwitness.log import frames_of
 from earwitness.rest.auth import Claimed, Credentials
-from earwitness.rest.body import PLAIN_BYTES_MAX, receive_body, recording_file
+from earwitness.rest.body import PLAIN_BYTES_MAX, receive_body, recording_file, watching
 from earwitness.rest.faults import Fault, fault_of, fault_response
 from earwitness.rest.parameters import parse_parameters
-from earwitness.rest.places import Places
 from earwitness.rest.routes import REGION, Route
 from earwitness.rest.tools import Call, Document, Tools
 from earwitness.store.store import Unit
-from earwitness.wire.bad_signatures import BadSignatures
+from earwitness.wire.bad_signatures import BadSignatures, address_group
 from earwitness.wire.exchange import Principal
 from earwitness.wire.messages import Request
+from earwitness.wire.shares import Shares
 from earwitness.wire.throttle import Throttle
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -78,10 +78,14 @@ class Answering:
         self._credentials = credentials
         self._monotonic = monotonic
         self._wrong_credentials = BadSignatures()
-        self._recordings = Places(
-            limits.recordings_at_once_max, refusal="too many recordings are being listened to; wait and try again"
+        self._received = Shares(
+            2 * limits.recordings_at_once_max, refusal="too many recordings come from this address; wait and try again"
         )
-        self._delayed = Places(limits.delayed_at_once_max, refusal="too many answers are held back; try again")
+        self._delayed = Shares(limits.delayed_at_once_max, refusal="too many answers are held back; try again")
+        self._suspects = Shares(
+            limits.suspects_at_once_max,
+            refusal="too many requests with wrong credentials come from this address; wait and try again",
+        )
 
     def endpoint(self, route: Route) -> Callable[[Incoming], Awaitable[Response]]:
         """What answers requests for a route."""
@@ -112,25 +116,39 @@ class Answering:
         route = asked.route
         if route.is_public:
             return await route.handler(self._tools, Call(caller=asked.caller(_NOBODY, ""), values={}))
-        claimed = await self._tools.run(lambda: self._credentials.claimed(asked.request))
+        claimed = await self._claimed(asked.request)
         values = parse_parameters(route.parameters, path=asked.incoming.path_params, query=asked.request.query)
         caller = asked.caller(claimed.principal, claimed.region or values[REGION.name])
-        if claimed.claim is None:  # a token has proved itself: whoever may not is told so before the body comes
-            await self._admit(asked, caller)
         with ExitStack() as held:
-            body, path = self._place_for(route, held)
+            if claimed.claim is None:  # a token has proved itself: whoever may not is told so before the body comes
+                await self._admit(asked, caller, held)
+            body, path = self._place_for(asked, held)
             await self._receive(asked, body)
             if claimed.claim is not None:
                 await self._prove(asked, claimed, body)
-                await self._admit(asked, caller)
-            return await route.handler(self._tools, Call(caller=caller, values=values, recording=path))
+                await self._admit(asked, caller, held)
+            return await self._work(asked, Call(caller=caller, values=values, recording=path))
 
-    def _place_for(self, route: Route, held: ExitStack) -> tuple[IO[bytes], Path | None]:
+    async def _claimed(self, request: Request) -> Claimed:
+        """Whose credentials a request shows. A crowd of wrong ones from one address leaves the threads to others."""
+        with ExitStack() as held:
+            if self._wrong_credentials.is_suspect(request.client, now_seconds=self._monotonic()):
+                held.enter_context(self._suspects.taken(address_group(request.client)))
+            return await self._tools.run(lambda: self._credentials.claimed(request))
+
+    def _place_for(self, asked: Asked, held: ExitStack) -> tuple[IO[bytes], Path | None]:
         """Where the body goes, until what is held is let go."""
-        if not route.takes_recording:
+        if not asked.route.takes_recording:
             return BytesIO(), None
-        held.enter_context(self._recordings.taken())
+        held.enter_context(self._received.taken(address_group(asked.request.client)))
         return held.enter_context(recording_file())
+
+    async def _work(self, asked: Asked, call: Call) -> Document:
+        """Do what was asked for; work on a recording ends when its client hangs up."""
+        if call.recording is None:
+            return await asked.route.handler(self._tools, call)
+        async with watching(asked.incoming.receive, abandoned=call.abandoned):
+            return await asked.route.handler(self._tools, call)
 
     async def _receive(self, asked: Asked, into: IO[bytes]) -> None:
         limits, takes_recording = self._tools.limits, asked.route.takes_recording
@@ -149,10 +167,13 @@ class Answering:
 
         await self._tools.run(work)
 
-    async def _admit(self, asked: Asked, caller: Caller) -> None:
-        """Forbidden when the caller's role may not; Throttled when it asks too often."""
+    async def _admit(self, asked: Asked, caller: Caller, held: ExitStack) -> None:
+        """Forbidden when the caller's role may not; Throttled when it asks too often; Unavailable when its account has
+        its share of recordings in work."""
         await self._authorise(asked, caller)
         self._throttle.take(caller.principal.key_id, asked.route.operation, now_seconds=self._monotonic())
+        if asked.route.takes_recording:
+            held.enter_context(self._tools.recordings.taken(caller.scope.account_id))
 
     async def _authorise(self, asked: Asked, caller: Caller) -> None:
         """Forbidden when the caller's role may not; that is written to the audit trail."""
@@ -189,20 +210,23 @@ class Answering:
             _log.error("a request failed", extra={**context, **trace})
         else:
             _log.info("a request was refused", extra=context)
-        if isinstance(error, Unauthorized):
-            await self._hold_back(asked)
-        return fault_response(fault, request_id=asked.request_id)
+        response = fault_response(fault, request_id=asked.request_id)
+        if isinstance(error, Unauthorized) and not await self._hold_back(asked.request.client):
+            response.headers["Connection"] = "close"
+        return response
 
-    async def _hold_back(self, asked: Asked) -> None:
-        """Slow down whoever tries credentials."""
-        seconds = self._wrong_credentials.failed(asked.request.client, now_seconds=self._monotonic())
+    async def _hold_back(self, address: str) -> bool:
+        """Slow down whoever tries credentials. Return False when so many answers to this address are held back already
+        that one more is given at once."""
+        seconds = self._wrong_credentials.failed(address, now_seconds=self._monotonic())
         if seconds == 0.0:
-            return
+            return True
         try:
-            with self._delayed.taken():
+            with self._delayed.taken(address_group(address)):
                 await asyncio.sleep(seconds)
         except Unavailable:
-            _log.warning("an answer to wrong credentials was not held back", extra={"request_id": asked.request_id})
+            return False
+        return True
 
 
 def _received(incoming: Incoming) -> Request:

@@ -1,7 +1,7 @@
 """The JSON API as an ASGI application, made of the table of routes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,16 @@ from starlette.types import ASGIApp
 
 from earwitness.api.paging import Pages
 from earwitness.flows.lag import Lags
+from earwitness.flows.turns import Turns
 from earwitness.rest.answering import Answering
 from earwitness.rest.auth import Credentials, FindKey
 from earwitness.rest.notices import Notices
-from earwitness.rest.places import Places
 from earwitness.rest.routes import PREFIX, ROUTES
 from earwitness.rest.tools import RestLimits, Run, Tools
+from earwitness.store.records import Scope
 from earwitness.store.store import Store
 from earwitness.voice.band import Band
+from earwitness.wire.shares import Shares
 from earwitness.wire.throttle import Throttle
 
 if TYPE_CHECKING:  # heavy, as tools.py says
@@ -38,6 +40,8 @@ def build_rest(
     new_id: Callable[[], str],
     events_changed: Notices,
     lags: Lags,
+    turns: Turns,
+    use_of: Callable[[Scope], Mapping[str, tuple[int, int]]],
     limits: RestLimits,
     throttle: Throttle,
     keep_audio: bool,
@@ -60,10 +64,16 @@ def build_rest(
         pages=Pages(store.token_key),
         limits=limits,
         keep_audio=keep_audio,
-        waits=Places(
+        waits=Shares(
             limits.waits_at_once_max,
-            refusal="too many requests wait for events; ask without `wait`, or wait in fewer places",
+            refusal="too many requests of this account wait for events; ask without `wait`, or wait in fewer places",
         ),
+        recordings=Shares(
+            limits.recordings_at_once_max,
+            refusal="as many recordings of this account are listened to as may be; wait and try again",
+        ),
+        turns=turns,
+        use_of=use_of,
     )
     credentials = Credentials(
         store,

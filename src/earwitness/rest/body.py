@@ -2,9 +2,10 @@
 
 import asyncio
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import IO
 
 from starlette.requests import ClientDisconnect
@@ -56,6 +57,26 @@ async def receive_body(
     if size > bytes_max:
         raise BodyTooLarge(f"the body is larger than {bytes_max} bytes; send a smaller one")
     into.flush()
+
+
+@asynccontextmanager
+async def watching(receive: Receive, *, abandoned: Event) -> AsyncGenerator[None]:
+    """Set `abandoned` when the client hangs up while this lasts, and when this ends, for whatever reason.
+
+    The body has to be there: what comes after it can only be the end of the connection.
+    """
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        abandoned.set()
+
+    watcher = asyncio.ensure_future(watch())
+    try:
+        yield
+    finally:
+        abandoned.set()
+        watcher.cancel()
 
 
 def _has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -30,7 +30,7 @@ async def list_events(tools: Tools, call: Call) -> Document:
     with tools.events_changed.listening() as listener:
         found = await tools.run(look)
         if not found and call.values["wait"]:
-            with tools.waits.taken():
+            with tools.waits.taken(call.scope.account_id):
                 found = await _wait(tools, look, listener, seconds=call.values["wait"])
     return {"events": [described(event) for event in found], "next": found[-1].sequence if found else after}
 

@@ -2,13 +2,16 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from earwitness.api.once import once
-from earwitness.errors import NotFound
+from earwitness.errors import AudioTooLong, NotFound
 from earwitness.rest.profiles import described
 from earwitness.rest.tools import Call, Document, Tools, domain_of
 from earwitness.store.records import VoiceProfile, VoiceProfileDomain
@@ -28,12 +31,12 @@ async def search_domain(tools: Tools, call: Call) -> Document:
     def work() -> Document:
         domain = domain_of(tools, call)
         engine = tools.engine_of(Band(domain.band))
-        speech = _listen(engine, call)
         encoder = engine.encoder
         gallery = tools.galleries().get(
             call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
         )
-        decision = engine.identify(speech, gallery)
+        with _listened(tools, engine, call) as speech:
+            decision = engine.identify(speech, gallery)
         tools.store.write(lambda unit: call.caller.record(unit, domain.arn))
         return decision_document(asdict(decision))
 
@@ -46,10 +49,10 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
     def work() -> Document:
         domain = domain_of(tools, call)
         engine = tools.engine_of(Band(domain.band))
-        speech = _listen(engine, call)
         voiceprint_id, content = tools.new_id(), _content(call)
         profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
-        embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
+        with _listened(tools, engine, call) as speech:
+            embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
         voiceprint = NewVoiceprint(
             encoder_id=embedding.encoder_id,
             vector=embedding.vector.astype("<f4").tobytes(),
@@ -74,8 +77,32 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
     return await tools.run(work)
 
 
-def _listen(engine: "Engine", call: Call) -> "NetSpeech":
-    return engine.listen(_recording(call), channel=call.values["channel"])
+@contextmanager
+def _listened(tools: Tools, engine: "Engine", call: Call) -> "Generator[NetSpeech]":
+    """The speech of the recording, and a turn to compute with it.
+
+    Raise ClientDisconnect, between two blocks, when nobody waits for the answer any more; AudioTooLong when as much
+    was decoded as may be.
+    """
+    with tools.turns.recording(call.scope.account_id) as let_others_go_first:
+
+        def decoded(seconds: float) -> None:
+            if call.abandoned.is_set():
+                raise ClientDisconnect
+            if seconds > tools.limits.decoded_seconds_max:
+                raise _too_long(tools.limits.decoded_seconds_max)
+            let_others_go_first()
+
+        if call.abandoned.is_set():
+            raise ClientDisconnect
+        yield engine.listen(_recording(call), channel=call.values["channel"], decoded=decoded)
+
+
+def _too_long(seconds: float) -> AudioTooLong:
+    return AudioTooLong(
+        f"there is too little speech in the first {seconds / 60:g} min, and more of a recording is not decoded; cut "
+        "out the part with the speech, 20 s of it are enough"
+    )
 
 
 def _recording(call: Call) -> Path:

@@ -11,7 +11,8 @@ from earwitness.rest.openapi import tell_openapi
 from earwitness.rest.parameters import Kind, Parameter, Place, Printable, Text, Whole
 from earwitness.rest.profiles import list_profiles
 from earwitness.rest.recordings import enrol_recording, search_domain
-from earwitness.rest.tasks import get_task, list_tasks, tell_status
+from earwitness.rest.status import tell_status
+from earwitness.rest.tasks import get_task, list_tasks
 from earwitness.rest.tools import Handler
 
 PREFIX = "/earwitness/v1"
@@ -119,7 +120,7 @@ ROUTES: tuple[Route, ...] = (
         method="GET",
         path="/status",
         operation="GetStatus",
-        summary="How many tasks run in this process, and how far behind they are.",
+        summary="How many tasks run in this process, how far behind they are, and what the account uses of its limits.",
         roles=_OPERATOR,
         parameters=(REGION,),
         answer="Status",

@@ -105,6 +105,17 @@ SCHEMAS: dict[str, Schema] = {
     "Status": _object(
         runningTasks=_said(WHOLE, "Tasks that run in this process, of all accounts."),
         lagSecondsMax=_or_null(SECONDS, "How far the last of them is behind its stream; null when none runs."),
+        accountId=_said(TEXT, "The account of the key or token that asks."),
+        use=_said(_list_of("Use"), "What the account uses of what it may have, some of it in this Region."),
+    ),
+    "Use": _object(
+        name=_said(TEXT, "What is used."),
+        used=_said(WHOLE, "So much of it."),
+        most=_said(
+            WHOLE,
+            "What one more than this is refused at: a quota, or the account's share of what all accounts have "
+            "together, which grows when others use less.",
+        ),
     ),
     "Tasks": _object(tasks=_list_of("Task"), nextToken=_NEXT_TOKEN),
     "Delivery": _object(

@@ -35,12 +35,6 @@ async def get_task(tools: Tools, call: Call) -> Document:
     return await tools.run(work)
 
 
-async def tell_status(tools: Tools, call: Call) -> Document:  # noqa: ARG001  # a handler's signature
-    """How many tasks run in this process, of all accounts, and how far the last of them is behind."""
-    lags = tools.lags.all_seconds()
-    return {"runningTasks": len(lags), "lagSecondsMax": max(lags, default=None)}
-
-
 def chosen_pipeline(tools: Tools, call: Call) -> str | None:
     """The id of the pipeline that the query names, or None for all. NotFound when there is no such pipeline."""
     named: str | None = call.values["pipelineId"]

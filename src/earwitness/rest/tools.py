@@ -1,22 +1,24 @@
 """What handlers work with: the rooms below, handed in once, and the request in hand."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from earwitness.api.caller import Caller
 from earwitness.api.paging import Pages
 from earwitness.errors import NotFound
 from earwitness.flows.lag import Lags
+from earwitness.flows.turns import Turns
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.notices import Notices
 from earwitness.rest.parameters import Values
-from earwitness.rest.places import Places
 from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store
 from earwitness.voice.band import Band
+from earwitness.wire.shares import Shares
 
 if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
     from earwitness.flows.engine import Engine
@@ -54,13 +56,21 @@ class RestLimits:
     """Until any other body has arrived."""
 
     recordings_at_once_max: int = 8
-    """Recordings that are received or listened to at one time; they cost disk and a core each."""
+    """Recordings that are listened to at one time; one account gets half of these slots at most. Twice as many may be
+    received at one time, of which one address gets half."""
+
+    decoded_seconds_max: float = 3_600.0
+    """Of a recording. A megabyte of compressed silence holds ten hours."""
 
     waits_at_once_max: int = 500
     """Requests that wait for events at one time; each is a connection."""
 
     delayed_at_once_max: int = 200
-    """Answers to wrong credentials that are held back at one time; one more is given at once."""
+    """Answers to wrong credentials that are held back at one time, those of one address half of them at most; one more
+    is given at once, and its connection closed."""
+
+    suspects_at_once_max: int = 100
+    """Credentials that are looked up at one time for addresses that sent wrong ones before, half of them for one."""
 
     token_characters_min: int = TOKEN_CHARACTERS_MIN
     """Shorter bearer tokens are not looked up."""
@@ -112,8 +122,17 @@ class Tools:
     keep_audio: bool
     """Whether the speech that a voiceprint is made of is kept, sealed beside it."""
 
-    waits: Places
-    """For requests that wait for events."""
+    waits: Shares
+    """For requests that wait for events, by account."""
+
+    use_of: "Callable[[Scope], Mapping[str, tuple[int, int]]]"
+    """What is used of tasks, media connections and quotas, and the most of each, by name. Reads the records."""
+
+    recordings: Shares
+    """For recordings that are listened to, by account."""
+
+    turns: Turns
+    """For what computes; calls in progress go first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +147,9 @@ class Call:
 
     recording: Path | None = None
     """The recording in the body, for routes that take one; it is gone when the request is answered."""
+
+    abandoned: Event = field(default_factory=Event)
+    """Set when nobody waits for the answer any more: the client has gone, or the service stops."""
 
     @property
     def scope(self) -> Scope:

@@ -13,17 +13,24 @@ from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyMemory, has_body, read_body
 from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.server.threads import Threads
+from earwitness.wire.bad_signatures import address_group
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.serialize import request_id_headers
+from earwitness.wire.shares import Shares
 
 ResultT = TypeVar("ResultT")
 
 _log = logging.getLogger("earwitness.server")
 
 DELAYED_AT_ONCE_MAX = 200
-"""Answers to bad signatures that are held back at one time; one more is given at once, and its connection closed."""
+"""Answers to bad signatures that are held back at one time, those of one address half of them at most; one more is
+given at once, and its connection closed."""
+
+SUSPECTS_AT_ONCE_MAX = 100
+"""Requests in progress of addresses that sent bad signatures before, half of them for one: a crowd of them must not
+fill the places of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,11 @@ class AwsApplication:
         self._limits = limits
         self._body_memory = BodyMemory()
         self._in_progress = 0
-        self._delayed = 0
+        self._delayed = Shares(DELAYED_AT_ONCE_MAX, refusal="too many answers are held back; try again")
+        self._suspects = Shares(
+            SUSPECTS_AT_ONCE_MAX,
+            refusal="too many requests with bad signatures come from this address; wait and try again",
+        )
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +130,10 @@ class AwsApplication:
         self._require_capacity()
         self._in_progress += 1
         try:
-            return await self._run(exchange)
+            if not self._gateway.is_suspect(exchange):
+                return await self._run(exchange)
+            with self._suspects.taken(address_group(exchange.request.client)):
+                return await self._run(exchange)
         finally:
             self._in_progress -= 1
 
@@ -154,13 +168,11 @@ class AwsApplication:
 
     async def _hold_back(self, exchange: Exchange) -> bool:
         """Hold an answer back for as long as it was ordered; False when too many are, so that it is given at once."""
-        if self._delayed >= DELAYED_AT_ONCE_MAX:
-            return False
-        self._delayed += 1
         try:
-            await asyncio.sleep(exchange.delay_seconds)
-        finally:
-            self._delayed -= 1
+            with self._delayed.taken(address_group(exchange.request.client)):
+                await asyncio.sleep(exchange.delay_seconds)
+        except Unavailable:
+            return False
         return True
 
 

@@ -53,6 +53,11 @@ class AccessKeyReader:
             limit=limit,
         )
 
+    def is_only_account(self, account_id: str) -> bool:
+        """Return whether no other account has a key."""
+        others = select(table.c.key_id).where(table.c.account_id != account_id, table.c.state == "enabled").limit(1)
+        return self._session.row(others) is None
+
     def _decrypted_once(self, row: Row) -> AccessKey:
         """The record of a row just read. Its secret stays decrypted for as long as no column of the row changes."""
         key_id: str = row[0]

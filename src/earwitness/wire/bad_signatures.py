@@ -47,7 +47,7 @@ class BadSignatures:
 
     def failed(self, address: str, *, now_seconds: float) -> float:
         """Count a failure at a monotonic time; how many seconds to hold its answer back."""
-        address = _counted(address)
+        address = address_group(address)
         with self._lock:
             record = self._records.pop(address, None)
             if record is None or now_seconds - record.at_seconds > FORGOTTEN_AFTER_SECONDS:
@@ -60,9 +60,16 @@ class BadSignatures:
             beyond = record.failures - self._free_failures
         return 0.0 if beyond <= 0 else min(DELAY_SECONDS_MAX, self._delay_seconds_first * 2.0 ** min(beyond - 1, 16))
 
+    def is_suspect(self, address: str, *, now_seconds: float) -> bool:
+        """Return whether answers to this address's failures are being held back."""
+        record = self._records.get(address_group(address))
+        if record is None or now_seconds - record.at_seconds > FORGOTTEN_AFTER_SECONDS:
+            return False
+        return record.failures > self._free_failures
 
-def _counted(address: str) -> str:
-    """Under which name an address is counted: one of IPv6 with its neighbours."""
+
+def address_group(address: str) -> str:
+    """Return the name under which an address is counted: itself, or one of IPv6 with its neighbours."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

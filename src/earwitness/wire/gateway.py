@@ -135,6 +135,10 @@ class Gateway:
         """
         return self._run(self._preparing, exchange)
 
+    def is_suspect(self, exchange: Exchange) -> bool:
+        """Return whether the address that this came from sends bad signatures."""
+        return self._bad_signatures.is_suspect(exchange.request.client, now_seconds=self._monotonic())
+
     def is_quick(self, exchange: Exchange) -> bool:
         """Whether `finish` will not wait for anything but memory and a near disk."""
         return self._operations.is_quick(exchange)

@@ -10,10 +10,15 @@ from typing import Any
 
 from earwitness.errors import Unavailable
 from earwitness.log import frames_of
+from earwitness.wire.shares import may_take, most
 from earwitness.work.seam import RunTask, WorkItem
 
 TASKS_AT_ONCE_MAX = 200
 """What a machine of two cores bears in real time; docs/service.md says how it was measured."""
+
+SHARE_WEIGHT = 4
+"""One account gets four fifths of the places where there are others, two of them four ninths each (`wire/shares.py`):
+the rest is kept for accounts with fewer calls."""
 
 RESTART_SECONDS = 1.0
 """How long after an unexpected end a task is taken up again."""
@@ -52,12 +57,32 @@ class LocalWork:
         for item in waiting:
             self._start(item)
 
-    def require_room(self) -> None:
+    def require_room(self, account_id: str, *, is_alone: bool) -> None:
         """As the seam says."""
-        if len(self._submitted) >= self._at_once_max:
+        free, held = self._free, self.running(account_id)
+        if free <= 0:
             raise Unavailable(
                 f"{self._at_once_max} calls are being listened to, and more would fall behind; try again when one ends"
             )
+        if not is_alone and not may_take(held, free=free, weight=SHARE_WEIGHT):
+            raise Unavailable(
+                f"{held} calls of this account are being listened to, and the {free} that are left of "
+                f"{self._at_once_max} are kept for other accounts; try again when one ends"
+            )
+
+    def running(self, account_id: str) -> int:
+        """As the seam says."""
+        with self._lock:
+            return sum(item.scope.account_id == account_id for item in self._submitted)
+
+    def most(self, account_id: str, *, is_alone: bool) -> int:
+        """As the seam says."""
+        held, free = self.running(account_id), max(0, self._free)
+        return held + free if is_alone else most(held, free=free, weight=SHARE_WEIGHT)
+
+    @property
+    def _free(self) -> int:
+        return self._at_once_max - len(self._submitted)
 
     def submit(self, item: WorkItem) -> None:
         """As the seam says."""

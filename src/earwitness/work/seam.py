@@ -31,8 +31,19 @@ a task that has not; another worker then takes it up."""
 class Work(Protocol):
     """Hands tasks to workers. Every method may be called from any thread."""
 
-    def require_room(self) -> None:
-        """Unavailable when no further task could keep its pace."""
+    def require_room(self, account_id: str, *, is_alone: bool) -> None:
+        """Raise Unavailable when no further task could keep its pace, or the account has its share of tasks.
+
+        `is_alone`: there is no other account that room would have to be kept for.
+        """
+        ...
+
+    def running(self, account_id: str) -> int:
+        """Return how many tasks of an account are in progress."""
+        ...
+
+    def most(self, account_id: str, *, is_alone: bool) -> int:
+        """Return how many tasks of an account may be in progress, if all others keep what they have."""
         ...
 
     def submit(self, item: WorkItem) -> None:

@@ -1,0 +1,42 @@
+"""`earwitness status`: what a running service does, and how much of what it may have the account uses."""
+
+import typer
+
+from earwitness.cli.options import Json, RegionOption, UrlOption
+from earwitness.cli.output import out, print_json, reporting, say
+
+WORDS = {
+    "runningTasks": "calls listened to, in this process",
+    "mediaConnections": "producers and readers connected",
+    "recordings": "recordings listened to",
+    "waitingRequests": "requests that wait for events",
+    "activeTasks": "active speaker search tasks",
+    "activePipelines": "active pipelines",
+    "configurations": "pipeline configurations",
+    "domains": "voice profile domains",
+    "streams": "Kinesis video streams",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+
+
+def status(url: UrlOption = None, region: RegionOption = None, as_json: Json = False) -> None:
+    """Show what a running service does now, and how much of its limits your account uses."""
+    from rich.table import Table
+
+    from earwitness.cli.asking import asking
+
+    with reporting(as_json=as_json), asking(url=url, region=region) as service:
+        told = service.get("/status")
+        if as_json:
+            print_json(told)
+            return
+        lag = told["lagSecondsMax"]
+        behind = "" if lag is None else f", the last of them {lag:.1f} s behind its stream"
+        say("{} calls of all accounts are listened to{}", told["runningTasks"], behind)
+        table = Table("account {}".format(told["accountId"]), "used", "most")
+        for one in told["use"]:
+            table.add_row(WORDS.get(one["name"], one["name"]), str(one["used"]), str(one["most"]))
+        out.print(table)
