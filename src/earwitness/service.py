@@ -18,17 +18,15 @@ from starlette.types import ASGIApp
 from earwitness.api.caller import Handler
 from earwitness.api.calls import Calls
 from earwitness.api.handlers import Needs, build_handlers, build_streaming
-from earwitness.api.media_rates import MediaRateLimits, MediaRates
-from earwitness.api.operations import BY_NAME
-from earwitness.api.quotas import Quotas
+from earwitness.api.media_rates import MediaRates
 from earwitness.api.use import use_of
 from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
-from earwitness.errors import ConfigurationError, StoreBusy
+from earwitness.errors import StoreBusy
+from earwitness.limits import media_rate_limits, quotas, rates
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
-from earwitness.rest.routes import ROUTES
 from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
@@ -83,31 +81,6 @@ def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> Abstrac
         on_waiting=on_waiting,
         on_lost=lambda: os.kill(os.getpid(), signal.SIGTERM),
         pause=time.sleep,
-    )
-
-
-def media_rate_limits(settings: Settings) -> MediaRateLimits:
-    """How fast media may come and go."""
-    return MediaRateLimits(
-        calls=settings.stream_calls_per_second,
-        put_fragments=settings.stream_put_fragments_per_second,
-        put_bytes=settings.stream_put_bytes_per_second,
-        read_fragments=settings.stream_read_fragments_per_second,
-        read_bytes=settings.stream_read_bytes_per_second,
-        listed_fragments=settings.stream_listed_fragments_per_second,
-        fetched_fragments=settings.stream_fetched_fragments_per_second,
-    )
-
-
-def quotas(settings: Settings) -> Quotas:
-    """How much an account may have."""
-    return Quotas(
-        configurations=settings.quota_configurations,
-        active_pipelines=settings.quota_active_pipelines,
-        active_tasks=settings.quota_active_tasks,
-        domains=settings.quota_domains,
-        profiles_per_domain=settings.quota_profiles_per_domain,
-        streams=settings.quota_streams,
     )
 
 
@@ -287,20 +260,3 @@ def _guid(bits: int) -> str:
     # uuid.uuid4 makes an object that checks its arguments.
     digits = f"{bits & ~_GUID_FIXED | _GUID_RANDOM:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def rates(text: str) -> dict[str, float]:
-    """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
-    found: dict[str, float] = {}
-    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if not route.is_public}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, number = part.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            found[name] = -1.0
-        if name not in known or not 0 <= found[name] < 1e9:
-            raise ConfigurationError(
-                f"calls_per_second_by_operation: {part!r} is not OPERATION=RATE with an operation that is served"
-            )
-    return found
