@@ -131,7 +131,7 @@ def test_what_is_no_call_is_an_error_that_says_so(tmp_path: Path) -> None:
     for content, error in (
         (media[: len(media) // 2], MatroskaInvalid),
         (write_header([pcm_track(rate=RATE)]), AudioError),
-        (saved([opus], [{1: b"opus"}]), MediaIncompatible),
+        (saved([opus], [{1: b"opus"}]), AudioUnreadable),
         (saved([video], [{1: b"a picture"}]), MediaIncompatible),
         (b"\x1a\x45\xdf\xa3" + bytes(100), AudioError),
     ):

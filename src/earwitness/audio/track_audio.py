@@ -25,7 +25,7 @@ _CONNECT_AUDIO = MediaType(encoding=Encoding.S16LE, rate=8_000, channels=1)
 _WAVE_ENCODINGS = {(1, 16): Encoding.S16LE, (6, 8): Encoding.ALAW, (7, 8): Encoding.MULAW}
 """By the tag and the bits per sample of a WAVEFORMATEX."""
 
-_OTHER_CODECS = (
+OTHER_CODECS = (
     "A_AAC",
     "A_AC3",
     "A_ALAC",
@@ -106,7 +106,7 @@ def _encoding_of(track: Track, *, raw_allowed: bool) -> Encoding:
         return Encoding.S16LE
     if wave is not None and (encoding := _WAVE_ENCODINGS.get((wave.tag, wave.bits))) is not None:
         return encoding
-    other = next((name for name in _OTHER_CODECS if track.codec_id.startswith(name)), None)
+    other = next((name for name in OTHER_CODECS if track.codec_id.startswith(name)), None)
     if other is None and raw_allowed and track.codec_id not in (PCM_CODEC_ID, ACM_CODEC_ID):
         return Encoding.S16LE
     found = f"{other}, which is none" if other else "none"

@@ -80,7 +80,8 @@ def identify(
         list[Path],
         typer.Argument(
             metavar="FILES…",
-            help="Recordings, or folders of them: WAV, FLAC, MP3, OGG, GSM in WAV, Matroska; raw PCM with --raw.",
+            help="Recordings, or folders of them: WAV, FLAC, MP3, OGG, GSM in WAV, Matroska; raw PCM with --raw; more "
+            "with the extra `formats`.",
         ),
     ],
     known: Annotated[

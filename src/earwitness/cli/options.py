@@ -44,7 +44,11 @@ RegionOption = Annotated[
     typer.Option("--region", metavar="REGION", help="Of the records; default: AWS_REGION, else us-east-1."),
 ]
 AudioFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV, Matroska; raw PCM with --raw.")
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="WAV, FLAC, MP3, OGG, GSM in WAV, Matroska; raw PCM with --raw; more with the extra `formats`.",
+    ),
 ]
 
 

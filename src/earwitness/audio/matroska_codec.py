@@ -1,0 +1,45 @@
+"""Whether Matroska on disk is a stream as producers of Kinesis Video Streams send it, or of another codec.
+
+What belongs here: the choice between our own reader and FFmpeg's. A stream's own faults stay our reader's to tell.
+"""
+
+from pathlib import Path
+
+from earwitness.audio.matroska.events import HeaderReceived, Refused
+from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.tracks import ACM_CODEC_ID, AUDIO_TRACK, PCM_CODEC_ID, Header, Track
+from earwitness.audio.track_audio import OTHER_CODECS
+
+_READ_BYTES = 64 * 1024
+_HEADER_BYTES_MAX = 1 << 20
+_PCM, _ALAW, _MULAW = 1, 6, 7
+"""Tags of a WAVEFORMATEX."""
+
+
+def needs_libav(path: Path) -> bool:
+    """Whether our own reader cannot decode the audio because of its codec. OSError when the file cannot be read."""
+    header = _header(path)
+    return header is None or any(_is_foreign(track) for track in header.tracks if track.type == AUDIO_TRACK)
+
+
+def _header(path: Path) -> Header | None:
+    """What stands before the first cluster, or None when it is more than a producer's."""
+    reader = FragmentReader(of_get_media=True)
+    with path.open("rb") as file:
+        for _ in range(_HEADER_BYTES_MAX // _READ_BYTES):
+            for event in reader.feed(file.read(_READ_BYTES)):
+                if isinstance(event, HeaderReceived):
+                    return event.header
+                if isinstance(event, Refused):
+                    return None
+    return None
+
+
+def _is_foreign(track: Track) -> bool:
+    if track.codec_id == PCM_CODEC_ID:
+        return track.bit_depth not in (None, 16)
+    if track.codec_id == ACM_CODEC_ID and (wave := track.wave_format) is not None:
+        return wave.tag not in (_ALAW, _MULAW) and (wave.tag, wave.bits) != (_PCM, 16)
+    if track.codec_id == "A_AAC":
+        return track.sampling_frequency is not None  # Amazon Connect states none, and sends 16-bit PCM
+    return track.codec_id.startswith(OTHER_CODECS)
