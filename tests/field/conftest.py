@@ -37,7 +37,7 @@ def known(engine: Engine, speech_dir: Path, tmp_path_factory: pytest.TempPathFac
         path = folder / f"{speaker}.wav"
         line = telephone_line(files[: len(files) // 2])
         soundfile.write(path, line[: ENROLLED_SECONDS * RATE], RATE, subtype="PCM_16")
-        voiceprints += engine.voiceprints(speaker, [path])
+        voiceprints += engine.voiceprints(speaker, [path]).voiceprints
     gallery = folder / "gallery.json"
     encoder_id = engine.encoder.encoder_id
     write_gallery(gallery, GalleryFile(band=engine.band, encoder_id=encoder_id).with_voiceprints(voiceprints))

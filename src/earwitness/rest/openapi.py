@@ -67,7 +67,8 @@ def _operation(route: "Route") -> Document:
 
 _RECORDING: Document = {
     "required": True,
-    "description": "An audio file: WAV, FLAC, MP3, OGG, GSM in WAV, Matroska of PCM or G.711; more with the extra `formats`.",
+    "description": "An audio file: WAV, FLAC, MP3, OGG, GSM in WAV, Matroska of PCM or G.711; more with the extra "
+    "`formats`.",
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 
