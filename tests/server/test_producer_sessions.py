@@ -100,7 +100,6 @@ def test_the_longest_connection(sessions: Sessions) -> None:
     (error,) = (ack for ack in told if ack["EventType"] == "ERROR")
     assert error == {
         "EventType": "ERROR",
-        "FragmentTimecode": -1,
         "FragmentNumber": "",
         "ErrorId": 4003,
         "ErrorCode": "MAX_CONNECTION_DURATION_REACHED",
@@ -114,5 +113,13 @@ def test_whatever_ends_a_session_frees_the_stream(sessions: Sessions, goodbye: b
     connection = sessions.connect()
     send(connection, HEADER + fragment(0)[:-1])
     connection.sendall(goodbye)
+    connection.close()
+    until(sessions.free)
+
+
+def test_a_producer_that_sent_empty_clusters_and_hung_up_frees_its_stream_at_once(sessions: Sessions) -> None:
+    """Each costs a fragment of its rate: so many would take ten minutes."""
+    connection = sessions.connect()
+    send(connection, HEADER + b"".join(write_cluster(1_000 * number, []) for number in range(3_000)))
     connection.close()
     until(sessions.free)

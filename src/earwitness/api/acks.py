@@ -21,11 +21,12 @@ def persisted(timecode_ms: int, number: str) -> bytes:
 
 
 def refused(fault: MediaFault, timecode_ms: int | None, number: str) -> bytes:
-    """A fragment, or the session, is refused. -1 where no timecode is known, as AWS has it."""
-    timecode = -1 if timecode_ms is None else timecode_ms
+    """A fragment, or the session, is refused. A timecode that is not known is left out: AWS's C producer reads it as an
+    unsigned number, and -1 breaks its parser."""
+    timecode: dict[str, str | int] = {} if timecode_ms is None else {"FragmentTimecode": timecode_ms}
     return _line(
         EventType="ERROR",
-        FragmentTimecode=timecode,
+        **timecode,
         FragmentNumber=number,
         ErrorId=fault.error_id,
         ErrorCode=fault.error_code,

@@ -6,16 +6,18 @@ PERSISTED follows when each is durable. What must never be here: who may send, a
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from earwitness.api import acks
 from earwitness.api.media_rates import Pace
 from earwitness.api.media_streams import MediaLimits
+from earwitness.api.tag_gatherer import FragmentComplete, TagGatherer
 from earwitness.audio.matroska.events import (
     Event,
     FragmentReceived,
@@ -42,7 +44,7 @@ APPENDING_BYTES_MAX = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Say = Callable[[bytes], Awaitable[None]]
-"""Sends bytes as one HTTP chunk."""
+"""Sends bytes as one HTTP chunk. Raises ClientDisconnect when nobody is there to read them."""
 
 _log = logging.getLogger("earwitness.put_media")
 
@@ -88,6 +90,7 @@ class PutMediaSession:
         self._heard = heard
         self._release = release
         self._reader = FragmentReader()
+        self._gatherer = TagGatherer()
         self._header = b""
         self._number = ""
         self._timecode_ms: int | None = None
@@ -100,6 +103,8 @@ class PutMediaSession:
         self._appending_bytes = 0
         self._room = asyncio.Event()
         self._failed: MediaFault | None = None
+        self._gone = False
+        """The producer has hung up: nobody hears what is said, and what it sent before is not waited for."""
 
     def close(self) -> None:
         """Let the next producer in."""
@@ -123,30 +128,42 @@ class PutMediaSession:
         while not self._failed:
             message = await self._next_message(receive)
             if message is None:
+                await self._take(self._gatherer.release())
                 if self._monotonic() - heard >= self._limits.idle_seconds or self._is_draining():
                     return False
                 if not self._failed:
-                    await self._say(acks.idle())
+                    await self._tell(acks.idle())
                 continue
             if message["type"] == "http.disconnect":
+                await self._take(self._gatherer.release())
                 return False
             more = message.get("more_body", False)
             body: bytes = message.get("body", b"")
-            events = self._reader.feed(body)
-            if not await self._take(events if more else [*events, *self._reader.close()]):
+            events = self._gatherer.gather(self._reader.feed(body))
+            if not more:
+                events += [*self._gatherer.gather(self._reader.close()), *self._gatherer.release()]
+            if not await self._take(events):
                 return more
             if not more:
                 return False
             await self._pace.keep(size=len(body), until=self._is_over)
             heard = self._monotonic()  # not before: who is held back is not silent
             if heard - opened >= self._limits.connection_seconds:
-                await self._say(acks.refused(MediaFault.MAX_CONNECTION_DURATION_REACHED, None, ""))
+                await self._take(self._gatherer.release())
+                await self._tell(acks.refused(MediaFault.MAX_CONNECTION_DURATION_REACHED, None, ""))
                 return True
         return True
 
+    async def _tell(self, ack: bytes) -> None:
+        """Say something, if anybody is there to hear it."""
+        try:
+            await self._say(ack)
+        except ClientDisconnect:
+            self._gone = True
+
     def _is_over(self) -> bool:
         """Whether there is nothing left to hold a producer back for."""
-        return self._failed is not None or self._is_draining()
+        return self._failed is not None or self._gone or self._is_draining()
 
     async def _next_message(self, receive: Receive) -> Message | None:
         """The next part of the body; None when none came for a while, or a fragment failed meanwhile."""
@@ -158,9 +175,11 @@ class PutMediaSession:
         finally:
             self._patience = None
 
-    async def _take(self, events: list[Event]) -> bool:
+    async def _take(self, events: Sequence[Event | FragmentComplete]) -> bool:
         """Do what the events say; False when the session is over."""
         for event in events:
+            if self._gone:
+                return False
             match event:
                 case HeaderReceived():
                     self._header = event.header.raw
@@ -169,8 +188,9 @@ class PutMediaSession:
                         return False
                 case FragmentReceived():
                     self._heard()
-                    await self._say(acks.received(event.timecode_ms, self._number))
-                    await self._append(event)
+                    await self._tell(acks.received(event.timecode_ms, self._number))
+                case FragmentComplete():
+                    await self._append(event.fragment, tags=event.tags)
                     if self._is_draining():
                         return False
                 case TagsReceived():
@@ -179,7 +199,7 @@ class PutMediaSession:
                 case Refused():
                     _log.info("a fragment was refused", extra={"fault": event.fault.name, "reason": event.reason})
                     number = self._number if event.timecode_ms == self._timecode_ms else ""
-                    await self._say(acks.refused(event.fault, event.timecode_ms, number))
+                    await self._tell(acks.refused(event.fault, event.timecode_ms, number))
                     if event.fault.ends_session:
                         return False
         return True
@@ -187,7 +207,7 @@ class PutMediaSession:
     async def _begin(self, timecode_ms: int) -> bool:
         """Give a fragment its number, when its turn has come; False when the stream takes none, or it is of no date."""
         if self._start_ms + timecode_ms > TIMESTAMP_MS_MAX:
-            await self._say(acks.refused(MediaFault.INVALID_PRODUCER_TIMESTAMP, timecode_ms, ""))
+            await self._tell(acks.refused(MediaFault.INVALID_PRODUCER_TIMESTAMP, timecode_ms, ""))
             return False
         await self._pace.keep(fragments=1, until=self._is_over)
         try:
@@ -196,12 +216,12 @@ class PutMediaSession:
             await self._fail(error, timecode_ms=timecode_ms, number="")
             return False
         self._number, self._timecode_ms = number, timecode_ms
-        await self._say(acks.buffering(timecode_ms, number))
+        await self._tell(acks.buffering(timecode_ms, number))
         return True
 
-    async def _append(self, event: FragmentReceived) -> None:
+    async def _append(self, event: FragmentReceived, *, tags: bytes) -> None:
         """Begin to append a fragment; wait first when too much is on its way."""
-        size = len(self._header) + len(event.cluster)
+        size = len(self._header) + len(event.cluster) + len(tags)
         while self._appending_bytes and self._appending_bytes + size > APPENDING_BYTES_MAX:
             self._room.clear()
             await self._room.wait()
@@ -213,13 +233,14 @@ class PutMediaSession:
             duration_ms=event.duration_ms,
             header=self._header,
             cluster=event.cluster,
+            tags=tags,
         )
         await self._appending.put(
             _Appending(self._number, event.timecode_ms, size, asyncio.get_running_loop().create_task(append))
         )
 
     async def _append_tags(self, raw: bytes) -> None:
-        """Tags come after their fragment, and are kept after it."""
+        """Keep tags that came too late to be kept with their fragment."""
         append = self._log.append_tags(self._number, raw)
         await self._appending.put(_Appending("", 0, 0, asyncio.get_running_loop().create_task(append)))
 
@@ -229,7 +250,7 @@ class PutMediaSession:
             try:
                 await appending.task
                 if appending.number and self._stream.retention_hours and not self._failed:
-                    await self._say(acks.persisted(appending.timecode_ms, appending.number))
+                    await self._tell(acks.persisted(appending.timecode_ms, appending.number))
             except EarwitnessError as error:
                 await self._fail(error, timecode_ms=appending.timecode_ms, number=appending.number)
             finally:
@@ -243,7 +264,7 @@ class PutMediaSession:
         self._failed = _fault_of(error)
         if self._failed is not MediaFault.STREAM_NOT_ACTIVE:
             _log.error("a fragment could not be kept", extra={"error": type(error).__name__, "reason": str(error)})
-        await self._say(acks.refused(self._failed, timecode_ms, number))
+        await self._tell(acks.refused(self._failed, timecode_ms, number))
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time())
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyMemory, has_body, read_body
+from earwitness.server.protocol import CONNECTION, IS_CLOSING
 from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.server.threads import Threads
 from earwitness.wire.bad_signatures import address_group
@@ -92,7 +94,7 @@ class AwsApplication:
             await self._send(exchange, send, close=True)
             raise
         if streaming is not None:
-            await _stream(streaming, exchange, receive, send)
+            await _stream(streaming, exchange, receive, send, is_gone=_is_closing(scope))
             return
         held_back = not exchange.delay_seconds or await self._hold_back(exchange)
         await self._send(exchange, send, close=self.draining or not held_back)
@@ -176,10 +178,19 @@ class AwsApplication:
         return True
 
 
-async def _stream(streaming: Streaming, exchange: Exchange, receive: Receive, send: Send) -> None:
-    """Begin the answer, and let the operation speak until it has no more to say."""
+def _is_closing(scope: Scope) -> Callable[[], bool]:
+    """Asks whether the connection of a request is closing; a server that cannot say says no."""
+    return scope.get("extensions", {}).get(CONNECTION, {}).get(IS_CLOSING, bool)
+
+
+async def _stream(
+    streaming: Streaming, exchange: Exchange, receive: Receive, send: Send, *, is_gone: Callable[[], bool]
+) -> None:
+    """Begin the answer, and let the operation speak until it has no more to say, or nobody is there."""
 
     async def say(chunk: bytes) -> None:
+        if is_gone():
+            raise ClientDisconnect
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     headers = {"content-type": streaming.content_type, "connection": "close"}
@@ -187,7 +198,8 @@ async def _stream(streaming: Streaming, exchange: Exchange, receive: Receive, se
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": encoded})
-        await streaming.run(receive, say)
+        with suppress(ClientDisconnect):
+            await streaming.run(receive, say)
         await send({"type": "http.response.body", "body": b""})
     finally:
         streaming.close()

@@ -28,6 +28,10 @@ WRITE_SECONDS_MAX = 60.0
 CONNECTIONS_MAX = 10_000
 """Open connections, unless there are fewer file descriptors."""
 
+CONNECTION, IS_CLOSING = "earwitness.connection", "is_closing"
+"""Where a scope's `extensions` say whether the connection is closing. uvicorn does not: it throws away what is sent to
+nobody, and whoever does not ask for the body learns nothing."""
+
 _REFUSED = "Invalid HTTP request received."
 
 
@@ -93,6 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: {IS_CLOSING: self.transport.is_closing}}
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -8,7 +8,7 @@ from starlette.types import Receive
 from earwitness.wire.exchange import Exchange
 
 Say: TypeAlias = Callable[[bytes], Awaitable[None]]
-"""Sends bytes as one HTTP chunk of the answer."""
+"""Sends bytes as one HTTP chunk of the answer. Raises ClientDisconnect when the client has hung up."""
 
 
 class Streaming(Protocol):
