@@ -63,6 +63,9 @@ class Checkpoint:
     listening: StreamPlace
     """Where everything is heard from on."""
 
+    call: str = ""
+    """Tells the call from others in the stream; empty while nothing names it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
@@ -137,6 +140,7 @@ def document_of(checkpoint: Checkpoint) -> JsonObject:
         "firstServerTime": checkpoint.first.server_time.isoformat(),
         "speech": [{"from": _place(each.start), "to": _place(each.end)} for each in checkpoint.speech],
         "listening": _place(checkpoint.listening),
+        "call": checkpoint.call,
     }
 
 
@@ -159,7 +163,10 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint | None:
         return from_start
     try:
         ranges = [SpeechRange(start=_read(each["from"]), end=_read(each["to"])) for each in document["speech"]]
-        return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]))
+        call = document.get("call", "")  # earlier services wrote none
+        if not isinstance(call, str):
+            raise TypeError("not the name of a call")
+        return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]), call=call)
     except _UNREADABLE:
         _log.warning("a checkpoint cannot be read; its call is heard again from the start")
         return from_start

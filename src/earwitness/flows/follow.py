@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from earwitness.errors import (
     AttemptSuperseded,
@@ -26,6 +26,7 @@ from earwitness.flows.engine import Engine
 from earwitness.flows.hear import ChannelEar
 from earwitness.flows.keep import PlaceKeeper
 from earwitness.flows.reading import LOST, Piece, Reading
+from earwitness.flows.report import declared_rate_of
 from earwitness.flows.tools import Tools
 from earwitness.gallery.gallery import Gallery
 from earwitness.sources.source import StartPosition, StreamFragment
@@ -87,11 +88,11 @@ class _Follower:
         self._identified = task.identification is not None  # the record forgets it with its domain
         self._changed = changed
         self._conclusions = Conclusions(tools, task, pipeline)
-        self._declared_rate = _declared_rate(pipeline)
+        self._declared_rate = declared_rate_of(pipeline)
         self._engine: Engine | None = None
         self._ear: ChannelEar | None = None
         self._reading: Reading | None = None
-        self._coming: asyncio.Future[Piece] | None = None
+        self._coming: asyncio.Future[Piece | None] | None = None
         self._place = PlaceKeeper(tools, task)
 
     async def run(self) -> None:
@@ -114,6 +115,7 @@ class _Follower:
             self._tools.source_of(task.scope, task.stream_arn),
             start=StartPosition(since=task.created_at, after_number=task.start_fragment_number),
             checkpoint=self._place.kept,
+            lost=task.status_message == LOST,
         )
         pieces = self._reading.pieces()
         try:
@@ -125,16 +127,19 @@ class _Follower:
             await pieces.aclose()
 
     async def _hear_all(self, pieces: AsyncGenerator[Piece]) -> None:
+        ear, reading = _there(self._ear), _there(self._reading)
         stopped = self._task.status is TaskStatus.STOPPING
-        while not stopped and not _there(self._ear).can_enrol:
+        while not (stopped or reading.ended or ear.can_enrol):
             next_one = await self._next(pieces)
-            if next_one is None:
-                stopped = True
-            else:
+            if next_one is not None:
                 await self._hear(next_one)
+            else:
+                stopped = not reading.ended
         if stopped and self._task.stop_reason is StopReason.PIPELINE_STOPPED:
             await self._hear_the_rest(pieces, until=self._task.updated_at)
-        if _there(self._ear).can_enrol:
+        if reading.ended:
+            await self._finish()
+        if ear.can_enrol:
             await self._make_voiceprint()
         else:
             await self._wind_up()
@@ -152,28 +157,33 @@ class _Follower:
         lags.heard(task_id)
         await self._identify_if_due()
         if not (_there(self._reading).catching_up or ear.can_enrol):
-            kept = await self._place.keep(ear.course, heard_seconds=ear.heard_seconds)
+            kept = await self._place.keep(ear.course, call=_there(self._reading).call, heard_seconds=ear.heard_seconds)
             self._task = kept or self._task
 
     async def _hear_the_rest(self, pieces: AsyncGenerator[Piece], *, until: datetime) -> None:
         """What came before the audio was declared to have ended: a call may be heard late, or after a crash."""
         ear = _there(self._ear)
         while not ear.can_enrol:
-            coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces))
+            coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces, None))
             rest = CATCH_UP_SECONDS if _there(self._reading).catching_up else REST_SECONDS
             done, _ = await asyncio.wait({coming}, timeout=rest)
-            if not done or (piece := self._came(coming)).fragment.server_time > until:
+            if not done or (piece := self._came(coming)) is None or piece.fragment.server_time > until:
                 break
             if self._changed.is_set() and (now := await self._look()) and now.stop_reason is StopReason.DOMAIN_DELETED:
                 raise NotFound("the voice profile domain was deleted")
             await self._hear(piece)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """The call has ended: what waited for more of it counts."""
+        ear = _there(self._ear)
         if not ear.can_enrol:
             await self._tools.compute(ear.finish)
             await self._identify_if_due()
 
     async def _next(self, pieces: AsyncGenerator[Piece]) -> Piece | None:
-        """What comes next; None with the news that there is to be none."""
-        coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces))
+        """What comes next; None when the call has ended, or with the news that there is to be none."""
+        coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces, None))
         while not coming.done():
             change = asyncio.ensure_future(self._changed.wait())
             try:
@@ -185,7 +195,7 @@ class _Follower:
                 return None
         return self._came(coming)
 
-    def _came(self, coming: "asyncio.Future[Piece]") -> Piece:
+    def _came(self, coming: "asyncio.Future[Piece | None]") -> Piece | None:
         self._coming = None
         return coming.result()
 
@@ -203,7 +213,7 @@ class _Follower:
     async def _begin(self, first: StreamFragment) -> None:
         """The audio has come: remember where it began, so that a later attempt begins there too."""
         scope, task_id, attempt = self._task.scope, self._task.task_id, self._task.attempt
-        checkpoint = self._place.begin(first)
+        checkpoint = self._place.begin(first, call=_there(self._reading).call)
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.open_media(scope, task_id, attempt=attempt)
@@ -258,7 +268,8 @@ class _Follower:
         task = self._task
         if task.stop_reason is StopReason.DOMAIN_DELETED:
             raise NotFound("the voice profile domain was deleted")
-        if task.stop_reason is not StopReason.PIPELINE_STOPPED:
+        call_ended = self._reading is not None and self._reading.ended
+        if task.stop_reason is not StopReason.PIPELINE_STOPPED and not call_ended:
             await self._conclusions.ended_without(identification=None, voiceprint=None)
             return
         await self._conclusions.ended_without(
@@ -269,13 +280,7 @@ class _Follower:
     def _too_little(self, needed_seconds: float) -> str:
         have = self._ear.seconds if self._ear is not None else 0.0
         said = f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
-        reading = self._reading
-        lost = reading is not None and (reading.lost or reading.catching_up)  # or nothing came at all
-        if lost or self._task.status_message == LOST:
-            said += f"; {LOST}"
-        if reading is not None and reading.lacks:
-            said += "; some of the audio was missing from the stream"
-        return said
+        return "; ".join([said, *(self._reading.remarks() if self._reading is not None else ())])
 
     async def _fail(self, reason: str) -> None:
         task = self._task
@@ -283,13 +288,6 @@ class _Follower:
             reason, identification=not self._identified, voiceprint=task.voiceprint_status is None
         )
         _log.warning("a task failed", extra={"task_id": task.task_id, "reason": reason})
-
-
-def _declared_rate(pipeline: Pipeline) -> int:
-    """MediaSampleRate of the pipeline's source, which counts where the stream itself states none."""
-    # `Any`: the runtime configuration as the caller sent it, validated then.
-    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}
-    return int(source.get("MediaSampleRate", 8_000))
 
 
 def _there(value: ValueT | None) -> ValueT:

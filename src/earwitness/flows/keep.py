@@ -26,22 +26,22 @@ class PlaceKeeper:
 
         self._kept_at = 0.0  # seconds of audio before it, in this attempt
 
-    def begin(self, fragment: StreamFragment) -> JsonObject:
+    def begin(self, fragment: StreamFragment, *, call: str) -> JsonObject:
         """The document to begin with: an earlier attempt's, or that this is the task's first fragment."""
         if self.kept is None:
             first = StreamPlace(number=fragment.number, server_time=fragment.server_time)
-            self.kept = Checkpoint(first=first, speech=(), listening=first)
+            self.kept = Checkpoint(first=first, speech=(), listening=first, call=call)
         return document_of(self.kept)
 
-    async def keep(self, course: Course, *, heard_seconds: float) -> SpeakerSearchTask | None:
-        """Write down where the task is, if it is time; then the record as it is now.
+    async def keep(self, course: Course, *, call: str, heard_seconds: float) -> SpeakerSearchTask | None:
+        """Write down where the task is and in which call, if it is time; then the record as it is now.
 
         AttemptSuperseded when another attempt has begun, NotFound when the domain was deleted.
         """
         kept, listening = self.kept, course.listening
         if kept is None or listening is None or heard_seconds - self._kept_at < CHECKPOINT_SECONDS:
             return None
-        now = Checkpoint(first=kept.first, speech=course.speech, listening=listening)
+        now = Checkpoint(first=kept.first, speech=course.speech, listening=listening, call=call)
         if now == kept:
             return None
         task, document = self._task, document_of(now)

@@ -3,6 +3,7 @@
 What belongs here: which fragments are read, and which samples of them count. What must never: decoding.
 """
 
+import hashlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -10,6 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
+from earwitness.audio.fragment_tags import call_of
 from earwitness.flows.checkpoint import Checkpoint, StreamPlace
 from earwitness.sources.source import Source, StartPosition, StreamFragment
 
@@ -19,6 +21,12 @@ at most in telephone quality, is sooner read."""
 
 LOST = "the stream no longer had what came before the search was interrupted"
 """What a task says of itself from then on."""
+
+LACKS = "some of the audio was missing from the stream"
+
+ANOTHER_CALL = "another call has begun in the stream"
+
+_CALL_CHARACTERS = 16
 
 _log = logging.getLogger("earwitness.reading")
 
@@ -58,8 +66,10 @@ class _Leg:
 class Reading:
     """One reading of a stream."""
 
-    def __init__(self, source: Source, *, start: StartPosition, checkpoint: Checkpoint | None) -> None:
-        """`start` is where a task begins that has no checkpoint."""
+    def __init__(
+        self, source: Source, *, start: StartPosition, checkpoint: Checkpoint | None, lost: bool = False
+    ) -> None:
+        """`start` is where a task begins that has no checkpoint; `lost`: an earlier attempt missed something."""
         self._source = source
         self._start = start
         self._legs: deque[_Leg] = deque()
@@ -68,8 +78,10 @@ class Reading:
         self._legs.append(_Leg(start=None if checkpoint is None else checkpoint.listening, end=None))
         self._connected = False  # the last fragment was heard to its end, and this leg goes on
         self._catching_up = checkpoint is not None
-        self._lost = False
+        self._lost = lost
         self._lacks = False
+        self._call = "" if checkpoint is None else checkpoint.call
+        self._ended = False
 
     @property
     def catching_up(self) -> bool:
@@ -86,8 +98,27 @@ class Reading:
         """Whether audio that was to be heard is missing from the stream."""
         return self._lacks
 
+    @property
+    def call(self) -> str:
+        """Tells the call that is heard from others, and says nothing of it; empty while nothing names it."""
+        return self._call
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over: another one goes on in the stream."""
+        return self._ended
+
+    def remarks(self) -> list[str]:
+        """What explains that less was heard than was said."""
+        lost = self._lost or self._catching_up  # or nothing came at all
+        said = {LOST: lost, LACKS: self._lacks, ANOTHER_CALL: self._ended}
+        return [remark for remark, is_so in said.items() if is_so]
+
     async def pieces(self) -> AsyncGenerator[Piece]:
-        """What is to be heard, in its order; the errors are the source's. Whoever stops early closes it."""
+        """What is to be heard, in its order, until the call ends; the errors are the source's.
+
+        Whoever stops early closes it.
+        """
         first = self._legs[0].start
         start = self._start if first is None else self._at(first)
         while True:
@@ -95,6 +126,9 @@ class Reading:
             async with aclosing(self._source.fragments(start)) as fragments:
                 async for fragment in fragments:
                     for piece in self._pieces_of(fragment):
+                        if not piece.is_passed_over and self._is_of_another_call(fragment):
+                            self._ended = True
+                            return
                         yield piece
                     if (jump := self._jump_from(fragment)) is not None:
                         break
@@ -141,6 +175,15 @@ class Reading:
         self._connected = False
         end = leg.end.offset if fragment.number == leg.end.number else self._lose()
         return Piece(fragment=fragment, start=start, end=end, begins=begins, ends_passage=True)
+
+    def _is_of_another_call(self, fragment: StreamFragment) -> bool:
+        """Streams of a pool are used again: what names the call changes then. A fragment that names none goes on."""
+        name = call_of(fragment.tags)
+        if name is None:
+            return False
+        call = hashlib.sha256(name.encode()).hexdigest()[:_CALL_CHARACTERS]
+        self._call = self._call or call
+        return call != self._call
 
     def _lack(self, fragment: StreamFragment) -> None:
         context = {"before_fragment": fragment.number}

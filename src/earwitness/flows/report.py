@@ -29,14 +29,22 @@ def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:
 
 def role_of(pipeline: Pipeline, stream_arn: str, channel_id: int) -> str | None:
     """AGENT or CUSTOMER, where the pipeline's source says so."""
-    # `Any`: the runtime configuration as the caller sent it, validated then.
-    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}
-    for stream in source.get("Streams", ()):
+    for stream in _runtime_of(pipeline).get("Streams", ()):
         if stream["StreamArn"] == stream_arn:
             for definition in stream["StreamChannelDefinition"].get("ChannelDefinitions", ()):
                 if definition["ChannelId"] == channel_id:
                     return definition.get("ParticipantRole")
     return None
+
+
+def declared_rate_of(pipeline: Pipeline) -> int:
+    """MediaSampleRate of the pipeline's source, which counts where the stream itself states none."""
+    return int(_runtime_of(pipeline).get("MediaSampleRate", 8_000))
+
+
+def _runtime_of(pipeline: Pipeline) -> Mapping[str, Any]:  # `Any`: as the caller sent it, validated then
+    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}
+    return source
 
 
 def envelope_of(scope: Scope, *, event_id: str, now: datetime) -> Envelope:
