@@ -97,8 +97,6 @@ REFUSED: list[tuple[str, list[dict[str, Any]]]] = [
     ("give one of them", [{**TRANSCRIBE, "AmazonTranscribeProcessorConfiguration": TRANSCRIBE_BOTH}]),
     ("without InsightsTarget", [{"Type": "SqsQueueSink"}]),
     ("without InsightsTarget", [{"Type": "SqsQueueSink", "SqsQueueSinkConfiguration": {}}]),
-    ("FIFO", [sink("SqsQueueSink", suffix=".fifo")]),
-    ("FIFO", [sink("SnsTopicSink", suffix=".fifo")]),
     ("must be one of", [{"Type": "Nonsense"}]),
     *[("another account", [sink(kind, place=f"{REGION}:999988887777")]) for kind in SINKS],
     *[("is in eu-west-1", [sink(kind, place=f"eu-west-1:{ACCOUNT}")]) for kind in SINKS],
@@ -114,6 +112,38 @@ def test_elements_that_do_not_go_together(world: World, message: str, elements: 
     with pytest.raises(ERRORS.BadRequestException, match=message):
         world.make_configuration("calls", *elements)
     assert world.audit() == ()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue/MyQueue",
+        "arn:aws:sqs:us-west-2:1111111111:queue/MyQueue",
+        f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls.fifo",
+        "arn:a",
+    ],
+)
+def test_a_target_that_aws_takes_is_taken_with_a_warning(
+    world: World, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Terraform's tests have such. What is sent there fails (tests/sinks/test_targets.py)."""
+    element = {"Type": "SqsQueueSink", "SqsQueueSinkConfiguration": {"InsightsTarget": target}}
+    assert world.make_configuration("calls", element)["Elements"] == [element]
+    assert "events to a sink will fail" in caplog.text
+    assert target not in caplog.text
+
+
+def test_a_configuration_is_found_by_its_guid_too(world: World) -> None:
+    made = world.make_configuration("calls")
+    guid = made["MediaInsightsPipelineConfigurationId"]
+    assert get(world, guid) == get(world, guid.upper()) == get(world, "calls")
+    assert update(world, guid, VOICE_ELEMENT)["Elements"] == [VOICE_ELEMENT]
+    world.make_configuration(guid)
+    assert get(world, guid)["MediaInsightsPipelineConfigurationName"] == guid
+    delete(world, guid)
+    delete(world, guid)
+    with pytest.raises(ERRORS.NotFoundException):
+        get(world, "calls")
 
 
 def test_a_name_is_taken_once(world: World) -> None:

@@ -53,6 +53,12 @@ def test_a_domain_has_a_band_for_good(world: World) -> None:
         world.make_domain(Tags=[{"Key": "earwitness:band", "Value": "x"}])
 
 
+def test_the_alias_of_a_key_is_refused_as_by_aws(world: World) -> None:
+    alias = {"KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/voices"}
+    with pytest.raises(ERRORS.BadRequestException, match="the ARN of the key itself"):
+        world.call(VOICE, "CreateVoiceProfileDomain", Name="callers", ServerSideEncryptionConfiguration=alias)
+
+
 def test_a_token_makes_one_domain(world: World) -> None:
     made = world.make_domain(ClientRequestToken="token-1")
     assert world.make_domain(ClientRequestToken="token-1") == made

@@ -35,7 +35,7 @@ def of_calls(call: np.ndarray, *contacts: str) -> list[Any]:
 def test_a_task_hears_its_own_contact_only(
     tmp_path: Path, engine: Engine, call: np.ndarray, restarted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The stream goes on with another one: that is the end of the audio, for an attempt that finds no more of it too."""
+    """The stream goes on with another one: that is the end of the audio, for a later attempt too."""
 
     async def play(office: Office) -> None:
         fragments = of_calls(call, *["secret-1"] * 16, "secret-2")

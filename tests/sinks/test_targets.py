@@ -12,7 +12,7 @@ from earwitness.sinks.aws import DELIVERIES, AwsSink
 from earwitness.sinks.clients import SinkClients, SinkSettings
 from earwitness.sinks.factory import sink_for
 from earwitness.sinks.json_lines import JsonLinesSink
-from earwitness.sinks.targets import RESOURCE_PATTERNS, read_arn, require_supported_target
+from earwitness.sinks.targets import RESOURCE_PATTERNS, fault_of_form, fault_of_place, read_arn
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 
 CLIENTS = SinkClients(SinkSettings())
@@ -29,7 +29,7 @@ GOOD = [
 
 @pytest.mark.parametrize("arn", GOOD)
 def test_a_good_target(arn: str) -> None:
-    assert require_supported_target(arn, account_id=ACCOUNT, region=REGION) is None
+    assert fault_of_form(arn) is None
     assert isinstance(sink_for(arn, clients=CLIENTS, now=lambda: NOON), AwsSink)
     assert str(read_arn(arn)) == arn
 
@@ -49,29 +49,43 @@ def test_a_good_target(arn: str) -> None:
         (f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:calls", "does not name a function"),
         (f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/calls/consumer/a:1", "does not name a data stream"),
         (f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/mine", "does not name the default event bus"),
-        (f"arn:aws:sqs:{REGION}:999999999999:calls", "another account"),
-        (f"arn:aws:sqs:eu-west-1:{ACCOUNT}:calls", "is in eu-west-1"),
+        (f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue/MyQueue", "does not name a queue"),
+        (f"arn:aws:sns:{REGION}:{ACCOUNT}:topic/MyTopic", "does not name a topic"),
+        ("arn:aws:sqs:us-west-2:1111111111:queue/MyQueue", "no ARN"),
         (f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls.fifo", "FIFO"),
         (f"arn:aws:sns:{REGION}:{ACCOUNT}:calls.fifo", "FIFO"),
     ],
 )
 def test_a_target_that_cannot_be_used_is_told_why(arn: str, words: str) -> None:
-    wrong = require_supported_target(arn, account_id=ACCOUNT, region=REGION)
+    wrong = fault_of_form(arn)
     assert wrong is not None
     assert words in wrong
+    if arn.startswith("arn:"):
+        with pytest.raises(SinkRefused, match=words):
+            sink_for(arn, clients=CLIENTS, now=lambda: NOON)
 
 
-def test_a_target_must_fit_its_kind_of_sink() -> None:
-    queue = GOOD[0]
-    assert require_supported_target(queue, account_id=ACCOUNT, region=REGION, service="sqs") is None
-    wrong = require_supported_target(queue, account_id=ACCOUNT, region=REGION, service="kinesis")
-    assert wrong == "is of sqs; this kind of sink takes a data stream (kinesis)"
+@pytest.mark.parametrize(
+    ("account_id", "region", "service", "wrong"),
+    [
+        (ACCOUNT, REGION, "sqs", None),
+        (ACCOUNT, REGION, "kinesis", "is of sqs; this kind of sink takes a data stream (kinesis)"),
+        ("999999999999", REGION, "sqs", "is of another account; a target must lie in the account of its pipeline"),
+        (ACCOUNT, "eu-west-1", "sqs", f"is in {REGION}; a target must lie in the Region of its pipeline (eu-west-1)"),
+    ],
+)
+def test_a_target_must_lie_where_its_pipeline_does(
+    account_id: str, region: str, service: str, wrong: str | None
+) -> None:
+    queue = read_arn(GOOD[0])
+    assert queue is not None
+    assert fault_of_place(queue, account_id=account_id, region=region, service=service) == wrong
 
 
 @pytest.mark.slow
 @given(st.text() | st.from_regex(r"arn:[a-z]+:[a-z]+:[a-z0-9-]+:[0-9]{12}:.*"))
 def test_any_text_is_judged(text: str) -> None:
-    wrong = require_supported_target(text, account_id=ACCOUNT, region=REGION)
+    wrong = fault_of_form(text)
     assert wrong is None or wrong.startswith("is ") or wrong.startswith("does ")
 
 

@@ -45,6 +45,9 @@ class Domains:
         """Make a domain with a key of its own."""
         tags = named_tags(params)
         band = _band(tags)
+        kms_key_arn: str = params["ServerSideEncryptionConfiguration"]["KmsKeyArn"]
+        if ":alias/" in kms_key_arn:
+            raise BadRequest("KmsKeyArn is of an alias, which AWS does not take here; give the ARN of the key itself")
         domain_id = f"vpd-{self._new_id()}"
 
         def create(unit: Unit) -> VoiceProfileDomain:
@@ -55,7 +58,7 @@ class Domains:
                 arn=arn,
                 name=params["Name"],
                 description=params.get("Description", ""),
-                kms_key_arn=params["ServerSideEncryptionConfiguration"]["KmsKeyArn"],
+                kms_key_arn=kms_key_arn,
                 band=band,
                 limit=self._quotas.domains,
             )

@@ -1,10 +1,11 @@
 """The elements of a configuration: what AWS documents of them beyond its service model."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from earwitness.errors import BadRequest
-from earwitness.sinks.targets import require_supported_target
+from earwitness.sinks.targets import fault_of_form, fault_of_place, read_arn
 from earwitness.store.records import Scope
 
 _Structure: TypeAlias = Mapping[str, Any]
@@ -17,6 +18,8 @@ SINK_SERVICES: Mapping[str, str] = {
     "SnsTopicSink": "sns",
 }
 """Element types that events go to, and the service of their targets."""
+
+_log = logging.getLogger("earwitness.api")
 
 _TRANSCRIBE = ("AmazonTranscribeProcessor", "AmazonTranscribeCallAnalyticsProcessor")
 
@@ -60,6 +63,11 @@ def _require_target(index: int, element: _Structure, scope: Scope) -> None:
     target: str | None = member.get("InsightsTarget")
     if target is None:
         raise BadRequest(f"Elements[{index}] is a {element['Type']} without InsightsTarget; say where it sends")
-    fault = require_supported_target(target, account_id=scope.account_id, region=scope.region, service=service)
+    arn, fault = read_arn(target), fault_of_form(target)
+    if arn is None or fault is not None:
+        # AWS's model takes any ARN, and programs rely on it; the reason comes again with each event.
+        _log.warning("events to a sink will fail", extra={"element": index, "reason": f"its target {fault}"})
+        return
+    fault = fault_of_place(arn, account_id=scope.account_id, region=scope.region, service=service)
     if fault is not None:
         raise BadRequest(f"InsightsTarget of Elements[{index}] {fault}")

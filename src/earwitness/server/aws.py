@@ -84,7 +84,9 @@ class AwsApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         upload = scope["path"] in self._upload_paths
-        exchange = self._gateway.receive(received(scope), scheme=scope["scheme"], unsigned_body=upload)
+        exchange = self._gateway.receive(
+            received(scope), scheme=scope["scheme"], unsigned_body=upload, server=scope.get("server")
+        )
         try:
             streaming = await self._answer(exchange, scope, receive)
         except ClientDisconnect:

@@ -10,7 +10,7 @@ from earwitness.sinks.aws import AwsSink
 from earwitness.sinks.clients import SinkClients
 from earwitness.sinks.json_lines import JsonLinesSink
 from earwitness.sinks.sink import Sink
-from earwitness.sinks.targets import read_arn, require_supported_target
+from earwitness.sinks.targets import fault_of_form, read_arn
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 
 
@@ -21,7 +21,7 @@ def sink_for(
 
     Costs nothing; keep it or make it anew. Nothing is looked up and nothing is sent yet. SinkRefused for an ARN that
     events cannot go to; ConfigurationError for a URL that cannot be used, or a webhook without settings.
-    Whether an ARN lies in the right account is for `require_supported_target` to say. A file is the operator's to name:
+    Whether an ARN lies in the right account is for `fault_of_place` to say. A file is the operator's to name:
     never hand a caller's text to this without asking which of the three it is.
     """
     if target.startswith("arn:"):
@@ -37,11 +37,8 @@ def sink_for(
 
 
 def _aws_sink(target: str, clients: SinkClients) -> Sink:
-    arn = read_arn(target)
-    if arn is None:
-        raise SinkRefused("a sink's ARN cannot be read; change the configuration's target")
-    wrong = require_supported_target(target, account_id=arn.account_id, region=arn.region)
-    if wrong is not None:
+    arn, wrong = read_arn(target), fault_of_form(target)
+    if arn is None or wrong is not None:
         raise SinkRefused(f"{target} {wrong}")
     return AwsSink(arn, clients)
 

@@ -51,27 +51,30 @@ def read_arn(text: str) -> Arn | None:
     return Arn(partition=partition, service=service, region=region, account_id=account_id, resource=resource)
 
 
-def require_supported_target(
-    target_arn: str, *, account_id: str, region: str, service: str | None = None
-) -> str | None:
-    """What is wrong with a target, in words that can follow its name, or None.
-
-    `account_id` and `region` are those of the caller, whose targets must lie in both. `service` is the one that
-    fits (an SqsQueueSink takes `sqs`); without it any will do.
-    """
+def fault_of_form(target_arn: str) -> str | None:
+    """Why nothing can be delivered to a target wherever it lies, in words that can follow its name, or None."""
     arn = read_arn(target_arn)
     if arn is None:
         return "is no ARN of a target; give arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME"
     if arn.service not in RESOURCE_PATTERNS:
         return f"is of a service that events cannot go to; use one of {', '.join(RESOURCE_PATTERNS)}"
-    if service is not None and arn.service != service:
-        return f"is of {arn.service}; this kind of sink takes {_FORMS[service]} ({service})"
     if re.fullmatch(RESOURCE_PATTERNS[arn.service], arn.resource) is None:
         return f"does not name {_FORMS[arn.service]}; copy its ARN"
-    if arn.account_id != account_id:
-        return "is of another account; a target must lie in the account of its pipeline"
-    if arn.region != region:
-        return f"is in {arn.region}; a target must lie in the Region of its pipeline ({region})"
     if arn.resource.endswith(".fifo"):
         return f"is {_FORMS[arn.service]} of the FIFO kind, which is not supported; use a standard one"
+    return None
+
+
+def fault_of_place(target: Arn, *, account_id: str, region: str, service: str) -> str | None:
+    """What is wrong with a target's account, Region or service, in words that can follow its name, or None.
+
+    `account_id` and `region` are those of the caller, whose targets must lie in both. `service` is the one that fits:
+    an SqsQueueSink takes `sqs`.
+    """
+    if target.service != service:
+        return f"is of {target.service}; this kind of sink takes {_FORMS[service]} ({service})"
+    if target.account_id != account_id:
+        return "is of another account; a target must lie in the account of its pipeline"
+    if target.region != region:
+        return f"is in {target.region}; a target must lie in the Region of its pipeline ({region})"
     return None

@@ -1,5 +1,7 @@
 """Media insights pipeline configurations."""
 
+import re
+
 from sqlalchemy import delete, select, update
 
 from earwitness.errors import AlreadyExists
@@ -18,6 +20,7 @@ _ALL = select(
     table.c.created_at,
     table.c.updated_at,
 )
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class ConfigurationReader:
@@ -26,11 +29,13 @@ class ConfigurationReader:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, scope: Scope, name_or_arn: str) -> Configuration | None:
-        """The configuration of this name or ARN, or None."""
-        column = table.c.arn if name_or_arn.startswith("arn:") else table.c.name
-        row = self._session.row(_ALL.where(in_scope(table, scope), column == name_or_arn))
-        return None if row is None else _record(row)
+    def get(self, scope: Scope, identifier: str) -> Configuration | None:
+        """The configuration of this name, ARN or GUID, or None. Of a name that looks like another's GUID, the name."""
+        column = table.c.arn if identifier.startswith("arn:") else table.c.name
+        row = self._session.row(_ALL.where(in_scope(table, scope), column == identifier))
+        if row is not None:
+            return _record(row)
+        return self.get_by_id(scope, identifier.lower()) if _GUID.fullmatch(identifier) else None
 
     def get_by_id(self, scope: Scope, configuration_id: str) -> Configuration | None:
         """The configuration of this GUID, or None."""
@@ -98,9 +103,9 @@ class ConfigurationWriter(ConfigurationReader):
             updated_at=self._writing.now,
         )
 
-    def update(self, scope: Scope, name_or_arn: str, *, body: JsonObject) -> Configuration | None:
+    def update(self, scope: Scope, identifier: str, *, body: JsonObject) -> Configuration | None:
         """Replace the body; None when there is no such configuration."""
-        present = self.get(scope, name_or_arn)
+        present = self.get(scope, identifier)
         if present is None:
             return None
         statement = update(table).where(in_scope(table, scope), table.c.configuration_id == present.configuration_id)
@@ -108,9 +113,9 @@ class ConfigurationWriter(ConfigurationReader):
         self._writing.session.change(statement.values(**values))
         return self.get_by_id(scope, present.configuration_id)
 
-    def delete(self, scope: Scope, name_or_arn: str) -> bool:
+    def delete(self, scope: Scope, identifier: str) -> bool:
         """Remove it and its tags; False when there is no such configuration."""
-        present = self.get(scope, name_or_arn)
+        present = self.get(scope, identifier)
         if present is None:
             return False
         TagWriter(self._writing).clear(scope, present.arn)

@@ -14,6 +14,7 @@ from typing import Protocol
 from earwitness.errors import EarwitnessError, Forbidden, RequestError, StoreBusy, Unauthorized, Unavailable
 from earwitness.log import frames_of
 from earwitness.wire.bad_signatures import BadSignatures
+from earwitness.wire.endpoint import endpoint_of
 from earwitness.wire.exchange import Exchange, SigningKey
 from earwitness.wire.faults import fault_of, write_fault
 from earwitness.wire.messages import Request
@@ -109,17 +110,31 @@ class Gateway:
             self.write_result,
         )
 
-    def receive(self, request: Request, *, scheme: str, unsigned_body: bool = False) -> Exchange:
-        """The exchange that begins with a request. `scheme` is http or https, as the client used it.
+    def receive(
+        self,
+        request: Request,
+        *,
+        scheme: str,
+        unsigned_body: bool = False,
+        server: tuple[str, int | None] | None = None,
+    ) -> Exchange:
+        """The exchange that begins with a request. `scheme` is http or https, as the client used it; `server` the
+        address and port of our end of the connection.
 
         `unsigned_body` is for a body that is read as a stream, after the steps before the call.
         """
-        host = request.header_values.get("host", _NO_HOST)[0]
+        headers = request.header_values
+        endpoint = endpoint_of(
+            scheme=scheme,
+            host=headers.get("host", _NO_HOST)[0],
+            user_agent=headers.get("user-agent", [""])[0],
+            server=server,
+        )
         return Exchange(
             request=request,
             request_id=self._new_request_id(),
             unsigned_body=unsigned_body,
-            endpoint=f"{scheme}://{host.removeprefix('https://')}",
+            endpoint=endpoint,
         )
 
     def answer(self, exchange: Exchange) -> None:

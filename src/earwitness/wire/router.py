@@ -146,6 +146,9 @@ def _choose(node: _Node, request: Request) -> _Candidate:
     if not candidates[0].constants and len(candidates) == 1:
         return candidates[0]
     sent = frozenset(request.query)
+    for name in {name for candidate in candidates for name, _ in candidate.constants}:
+        if sum(each == name for each, _ in request.query) > 1:
+            raise BadRequest(f"the query has {name}= more than once; send only one of {_constants(candidates)}")
     fitting = [candidate for candidate in candidates if candidate.constants <= sent]
     if not fitting:
         raise UnknownOperation(f"this path needs a fixed query; add {_constants(candidates)}")
