@@ -58,7 +58,8 @@
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
-    │   └── SchemaTooNew              the records were written by a newer version
+    │   ├── SchemaTooNew              the records were written by a newer version
+    │   └── InstallationIncomplete    records, master key or media are missing or belong to others; nothing was written
     ├── SourceError                   where a task's media comes from
     │   ├── StreamGone                the stream is deleted, or never was
     │   ├── SourceRefused             AWS does not let us read it, or never will
@@ -352,6 +353,10 @@ class AnotherProcessServes(StoreUnavailable):
 
 class SchemaTooNew(StoreError):
     """The records were written by a newer version of earwitness."""
+
+
+class InstallationIncomplete(StoreError):
+    """Records, master key or media are missing, cannot be written or do not belong together; nothing was written."""
 
 
 class SourceError(EarwitnessError):

@@ -24,6 +24,7 @@ from earwitness.background.background import Background
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
 from earwitness.errors import StoreBusy
+from earwitness.installation import open_installation, store_url
 from earwitness.limits import media_rate_limits, quotas, rates
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
@@ -32,10 +33,7 @@ from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.server.streaming import StreamingOperations
 from earwitness.server.threads import Threads
-from earwitness.store.store import Store, open_store
-from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
-from earwitness.vault.vault import Vault
-from earwitness.vault.wrapping import MasterKeyWrapper
+from earwitness.store.store import Store
 from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
@@ -51,23 +49,8 @@ def now() -> datetime:
 
 
 def open_records(settings: Settings) -> Store:
-    """The store that the settings name, made and migrated when it is new."""
-    if settings.master_key:
-        master_key = master_key_from_text(settings.master_key)
-    else:
-        master_key = load_or_make_master_key(settings.data_dir / "master.key")
-    return open_store(
-        store_url(settings),
-        vault=Vault(MasterKeyWrapper(master_key)),
-        clock=now,
-        wait_seconds_max=settings.store_wait_seconds,
-        connections_max=2 * settings.threads,
-    )
-
-
-def store_url(settings: Settings) -> str:
-    """The address of the records."""
-    return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
+    """The records that the settings name, made when they are new. Raises as `open_installation` does."""
+    return open_installation(settings, clock=now)
 
 
 def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:

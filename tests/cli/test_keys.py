@@ -127,13 +127,13 @@ def test_a_name_cannot_rewrite_the_screen() -> None:
     assert "[red]a" in listed.stdout
 
 
-def test_another_master_key_is_refused(tmp_path: Path) -> None:
+def test_a_missing_master_key_is_not_replaced(tmp_path: Path) -> None:
     assert run("create").exit_code == 0
     (tmp_path / "data" / "master.key").unlink()
     result = run("list")
     assert result.exit_code == 8
     assert "master key" in " ".join(result.stderr.split())
-    assert json.loads(run("list", "--json").stdout)["error"]["type"] == "MasterKeyInvalid"
+    assert json.loads(run("list", "--json").stdout)["error"]["type"] == "InstallationIncomplete"
 
 
 def test_secrets_are_in_no_log_and_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

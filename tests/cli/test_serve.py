@@ -177,14 +177,6 @@ def test_a_folder_belongs_to_one_process(tmp_path: Path, apart: bool) -> None:
         assert "answers at" in third.said
 
 
-def test_media_belong_to_one_process(tmp_path: Path) -> None:
-    """Of two with records of their own, too."""
-    shared = {"EARWITNESS_MEDIA_DIR": str(tmp_path / "media")}
-    with Process(tmp_path / "one", environment=shared), Process(tmp_path / "two", environment=shared) as second:
-        assert second.wait() == 8
-        assert "another process has the media log" in second.said
-
-
 def test_the_key_of_development_opens_no_real_service(tmp_path: Path) -> None:
     """Not even where it comes to the records while the service runs."""
     with Process(tmp_path / "data") as real:

@@ -30,6 +30,7 @@ from earwitness.flows.sweep import MediaSweep
 from earwitness.flows.turns import Turns
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
+from earwitness.installation import media_folder
 from earwitness.log import frames_of
 from earwitness.rest.notices import Notices
 from earwitness.store.records import PageKey
@@ -128,9 +129,7 @@ class Background:
     async def start(self) -> None:
         """Open the media log, take up what a former process left, and begin. Raises FragmentLogUnavailable."""
         self._loop = asyncio.get_running_loop()
-        self._log = await open_disk_log(
-            self._settings.media_dir or self._settings.data_dir / "media", clock=self._clock
-        )
+        self._log = await open_disk_log(media_folder(self._settings), clock=self._clock, owner=self._store.identity)
         self.streams.log = self._log
         self.work.start()
         self._deliverer = Deliverer(

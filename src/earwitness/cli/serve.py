@@ -55,12 +55,10 @@ def serve(
 
 def migrate(data: DataOption = None) -> None:
     """Bring the records to this version's schema. A new folder needs no migration."""
-    from earwitness.service import store_url
-    from earwitness.store.store import migrate_store
+    from earwitness.installation import migrate_installation
 
     with reporting(as_json=False):
-        settings = _settings(dev=False, host=None, port=None, data=data)
-        migrate_store(store_url(settings), wait_seconds_max=settings.store_wait_seconds)
+        migrate_installation(_settings(dev=False, host=None, port=None, data=data))
     say("the records have this version's schema", to=note)
 
 

@@ -88,6 +88,12 @@ def _engine(path: Path, *, wait_seconds_max: float) -> Engine:
     )
 
 
+def is_empty(path: Path) -> bool:
+    """Whether there is no database in this file: neither it nor the write-ahead log beside it has a byte."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return not any(file.exists() and file.stat().st_size for file in files)
+
+
 def _make_private(path: Path) -> None:
     """Make the file before SQLite does, with rights for its owner alone; its journals copy them."""
     try:

@@ -1,12 +1,13 @@
 """The store: reads at once, changes as units of work that happen entirely or not at all."""
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url, select
+from sqlalchemy import URL, Connection, Engine, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from earwitness.errors import ConfigurationError
@@ -29,7 +30,7 @@ from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.schema import vault_checks
 from earwitness.store.session import Session, Writing, WritingSession
-from earwitness.store.sqlite import Sqlite
+from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.streams import StreamReader, StreamWriter
 from earwitness.store.tags import TagReader, TagWriter
 from earwitness.store.task_rows import TaskReader
@@ -45,6 +46,9 @@ WAIT_SECONDS_MAX = 5.0
 
 CONNECTIONS_MAX = 10
 """PostgreSQL connections of this process, half of them for reads; a server by itself allows 100 in all."""
+
+
+_CHECK = select(vault_checks.c.wrapped_key).where(vault_checks.c.name == "check")
 
 
 class _Database(Protocol):
@@ -100,12 +104,15 @@ class Store:
     """
 
     def __init__(
-        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], digest_key: DataKey
+        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], wrapped_check: bytes
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._digest_key = digest_key
+        self._digest_key = vault.key(wrapped_check, owner=CHECK_OWNER)
+        self.identity = _identity(wrapped_check)
+        """What tells these records from all others; no secret."""
+
         reads = database.reads
         self.access_keys = AccessKeyReader(reads, vault)
         self.bearer_tokens = BearerTokenReader(reads)
@@ -177,11 +184,37 @@ def open_store(
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
     try:
         _make_schema_once(database)
-        digest_key = _check_key(database, vault)
-        return Store(database, vault=vault, clock=clock, digest_key=digest_key)
+        wrapped_check = _check_key(database, vault)
+        return Store(database, vault=vault, clock=clock, wrapped_check=wrapped_check)
     except BaseException:
         database.close()
         raise
+
+
+def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> str | None:
+    """What tells the records at this address from all others; None where there are none yet. Nothing is written.
+
+    Raises StoreUnavailable and ConfigurationError.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite" and is_empty(Path(str(parsed.database))):
+        return None
+    database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
+    try:
+        with border(), database.engine.connect() as connection:
+            if migrate.current_revision(connection) is None:
+                return None
+        row = database.reads.row(_CHECK)
+        return None if row is None else _identity(bytes(row[0]))
+    finally:
+        database.close()
+
+
+def described(url: str) -> str:
+    """The records at this address, in words without a password."""
+    parsed = _parsed(url)
+    where = f"in PostgreSQL's database {parsed.database}" if parsed.host or parsed.port else str(parsed.database)
+    return f"the records {where}"
 
 
 def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
@@ -195,10 +228,7 @@ def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> No
 
 
 def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -> _Database:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError("the store's address is not a URL; give sqlite:///PATH or postgresql://…") from None
+    parsed = _parsed(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return Sqlite(Path(str(parsed.database)), wait_seconds_max=wait_seconds_max)
@@ -207,6 +237,13 @@ def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -
 
         return Postgres(parsed, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
     raise ConfigurationError(f"the store cannot be {kind}, or has no path; give sqlite:///PATH or postgresql://…")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("the store's address is not a URL; give sqlite:///PATH or postgresql://…") from None
 
 
 def _make_schema_once(database: _Database) -> None:
@@ -219,16 +256,19 @@ def _make_schema_once(database: _Database) -> None:
         migrate.require_current(revision)
 
 
-def _check_key(database: _Database, vault: Vault) -> DataKey:
-    """The key that keys digests. Opening it proves that the master key is the one the records were written under."""
+def _check_key(database: _Database, vault: Vault) -> bytes:
+    """The key that keys digests, wrapped. That it opens proves that the master key is the one of these records."""
 
     def run(session: WritingSession) -> bytes:
         session.insert_new(vault_checks, {"name": "check", "wrapped_key": vault.new_wrapped_key(owner=CHECK_OWNER)})
-        row = session.row(chosen)
+        row = session.row(_CHECK)
         return b"" if row is None else bytes(row[0])
 
-    chosen = select(vault_checks.c.wrapped_key).where(vault_checks.c.name == "check")
-    row = database.reads.row(chosen)
+    row = database.reads.row(_CHECK)
     wrapped_key = database.write(run) if row is None else bytes(row[0])
     vault.require_opens(wrapped_key, owner=CHECK_OWNER)
-    return vault.key(wrapped_key, owner=CHECK_OWNER)
+    return wrapped_key
+
+
+def _identity(wrapped_check: bytes) -> str:
+    return hashlib.sha256(wrapped_check).hexdigest()[:32]

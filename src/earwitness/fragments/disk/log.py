@@ -6,7 +6,6 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 import asyncio
 import fcntl
 import os
-import re
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +18,13 @@ from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
 from earwitness.fragments.disk.names import FILE_RIGHTS, make_folder
+from earwitness.fragments.disk.ownership import streams_in, write_owner
 from earwitness.fragments.disk.room import Room
 from earwitness.fragments.disk.state import StreamState, Workshop
 from earwitness.fragments.disk.stream import DiskStream
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
 from earwitness.fragments.times import to_ms
-
-_DIGEST = re.compile("[0-9a-f]{64}")
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -87,7 +85,7 @@ class DiskFragmentLog:
     async def stored(self) -> frozenset[str]:
         """See the seam."""
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _stored, self._folder)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, streams_in, self._folder)
 
     async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
         """See the seam."""
@@ -164,18 +162,19 @@ async def open_disk_log(
     clock: Callable[[], datetime],
     random_bits: Callable[[int], int] = secrets.randbits,
     room: Room | None = None,
+    owner: str | None = None,
 ) -> FragmentLog:
-    """The log in this folder, made when there is none; `clock` tells UTC.
+    """The log in this folder, made when there is none; `clock` tells UTC, `owner` names the records it belongs to.
 
     It finishes deletions that a crash interrupted. FragmentLogUnavailable when another process has the log open, or
     the folder cannot be used.
     """
-    lock = await asyncio.to_thread(_prepare, folder)
+    lock = await asyncio.to_thread(_prepare, folder, owner)
     return DiskFragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room())
 
 
-def _prepare(folder: Path) -> int:
-    """Make and lock the folder."""
+def _prepare(folder: Path, owner: str | None) -> int:
+    """Make and lock the folder, and write down whose it is."""
     try:
         make_folder(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_RIGHTS)
@@ -185,6 +184,8 @@ def _prepare(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for doomed in folder.glob(f"*{DELETED_SUFFIX}"):
             remove_folder(doomed.with_suffix(""))
+        if owner is not None:
+            write_owner(folder, owner)
     except BlockingIOError:
         os.close(lock)
         raise FragmentLogUnavailable(f"another process has the media log {folder} open; stop it first") from None
@@ -192,12 +193,3 @@ def _prepare(folder: Path) -> int:
         os.close(lock)
         raise translated(error) from error
     return lock
-
-
-def _stored(folder: Path) -> frozenset[str]:
-    """Names of the streams' folders."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if _DIGEST.fullmatch(entry.name) and entry.is_dir())
-    except OSError as error:
-        raise translated(error) from error

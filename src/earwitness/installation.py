@@ -1,0 +1,127 @@
+"""An installation: records, master key and media, which are of use together only.
+
+What belongs here: whether what the settings name belongs together, before anything is written, and opening it. What
+must never: what is in the records.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from earwitness.config import Settings
+from earwitness.errors import InstallationIncomplete
+from earwitness.fragments.disk.ownership import owner_of, streams_in
+from earwitness.fragments.seam import StreamIdentity
+from earwitness.store.records import PageKey
+from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
+from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
+from earwitness.vault.vault import Vault
+from earwitness.vault.wrapping import MasterKeyWrapper
+
+_PAGE = 100
+_FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
+
+
+def store_url(settings: Settings) -> str:
+    """The address of the records."""
+    return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
+
+
+def media_folder(settings: Settings) -> Path:
+    """Where the media are."""
+    return settings.media_dir or settings.data_dir / "media"
+
+
+def open_installation(settings: Settings, *, clock: Callable[[], datetime]) -> Store:
+    """The records that the settings name; all is made where there is nothing yet.
+
+    Raises InstallationIncomplete, and writes nothing, where a part of what was there is missing or is another's. Raises
+    MasterKeyInvalid, StoreError and ConfigurationError as `open_store` does.
+    """
+    require_whole(settings)
+    key_file = _key_file(settings)
+    master_key = master_key_from_text(settings.master_key) if key_file is None else load_or_make_master_key(key_file)
+    store = open_store(
+        store_url(settings),
+        vault=Vault(MasterKeyWrapper(master_key)),
+        clock=clock,
+        wait_seconds_max=settings.store_wait_seconds,
+        connections_max=2 * settings.threads,
+    )
+    try:
+        _require_known(settings, store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def migrate_installation(settings: Settings) -> None:
+    """Bring the records to this version's schema. Raises what `open_installation` raises."""
+    require_whole(settings)
+    migrate_store(store_url(settings), wait_seconds_max=settings.store_wait_seconds)
+
+
+def require_whole(settings: Settings) -> None:
+    """InstallationIncomplete when records, master key or media are missing beside the others, or are not theirs."""
+    _require_writable(settings.data_dir)
+    url, media = store_url(settings), media_folder(settings)
+    records = records_identity(url, wait_seconds_max=settings.store_wait_seconds)
+    owner = owner_of(media)
+    has_media = owner is not None or bool(streams_in(media))
+    key_file = _key_file(settings)
+    if key_file is not None and not key_file.exists() and (records is not None or has_media):
+        written = described(url) if records is not None else f"the media in {media}"
+        raise InstallationIncomplete(
+            f"the master key {key_file} is missing, and {written} can be read with it alone: restore it from your "
+            f"backup, or give it by EARWITNESS_MASTER_KEY; {_FRESH}"
+        )
+    if records is None and has_media:
+        raise InstallationIncomplete(
+            f"{described(url)} are missing or empty, and {media} has media that only they open: restore the records "
+            f"from your backup, or correct the address; {_FRESH}"
+        )
+    if owner is not None and records not in (None, owner):
+        raise InstallationIncomplete(
+            f"the media in {media} belong to other records than {described(url)}: give records and media "
+            f"of one installation; {_FRESH}"
+        )
+
+
+def _require_known(settings: Settings, store: Store) -> None:
+    """InstallationIncomplete when the records know none of the streams in a media folder of an earlier version, which
+    does not say whose it is."""
+    media = media_folder(settings)
+    stored = streams_in(media) if owner_of(media) is None else frozenset[str]()
+    after: PageKey | None = None
+    while stored:
+        page = store.streams.list_everywhere(after=after, limit=_PAGE)
+        known = {StreamIdentity(account_id=account, stream_arn=one.arn).digest for account, one in page.items}
+        if known & stored:
+            return
+        after = page.next_key
+        if after is None:
+            raise InstallationIncomplete(
+                f"{described(store_url(settings))} know none of the streams in {media}: give the records and the media "
+                f"folder of one installation; {_FRESH}"
+            )
+
+
+def _require_writable(folder: Path) -> None:
+    """InstallationIncomplete when nothing can be written there."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise InstallationIncomplete(f"the data folder {folder} is or lies below a file; name another one with --data")
+    if os.access(there, os.W_OK | os.X_OK):
+        return
+    read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+    reason = "its file system is mounted read-only" if read_only else "its rights do not allow it"
+    raise InstallationIncomplete(
+        f"the data folder {folder} cannot be written: {reason}; mend that, or name another one with --data"
+    )
+
+
+def _key_file(settings: Settings) -> Path | None:
+    """The file of the master key; None where it is given by value."""
+    return None if settings.master_key else settings.data_dir / "master.key"
