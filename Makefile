@@ -6,14 +6,21 @@ SPEECH ?=
 CRASHES ?= 50
 CASES ?= 200000
 SEED ?= 1
+K ?=
+N ?= $(if $(filter tests/%,$(K)),0,auto)
+BUSY ?= 4
+CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),$(if $(K),-k "$(K)"))
 
-.PHONY: demo test crash fuzz lint type bench docs check lock clean
+.PHONY: demo test stress crash fuzz lint type bench docs check lock clean
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
 
-test: $(VENV)/.ready  ## the test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready  ## the test suite (K=tests/wire/test_router.py or K=router: only these; N=2: in so many processes)
+	$(BIN)/python -m pytest $(CHOSEN)
+
+stress: $(VENV)/.ready  ## the test suite while BUSY=4 other processes keep the machine busy (K=, N= as for test)
+	$(BIN)/python scripts/stress.py $(BUSY) $(CHOSEN)
 
 fuzz: $(VENV)/.ready  ## break Matroska streams in many ways (CASES=N, SEED=N: the same N, the same cases)
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)

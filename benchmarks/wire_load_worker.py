@@ -18,6 +18,8 @@ from benchmarks.benchmark import Numbers
 from earwitness.cli.output import progress_of
 
 _OK = b"HTTP/1.1 200 "
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"\r\ncontent-length: "
 _ROUNDS_NOT_COUNTED = 2
 
 
@@ -46,12 +48,11 @@ class Plan:
 
 
 class _Client(asyncio.Protocol):
-    """One connection. All answers to one request are of one length, so their end is found by counting."""
+    """One connection. The head of each answer says its length: it changes when what is asked for changes."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
         self._transport: asyncio.Transport | None = None
-        self._answer_bytes = 0
         self._received = bytearray()
         self._sent_at = self._until = 0.0
         self._finished: asyncio.Future[None] | None = None
@@ -69,10 +70,11 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if len(self._received) < (self._answer_bytes or self._length()):
+        answer_bytes = _answer_bytes(self._received)
+        if answer_bytes is None or len(self._received) < answer_bytes:
             return
         now = perf_counter()
-        if not self._received.startswith(_OK) or len(self._received) != self._answer_bytes:
+        if not self._received.startswith(_OK) or len(self._received) != answer_bytes:
             self._fail(RuntimeError(f"a request was answered with {bytes(self._received[:200])!r}"))
             return
         self._received.clear()
@@ -99,14 +101,15 @@ class _Client(asyncio.Protocol):
         if self._finished is not None and not self._finished.done():
             self._finished.set_exception(error)
 
-    def _length(self) -> int:
-        """Of the whole answer, once its head is there; until then, more than has come."""
-        head, separator, _ = bytes(self._received).partition(b"\r\n\r\n")
-        if not separator:
-            return len(self._received) + 1
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        self._answer_bytes = len(head) + len(separator) + int(fields[b"content-length"])
-        return self._answer_bytes
+
+def _answer_bytes(received: bytearray) -> int | None:
+    """Return the length of the answer that begins here, in bytes; None until its head is whole."""
+    head_bytes = received.find(_HEAD_END) + len(_HEAD_END)
+    if head_bytes < len(_HEAD_END):
+        return None
+    fields = bytes(received[:head_bytes]).lower()
+    _, found, rest = fields.partition(_LENGTH)
+    return head_bytes + (int(rest.split(b"\r\n", 1)[0]) if found else 0)
 
 
 async def carry_out(plan: Plan) -> Numbers:
