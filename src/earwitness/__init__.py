@@ -4,10 +4,24 @@ Public to Python programs is `put_media`, a producer of Kinesis Video Streams me
 wire, the JSON API and the command line.
 """
 
+import os
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from earwitness.producer.put_media import put_media as put_media
+
+if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+    warnings.warn(
+        "onnxruntime was imported before earwitness and may have sent telemetry; import earwitness first, or set "
+        "ORT_DISABLE_TELEMETRY=1 in the environment",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+# onnxruntime 1.29 and later makes a device id at the first session and sends events to Microsoft. It reads this
+# variable when it is imported; worker processes inherit it. `disable_telemetry_events()` comes too late for the first.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "put_media"]

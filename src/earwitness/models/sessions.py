@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from earwitness.errors import ModelDamaged
+from earwitness.models import telemetry
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import CatalogueEntry, entry
 
@@ -25,6 +26,7 @@ class Session:
         self.model = model
         # `Any`: onnxruntime is a compiled module without types.
         runtime: Any = onnxruntime
+        runtime.disable_telemetry_events()  # for programs that imported onnxruntime before earwitness
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -48,5 +50,6 @@ class Session:
 
 def open_session(cache: ModelCache, model_id: str) -> Session:
     """Open an installed model. ModelMissing when it was not pulled, ModelDamaged when its hash is off."""
+    telemetry.remove_leftovers(cache.folder)
     model = entry(model_id)
     return Session(model, cache.read(model))
