@@ -171,6 +171,7 @@ class Service:
             skew_seconds_max=settings.clock_skew_seconds,
             decoded_seconds_max=settings.recording_seconds,
             profiles_per_domain_max=settings.quota_profiles_per_domain,
+            domains_max=settings.quota_domains,
             token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
         )
         return build_rest(
@@ -194,6 +195,7 @@ class Service:
             limits=limits,
             throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",
+            on_domain_deleted=background.work.all_changed,
         )
 
     def _operations(self, development: Development | None) -> Calls:

@@ -47,6 +47,17 @@ def test_a_key_as_json() -> None:
     assert document("list") == []
 
 
+def test_whoever_leaves_the_account_out_is_told_or_asked() -> None:
+    """A key of account 000000000000 cannot name a real queue; and where another account is known, it is a mistake."""
+    assert "make the key with --account" in " ".join(run("create").stderr.split())
+    document("create", "--account", "111122223333")
+    for verb in ("create", "token"):
+        asked = run(verb)
+        assert asked.exit_code == 2
+        assert "keys of account 111122223333; add --account 111122223333" in " ".join(asked.stderr.split())
+        assert document(verb, "--account", "000000000000")["account"] == "000000000000"
+
+
 def test_an_empty_account_says_how_to_begin() -> None:
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")

@@ -94,6 +94,9 @@ class Rest:
     limits: RestLimits = field(default_factory=RestLimits)
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
+    deleted: list[None] = field(default_factory=list[None])
+    """Grows whenever running tasks are told that a domain was deleted."""
+
     monotonic: Callable[[], float] = lambda: 0.0
 
     def __post_init__(self) -> None:
@@ -120,6 +123,7 @@ class Rest:
             limits=self.limits,
             throttle=self.throttle,
             keep_audio=self.keep_audio,
+            on_domain_deleted=lambda: self.deleted.append(None),
             monotonic=self.monotonic,
         )
 

@@ -280,3 +280,21 @@ def test_no_service_and_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (away.exit_code, "earwitness serve" in said(away)) == (9, True)
     for address in ("127.0.0.1:9", "http://", "http://a:b", "ftp://127.0.0.1"):
         assert run("tasks", "--url", address).exit_code == 2
+
+
+@pytest.mark.slow
+def test_domains_are_made_listed_and_deleted(url: str, rest: Rest) -> None:
+    made = json.loads(run("domains", "create", "callers", "--band", "wideband", "--json").stdout)
+    assert (made["name"], made["band"]) == ("callers", "wideband")
+    assert run("domains", "create", "other").stdout.startswith("vpd-")
+    listed = json.loads(run("domains", "list", "--json").stdout)
+    assert sorted(domain["name"] for domain in listed) == ["callers", "callers", "other"]
+    assert made["domainId"] in run("domains", "list").stdout
+    asked = run("domains", "delete", "vpd-1")
+    assert asked.exit_code == 2
+    assert "holds 1 profile, and deleting is for good; say --yes" in said(asked)
+    assert run("domains", "delete", "vpd-1", "--yes").exit_code == 0
+    assert rest.deleted == [None]
+    assert run("domains", "delete", "vpd-1", "--yes").exit_code == 9
+    assert run("profiles", "--domain", "vpd-1").exit_code == 9
+    assert len(json.loads(run("domains", "list", "--json").stdout)) == 2

@@ -117,6 +117,8 @@ def test_nobody_sees_another_account(rest: Rest, route: Route) -> None:
         response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=b"no audio")
         if "{" in route.path:
             require_error(response, 404, "NotFound")
+        elif route.operation == "CreateDomain":
+            assert scope.account_id in response.json()["arn"]
         elif route.operation != "GetStatus":  # numbers of the whole process, for those who run it
             assert [] in response.json().values()
     assert rest.store.events.get(MINE, "event-1").deliveries[0].attempts == 0

@@ -70,7 +70,13 @@ def test_a_target_that_cannot_be_used_is_told_why(arn: str, words: str) -> None:
     [
         (ACCOUNT, REGION, "sqs", None),
         (ACCOUNT, REGION, "kinesis", "is of sqs; this kind of sink takes a data stream (kinesis)"),
-        ("999999999999", REGION, "sqs", "is of another account; a target must lie in the account of its pipeline"),
+        (
+            "999999999999",
+            REGION,
+            "sqs",
+            "is of another account than the key that signed this request (999999999999); call with a key of account "
+            "123456789012, which `earwitness keys create --account 123456789012` makes",
+        ),
         (ACCOUNT, "eu-west-1", "sqs", f"is in {REGION}; a target must lie in the Region of its pipeline (eu-west-1)"),
     ],
 )

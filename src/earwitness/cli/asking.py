@@ -63,6 +63,10 @@ class Asking:
         """The same of POST without a body."""
         return self._ask("POST", path, query)
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """The same of DELETE."""
+        return self._ask("DELETE", path, {})
+
     def send(self, path: str, recording: Path, *, sent: Callable[[int, int], None], **query: Any) -> dict[str, Any]:
         """The same of POST with a recording; `sent` is told how many bytes have gone, of how many.
 

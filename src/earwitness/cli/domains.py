@@ -1,27 +1,106 @@
 """`earwitness domains` and `earwitness profiles --domain`: voices in a domain of a running service."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from earwitness.cli.answers import EXIT_OF, print_decision
-from earwitness.cli.options import Channel, Json, RegionOption, UrlOption
-from earwitness.cli.output import note, print_json, progress_of, reporting, say
+from earwitness.cli.options import BandOption, Channel, Json, RegionOption, UrlOption
+from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
 from earwitness.cli.table import Column, print_table
 from earwitness.cli.tasks import every
+from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
 RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; to 50 MB.")]
 
 domains = typer.Typer(
-    help="Recordings and the domains of a running service: enrol a voice, search for one.", no_args_is_help=True
+    help="The domains of a running service: make, list and delete them, enrol a recording, search with one.",
+    no_args_is_help=True,
 )
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(domains, name="domains")
+
+
+@domains.command("create")
+def create_domain(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it, for people.")],
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")] = None,
+    band: BandOption = Band.TELEPHONE,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make a domain: a set of voices that are searched together, with an encryption key of its own."""
+    from earwitness.cli.asking import asking
+
+    with reporting(as_json=as_json), asking(url=url, region=region) as service:
+        made = service.post("/domains", name=name, description=description, band=band.value)
+    if as_json:
+        print_json(made)
+        return
+    say("{}", made["domainId"])
+    say("{}", made["arn"], to=note)
+
+
+@domains.command("list")
+def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: Json = False) -> None:
+    """Show the domains of the account in the Region, oldest first."""
+    from earwitness.cli.asking import asking
+
+    with reporting(as_json=as_json), asking(url=url, region=region) as service:
+        found = list(every(service, "/domains", "domains"))
+    if as_json:
+        print_json(found)
+    elif not found:
+        say("there are no domains; `earwitness domains create NAME` makes one", to=note)
+    else:
+        columns = ["domain", Column("name", folds=True), "band", "created", Column("description", folds=True), "arn"]
+        print_table(columns, [_domain_row(domain) for domain in found])
+
+
+def _domain_row(domain: dict[str, Any]) -> tuple[str, ...]:
+    made = domain["createdAt"][:10]
+    return domain["domainId"], domain["name"], domain["band"], made, domain["description"], domain["arn"]
+
+
+@domains.command("delete")
+def delete_domain(
+    domain: DomainArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a domain with every voice in it, for good: its key is destroyed."""
+    from earwitness.cli.asking import asking, segment
+
+    with reporting(as_json=as_json), asking(url=url, region=region) as service:
+        path = f"/domains/{segment(domain, what='domain')}"
+        if not yes:
+            enrolled = sum(1 for _ in every(service, f"{path}/profiles", "profiles"))
+            _confirm(domain, enrolled)
+        gone = service.delete(path)
+    if as_json:
+        print_json(gone)
+    else:
+        say("deleted {} ({})", gone["domainId"], gone["name"], to=note)
+
+
+def _confirm(domain: str, enrolled: int) -> None:
+    """Ask whoever sits there; without a terminal nobody can be asked, so --yes is needed."""
+    from earwitness.errors import ConfigurationError
+
+    people = f"{enrolled} profile{'' if enrolled == 1 else 's'}"
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{domain} holds {people}, and deleting is for good; say --yes to do it")
+    if not typer.confirm(f"Delete {domain} with {people}, for good?", err=True):
+        raise typer.Exit(Exit.NO)
 
 
 @domains.command("enroll")

@@ -27,6 +27,15 @@ _PAGE = 200
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ID", help="The account, twelve digits of your choice; they part records.")
 ]
+NewAccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="ID",
+        help="The account, twelve digits; queues and topics that events go to must be of the same one. Default: "
+        "000000000000, where no other account has keys.",
+    ),
+]
 RoleOption = Annotated[
     str,
     typer.Option("--role", metavar="ROLE", help="admin, operator, reader or producer; docs/parity.md has the table."),
@@ -41,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 @keys.command()
 def create(
-    account: AccountOption = DEFAULT_ACCOUNT,
+    account: NewAccountOption = None,
     role: RoleOption = "admin",
     name: NameOption = "",
     data: DataOption = None,
@@ -49,6 +58,7 @@ def create(
 ) -> None:
     """Make an access key. Its secret is shown this once."""
     with _records(data, as_json=as_json, account=account, role=role) as store:
+        account = _account_of_new(store, account)
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
         made = store.write(
@@ -122,7 +132,7 @@ def rotate(
 
 @keys.command()
 def token(
-    account: AccountOption = DEFAULT_ACCOUNT,
+    account: NewAccountOption = None,
     role: RoleOption = "operator",
     name: NameOption = "",
     data: DataOption = None,
@@ -131,6 +141,7 @@ def token(
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
     with _records(data, as_json=as_json, account=account, role=role) as store:
+        account = _account_of_new(store, account)
         token_id = f"tok-{secrets.token_hex(8)}"
         store.write(
             lambda unit: unit.bearer_tokens.create(
@@ -156,6 +167,25 @@ def require_account(account: str) -> None:
         raise ConfigurationError("an account id has twelve digits, as in 000000000000")
 
 
+def _account_of_new(store: "Store", given: str | None) -> str:
+    """The account of a new key. Who leaves it out is asked for it where the records know another than the default."""
+    if given is not None:
+        return given
+    others = [account for account in store.access_keys.accounts() if account != DEFAULT_ACCOUNT]
+    if others:
+        raise ConfigurationError(
+            f"say whose key it is: these records have keys of account {', '.join(others)}; add --account {others[0]}, "
+            f"or --account {DEFAULT_ACCOUNT} if it is meant to see none of their records"
+        )
+    say(
+        "account {}, because --account was left out; to send events to SQS, SNS, Lambda or Kinesis at AWS, make the "
+        "key with --account and the id of the AWS account that they are in",
+        DEFAULT_ACCOUNT,
+        to=note,
+    )
+    return DEFAULT_ACCOUNT
+
+
 def _require_role(role: str) -> None:
     from earwitness.api.roles import Role
 
@@ -168,14 +198,15 @@ def _new_secret() -> str:
 
 
 @contextmanager
-def _records(data: Path | None, *, as_json: bool, account: str, role: str | None = None) -> "Generator[Store]":
+def _records(data: Path | None, *, as_json: bool, account: str | None, role: str | None = None) -> "Generator[Store]":
     """The records, opened after what was asked for is known to make sense; errors become a line and an exit code."""
     from dataclasses import replace
 
     from earwitness import config, service
 
     with reporting(as_json=as_json):
-        require_account(account)
+        if account is not None:
+            require_account(account)
         if role is not None:
             _require_role(role)
         settings = config.load()

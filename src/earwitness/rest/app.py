@@ -45,6 +45,7 @@ def build_rest(
     limits: RestLimits,
     throttle: Throttle,
     keep_audio: bool,
+    on_domain_deleted: Callable[[], None],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """The application. It answers paths under PREFIX; `Tools` and `RestLimits` say what each argument is.
@@ -63,6 +64,7 @@ def build_rest(
         lags=lags,
         pages=Pages(store.token_key),
         limits=limits,
+        on_domain_deleted=on_domain_deleted,
         keep_audio=keep_audio,
         waits=Shares(
             limits.waits_at_once_max,

@@ -6,6 +6,7 @@ The table is all there is: the application and the OpenAPI document are made of 
 from dataclasses import dataclass
 
 from earwitness.api.roles import Role
+from earwitness.rest.domains import create_domain, delete_domain, list_domains
 from earwitness.rest.events import LATEST, get_event, list_events, replay_event
 from earwitness.rest.openapi import tell_openapi
 from earwitness.rest.parameters import Kind, Parameter, Place, Printable, Text, Whole
@@ -21,6 +22,7 @@ WAIT_SECONDS_MAX = 20
 """Below the 30 s and more after which proxies and clients give up."""
 
 _NOBODY_IN_PARTICULAR: frozenset[Role] = frozenset()
+_ADMIN = frozenset({Role.ADMIN})
 _OPERATOR = frozenset({Role.ADMIN, Role.OPERATOR})
 _READER = frozenset({Role.ADMIN, Role.OPERATOR, Role.READER})
 
@@ -34,7 +36,7 @@ class Route:
     """One route."""
 
     method: str
-    """GET or POST."""
+    """GET, POST or DELETE."""
 
     path: str
     """Behind PREFIX, parameters in braces."""
@@ -102,9 +104,24 @@ _CONSENT = Parameter(
 _ONCE = _in_query(
     "clientRequestToken",
     Text(pattern="[-_a-zA-Z0-9]+", words="letters, digits, - and _", length_max=64),
-    "Names this request: sent again within 24 hours, with the same recording, it makes nothing new.",
+    "Names this request: sent again within 24 hours, with the same parameters and recording, it makes nothing new.",
 )
 _PROFILE = _in_query("profileId", _ID, "The profile that gets a further voiceprint; a new one is made without it.")
+
+_NAME = Parameter(
+    name="name",
+    place=Place.QUERY,
+    kind=Printable(length_max=256),
+    text="What to call it, for people.",
+    required=True,
+)
+_DESCRIPTION = _in_query("description", Printable(length_max=1_024), "What it is for.")
+_BAND = _in_query(
+    "band",
+    Text(pattern="telephone|wideband", words="telephone or wideband", length_max=9),
+    "What its calls are: telephone calls, or microphones on both sides.",
+    default="telephone",
+)
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -175,6 +192,36 @@ ROUTES: tuple[Route, ...] = (
         parameters=(REGION, _EVENT, _TARGET),
         answer="Replay",
         handler=replay_event,
+    ),
+    Route(
+        method="GET",
+        path="/domains",
+        operation="ListDomains",
+        summary="Voice profile domains, oldest first.",
+        roles=_READER,
+        parameters=(REGION, _LIMIT, _NEXT_TOKEN),
+        answer="Domains",
+        handler=list_domains,
+    ),
+    Route(
+        method="POST",
+        path="/domains",
+        operation="CreateDomain",
+        summary="Make a voice profile domain with an encryption key of its own.",
+        roles=_ADMIN,
+        parameters=(REGION, _NAME, _DESCRIPTION, _BAND, _ONCE),
+        answer="Domain",
+        handler=create_domain,
+    ),
+    Route(
+        method="DELETE",
+        path="/domains/{domainId}",
+        operation="DeleteDomain",
+        summary="Delete a domain with every voice in it, for good; answers what it was.",
+        roles=_ADMIN,
+        parameters=(REGION, _DOMAIN),
+        answer="Domain",
+        handler=delete_domain,
     ),
     Route(
         method="GET",

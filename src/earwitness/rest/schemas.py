@@ -1,6 +1,7 @@
 """JSON Schemas of everything the API answers, by name, as the OpenAPI document shows them."""
 
 from earwitness.rest.parameters import Schema
+from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
@@ -147,6 +148,16 @@ SCHEMAS: dict[str, Schema] = {
         createdAt=TIME,
         expiresAt=TIME,
     ),
+    "Domain": _object(
+        domainId=TEXT,
+        arn=TEXT,
+        name=TEXT,
+        description=TEXT,
+        band=_one_of(*Band),
+        createdAt=TIME,
+        updatedAt=TIME,
+    ),
+    "Domains": _object(domains=_list_of("Domain"), nextToken=_NEXT_TOKEN),
     "Profile": _object(
         profileId=TEXT,
         arn=TEXT,

@@ -81,6 +81,9 @@ class RestLimits:
     profiles_per_domain_max: int | None = 20_000
     """Voice profiles that one domain may hold; None for no limit."""
 
+    domains_max: int | None = None
+    """Voice profile domains that one account may hold in a Region; None for no limit."""
+
     profile_kept: timedelta = timedelta(days=3 * 365)
     """How long a profile lasts unless it is enrolled again: three years, as at AWS (va-data-retention)."""
 
@@ -118,6 +121,9 @@ class Tools:
 
     limits: RestLimits
     """What requests may take."""
+
+    on_domain_deleted: Callable[[], None]
+    """Tells running tasks to look whether it was their domain."""
 
     keep_audio: bool
     """Whether the speech that a voiceprint is made of is kept, sealed beside it."""

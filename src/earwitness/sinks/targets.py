@@ -74,7 +74,10 @@ def fault_of_place(target: Arn, *, account_id: str, region: str, service: str) -
     if target.service != service:
         return f"is of {target.service}; this kind of sink takes {_FORMS[service]} ({service})"
     if target.account_id != account_id:
-        return "is of another account; a target must lie in the account of its pipeline"
+        return (
+            f"is of another account than the key that signed this request ({account_id}); call with a key of account "
+            f"{target.account_id}, which `earwitness keys create --account {target.account_id}` makes"
+        )
     if target.region != region:
         return f"is in {target.region}; a target must lie in the Region of its pipeline ({region})"
     return None

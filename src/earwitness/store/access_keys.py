@@ -42,6 +42,11 @@ class AccessKeyReader:
             self._kept.pop(key_id, None)
         return key
 
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts that have keys, in order."""
+        known = select(table.c.account_id).distinct().order_by(table.c.account_id)
+        return tuple(row[0] for row in self._session.rows(known))
+
     def list(self, account_id: str, *, after: PageKey | None = None, limit: int) -> Page[AccessKey]:
         """The account's keys, oldest first."""
         return read_page(
