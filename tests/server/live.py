@@ -56,6 +56,7 @@ class Live:
             head_seconds_max=settings.client_seconds,
             stop_seconds_max=settings.stop_seconds,
             write_seconds_max=self._write_seconds_max,
+            trusted_proxies=settings.trusted_proxies,
         )
         self.store = service.open_records(settings)
         if self.store.access_keys.get(KEY_ID) is None:

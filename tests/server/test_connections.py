@@ -10,6 +10,8 @@ import pytest
 from live import DEADLINE_SECONDS, DOMAINS, Live, answer, drain
 from uvicorn.server import ServerState
 
+from earwitness.errors import ConfigurationError
+from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.protocol import limited_protocol
 from patience import until
 
@@ -84,19 +86,114 @@ def test_clients_that_say_nothing_are_in_nobodys_way(live: Live) -> None:
         assert {drain(one) for one in silent} == {b""}
 
 
+def silent_from(live: Live, address: str, stack: ExitStack) -> socket.socket:
+    """A connection from another address of this machine, which says half a word."""
+    connection = stack.enter_context(socket.socket())
+    connection.settimeout(DEADLINE_SECONDS)
+    connection.bind((address, 0))
+    connection.connect(("127.0.0.1", live.port))
+    connection.sendall(b"GET /he")
+    return connection
+
+
 @pytest.mark.slow
-def test_connections_are_bounded(start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_has_a_share_of_the_connections(
+    start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 20)
-    live = start()
+    live = start(client_seconds=600)
+    connections = live.server.server_state.connections
     with ExitStack() as stack:
-        for _ in range(20):
-            stack.enter_context(live.connect()).sendall(b"GET /he")
-        until(lambda: len(live.server.server_state.connections) == 20)
-        with live.connect() as one_more, pytest.raises(ConnectionError):
-            one_more.sendall(HEALTH)
-            answer(one_more)
-    until(lambda: not live.server.server_state.connections)
-    assert live.ask(HEALTH)[0] == 200
+        crowd = [silent_from(live, "127.0.0.2", stack) for _ in range(60)]
+        assert {drain(one) for one in crowd[:50]} == {b""}  # the oldest made room for the latest
+        until(lambda: len(connections) == 10)
+        with live.connect() as other:  # from another address
+            for _ in range(3):
+                other.sendall(HEALTH)
+                assert answer(other)[0] == 200
+        for one in crowd[50:]:  # those that are left are used as any other
+            one.sendall(HEALTH.removeprefix(b"GET /he"))
+            assert answer(one)[0] == 200
+    until(lambda: not connections)
+    told = [record for record in caplog.records if "too many connections" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].client == "127.0.0.2"
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_being_answered_is_not_closed_for_another(
+    start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 4)
+    live = start(client_seconds=600, store_wait_seconds=60)
+    with ExitStack() as stack:
+        with live.locked():
+            asking = [stack.enter_context(live.connect()) for _ in range(2)]
+            for one in asking:
+                one.sendall(live.signed("DELETE", "/voice-profile-domains/none"))
+            until(lambda: live.service.root.aws._in_progress == 2)
+            with live.connect() as one_more, pytest.raises(ConnectionError):
+                one_more.sendall(HEALTH)
+                answer(one_more)
+        assert [answer(one)[0] for one in asking] == [404, 404]
+
+
+@pytest.mark.slow
+def test_a_trusted_proxy_may_have_any_number_of_connections(
+    start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 20)
+    live = start(client_seconds=600, trusted_proxies="10.0.0.0/8, 127.0.0.2")
+    connections = live.server.server_state.connections
+    with ExitStack() as stack:
+        first, *_ = [silent_from(live, "127.0.0.2", stack) for _ in range(20)]
+        until(lambda: len(connections) == 20)
+        assert live.ask(HEALTH)[0] == 200  # the oldest silent one of all went
+        assert drain(first) == b""
+
+
+@pytest.mark.parametrize("text", ["10.0.0.0/33", "proxy.example.net", "10.0.0.1/8", "10.0.0.1;10.0.0.2"])
+def test_what_is_no_trusted_proxy_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="trusted_proxies"):
+        trusted_networks(text)
+
+
+class Standing:
+    """A connection that notes that it was closed."""
+
+    def __init__(self) -> None:
+        self.evicted = False
+
+    def evict(self) -> None:
+        self.evicted = True
+
+
+def test_ten_thousand_silent_connections_of_one_address_shut_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    seconds = 0.0
+    connections = Connections(10_000, monotonic=lambda: seconds)
+    crowd = [Standing() for _ in range(20_000)]
+    assert all(connections.open(one, "192.0.2.1") for one in crowd)
+    assert [one.evicted for one in crowd] == [True] * 15_000 + [False] * 5_000
+    others = [Standing() for _ in range(1_000)]
+    assert all(connections.open(one, f"198.51.100.{number % 250}") for number, one in enumerate(others))
+    assert not any(one.evicted for one in others)
+    assert len(caplog.records) == 1
+    seconds = 61.0
+    assert connections.open(Standing(), "192.0.2.1")
+    assert caplog.records[1].closed > 14_000
+
+
+def test_neighbours_in_ipv6_count_as_one_and_a_busy_crowd_is_refused() -> None:
+    connections = Connections(6)
+    crowd = [Standing() for _ in range(3)]
+    for number, one in enumerate(crowd):
+        assert connections.open(one, f"2001:db8::{number:x}")
+        connections.is_asked(one)
+    assert not connections.open(Standing(), "2001:db8::ffff")
+    assert connections.open(Standing(), "2001:db8:1::1")
+    connections.close(crowd[0])
+    connections.close(crowd[0])  # again
+    assert connections.open(Standing(), "2001:db8::ffff")
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
         tls_key=settings.tls_key,
         head_seconds_max=settings.client_seconds,
         stop_seconds_max=settings.stop_seconds,
+        trusted_proxies=settings.trusted_proxies,
     )
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
         _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)

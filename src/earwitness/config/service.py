@@ -95,6 +95,13 @@ class ServiceSettings:
     body_bytes: int = row(
         1_048_576, unit="bytes", low=1_024, high=1e9, text="The largest body of a request that is no media upload."
     )
+    trusted_proxies: str = row(
+        "",
+        unit="list",
+        text="Addresses or networks of your own proxies and load balancers, as in `10.0.0.7,192.168.4.0/24`. One "
+        "address gets at most half of the 10,000 connections, which is too few for a proxy that brings everybody's; "
+        "these may have any number.",
+    )
     client_seconds: float = row(
         30.0,
         unit="s",

@@ -11,6 +11,7 @@ import ssl
 from typing import Any, ClassVar, cast
 
 from uvicorn.config import Config
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from earwitness.server.protocol import LimitedProtocol
@@ -39,19 +40,23 @@ class Handshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake, on a socket that nothing was read from: its first bytes are TLS's already."""
         plain = cast("asyncio.Transport", transport)
-        self._connections.add(self)
-        if len(self._connections) > self.then.connections_max:
-            self._connections.discard(self)
-        else:
+        client = get_remote_addr(plain)
+        if self.then.connected.open(self, client[0] if client else ""):
+            self._connections.add(self)
             accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
             accepted.setblocking(False)
             self._shaking = asyncio.get_running_loop().create_task(self._shake(accepted))
+            self._shaking.add_done_callback(lambda shaking: self._ended(shaking, accepted))
         plain.abort()
 
     def shutdown(self) -> None:
         """The server stops; nothing was asked yet."""
         if self._shaking is not None:
             self._shaking.cancel()
+
+    def evict(self) -> None:
+        """Close at once, for somebody else to have the place."""
+        self.shutdown()
 
     async def _shake(self, accepted: socket.socket) -> None:
         try:
@@ -64,8 +69,13 @@ class Handshake(asyncio.Protocol):
             )
         except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
             accepted.close()
-        finally:
-            self._connections.discard(self)
+
+    def _ended(self, shaking: "asyncio.Task[None]", accepted: socket.socket) -> None:
+        """Called also for a handshake that was cancelled before it began."""
+        if shaking.cancelled():
+            accepted.close()
+        self._connections.discard(self)
+        self.then.connected.close(self)
 
     def _make_next(self) -> LimitedProtocol:
         following = self.then(*self._arguments)

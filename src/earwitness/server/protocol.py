@@ -6,10 +6,11 @@ connections as long as it likes. What belongs here: bytes, times and connections
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from earwitness.server.connections import Connection, Connections
 from earwitness.server.gathering import GatheringTransport
 
 HEADERS_MAX = 100
@@ -44,7 +45,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     head_seconds_max: float = 30.0
     write_seconds_max: float = WRITE_SECONDS_MAX
-    connections_max: int = CONNECTIONS_MAX
+    connected: ClassVar[Connections] = Connections(CONNECTIONS_MAX)
 
     # `Any`: uvicorn's own constructor, whose arguments are its business.
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -55,7 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._silent_bytes = 0
         self._last_request_came = False
         self._unsent_bytes = 0
-        self.handshake: object = None
+        self.handshake: Connection | None = None
         """What stood for this connection until its TLS handshake was done."""
 
         self._head_timer: asyncio.TimerHandle | None = None
@@ -64,19 +65,26 @@ class LimitedProtocol(HttpToolsProtocol):
     # The connection.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # as uvicorn narrows it
-        cast("set[object]", self.connections).discard(self.handshake)
+        if self.handshake is not None:
+            cast("set[object]", self.connections).discard(self.handshake)
+            self.connected.close(self.handshake)
         # A cast: it passes everything on but is no subclass, whose own methods would stand in the way.
         super().connection_made(cast("asyncio.Transport", GatheringTransport(transport, self.loop)))
-        if len(self.connections) > self.connections_max:
-            transport.abort()
-        else:
+        if self.connected.open(self, self.client[0] if self.client else ""):
             self._start_head_timer()
+        else:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         self._stop_write_timer()
         self._unset_keepalive_if_required()
+        self.connected.close(self)
         super().connection_lost(exc)
+
+    def evict(self) -> None:
+        """Close at once, for somebody else to have the place."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._last_request_came:
@@ -117,6 +125,7 @@ class LimitedProtocol(HttpToolsProtocol):
             raise HeadRefused
         self._in_head = False
         self._stop_head_timer()
+        self.connected.is_asked(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -151,6 +160,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         is_last = self._last_request_came and not self.pipeline
         super().on_response_complete()
+        if not self._is_answering():
+            self.connected.falls_silent(self)
         if is_last:
             self._close()
         elif self.transport.is_closing():
@@ -240,12 +251,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def limited_protocol(
-    *, head_seconds_max: float, write_seconds_max: float = WRITE_SECONDS_MAX, connections_max: int = CONNECTIONS_MAX
+    *, head_seconds_max: float, write_seconds_max: float = WRITE_SECONDS_MAX, connected: Connections | None = None
 ) -> type[LimitedProtocol]:
     """The protocol with these limits: seconds for a head, seconds in which some byte is read, open connections."""
     limits = {
         "head_seconds_max": head_seconds_max,
         "write_seconds_max": write_seconds_max,
-        "connections_max": connections_max,
+        "connected": connected or Connections(CONNECTIONS_MAX),
     }
     return type("LimitedProtocol", (LimitedProtocol,), limits)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from earwitness.errors import ConfigurationError
 from earwitness.log import frames_of
+from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
 
@@ -49,6 +50,9 @@ class Listening:
 
     write_seconds_max: float = WRITE_SECONDS_MAX
     """How long a client may read nothing of an answer that waits for it."""
+
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas between them, that may have any number of connections."""
 
     @property
     def scheme(self) -> str:
@@ -95,7 +99,7 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
     protocol = limited_protocol(
         head_seconds_max=listening.head_seconds_max,
         write_seconds_max=listening.write_seconds_max,
-        connections_max=_connections_max(),
+        connected=Connections(_connections_max(), trusted=trusted_networks(listening.trusted_proxies)),
     )
     configuration = uvicorn.Config(
         application,
