@@ -56,6 +56,7 @@
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
+    │   │   ├── StoreDamaged          it holds what earwitness did not write; restore it from a backup
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
     │   ├── SchemaTooNew              the records were written by a newer version
@@ -341,6 +342,10 @@ class StoreUnavailable(StoreError):
     """The database is away, locked past a limit, or its disk is full."""
 
     retryable = True
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database is damaged, or another one than earwitness wrote."""
 
 
 class StoreBusy(StoreUnavailable):

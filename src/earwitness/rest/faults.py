@@ -25,7 +25,8 @@ STATUSES: dict[type[EarwitnessError], int] = {
     errors.LimitExceeded: 409,
     errors.Throttled: 429,
     errors.Unavailable: 503,
-    errors.StoreUnavailable: 503,
+    errors.StoreError: 503,
+    errors.VaultError: 503,
     errors.ModelError: 503,
 }
 """By class; a class that is not here has the status of the nearest one above it that is."""

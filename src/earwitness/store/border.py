@@ -4,13 +4,21 @@ An error of the database's surroundings (away, locked, disk full) becomes StoreU
 misspelt statement, a broken constraint) passes unchanged, because nobody can do anything about it but us.
 """
 
+import logging
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import sqlalchemy.exc
 
-from earwitness.errors import BadRequest, EarwitnessError, StoreUnavailable
+from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreUnavailable
+from earwitness.log import frames_of
+
+RowT = TypeVar("RowT")
+RecordT = TypeVar("RecordT")
+
+_log = logging.getLogger("earwitness.store")
 
 _SQLITE_ADVICE = {
     "SQLITE_BUSY": "another process has the database locked; end it, or try again",
@@ -22,9 +30,22 @@ _SQLITE_ADVICE = {
     "SQLITE_READONLY": "the database file cannot be written; look at its rights and the disk",
     "SQLITE_NOMEM": "there is not enough memory; try again",
     "SQLITE_INTERRUPT": "the store is closing; try again",
+}
+
+_SQLITE_DAMAGE = {
     "SQLITE_CORRUPT": "the database file is damaged; restore it from a backup",
     "SQLITE_NOTADB": "the file is no database; look at the store's address, or restore it from a backup",
 }
+
+_NOT_OURS = (
+    "no such table",
+    "no such column",
+    "already exists",
+    "unsupported file format",
+    "malformed database schema",
+    "could not decode to utf-8",
+)
+"""What SQLite and its driver say in words alone, of a file that is not as our migrations made it."""
 
 _POSTGRES_READ_ONLY = "25006"  # the server we reach became a replica
 _POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
@@ -50,8 +71,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(inner, UnicodeEncodeError):  # the same, of a read that is compiled
         return BadRequest("a text holds half of a surrogate pair; leave it out")
     if isinstance(inner, sqlite3.Error):
-        advice = _sqlite_advice(inner)
-        return error if advice is None else StoreUnavailable(advice)
+        return _sqlite_meaning(inner) or error
     if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
         _sqlstate(error) == _POSTGRES_READ_ONLY
     ):
@@ -59,6 +79,17 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StoreUnavailable("all connections to PostgreSQL are in use; try again")
     return error
+
+
+def made(make: Callable[[RowT], RecordT], row: RowT) -> RecordT:
+    """Return what `make` makes of a row. StoreUnavailable when the row holds what nobody can have written: the file is
+    damaged in a place that the database does not check."""
+    try:
+        return make(row)
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        context = {"error": type(error).__name__, "frames": frames_of(error)}
+        _log.error("a record is damaged; restore the database from a backup", extra=context)
+        raise StoreUnavailable("a record is damaged; restore the database from a backup") from error
 
 
 def is_collision(error: Exception) -> bool:
@@ -77,8 +108,17 @@ def _sqlstate(error: Exception) -> str | None:
     return getattr(error.orig, "sqlstate", None) if isinstance(error, sqlalchemy.exc.DBAPIError) else None
 
 
-def _sqlite_advice(error: sqlite3.Error) -> str | None:
-    return _SQLITE_ADVICE.get(_sqlite_family(error))
+def _sqlite_meaning(error: sqlite3.Error) -> StoreUnavailable | None:
+    family = _sqlite_family(error)
+    if family in _SQLITE_ADVICE:
+        return StoreUnavailable(_SQLITE_ADVICE[family])
+    if family in _SQLITE_DAMAGE:
+        return StoreDamaged(_SQLITE_DAMAGE[family])
+    if any(words in str(error).lower() for words in _NOT_OURS):
+        return StoreDamaged(
+            "the database does not hold earwitness's tables as they should be; restore it from a backup"
+        )
+    return None
 
 
 def _sqlite_family(error: sqlite3.Error) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, literal, tuple_
 
 from earwitness.errors import BadRequest
+from earwitness.store.border import made
 from earwitness.store.records import Page, PageKey, RecordT
 from earwitness.store.session import Query, Row, Session
 
@@ -30,7 +31,7 @@ def read_page(
     rows = session.rows(statement.add_columns(*order).order_by(*ordering).limit(limit + 1))
     width = len(order)
     next_key = tuple(rows[limit - 1][-width:]) if len(rows) > limit else None
-    return Page(items=tuple(record(row[:-width]) for row in rows[:limit]), next_key=next_key)
+    return Page(items=tuple(made(record, row[:-width]) for row in rows[:limit]), next_key=next_key)
 
 
 # `Any`: SQLAlchemy's row values have no other type.

@@ -94,6 +94,9 @@ class Postgres:
                         raise
         raise StoreUnavailable("this change collided with others again and again; try again")
 
+    def require_intact(self) -> None:
+        """Nothing: a server of PostgreSQL looks after its own files."""
+
     @contextmanager
     def migrating(self) -> Generator[Connection]:
         """A connection in a transaction that no other migration runs beside."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Delete, Insert, Select, Table, Update, func, 
 from sqlalchemy.dialects import sqlite
 
 from earwitness.errors import LimitExceeded
+from earwitness.store.border import made
 from earwitness.store.records import Scope
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
@@ -131,7 +132,7 @@ class ConnectionSession:
     def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
         row = self._connection.execute(read.statement, read.named(parameters)).first()
-        return None if row is None else make(row)
+        return None if row is None else made(make, row)
 
     def change(self, statement: Insert | Update | Delete) -> int:
         """As the seam says."""

@@ -42,11 +42,18 @@ class Sqlite:
 
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
         """Run work in a transaction; return when it is durable."""
-        with border():
-            try:
+        try:
+            with border():
                 return self._writer.run(lambda: work(self._session))
-            finally:
-                self._reads.renew()
+        except StoreUnavailable as error:
+            self._reads.note(error)
+            raise
+        finally:
+            self._reads.renew()
+
+    def require_intact(self) -> None:
+        """Raise StoreDamaged once the database was found damaged."""
+        self._reads.require_intact()
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from earwitness.errors import StoreBusy, StoreUnavailable
+from earwitness.errors import StoreBusy, StoreDamaged, StoreUnavailable
 from earwitness.store.border import border, is_busy
 from earwitness.store.session import HotRead, Query, RecordT, Row
 from earwitness.store.snapshot import Snapshot
@@ -41,6 +41,7 @@ class SqliteReads:
         self._idle: deque[SqliteSession] = deque()
         self._snapshot: Snapshot | None = None
         self._closed = False
+        self._damage: StoreDamaged | None = None
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
@@ -71,6 +72,17 @@ class SqliteReads:
             return self._hot_of(snapshot, read, make, parameters)
         except StoreUnavailable as error:
             return self._again(error, lambda patient: patient.hot(read, make, *parameters))
+
+    def note(self, error: StoreUnavailable) -> None:
+        """Remember that the database is damaged, if that is what an error says, and tell it once in the log."""
+        if isinstance(error, StoreDamaged) and self._damage is None:
+            self._damage = error
+            _log.error("the records are damaged", extra={"reason": str(error)})
+
+    def require_intact(self) -> None:
+        """Raise StoreDamaged once a read or a change has found the database damaged."""
+        if self._damage is not None:
+            raise StoreDamaged(str(self._damage))
 
     def renew(self) -> None:
         """A change was made: what the thread that made it reads from now on has it."""
@@ -153,6 +165,7 @@ class SqliteReads:
 
     def _again(self, error: StoreUnavailable, read: Callable[[SqliteSession], ResultT]) -> ResultT:
         """A read that met a lock once more, on a connection that waits for it; any other error as it is."""
+        self.note(error)
         if not is_busy(error.__cause__):
             raise error
         if _running_loop() is not None:

@@ -64,6 +64,8 @@ class _Database(Protocol):
 
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT: ...
 
+    def require_intact(self) -> None: ...
+
     def migrating(self) -> AbstractContextManager[Connection]: ...
 
     def close(self) -> None: ...
@@ -160,8 +162,9 @@ class Store:
         return self._digest_key
 
     def require_ready(self) -> None:
-        """Nothing when the database answers; StoreUnavailable when not."""
+        """Raise StoreUnavailable when the database does not answer, or was found damaged since it was opened."""
         self._database.reads.row(select(vault_checks.c.name).limit(1))
+        self._database.require_intact()
 
     def close(self) -> None:
         """Finish what is being written and let the database go."""

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from earwitness.errors import EarwitnessError, Forbidden, RequestError, StoreBusy, Unauthorized, Unavailable
+from earwitness.errors import (
+    EarwitnessError,
+    Forbidden,
+    RequestError,
+    StoreBusy,
+    StoreError,
+    Unauthorized,
+    Unavailable,
+    VaultError,
+)
 from earwitness.log import frames_of
 from earwitness.wire.bad_signatures import BadSignatures
 from earwitness.wire.endpoint import endpoint_of
@@ -164,7 +173,7 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with an error."""
-        outage = isinstance(error, EarwitnessError) and error.retryable and not isinstance(error, RequestError)
+        outage = _is_outage(error)
         if outage:
             error = Unavailable(str(error))
         service = exchange.service or self._router.likely_service(exchange.request)
@@ -256,3 +265,10 @@ class Gateway:
             self.refuse(exchange, error)
             return False
         return True
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether something behind us is away, or damaged: records, media, or what is sealed in them."""
+    if not isinstance(error, EarwitnessError) or isinstance(error, RequestError):
+        return False
+    return error.retryable or isinstance(error, StoreError | VaultError)
