@@ -64,6 +64,46 @@ def test_bad_manifests_say_where(manifest: Callable[[str], Path], text: str, wor
         read_manifest(manifest(text))
 
 
+WRITTEN = "file,speaker_id,age\na.wav,s1,40\nb.wav,s2,\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", ", "])
+def test_manifests_as_spreadsheets_write_them(manifest: Callable[[str], Path], encoding: str, delimiter: str) -> None:
+    path = manifest("")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    path.write_bytes((mark + WRITTEN.replace(",", delimiter).replace("\n", "\r\n")).encode(encoding))
+    assert not is_trial_list(path)
+    assert [(each.path.name, each.speaker_id, each.age) for each in read_manifest(path)] == [
+        ("a.wav", "s1", 40),
+        ("b.wav", "s2", None),
+    ]
+
+
+def test_folders_written_with_backslashes(manifest: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "e.wav").write_bytes(b"")
+    assert read_manifest(manifest("file,speaker_id\nsub\\e.wav,s\n"))[0].path == tmp_path / "sub" / "e.wav"
+    with pytest.raises(ManifestInvalid, match="write folders with /"):
+        read_manifest(manifest("file,speaker_id\nsub\\f.wav,s\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"file;name\na.wav;s\n", "lacks the column speaker_id; its columns, told by semicolons, are file, name"),
+        (b"file,speaker_id\na.wav,s,1,2\n", "line 2: 4 cells and 2 columns"),
+        (b'file,speaker_id\n"a.wav,s\n', "line 2 cannot be read"),
+        (b"file,speaker_id\na.wav,J\xf6rg\n", "as UTF-8: line 2 holds other bytes; save it as UTF-8"),
+    ],
+)
+def test_what_is_no_table_says_which_it_is(manifest: Callable[[str], Path], content: bytes, words: str) -> None:
+    path = manifest("")
+    path.write_bytes(content)
+    with pytest.raises(ManifestInvalid, match=words):
+        read_manifest(path)
+
+
 def test_unreadable_manifests(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "none.csv", tmp_path, tmp_path / "binary.csv"):

@@ -225,7 +225,7 @@ def callers_in(
 ) -> tuple[list[Caller], list[Caller]]:
     """The first people with enough speech in different recordings; the last third of them stay strangers."""
     from earwitness.errors import TooFewSpeakers
-    from earwitness.flows.engine import people_in
+    from earwitness.flows.folders import people_in
 
     callers: list[Caller] = []
     people = people_in(folder)

@@ -9,9 +9,11 @@ from earwitness.cli.options import BandOption, Channel, GalleryOption, Json, Raw
 from earwitness.cli.output import note, print_json, progress_of, reporting, say, visible
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.voice.band import Band
+from earwitness.voice.profile_name import profile_name
 
 if TYPE_CHECKING:
     from earwitness.flows.enrol import Enrolment
+    from earwitness.voice.embedding import Voiceprint
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +34,8 @@ def enroll(
     """
     from earwitness.audio.files import open_recording
 
-    if not name.strip() or visible(name) != name:
+    name = profile_name(name)
+    if not name or visible(name) != name:
         raise typer.BadParameter("a name needs at least one letter and no control characters", param_hint="NAME")
     with reporting(as_json=as_json):
         path = gallery_path(gallery)
@@ -44,15 +47,26 @@ def enroll(
             enrolment = engine.voiceprints(
                 name, files, channel=channel, raw=raw_format, progress=lambda n, of: show("listening", n, of)
             )
-        enrolled = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
+        stored = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
+        alike = engine.others_like(enrolment.voiceprints, stored)
+    enrolled = len({voiceprint.profile_id for voiceprint in stored})
     if as_json:
-        print_json({"profileId": name, "gallery": path, "profilesEnrolled": enrolled, **_document(enrolment)})
+        about = {"profileId": name, "gallery": path, "profilesEnrolled": enrolled, "sameVoiceAs": alike}
+        print_json({**about, **_document(enrolment)})
     else:
         _print(name, enrolment, enrolled=enrolled, path=path)
+        for other in alike:
+            say(
+                "[yellow]warning:[/yellow] {} sounds like {}, who is enrolled too; if they are one person, "
+                "`earwitness forget` one of the names",
+                name,
+                other,
+                to=note,
+            )
 
 
-def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> int:
-    """Write the voiceprints into the gallery file; return how many people it holds then."""
+def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":
+    """Write the voiceprints into the gallery file; return all that it holds then."""
     from earwitness.errors import GalleryOfAnotherModel
     from earwitness.gallery.file import GalleryFile, changing, read_gallery, write_gallery
 
@@ -62,7 +76,7 @@ def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -
             raise GalleryOfAnotherModel(f"the gallery {path} is of the {known.band} band; add --band {known.band}")
         changed = known.require(encoder_id).with_voiceprints(enrolment.voiceprints)
         write_gallery(path, changed)
-    return len({voiceprint.profile_id for voiceprint in changed.voiceprints})
+    return changed.voiceprints
 
 
 # `object`: JSON.

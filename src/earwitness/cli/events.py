@@ -10,6 +10,7 @@ import typer
 
 from earwitness.cli.options import Json, RegionOption, UrlOption
 from earwitness.cli.output import note, percent, print_json, reporting, say
+from earwitness.cli.pipes import reader_is_gone
 from earwitness.cli.tasks import PipelineOption
 from earwitness.errors import AskingError
 
@@ -44,6 +45,8 @@ def watch(
                 sys.stdout.flush()
             else:
                 say("{}", line_of(event))
+            if reader_is_gone():
+                break
 
 
 @events.command("list")

@@ -131,7 +131,7 @@ def identify(
 
 def _recordings(given: Sequence[Path]) -> list[Path]:
     """The recordings that are meant, each once: files as they are given, folders as what they hold."""
-    from earwitness.flows.engine import recordings_in
+    from earwitness.flows.folders import recordings_in
 
     found = [file for path in given for file in (recordings_in(path) if path.is_dir() else [path])]
     return list(dict.fromkeys(found))

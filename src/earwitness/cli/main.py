@@ -31,6 +31,7 @@ from earwitness.cli import (
     voices,
 )
 from earwitness.cli.output import Exit, note, out, say
+from earwitness.cli.pipes import write_until_nobody_reads
 
 app = typer.Typer(
     name="earwitness",
@@ -88,9 +89,9 @@ def options(
 def main() -> None:
     """Entry point. Typer turns an interruption into exit code 130; everything half-done is cleaned up on the way."""
     signal.signal(signal.SIGTERM, _as_interruption)
-    for console in (sys.stdout, sys.stderr):
-        if isinstance(console, TextIOWrapper):
-            console.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
+    write_until_nobody_reads()
     try:
         app()
     except Exception as error:  # whatever escaped is a mistake of ours: one line, and the trace for those who ask

@@ -14,6 +14,7 @@ from earwitness.errors import ManifestInvalid
 from earwitness.evaluation.manifest import Role, Utterance
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.scores import Mask
+from earwitness.evaluation.table_file import text_of
 from earwitness.voice.embedding import SPEECH_SECONDS_MAX
 
 _LABELS = {"target": True, "nontarget": False, "1": True, "0": False}
@@ -56,11 +57,7 @@ class TrialList:
 
 def is_trial_list(path: Path) -> bool:
     """True for a list of trials, false for a CSV manifest; told by the first line."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestInvalid(f"{path} cannot be read: {error}") from error
+    first = text_of(path).partition("\n")[0].split()
     return len(first) == 3 and first[2] in _LABELS
 
 

@@ -5,13 +5,13 @@ and `--speakers adults`), `channel` (of stereo files) and `role`: `enrol+test` (
 only` is a stranger, other roles stay out.
 """
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from earwitness.errors import ManifestInvalid
+from earwitness.evaluation.table_file import rows_of
 
 ADULT_AGE_MIN = 18
 
@@ -45,23 +45,15 @@ class Utterance:
 
 def read_manifest(path: Path) -> list[Utterance]:
     """All utterances, in the file's order. ManifestInvalid names the line that cannot be used."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"file", "speaker_id"} - set(reader.fieldnames or ())
-            if missing:
-                raise ManifestInvalid(f"{path.name} lacks the column {' and '.join(sorted(missing))}")
-            utterances = [_utterance(row, path, line) for line, row in enumerate(reader, start=2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestInvalid(f"the manifest {path} cannot be read: {error}") from error
-    if not utterances:
+    numbered = [(line, _utterance(row, path, line)) for line, row in rows_of(path, needed={"file", "speaker_id"})]
+    if not numbered:
         raise ManifestInvalid(f"{path.name} lists no recordings")
     seen: set[tuple[Path, int | None]] = set()
-    for line, utterance in enumerate(utterances, start=2):
+    for line, utterance in numbered:
         if (key := (utterance.path.resolve(), utterance.channel)) in seen:
             raise ManifestInvalid(f"{path.name} line {line}: {utterance.path.name} is listed twice")
         seen.add(key)
-    return utterances
+    return [utterance for _, utterance in numbered]
 
 
 def adults(utterances: Iterable[Utterance]) -> list[Utterance]:
@@ -81,8 +73,11 @@ def _utterance(row: dict[str, str | None], manifest: Path, line: int) -> Utteran
     if not cell("file") or not cell("speaker_id"):
         raise ManifestInvalid(f"{manifest.name} line {line}: file and speaker_id must not be empty")
     file = manifest.parent / cell("file")
+    if not file.is_file() and "\\" in cell("file"):
+        file = manifest.parent / cell("file").replace("\\", "/")  # written on Windows
     if not file.is_file():
-        raise ManifestInvalid(f"{manifest.name} line {line}: {cell('file')} does not exist")
+        windows = "; write folders with /" if "\\" in cell("file") else ""
+        raise ManifestInvalid(f"{manifest.name} line {line}: {cell('file')} does not exist{windows}")
     age, channel = cell("age"), cell("channel")
     if age and not age.isdecimal():
         raise ManifestInvalid(f"{manifest.name} line {line}: the age {age!r} is not a whole number")

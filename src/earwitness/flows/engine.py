@@ -1,7 +1,7 @@
 """The voice engine: recordings in, answers out. What commands and calls in progress have in common."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from earwitness.audio.files import RawFormat, Recording, open_recording
 from earwitness.audio.net_speech import gather
+from earwitness.audio.repeats import distinct_seconds
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import (
     AudioError,
-    AudioUnreadable,
     GalleryUnreadable,
     NoSpeech,
     NotEnoughSpeech,
@@ -31,18 +31,15 @@ from earwitness.flows.enrol import (
     voiceprint_id,
     without_repetitions,
 )
+from earwitness.flows.folders import people_in
 from earwitness.gallery.calibration import Calibration
 from earwitness.gallery.decide import POSTERIOR_HITS, decide, not_enough_speech
 from earwitness.gallery.gallery import Gallery
 from earwitness.models.sessions import Session
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Decision
+from earwitness.voice.decision import Candidate, Decision
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
-
-_AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".gsm", ".mkv", ".mka"}
-)
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -127,6 +124,11 @@ class Engine:
             if len(piece.samples) and (fault := enrolment_fault(piece)):
                 raise SpeechTooPoor(fault)
         embedding = self.encoder.embed(samples, seconds_min=ENROL_SECONDS_MIN)
+        if (distinct := distinct_seconds(samples)) < ENROL_SECONDS_MIN:
+            raise SpeechTooPoor(
+                f"the speech repeats itself: only {distinct:.1f} of {embedding.net_speech_seconds:.1f} s are new, "
+                f"{ENROL_SECONDS_MIN:.0f} s are needed; give a recording that is no loop, and each recording once"
+            )
         return Voiceprint(profile_id=profile_id, voiceprint_id=voiceprint_id, embedding=embedding)
 
     def voiceprints(
@@ -205,6 +207,20 @@ class Engine:
         shorter = Embedding(vector=probe.vector, encoder_id=probe.encoder_id, net_speech_seconds=seconds)
         return self.search(shorter, gallery)
 
+    def others_like(self, made: Sequence[Voiceprint], stored: Iterable[Voiceprint]) -> list[str]:
+        """Profiles with another name that a search for these voiceprints would name, closest first."""
+        others = self.empty_gallery()
+        names = {voiceprint.profile_id for voiceprint in made}
+        others.add_all(voiceprint for voiceprint in stored if voiceprint.profile_id not in names)
+        if not len(others):
+            return []
+        alike: list[Candidate] = []
+        for voiceprint in made:
+            decision = self.search(voiceprint.embedding, others)
+            if decision.threshold is not None:
+                alike += [one for one in decision.candidates if one.score >= decision.threshold.score]
+        return list(dict.fromkeys(one.profile_id for one in sorted(alike, key=lambda one: -one.score)))
+
     def empty_gallery(self) -> Gallery:
         """A gallery for this engine's embeddings."""
         return Gallery(self.encoder.encoder_id, self.encoder.dimension)
@@ -216,43 +232,6 @@ def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
         samples += len(block)
         decoded(samples / recording.rate)
         yield block
-
-
-def recordings_in(folder: Path) -> list[Path]:
-    """The recordings in a folder and the folders below it, in order; hidden ones are passed over.
-
-    Raises AudioUnreadable when there are none.
-    """
-    found = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in _AUDIO_SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
-    if not found:
-        raise AudioUnreadable(f"{folder} holds no recordings")
-    return found
-
-
-def people_in(folder: Path) -> dict[str, list[Path]]:
-    """Person → recordings: a sub-folder is a person, and so is a file; named after it, in order."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise GalleryUnreadable(f"the folder {folder} cannot be read: {error.strerror}") from error
-    people: dict[str, list[Path]] = {}
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            files = sorted(file for file in entry.rglob("*") if file.suffix.lower() in _AUDIO_SUFFIXES)
-        else:
-            files = [entry] if entry.suffix.lower() in _AUDIO_SUFFIXES else []
-        if files:
-            people.setdefault(entry.stem if entry.is_file() else entry.name, []).extend(files)
-    if not people:
-        raise GalleryUnreadable(f"{folder} holds no recordings; it needs one folder or audio file per person")
-    return people
 
 
 def _content_id(file: Path, channel: int | None) -> str:

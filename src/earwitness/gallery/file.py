@@ -20,6 +20,7 @@ import numpy as np
 from earwitness.errors import GalleryOfAnotherModel, GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
+from earwitness.voice.profile_name import profile_name
 
 _FORMAT = "earwitness gallery 1"
 _LOCK_SECONDS_MAX = 30.0
@@ -43,7 +44,8 @@ class GalleryFile:
 
     def without_profile(self, profile_id: str) -> "GalleryFile":
         """A copy that holds nothing of this profile; ProfileNotFound when it held nothing."""
-        kept = tuple(voiceprint for voiceprint in self.voiceprints if voiceprint.profile_id != profile_id)
+        name = profile_name(profile_id)
+        kept = tuple(voiceprint for voiceprint in self.voiceprints if voiceprint.profile_id != name)
         if len(kept) == len(self.voiceprints):
             raise ProfileNotFound("nobody of that name is enrolled; `earwitness profiles` lists who is")
         return replace(self, voiceprints=kept)
@@ -134,7 +136,7 @@ def changing(path: Path) -> Generator[None]:
 def _parse(item: dict[str, Any], encoder_id: str) -> Voiceprint:
     vector = np.frombuffer(base64.b64decode(item["vector"], validate=True), "<f4").astype(np.float32)
     return Voiceprint(
-        profile_id=str(item["profile"]),
+        profile_id=profile_name(str(item["profile"])),
         voiceprint_id=str(item["voiceprint"]),
         embedding=Embedding(vector=vector, encoder_id=encoder_id, net_speech_seconds=float(item["net_speech_seconds"])),
     )
