@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def identified(file: Path, known: Path, *options: str) -> Any:
     result = CliRunner().invoke(app, ["identify", str(file), "--gallery", str(known), "--json", *options])
     decision = json.loads(result.stdout)["decision"]
-    return decision["outcome"], decision["candidates"][0]["profile_id"]
+    return decision["outcome"], decision["candidates"][0]["profileId"]
 
 
 def samples(file: Path, *, channel: int | None = None) -> Samples:

@@ -163,8 +163,6 @@ def _constants(candidates: list[_Candidate]) -> str:
 
 def _by_owner(candidates: list[_Candidate], request: Request) -> _Candidate:
     """Of operations that look the same in two services, the one that owns the ARN the request speaks of."""
-    if len({candidate.service for candidate in candidates}) == 1:
-        raise BadRequest(f"the query asks for several operations; send only one of {_constants(candidates)}")
     resource_type = _tagged_arn(request).partition("/")[0].rpartition(":")[2]
     owner = TAG_OWNERS.get(resource_type, TAG_OWNER_OTHERWISE)
     owned = [candidate for candidate in candidates if candidate.service.name == owner]
