@@ -50,7 +50,7 @@ class ServiceSettings:
         "",
         unit="URL",
         text="The address under which clients reach the media operations, as GetDataEndpoint tells them; the one "
-        "that the request came to when empty.",
+        "that the request came to when empty. Set it behind a proxy or a mapped port.",
     )
     tls_certificate: Path | None = row(
         None, unit="file", text="PEM file with the certificate chain; plain HTTP when empty."
