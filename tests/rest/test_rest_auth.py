@@ -108,7 +108,7 @@ def test_whoever_guesses_waits(build: Callable[..., Rest], monkeypatch: pytest.M
     async def remember(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("earwitness.rest.answering.asyncio.sleep", remember)
+    monkeypatch.setattr("earwitness.rest.answering.sleep", remember)
     rest = build()
     for _ in range(12):
         assert rest.send("GET", "tasks", headers={"authorization": "Bearer guess"}).status_code == 401

@@ -1,8 +1,8 @@
 """A request's way to its answer: credentials, parameters, role, rate, body, proof, work; for a signature, role and rate
 come after its proof. An error at any step is answered."""
 
-import asyncio
 import logging
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,7 +223,7 @@ class Answering:
             return True
         try:
             with self._delayed.taken(address_group(address)):
-                await asyncio.sleep(seconds)
+                await sleep(seconds)
         except Unavailable:
             return False
         return True
