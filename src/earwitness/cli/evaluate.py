@@ -81,6 +81,8 @@ def evaluate(
             requirements=require or [],
             fits_calibration=fit_calibration is not None,
         )
+        for copy in run.copies():
+            say("[yellow]warning:[/yellow] {}", copy, to=note)
         with progress_of() as show:
             results = run.results(show)
     # What took long is shown before anything that can still fail.

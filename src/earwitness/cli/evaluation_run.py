@@ -11,6 +11,7 @@ from earwitness.cli.output import plain
 from earwitness.cli.voices import engine_for
 from earwitness.errors import EvaluationError
 from earwitness.evaluation.conditions import Condition, parse_condition
+from earwitness.evaluation.copies import copies
 from earwitness.evaluation.evaluate import ConditionResult, Evaluator, measure
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration
 from earwitness.evaluation.hearing import Listener
@@ -64,6 +65,14 @@ class Evaluation:
             self._utterances = adults(self._utterances) if speakers == "adults" else children(self._utterances)
         self._evaluators: dict[Band, Evaluator] = {}
         self._results: list[ConditionResult] = []
+
+    def copies(self) -> list[str]:
+        """Recordings that are the same audio as an earlier one, in words."""
+        return [
+            f"{copy.path.name} ({copy.speaker_id}) is the same audio as {earlier.path.name} ({earlier.speaker_id}); "
+            f"list it once, or the rates are not true"
+            for earlier, copy in copies(self._utterances)
+        ]
 
     def results(self, show: Show) -> list[ConditionResult]:
         """Measure every condition."""
