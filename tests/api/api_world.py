@@ -7,6 +7,7 @@ listed here with a reason, and nobody gets a 5xx unless the test says that it br
 import asyncio
 import itertools
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ from earwitness.wire.service_models import load_services
 from earwitness.wire.shapes import Service
 from earwitness.wire.throttle import Throttle
 from earwitness.work.local import LocalWork
+from earwitness.work.retrying import Retrying
 from earwitness.work.seam import WorkItem
 
 ACCOUNT, OTHER_ACCOUNT, REGION, OTHER_REGION = "111122223333", "999988887777", "us-east-1", "us-west-2"
@@ -120,7 +122,7 @@ def make_keys(store: Store) -> None:
     store.write(work)
 
 
-async def _run_no_task(_item: WorkItem, _changed: asyncio.Event) -> None:
+async def _run_no_task(_item: WorkItem, _changed_or_reason: object) -> None:
     raise AssertionError("tasks do not run here")
 
 
@@ -154,7 +156,11 @@ class World:
                     new_id=lambda: str(uuid.uuid4()),
                     pipeline_changed=self.changed.append,
                 ),
-                work=LocalWork(_run_no_task),
+                work=LocalWork(
+                    _run_no_task,
+                    give_up=_run_no_task,
+                    retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),
+                ),
                 streams=self.media.streams,
                 on_loop=self.media.on_loop,
                 new_guid=lambda: str(uuid.uuid4()),

@@ -104,6 +104,7 @@ class Office:
         self.clock = Clock()
         self.store: Store = opened(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
         self.engine = ThreadsSeen(engine)
+        self.engine_of: Any = lambda *_: self.engine
         self.line: Any = None
         self.changed = asyncio.Event()
         self.lags = Lags(monotonic=lambda: 0.0)
@@ -115,7 +116,7 @@ class Office:
         return Tools(
             store=self.store,
             source_of=lambda *_: self.line,
-            engine_of=lambda *_: self.engine,  # type: ignore[arg-type]
+            engine_of=self.engine_of,
             galleries=Galleries(self.store),
             inference=self.inference,
             turns=Turns(1),
@@ -133,10 +134,10 @@ class Office:
         self.waiting.shutdown()
         self.store.close()
 
-    def new_task(self, domain_id: str = "") -> SpeakerSearchTask:
+    def new_task(self, domain_id: str = "", *, metadata: dict[str, object] | None = None) -> SpeakerSearchTask:
         def work(unit: Any) -> SpeakerSearchTask:
             domain = domain_id or add_domain(unit).domain_id
-            pipeline = add_pipeline(unit)
+            pipeline = add_pipeline(unit, metadata=metadata)
             task = add_task(unit, domain, pipeline.pipeline_id)
             self.steering.begin_task(unit, MINE, pipeline)
             return task

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from earwitness.errors import Unavailable
+from earwitness.errors import CiphertextRefused, EarwitnessError, StoreUnavailable, Unavailable
 from earwitness.store.records import Scope
-from earwitness.work import local
 from earwitness.work.local import LocalWork
-from earwitness.work.seam import WorkItem
+from earwitness.work.retrying import DELAY_SECONDS_MAX, FAILURES_MAX, STEADY_SECONDS, Retrying
+from earwitness.work.seam import RunTask, WorkItem
 from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +28,42 @@ def item(number: int = 1, *, account: str = ACCOUNT) -> WorkItem:
     return WorkItem(scope=scope, pipeline_id="p", task_id=f"t{number}")
 
 
+class Time:
+    """Seconds that pass when somebody waits, or when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Told:
+    """The ends that are told, and the errors of those who should tell them."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.reasons: list[str] = []
+        self.errors = list(errors)
+
+    async def give_up(self, _item: WorkItem, reason: str) -> None:
+        self.reasons.append(reason)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def work_of(run: RunTask, time: Time | None = None, told: Told | None = None, *, at_once_max: int = 200) -> LocalWork:
+    time = time or Time()
+    return LocalWork(
+        run,
+        give_up=(told or Told()).give_up,
+        retrying=Retrying(chance=lambda: 0.5, monotonic=lambda: time.now, sleep=time.sleep),
+        at_once_max=at_once_max,
+    )
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not holds():
@@ -42,7 +78,7 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
         await changed.wait()
         seen.append("changed")
 
-    work = LocalWork(run)
+    work = work_of(run)
     work.start()
     work.submit(item())
     await asyncio.to_thread(work.submit, item())
@@ -55,7 +91,7 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
 
 
 async def test_there_is_room_for_so_many() -> None:
-    work = LocalWork(_forever, at_once_max=2)
+    work = work_of(_forever, at_once_max=2)
     work.start()
     for number in range(2):
         work.require_room(ACCOUNT, is_alone=True)
@@ -82,19 +118,95 @@ async def test_one_account_leaves_room_for_the_others() -> None:
     await work.close()
 
 
-async def test_an_unexpected_end_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "RESTART_SECONDS", 0.0)
-    attempts: list[int] = []
+async def test_there_is_no_room_before_tasks_can_be_run() -> None:
+    def not_yet() -> None:
+        raise Unavailable("voice models are fetched")
+
+    time = Time()
+    retrying = Retrying(chance=lambda: 0.5, monotonic=lambda: time.now, sleep=time.sleep)
+    work = LocalWork(_forever, give_up=Told().give_up, retrying=retrying, require_ready=not_yet)
+    with pytest.raises(Unavailable, match="fetched"):
+        work.require_room()
+    await work.close()
+
+
+async def test_an_unexpected_end_is_not_the_end() -> None:
+    time, attempts = Time(), []
+
+    async def run(_item: WorkItem, _changed: asyncio.Event) -> None:
+        attempts.append(time.now)
+        if len(attempts) < 4:
+            raise RuntimeError("+49 30 1234567")
+
+    work = work_of(run, time)
+    work.start()
+    work.submit(item())
+    await until(lambda: len(attempts) == 4 and work.running_count == 0)
+    assert time.waits == [1.5, 2.5, 4.5]
+    await work.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreUnavailable("the database is away"), f"the database is away (tried {FAILURES_MAX} times)"),
+        (OSError(5, "+49 30 1234567"), f"an internal error (OSError) (tried {FAILURES_MAX} times)"),
+    ],
+)
+async def test_a_task_that_always_fails_ends(error: Exception, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    time, told, attempts = Time(), Told(), []
 
     async def run(_item: WorkItem, _changed: asyncio.Event) -> None:
         attempts.append(1)
-        if len(attempts) < 3:
-            raise RuntimeError("+49 30 1234567")
+        raise error
 
-    work = LocalWork(run)
+    work = work_of(run, time, told)
     work.start()
     work.submit(item())
-    await until(lambda: len(attempts) == 3 and work.running_count == 0)
+    await until(lambda: work.running_count == 0)
+    assert (len(attempts), told.reasons) == (FAILURES_MAX, [said])
+    assert time.waits == sorted(time.waits) and max(time.waits) <= DELAY_SECONDS_MAX
+    assert 300 < sum(time.waits) < 900
+    assert "1234567" not in caplog.text
+    await work.close()
+
+
+async def test_failures_that_lie_far_apart_are_not_added_up() -> None:
+    time, told, attempts = Time(), Told(), []
+
+    async def run(_item: WorkItem, _changed: asyncio.Event) -> None:
+        attempts.append(1)
+        time.now += STEADY_SECONDS
+        if len(attempts) < 3 * FAILURES_MAX:
+            raise StoreUnavailable("the database is away")
+
+    work = work_of(run, time, told)
+    work.start()
+    work.submit(item())
+    await until(lambda: work.running_count == 0)
+    assert (len(attempts), told.reasons, set(time.waits)) == (3 * FAILURES_MAX, [], {1.5})
+    await work.close()
+
+
+@pytest.mark.parametrize(
+    ("errors", "times"),
+    [
+        ([StoreUnavailable("away")] * 5, 6),  # until the records are back, however long that takes
+        ([CiphertextRefused("damaged")], 1),
+        ([RuntimeError("a mistake of ours")], 1),
+    ],
+)
+async def test_the_end_itself_is_told_when_that_is_possible(errors: list[EarwitnessError], times: int) -> None:
+    told = Told(*errors)
+
+    async def run(_item: WorkItem, _changed: asyncio.Event) -> None:
+        raise StoreUnavailable("away")
+
+    work = work_of(run, told=told)
+    work.start()
+    work.submit(item())
+    await until(lambda: work.running_count == 0)
+    assert len(told.reasons) == times
     await work.close()
 
 
@@ -109,7 +221,7 @@ async def test_closing_lets_go() -> None:
         finally:
             ended.append("let go")
 
-    work = LocalWork(run)
+    work = work_of(run)
     work.start()
     work.submit(item())
     await until(lambda: bool(started))

@@ -13,16 +13,14 @@ from typing import TypeVar
 
 from earwitness.errors import (
     AttemptSuperseded,
-    AudioError,
-    CiphertextRefused,
     Conflict,
+    EarwitnessError,
     NotFound,
-    SourceRefused,
     SpeechTooPoor,
-    StreamGone,
 )
 from earwitness.flows.conclude import Conclusions
 from earwitness.flows.engine import Engine
+from earwitness.flows.fail import end_pipeline, fail, is_final, pipeline_of
 from earwitness.flows.hear import ChannelEar
 from earwitness.flows.keep import PlaceKeeper
 from earwitness.flows.reading import LOST, Piece, Reading
@@ -49,34 +47,29 @@ REST_SECONDS = 0.25
 CATCH_UP_SECONDS = 10.0
 """The same for a fragment that was there before an interruption: a stream that is far away is being connected."""
 
-_FATAL = (AudioError, StreamGone, SourceRefused, CiphertextRefused, NotFound)
-"""What will not go away by itself: media we cannot decode or may not read, a stream or domain that was deleted."""
-
 
 async def follow(tools: Tools, item: WorkItem, changed: asyncio.Event) -> None:
-    """Run a task to its end. `changed` is set when its record has changed."""
+    """Run a task to its end. `changed` is set when its record has changed.
+
+    Raises what may go away by itself: the records, the stream or a disk are away. Run it again later.
+    """
     task = await tools.write(lambda unit: unit.attempts.adopt(item.scope, item.task_id))
     if task is None:
         return
-    pipeline = await tools.wait_for(lambda: tools.store.pipelines.get(item.scope, task.pipeline_id))
-    if pipeline is None:
-        return  # deleted with everything that belongs to it
     tools.lags.begin(item.task_id)
     try:
-        await _Follower(tools, task, pipeline, changed).run()
-        await tools.write(lambda unit: _end_pipeline(tools, unit, item))
-        tools.events_written()
+        await _follow(tools, task, changed)
     except AttemptSuperseded:
         _log.info("a task went to another worker", extra={"task_id": item.task_id, "attempt": task.attempt})
     finally:
         tools.lags.end(item.task_id)
 
 
-def _end_pipeline(tools: Tools, unit: Unit, item: WorkItem) -> None:
-    """A pipeline that was only waiting for this task has ended."""
-    pipeline = unit.pipelines.get(item.scope, item.pipeline_id)
+async def _follow(tools: Tools, task: SpeakerSearchTask, changed: asyncio.Event) -> None:
+    pipeline = await pipeline_of(tools, task)
     if pipeline is not None:
-        tools.steering.end_if_idle(unit, item.scope, pipeline)
+        await _Follower(tools, task, pipeline, changed).run()
+        await end_pipeline(tools, task)
 
 
 class _Follower:
@@ -85,6 +78,7 @@ class _Follower:
     def __init__(self, tools: Tools, task: SpeakerSearchTask, pipeline: Pipeline, changed: asyncio.Event) -> None:
         self._tools = tools
         self._task = task
+        self._pipeline = pipeline
         self._identified = task.identification is not None  # the record forgets it with its domain
         self._changed = changed
         self._conclusions = Conclusions(tools, task, pipeline)
@@ -101,8 +95,10 @@ class _Follower:
                 await self._wind_up()
             else:
                 await self._listen()
-        except _FATAL as error:
-            await self._fail(str(error))
+        except EarwitnessError as error:
+            if not is_final(error):
+                raise
+            await fail(self._tools, self._task, self._pipeline, str(error), identified=self._identified)
 
     async def _listen(self) -> None:
         task = self._task
@@ -281,13 +277,6 @@ class _Follower:
         have = self._ear.seconds if self._ear is not None else 0.0
         said = f"only {have:.1f} s of speech were heard before the audio ended and {needed_seconds:.0f} s are needed"
         return "; ".join([said, *(self._reading.remarks() if self._reading is not None else ())])
-
-    async def _fail(self, reason: str) -> None:
-        task = self._task
-        await self._conclusions.failed(
-            reason, identification=not self._identified, voiceprint=task.voiceprint_status is None
-        )
-        _log.warning("a task failed", extra={"task_id": task.task_id, "reason": reason})
 
 
 def _there(value: ValueT | None) -> ValueT:

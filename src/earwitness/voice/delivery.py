@@ -21,16 +21,22 @@ ATTEMPTS_MAX = 1000
 _DOUBLINGS_MAX = 32  # far beyond the longest delay, and still a small number
 
 
-def next_delay_seconds(*, attempts: int, chance: float, asked_seconds: float | None = None) -> float:
+def next_delay_seconds(
+    *,
+    attempts: int,
+    chance: float,
+    asked_seconds: float | None = None,
+    delay_seconds_max: float = DELAY_SECONDS_MAX,
+) -> float:
     """Seconds until the next attempt, after `attempts` (1 or more) that failed.
 
     Exponential with full jitter: anywhere from the shortest delay to a bound that doubles with every attempt, so that
     the events of one outage do not come back all at once. `chance` is random in [0, 1). `asked_seconds` is what
-    the sink asked for (Retry-After); it lengthens the delay, up to the longest.
+    the sink asked for (Retry-After); it lengthens the delay, up to `delay_seconds_max`.
     """
-    bound = min(DELAY_SECONDS_MAX, DELAY_SECONDS_MIN * 2.0 ** min(attempts, _DOUBLINGS_MAX))
+    bound = min(delay_seconds_max, DELAY_SECONDS_MIN * 2.0 ** min(attempts, _DOUBLINGS_MAX))
     delay = DELAY_SECONDS_MIN + chance * (bound - DELAY_SECONDS_MIN)
-    return delay if asked_seconds is None else max(delay, min(asked_seconds, DELAY_SECONDS_MAX))
+    return delay if asked_seconds is None else max(delay, min(asked_seconds, delay_seconds_max))
 
 
 def is_to_be_parked(*, attempts: int, age: timedelta, retryable: bool) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from earwitness.errors import Unavailable
+from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.log import frames_of
 from earwitness.wire.shares import may_take, most
-from earwitness.work.seam import RunTask, WorkItem
+from earwitness.work.retrying import FAILURES_MAX, STEADY_SECONDS, Retrying, reason_of
+from earwitness.work.seam import GiveUp, RunTask, WorkItem
 
 TASKS_AT_ONCE_MAX = 200
 """What a machine of two cores bears in real time; docs/service.md says how it was measured."""
@@ -19,9 +20,6 @@ TASKS_AT_ONCE_MAX = 200
 SHARE_WEIGHT = 4
 """One account gets four fifths of the places where there are others, two of them four ninths each (`wire/shares.py`):
 the rest is kept for accounts with fewer calls."""
-
-RESTART_SECONDS = 1.0
-"""How long after an unexpected end a task is taken up again."""
 
 _log = logging.getLogger("earwitness.work")
 
@@ -35,8 +33,20 @@ class _Running:
 class LocalWork:
     """As the seam says. Tasks that are submitted before `start` wait for it."""
 
-    def __init__(self, run: RunTask, *, at_once_max: int = TASKS_AT_ONCE_MAX) -> None:
+    def __init__(
+        self,
+        run: RunTask,
+        *,
+        give_up: GiveUp,
+        retrying: Retrying,
+        at_once_max: int = TASKS_AT_ONCE_MAX,
+        require_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`require_ready` raises Unavailable while no task could be run at all."""
         self._run = run
+        self._give_up = give_up
+        self._retrying = retrying
+        self._require_ready = require_ready
         self._at_once_max = at_once_max
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[WorkItem, _Running] = {}
@@ -59,6 +69,7 @@ class LocalWork:
 
     def require_room(self, account_id: str, *, is_alone: bool) -> None:
         """As the seam says."""
+        self._require_ready()
         free, held = self._free, self.running(account_id)
         if free <= 0:
             raise Unavailable(
@@ -145,11 +156,41 @@ class LocalWork:
                 running.changed.set()
 
     async def _keep_running(self, item: WorkItem, changed: asyncio.Event) -> None:
+        """Run a task to its end; where it fails again and again, to that end."""
+        failures, monotonic = 0, self._retrying.monotonic
         while True:
+            began = monotonic()
             try:
                 await self._run(item, changed)
                 return
             except Exception as error:
-                context = {"task_id": item.task_id, "error": type(error).__name__, "frames": frames_of(error)}
-                _log.error("a task came to an unexpected end and is taken up again", extra=context)
-            await asyncio.sleep(RESTART_SECONDS)
+                failures = failures + 1 if monotonic() - began < STEADY_SECONDS else 1
+                _log.error(
+                    "a task came to an unexpected end", extra={**_context(item, error), "failures_in_a_row": failures}
+                )
+                if failures >= FAILURES_MAX:
+                    reason = f"{reason_of(error)} (tried {failures} times)"
+                    break
+            await self._retrying.wait(failures=failures)
+        await self._end_it(item, reason)
+
+    async def _end_it(self, item: WorkItem, reason: str) -> None:
+        """Have it told that a task is given up. While the records are away that waits, a minute at a time."""
+        while True:
+            try:
+                await self._give_up(item, reason)
+                return
+            except Exception as error:
+                _log.error("a task cannot be given up", extra=_context(item, error))
+                if not isinstance(error, EarwitnessError) or not error.retryable:
+                    return
+            await self._retrying.wait(failures=FAILURES_MAX)
+
+
+def _context(item: WorkItem, error: Exception) -> dict[str, object]:
+    return {
+        "task_id": item.task_id,
+        "error": type(error).__name__,
+        "reason": reason_of(error),
+        "frames": frames_of(error),
+    }

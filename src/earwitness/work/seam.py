@@ -28,11 +28,15 @@ clears it and reads the record. It returns when the task has ended, and lets Can
 a task that has not; another worker then takes it up."""
 
 
+GiveUp: TypeAlias = Callable[[WorkItem, str], Awaitable[None]]
+"""Ends a task that failed too often, with the reason. It is called again after an error that is retryable."""
+
+
 class Work(Protocol):
     """Hands tasks to workers. Every method may be called from any thread."""
 
     def require_room(self, account_id: str, *, is_alone: bool) -> None:
-        """Raise Unavailable when no further task could keep its pace, or the account has its share of tasks.
+        """Raise Unavailable when no task could be run or keep its pace, or the account has its share of tasks.
 
         `is_alone`: there is no other account that room would have to be kept for.
         """
