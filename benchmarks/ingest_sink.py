@@ -33,7 +33,7 @@ def main(port: int) -> None:
         stop_seconds_max=1.0,
     )
     with run.open_socket(listening) as listener:
-        run.serve(sink, listening, [listener], on_stopping=lambda: None)
+        run.prepare(sink, listening, on_stopping=lambda: None).run([listener])
 
 
 if __name__ == "__main__":

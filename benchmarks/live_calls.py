@@ -173,6 +173,7 @@ def served(settings: Mapping[str, str]) -> Generator[tuple[Application, Seen, Pr
             assert process.stderr
             lines = iter(process.stderr.readline, "")
             url = next(found[1] for line in lines if (found := re.search(r"answers at (http://\S+?);", line)))
+            next(line for line in lines if line.startswith("ready:"))
             threading.Thread(target=process.stderr.read, daemon=True).start()
             seen = Seen(data / "events.jsonl")
             watching = threading.Thread(target=seen.watch)

@@ -62,11 +62,11 @@ def serving(command: Sequence[str | Path], port: int) -> Generator[Process]:
             process.terminate()
 
 
-def is_ready(port: int, *, seconds_max: float) -> bool:
-    """Whether a service on this machine answers `/ready` with 200."""
+def is_ready(port: int, *, seconds_max: float, path: str = "/ready") -> bool:
+    """Whether a service on this machine answers `/ready`, or another path, with 200."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=seconds_max)) as connection:
         try:
-            connection.request("GET", "/ready")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except OSError:
             return False

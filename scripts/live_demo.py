@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -34,27 +35,40 @@ def main(arguments: list[str]) -> int:
 
 
 class _Service:
-    """`earwitness serve --dev` on a free port."""
+    """`earwitness serve --dev` on a free port. What it says while it starts is shown."""
 
     def __init__(self, data: Path) -> None:
         command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(data)]
         say("[dim]$ earwitness serve --dev[/dim]", to=note)
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self._is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
         self.url = ""
 
     def __enter__(self) -> "_Service":
-        for line in self._process.stderr or ():
-            if found := re.search(r"answers at (http://\S+?);", line):
-                self.url = found[1]
-            if "AWS_REGION" in line:
-                return self
-            if not self.url:
-                sys.stderr.write(line)
-        raise SystemExit("the service did not start")
+        self._reader.start()
+        self._is_ready.wait()
+        if self._process.poll() is not None or not self.url:
+            self.__exit__()
+            raise SystemExit(self._process.returncode or 1)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.communicate()
+        self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        """Read to the end, because a full pipe would stop whoever writes to it; show what is of interest here."""
+        for line in self._process.stderr or ():
+            if found := re.search(r"answers at (http://\S+?);", line):
+                self.url = found[1]
+            if line.startswith("ready:"):
+                self._is_ready.set()
+            if not line.startswith(("In the shell", "  export")):
+                say("[dim]  {}[/dim]", line.rstrip(), to=note)
+        self._process.wait()
+        self._is_ready.set()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from earwitness.api.handlers import Needs, build_handlers, build_streaming
 from earwitness.api.media_rates import MediaRates
 from earwitness.api.use import use_of
 from earwitness.background.background import Background
+from earwitness.background.models import Preparation
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
 from earwitness.errors import StoreBusy
@@ -104,6 +105,7 @@ class Service:
         self.root = Root(
             aws=aws,
             threads=self._threads,
+            why_not_started=self._background.models.why_not_open,
             require_ready=store.require_ready,
             start=self._background.start,
             stop=self._background.stop,
@@ -112,8 +114,17 @@ class Service:
 
     def require_started(self) -> None:
         """Raise what kept the service from starting, if anything did."""
-        if self.root.failure is not None:
-            raise self.root.failure
+        for failure in (self.root.failure, self._background.models.failure):
+            if failure is not None:
+                raise failure
+
+    def prepare_models(self, preparation: Preparation) -> None:
+        """Make the voice models ready beside all else. Without this they are opened when they are first needed."""
+        self._background.models.begin(preparation)
+
+    def has_keys(self) -> bool:
+        """Say whether anybody can use the service: there is an access key or a bearer token."""
+        return self._store.access_keys.is_any_enabled() or self._store.bearer_tokens.is_any_enabled()
 
     def begin_to_stop(self) -> None:
         """Take no new requests."""
@@ -122,6 +133,7 @@ class Service:
 
     def close(self) -> None:
         """Finish what runs, then let the records go."""
+        self._background.models.stop()
         self._threads.close()
         self._store.close()
 
@@ -177,7 +189,7 @@ class Service:
         return build_rest(
             store=self._store,
             find_key=self._calls.find_key,
-            engine_of=background.engines.get,
+            engine_of=background.models.engine,
             galleries=background.galleries,
             run=self._threads.run,
             clock=now,

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,16 @@ class Process:
     """A service in a process of its own; what it says on standard error is gathered. A context manager."""
 
     def __init__(
-        self, data: Path, *options: str, environment: Mapping[str, str] | None = None, open_files: int | None = None
+        self,
+        data: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        open_files: int | None = None,
+        program: Sequence[str] = ("-m", "earwitness"),
     ) -> None:
-        """`open_files`: how many file descriptors it may have."""
+        """`open_files`: how many file descriptors it may have; `program`: what Python runs, instead of our own."""
         self.data = data
-        command = [sys.executable, "-m", "earwitness", "serve", "--port", "0", "--data", str(data), *options]
+        command = [sys.executable, *program, "serve", "--port", "0", "--data", str(data), *options]
         if open_files is not None:
             command = ["sh", "-c", f'ulimit -n {open_files} && exec "$@"', "sh", *command]
         own = os.environ | {"EARWITNESS_LOG_LEVEL": "info"} | dict(environment or {})

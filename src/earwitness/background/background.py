@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from earwitness.api.media_rates import MediaRates
 from earwitness.api.media_streams import MediaLimits, MediaStreams
 from earwitness.background.engines import Engines
+from earwitness.background.models import VoiceModels
 from earwitness.background.sources import Sources
 from earwitness.background.targets import Targets
 from earwitness.config import Settings
@@ -32,11 +34,13 @@ from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
 from earwitness.installation import media_folder
 from earwitness.log import frames_of
+from earwitness.models.cache import ModelCache
 from earwitness.rest.notices import Notices
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store
 from earwitness.voice.events import DetailStatus
 from earwitness.work.local import LocalWork
+from earwitness.work.retrying import Retrying
 from earwitness.work.seam import WorkItem
 
 if TYPE_CHECKING:
@@ -92,7 +96,7 @@ class Background:
         self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings, events_file=events_file)
         self._clients = self._targets.clients()
-        self.engines = Engines(settings)
+        self.models = VoiceModels(ModelCache(settings.models_dir), Engines(settings))
         self.notices = Notices()
         self.lags = Lags()
         self.turns = Turns(os.cpu_count() or 1)
@@ -106,7 +110,13 @@ class Background:
             rates=media_rates,
         )
         self.sources = Sources(settings, store, self.streams, look=self._in_thread)
-        self.work = LocalWork(self._run_task, at_once_max=settings.tasks_at_once)
+        self.work = LocalWork(
+            self._run_task,
+            give_up=self._give_up_task,
+            at_once_max=settings.tasks_at_once,
+            require_ready=self.models.require_installed,
+            retrying=Retrying(chance=random.random, monotonic=time.monotonic, sleep=asyncio.sleep),
+        )
         self.steering = Steering(targets_of=self._targets.of, new_id=new_id, pipeline_changed=self._pipeline_changed)
 
     def heard_from(self, stream_arn: str) -> None:
@@ -163,12 +173,15 @@ class Background:
         """Let go of tasks, which are taken up at the next start; finish deliveries in progress."""
         self.notices.close()
         await self.work.close()
+        await asyncio.to_thread(self.models.stop)
         for task in self._going_on:
             task.cancel()
         await asyncio.gather(*self._going_on, return_exceptions=True)
         if self._log is not None:
             await self._log.close()
-        for pool in (self._inference, self._sending, self._waiting):
+        # Nobody waits for what is computed: its tasks are let go of. A computation in progress may take minutes.
+        self._inference.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._sending, self._waiting):
             await asyncio.to_thread(pool.shutdown)
         self._clients.close()
         await asyncio.to_thread(self.sources.close)
@@ -176,7 +189,13 @@ class Background:
     async def _run_task(self, item: WorkItem, changed: asyncio.Event) -> None:
         from earwitness.flows.follow import follow  # with numpy and the codecs, which a start need not wait for
 
+        await self.models.opened()  # a task reads from its creation on: it loses nothing by waiting
         await follow(self._tools, item, changed)
+
+    async def _give_up_task(self, item: WorkItem, reason: str) -> None:
+        from earwitness.flows.fail import give_up  # as above
+
+        await give_up(self._tools, item, reason)
 
     def galleries(self) -> "Galleries":
         """Domains' voices in memory."""
@@ -195,7 +214,7 @@ class Background:
         return Tools(
             store=self._store,
             source_of=self.sources.of,
-            engine_of=self.engines.get,
+            engine_of=self.models.engine,
             galleries=self.galleries(),
             inference=self._inference,
             turns=self.turns,

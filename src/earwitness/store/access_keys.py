@@ -63,6 +63,10 @@ class AccessKeyReader:
         others = select(table.c.key_id).where(table.c.account_id != account_id, table.c.state == "enabled").limit(1)
         return self._session.row(others) is None
 
+    def is_any_enabled(self) -> bool:
+        """Say whether any account has a key that may be used."""
+        return self._session.row(select(table.c.key_id).where(table.c.state == "enabled").limit(1)) is not None
+
     def _decrypted_once(self, row: Row) -> AccessKey:
         """The record of a row just read. Its secret stays decrypted for as long as no column of the row changes."""
         key_id: str = row[0]

@@ -44,6 +44,10 @@ class BearerTokenReader:
             limit=limit,
         )
 
+    def is_any_enabled(self) -> bool:
+        """Say whether any account has a token that may be used."""
+        return self._session.row(select(table.c.token_id).where(table.c.state == "enabled").limit(1)) is not None
+
 
 class BearerTokenWriter(BearerTokenReader):
     """What can be changed of bearer tokens."""
