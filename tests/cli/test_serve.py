@@ -231,7 +231,7 @@ def test_a_request_in_progress_is_answered_when_the_service_is_stopped(tmp_path:
                 while not _has_read_a_request(served):
                     continue
                 # It has begun it: requests are begun in order.
-                assert httpx.get(f"{served.url}/ready", timeout=PATIENCE_SECONDS).status_code == 200
+                assert httpx.get(f"{served.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
                 served.process.send_signal(signal.SIGTERM)
                 while _is_accepting(served):
                     continue

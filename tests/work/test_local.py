@@ -103,7 +103,7 @@ async def test_there_is_room_for_so_many() -> None:
 
 
 async def test_one_account_leaves_room_for_the_others() -> None:
-    work = LocalWork(_forever, at_once_max=10)
+    work = work_of(_forever, at_once_max=10)
     work.start()
     for number in range(8):
         assert work.most(ACCOUNT, is_alone=False) == 8
@@ -126,7 +126,7 @@ async def test_there_is_no_room_before_tasks_can_be_run() -> None:
     retrying = Retrying(chance=lambda: 0.5, monotonic=lambda: time.now, sleep=time.sleep)
     work = LocalWork(_forever, give_up=Told().give_up, retrying=retrying, require_ready=not_yet)
     with pytest.raises(Unavailable, match="fetched"):
-        work.require_room()
+        work.require_room("111122223333", is_alone=True)
     await work.close()
 
 
