@@ -51,6 +51,8 @@ def listen_to(recording: str, until: str) -> str:
             results = detail.get("speakerSearchDetails", {}).get("results", [])
             named = ", ".join(f"{one['voiceProfileId']} ({float(one['confidenceScore']):.1%})" for one in results)
             print(f"  {detail['detailStatus']}  {named or detail.get('statusMessage', '')}")
+            if detail["detailStatus"] == "VoiceprintGenerationFailure":
+                sys.exit("  no voiceprint: the recording needs 20 s of speech; silence does not count")
             if detail["detailStatus"].startswith(until):
                 break
         call.result()

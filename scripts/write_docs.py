@@ -14,6 +14,7 @@ from earwitness import config
 from earwitness.api.operations import BY_NAME, why_not
 from earwitness.api.roles import Role
 from earwitness.cli import output
+from earwitness.cli.evaluate import RATES
 from earwitness.cli.main import app
 from earwitness.models.catalogue import catalogue
 from earwitness.wire.service_models import load_services
@@ -31,7 +32,13 @@ def commands() -> str:
     lines = Path(output.__file__).read_text(encoding="utf-8")
     codes = [f"| {code} | {meaning} |" for _, code, meaning in _EXIT_LINE.findall(lines)]
     plain = re.sub(r"\[/?b\]", "**", reference)
-    return plain.rstrip() + "\n\n## Exit codes\n\n| code | meaning |\n| --- | --- |\n" + "\n".join(codes) + "\n"
+    keys = [f"| `{name}` | {title} |" for name, title in RATES]
+    tables = (("Exit codes", "code", "meaning", codes), ("Keys of `evaluate --require`", "key", "in the table", keys))
+    parts = [plain.rstrip()]
+    parts += [
+        f"## {title}\n\n| {one} | {other} |\n| --- | --- |\n" + "\n".join(rows) for title, one, other, rows in tables
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def settings() -> str:

@@ -97,7 +97,7 @@ def test_ages_and_trial_lists_do_not_go_together(manifest: Path, tmp_path: Path)
 def test_too_few_trials_for_a_calibration(manifest: Path, tmp_path: Path) -> None:
     result = run(manifest, *SHORT, "--fit-calibration", tmp_path / "calibration.json")
     assert result.exit_code == 7
-    assert "too few to calibrate" in " ".join(result.stderr.split())
+    assert "8 people with an enrolment and four tests each; the list has 6" in " ".join(result.stderr.split())
     assert not (tmp_path / "calibration.json").exists()
 
 

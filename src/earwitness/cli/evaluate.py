@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say
+from earwitness.cli.table import print_table
 
 if TYPE_CHECKING:
     from earwitness.cli.evaluation_run import Evaluation
@@ -85,6 +86,7 @@ def evaluate(
             say("[yellow]warning:[/yellow] {}", copy, to=note)
         with progress_of() as show:
             results = run.results(show)
+    name_left_out(run)
     # What took long is shown before anything that can still fail.
     if to_stdout:
         print_json(run.document())
@@ -119,6 +121,18 @@ def write_files(run: "Evaluation", *, json_file: Path | None, plots: Path | None
         )
 
 
+def name_left_out(run: "Evaluation") -> None:
+    """Name the speakers who were given and could not be used."""
+    if run.left_out:
+        say(
+            "[yellow]left out[/yellow] {} of {} speakers, who have too little speech for an enrolment and a test: {}",
+            len(run.left_out),
+            run.speaker_count,
+            ", ".join(run.left_out),
+            to=note,
+        )
+
+
 def wrote(path: Path) -> None:
     """Say what was written where."""
     say("wrote {}", path, to=note)
@@ -132,55 +146,48 @@ def exit_on(failures: list[str]) -> None:
         raise typer.Exit(Exit.NO)
 
 
-_RATES = (
-    ("eer_percent", "EER, %"),
-    ("min_dcf", "minDCF(0.01)"),
-    ("cllr", "Cllr, bits"),
-    ("top1_percent", "top-1, %"),
+RATES = (
     ("found_percent", "found, %"),
     ("false_alarm_percent", "strangers named, %"),
+    ("eer_percent", "EER, %"),
+    ("top1_percent", "top-1, %"),
+    ("cllr", "Cllr, bits"),
+    ("min_dcf", "minDCF(0.01)"),
 )
+"""Every rate by its key for `--require` and in the JSON, and its title; the important ones first."""
+
+_COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
+_SLICED = ("EER, %", "found, %", "strangers named, %")
 
 
 def print_results(results: "list[ConditionResult]") -> None:
     """Rates with intervals, counts, growing galleries and slices; a condition is a row."""
-    from rich.box import SIMPLE
-    from rich.markup import escape
-    from rich.table import Table
-
     from earwitness.evaluation.evaluate import FPIR
 
-    rates = Table("condition", *(title for _, title in _RATES), box=SIMPLE, padding=(0, 1, 0, 0))
-    rates.title = "rate \\[95 % interval by speaker]"
-    counts = Table(
-        "condition",
-        "speakers",
-        "pairs same",
-        "different",
-        "searches enrolled",
-        "strangers",
-        "not heard",
-        "not enrolled",
-    )
     sizes = sorted({size.gallery for result in results for size in result.growing})
-    growing = Table("condition", *(f"{size} enrolled" for size in sizes))
-    growing.title = f"not found, %, when {100 * FPIR:g} % of strangers get through"
-    slices = Table("within", "condition", "pairs same / different", "EER, %", "found, %", "strangers named, %")
+    rates: list[list[str]] = []
+    counts: list[list[str]] = []
+    growing: list[list[str]] = []
+    slices: list[list[str]] = []
     for result in results:
         name = result.condition.name
-        cells = [_with_interval(getattr(result.rates, rate), result.intervals[rate]) for rate, _ in _RATES]
-        rates.add_row(name, *cells)
+        rates.append(
+            [name, *(_with_interval(getattr(result.rates, rate), result.intervals[rate]) for rate, _ in RATES)]
+        )
         numbers = (result.speakers, result.targets, result.nontargets, result.searches, result.stranger_searches)
-        counts.add_row(name, *(str(number) for number in (*numbers, result.not_heard, result.not_enrolled)))
+        counts.append([name, *(str(number) for number in (*numbers, result.not_heard, result.not_enrolled))])
         by_size = {size.gallery: _with_interval(size.fnir_percent, size.interval) for size in result.growing}
-        growing.add_row(name, *(by_size.get(size, "") for size in sizes))
+        growing.append([name, *(by_size.get(size, "") for size in sizes)])
         for label, part in result.slices.items():
             measured = (part["eer_percent"], part["found_percent"], part["false_alarm_percent"])
             pairs = f"{part['targets']:.0f} / {part['nontargets']:.0f}"
-            slices.add_row(escape(label), name, pairs, *(f"{value:.3g}" for value in measured))
-    for table in (rates, counts, growing, slices):
-        if table.row_count:
-            out.print(table)
+            slices.append([label, name, pairs, *(f"{value:.3g}" for value in measured)])
+    missed = f"not found, %, when {100 * FPIR:g} % of strangers get through, by how many are enrolled"
+    print_table(["condition", *(title for _, title in RATES)], rates, title="rate [95 % interval by speaker]")
+    print_table(["condition", *_COUNTS], counts, title="what was counted")
+    print_table(["condition", *map(str, sizes)], growing, title=missed)
+    if slices:
+        print_table(["within", "condition", "pairs same / different", *_SLICED], slices, title="by group")
     out.print(
         "found and strangers named: at the engine's own threshold, everybody else being enrolled; within a slice, "
         "everybody else of the slice, which is a smaller gallery with a lower threshold",
@@ -189,4 +196,4 @@ def print_results(results: "list[ConditionResult]") -> None:
 
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.3g}\n\\[{interval[0]:.3g}, {interval[1]:.3g}]"
+    return f"{value:.3g}\n[{interval[0]:.3g}, {interval[1]:.3g}]"

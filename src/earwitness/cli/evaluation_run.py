@@ -13,10 +13,10 @@ from earwitness.errors import EvaluationError
 from earwitness.evaluation.conditions import Condition, parse_condition
 from earwitness.evaluation.copies import copies
 from earwitness.evaluation.evaluate import ConditionResult, Evaluator, measure
-from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration
+from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
 from earwitness.evaluation.hearing import Listener
 from earwitness.evaluation.kaldi import TrialList, is_trial_list, read_trials
-from earwitness.evaluation.manifest import adults, children, read_manifest
+from earwitness.evaluation.manifest import Role, adults, children, read_manifest
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable
@@ -63,6 +63,8 @@ class Evaluation:
             raise EvaluationError("a trial list has no ages; --speakers works with a manifest")
         if speakers != "all":
             self._utterances = adults(self._utterances) if speakers == "adults" else children(self._utterances)
+        if fits_calibration and self._trials is None:
+            require_enough_people(self.speaker_count, conditions=len(self._conditions))
         self._evaluators: dict[Band, Evaluator] = {}
         self._results: list[ConditionResult] = []
 
@@ -126,6 +128,7 @@ class Evaluation:
         return {
             "source": self._path.name,
             "seed": self._seed,
+            "left_out_speakers": self.left_out,
             "enrol_seconds": self._enrol_seconds,
             "test_seconds": self._test_seconds,
             "encoder_ids": {band: engine.encoder.encoder_id for band, engine in self._engines.items()},
@@ -137,6 +140,21 @@ class Evaluation:
             path.write_text(json.dumps(plain(document), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise EvaluationError(f"{path} cannot be written: {error.strerror}") from error
+
+    @property
+    def speaker_count(self) -> int:
+        """How many people speak in the recordings."""
+        return len({utterance.speaker_id for utterance in self._utterances})
+
+    @property
+    def left_out(self) -> list[str]:
+        """Speakers of whom nothing is enrolled or tested, because they have too little speech; after the results."""
+        given = {utterance.speaker_id for utterance in self._utterances if utterance.role is not Role.OTHER}
+        for evaluator in self._evaluators.values():
+            recordings = evaluator.recordings
+            kinds = (recordings.enrolments, recordings.tests, recordings.strangers)
+            given -= {one.speaker_id for kind in kinds for one in kind}
+        return sorted(given)
 
     def failures(self) -> list[str]:
         """Requirements that do not hold, in words."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import Condition
 from earwitness.evaluation.hearing import Heard, Listener
-from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened
+from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened, widened_cost
 from earwitness.evaluation.manifest import Utterance
 from earwitness.evaluation.metrics import ErrorCurve
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
@@ -204,6 +204,7 @@ def measure(
     known, everybody = (len(set(table.tested[rows].tolist())) for rows in (table.known, table.heard))
     for name, counted in _COUNTED_BY.items():
         found[name] = widened(found[name], speakers=known if counted == "known" else everybody)
+    found["min_dcf"] = widened_cost(found["min_dcf"], speakers=known)
     return ConditionResult(
         condition=condition,
         speakers=len(table.speakers),
@@ -244,7 +245,9 @@ def _growing(table: ScoreTable, size: int, *, seed: int) -> GrowingGallery:
         )
         for weights in draws(table.speakers, seed=seed, replicates=_GALLERY_DRAWS)
     ]
-    return GrowingGallery(gallery=size, fnir_percent=float(np.nanmean(plain)), interval=percentiles(redrawn))
+    people = len(set(table.tested[table.known].tolist()))
+    interval = widened(percentiles(redrawn), speakers=people)
+    return GrowingGallery(gallery=size, fnir_percent=float(np.nanmean(plain)), interval=interval)
 
 
 def _choose(random: np.random.Generator) -> list[int]:

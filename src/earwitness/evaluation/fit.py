@@ -13,6 +13,7 @@ from scipy import optimize
 from earwitness.encoder.compensation import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
+from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX
 from earwitness.evaluation.scores import ScoreTable
 from earwitness.gallery.calibration import Calibration, DurationFit, FalseMatchCurve
 
@@ -64,6 +65,24 @@ def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, m
     return Calibration(
         encoder_id=encoder_id, made_from=made_from, speakers=len(speakers), pairs=pairs, fits=tuple(fits)
     )
+
+
+def require_enough_people(people: int, *, conditions: int) -> None:
+    """TooFewSpeakers when no recordings of so many people could give the pairs that a calibration needs.
+
+    Said before hours of work: each person gives at most four tests, and each test a pair with everybody else.
+    """
+    needed = next(
+        count
+        for count in range(2, _NONTARGETS_MIN)
+        if conditions * TESTS_PER_SPEAKER_MAX * count * (count - 1) >= _NONTARGETS_MIN
+        and conditions * TESTS_PER_SPEAKER_MAX * count >= _TARGETS_MIN
+    )
+    if people < needed:
+        raise TooFewSpeakers(
+            f"a calibration needs at least {_TARGETS_MIN} pairs of one speaker and {_NONTARGETS_MIN} of different "
+            f"ones: {needed} people with an enrolment and four tests each; the list has {people}"
+        )
 
 
 def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> DurationFit:

@@ -44,6 +44,14 @@ def widened(interval: Interval, *, speakers: int) -> Interval:
     return (100.0 - bound, 100.0) if low == high == 100.0 else interval
 
 
+def widened_cost(interval: Interval, *, speakers: int) -> Interval:
+    """The same for the normalised cost at a prior of 0.01, which is misses + 99 · false alarms, and at most 1."""
+    if interval != (0.0, 0.0):
+        return interval
+    _, bound = widened(interval, speakers=speakers)
+    return 0.0, min(1.0, (1 + 99) * bound / 100)
+
+
 def intervals(under: Callable[[SpeakerWeights | None], Rates], weights: list[SpeakerWeights]) -> dict[str, Interval]:
     """The interval of every rate."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -18,7 +18,7 @@ mpl.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.4)
+_TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4)
 _DET_LOW, _DET_HIGH = 0.00005, 0.5
 
 
@@ -49,17 +49,22 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
     lines.
     """
     figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
+    low = _DET_HIGH
     for result in results:
-        # Zero errors have no place on this axis; the curve ends where a single trial would be the next step.
-        alarms = np.clip(result.curve.false_alarms, 0.5 / result.nontargets, _DET_HIGH)
-        misses = np.clip(result.curve.misses, 0.5 / result.targets, _DET_HIGH)
-        low, high = result.intervals["eer_percent"]
-        label = f"{result.condition.name}: EER {result.rates.eer_percent:.2f} % [{low:.2f}, {high:.2f}]"
-        axes.plot(ndtri(alarms), ndtri(misses), drawstyle="steps-post", label=label)
+        # Zero errors have no place on this axis: a curve ends at its last step that was measured.
+        alarms, misses = result.curve.false_alarms, result.curve.misses
+        measured = (alarms > 0) & (misses > 0) & (alarms <= _DET_HIGH) & (misses <= _DET_HIGH)
+        least, most = result.intervals["eer_percent"]
+        label = f"{result.condition.name}: EER {result.rates.eer_percent:.2g} % [{least:.2g}, {most:.2g}]"
+        label += "" if measured.any() else " (no error to draw)"
+        axes.plot(ndtri(alarms[measured]), ndtri(misses[measured]), drawstyle="steps-post", marker=".", label=label)
+        low = min(low, 1 / result.nontargets, 1 / result.targets)
+    low = max(low / 1.5, _DET_LOW)
+    ticks = [tick for tick in _TICKS if tick >= low]
     for axis, name in ((axes.xaxis, "false alarms"), (axes.yaxis, "misses")):
-        axis.set_ticks(ndtri(np.array(_TICKS)).tolist(), [f"{100 * tick:g} %" for tick in _TICKS])
-        axis.set_label_text(name)
-    limits = ndtri(np.array([_DET_LOW, _DET_HIGH])).tolist()
+        axis.set_ticks(ndtri(np.array(ticks)).tolist(), [f"{100 * tick:g} %" for tick in ticks])
+        axis.set_label_text(f"{name}; a curve ends where the recordings show no error")
+    limits = ndtri(np.array([low, _DET_HIGH])).tolist()
     axes.set(xlim=limits, ylim=limits, title="Detection error trade-off")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(loc="upper right", fontsize="small")
@@ -69,8 +74,9 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
 def _scores(result: ConditionResult, threshold: Threshold) -> Figure:
     """How same-speaker and different-speaker pairs score, and where the engine draws the line."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    bins = np.linspace(-0.8, 1.0, 91)
     trials = result.table.trial_set()
+    scores = np.concatenate([trials.targets, trials.nontargets])
+    bins = np.linspace(min(float(scores.min()), threshold.score) - 0.02, max(float(scores.max()), threshold.score), 91)
     axes.hist(
         trials.nontargets,
         bins=bins.tolist(),
@@ -118,7 +124,8 @@ def _galleries(results: Sequence[ConditionResult]) -> Figure:
             alpha=0.12,
             color=line.get_color(),
         )
-    axes.set(xlabel="enrolled", ylabel="not found, %", ylim=(-0.5, None), xscale="log")
+    axes.set(xlabel="enrolled", ylabel="not found, %", xscale="log")
+    axes.set_ylim(bottom=0)  # every interval is in sight: matplotlib chooses the top
     all_sizes = sorted({size.gallery for result in results for size in result.growing})
     axes.xaxis.set_ticks(all_sizes, [str(size) for size in all_sizes])
     axes.xaxis.set_ticks([], minor=True)
