@@ -15,6 +15,7 @@
     │   ├── NotEnoughSpeech           too little net speech for what was asked
     │   │   └── NoSpeech              none at all: silence, music, tones
     │   └── SpeechTooPoor             enough of it, but not good enough to enrol
+    │       └── SeveralVoices         it is of more than one voice
     ├── ModelError                    the voice models on this machine
     │   ├── ModelMissing              not pulled yet
     │   ├── ModelFetchFailed          pip could not bring the package  (retryable)
@@ -164,6 +165,10 @@ class NoSpeech(NotEnoughSpeech):
 
 class SpeechTooPoor(SpeechError):
     """There is enough speech, but enrolling it would spoil the profile."""
+
+
+class SeveralVoices(SpeechTooPoor):
+    """The speech is of more than one voice, and would be enrolled as one person, or compared as one."""
 
 
 class ModelError(EarwitnessError):

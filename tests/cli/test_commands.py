@@ -18,6 +18,7 @@ import started
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
+from earwitness.models.catalogue import entry
 from earwitness.producer.fragments import fragments
 from earwitness.producer.pcm_source import recordings
 from earwitness.samples import KNOWN, first_call, second_call
@@ -385,7 +386,7 @@ def test_a_damaged_model_stops_with_the_way_out(
         target = copy / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    (damaged,) = copy.glob("campplus-*/model.onnx")
+    damaged = copy / entry("campplus").folder / "model.onnx"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)

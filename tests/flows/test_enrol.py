@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earwitness.flows.enrol import Piece, account, joined
+from earwitness.flows.enrol import Piece, account, joined_pieces
 from earwitness.voice.band import Band
 from earwitness.voice.speech import NetSpeech, SpeechQuality
 
@@ -49,7 +49,7 @@ def pieces(*seconds: float) -> list[Piece]:
 def test_short_recordings_are_joined_to_ten_seconds_and_more(
     seconds: tuple[float, ...], groups: list[list[str]], rest: list[str]
 ) -> None:
-    made, over = joined(pieces(*seconds))
+    made, over = joined_pieces(pieces(*seconds))
     assert [[piece.content_id for piece in group] for group in made] == groups
     assert [piece.content_id for piece in over] == rest
 
@@ -57,7 +57,7 @@ def test_short_recordings_are_joined_to_ten_seconds_and_more(
 @given(st.lists(st.floats(0.1, 20.0), max_size=30))
 def test_nothing_is_lost_and_nothing_goes_unheard(seconds: list[float]) -> None:
     given = pieces(*seconds)
-    groups, rest = joined(given)
+    groups, rest = joined_pieces(given)
     placed = sorted(int(piece.content_id) for group in groups for piece in group)
     assert sorted(placed + [int(piece.content_id) for piece in rest]) == list(range(len(given)))
     assert all(10 <= sum(piece.speech.seconds for piece in group) <= 20 for group in groups)

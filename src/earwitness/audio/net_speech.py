@@ -4,7 +4,7 @@ The gatherer is the whole way from a channel to what an encoder hears. Chunks ma
 segments and the quality are the same for every chunking.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from earwitness.voice.speech import NetSpeech, SpeechSegment
 _BLOCK_SECONDS_MAX = 4
 """A longer chunk is worked on in parts, so that a whole file fed at once stops early and stays small in memory."""
 
+_KEPT_SECONDS = 8
+"""What is kept of a channel while all of it is gathered: a piece ends at most so long before what was fed last."""
 
 _LOOK_BACK_FRAMES = LOOK_BACK_SAMPLES // FRAME_SAMPLES
 
@@ -232,3 +234,31 @@ def gather(
         if gatherer.complete:
             return gatherer.speech()
     return gatherer.finish()
+
+
+def gather_all(
+    blocks: Iterable[Samples], *, vad: Session, band: Band, rate: int, target_seconds: float
+) -> Iterator[NetSpeech]:
+    """All net speech of a channel, so much at a time; the last is what is left, which may be nothing.
+
+    Each piece is heard as if the channel began with it, so the first is what `gather` gives.
+    """
+    gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
+    fed: Samples = np.zeros(0, np.float32)  # the last samples that were fed, as far back as the end of a piece may lie
+    start = 0  # of the piece, counted in samples of the channel
+    end = 0  # of what was fed
+    for block in blocks:
+        waiting = block
+        while len(waiting):
+            gatherer.feed(waiting)
+            end += len(waiting)
+            fed = np.concatenate([fed, waiting])[-_KEPT_SECONDS * rate - len(waiting) :]
+            waiting = waiting[:0]
+            if gatherer.complete:
+                speech = gatherer.speech()
+                yield speech
+                start += min(round(speech.heard_seconds * rate), end - start)
+                waiting = fed[len(fed) - (end - start) :] if end > start else fed[:0]
+                fed, end = fed[:0], start
+                gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
+    yield gatherer.finish()

@@ -7,12 +7,31 @@ from earwitness.cli.output import Exit, out, percent, say
 from earwitness.cli.table import Column, print_table
 from earwitness.voice.decision import Outcome
 
-EXIT_OF = {Outcome.MATCH: Exit.OK, Outcome.NO_MATCH: Exit.NO, Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH}
+_EXIT_OF = {
+    Outcome.MATCH: Exit.OK,
+    Outcome.NO_MATCH: Exit.NO,
+    Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH,
+    Outcome.SEVERAL_VOICES: Exit.LOOK,
+}
 
 
 # `Any`: a JSON object, as voice.documents.decision_document makes it, here and below.
+def exit_of(decision: Mapping[str, Any]) -> Exit:
+    """The exit code of an answer."""
+    return Exit.LOOK if decision["weak"] else _EXIT_OF[Outcome(decision["outcome"])]
+
+
 def print_decision(decision: Mapping[str, Any]) -> None:
     """Print the answer first, then the ranked candidates, then what the numbers rest on."""
+    if decision["leakageSeconds"]:
+        seconds = decision["leakageSeconds"]
+        say("[yellow]left out[/yellow]: {:.1f} s of speech far quieter than the rest, another party's leakage", seconds)
+    if decision["outcome"] == Outcome.SEVERAL_VOICES:
+        say("[yellow]several voices[/yellow]: {}", len(decision["voices"]))
+        for number, voice in enumerate(decision["voices"], start=1):
+            say("\nvoice {}, {:.1f} s of net speech used", number, voice["netSpeechSeconds"])
+            print_decision(voice)
+        return
     outcome, threshold, candidates = decision["outcome"], decision["threshold"], decision["candidates"]
     if outcome == Outcome.NOT_ENOUGH_SPEECH:
         used = decision["netSpeechSeconds"]
@@ -22,7 +41,9 @@ def print_decision(decision: Mapping[str, Any]) -> None:
         say("[yellow]no match[/yellow]: nobody is enrolled")
         return
     best = candidates[0]
-    if outcome == Outcome.MATCH:
+    if decision["weak"]:
+        say("[yellow]weak match[/yellow]: [b]{}[/b], probability {}", best["profileId"], percent(best["probability"]))
+    elif outcome == Outcome.MATCH:
         say("[green]match[/green]: [b]{}[/b], probability {}", best["profileId"], percent(best["probability"]))
     else:
         say("[yellow]no match[/yellow]: a stranger, probability {}", percent(decision["nobodyProbability"]))

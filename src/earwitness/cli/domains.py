@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from earwitness.cli.answers import EXIT_OF, print_decision
+from earwitness.cli.answers import exit_of, print_decision
 from earwitness.cli.options import BandOption, Channel, Json, RegionOption, UrlOption
 from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
 from earwitness.cli.table import Column, print_table
 from earwitness.cli.tasks import every
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Outcome
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
 RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; to 50 MB.")]
@@ -154,7 +153,7 @@ def search_recording(
     else:
         print_decision(decision)
         say("{:.1f} s of net speech used", decision["netSpeechSeconds"])
-    raise typer.Exit(EXIT_OF[Outcome(decision["outcome"])])
+    raise typer.Exit(exit_of(decision))
 
 
 # `Any`: values of a query, and a JSON object.

@@ -1,5 +1,7 @@
 """`earwitness enroll`: recordings of one person into the gallery."""
 
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,17 +29,21 @@ def enroll(
     band: BandOption = Band.TELEPHONE,
     channel: Channel = None,
     raw: Raw = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Enrol even when more than one voice is heard in the recordings.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add a voice to the gallery. Each recording with 10 s of speech becomes a voiceprint; shorter ones are joined to
-    voiceprints of 10 to 20 s. A recording that is in no voiceprint is named, with the reason.
+    voiceprints of 10 to 20 s. A recording that is in no voiceprint is named, with the reason. Recordings in which more
+    than one voice is heard are refused.
     """
     from earwitness.audio.files import open_recording
 
     name = profile_name(name)
     if not name or visible(name) != name:
         raise typer.BadParameter("a name needs at least one letter and no control characters", param_hint="NAME")
-    with reporting(as_json=as_json):
+    with reporting(as_json=as_json), _telling_of_force():
         path = gallery_path(gallery)
         raw_format = parse_raw(raw)
         for file in files:
@@ -45,7 +51,12 @@ def enroll(
         engine = engine_for(band)
         with progress_of() as show:
             enrolment = engine.voiceprints(
-                name, files, channel=channel, raw=raw_format, progress=lambda n, of: show("listening", n, of)
+                name,
+                files,
+                channel=channel,
+                raw=raw_format,
+                force=force,
+                progress=lambda n, of: show("listening", n, of),
             )
         stored = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
         alike = engine.others_like(enrolment.voiceprints, stored)
@@ -63,6 +74,17 @@ def enroll(
                 other,
                 to=note,
             )
+
+
+@contextlib.contextmanager
+def _telling_of_force() -> Generator[None]:
+    """Several voices are refused with the way to enrol them all the same."""
+    from earwitness.errors import SeveralVoices
+
+    try:
+        yield
+    except SeveralVoices as error:
+        raise SeveralVoices(f"{error}; if it is one person nevertheless, add --force") from error
 
 
 def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":

@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from earwitness.cli.answers import EXIT_OF, print_decision
+from earwitness.cli.answers import exit_of, print_decision
 from earwitness.cli.options import Channel, GalleryOption, Json, KnownBand, Raw, parse_raw
 from earwitness.cli.output import Exit, exit_for, note, out, percent, print_json, progress_of, reporting, say
 from earwitness.cli.table import Column, print_table
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, ConfigurationError, SpeechError
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Decision, Outcome
+from earwitness.voice.decision import Outcome
 from earwitness.voice.documents import decision_document
 
 if TYPE_CHECKING:
     from earwitness.audio.files import RawFormat
     from earwitness.flows.engine import Engine
     from earwitness.flows.enrol import NotEnrolled
+    from earwitness.flows.identify import Identified
     from earwitness.gallery.gallery import Gallery
-    from earwitness.voice.speech import NetSpeech
 
 _CSV_COLUMNS: tuple[str, ...] = (
     "file",
     "outcome",
+    "weak",
     "profileId",
     "probability",
     "nobodyProbability",
@@ -44,11 +45,10 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Searched:
-    """A recording and what a search with it came to: a decision, or the error that prevented one."""
+    """A recording and what a search with it came to: an answer, or the error that prevented one."""
 
     file: Path
-    decision: Decision | None = None
-    speech: "NetSpeech | None" = None
+    found: "Identified | None" = None
     error: AudioError | SpeechError | None = None
 
 
@@ -61,11 +61,16 @@ class Search:
     left_out: "Sequence[NotEnrolled]"
     channel: int | None
     raw: "RawFormat | None"
+    whole: bool
 
     def one(self, file: Path) -> Searched:
         """The answer for one recording. Raises AudioError when it cannot be used."""
-        speech = self.engine.listen(file, channel=self.channel, raw=self.raw)
-        return Searched(file=file, speech=speech, decision=self.engine.identify(speech, self.gallery))
+        from earwitness.flows.identify import identify_recording
+
+        found = identify_recording(
+            self.engine, self.gallery, file, channel=self.channel, raw=self.raw, whole=self.whole
+        )
+        return Searched(file=file, found=found)
 
     def each(self, file: Path) -> Searched:
         """The same, with the error in it."""
@@ -96,10 +101,18 @@ def identify(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write a row for each recording; - prints them."),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Listen to the end, and name everybody who speaks. Else the first voice is enough."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say who of the enrolled voices speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
-    speech.
+    speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
+
+    The first 20 s of speech are searched with. When nobody is found for sure, it goes on, up to a minute of speech.
 
     With several recordings, a folder or --csv there is a row for each, and --json is a list. One that cannot be used
     does not stop the others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be read;
@@ -120,7 +133,7 @@ def identify(
         if not many:
             open_recording(recordings[0], channel=channel, raw=raw_format)
         engine, voices, left_out = _voices(gallery, known, recordings, band=band or Band.TELEPHONE)
-        search = Search(engine=engine, gallery=voices, left_out=left_out, channel=channel, raw=raw_format)
+        search = Search(engine=engine, gallery=voices, left_out=left_out, channel=channel, raw=raw_format, whole=whole)
         answers = _all(search, recordings) if many else [search.one(recordings[0])]
     if many:
         with reporting(as_json=False):
@@ -184,17 +197,18 @@ def _all(search: Search, recordings: Sequence[Path]) -> list[Searched]:
 
 # `object`: JSON, here and below.
 def _document(answer: Searched) -> dict[str, Any]:
-    decision, speech, error = answer.decision, answer.speech, answer.error
+    found, error = answer.found, answer.error
     return {
-        "decision": None if decision is None else decision_document(asdict(decision)),
-        "quality": None if speech is None else speech.quality,
-        "heardSeconds": None if speech is None else speech.heard_seconds,
+        "decision": None if found is None else decision_document(asdict(found.decision)),
+        "quality": None if found is None else found.quality,
+        "heardSeconds": None if found is None else found.heard_seconds,
+        "heardToTheEnd": None if found is None else found.to_the_end,
         "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
     }
 
 
 def _tell_one(answer: Searched, left_out: "Sequence[NotEnrolled]", *, as_json: bool) -> None:
-    if answer.decision is None or answer.speech is None:
+    if (found := answer.found) is None:
         raise RuntimeError("a single recording has an answer or an error")
     document = _document(answer)
     if as_json:
@@ -202,9 +216,10 @@ def _tell_one(answer: Searched, left_out: "Sequence[NotEnrolled]", *, as_json: b
         print_json({**document, "leftOut": left_out})
     else:
         print_decision(document["decision"])
-        used = answer.decision.net_speech_seconds
-        out.print(f"{used:.1f} s of net speech used, {answer.speech.heard_seconds:.1f} s heard")
-    raise typer.Exit(EXIT_OF[answer.decision.outcome])
+        used = found.decision.net_speech_seconds
+        end = "" if found.to_the_end else ", not to the end of the recording (--whole goes on)"
+        out.print(f"{used:.1f} s of net speech used, {found.heard_seconds:.1f} s heard{end}", soft_wrap=True)
+    raise typer.Exit(exit_of(document["decision"]))
 
 
 def _tell_all(answers: Sequence[Searched], *, csv_file: Path | None, as_json: bool) -> None:
@@ -228,23 +243,25 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
     if decision is None:
         return (str(document["file"]), "error", "", "", "")
     cells = _cells(document)
-    probability = cells["probability"] or cells["nobodyProbability"]
-    shown = "" if probability == "" else percent(float(probability))
-    return (str(document["file"]), cells["outcome"], cells["profileId"], shown, f"{decision['netSpeechSeconds']:.1f} s")
+    probabilities = str(cells["probability"] or cells["nobodyProbability"])
+    shown = "; ".join(percent(float(each)) for each in probabilities.split(";") if each)
+    outcome = f"weak {cells['outcome']}" if decision["weak"] else cells["outcome"]
+    return (str(document["file"]), outcome, cells["profileId"], shown, f"{decision['netSpeechSeconds']:.1f} s")
 
 
 def _cells(document: dict[str, Any]) -> dict[str, Any]:
-    """A recording as a row of the CSV: the profile that was named, or nothing."""
+    """A recording as a row of the CSV: the profile that was named, or nothing; several with semicolons."""
     decision, error = document["decision"], document["error"]
     if decision is None:
         return {"file": document["file"], "outcome": "error", "error": error["message"]}
     best: dict[str, Any] = decision["candidates"][0] if decision["candidates"] else {}
-    named = decision["outcome"] == Outcome.MATCH
+    named = [voice["candidates"][0] for voice in [decision, *decision["voices"]] if voice["outcome"] == Outcome.MATCH]
     return {
         "file": document["file"],
         "outcome": decision["outcome"],
-        "profileId": best["profileId"] if named else "",
-        "probability": best["probability"] if named else "",
+        "weak": "yes" if decision["weak"] else "",
+        "profileId": ";".join(one["profileId"] for one in named),
+        "probability": ";".join(str(one["probability"]) for one in named),
         "nobodyProbability": "" if decision["nobodyProbability"] is None else decision["nobodyProbability"],
         "score": best.get("score", ""),
         "netSpeechSeconds": decision["netSpeechSeconds"],
@@ -270,6 +287,6 @@ def _write_csv(path: Path, documents: Sequence[dict[str, Any]]) -> None:
 def _exit_of_all(answers: Sequence[Searched]) -> Exit:
     """0 when all were searched with; 4 when one cannot be read, else 3 when one has too little speech."""
     codes = {exit_for(answer.error) for answer in answers if answer.error is not None}
-    if any(answer.decision and answer.decision.outcome is Outcome.NOT_ENOUGH_SPEECH for answer in answers):
+    if any(answer.found and answer.found.decision.outcome is Outcome.NOT_ENOUGH_SPEECH for answer in answers):
         codes.add(Exit.SPEECH)
     return max(codes, default=Exit.OK)

@@ -44,6 +44,7 @@ class Exit(IntEnum):
     EVALUATION = 7  # the manifest, trial list or requirement cannot be used
     RECORDS = 8  # the service's records, media or master key cannot be used
     SERVICE = 9  # a running service did not answer, or refused
+    LOOK = 10  # somebody should look: a match with a probability under 50 %, or several voices
     INTERNAL = 70  # a mistake of ours; run again with EARWITNESS_LOG_LEVEL=debug to see where
     INTERRUPTED = 130  # stopped by Ctrl-C
 

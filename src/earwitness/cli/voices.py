@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.answers import EXIT_OF
+from earwitness.cli.answers import exit_of
 from earwitness.cli.domains import list_domain
 from earwitness.cli.options import (
     BandOption,
@@ -58,22 +58,20 @@ def verify(
     raw: Raw = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether two recordings are of the same person. Exit code 0: yes, 1: no, 3: too little speech."""
+    """Say whether two recordings are of the same person. Exit code 0: yes, 1: no, 3: too little speech, or
+    several voices in one of them, 10: perhaps, with a probability under 50 %."""
     with reporting(as_json=as_json):
         raw_format = parse_raw(raw)
         engine = engine_for(band)
         heard = [engine.listen(each, channel=channel, raw=raw_format) for each in (first, second)]
         decision = engine.verify(*heard)
+    document = decision_document(asdict(decision))
     if as_json:
-        document = decision_document(asdict(decision))
         print_json({"decision": document, "quality": [each.quality for each in heard]})
-        raise typer.Exit(EXIT_OF[decision.outcome])
+        raise typer.Exit(exit_of(document))
     (candidate,), threshold = decision.candidates, decision.threshold
-    answer = (
-        "[green]the same person[/green]"
-        if decision.outcome is Outcome.MATCH
-        else "[yellow]not the same person[/yellow]"
-    )
+    same = "[yellow]perhaps the same person[/yellow]" if decision.weak else "[green]the same person[/green]"
+    answer = same if decision.outcome is Outcome.MATCH else "[yellow]not the same person[/yellow]"
     out.print(f"{answer}: probability {percent(candidate.confidence)}, score {candidate.score:.2f}")
     out.print(f"{100 * candidate.false_match_rate:.2g} % of pairs of different people score this high or higher")
     if threshold:
@@ -82,7 +80,7 @@ def verify(
             f"people reach it; judged on {decision.net_speech_seconds:.1f} s of net speech",
             soft_wrap=True,
         )
-    raise typer.Exit(EXIT_OF[decision.outcome])
+    raise typer.Exit(exit_of(document))
 
 
 def profiles(

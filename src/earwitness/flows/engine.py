@@ -1,14 +1,15 @@
 """The voice engine: recordings in, answers out. What commands and calls in progress have in common."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from earwitness.audio.files import RawFormat, Recording, open_recording
-from earwitness.audio.net_speech import gather
+from earwitness.audio.net_speech import gather, gather_all
 from earwitness.audio.repeats import distinct_seconds
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import (
@@ -16,6 +17,7 @@ from earwitness.errors import (
     GalleryUnreadable,
     NoSpeech,
     NotEnoughSpeech,
+    SeveralVoices,
     SpeechError,
     SpeechTooPoor,
 )
@@ -26,20 +28,23 @@ from earwitness.flows.enrol import (
     Piece,
     Refused,
     account,
-    joined,
+    joined_pieces,
     nothing_enrolled,
     voiceprint_id,
     without_repetitions,
 )
 from earwitness.flows.folders import people_in
+from earwitness.flows.tell_apart import Voice, joined, voices_of, without_leakage
 from earwitness.gallery.calibration import Calibration
-from earwitness.gallery.decide import POSTERIOR_HITS, decide, not_enough_speech
+from earwitness.gallery.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
 from earwitness.gallery.gallery import Gallery
 from earwitness.models.sessions import Session
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
+
+NOT_ONE_VOICE = "the speech is of more than one voice; enrol from recordings, or a channel, of this person alone"
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -53,7 +58,7 @@ Decoded = Callable[[float], None]
 """Called after each block of a recording with the seconds decoded so far. What it raises ends the listening."""
 
 
-def _unwatched(_seconds: float) -> None:
+def unwatched(_seconds: float) -> None:
     return None
 
 
@@ -78,10 +83,10 @@ class Engine:
         channel: int | None = None,
         raw: RawFormat | None = None,
         target_seconds: float | None = SPEECH_SECONDS_MAX,
-        decoded: Decoded = _unwatched,
+        decoded: Decoded = unwatched,
     ) -> NetSpeech:
         """The net speech of one channel of a recording, up to the target. Errors name the file."""
-        try:
+        with _naming(path):
             recording = open_recording(path, channel=channel, raw=raw)
             return gather(
                 _watched(recording, decoded),
@@ -90,21 +95,46 @@ class Engine:
                 rate=recording.rate,
                 target_seconds=target_seconds,
             )
-        except AudioError as error:
-            if path.name in str(error):
-                raise
-            raise type(error)(f"{path.name}: {error}") from error
+
+    def passages(
+        self,
+        path: Path,
+        *,
+        channel: int | None = None,
+        raw: RawFormat | None = None,
+        decoded: Decoded = unwatched,
+    ) -> Iterator[NetSpeech]:
+        """All net speech of one channel of a recording, 20 s at a time; at least one. Errors name the file."""
+        with _naming(path):
+            recording = open_recording(path, channel=channel, raw=raw)
+            yield from gather_all(
+                _watched(recording, decoded),
+                vad=self.vad,
+                band=self.band,
+                rate=recording.rate,
+                target_seconds=SPEECH_SECONDS_MAX,
+            )
 
     def identify(self, speech: NetSpeech, gallery: Gallery) -> Decision:
         """Who of the gallery speaks, if anyone."""
         try:
-            probe = self.encoder.embed(speech.samples)
+            return self.search_voices(voices_of(self.encoder, speech.samples), gallery)
         except NotEnoughSpeech as error:
             return not_enough_speech(error.have_seconds)
-        return self.search(probe, gallery)
 
-    def search(self, probe: Embedding, gallery: Gallery) -> Decision:
-        """Who of the gallery has this voice, if anyone."""
+    def search_voices(self, voices: Sequence[Voice], gallery: Gallery) -> Decision:
+        """Who of the gallery has the voice, or each of the voices; `voices` holds at least one.
+
+        Leakage is left out. With several voices each search may name a stranger, so they share the stated share.
+        """
+        kept, leakage_seconds = without_leakage(voices)
+        kept = joined(kept, self.calibration)
+        found = [self.search(voice.embedding, gallery, searches=len(kept)) for voice in kept]
+        decision = found[0] if len(found) == 1 else several_voices(found)
+        return replace(decision, leakage_seconds=leakage_seconds)
+
+    def search(self, probe: Embedding, gallery: Gallery, *, searches: int = 1) -> Decision:
+        """Who of the gallery has this voice, if anyone; one of so many searches of a recording."""
         return decide(
             gallery.search(probe, count=POSTERIOR_HITS),
             calibration=self.calibration,
@@ -112,18 +142,23 @@ class Engine:
             profiles=gallery.profile_count,
             net_seconds=probe.net_speech_seconds,
             prior_known=self.prior_known,
-            strangers_named_percent=self.strangers_named_percent,
+            strangers_named_percent=self.strangers_named_percent / searches,
         )
 
-    def enrol(self, pieces: Sequence[NetSpeech], *, profile_id: str, voiceprint_id: str) -> Voiceprint:
+    def enrol(
+        self, pieces: Sequence[NetSpeech], *, profile_id: str, voiceprint_id: str, force: bool = False
+    ) -> Voiceprint:
         """One voiceprint of all the pieces together, after the quality of each was judged; SpeechTooPoor says what is
-        wrong.
+        wrong, SeveralVoices that they are not of one voice. `force` enrols several voices all the same.
         """
         samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.float32)
         for piece in pieces:
             if len(piece.samples) and (fault := enrolment_fault(piece)):
                 raise SpeechTooPoor(fault)
-        embedding = self.encoder.embed(samples, seconds_min=ENROL_SECONDS_MIN)
+        heard = self.encoder.hear(samples, seconds_min=ENROL_SECONDS_MIN)
+        if heard.several_voices and not force:
+            raise SeveralVoices(NOT_ONE_VOICE)
+        embedding = heard.embedding
         if (distinct := distinct_seconds(samples)) < ENROL_SECONDS_MIN:
             raise SpeechTooPoor(
                 f"the speech repeats itself: only {distinct:.1f} of {embedding.net_speech_seconds:.1f} s are new, "
@@ -138,9 +173,10 @@ class Engine:
         *,
         channel: int | None = None,
         raw: RawFormat | None = None,
+        force: bool = False,
         progress: Progress = _quiet,
     ) -> Enrolment:
-        """Voiceprints of one person, joined as `flows.enrol.joined` says, and what became of every file.
+        """Voiceprints of one person, joined as `joined_pieces` says, and what became of every file.
 
         A voiceprint's id comes from the content, so the same recording enrolled twice stays one. Raises the error of
         the recording (or one that names all of them) when nothing can be enrolled.
@@ -150,14 +186,19 @@ class Engine:
             progress(done, len(files))
             heard.append(self._enrollable(file, channel=channel, raw=raw))
         heard = without_repetitions(heard)
-        groups, _ = joined([one for one in heard if isinstance(one, Piece)])
+        groups, _ = joined_pieces([one for one in heard if isinstance(one, Piece)])
         if not groups:
             raise nothing_enrolled(heard)
-        made = (
-            self.enrol([piece.speech for piece in group], profile_id=profile_id, voiceprint_id=voiceprint_id(group))
-            for group in groups
-        )
+        made = (self._voiceprint(group, profile_id=profile_id, force=force) for group in groups)
         return Enrolment(voiceprints=tuple(made), files=account(heard, groups))
+
+    def _voiceprint(self, group: Sequence[Piece], *, profile_id: str, force: bool) -> Voiceprint:
+        """Of one or more recordings; SeveralVoices names them."""
+        pieces = [piece.speech for piece in group]
+        try:
+            return self.enrol(pieces, profile_id=profile_id, voiceprint_id=voiceprint_id(group), force=force)
+        except SeveralVoices as error:
+            raise SeveralVoices(f"{', '.join(piece.file.name for piece in group)}: {error}") from error
 
     def _enrollable(self, file: Path, *, channel: int | None, raw: RawFormat | None) -> Piece | Refused:
         """A recording that is listened to, and is good enough to be enrolled; or why not."""
@@ -199,8 +240,15 @@ class Engine:
         return KnownVoices(gallery=gallery, left_out=tuple(left_out))
 
     def verify(self, first: NetSpeech, second: NetSpeech) -> Decision:
-        """Whether two recordings are of one person: a search among one, with the shorter side's certainty."""
-        probe, reference = (self.encoder.embed(speech.samples) for speech in (second, first))
+        """Whether two recordings are of one person: a search among one, with the shorter side's certainty.
+
+        SeveralVoices when one of them is not of one voice.
+        """
+        heard = [self.encoder.hear(speech.samples) for speech in (second, first)]
+        for which, one in zip(("second", "first"), heard, strict=True):
+            if one.several_voices:
+                raise SeveralVoices(f"the {which} recording is of more than one voice; cut out the one that is meant")
+        probe, reference = (one.embedding for one in heard)
         seconds = min(probe.net_speech_seconds, reference.net_speech_seconds)
         gallery = self.empty_gallery()
         gallery.add(Voiceprint(profile_id="first", voiceprint_id="first", embedding=reference))
@@ -232,6 +280,17 @@ def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
         samples += len(block)
         decoded(samples / recording.rate)
         yield block
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Generator[None]:
+    """An error of the audio names the file."""
+    try:
+        yield
+    except AudioError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"{path.name}: {error}") from error
 
 
 def _content_id(file: Path, channel: int | None) -> str:

@@ -86,7 +86,7 @@ def voiceprint_id(pieces: Sequence[Piece]) -> str:
     return hashlib.sha256(together.encode()).hexdigest()[:12]
 
 
-def joined(pieces: Sequence[Piece]) -> tuple[list[list[Piece]], list[Piece]]:
+def joined_pieces(pieces: Sequence[Piece]) -> tuple[list[list[Piece]], list[Piece]]:
     """Return the pieces of each voiceprint, and the pieces that fit into none.
 
     A piece with 10 s of speech is a voiceprint by itself. Shorter ones are joined in the order given, to voiceprints of

@@ -245,7 +245,7 @@ class _Follower:
             )
 
         def search(voices: Gallery) -> Decision:
-            return engine.search(ear.probe(), voices)
+            return engine.search_voices(ear.voices(), voices)
 
         voices = await self._tools.wait_for(gallery)
         return await self._tools.compute(lambda: search(voices))

@@ -5,27 +5,22 @@ passages with speech: a call that goes on after a crash, when only these were he
 """
 
 import logging
-import math
 
 from earwitness.audio.channel import ChannelDecoder
 from earwitness.audio.fragment_tags import MediaType, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageEnd, PassageGatherer
-from earwitness.errors import MediaIncompatible, NotEnoughSpeech, SpeechTooPoor
+from earwitness.errors import MediaIncompatible, NotEnoughSpeech, SeveralVoices, SpeechTooPoor
 from earwitness.flows.checkpoint import Course
-from earwitness.flows.engine import Engine
+from earwitness.flows.engine import NOT_ONE_VOICE, Engine
 from earwitness.flows.reading import Piece
+from earwitness.flows.tell_apart import Voice, voices_of
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding, Samples
 from earwitness.voice.speech import NetSpeech, enrolment_fault
 
 _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
-
-_TWO_VOICES_LLR = -math.log(20.0)
-"""Two halves that are twenty times likelier from two people than from one. Of 32 adults heard over simulated telephone
-lines none came near it (lowest score 0.70, 18 times likelier from one person)."""
-
 
 _log = logging.getLogger("earwitness.hear")
 
@@ -37,7 +32,7 @@ class CallVoice:
         """`rate` is the channel's own, in Hz. Raises RateUnsupported."""
         self._engine = engine
         self._gatherer = PassageGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
-        self._probe: Embedding | None = None
+        self._voices: tuple[Voice, ...] | None = None
 
     @property
     def seconds(self) -> float:
@@ -80,33 +75,27 @@ class CallVoice:
         """The channel has ended: count what had waited for more."""
         self._gatherer.finish()
 
-    def probe(self) -> Embedding:
-        """The embedding of the first 10 s of net speech. NotEnoughSpeech before there are so many."""
-        if self._probe is None:
+    def voices(self) -> tuple[Voice, ...]:
+        """The voices in the first 10 s of net speech, nearly always one. NotEnoughSpeech before there are so many."""
+        if self._voices is None:
             samples = self._gatherer.speech().samples[:_PROBE_SAMPLES]
-            self._probe = self._engine.encoder.embed(samples, seconds_min=IDENTIFY_SECONDS)
-        return self._probe
+            if len(samples) < _PROBE_SAMPLES:
+                raise NotEnoughSpeech(have_seconds=self.seconds, need_seconds=IDENTIFY_SECONDS)
+            self._voices = voices_of(self._engine.encoder, samples)
+        return self._voices
 
     def voiceprint(self) -> tuple[Embedding, NetSpeech]:
         """The embedding of 20 s of net speech, and that speech.
 
-        Raises SpeechTooPoor when it would spoil a profile: bad audio, or two voices; NotEnoughSpeech before 20 s.
+        Raises SpeechTooPoor when it would spoil a profile: bad audio, or several voices; NotEnoughSpeech before 20 s.
         """
         speech = self._gatherer.speech()
         if fault := enrolment_fault(speech):
             raise SpeechTooPoor(fault)
-        embedding = self._engine.encoder.embed(speech.samples, seconds_min=SPEECH_SECONDS_MAX)
-        self._require_one_voice(speech)
-        return embedding, speech
-
-    def _require_one_voice(self, speech: NetSpeech) -> None:
-        """The second half must sound like the first."""
-        second = self._engine.encoder.embed(speech.samples[_PROBE_SAMPLES:])
-        score = float(self.probe().vector @ second.vector)
-        if self._engine.calibration.llr(score, net_seconds=IDENTIFY_SECONDS) < _TWO_VOICES_LLR:
-            raise SpeechTooPoor(
-                "the first and the second half of the speech are of different voices; enrol from a channel with one"
-            )
+        heard = self._engine.encoder.hear(speech.samples, seconds_min=SPEECH_SECONDS_MAX)
+        if heard.several_voices:
+            raise SeveralVoices(NOT_ONE_VOICE)
+        return heard.embedding, speech
 
 
 class ChannelEar:
@@ -172,9 +161,9 @@ class ChannelEar:
         if self._voice is not None:
             self._voice.finish()
 
-    def probe(self) -> Embedding:
-        """As CallVoice gives it."""
-        return self._heard().probe()
+    def voices(self) -> tuple[Voice, ...]:
+        """As CallVoice gives them."""
+        return self._heard().voices()
 
     def voiceprint(self) -> tuple[Embedding, NetSpeech]:
         """As CallVoice gives it."""

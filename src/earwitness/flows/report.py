@@ -58,7 +58,11 @@ def identification_record(decision: Decision) -> dict[str, object]:
 
 
 def named(decision: Decision) -> tuple[IdentifiedProfile, ...]:
-    """The profiles at or above the threshold; empty without a match."""
+    """The profiles at or above the threshold, best first; empty without a match. Of all voices, if several."""
+    if decision.outcome is Outcome.SEVERAL_VOICES:
+        of_all = [profile for voice in decision.voices for profile in named(voice)]
+        best = {one.voice_profile_id: one for one in sorted(of_all, key=lambda profile: profile.confidence)}
+        return tuple(sorted(best.values(), key=lambda profile: -profile.confidence))
     if decision.outcome is not Outcome.MATCH or decision.threshold is None:
         return ()
     return tuple(

@@ -7,6 +7,8 @@ enrolled: tried.)
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from earwitness.gallery.calibration import Calibration
 from earwitness.gallery.gallery import Hit
@@ -69,8 +71,18 @@ def decide(
 
 def not_enough_speech(net_seconds: float) -> Decision:
     """The answer when there was too little to search with."""
+    return _without_search(Outcome.NOT_ENOUGH_SPEECH, net_seconds)
+
+
+def several_voices(decisions: Sequence[Decision]) -> Decision:
+    """The answer for a recording of several voices: that for each, the longest first."""
+    seconds = sum(decision.net_speech_seconds for decision in decisions)
+    return replace(_without_search(Outcome.SEVERAL_VOICES, seconds), voices=tuple(decisions))
+
+
+def _without_search(outcome: Outcome, net_seconds: float) -> Decision:
     return Decision(
-        outcome=Outcome.NOT_ENOUGH_SPEECH,
+        outcome=outcome,
         candidates=(),
         threshold=None,
         nobody_confidence=None,

@@ -1,14 +1,22 @@
 """The CAM++ speaker encoder as an ONNX graph, built straight from its weights.
 
 Wang, Zheng, Chen, Cheng, Chen: "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware
-Masking", Interspeech 2023. Input `features`: (batch, frames, 80) log-mel minus its mean over time. Output `embedding`:
-(batch, 192). Rows of a batch must be equally long: there is no mask, so padding would change the result.
+Masking", Interspeech 2023. Input `features`: (batch, frames, 80) log-mel minus its mean over time. Rows of a batch must
+be equally long: there is no mask, so padding would change the result.
+
+Output `embedding`: (batch, 192), of all frames. Output `windows`: (batch, 192, count), the embedding of each window of
+WINDOW_CHUNKS chunks of half a second, a new window every chunk: the last layers applied to the frames of that window.
+It costs next to nothing, because the layers before the pooling are most of the work and run once. The last windows
+reach beyond the end and are shorter.
 
 There is no ReLU after the last batch norm: 3D-Speaker's network, which the weights were trained in, has none.
 """
 
+from typing import Any
+
 import numpy as np
 
+from earwitness.models.catalogue import WINDOW_CHUNKS
 from earwitness.models.graph import GraphBuilder, Value
 from earwitness.models.weights import Tensor, read_state_dict
 
@@ -21,7 +29,14 @@ _CONTEXT_FRAMES = 100
 _HEAD_CHANNELS = 320
 """32 channels times the 10 frequency bands left after a stride of 8."""
 
-_SQUARE = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+_CHUNK_FRAMES = 25
+"""Half a second at the 50 frames a second that the network pools over."""
+
+_VARIANCE_MIN = 1e-10
+"""Rounding must not make the variance of a window negative."""
+
+# `Any`: attributes of an operator, here and below; they are ints, lists or strings.
+_SQUARE: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 
 
 def campplus_onnx(checkpoint: bytes) -> bytes:
@@ -34,7 +49,7 @@ def build_campplus(weights: dict[str, Tensor]) -> bytes:
     graph = GraphBuilder(weights)
     value = _convolutional_head(graph)
     norm = "xvector.tdnn.nonlinear.batchnorm"
-    tdnn = {"kernel_shape": [5], "strides": [2], "pads": [2, 2]}
+    tdnn: dict[str, Any] = {"kernel_shape": [5], "strides": [2], "pads": [2, 2]}
     value = graph.relu(graph.convolution(value, "xvector.tdnn.linear", norm=norm, **tdnn))
     frames = graph.node("Gather", graph.node("Shape", value), graph.constant(np.int64(2)), axis=0)
     segment_of_frame = _segment_of_frame(graph, frames)
@@ -47,15 +62,16 @@ def build_campplus(weights: dict[str, Tensor]) -> bytes:
             graph.norm_relu(value, name + ".nonlinear.batchnorm"), name + ".linear", kernel_shape=[1]
         )
     value = graph.norm_relu(value, "xvector.out_nonlinear.batchnorm")
-    value = _statistics(graph, value, frames)
     norm = "xvector.dense.nonlinear.batchnorm"
-    value = graph.convolution(value, "xvector.dense.linear", norm=norm, kernel_shape=[1])
-    graph.node("Squeeze", value, graph.integers(2), output="embedding")
+    last: dict[str, Any] = {"layer": "xvector.dense.linear", "norm": norm, "kernel_shape": [1]}
+    whole = graph.convolution(_statistics(graph, value, frames), **last)
+    graph.node("Squeeze", whole, graph.integers(2), output="embedding")
+    graph.convolution(_window_statistics(graph, value), output="windows", **last)
     dimension = int(weights["xvector.dense.linear.weight"].shape[0])
     model = graph.model(
         "campplus",
         inputs={"features": ["batch", "frames", 80]},
-        outputs={"embedding": ["batch", dimension]},
+        outputs={"embedding": ["batch", dimension], "windows": ["batch", dimension, "windows"]},
         opset=19,
         ir_version=9,
     )
@@ -128,3 +144,26 @@ def _statistics(graph: GraphBuilder, value: Value, frames: Value) -> Value:
     freedom = graph.node("Sub", frames, graph.constant(np.int64(1)))
     variance = graph.node("Div", total, graph.node("Cast", freedom, to=1))
     return graph.node("Concat", mean, graph.node("Sqrt", variance), axis=1)
+
+
+def _window_statistics(graph: GraphBuilder, value: Value) -> Value:
+    """The same statistics of every window, (batch, 1024, windows), from the means of chunks.
+
+    Windows of fewer frames, at the end, are corrected for their freedom as if they were whole.
+    """
+    chunk: dict[str, Any] = {"kernel_shape": [_CHUNK_FRAMES], "strides": [_CHUNK_FRAMES], "ceil_mode": 1}
+    window: dict[str, Any] = {"kernel_shape": [WINDOW_CHUNKS], "pads": [0, WINDOW_CHUNKS - 1]}
+    mean, square = (
+        _average(graph, _average(graph, each, **chunk), **window) for each in (value, graph.node("Mul", value, value))
+    )
+    spread = graph.node("Sub", square, graph.node("Mul", mean, mean))
+    frames = _CHUNK_FRAMES * WINDOW_CHUNKS
+    variance = graph.node("Mul", spread, graph.constant(np.float32(frames / (frames - 1))))
+    variance = graph.node("Max", variance, graph.constant(np.float32(_VARIANCE_MIN)))
+    return graph.node("Concat", mean, graph.node("Sqrt", variance), axis=1)
+
+
+# `Any`: see _SQUARE.
+def _average(graph: GraphBuilder, value: Value, **attributes: Any) -> Value:
+    """The mean over time of what is there: at the end a pool may have less to average."""
+    return graph.node("AveragePool", value, count_include_pad=0, **attributes)

@@ -7,6 +7,9 @@ from importlib import resources
 
 from earwitness.errors import ModelMissing
 
+WINDOW_CHUNKS = 3
+"""An encoder's second output: the embedding of each window of so many half seconds, a window every half second."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
@@ -36,7 +39,10 @@ class CatalogueEntry:
     """Name of the function in models/convert.py that turns the member into ONNX."""
 
     revision: int
-    """Raised when the conversion changes the numbers that come out."""
+    """Raised when the conversion makes another file."""
+
+    numbers_revision: int
+    """Raised when the embeddings change: the first revision that gives these numbers. Voiceprints depend on it."""
 
     rate: int
     """Sample rate of the model's input, Hz."""
@@ -53,6 +59,11 @@ class CatalogueEntry:
     def folder(self) -> str:
         """Name of the installed model's folder; another version or conversion never meets this one's files."""
         return f"{self.id}-{self.version}-r{self.revision}"
+
+    @property
+    def numbers_id(self) -> str:
+        """Name of what the model computes; voiceprints of one name compare, whichever file made them."""
+        return f"{self.id}-{self.version}-r{self.numbers_revision}"
 
 
 @cache

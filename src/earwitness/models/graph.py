@@ -23,6 +23,7 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._folded: dict[tuple[str, str | None], list[Value]] = {}
 
     # `Any`: node attributes are ints, lists or strings, as the operator says.
     def node(self, operator: str, *inputs: Value, output: Value | None = None, **attributes: Any) -> Value:
@@ -52,18 +53,23 @@ class GraphBuilder:
         return self.node("Relu", value)
 
     # `Any`: see node.
-    def convolution(self, value: Value, layer: str, *, norm: str | None = None, **attributes: Any) -> Value:
-        """A convolution with the batch norm that follows it folded into its weights."""
+    def convolution(
+        self, value: Value, layer: str, *, norm: str | None = None, output: Value | None = None, **attributes: Any
+    ) -> Value:
+        """A convolution with the batch norm that follows it folded into its weights; a layer is stored once."""
+        if (layer, norm) not in self._folded:
+            self._folded[layer, norm] = self._fold(layer, norm)
+        return self.node("Conv", value, *self._folded[layer, norm], output=output, **attributes)
+
+    def _fold(self, layer: str, norm: str | None) -> list[Value]:
+        """Weight and, where there is one, bias."""
         weight: Tensor = self._weights[layer + ".weight"]
         bias: Tensor | None = self._weights.get(layer + ".bias")
         if norm is not None:
             scale, shift = self._scale_and_shift(norm)
             weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
             bias = shift if bias is None else bias * scale + shift
-        inputs = [value, self.constant(weight)]
-        if bias is not None:
-            inputs.append(self.constant(bias))
-        return self.node("Conv", *inputs, **attributes)
+        return [self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
 
     def norm_relu(self, value: Value, layer: str) -> Value:
         """A batch norm that no convolution precedes, then ReLU; value has shape (batch, channels, time)."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,6 @@ from earwitness.voice.band import Band
 from earwitness.voice.documents import decision_document
 
 if TYPE_CHECKING:
-    from earwitness.flows.engine import Engine
     from earwitness.voice.speech import NetSpeech
 
 
@@ -29,16 +28,20 @@ async def search_domain(tools: Tools, call: Call) -> Document:
     """Who of a domain speaks in a recording, if anyone."""
 
     def work() -> Document:
+        from earwitness.flows.identify import identify_recording  # with numpy, as tools.py says
+
         domain = domain_of(tools, call)
         engine = tools.engine_of(Band(domain.band))
         encoder = engine.encoder
         gallery = tools.galleries().get(
             call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
         )
-        with _listened(tools, engine, call) as speech:
-            decision = engine.identify(speech, gallery)
+        with _turn(tools, call) as decoded:
+            found = identify_recording(
+                engine, gallery, _recording(call), channel=call.values["channel"], decoded=decoded
+            )
         tools.store.write(lambda unit: call.caller.record(unit, domain.arn))
-        return decision_document(asdict(decision))
+        return decision_document(asdict(found.decision))
 
     return await tools.run(work)
 
@@ -51,7 +54,8 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
         engine = tools.engine_of(Band(domain.band))
         voiceprint_id, content = tools.new_id(), _content(call)
         profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
-        with _listened(tools, engine, call) as speech:
+        with _turn(tools, call) as decoded:
+            speech = engine.listen(_recording(call), channel=call.values["channel"], decoded=decoded)
             embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
         voiceprint = NewVoiceprint(
             encoder_id=embedding.encoder_id,
@@ -78,8 +82,8 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
 
 
 @contextmanager
-def _listened(tools: Tools, engine: "Engine", call: Call) -> "Generator[NetSpeech]":
-    """The speech of the recording, and a turn to compute with it.
+def _turn(tools: Tools, call: Call) -> Generator[Callable[[float], None]]:
+    """A turn to compute with the recording, and what is to be told how many seconds of it are decoded.
 
     Raise ClientDisconnect, between two blocks, when nobody waits for the answer any more; AudioTooLong when as much
     was decoded as may be.
@@ -95,7 +99,7 @@ def _listened(tools: Tools, engine: "Engine", call: Call) -> "Generator[NetSpeec
 
         if call.abandoned.is_set():
             raise ClientDisconnect
-        yield engine.listen(_recording(call), channel=call.values["channel"], decoded=decoded)
+        yield decoded
 
 
 def _too_long(seconds: float) -> AudioTooLong:

@@ -80,6 +80,11 @@ SCHEMAS: dict[str, Schema] = {
         ambiguous=_said(YES_NO, "True for a match whose runner-up fits nearly as well."),
         threshold=_or_null(_ref("Threshold"), "Null when the search was not made."),
         netSpeechSeconds=_said(SECONDS, "Seconds of speech that were searched with."),
+        weak=_said(YES_NO, "True for a match with a probability under a half: look before anything rests on it."),
+        voices=_said(_list_of("Decision"), "With several voices, the answer for each; else empty."),
+        leakageSeconds=_said(
+            SECONDS, "Seconds of speech left out: at least 20 dB quieter than the rest, another party's."
+        ),
     ),
     "Task": _object(
         taskId=TEXT,

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+WEAK_BELOW = 0.5
+"""A match that is less likely than all else together is weak: its score passed the threshold, and nothing more."""
+
 
 class Outcome(StrEnum):
-    """Three different answers; "unknown" is one of them and is not the same as "could not tell"."""
+    """Different answers; "unknown" is one of them and is not the same as "could not tell"."""
 
     MATCH = "match"
     NO_MATCH = "no match"
     NOT_ENOUGH_SPEECH = "not enough speech"
+    SEVERAL_VOICES = "several voices"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +73,14 @@ class Decision:
     """True for a match whose runner-up fits nearly as well: perhaps one person enrolled twice."""
 
     net_speech_seconds: float
+
+    voices: "tuple[Decision, ...]" = ()
+    """With several voices the answer for each, the longest first; no other field but the seconds is set then."""
+
+    leakage_seconds: float = 0.0
+    """Net speech that was left out because it is so much quieter than the rest: another party's, through the line."""
+
+    @property
+    def weak(self) -> bool:
+        """True for a match with a probability under a half: somebody should look before anything rests on it."""
+        return self.outcome is Outcome.MATCH and self.candidates[0].confidence < WEAK_BELOW

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from earwitness.voice.decision import WEAK_BELOW, Outcome
+
 Document: TypeAlias = dict[str, Any]
 """A JSON object. `Any`: whatever JSON can hold."""
 
@@ -11,7 +13,8 @@ Document: TypeAlias = dict[str, Any]
 def decision_document(decision: Mapping[str, Any]) -> Document:
     """A decision as it is kept (`dataclasses.asdict` of voice.decision.Decision) as JSON.
 
-    The probabilities of the candidates, of nobody and of the others, who are enrolled but not listed, add up to 1.
+    One that was kept by an earlier version lacks the voices and the leakage. The probabilities of the candidates, of
+    nobody and of the others, who are enrolled but not listed, add up to 1.
     `Any`: its fields have several types.
     """
     threshold: Mapping[str, Any] | None = decision["threshold"]
@@ -26,6 +29,9 @@ def decision_document(decision: Mapping[str, Any]) -> Document:
         "ambiguous": decision["ambiguous"],
         "threshold": None if threshold is None else _threshold(threshold),
         "netSpeechSeconds": decision["net_speech_seconds"],
+        "weak": decision["outcome"] == Outcome.MATCH and listed[0] < WEAK_BELOW,
+        "voices": [decision_document(voice) for voice in decision.get("voices", ())],
+        "leakageSeconds": decision.get("leakage_seconds", 0.0),
     }
 
 
