@@ -59,6 +59,7 @@
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   │   ├── StoreDamaged          it holds what earwitness did not write; restore it from a backup
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
+    │   │   ├── StoreFull             its disk is full; deletions still work  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
     │   ├── SchemaTooNew              the records were written by a newer version
     │   └── InstallationIncomplete    records, master key or media are missing or belong to others; nothing was written
@@ -355,6 +356,10 @@ class StoreDamaged(StoreUnavailable):
 
 class StoreBusy(StoreUnavailable):
     """The database is locked, and the event loop must not wait for it: read again in another thread."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk of the records is full. Deletions use a reserve and still work."""
 
 
 class AnotherProcessServes(StoreUnavailable):

@@ -24,7 +24,7 @@ from earwitness.background.background import Background
 from earwitness.background.models import Preparation
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
-from earwitness.errors import StoreBusy
+from earwitness.errors import StoreBusy, Unavailable
 from earwitness.installation import open_installation, store_url
 from earwitness.limits import media_rate_limits, quotas, rates
 from earwitness.rest.app import build_rest
@@ -74,6 +74,7 @@ class Service:
     def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
         self._settings = settings
         self._store = store
+        store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.threads, at_once_max=settings.requests_at_once)
         self._background = Background(
@@ -106,11 +107,18 @@ class Service:
             aws=aws,
             threads=self._threads,
             why_not_started=self._background.models.why_not_open,
-            require_ready=store.require_ready,
+            require_ready=self._require_ready,
             start=self._background.start,
             stop=self._background.stop,
             own=self._rest(development),
         )
+
+    def _require_ready(self) -> None:
+        """StoreUnavailable or Unavailable when records or media cannot be written or read."""
+        self._store.require_ready()
+        refusal = self._background.media_refusal()
+        if refusal is not None:
+            raise Unavailable(refusal)
 
     def require_started(self) -> None:
         """Raise what kept the service from starting, if anything did."""
@@ -208,6 +216,7 @@ class Service:
             throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",
             on_domain_deleted=background.work.all_changed,
+            media_refusal=background.media_refusal,
         )
 
     def _operations(self, development: Development | None) -> Calls:

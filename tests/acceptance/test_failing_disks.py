@@ -8,10 +8,12 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from media_client import HEADER, Producer, client, cluster, fragments, new_stream, put, tone
@@ -127,6 +129,85 @@ def test_a_full_disk_under_the_records(on_small_disk: Served, small_disk: Path) 
     assert listed() == made
     made.add(make("after"))
     assert listed() == made
+
+
+def ready(url: str) -> tuple[int, str]:
+    answer = httpx.get(f"{url}/ready")
+    return answer.status_code, answer.json().get("reason", "")
+
+
+def test_media_leave_room_for_the_records(on_small_disk: Served, small_disk: Path) -> None:
+    """A producer cannot fill the disk; what is kept stays, records change, and a deletion lets media in again."""
+    url = on_small_disk.url
+    stream, other = new_stream(url), new_stream(url)
+    with Producer(url, stream) as producer:
+        producer.opened().send(HEADER)
+        for index in range(120):
+            with contextlib.suppress(OSError):  # it is hung up on
+                producer.send(cluster(NOW_MS + 19_000 * index, bytes(300_000)))
+        acks = list(producer.acks())
+    assert errors(acks) == [ARCHIVAL_ERROR]
+    kept = sum(ack["EventType"] == "PERSISTED" for ack in acks)
+    assert 50 <= kept < 107
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    assert free >= DISK_BYTES // 20 - 200_000
+    assert errors(put(url, other, HEADER + cluster(NOW_MS, bytes(300_000)))) == [ARCHIVAL_ERROR]
+    status, reason = ready(url)
+    assert status == 503
+    assert "are kept for the records: media are refused" in reason
+    told = httpx.get(f"{url}/earwitness/v1/status", headers={"authorization": "Bearer test"}).json()
+    assert told["mediaRefusal"] == reason
+    assert told["keepsEnrolmentAudio"] is False
+    assert len(clusters_of(url, stream, count=kept)) == kept
+    new_stream(url)
+    kinesis = client(url, "kinesisvideo")
+    arn = kinesis.describe_stream(StreamName=stream)["StreamInfo"]["StreamARN"]
+    kinesis.delete_stream(StreamARN=arn)
+    assert errors(put(url, other, HEADER + cluster(NOW_MS, SECOND))) == []
+    assert ready(url) == (200, "")
+
+
+def test_all_can_be_deleted_from_a_full_disk(on_small_disk: Served, small_disk: Path) -> None:
+    """Domains, tags, streams with their media, keys; what is new is refused all the while."""
+    url = on_small_disk.url
+    voice, kinesis = client(url, "chime-sdk-voice"), client(url, "kinesisvideo")
+    stream = new_stream(url)
+    put(url, stream, HEADER + cluster(NOW_MS, SECOND))
+    key = {"KmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000"}
+
+    def make(name: str) -> str:
+        made = voice.create_voice_profile_domain(Name=name, ServerSideEncryptionConfiguration=key)
+        return made["VoiceProfileDomain"]["VoiceProfileDomainId"]
+
+    made = [make(f"domain {index}") for index in range(20)]
+    with no_room(small_disk):
+        with pytest.raises(ClientError) as refused:
+            for index in range(900):
+                made.append(make(f"full {index}"))
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        for domain in made:
+            voice.delete_voice_profile_domain(VoiceProfileDomainId=domain)
+        assert voice.list_voice_profile_domains()["VoiceProfileDomains"] == []
+        with pytest.raises(ClientError):
+            make("while full")
+        arn = kinesis.describe_stream(StreamName=stream)["StreamInfo"]["StreamARN"]
+        kinesis.delete_stream(StreamARN=arn)
+        for arguments in (["create", "--json"], ["list"], ["disable", "test"]):
+            command = [sys.executable, "-m", "earwitness", "keys", *arguments, "--data", str(on_small_disk.data)]
+            done = subprocess.run(command, env=on_small_disk.environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    with pytest.raises(ClientError, match="unknown or disabled"):
+        voice.list_voice_profile_domains()
+
+
+def test_keys_work_on_a_full_disk_without_a_service(small_disk: Path) -> None:
+    served = start(small_disk / "data")
+    stop(served)
+    with no_room(small_disk):
+        for arguments in (["list"], ["create", "--json"], ["disable", "test"]):
+            command = [sys.executable, "-m", "earwitness", "keys", *arguments, "--data", str(served.data)]
+            done = subprocess.run(command, env=served.environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 SHIM = """

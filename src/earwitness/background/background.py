@@ -30,6 +30,7 @@ from earwitness.flows.steer import Steering
 from earwitness.flows.supervise import Supervisor
 from earwitness.flows.sweep import MediaSweep
 from earwitness.flows.turns import Turns
+from earwitness.fragments.disk.budget import Budget
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.seam import FragmentLog
 from earwitness.installation import media_folder
@@ -90,6 +91,9 @@ class Background:
         self._log: FragmentLog | None = None
         self._deliverer: Deliverer | None = None
         self._going_on: list[asyncio.Task[None]] = []
+        self._budget = Budget(
+            media_folder(settings), reserve_bytes=settings.disk_reserve_bytes, bytes_max=settings.media_bytes
+        )
         self._arrivals: dict[str, datetime] = {}
         self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
@@ -123,6 +127,10 @@ class Background:
         """A fragment of this stream came."""
         self._arrivals[stream_arn] = self._clock()
 
+    def media_refusal(self) -> str | None:
+        """Why media are refused for want of room; None when they are taken."""
+        return None if self._log is None else self._budget.refusal()
+
     def events_written(self) -> None:
         """There are new events to deliver."""
         self.notices.notify()
@@ -139,7 +147,9 @@ class Background:
     async def start(self) -> None:
         """Open the media log, take up what a former process left, and begin. Raises FragmentLogUnavailable."""
         self._loop = asyncio.get_running_loop()
-        self._log = await open_disk_log(media_folder(self._settings), clock=self._clock, owner=self._store.identity)
+        self._log = await open_disk_log(
+            media_folder(self._settings), clock=self._clock, owner=self._store.identity, budget=self._budget
+        )
         self.streams.log = self._log
         self.work.start()
         self._deliverer = Deliverer(
@@ -257,6 +267,7 @@ class Background:
 
     async def _expire(self) -> None:
         await self._in_thread(lambda: expire_quietly(self._store, now=self._clock()))
+        await self._in_thread(self._store.keep_reserve)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Again and again; a failure is logged and the next turn tries again."""

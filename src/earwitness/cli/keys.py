@@ -211,6 +211,7 @@ def _records(data: Path | None, *, as_json: bool, account: str | None, role: str
             _require_role(role)
         settings = config.load()
         store = service.open_records(settings if data is None else replace(settings, data_dir=data))
+        store.spend_reserve()
         try:
             yield store
         finally:

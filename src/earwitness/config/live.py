@@ -27,6 +27,22 @@ class LiveSettings:
     stream_bytes: int = row(
         10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
     )
+    media_bytes: int = row(
+        0,
+        unit="bytes",
+        low=0,
+        high=1e18,
+        text="Media kept of all streams together; new media are refused above it, because what is kept was promised to "
+        "its account. 0 is no bound but the disk's.",
+    )
+    disk_reserve_bytes: int = row(
+        256 * 2**20,
+        unit="bytes",
+        low=0,
+        high=1e15,
+        text="Free bytes of the media's disk below which media are refused, so that records and deletions have room; "
+        "at most a twentieth of the disk. 0 is none.",
+    )
     stream_live_minutes: float = row(
         5.0,
         unit="min",

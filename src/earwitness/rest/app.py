@@ -46,6 +46,7 @@ def build_rest(
     throttle: Throttle,
     keep_audio: bool,
     on_domain_deleted: Callable[[], None],
+    media_refusal: Callable[[], str | None] = lambda: None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """The application. It answers paths under PREFIX; `Tools` and `RestLimits` say what each argument is.
@@ -66,6 +67,7 @@ def build_rest(
         limits=limits,
         on_domain_deleted=on_domain_deleted,
         keep_audio=keep_audio,
+        media_refusal=media_refusal,
         waits=Shares(
             limits.waits_at_once_max,
             refusal="too many requests of this account wait for events; ask without `wait`, or wait in fewer places",

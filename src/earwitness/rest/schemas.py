@@ -112,6 +112,8 @@ SCHEMAS: dict[str, Schema] = {
         runningTasks=_said(WHOLE, "Tasks that run in this process, of all accounts."),
         lagSecondsMax=_or_null(SECONDS, "How far the last of them is behind its stream; null when none runs."),
         logLinesDropped=_said(WHOLE, "Log lines of this process that were dropped because nobody read its log."),
+        mediaRefusal=_or_null(TEXT, "Why media are refused for want of room on the disk; null when they are taken."),
+        keepsEnrolmentAudio=_said({"type": "boolean"}, "Whether the speech behind a voiceprint is kept."),
         accountId=_said(TEXT, "The account of the key or token that asks."),
         use=_said(_list_of("Use"), "What the account uses of what it may have, some of it in this Region."),
     ),

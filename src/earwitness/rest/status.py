@@ -11,6 +11,8 @@ async def tell_status(tools: Tools, call: Call) -> Document:
         "runningTasks": len(lags),
         "logLinesDropped": lines_dropped(),
         "lagSecondsMax": max(lags, default=None),
+        "mediaRefusal": await tools.run(tools.media_refusal),
+        "keepsEnrolmentAudio": tools.keep_audio,
         "accountId": call.scope.account_id,
         "use": await tools.run(lambda: _use(tools, call)),
     }

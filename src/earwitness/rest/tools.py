@@ -128,6 +128,9 @@ class Tools:
     keep_audio: bool
     """Whether the speech that a voiceprint is made of is kept, sealed beside it."""
 
+    media_refusal: Callable[[], str | None]
+    """Why media are refused for want of room; None when they are taken. It looks at the disk."""
+
     waits: Shares
     """For requests that wait for events, by account."""
 

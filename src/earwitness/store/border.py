@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import sqlalchemy.exc
 
-from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreUnavailable
+from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreFull, StoreUnavailable
 from earwitness.log import frames_of
 
 RowT = TypeVar("RowT")
@@ -24,7 +24,7 @@ _SQLITE_ADVICE = {
     "SQLITE_BUSY": "another process has the database locked; end it, or try again",
     "SQLITE_LOCKED": "another process has the database locked; end it, or try again",
     "SQLITE_PROTOCOL": "another process has the database locked; end it, or try again",
-    "SQLITE_FULL": "the disk is full; make room and try again",
+    "SQLITE_FULL": "the disk of the records is full; make room, or delete something, and try again",
     "SQLITE_IOERR": "the disk does not answer as it should; see the machine's logs",
     "SQLITE_CANTOPEN": "the database file cannot be opened; look at the folder's rights and the disk",
     "SQLITE_READONLY": "the database file cannot be written; look at its rights and the disk",
@@ -111,7 +111,8 @@ def _sqlstate(error: Exception) -> str | None:
 def _sqlite_meaning(error: sqlite3.Error) -> StoreUnavailable | None:
     family = _sqlite_family(error)
     if family in _SQLITE_ADVICE:
-        return StoreUnavailable(_SQLITE_ADVICE[family])
+        kind = StoreFull if family == "SQLITE_FULL" else StoreUnavailable
+        return kind(_SQLITE_ADVICE[family])
     if family in _SQLITE_DAMAGE:
         return StoreDamaged(_SQLITE_DAMAGE[family])
     if any(words in str(error).lower() for words in _NOT_OURS):

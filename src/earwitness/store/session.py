@@ -120,6 +120,8 @@ class ConnectionSession:
     def __init__(self, connection: Connection, *, insert_unless_there: Callable[[Table], Insert]) -> None:
         self._connection = connection
         self._insert_unless_there = insert_unless_there
+        self.has_deleted = False
+        """Whether something was deleted since this was last set to False."""
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
@@ -136,6 +138,7 @@ class ConnectionSession:
 
     def change(self, statement: Insert | Update | Delete) -> int:
         """As the seam says."""
+        self.has_deleted = self.has_deleted or isinstance(statement, Delete)
         return self._connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
     def insert_new(self, table: Table, values: Mapping[str, object]) -> bool:

@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
-from earwitness.errors import StoreUnavailable
+from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.store.border import border
 from earwitness.store.leading import FileLeading
+from earwitness.store.reserve import Reserve
 from earwitness.store.session import WritingSession
 from earwitness.store.sqlite_reads import SqliteReads
 from earwitness.store.sqlite_session import SqliteSession
@@ -24,13 +25,19 @@ class Sqlite:
     """A SQLite database, opened."""
 
     def __init__(self, path: Path, *, wait_seconds_max: float) -> None:
-        with border():
-            _make_private(path)
-            self.engine = _engine(path, wait_seconds_max=wait_seconds_max)
-            connection = self.engine.connect()
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            # The writer takes the connection over; the session uses it only in the writer's work.
-            self._session = SqliteSession(connection, want_scrub=self._scrub)
+        self.reserve = Reserve(path.with_name(f"{path.name}.reserve"))
+        self.spends_reserve = False
+        """Whether every change may use the reserve, and not deletions alone."""
+
+        self.engine = _engine(path, wait_seconds_max=wait_seconds_max)
+        try:
+            connection = self._opened(path)
+        except StoreUnavailable:  # the index of the write-ahead log needs room too
+            if not self.reserve.give_up():
+                raise
+            connection = self._opened(path)
+        # The writer takes the connection over; the session uses it only in the writer's work.
+        self._session = SqliteSession(connection, want_scrub=self._scrub)
         self._reads = SqliteReads(_engine(path, wait_seconds_max=0.0), patient=self.engine)
         self._writer = SqliteWriter(self._session.driver, wait_seconds_max=wait_seconds_max)
         self.leading = FileLeading(path.with_name(f"{path.name}.lock"))
@@ -41,10 +48,33 @@ class Sqlite:
         return self._reads
 
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
-        """Run work in a transaction; return when it is durable."""
+        """Run work in a transaction; return when it is durable.
+
+        StoreFull when the disk is full and the work deletes nothing, or the reserve is used up.
+        """
+        if not self.spends_reserve and self.reserve.is_given_up():
+            self.reserve.fill()
+        may_spend = self.spends_reserve
+
+        def run() -> ResultT:
+            nonlocal may_spend
+            self._session.has_deleted = False
+            try:
+                result = work(self._session)
+            finally:
+                may_spend = may_spend or self._session.has_deleted
+            if not may_spend and self.reserve.is_given_up():
+                raise StoreFull("the disk of the records is full, and what is left is for deletions; make room")
+            return result
+
         try:
             with border():
-                return self._writer.run(lambda: work(self._session))
+                try:
+                    return self._writer.run(run)
+                except StoreFull:
+                    if not (may_spend and self.reserve.give_up()):
+                        raise
+                    return self._writer.run(run)
         except StoreUnavailable as error:
             self._reads.note(error)
             raise
@@ -54,6 +84,13 @@ class Sqlite:
     def require_intact(self) -> None:
         """Raise StoreDamaged once the database was found damaged."""
         self._reads.require_intact()
+
+    def _opened(self, path: Path) -> Connection:
+        with border():
+            _make_private(path)
+            connection = self.engine.connect()
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            return connection
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:

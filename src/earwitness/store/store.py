@@ -166,6 +166,16 @@ class Store:
         self._database.reads.row(select(vault_checks.c.name).limit(1))
         self._database.require_intact()
 
+    def keep_reserve(self) -> None:
+        """Have the bytes that deletions use on a full disk, as far as there is room. PostgreSQL looks after its own."""
+        if isinstance(self._database, Sqlite):
+            self._database.reserve.fill()
+
+    def spend_reserve(self) -> None:
+        """Let every change use those bytes, as an operator's may."""
+        if isinstance(self._database, Sqlite):
+            self._database.spends_reserve = True
+
     def close(self) -> None:
         """Finish what is being written and let the database go."""
         self._database.close()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earwitness.errors import Gone
+from earwitness.fragments.disk.budget import Budget
 from earwitness.fragments.disk.names import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
 from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
 from earwitness.fragments.seam import KeySource, StreamIdentity
@@ -96,11 +97,20 @@ class _OpenFile:
 class Appender:
     """The writing half of a stream's folder."""
 
-    def __init__(self, folder: Path, stream: StreamIdentity, *, key: KeySource, segments: Sequence[int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stream: StreamIdentity,
+        *,
+        key: KeySource,
+        segments: Sequence[int],
+        budget: Budget | None = None,
+    ) -> None:
         self._folder = folder
         self._stream = stream
         self._key = key
         self._segments = sorted(segments)
+        self._budget = budget
         self._current: _OpenFile | None = None
         self._touched: list[_OpenFile] = []
         self._spoiled: list[_OpenFile] = []
@@ -112,6 +122,8 @@ class Appender:
         """Append it, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
         self._require_there()
         self._mend()
+        if self._budget is not None:
+            self._budget.require(HEAD_BYTES + record.media_bytes)
         head = record.head()
         body = record.seal(head, key=self._key(), stream=self._stream)
         file = self._file_for(record, span_ms=span_ms)

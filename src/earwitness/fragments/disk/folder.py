@@ -141,11 +141,20 @@ def expire_folder(folder: Path, *, retention: Retention, now_ms: int) -> None:
         too_much = kept_bytes - size >= retention.bytes_kept
         if not too_much and _begins_at(path) >= oldest_ms:
             return
-        segment = load_segment(folder, first_sequence, after=0, before=following)
+        segment = _look_at(folder, first_sequence, before=following)
         if len(segment) and not too_much and segment.server_ms[-1] >= oldest_ms:
             return
         _remove(folder, first_sequence)
         kept_bytes -= size
+
+
+def _look_at(folder: Path, first_sequence: int, *, before: int | None) -> Segment:
+    """A segment, without writing anything: what is to be deleted is deleted on a full disk too."""
+    indexed = _read_index(folder, first_sequence)
+    path = segment_path(folder, first_sequence)
+    if indexed is not None and indexed[1] == path.stat().st_size:
+        return indexed[0]
+    return walk(path, first_sequence, after=0, before=before).segment
 
 
 def _begins_at(path: Path) -> int:

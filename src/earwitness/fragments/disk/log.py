@@ -14,6 +14,7 @@ from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
 from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
+from earwitness.fragments.disk.budget import Budget
 from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
 from earwitness.fragments.disk.index import StreamIndex
 from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
@@ -34,10 +35,18 @@ class DiskFragmentLog:
     """A `FragmentLog`. Everything but file work happens on the event loop it was opened on."""
 
     def __init__(
-        self, folder: Path, lock: int, *, clock: Callable[[], datetime], random_bits: Callable[[int], int], room: Room
+        self,
+        folder: Path,
+        lock: int,
+        *,
+        clock: Callable[[], datetime],
+        random_bits: Callable[[int], int],
+        room: Room,
+        budget: Budget | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._folder = folder
+        self._budget = budget
         self._lock = lock
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
         self._workshop = Workshop(clock=clock, random_bits=random_bits, room=room, readers=self._readers)
@@ -132,7 +141,13 @@ class DiskFragmentLog:
             key=key,
             retention=retention,
             lane=lane,
-            appender=Appender(folder, stream, key=key, segments=[segment.first_sequence for segment in found.segments]),
+            appender=Appender(
+                folder,
+                stream,
+                key=key,
+                segments=[segment.first_sequence for segment in found.segments],
+                budget=self._budget,
+            ),
             index=StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after),
             workshop=self._workshop,
         )
@@ -163,14 +178,16 @@ async def open_disk_log(
     random_bits: Callable[[int], int] = secrets.randbits,
     room: Room | None = None,
     owner: str | None = None,
+    budget: Budget | None = None,
 ) -> FragmentLog:
-    """The log in this folder, made when there is none; `clock` tells UTC, `owner` names the records it belongs to.
+    """The log in this folder, made when there is none; `clock` tells UTC, `owner` names the records it belongs to,
+    `budget` is what the media may take.
 
     It finishes deletions that a crash interrupted. FragmentLogUnavailable when another process has the log open, or
     the folder cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
-    return DiskFragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room())
+    return DiskFragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room(), budget=budget)
 
 
 def _prepare(folder: Path, owner: str | None) -> int:
