@@ -129,7 +129,7 @@ class Background:
 
     def media_refusal(self) -> str | None:
         """Why media are refused for want of room; None when they are taken."""
-        return None if self._log is None else self._budget.refusal()
+        return None if self._log is None else self._budget.standing_refusal()
 
     def events_written(self) -> None:
         """There are new events to deliver."""

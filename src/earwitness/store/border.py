@@ -24,7 +24,7 @@ _SQLITE_ADVICE = {
     "SQLITE_BUSY": "another process has the database locked; end it, or try again",
     "SQLITE_LOCKED": "another process has the database locked; end it, or try again",
     "SQLITE_PROTOCOL": "another process has the database locked; end it, or try again",
-    "SQLITE_FULL": "the disk of the records is full; make room, or delete something, and try again",
+    "SQLITE_FULL": "the records' disk is full; make room, or delete something, and try again",
     "SQLITE_IOERR": "the disk does not answer as it should; see the machine's logs",
     "SQLITE_CANTOPEN": "the database file cannot be opened; look at the folder's rights and the disk",
     "SQLITE_READONLY": "the database file cannot be written; look at its rights and the disk",

@@ -64,7 +64,7 @@ class Sqlite:
             finally:
                 may_spend = may_spend or self._session.has_deleted
             if not may_spend and self.reserve.is_given_up():
-                raise StoreFull("the disk of the records is full, and what is left is for deletions; make room")
+                raise StoreFull("the records' disk is full, and what is left is for deletions; make room")
             return result
 
         try:

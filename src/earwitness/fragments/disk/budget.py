@@ -44,7 +44,7 @@ class Budget:
         self._lock = Lock()
         self._measured_at = float("-inf")
         self._bytes = 0
-        self._refusing = False
+        self._refused_size = 0
 
     def require(self, size: int) -> None:
         """Count so many bytes that are about to be written. FragmentLogUnavailable when there is no room for them."""
@@ -52,11 +52,16 @@ class Budget:
         with self._lock:
             if refusal is None:
                 self._bytes += size
-            changed, self._refusing = self._refusing != (refusal is not None), refusal is not None
+            changed = bool(self._refused_size) != (refusal is not None)
+            self._refused_size = 0 if refusal is None else max(size, 1)
         if changed:
             _log.warning("media are refused" if refusal else "media are taken again", extra={"reason": refusal})
         if refusal is not None:
             raise FragmentLogUnavailable(refusal)
+
+    def standing_refusal(self) -> str | None:
+        """Why media like the last are refused; None when they would be taken."""
+        return self.refusal(self._refused_size)
 
     def refusal(self, size: int = 0) -> str | None:
         """Why so many bytes would be refused now; None when they would be taken. OSErrors of the disk pass."""
