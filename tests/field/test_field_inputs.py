@@ -52,7 +52,7 @@ def test_the_gallery_knows_the_voice(known: Path, speech_dir: Path, tmp_path: Pa
     soundfile.write(tmp_path / "clean.wav", line, RATE)
     decision = identify(tmp_path / "clean.wav", known)["decision"]
     assert decision["outcome"] == "match"
-    assert decision["candidates"][0]["profile_id"] == "ls1688"
+    assert decision["candidates"][0]["profileId"] == "ls1688"
 
 
 @pytest.mark.parametrize("name", HEARD)
@@ -66,7 +66,7 @@ def test_is_heard_to_its_end(field_dir: Path, name: str) -> None:
 def test_is_matched(field_dir: Path, known: Path, name: str) -> None:
     decision = identify(field_dir / name, known)["decision"]
     assert decision["outcome"] == "match"
-    assert decision["candidates"][0]["profile_id"] == "ls1688"
+    assert decision["candidates"][0]["profileId"] == "ls1688"
 
 
 def test_a_wav_that_nobody_reads_is_an_error(field_dir: Path) -> None:
