@@ -74,6 +74,15 @@ def test_two_voices_are_not_enrolled_as_one(engine: Engine, call: Samples) -> No
 
 
 @pytest.mark.slow
+def test_a_loop_is_not_enrolled(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, np.tile(call[10_000 : 10_000 + 3 * RATE], 12), step=RATE)
+    assert voice.can_enrol
+    assert len(voice.voices()) == 1
+    with pytest.raises(SpeechTooPoor, match="the speech repeats itself: only"):
+        voice.voiceprint()
+
+
+@pytest.mark.slow
 def test_clipped_speech_is_not_enrolled(engine: Engine, call: Samples) -> None:
     voice = heard(engine, np.clip(40.0 * call, -1.0, 1.0), step=RATE)
     with pytest.raises(SpeechTooPoor, match="clipped"):

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -59,7 +60,8 @@ def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
     for name in ("sally", "kal"):
         response = domain.ask("POST", PROFILES, params=CONSENT, content=first_call(name).read_bytes())
         assert response.status_code == 200, response.text
-        require_fits(response.json(), "Profile")
+        require_fits(response.json(), "EnrolledProfile")
+        assert response.json()["sameVoiceAs"] == []
         enrolled[name] = response.json()["profileId"]
     found = domain.ask("POST", SEARCH, role="operator", content=second_call("sally").read_bytes())
     require_fits(found.json(), "Decision")
@@ -72,6 +74,21 @@ def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
     entry = domain.store.audit.list(MINE, limit=1).items[0]
     assert (entry.operation, entry.outcome) == ("SearchRecording", "done")
     assert domain.ask("GET", PROFILES).json()["profiles"][0]["voiceprints"][0]["consentReference"] == "form 12, page 3"
+
+
+@pytest.mark.slow
+def test_a_voice_that_is_enrolled_twice_is_told(domain: Rest) -> None:
+    def enrol(path: Path, **asked: str) -> dict[str, Any]:
+        response = domain.ask("POST", PROFILES, params=CONSENT | asked, content=path.read_bytes())
+        require_fits(response.json(), "EnrolledProfile")
+        return response.json()
+
+    kal, sally = enrol(first_call("kal")), enrol(first_call("sally"))
+    twice, again = (enrol(second_call("sally"), clientRequestToken="once") for _ in range(2))
+    assert again == twice
+    assert twice["sameVoiceAs"] == [sally["profileId"]]
+    further = enrol(second_call("kal"), profileId=kal["profileId"])
+    assert further["sameVoiceAs"] == []
 
 
 @pytest.mark.slow

@@ -134,6 +134,13 @@ def enroll_recording(
     seconds = ", ".join(f"{one['netSpeechSeconds']:.1f} s" for one in made["voiceprints"])
     say("[green]enrolled[/green] [b]{}[/b]: voiceprints of {} of net speech", made["profileId"], seconds)
     say("expires {}", made["expiresAt"][:10])
+    for other in made["sameVoiceAs"]:
+        say(
+            "[yellow]warning:[/yellow] the voice sounds like {}, a profile of the domain; if they are one person, "
+            "delete one of them, and give `--profile` next time",
+            other,
+            to=note,
+        )
 
 
 @domains.command("search")

@@ -59,7 +59,9 @@ def enroll(
                 progress=lambda n, of: show("listening", n, of),
             )
         stored = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
-        alike = engine.others_like(enrolment.voiceprints, stored)
+        gallery_now = engine.empty_gallery()
+        gallery_now.add_all(stored)
+        alike = engine.same_voice_as(enrolment.voiceprints, gallery_now)
     enrolled = len({voiceprint.profile_id for voiceprint in stored})
     if as_json:
         about = {"profileId": name, "gallery": path, "profilesEnrolled": enrolled, "sameVoiceAs": alike}

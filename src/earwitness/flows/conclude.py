@@ -72,6 +72,19 @@ class Conclusions:
 
         return await self._write(work)
 
+    async def not_printed(self, reason: str) -> SpeakerSearchTask:
+        """The speech would spoil a profile; the task is over, and its record says why as well."""
+
+        def work(unit: Unit) -> SpeakerSearchTask:
+            task = unit.attempts.conclude_voiceprint(self._scope, self._task_id, attempt=self._attempt, voiceprint=None)
+            said = reason if task.status_message is None else f"{task.status_message}; {reason}"
+            unit.attempts.remark(self._scope, self._task_id, attempt=self._attempt, status_message=said)
+            task = unit.attempts.end(self._scope, self._task_id, attempt=self._attempt)
+            self._tell_failures(unit, identification=None, voiceprint=reason)
+            return task
+
+        return await self._write(work)
+
     async def ended_without(self, *, identification: str | None, voiceprint: str | None) -> SpeakerSearchTask:
         """The task is over and lacks what is given here: the reason is told for each."""
 

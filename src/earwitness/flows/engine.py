@@ -2,15 +2,12 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from earwitness.audio.files import RawFormat, Recording, open_recording
 from earwitness.audio.net_speech import gather, gather_all
-from earwitness.audio.repeats import distinct_seconds
 from earwitness.encoder.encoder import SpeakerEncoder
 from earwitness.errors import (
     AudioError,
@@ -28,6 +25,7 @@ from earwitness.flows.enrol import (
     Piece,
     Refused,
     account,
+    enrolment_embedding,
     joined_pieces,
     nothing_enrolled,
     voiceprint_id,
@@ -43,8 +41,6 @@ from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
-
-NOT_ONE_VOICE = "the speech is of more than one voice; enrol from recordings, or a channel, of this person alone"
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -148,22 +144,8 @@ class Engine:
     def enrol(
         self, pieces: Sequence[NetSpeech], *, profile_id: str, voiceprint_id: str, force: bool = False
     ) -> Voiceprint:
-        """One voiceprint of all the pieces together, after the quality of each was judged; SpeechTooPoor says what is
-        wrong, SeveralVoices that they are not of one voice. `force` enrols several voices all the same.
-        """
-        samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.float32)
-        for piece in pieces:
-            if len(piece.samples) and (fault := enrolment_fault(piece)):
-                raise SpeechTooPoor(fault)
-        heard = self.encoder.hear(samples, seconds_min=ENROL_SECONDS_MIN)
-        if heard.several_voices and not force:
-            raise SeveralVoices(NOT_ONE_VOICE)
-        embedding = heard.embedding
-        if (distinct := distinct_seconds(samples)) < ENROL_SECONDS_MIN:
-            raise SpeechTooPoor(
-                f"the speech repeats itself: only {distinct:.1f} of {embedding.net_speech_seconds:.1f} s are new, "
-                f"{ENROL_SECONDS_MIN:.0f} s are needed; give a recording that is no loop, and each recording once"
-            )
+        """One voiceprint of all the pieces together; what `enrolment_embedding` refuses is raised."""
+        embedding = enrolment_embedding(self.encoder, pieces, force=force)
         return Voiceprint(profile_id=profile_id, voiceprint_id=voiceprint_id, embedding=embedding)
 
     def voiceprints(
@@ -255,19 +237,18 @@ class Engine:
         shorter = Embedding(vector=probe.vector, encoder_id=probe.encoder_id, net_speech_seconds=seconds)
         return self.search(shorter, gallery)
 
-    def others_like(self, made: Sequence[Voiceprint], stored: Iterable[Voiceprint]) -> list[str]:
-        """Profiles with another name that a search for these voiceprints would name, closest first."""
-        others = self.empty_gallery()
-        names = {voiceprint.profile_id for voiceprint in made}
-        others.add_all(voiceprint for voiceprint in stored if voiceprint.profile_id not in names)
-        if not len(others):
-            return []
+    def same_voice_as(self, made: Sequence[Voiceprint], gallery: Gallery) -> list[str]:
+        """Other profiles of the gallery that a search for these voiceprints would name, closest first.
+
+        The gallery may hold the voiceprints themselves: profiles of theirs are not returned.
+        """
         alike: list[Candidate] = []
         for voiceprint in made:
-            decision = self.search(voiceprint.embedding, others)
+            decision = self.search(voiceprint.embedding, gallery)
             if decision.threshold is not None:
                 alike += [one for one in decision.candidates if one.score >= decision.threshold.score]
-        return list(dict.fromkeys(one.profile_id for one in sorted(alike, key=lambda one: -one.score)))
+        closest_first = dict.fromkeys(one.profile_id for one in sorted(alike, key=lambda one: -one.score))
+        return [profile_id for profile_id in closest_first if profile_id not in {one.profile_id for one in made}]
 
     def empty_gallery(self) -> Gallery:
         """A gallery for this engine's embeddings."""

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from earwitness.errors import EarwitnessError, NotEnoughSpeech, SpeechTooPoor
+import numpy as np
+
+from earwitness.audio.repeats import distinct_seconds
+from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.errors import EarwitnessError, NotEnoughSpeech, SeveralVoices, SpeechTooPoor
 from earwitness.gallery.gallery import Gallery
-from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Voiceprint
-from earwitness.voice.speech import NetSpeech
+from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Voiceprint
+from earwitness.voice.speech import NetSpeech, enrolment_fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,35 @@ class KnownVoices:
 
     gallery: Gallery
     left_out: tuple[NotEnrolled, ...]
+
+
+def enrolment_embedding(
+    encoder: SpeakerEncoder,
+    pieces: Sequence[NetSpeech],
+    *,
+    seconds_min: float = ENROL_SECONDS_MIN,
+    force: bool = False,
+) -> Embedding:
+    """The embedding of all the pieces together, if it may be enrolled: every voiceprint is made here.
+
+    Raises SpeechTooPoor when a piece is bad audio or when the speech repeats itself, SeveralVoices when it is of more
+    than one voice (unless `force`), NotEnoughSpeech below `seconds_min`, and what `SpeakerEncoder.hear` raises.
+    """
+    samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.float32)
+    for piece in pieces:
+        if len(piece.samples) and (fault := enrolment_fault(piece)):
+            raise SpeechTooPoor(fault)
+    heard = encoder.hear(samples, seconds_min=seconds_min)
+    if heard.several_voices and not force:
+        raise SeveralVoices(
+            "the speech is of more than one voice; enrol from recordings, or a channel, of this person alone"
+        )
+    if (distinct := distinct_seconds(samples)) < ENROL_SECONDS_MIN:
+        raise SpeechTooPoor(
+            f"the speech repeats itself: only {distinct:.1f} of {heard.embedding.net_speech_seconds:.1f} s are new, "
+            f"{ENROL_SECONDS_MIN:.0f} s are needed; enrol from speech that is no loop, and from each recording once"
+        )
+    return heard.embedding
 
 
 def voiceprint_id(pieces: Sequence[Piece]) -> str:

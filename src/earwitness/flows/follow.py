@@ -255,7 +255,7 @@ class _Follower:
         try:
             embedding, speech = await self._tools.compute(ear.voiceprint)
         except SpeechTooPoor as error:
-            await self._conclusions.ended_without(identification=None, voiceprint=str(error))
+            await self._conclusions.not_printed(str(error))
             return
         await self._conclusions.printed(embedding, speech)
 

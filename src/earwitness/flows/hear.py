@@ -11,14 +11,15 @@ from earwitness.audio.fragment_tags import MediaType, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageEnd, PassageGatherer
-from earwitness.errors import MediaIncompatible, NotEnoughSpeech, SeveralVoices, SpeechTooPoor
+from earwitness.errors import MediaIncompatible, NotEnoughSpeech
 from earwitness.flows.checkpoint import Course
-from earwitness.flows.engine import NOT_ONE_VOICE, Engine
+from earwitness.flows.engine import Engine
+from earwitness.flows.enrol import enrolment_embedding
 from earwitness.flows.reading import Piece
 from earwitness.flows.tell_apart import Voice, voices_of
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding, Samples
-from earwitness.voice.speech import NetSpeech, enrolment_fault
+from earwitness.voice.speech import NetSpeech
 
 _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
 
@@ -87,15 +88,11 @@ class CallVoice:
     def voiceprint(self) -> tuple[Embedding, NetSpeech]:
         """The embedding of 20 s of net speech, and that speech.
 
-        Raises SpeechTooPoor when it would spoil a profile: bad audio, or several voices; NotEnoughSpeech before 20 s.
+        Raises SpeechTooPoor when it would spoil a profile: bad audio, a loop, or several voices; NotEnoughSpeech before
+        20 s.
         """
         speech = self._gatherer.speech()
-        if fault := enrolment_fault(speech):
-            raise SpeechTooPoor(fault)
-        heard = self._engine.encoder.hear(speech.samples, seconds_min=SPEECH_SECONDS_MAX)
-        if heard.several_voices:
-            raise SeveralVoices(NOT_ONE_VOICE)
-        return heard.embedding, speech
+        return enrolment_embedding(self._engine.encoder, [speech], seconds_min=SPEECH_SECONDS_MAX), speech
 
 
 class ChannelEar:

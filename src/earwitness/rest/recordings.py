@@ -56,7 +56,12 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
         profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
         with _turn(tools, call) as decoded:
             speech = engine.listen(_recording(call), channel=call.values["channel"], decoded=decoded)
-            embedding = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id).embedding
+            made = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id)
+        embedding, encoder = made.embedding, engine.encoder
+        gallery = tools.galleries().get(
+            call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
+        )
+        alike = engine.same_voice_as([made], gallery)
         voiceprint = NewVoiceprint(
             encoder_id=embedding.encoder_id,
             vector=embedding.vector.astype("<f4").tobytes(),
@@ -76,7 +81,9 @@ async def enrol_recording(tools: Tools, call: Call) -> Document:
                 within=domain.domain_id,
             )
 
-        return described(tools, call, tools.store.write(write))
+        profile = tools.store.write(write)
+        others = [one for one in alike if one != profile.profile_id]  # a repeated request finds what it made before
+        return {**described(tools, call, profile), "sameVoiceAs": others}
 
     return await tools.run(work)
 

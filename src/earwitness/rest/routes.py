@@ -241,7 +241,7 @@ ROUTES: tuple[Route, ...] = (
         roles=_OPERATOR,
         parameters=(REGION, _DOMAIN, _CONSENT, _CHANNEL, _PROFILE, _ONCE),
         takes_recording=True,
-        answer="Profile",
+        answer="EnrolledProfile",
         handler=enrol_recording,
     ),
     Route(

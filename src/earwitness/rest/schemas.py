@@ -46,6 +46,16 @@ def _object(**properties: Schema) -> Schema:
 
 _NEXT_TOKEN = _or_null(TEXT, "Give it back as `nextToken` for what follows; null on the last page.")
 
+_PROFILE: dict[str, Schema] = {
+    "profileId": TEXT,
+    "arn": TEXT,
+    "domainId": TEXT,
+    "createdAt": TIME,
+    "updatedAt": TIME,
+    "expiresAt": TIME,
+    "voiceprints": _said(_list_of("ProfileVoiceprint"), "None once the profile has expired."),
+}
+
 SCHEMAS: dict[str, Schema] = {
     "Error": _object(
         error=_object(
@@ -92,7 +102,7 @@ SCHEMAS: dict[str, Schema] = {
         status=_one_of(*TaskStatus),
         attempt=_said(WHOLE, "How often it was picked up."),
         stopReason=_or_null(_one_of(*StopReason)),
-        statusMessage=_or_null(TEXT, "What went wrong, or what it goes on without."),
+        statusMessage=_or_null(TEXT, "What went wrong, what it goes on without, or why the speech is no voiceprint."),
         stream=_object(arn=TEXT, channelId=WHOLE),
         domain=_object(id=TEXT, arn=TEXT),
         createdAt=TIME,
@@ -166,14 +176,14 @@ SCHEMAS: dict[str, Schema] = {
         updatedAt=TIME,
     ),
     "Domains": _object(domains=_list_of("Domain"), nextToken=_NEXT_TOKEN),
-    "Profile": _object(
-        profileId=TEXT,
-        arn=TEXT,
-        domainId=TEXT,
-        createdAt=TIME,
-        updatedAt=TIME,
-        expiresAt=TIME,
-        voiceprints=_said(_list_of("ProfileVoiceprint"), "None once the profile has expired."),
+    "Profile": _object(**_PROFILE),
+    "EnrolledProfile": _object(
+        **_PROFILE,
+        sameVoiceAs=_said(
+            {"type": "array", "items": TEXT},
+            "Other profiles of the domain that a search for the new voiceprint would name, closest first: perhaps one "
+            "person is enrolled twice.",
+        ),
     ),
     "Profiles": _object(profiles=_list_of("Profile"), nextToken=_NEXT_TOKEN),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths"], "description": "An OpenAPI document."},
