@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
@@ -92,6 +94,39 @@ def test_ages_and_trial_lists_do_not_go_together(manifest: Path, tmp_path: Path)
     result = run(tmp_path / "trials", "--speakers", "adults")
     assert result.exit_code == 7
     assert "has no ages" in result.stderr
+
+
+@pytest.mark.parametrize("to_stdout", [False, True], ids=["text", "--json -"])
+def test_copies_and_labels_that_the_voices_contradict_are_told(manifest: Path, to_stdout: bool) -> None:
+    """A copy in another container, one voice under two ids, and two voices under one."""
+    lines = [line for line in manifest.read_text().splitlines() if ",russell," not in line]
+
+    def add(name: str, speaker_id: str, samples: np.ndarray) -> None:
+        soundfile.write(manifest.with_name(name), samples, 8_000, subtype="PCM_16")
+        lines.append(f"{name},{speaker_id},,,")
+
+    russell, kal, angus = (
+        np.concatenate([soundfile.read(call(name))[0] for call in (first_call, second_call)])
+        for name in ("russell", "kal", "angus")
+    )
+    for number, quarter in enumerate(np.array_split(russell, 4)):
+        add(f"russell-{number}.wav", ("russell", "russ")[number % 2], quarter)
+    add("both-1.wav", "both", kal[:130_000])
+    add("both-2.wav", "both", angus[:130_000])
+    add("copy.wav", "sally", soundfile.read(first_call("sally"))[0])
+    manifest.write_text("\n".join(lines))
+    result = run(manifest, "--enrol-seconds", 10, "--test-seconds", 5, *(["--json", "-"] if to_stdout else []))
+    assert result.exit_code == 0, result.output
+    warnings = " ".join(result.stderr.split()).split("warning: ")[1:]
+    assert len(warnings) == 3, warnings
+    assert warnings[0].startswith("copy.wav (sally) is the same audio as sally-1.flac (sally); list it once")
+    assert warnings[1].startswith("russ and russell sound like one person (score 0.")
+    assert warnings[2].startswith("both sounds like more than one person: ")
+    if to_stdout:
+        document = json.loads(result.stdout)
+        assert [Path(copy["file"]).name for copy in document["copies"]] == ["copy.wav"]
+        assert [pair["speaker_ids"] for pair in document["ids_of_one_person"]] == [["russ", "russell"]]
+        assert [one["speaker_id"] for one in document["ids_of_several_people"]] == ["both"]
 
 
 def test_too_few_trials_for_a_calibration(manifest: Path, tmp_path: Path) -> None:

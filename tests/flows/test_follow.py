@@ -158,6 +158,23 @@ def test_the_end_of_the_audio(tmp_path: Path, engine: Engine, call: np.ndarray, 
     run(tmp_path, engine, play)
 
 
+@pytest.mark.slow
+def test_a_loop_ends_without_a_voiceprint_and_with_the_reason(tmp_path: Path, engine: Engine, call: np.ndarray) -> None:
+    async def play(office: Office) -> None:
+        loop = np.tile(call[10_000 : 10_000 + 3 * RATE], 12)
+        office.line = Line(fragments_of(loop, [second * RATE for second in range(1, 36)]))
+        task = office.new_task()
+        await office.follow(task)
+        assert told(office, task) == ["IdentificationNoMatchesFound", "VoiceprintGenerationFailure"]
+        now = office.now(task)
+        assert (now.status, now.voiceprint_status) == (TaskStatus.STOPPED, VoiceprintStatus.FAILURE)
+        assert now.status_message is not None
+        assert now.status_message.startswith("the speech repeats itself: only")
+        assert office.details(task)[1]["statusMessage"] == now.status_message
+
+    run(tmp_path, engine, play)
+
+
 @pytest.mark.parametrize("is_told", [True, False], ids=["told by the source", "not told"])
 def test_audio_that_is_missing_is_told(
     tmp_path: Path, engine: Engine, call: np.ndarray, is_told: bool, caplog: pytest.LogCaptureFixture

@@ -145,6 +145,8 @@ def test_recordings_and_a_domain(url: str, rest: Rest) -> None:
     assert f"match: {repeated['profileId']}, probability" in said(found)
     stranger = run("domains", "search", "vpd-2", str(first_call("marvin")), "--json")
     assert (stranger.exit_code, json.loads(stranger.stdout)["outcome"]) == (1, "no match")
+    twice = run("domains", "enroll", "vpd-2", again, "--consent", "form 8")
+    assert f"warning: the voice sounds like {repeated['profileId']}, a profile of the domain" in said(twice)
     more = run("domains", "enroll", "vpd-2", again, "--consent", "form 7", "--profile", repeated["profileId"], "--json")
     assert len(json.loads(more.stdout)["voiceprints"]) == 2
 

@@ -82,11 +82,11 @@ def evaluate(
             requirements=require or [],
             fits_calibration=fit_calibration is not None,
         )
-        for copy in run.copies():
-            say("[yellow]warning:[/yellow] {}", copy, to=note)
+        warn_of_copies(run)
         with progress_of() as show:
             results = run.results(show)
     name_left_out(run)
+    warn_of_labels(run)
     # What took long is shown before anything that can still fail.
     if to_stdout:
         print_json(run.document())
@@ -129,6 +129,40 @@ def name_left_out(run: "Evaluation") -> None:
             len(run.left_out),
             run.speaker_count,
             ", ".join(run.left_out),
+            to=note,
+        )
+
+
+def warn_of_copies(run: "Evaluation") -> None:
+    """Name recordings that are the same audio as another one."""
+    for earlier, copy in run.copies:
+        say(
+            "[yellow]warning:[/yellow] {} ({}) is the same audio as {} ({}); list it once, or the rates are not true",
+            copy.path.name,
+            copy.speaker_id,
+            earlier.path.name,
+            earlier.speaker_id,
+            to=note,
+        )
+
+
+def warn_of_labels(run: "Evaluation") -> None:
+    """Name ids that the voices contradict."""
+    for pair in run.one_person:
+        say(
+            "[yellow]warning:[/yellow] {} and {} sound like one person (score {:.2f}; of different people at most 1 "
+            "pair in 10,000 sounds so alike); if they are, give them one id, or the rates are not true",
+            *pair.speaker_ids,
+            pair.score,
+            to=note,
+        )
+    for one in run.several_people:
+        say(
+            "[yellow]warning:[/yellow] {} sounds like more than one person: {} of {} tests are unlike what was "
+            "enrolled; listen to the recordings of this id",
+            one.speaker_id,
+            one.unlike,
+            one.tests,
             to=note,
         )
 

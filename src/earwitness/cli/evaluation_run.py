@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from earwitness.evaluation.evaluate import ConditionResult, Evaluator, measure
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
 from earwitness.evaluation.hearing import Listener
 from earwitness.evaluation.kaldi import TrialList, is_trial_list, read_trials
-from earwitness.evaluation.manifest import Role, adults, children, read_manifest
+from earwitness.evaluation.labels import OnePerson, SeveralPeople, ids_of_one_person, ids_of_several_people
+from earwitness.evaluation.manifest import Role, Utterance, adults, children, read_manifest
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable
@@ -67,20 +68,25 @@ class Evaluation:
             require_enough_people(self.speaker_count, conditions=len(self._conditions))
         self._evaluators: dict[Band, Evaluator] = {}
         self._results: list[ConditionResult] = []
+        self.one_person: list[OnePerson] = []
+        """Pairs of ids that sound like one person under the first condition; after the results."""
 
-    def copies(self) -> list[str]:
-        """Recordings that are the same audio as an earlier one, in words."""
-        return [
-            f"{copy.path.name} ({copy.speaker_id}) is the same audio as {earlier.path.name} ({earlier.speaker_id}); "
-            f"list it once, or the rates are not true"
-            for earlier, copy in copies(self._utterances)
-        ]
+        self.several_people: list[SeveralPeople] = []
+        """Ids that sound like more than one person under the first condition; after the results."""
+
+    @cached_property
+    def copies(self) -> list[tuple[Utterance, Utterance]]:
+        """Recordings that are the same audio as an earlier one, each behind that one."""
+        return copies(self._utterances)
 
     def results(self, show: Show) -> list[ConditionResult]:
         """Measure every condition."""
         for condition in self._conditions:
             engine = self._engines[condition.band]
             table = self._score(condition, self._test_seconds, show)
+            if condition is self._conditions[0]:
+                self.one_person = ids_of_one_person(table, engine.calibration)
+                self.several_people = ids_of_several_people(table, engine.calibration)
             show(f"measuring {condition.name}", 0, 1)
             self._results.append(
                 measure(
@@ -129,6 +135,17 @@ class Evaluation:
             "source": self._path.name,
             "seed": self._seed,
             "left_out_speakers": self.left_out,
+            "copies": [
+                {
+                    "file": str(copy.path),
+                    "speaker_id": copy.speaker_id,
+                    "same_as_file": str(earlier.path),
+                    "same_as_speaker_id": earlier.speaker_id,
+                }
+                for earlier, copy in self.copies
+            ],
+            "ids_of_one_person": [asdict(found) for found in self.one_person],
+            "ids_of_several_people": [asdict(found) for found in self.several_people],
             "enrol_seconds": self._enrol_seconds,
             "test_seconds": self._test_seconds,
             "encoder_ids": {band: engine.encoder.encoder_id for band, engine in self._engines.items()},
