@@ -1,10 +1,11 @@
-"""Write the pages of docs/ that come from the code: commands, settings, models. A test keeps them true.
+"""Write the pages of docs/ that come from the code: commands, settings, models, columns. A test keeps them true.
 
 python scripts/write_docs.py [--check]
 """
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -17,6 +18,7 @@ from earwitness.cli import output
 from earwitness.cli.evaluate import RATES
 from earwitness.cli.main import app
 from earwitness.models.catalogue import catalogue
+from earwitness.store import secrecy
 from earwitness.wire.service_models import load_services
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -127,14 +129,49 @@ Another encoder joins by a table in `src/earwitness/models/catalogue.toml` and, 
 function in `models/convert.py`; then `scripts/fit_engine.py` makes its compensation and calibration.
 """
 
-PAGES = {"cli.md": commands, "settings.md": settings, "models.md": models, "parity.md": parity}
+
+def columns() -> str:
+    """Every column of the records: sealed or in clear, and why."""
+    everywhere = [f"| `{name}` | {one.form} | {one.says} |" for name, one in secrecy.EVERYWHERE.items()]
+    parts = ["### In every table that has them", _COLUMNS_HEAD + "\n".join(everywhere)]
+    for table in secrecy.TABLES:
+        own = [(one.name, secrecy.column(table.name, one.name)) for one in table.columns]
+        rows = [f"| `{name}` | {one.form} | {one.says} |" for name, one in own if name not in secrecy.EVERYWHERE]
+        shared = ", ".join(f"`{name}`" for name, _ in own if name in secrecy.EVERYWHERE)
+        parts += [f"### `{table.name}`", _COLUMNS_HEAD + "\n".join(rows)]
+        if shared:
+            parts.append(f"Also {shared}.")
+    return "\n\n".join(parts)
+
+
+_COLUMNS_HEAD = "| column | | what it is |\n| --- | --- | --- |\n"
+_PART = re.compile(r"(<!-- Begin: written by scripts/write_docs.py[^\n]*-->\n\n).*(\n\n<!-- End -->)", re.DOTALL)
+
+
+def records() -> str:
+    """The page of the records as it is, its tables of columns written anew."""
+    page = (DOCS / "records.md").read_text(encoding="utf-8")
+    return _PART.sub(lambda part: f"{part[1]}{columns()}{part[2]}", page)
+
+
+def _generated(page: Callable[[], str]) -> Callable[[], str]:
+    return lambda: GENERATED + page()
+
+
+PAGES = {
+    "cli.md": _generated(commands),
+    "settings.md": _generated(settings),
+    "models.md": _generated(models),
+    "parity.md": _generated(parity),
+    "records.md": records,
+}
 
 
 def main(*, check: bool) -> int:
     """Write the pages, or count those that are out of date."""
     stale = 0
     for name, page in PAGES.items():
-        path, text = DOCS / name, GENERATED + page()
+        path, text = DOCS / name, page()
         if check and (not path.exists() or path.read_text(encoding="utf-8") != text):
             print(f"docs/{name} is out of date; run `make docs`")
             stale += 1

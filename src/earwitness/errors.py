@@ -59,7 +59,7 @@
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   │   ├── StoreDamaged          it holds what earwitness did not write; restore it from a backup
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
-    │   │   ├── StoreFull             its disk is full; deletions still work  (retryable)
+    │   │   ├── StoreFull             its disk is full; ends and deletions still work  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
     │   ├── SchemaTooNew              the records were written by a newer version
     │   └── InstallationIncomplete    records, master key or media are missing or belong to others; nothing was written
@@ -359,7 +359,7 @@ class StoreBusy(StoreUnavailable):
 
 
 class StoreFull(StoreUnavailable):
-    """The disk of the records is full. Deletions use a reserve and still work."""
+    """The disk of the records is full. What ends or deletes something uses a reserve and still works."""
 
 
 class AnotherProcessServes(StoreUnavailable):

@@ -33,13 +33,18 @@ def media_folder(settings: Settings) -> Path:
     return settings.media_dir or settings.data_dir / "media"
 
 
-def open_installation(settings: Settings, *, clock: Callable[[], datetime]) -> Store:
-    """The records that the settings name; all is made where there is nothing yet.
+def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_make: bool = True) -> Store:
+    """The records that the settings name; all is made where there is nothing yet, if `may_make`.
 
-    Raises InstallationIncomplete, and writes nothing, where a part of what was there is missing or is another's. Raises
-    MasterKeyInvalid, StoreError and ConfigurationError as `open_store` does.
+    Raises InstallationIncomplete, and writes nothing, where a part of what was there is missing or is another's, or
+    where there is nothing and it may not be made. Raises MasterKeyInvalid, StoreError and ConfigurationError as
+    `open_store` does.
     """
-    require_whole(settings)
+    if require_whole(settings) is None and not may_make:
+        raise InstallationIncomplete(
+            f"there are no records yet: {described(store_url(settings))}; correct --data or the settings, or make an "
+            "installation with `earwitness keys create`"
+        )
     key_file = _key_file(settings)
     master_key = master_key_from_text(settings.master_key) if key_file is None else load_or_make_master_key(key_file)
     store = open_store(
@@ -57,14 +62,22 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime]) -> S
     return store
 
 
-def migrate_installation(settings: Settings) -> None:
-    """Bring the records to this version's schema. Raises what `open_installation` raises."""
-    require_whole(settings)
+def migrate_installation(settings: Settings) -> bool:
+    """Bring the records to this version's schema; False, and nothing is written, where there are none.
+
+    Raises what `open_installation` raises.
+    """
+    if require_whole(settings) is None:
+        return False
     migrate_store(store_url(settings), wait_seconds_max=settings.store_wait_seconds)
+    return True
 
 
-def require_whole(settings: Settings) -> None:
-    """InstallationIncomplete when records, master key or media are missing beside the others, or are not theirs."""
+def require_whole(settings: Settings) -> str | None:
+    """Return what tells the records from all others, None where there are none.
+
+    Raise InstallationIncomplete when records, master key or media are missing beside the others, or are not theirs.
+    """
     _require_writable(settings.data_dir)
     url, media = store_url(settings), media_folder(settings)
     records = records_identity(url, wait_seconds_max=settings.store_wait_seconds)
@@ -87,6 +100,7 @@ def require_whole(settings: Settings) -> None:
             f"the media in {media} belong to other records than {described(url)}: give records and media "
             f"of one installation; {_FRESH}"
         )
+    return records
 
 
 def _require_known(settings: Settings, store: Store) -> None:

@@ -49,9 +49,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_records(settings: Settings) -> Store:
-    """The records that the settings name, made when they are new. Raises as `open_installation` does."""
-    return open_installation(settings, clock=now)
+def open_records(settings: Settings, *, may_make: bool = True) -> Store:
+    """The records that the settings name. Raises as `open_installation` does."""
+    return open_installation(settings, clock=now, may_make=may_make)
 
 
 def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:

@@ -59,6 +59,7 @@ def test_whoever_leaves_the_account_out_is_told_or_asked() -> None:
 
 
 def test_an_empty_account_says_how_to_begin() -> None:
+    document("create", "--account", "111122223333")
     result = run("list")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "earwitness keys create --account 000000000000" in " ".join(result.stderr.split())

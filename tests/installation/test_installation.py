@@ -201,6 +201,21 @@ def test_a_file_system_that_is_mounted_read_only(small_disk: Path) -> None:
     assert "mounted read-only" in refused(settings)
 
 
+@pytest.mark.parametrize("command", [["list"], ["disable", "EARW"], ["rotate", "EARW"]])
+def test_a_mistyped_folder_is_no_new_installation(tmp_path: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(app, ["keys", *command, "--data", str(tmp_path / "typo")])
+    assert result.exit_code == 8
+    assert "there are no records yet" in " ".join(result.stderr.split())
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_migration_makes_no_installation(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["migrate", "--data", str(tmp_path / "typo")])
+    assert result.exit_code == 0
+    assert "there are no records" in " ".join(result.stderr.split())
+    assert not (tmp_path / "typo").exists()
+
+
 def test_keys_obey_the_same(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     served_once(settings)
     (settings.data_dir / "records.db").unlink()

@@ -86,6 +86,7 @@ def test_status(url: str) -> None:
     assert shown.exit_code == 0
     assert f"account {MINE.account_id}" in said(shown)
     assert "Kinesis video streams" in said(shown)
+    assert "speech behind voiceprints is not kept" in said(shown)
     told = json.loads(run("status", "--json").stdout)
     assert {one["name"] for one in told["use"]} <= set(WORDS)
 

@@ -57,7 +57,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
-    with _records(data, as_json=as_json, account=account, role=role) as store:
+    with _records(data, as_json=as_json, account=account, role=role, may_make=True) as store:
         account = _account_of_new(store, account)
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
@@ -140,7 +140,7 @@ def token(
 ) -> None:
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
-    with _records(data, as_json=as_json, account=account, role=role) as store:
+    with _records(data, as_json=as_json, account=account, role=role, may_make=True) as store:
         account = _account_of_new(store, account)
         token_id = f"tok-{secrets.token_hex(8)}"
         store.write(
@@ -198,8 +198,13 @@ def _new_secret() -> str:
 
 
 @contextmanager
-def _records(data: Path | None, *, as_json: bool, account: str | None, role: str | None = None) -> "Generator[Store]":
-    """The records, opened after what was asked for is known to make sense; errors become a line and an exit code."""
+def _records(
+    data: Path | None, *, as_json: bool, account: str | None, role: str | None = None, may_make: bool = False
+) -> "Generator[Store]":
+    """The records, opened after what was asked for is known to make sense; errors become a line and an exit code.
+
+    Only a command that makes a key may make an installation for it: for any other, a folder without one is a mistake.
+    """
     from dataclasses import replace
 
     from earwitness import config, service
@@ -210,7 +215,8 @@ def _records(data: Path | None, *, as_json: bool, account: str | None, role: str
         if role is not None:
             _require_role(role)
         settings = config.load()
-        store = service.open_records(settings if data is None else replace(settings, data_dir=data))
+        chosen = settings if data is None else replace(settings, data_dir=data)
+        store = service.open_records(chosen, may_make=may_make)
         store.spend_reserve()
         try:
             yield store

@@ -56,8 +56,11 @@ def migrate(data: DataOption = None) -> None:
     from earwitness.installation import migrate_installation
 
     with reporting(as_json=False):
-        migrate_installation(_settings(dev=False, host=None, port=None, data=data))
-    say("the records have this version's schema", to=note)
+        settings = _settings(dev=False, host=None, port=None, data=data)
+        if migrate_installation(settings):
+            say("the records have this version's schema", to=note)
+        else:
+            say("there are no records yet; new ones begin with this version's schema", to=note)
 
 
 def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | None) -> "Settings":

@@ -40,3 +40,5 @@ def status(url: UrlOption = None, region: RegionOption = None, as_json: Json = F
         for one in told["use"]:
             table.add_row(WORDS.get(one["name"], one["name"]), str(one["used"]), str(one["most"]))
         out.print(table)
+        kept = "kept, encrypted" if told["keepsEnrolmentAudio"] else "not kept"
+        say("speech behind voiceprints is {} (EARWITNESS_KEEP_ENROLMENT_AUDIO)", kept)

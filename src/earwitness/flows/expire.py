@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from earwitness.errors import StoreUnavailable
+from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.store.store import Store, Unit
 
 BATCH = 200
-"""Deleted in one transaction."""
+"""Deleted in one transaction at most."""
 
 _log = logging.getLogger("earwitness.expire")
 
@@ -34,16 +34,17 @@ def expire(store: Store, *, now: datetime, ages: Ages | None = None) -> dict[str
     """Delete all that is due at a time; how many of each were deleted. Raises StoreUnavailable."""
     ages = ages or Ages()
     old = now - ages.results
-    steps: dict[str, Callable[[Unit], int]] = {
-        "task voiceprints": lambda unit: unit.task_voiceprints.purge(kept_until=now, limit=BATCH),
-        "tasks": lambda unit: unit.tasks.purge(ended_before=old, limit=BATCH),
-        "pipelines": lambda unit: unit.pipelines.purge(ended_before=old, limit=BATCH),
-        "profile voiceprints": lambda unit: unit.profile_voiceprints.expire(expired_before=now, limit=BATCH),
-        "events": lambda unit: unit.events.purge(created_before=old, limit=BATCH),
+    steps: dict[str, Callable[[Unit, int], int]] = {
+        "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
+        "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
+        "pipelines": lambda unit, limit: unit.pipelines.purge(ended_before=old, limit=limit),
+        "profile voiceprints": lambda unit, limit: unit.profile_voiceprints.expire(expired_before=now, limit=limit),
+        "events": lambda unit, limit: unit.events.purge(created_before=old, limit=limit),
     }
     done = {name: _all(store, step) for name, step in steps.items()}
-    done["request tokens"] = store.write(lambda unit: unit.idempotency.purge(claimed_before=now - ages.request_tokens))
-    done["audit entries"] = store.write(lambda unit: unit.audit.purge(before=now - ages.audit))
+    yesterday, long_ago = now - ages.request_tokens, now - ages.audit
+    done["request tokens"] = _deleted(store, lambda unit: unit.idempotency.purge(claimed_before=yesterday))
+    done["audit entries"] = _deleted(store, lambda unit: unit.audit.purge(before=long_ago))
     return done
 
 
@@ -58,8 +59,27 @@ def expire_quietly(store: Store, *, now: datetime) -> None:
         _log.info("deleted what was old", extra={"deleted": deleted})
 
 
-def _all(store: Store, step: Callable[[Unit], int]) -> int:
-    total = 0
-    while (count := store.write(step)) > 0:
+def _all(store: Store, step: Callable[[Unit, int], int]) -> int:
+    """Repeat a step until it deletes nothing. On a full disk its batches get smaller until the reserve has room."""
+    total, limit = 0, BATCH
+    while True:
+        try:
+            count = _deleted(store, lambda unit, most=limit: step(unit, most))
+        except StoreFull:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 8)
+            continue
+        if count == 0:
+            return total
         total += count
-    return total
+
+
+def _deleted(store: Store, step: Callable[[Unit], int]) -> int:
+    """How many a step deleted. It may use the room for deletions even where it finds nothing to delete."""
+
+    def work(unit: Unit) -> int:
+        unit.use_reserve()
+        return step(unit)
+
+    return store.write(work)

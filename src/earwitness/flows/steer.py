@@ -29,7 +29,6 @@ _CHANGES = {
 }
 """What is told of a new status; AWS has no event for the others."""
 
-
 _TASKS_LOOKED_AT_MAX = 1_000
 """The latest tasks of a pipeline; nobody starts more on one call."""
 
@@ -70,6 +69,7 @@ class Steering:
 
     def stop(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> Pipeline:
         """Begin to stop; it has ended when its last task has, which may be now."""
+        unit.use_reserve()
         stopping = self.move(unit, scope, pipeline, PipelineMove.STOP)
         unit.tasks.request_stop_of_pipeline(scope, pipeline.pipeline_id, reason=StopReason.PIPELINE_STOPPED)
         return self.end_if_idle(unit, scope, stopping)
@@ -80,6 +80,7 @@ class Steering:
             return pipeline
         if unit.tasks.count_active(scope, pipeline_id=pipeline.pipeline_id):
             return pipeline
+        unit.use_reserve()
         tasks = unit.tasks.list(scope, pipeline.pipeline_id, limit=_TASKS_LOOKED_AT_MAX).items
         failed = bool(tasks) and all(task.status is TaskStatus.FAILED for task in tasks)
         return self.move(unit, scope, pipeline, PipelineMove.FAIL if failed else PipelineMove.END)

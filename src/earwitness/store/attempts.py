@@ -14,7 +14,7 @@ from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
 from earwitness.store.session import Writing
 from earwitness.store.task_rows import TaskRows
 from earwitness.store.task_voiceprints import VOICEPRINT_KEPT, TaskVoiceprintWriter
-from earwitness.voice.task_status import TaskMove, VoiceprintStatus, is_active, next_status
+from earwitness.voice.task_status import TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
 
 
 class AttemptWriter:
@@ -24,6 +24,7 @@ class AttemptWriter:
     """
 
     def __init__(self, writing: Writing) -> None:
+        self._session = writing.session
         self._now = writing.now
         self._tasks = TaskRows(writing)
         self._voiceprints = TaskVoiceprintWriter(writing)
@@ -37,6 +38,8 @@ class AttemptWriter:
         task = self._tasks.hold(scope, task_id)
         if task is None or not is_active(task.status):
             return None
+        if task.status is TaskStatus.STOPPING:  # taken over to be ended
+            self._session.use_reserve()
         return self._tasks.save(
             replace(
                 task,
@@ -129,6 +132,7 @@ class AttemptWriter:
     def _over(
         self, task: SpeakerSearchTask, move: TaskMove, *, status_message: str | None, kept: timedelta
     ) -> SpeakerSearchTask:
+        self._session.use_reserve()
         self._voiceprints.keep(task.scope, task.task_id, until=self._now + kept)
         changed = replace(
             task,

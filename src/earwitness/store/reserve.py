@@ -1,4 +1,5 @@
-"""Bytes that are kept beside a SQLite database and given up when its disk is full, so that deletions still work.
+"""Bytes that are kept beside a SQLite database and given up when its disk is full, so that things can still be deleted
+and ended.
 
 A deletion writes to the write-ahead log before it frees anything. Other changes do not get these bytes: while they are
 given up, those are refused until the file is whole again.
@@ -10,10 +11,12 @@ from pathlib import Path
 from threading import Lock
 
 RESERVE_BYTES = 16 * 2**20
-"""Room for the log of a deletion of some thousands of voiceprints, and for any number of small ones."""
+"""Room for what waits in the write-ahead log, for a deletion of some thousands of voiceprints, and for any number of
+small ones."""
 
-_SHARE = 50
-"""At most a fiftieth of the file system, so that a small disk is of use too."""
+_SHARE = 10
+"""At most a tenth of the file system, so that a small disk is of use too. Less than 4 MiB helps little: before
+a deletion frees anything, what waits in the write-ahead log has to move into the database, and that is as much."""
 
 _log = logging.getLogger("earwitness.store")
 

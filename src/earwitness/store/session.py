@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Delete, Insert, Select, Table, Update, func, select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
 
 from earwitness.errors import LimitExceeded
 from earwitness.store.border import made
@@ -88,6 +89,10 @@ class WritingSession(Session, Protocol):
         """Before the change is acknowledged, remove from the database's files what it deletes, where that can be."""
         ...
 
+    def use_reserve(self) -> None:
+        """This change ends something: on a full disk it may use the room that is kept for that, as deletions may."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
@@ -120,8 +125,8 @@ class ConnectionSession:
     def __init__(self, connection: Connection, *, insert_unless_there: Callable[[Table], Insert]) -> None:
         self._connection = connection
         self._insert_unless_there = insert_unless_there
-        self.has_deleted = False
-        """Whether something was deleted since this was last set to False."""
+        self.uses_reserve = False
+        """Whether something was ended or deleted since this was last set to False."""
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
@@ -138,8 +143,19 @@ class ConnectionSession:
 
     def change(self, statement: Insert | Update | Delete) -> int:
         """As the seam says."""
-        self.has_deleted = self.has_deleted or isinstance(statement, Delete)
-        return self._connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+        deletes = isinstance(statement, Delete)
+        try:
+            count = self._connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+        except DBAPIError:
+            self.uses_reserve = self.uses_reserve or deletes
+            raise
+        # A creation also deletes an expired request token, where there is one; most find none.
+        self.uses_reserve = self.uses_reserve or (deletes and count > 0)
+        return count
+
+    def use_reserve(self) -> None:
+        """As the seam says."""
+        self.uses_reserve = True
 
     def insert_new(self, table: Table, values: Mapping[str, object]) -> bool:
         """As the seam says."""

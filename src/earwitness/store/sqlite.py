@@ -27,7 +27,7 @@ class Sqlite:
     def __init__(self, path: Path, *, wait_seconds_max: float) -> None:
         self.reserve = Reserve(path.with_name(f"{path.name}.reserve"))
         self.spends_reserve = False
-        """Whether every change may use the reserve, and not deletions alone."""
+        """Whether every change may use the reserve, and not only what ends or deletes something."""
 
         self.engine = _engine(path, wait_seconds_max=wait_seconds_max)
         try:
@@ -50,7 +50,7 @@ class Sqlite:
     def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
         """Run work in a transaction; return when it is durable.
 
-        StoreFull when the disk is full and the work deletes nothing, or the reserve is used up.
+        StoreFull when the disk is full and the work neither ends nor deletes anything, or the reserve is used up.
         """
         if not self.spends_reserve and self.reserve.is_given_up():
             self.reserve.fill()
@@ -58,13 +58,15 @@ class Sqlite:
 
         def run() -> ResultT:
             nonlocal may_spend
-            self._session.has_deleted = False
+            self._session.uses_reserve = False
             try:
                 result = work(self._session)
             finally:
-                may_spend = may_spend or self._session.has_deleted
+                may_spend = may_spend or self._session.uses_reserve
             if not may_spend and self.reserve.is_given_up():
-                raise StoreFull("the records' disk is full, and what is left is for deletions; make room")
+                raise StoreFull(
+                    "the records' disk is full, and the rest is for what ends or deletes something; make room"
+                )
             return result
 
         try:

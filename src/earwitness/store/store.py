@@ -98,6 +98,10 @@ class Unit:
         """Let no other unit that holds this name go on until this one has ended."""
         self._writing.session.hold(name)
 
+    def use_reserve(self) -> None:
+        """This unit ends something: on a full disk it may use the room that is kept for that. Deletions may anyway."""
+        self._writing.session.use_reserve()
+
 
 class Store:
     """The records of all accounts. Safe to use from several threads.
@@ -167,7 +171,10 @@ class Store:
         self._database.require_intact()
 
     def keep_reserve(self) -> None:
-        """Have the bytes that deletions use on a full disk, as far as there is room. PostgreSQL looks after its own."""
+        """Have the bytes that units use on a full disk to end or delete something, as far as there is room.
+
+        PostgreSQL looks after its own.
+        """
         if isinstance(self._database, Sqlite):
             self._database.reserve.fill()
 

@@ -131,6 +131,7 @@ class TaskWriter(TaskReader):
         return len(rows)
 
     def _stopped(self, task: SpeakerSearchTask, reason: StopReason) -> SpeakerSearchTask:
+        self._writing.session.use_reserve()
         status = next_status(task.status, TaskMove.REQUEST_STOP)
         if status is task.status:
             return task

@@ -10,11 +10,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from search_examples import add_task
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, LargeBinary, inspect, text
 from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
 
 from earwitness.errors import StoreError
-from earwitness.store import migrate
+from earwitness.store import migrate, secrecy
 from earwitness.store.schema import HEAD, metadata
 from earwitness.store.sqlite import Sqlite
 from earwitness.store.store import migrate_store
@@ -147,3 +147,17 @@ def test_a_sqlite_database_is_opened_as_promised(tmp_path) -> None:
         wanted = {"synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "temp_store": 2, "journal_mode": "wal"}
         assert {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted} == wanted
     database.close()
+
+
+def test_every_column_says_how_it_lies() -> None:
+    """And docs/records.md prints it; `write_docs.py --check` holds the page to it."""
+    declared = {(table, name) for table, columns in secrecy.COLUMNS.items() for name in columns}
+    there = {(table.name, column.name) for table in secrecy.TABLES for column in table.columns}
+    shared = {(table, name) for table, name in there if name in secrecy.EVERYWHERE}
+    assert declared | shared == there
+    assert not declared & shared
+    for table in secrecy.TABLES:
+        for column in table.columns:
+            form = secrecy.column(table.name, column.name).form
+            assert isinstance(column.type, LargeBinary) == (form is not secrecy.Form.CLEAR), (table.name, column.name)
+            assert column.name.endswith("_ciphertext") == (form is secrecy.Form.SEALED), (table.name, column.name)
