@@ -20,6 +20,10 @@ FORMATS = [
     ("aac", "adts", "aac", 16_000, "AAC (ADTS)"),
     ("amr", "amr", "libopencore_amrnb", 8_000, "AMR"),
     ("wma", "asf", "wmav2", 16_000, "Windows Media Audio"),
+    ("alac.caf", "caf", "alac", 16_000, "CAF with ALAC"),
+    ("g722.wav", "wav", "g722", 16_000, "WAV with G.722"),
+    ("g726.wav", "wav", "g726", 8_000, "WAV with G.726"),
+    ("ac3", "ac3", "ac3", 48_000, "AC-3"),
     ("wv", "wv", "wavpack", 16_000, "WavPack"),
     ("webm", "webm", "libopus", 48_000, "WebM with A_OPUS"),
     ("24.mka", "matroska", "pcm_s24le", 16_000, "Matroska with A_PCM/INT/LIT"),
@@ -83,7 +87,7 @@ def test_without_the_extra_the_error_says_what_it_is_and_what_to_do(
         open_recording(path)
     said = str(caught.value)
     assert f"call.{name} is {words}," in said
-    assert f"`ffmpeg -i call.{name} -ar 16000 -ac 1 {path.stem}.wav`" in said
+    assert f"`ffmpeg -i call.{name} -ar 16000 {path.stem}.converted.wav`" in said
     assert "`pip install 'earwitness[formats]'`" in said
 
 
@@ -94,6 +98,52 @@ def test_a_channel_must_be_chosen(write: Callable[..., Path]) -> None:
     for channel, pitch in ((0, 300), (1, 700)):
         samples = np.concatenate(list(open_recording(path, channel=channel).blocks()))
         assert np.argmax(np.abs(np.fft.rfft(samples[16_000:48_000]))) / 2 == pytest.approx(pitch, abs=2)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "alac"), ("matroska", "pcm_s24le")])
+def test_a_picture_that_goes_on_behind_the_audio_is_no_missing_audio(
+    tmp_path: Path, container: str, codec: str
+) -> None:
+    path = tmp_path / "call.video"
+    picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), "u1"), format="rgb24")
+    sound = av.AudioFrame.from_ndarray(np.zeros((1, 8_000), "f4"), format="fltp", layout="mono")
+    sound.sample_rate = 8_000
+    with av.open(str(path), "w", format=container) as file:
+        video, audio = file.add_stream("mpeg4", rate=1), file.add_stream(codec, rate=8_000, layout="mono")
+        video.width = video.height = 32
+        video.pix_fmt = "yuv420p"
+        for at in range(10):
+            picture.pts = at
+            file.mux(video.encode(picture))
+        as_int = av.AudioResampler(
+            format=audio.codec_context.format, frame_size=audio.codec_context.frame_size or 1_000
+        )
+        for frame in [*as_int.resample(sound), *as_int.resample(None)]:
+            file.mux(audio.encode(frame))
+        for stream in (video, audio):
+            file.mux(stream.encode(None))
+    assert sum(len(block) for block in open_recording(path).blocks()) == 8_000
+
+
+@pytest.mark.parametrize(("mark", "codec"), [(b"Speex   1.2.1", "Speex"), (b"\x7fFLAC\x01\x00", "FLAC")])
+def test_ogg_that_libsndfile_does_not_decode_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, codec: str
+) -> None:
+    monkeypatch.setattr("earwitness.audio.libav_file.find_spec", lambda _: None)
+    path = tmp_path / "call.ogg"
+    path.write_bytes(b"OggS\0\x02" + bytes(20) + b"\x01\x50" + mark.ljust(80, b"\0"))
+    with pytest.raises(AudioUnreadable, match=f"call.ogg is Ogg with {codec}, which is not read here: convert"):
+        open_recording(path)
+
+
+def test_the_line_that_converts_can_be_copied_for_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.audio.libav_file.find_spec", lambda _: None)
+    path = tmp_path / "a call; echo.amr"
+    path.write_bytes(b"#!AMR\n")
+    with pytest.raises(
+        AudioUnreadable, match=r"`ffmpeg -i 'a call; echo\.amr' -ar 16000 'a call; echo\.converted\.wav'`"
+    ):
+        open_recording(path)
 
 
 def test_an_mp4_cut_short_says_so(write: Callable[..., Path]) -> None:

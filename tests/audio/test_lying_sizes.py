@@ -27,6 +27,24 @@ def encoded(path: Path, samples: np.ndarray, subtype: str | None = None, rate: i
     return path.read_bytes()
 
 
+def test_mp3_in_wav_lacks_no_more_than_its_encoders_padding(tmp_path: Path, call: np.ndarray) -> None:
+    """The header counts the encoder's delay and the whole last frame; the decoder leaves both out."""
+    path = tmp_path / "call.wav"
+    with av.open(str(path), "w", format="wav") as file:
+        stream = file.add_stream("libmp3lame", rate=RATE, layout="mono")
+        stream.codec_context.open()
+        whole = av.AudioFrame.from_ndarray(call[None].astype("f4"), format="fltp", layout="mono")
+        whole.sample_rate = RATE
+        as_frames = av.AudioResampler(format="fltp", layout="mono", rate=RATE, frame_size=576)
+        for frame in [*as_frames.resample(whole), *as_frames.resample(None)]:
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    content = path.read_bytes()
+    assert len(heard(path, content)) == pytest.approx(len(call), abs=2 * 1_152)
+    with pytest.raises(AudioTruncated):
+        heard(path, content[: len(content) * 3 // 4])
+
+
 def with_size(wav: bytes, declared: int) -> bytes:
     at = wav.index(b"data") + 4
     return wav[:at] + declared.to_bytes(4, "little") + wav[at + 4 :]

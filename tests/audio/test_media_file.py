@@ -183,6 +183,16 @@ def test_amazon_connects_pcm_behind_the_name_of_aac(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read(path, channel=channel), as_samples(SPEECH[:, channel]))
 
 
+def test_the_tag_is_believed_before_an_announcement_of_aac_with_a_rate(tmp_path: Path) -> None:
+    """What a live task hears of such a stream, a saved one gives too."""
+    path = tmp_path / "call.mkv"
+    track = Track(number=1, type=2, codec_id="A_AAC", sampling_frequency=48_000.0)
+    content = SPEECH[:, 0].tobytes()
+    path.write_bytes(saved([track], [{1: content}], first=1, tags={"MimeType": CONNECT_TAGS["MimeType"]}))
+    assert open_recording(path).format == "Matroska A_AAC, in truth 16-bit PCM"
+    np.testing.assert_array_equal(read(path), as_samples(SPEECH[:, 0]))
+
+
 def test_where_a_participants_track_is_absent_time_goes_on_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "call.mkv"
     path.write_bytes(connect_call([(2,), (1, 2), (1,)]))

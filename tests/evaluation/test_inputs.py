@@ -67,11 +67,14 @@ def test_bad_manifests_say_where(manifest: Callable[[str], Path], text: str, wor
 WRITTEN = "file,speaker_id,age\na.wav,s1,40\nb.wav,s2,\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", ", "])
-def test_manifests_as_spreadsheets_write_them(manifest: Callable[[str], Path], encoding: str, delimiter: str) -> None:
+def test_manifests_as_spreadsheets_write_them(
+    manifest: Callable[[str], Path], encoding: str, delimiter: str, mark: str
+) -> None:
     path = manifest("")
-    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    mark = mark if encoding.endswith("e") else ""  # the others write their own
     path.write_bytes((mark + WRITTEN.replace(",", delimiter).replace("\n", "\r\n")).encode(encoding))
     assert not is_trial_list(path)
     assert [(each.path.name, each.speaker_id, each.age) for each in read_manifest(path)] == [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BLOCK_SECONDS = 1
 _CODECS = (
     "aac", "ac3", "adpcm_", "alac", "amr", "eac3", "flac", "g722", "g723", "g726", "g729", "gsm", "mp2", "mp3", "opus",
-    "pcm_", "truespeech", "vorbis", "wavpack", "wma",
+    "pcm_", "speex", "truespeech", "vorbis", "wavpack", "wma",
 )  # fmt: skip
 """Beginnings of the names of decoders that recordings of speech need; the others' mistakes are not ours to meet."""
 
@@ -51,7 +51,7 @@ class LibavFile:
     channel: int
     codec: str
     seconds: float
-    """0 when the container does not say."""
+    """Of the audio, not of a picture beside it; 0 when the container does not say."""
 
 
 def open_libav_file(path: Path, container: Container, *, channel: int | None) -> LibavFile:
@@ -66,7 +66,8 @@ def open_libav_file(path: Path, container: Container, *, channel: int | None) ->
         codec = _codec_of(streams[0])
         alone = len(streams) == 1
         chosen = choose_channel(streams[0].codec_context.channels if alone else len(streams), channel)
-        frame = next(_decoded(opened, streams[0 if alone else chosen]), None)
+        stream = streams[0 if alone else chosen]
+        frame = next(_decoded(opened, stream), None)
         if frame is None:
             raise AudioUnreadable(f"{path.name} holds no audio")
         return LibavFile(
@@ -74,7 +75,7 @@ def open_libav_file(path: Path, container: Container, *, channel: int | None) ->
             channels=frame.layout.nb_channels if alone else len(streams),
             channel=chosen,
             codec=f"{opened.format.name.partition(',')[0]} {codec}",
-            seconds=(opened.duration or 0) / 1_000_000 if container.demuxer in _LENGTH_KNOWN else 0.0,
+            seconds=_seconds(opened, stream) if container.demuxer in _LENGTH_KNOWN else 0.0,
         )
 
 
@@ -117,6 +118,13 @@ def _channel(
 def _decoded(opened: "InputContainer", stream: "AudioStream") -> "Iterator[AudioFrame]":
     stream.codec_context.thread_count = 1
     return opened.decode(stream)
+
+
+def _seconds(opened: "InputContainer", stream: "AudioStream") -> float:
+    """How long the stream is; the file's own length counts only where there is nothing else in it."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (opened.duration or 0) / 1_000_000 if len(opened.streams) == 1 else 0.0
 
 
 def _codec_of(stream: "AudioStream") -> str:

@@ -1,5 +1,6 @@
 """A file's links decoded one after the other, as one recording."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ _BLOCK_SAMPLES_MAX = 1 << 20
 
 _SAMPLE_MAX = 64.0
 """Floating-point samples may pass full scale a little; these are numbers of another scale."""
+
+
+_MPEG_PADDING = 2 * 1_152
+"""Samples: an encoder's delay and the rest of its last frame, which a WAV's header counts and no decoder gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +83,8 @@ def _link_blocks(path: Path, file: soundfile.SoundFile, link: Link, *, channel: 
             raise AudioUnreadable(f"{path.name} holds samples far above full scale; export it again as 16-bit PCM")
         read += len(block)
         yield np.ascontiguousarray(block[:, channel], np.float32)
-    if declared > read + rate // 10:
+    if declared > read + max(rate // 10, _MPEG_PADDING if file.subtype.startswith("MPEG") else 0):
         raise AudioTruncated(
             f"{path.name} declares {declared / rate:.1f} s but ends after {read / rate:.1f} s; "
-            f"copy it again, or keep what is there with `ffmpeg -i {path.name} whole.wav`"
+            f"copy it again, or keep what is there with `ffmpeg -i {shlex.quote(path.name)} whole.wav`"
         )

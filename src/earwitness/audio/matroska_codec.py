@@ -5,10 +5,13 @@ What belongs here: the choice between our own reader and FFmpeg's. A stream's ow
 
 from pathlib import Path
 
+from earwitness.audio.fragment_tags import media_type_of
 from earwitness.audio.matroska.events import HeaderReceived, Refused
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.audio.matroska.tracks import ACM_CODEC_ID, AUDIO_TRACK, PCM_CODEC_ID, Header, Track
+from earwitness.audio.media_file import fragments
 from earwitness.audio.track_audio import OTHER_CODECS
+from earwitness.errors import MatroskaInvalid
 
 _READ_BYTES = 64 * 1024
 _HEADER_BYTES_MAX = 1 << 20
@@ -19,7 +22,10 @@ _PCM, _ALAW, _MULAW = 1, 6, 7
 def needs_libav(path: Path) -> bool:
     """Whether our own reader cannot decode the audio because of its codec. OSError when the file cannot be read."""
     header = _header(path)
-    return header is None or any(_is_foreign(track) for track in header.tracks if track.type == AUDIO_TRACK)
+    if header is None:
+        return True
+    foreign = any(_is_foreign(track) for track in header.tracks if track.type == AUDIO_TRACK)
+    return foreign and not _is_told_otherwise(path)
 
 
 def _header(path: Path) -> Header | None:
@@ -33,6 +39,15 @@ def _header(path: Path) -> Header | None:
                 if isinstance(event, Refused):
                     return None
     return None
+
+
+def _is_told_otherwise(path: Path) -> bool:
+    """Whether the first fragment's tags name audio that we decode, as they are believed before the codec id."""
+    try:
+        first = next(fragments(path), None)
+    except MatroskaInvalid:
+        return False
+    return first is not None and media_type_of(first.tags) is not None
 
 
 def _is_foreign(track: Track) -> bool:

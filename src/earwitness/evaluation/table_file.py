@@ -1,4 +1,4 @@
-"""Tables as text that spreadsheets write: commas, semicolons or tabs; UTF-8 or UTF-16, with a mark or without."""
+"""Tables as text that spreadsheets write: commas, semicolons or tabs; UTF-8, UTF-16 or UTF-32."""
 
 import codecs
 import csv
@@ -8,7 +8,13 @@ from pathlib import Path
 
 from earwitness.errors import ManifestInvalid
 
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins with UTF-16's mark
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -51,14 +57,12 @@ def _delimiter(heading: str, needed: set[str]) -> str:
 
 
 def text_of(path: Path) -> str:
-    """The file as text; ManifestInvalid when it cannot be read, or is neither UTF-8 nor UTF-16."""
+    """The file as text; ManifestInvalid when it cannot be read, or is in none of these encodings."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ManifestInvalid(f"the manifest {path} cannot be read: {error.strerror}") from error
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and content[1:2] == b"\0":
-        encoding = "utf-16-le"
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None) or _unmarked(content)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -66,3 +70,10 @@ def text_of(path: Path) -> str:
         raise ManifestInvalid(
             f"the manifest {path} cannot be read as {encoding.upper()}: line {line} holds other bytes; save it as UTF-8"
         ) from error
+
+
+def _unmarked(content: bytes) -> str:
+    """Which encoding it is, as a table begins with a letter of ASCII."""
+    if content[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if content[:1] == b"\0" else "utf-8"
