@@ -19,6 +19,7 @@ from benchmarks import (
     pipeline,
     resemblyzer,
     search,
+    several_voices,
     startup,
     wire,
 )
@@ -32,6 +33,7 @@ BENCHMARKS = {
     module.BENCHMARK.name: module.BENCHMARK
     for module in (
         accuracy,
+        several_voices,
         pipeline,
         matroska,
         fragments,

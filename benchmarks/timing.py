@@ -18,14 +18,16 @@ Progress = Callable[[int, int], None]
 """Called with how many rounds are done and how many there are."""
 
 
-def rounds(work: Mapping[str, Work], *, repeats: int, progress: Progress) -> dict[str, Seconds]:
-    """Seconds of each piece of work in each round, after one round that is not counted."""
+def rounds(
+    work: Mapping[str, Work], *, repeats: int, progress: Progress, clock: Callable[[], float] = perf_counter
+) -> dict[str, Seconds]:
+    """Seconds by `clock` of each piece of work in each round, after one round that is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in work}
     for done in range(repeats + 1):
         for name, run in work.items():
-            started = perf_counter()
+            started = clock()
             run()
-            taken[name].append(perf_counter() - started)
+            taken[name].append(clock() - started)
         progress(done, repeats)
     return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
 

@@ -19,7 +19,7 @@ WINDOW_HOP_SECONDS = 0.5
 JUDGED_SECONDS_MIN = 10.0
 """A shorter passage is not judged: each group would be too short to be told from the other by voice."""
 
-_VOICE_SECONDS_MIN = 3.0
+VOICE_SECONDS_MIN = 3.0
 """A group with less is a laugh, a cough or a word; the encoder does not embed less either."""
 
 _SCORES = ((10.0, 0.60), (20.0, 0.67))
@@ -48,8 +48,12 @@ class Grouping:
         """Whether the groups are of different voices, and each long enough to count."""
         if self.seconds < JUDGED_SECONDS_MIN:
             return False
-        smaller = WINDOW_HOP_SECONDS * min(int(self.first.sum()), int((~self.first).sum()))
-        return smaller >= _VOICE_SECONDS_MIN and self.score < score_needed(self.seconds)
+        return self.smaller_seconds >= VOICE_SECONDS_MIN and self.score < score_needed(self.seconds)
+
+    @property
+    def smaller_seconds(self) -> float:
+        """Speech of the group that has less of it."""
+        return WINDOW_HOP_SECONDS * min(int(self.first.sum()), int((~self.first).sum()))
 
 
 def score_needed(seconds: float) -> float:
