@@ -97,6 +97,10 @@ class ThreadsSeen:
         return getattr(self._engine, name)
 
 
+async def nothing_to_wait_for() -> None:
+    """The voice models are open."""
+
+
 class Office:
     """Records, threads and tools for following calls."""
 
@@ -105,6 +109,7 @@ class Office:
         self.store: Store = opened(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
         self.engine = ThreadsSeen(engine)
         self.engine_of: Any = lambda *_: self.engine
+        self.models_opened: Any = nothing_to_wait_for
         self.line: Any = None
         self.changed = asyncio.Event()
         self.lags = Lags(monotonic=lambda: 0.0)
@@ -117,6 +122,7 @@ class Office:
             store=self.store,
             source_of=lambda *_: self.line,
             engine_of=self.engine_of,
+            models_opened=self.models_opened,
             galleries=Galleries(self.store),
             inference=self.inference,
             turns=Turns(1),

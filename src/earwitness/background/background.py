@@ -199,7 +199,6 @@ class Background:
     async def _run_task(self, item: WorkItem, changed: asyncio.Event) -> None:
         from earwitness.flows.follow import follow  # with numpy and the codecs, which a start need not wait for
 
-        await self.models.opened()  # a task reads from its creation on: it loses nothing by waiting
         await follow(self._tools, item, changed)
 
     async def _give_up_task(self, item: WorkItem, reason: str) -> None:
@@ -225,6 +224,7 @@ class Background:
             store=self._store,
             source_of=self.sources.of,
             engine_of=self.models.engine,
+            models_opened=self.models.opened,
             galleries=self.galleries(),
             inference=self._inference,
             turns=self.turns,

@@ -9,15 +9,9 @@ import logging
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from earwitness.errors import (
-    AttemptSuperseded,
-    Conflict,
-    EarwitnessError,
-    NotFound,
-    SpeechTooPoor,
-)
+from earwitness.errors import AttemptSuperseded, Conflict, EarwitnessError, NotFound, SpeechTooPoor
 from earwitness.flows.conclude import Conclusions
 from earwitness.flows.engine import Engine
 from earwitness.flows.fail import end_pipeline, fail, is_final, pipeline_of
@@ -101,6 +95,9 @@ class _Follower:
             await fail(self._tools, self._task, self._pipeline, str(error), identified=self._identified)
 
     async def _listen(self) -> None:
+        if not await self._models_are_open():
+            await self._wind_up()
+            return
         task = self._task
         domain = await self._tools.wait_for(lambda: self._tools.store.domains.get(task.scope, task.domain_id))
         if domain is None:
@@ -121,6 +118,18 @@ class _Follower:
                 self._coming.cancel()
                 await asyncio.wait({self._coming})
             await pieces.aclose()
+
+    async def _models_are_open(self) -> bool:
+        """Wait for the voice models. False when a stop comes first; after the end of the audio all is still heard."""
+        opening = asyncio.ensure_future(self._tools.models_opened())
+        try:
+            while not await self._has_come(opening):
+                if self._task.stop_reason is not StopReason.PIPELINE_STOPPED:
+                    return False
+        finally:
+            opening.cancel()
+        opening.result()
+        return True
 
     async def _hear_all(self, pieces: AsyncGenerator[Piece]) -> None:
         ear, reading = _there(self._ear), _there(self._reading)
@@ -180,6 +189,10 @@ class _Follower:
     async def _next(self, pieces: AsyncGenerator[Piece]) -> Piece | None:
         """What comes next; None when the call has ended, or with the news that there is to be none."""
         coming = self._coming = self._coming or asyncio.ensure_future(anext(pieces, None))
+        return self._came(coming) if await self._has_come(coming) else None
+
+    async def _has_come(self, coming: "asyncio.Future[Any]") -> bool:  # `Any`: what it gives is not looked at
+        """Wait for something. False when a stop was asked for first, which the task then tells."""
         while not coming.done():
             change = asyncio.ensure_future(self._changed.wait())
             try:
@@ -188,8 +201,8 @@ class _Follower:
                 change.cancel()
             if self._changed.is_set() and (stopped := await self._look()):
                 self._task = stopped
-                return None
-        return self._came(coming)
+                return False
+        return True
 
     def _came(self, coming: "asyncio.Future[Piece | None]") -> Piece | None:
         self._coming = None

@@ -1,7 +1,7 @@
 """What the flows of calls in progress work with. Built by the composition root, shared by all tasks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -32,6 +32,9 @@ class Tools:
 
     engine_of: Callable[[Band], Engine]
     """The engine of a band; the first call opens its models and takes a second."""
+
+    models_opened: Callable[[], Awaitable[None]]
+    """Waits until the voice models are open, which takes minutes where they are fetched first."""
 
     galleries: Galleries
     """Domains' voices in memory."""
