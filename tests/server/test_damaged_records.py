@@ -148,3 +148,21 @@ def test_values_that_nobody_wrote(start: Callable[..., Live], change: str) -> No
         status, headers, body = live.ask(live.signed("GET", path))
         assert status in (200, 503), body
         assert status == 200 or headers["x-amzn-errortype"] == "ServiceUnavailableException"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["x'00ff'", "7"])
+@pytest.mark.parametrize("column", ["name", "arn", "domain_id", "created_at", "wrapped_key"])
+def test_a_value_of_another_kind_in_one_column(start: Callable[..., Live], column: str, value: str) -> None:
+    """SQLite keeps any kind of value in any column, and hands it out as it is."""
+    live = start()
+    live.client.create_voice_profile_domain(**domain_input())
+    with closing(sqlite3.connect(live.settings.data_dir / "records.db", isolation_level=None)) as other:
+        (domain,) = other.execute("SELECT domain_id FROM voice_profile_domains").fetchone()
+        other.execute("PRAGMA foreign_keys = OFF")
+        kind = "CAST(%s AS TEXT)" if column in ("created_at", "wrapped_key") and value == "7" else "%s"
+        other.execute(f"UPDATE voice_profile_domains SET {column} = {kind % value}")  # noqa: S608  ours
+    statuses = [live.ask(live.signed("GET", path))[0] for path in (f"{DOMAINS}/{domain}", DOMAINS)]
+    statuses.append(live.ask(live.signed("POST", DOMAINS, b'{"Name": "another"}'))[0])
+    assert 500 not in statuses
+    assert set(statuses) <= {200, 201, 400, 404, 503}

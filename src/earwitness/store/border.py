@@ -86,7 +86,7 @@ def made(make: Callable[[RowT], RecordT], row: RowT) -> RecordT:
     damaged in a place that the database does not check."""
     try:
         return make(row)
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         context = {"error": type(error).__name__, "frames": frames_of(error)}
         _log.error("a record is damaged; restore the database from a backup", extra=context)
         raise StoreUnavailable("a record is damaged; restore the database from a backup") from error

@@ -31,6 +31,11 @@ class PlainText(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[str]:
+        """What a value of the column is."""
+        return str
+
     # `Any`: SQLAlchemy's own signature.
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Text, which PostgreSQL is told to sort as SQLite does."""
@@ -39,6 +44,12 @@ class PlainText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002  its signature
         """The text unchanged, or BadRequest."""
         return None if value is None else require_plain(value)
+
+    def process_result_value(self, value: object, dialect: Dialect) -> str | None:  # noqa: ARG002  its signature
+        """The text unchanged. ValueError for anything else, which SQLite keeps in any column: the file is damaged."""
+        if value is None or isinstance(value, str):
+            return value
+        raise ValueError("a column of text holds something else")
 
 
 def require_plain(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Delete, Insert, Select, Table, Update, func, select
+from sqlalchemy import Connection, CursorResult, Delete, Insert, Select, Table, Update, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
@@ -29,6 +29,11 @@ _CREATES_AT_ONCE_MAX = 200
 """More transactions than run at once on one PostgreSQL server, which by itself allows 100 connections."""
 
 
+# `Any`: as for Row. Fetching converts a row's values, and finds those that no column of ours can hold.
+_ALL_ROWS: Callable[[CursorResult[Any]], Sequence[Row]] = CursorResult.fetchall
+_FIRST_ROW: Callable[[CursorResult[Any]], Row | None] = CursorResult.first
+
+
 class HotRead:
     """A point read that is compiled once, because SQLAlchemy's execution costs more than the read itself.
 
@@ -41,11 +46,19 @@ class HotRead:
             raise ValueError(f"the statement's parameters are {compiled.positiontup}, not {names}")
         self.statement = statement
         self.sqlite_sql = str(compiled)
+        self._kinds = tuple(column.type.python_type for column in statement.selected_columns)
         self._names = names
 
     def named(self, parameters: Sequence[str]) -> dict[str, str]:
         """The parameters as SQLAlchemy takes them."""
         return dict(zip(self._names, parameters, strict=True))
+
+    def require_kinds(self, row: Row) -> Row:
+        """The row. ValueError when a column holds another kind of value than its own, as SQLite lets it: damage."""
+        for value, kind in zip(row, self._kinds, strict=True):
+            if value is not None and type(value) is not kind:
+                raise ValueError("a column holds another kind of value")
+        return row
 
 
 class Session(Protocol):
@@ -130,15 +143,15 @@ class ConnectionSession:
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
-        return self._connection.execute(statement).fetchall()
+        return made(_ALL_ROWS, self._connection.execute(statement))
 
     def row(self, statement: Query) -> Row | None:
         """As the seam says."""
-        return self._connection.execute(statement).first()
+        return made(_FIRST_ROW, self._connection.execute(statement))
 
     def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
-        row = self._connection.execute(read.statement, read.named(parameters)).first()
+        row = made(_FIRST_ROW, self._connection.execute(read.statement, read.named(parameters)))
         return None if row is None else made(make, row)
 
     def change(self, statement: Insert | Update | Delete) -> int:

@@ -23,7 +23,7 @@ class SqliteSession(ConnectionSession):
     def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says, by SQL that is compiled already, without SQLAlchemy in between."""
         row = self.driver.execute(read.sqlite_sql, parameters).fetchone()
-        return None if row is None else made(make, row)
+        return None if row is None else made(make, made(read.require_kinds, row))
 
     def hold(self, name: str) -> None:
         """Nothing to do: there is one writer."""
