@@ -67,6 +67,23 @@ def test_development(tmp_path: Path) -> None:
         assert not stat.S_IMODE(folder.stat().st_mode) & 0o077, folder
 
 
+def test_without_any_key_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARWITNESS_DATA_DIR", str(tmp_path / "usual"))
+    for data, command in (
+        (tmp_path / "usual", "earwitness keys create"),
+        (tmp_path / "another folder", f"earwitness keys create --data '{tmp_path / 'another folder'}'"),
+    ):
+        with Process(data) as served:
+            at = next(at for at, line in enumerate(served.lines) if "there is no access key. Make one with" in line)
+            assert served.lines[at + 1].strip() == command
+    made = run("keys", "create", "--json", "--data", tmp_path / "usual")
+    with Process(tmp_path / "usual") as served:
+        assert "there is no access key" not in served.said
+        client = served.client(json.loads(made.stdout))
+        assert client.list_voice_profile_domains()["VoiceProfileDomains"] == []
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
