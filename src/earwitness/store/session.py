@@ -29,11 +29,6 @@ _CREATES_AT_ONCE_MAX = 200
 """More transactions than run at once on one PostgreSQL server, which by itself allows 100 connections."""
 
 
-# `Any`: as for Row. Fetching converts a row's values, and finds those that no column of ours can hold.
-_ALL_ROWS: Callable[[CursorResult[Any]], Sequence[Row]] = CursorResult.fetchall
-_FIRST_ROW: Callable[[CursorResult[Any]], Row | None] = CursorResult.first
-
-
 class HotRead:
     """A point read that is compiled once, because SQLAlchemy's execution costs more than the read itself.
 
@@ -143,15 +138,15 @@ class ConnectionSession:
 
     def rows(self, statement: Query) -> Sequence[Row]:
         """As the seam says."""
-        return made(_ALL_ROWS, self._connection.execute(statement))
+        return made(_all_rows, self._connection.execute(statement))
 
     def row(self, statement: Query) -> Row | None:
         """As the seam says."""
-        return made(_FIRST_ROW, self._connection.execute(statement))
+        return made(_first_row, self._connection.execute(statement))
 
     def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
         """As the seam says."""
-        row = made(_FIRST_ROW, self._connection.execute(read.statement, read.named(parameters)))
+        row = made(_first_row, self._connection.execute(read.statement, read.named(parameters)))
         return None if row is None else made(make, row)
 
     def change(self, statement: Insert | Update | Delete) -> int:
@@ -173,6 +168,15 @@ class ConnectionSession:
     def insert_new(self, table: Table, values: Mapping[str, object]) -> bool:
         """As the seam says."""
         return self.change(self._insert_unless_there(table).values(**values)) == 1
+
+
+# Fetching converts a row's values, and finds those that no column of ours can hold. `Any`: as for Row.
+def _all_rows(result: CursorResult[Any]) -> Sequence[Row]:
+    return result.fetchall()
+
+
+def _first_row(result: CursorResult[Any]) -> Row | None:
+    return result.first()
 
 
 def count_where(session: Session, table: Table, *conditions: Any) -> int:  # `Any`: SQLAlchemy's own word for conditions
