@@ -22,7 +22,7 @@ running speech, and 0.82 for one who says the same ten digits again and again. S
 comfort noise are no speech.
 
 420 loops of 2, 3 and 4.7 s (12 speakers, from three places; PCM, µ-law, GSM and MP3), 12,728 seconds behind their first
-round: at least 0.995 in the middle of each kind. 95 of 100 had 0.97 and more (2 and 3 s) or 0.86 and more (4.7 s); 2 to
+round: at least 0.995 in the middle of each kind. 95 of 100 had 0.96 and more (2 and 3 s) or 0.86 and more (4.7 s); 2 to
 6 of 100 stayed below 0.9, the lowest at 0.44, where the detector had cut two rounds in different places. No loop was
 counted as more than 1.0 s longer than it is.
 """
