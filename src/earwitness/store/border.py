@@ -14,6 +14,7 @@ import sqlalchemy.exc
 
 from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreFull, StoreUnavailable
 from earwitness.log import frames_of
+from earwitness.store.refusals import refusal
 
 RowT = TypeVar("RowT")
 RecordT = TypeVar("RecordT")
@@ -47,7 +48,10 @@ _NOT_OURS = (
 )
 """What SQLite and its driver say in words alone, of a file that is not as our migrations made it."""
 
-_POSTGRES_READ_ONLY = "25006"  # the server we reach became a replica
+_POSTGRES_SURROUNDINGS = {
+    "25006",  # the server we reach became a replica
+    "42501",  # the role may not do this
+}
 _POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
 
 
@@ -73,9 +77,11 @@ def translated(error: Exception) -> Exception:
     if isinstance(inner, sqlite3.Error):
         return _sqlite_meaning(inner) or error
     if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
-        _sqlstate(error) == _POSTGRES_READ_ONLY
+        _sqlstate(error) in _POSTGRES_SURROUNDINGS or _is_wrong_address(error)
     ):
-        return StoreUnavailable("PostgreSQL is away, locked or full; see its logs, and try again")
+        return StoreUnavailable(
+            refusal(str(inner)) or "PostgreSQL is away, locked or full; see its logs, and try again"
+        )
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StoreUnavailable("all connections to PostgreSQL are in use; try again")
     return error
@@ -106,6 +112,11 @@ def is_busy(error: BaseException | None) -> bool:
 def _sqlstate(error: Exception) -> str | None:
     """PostgreSQL's own number of an error, read without loading its driver, which SQLite's users need not."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, sqlalchemy.exc.DBAPIError) else None
+
+
+def _is_wrong_address(error: Exception) -> bool:
+    """Whether libpq refused the address before it connected, for which there is no number either."""
+    return isinstance(error, sqlalchemy.exc.ProgrammingError) and _sqlstate(error) is None
 
 
 def _sqlite_meaning(error: sqlite3.Error) -> StoreUnavailable | None:

@@ -262,7 +262,7 @@ def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise ConfigurationError("the store's address is not a URL; give sqlite:///PATH or postgresql://…") from None
 
 

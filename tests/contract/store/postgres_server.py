@@ -22,9 +22,12 @@ from patience import until
 GIVEN_SERVER = os.environ.get("EARWITNESS_TEST_POSTGRES_URL")
 
 
-def serve_postgres() -> Iterator[str]:
-    """The URL of a server: the one that EARWITNESS_TEST_POSTGRES_URL names, else one of our own."""
-    if GIVEN_SERVER:
+def serve_postgres(*, password: str | None = None) -> Iterator[str]:
+    """The URL of a server: the one that EARWITNESS_TEST_POSTGRES_URL names, else one of our own.
+
+    With a password it is always one of our own, which asks for it.
+    """
+    if GIVEN_SERVER and password is None:
         yield GIVEN_SERVER
         return
     programs = _programs()
@@ -33,7 +36,7 @@ def serve_postgres() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
     started.remove_at_the_end(folder)
     try:
-        yield from _serve(programs, folder)
+        yield from _serve(programs, folder, password)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -44,7 +47,7 @@ def _programs() -> Path | None:
     return found[0] if found else Path(on_path).resolve().parent if on_path else None
 
 
-def _serve(programs: Path, folder: Path) -> Iterator[str]:
+def _serve(programs: Path, folder: Path, password: str | None) -> Iterator[str]:
     # A server refuses to run as root.
     account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody") if os.geteuid() == 0 else None
     if account:
@@ -56,7 +59,12 @@ def _serve(programs: Path, folder: Path) -> Iterator[str]:
 
     identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     data, port = folder / "data", _spare_port()
-    options = ("-U", "earwitness", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    authentication = ["-A", "trust"]
+    if password is not None:
+        (folder / "password").write_text(password, encoding="utf-8")
+        (folder / "password").chmod(0o644)  # the folder itself is the server's alone
+        authentication = ["-A", "scram-sha-256", "--pwfile", str(folder / "password")]
+    options = ("-U", "earwitness", *authentication, "-E", "UTF8", "--no-locale", "--no-sync")
     initdb = [str(programs / "initdb"), "-D", str(data), *options]
     subprocess.run(initdb, check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
     settings = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60")
@@ -65,7 +73,8 @@ def _serve(programs: Path, folder: Path) -> Iterator[str]:
         # SIGQUIT ends it at once, with its children and its shared memory.
         server = started.start(command, last_signal=signal.SIGQUIT, cwd=folder, stdout=log, stderr=log, **identity)
     try:
-        url = f"postgresql://earwitness@127.0.0.1:{port}/postgres"
+        secret = "" if password is None else f":{password}"
+        url = f"postgresql://earwitness{secret}@127.0.0.1:{port}/postgres"
         until(lambda: _answers(url, server))
         yield url
     finally:
