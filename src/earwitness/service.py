@@ -140,10 +140,9 @@ class Service:
         self._background.notices.close()
 
     def close(self) -> None:
-        """Finish what runs, then let the records go."""
+        """Finish what runs. The records stay open: whoever opened them gives up the claim on them, then closes them."""
         self._background.models.stop()
         self._threads.close()
-        self._store.close()
 
     def _handlers(self) -> dict[tuple[str, str], Handler]:
         settings, background = self._settings, self._background

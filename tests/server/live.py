@@ -80,6 +80,7 @@ class Live:
         self.server.handle_exit(SIGTERM, None)
         until(lambda: not self._thread.is_alive())
         self.service.close()
+        self.store.close()
 
     @cached_property
     def client(self) -> Any:

@@ -3,10 +3,12 @@
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from calls import Application
@@ -49,6 +51,9 @@ def test_a_second_process_is_refused_and_told_of_the_first(first: Served, settin
     assert "serves these records; one process may. Stop it first" in refused.stderr
     assert "answers at" not in refused.stderr
     stop(first)
+    url = tomllib.loads(settings_file.read_text(encoding="utf-8"))["store_url"]
+    with psycopg.connect(url) as connection:  # the claim is given up, so the next start need not wait for its end
+        assert connection.execute("SELECT count(*) FROM service_leaders").fetchone() == (0,)
     stop(start(tmp_path / "second", settings_file=settings_file))
 
 
