@@ -57,6 +57,9 @@ class ChannelDecoder:
         self.audio: TrackAudio = audio
         """How the track is decoded."""
 
+        self.participants = len(CONNECT_TRACKS if connect else tracks) if connect or len(tracks) > 1 else channels
+        """Tracks of participants, or interleaved channels."""
+
         self._track_number = None if connect and channel not in connect else track.number
         self._other_numbers = {each.number for each in connect.values()} - {self._track_number}
         self._bytes_per_second = self.rate * channels * audio.encoding.sample_bytes

@@ -49,15 +49,18 @@ class Recording:
     seconds: float
     """Length the header declares, 0 when it does not; of raw PCM, the length of the file."""
 
-    decode: Callable[[], Iterator[Samples]]
+    decode: Callable[..., Iterator[Samples]]
+    """Takes `reference`, as `blocks` does."""
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self, *, reference: bool = False) -> Iterator[Samples]:
         """The channel's samples in order, about a second at a time, of Matroska a fragment.
+
+        Shape (n,); with `reference`, of two channels, (n, 2): the other one, by which leakage is told, is beside it.
 
         AudioTruncated when they end too early, AudioUnreadable when they change their rate, MatroskaInvalid when
         Matroska breaks off.
         """
-        return self.decode()
+        return self.decode(reference=reference and self.channels == 2)
 
 
 def open_recording(path: Path, *, channel: int | None = None, raw: RawFormat | None = None) -> Recording:
@@ -101,8 +104,8 @@ def _headerless(path: Path, raw: RawFormat, size: int, *, channel: int | None) -
     )
 
 
-def _raw_blocks(path: Path, raw: RawFormat, channel: int) -> Iterator[Samples]:
-    decoder = PcmDecoder(raw.encoding, channels=raw.channels, channel=channel)
+def _raw_blocks(path: Path, raw: RawFormat, channel: int, *, reference: bool = False) -> Iterator[Samples]:
+    decoder = PcmDecoder(raw.encoding, channels=raw.channels, channel=channel, reference=reference)
     with path.open("rb") as file:
         while data := file.read(raw.rate * raw.channels * raw.encoding.sample_bytes * _BLOCK_SECONDS):
             yield decoder.feed(data)

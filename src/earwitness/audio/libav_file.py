@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from earwitness.audio.containers import Container, how_to_read, to_convert
-from earwitness.audio.pcm import choose_channel
+from earwitness.audio.pcm import choose_channel, columns
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -79,12 +79,17 @@ def open_libav_file(path: Path, container: Container, *, channel: int | None) ->
         )
 
 
-def libav_blocks(path: Path, container: Container, found: LibavFile) -> Iterator[Samples]:
-    """The samples of one channel, about a second at a time. AudioTruncated when they end too early."""
+def libav_blocks(path: Path, container: Container, found: LibavFile, *, reference: bool = False) -> Iterator[Samples]:
+    """The samples of one channel, about a second at a time. AudioTruncated when they end too early.
+
+    With `reference` the other one of two interleaved channels lies beside it.
+    """
     read, pieces, waiting = 0, list[Samples](), 0
     with _opened(path, container) as (opened, streams):
         alone = len(streams) == 1
-        for samples in _channel(opened, streams[0 if alone else found.channel], found, path, alone=alone):
+        for samples in _channel(
+            opened, streams[0 if alone else found.channel], found, path, alone=alone, reference=reference
+        ):
             pieces.append(samples)
             waiting += len(samples)
             read += len(samples)
@@ -101,18 +106,19 @@ def libav_blocks(path: Path, container: Container, found: LibavFile) -> Iterator
 
 
 def _channel(
-    opened: "InputContainer", stream: "AudioStream", found: LibavFile, path: Path, *, alone: bool
+    opened: "InputContainer", stream: "AudioStream", found: LibavFile, path: Path, *, alone: bool, reference: bool
 ) -> Iterator[Samples]:
     from av.audio.resampler import AudioResampler
 
     as_float = AudioResampler(format="fltp")
+    taken = columns(found.channels, found.channel, reference=reference) if alone else 0
     for frame in _decoded(opened, stream):
         if frame.sample_rate != found.rate or (alone and frame.layout.nb_channels != found.channels):
             raise AudioUnreadable(
                 f"{path.name} changes its sample rate or channels on the way; give each part as its own file"
             )
         for converted in as_float.resample(frame):
-            yield np.ascontiguousarray(converted.to_ndarray()[found.channel if alone else 0], np.float32)
+            yield np.ascontiguousarray(converted.to_ndarray()[taken].T, np.float32)
 
 
 def _decoded(opened: "InputContainer", stream: "AudioStream") -> "Iterator[AudioFrame]":

@@ -10,6 +10,7 @@ import soundfile
 
 from earwitness.audio import sound_file
 from earwitness.audio.file_parts import Link
+from earwitness.audio.pcm import columns
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -47,8 +48,8 @@ def read_head(path: Path, link: Link) -> Head:
         )
 
 
-def linked_blocks(path: Path, links: Sequence[Link], *, channel: int) -> Iterator[Samples]:
-    """One channel of all links in order, about a second at a time.
+def linked_blocks(path: Path, links: Sequence[Link], *, channel: int, reference: bool = False) -> Iterator[Samples]:
+    """One channel of all links in order, about a second at a time, with its reference if that is asked for.
 
     Raises AudioTruncated when a link ends before its header says, AudioUnreadable when the links differ in their rate
     or channels, or hold samples of another scale.
@@ -62,7 +63,7 @@ def linked_blocks(path: Path, links: Sequence[Link], *, channel: int) -> Iterato
                         f"{path.name} changes its sample rate or channels on the way; give each part as its own file"
                     )
                 shape = file.samplerate, file.channels
-                yield from _link_blocks(path, file, link, channel=channel)
+                yield from _link_blocks(path, file, link, channel=channel, reference=reference)
         except soundfile.LibsndfileError as error:
             raise AudioTruncated(
                 f"{path.name} breaks off in the middle ({error.error_string}); copy it again"
@@ -71,9 +72,12 @@ def linked_blocks(path: Path, links: Sequence[Link], *, channel: int) -> Iterato
             raise AudioUnreadable(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def _link_blocks(path: Path, file: soundfile.SoundFile, link: Link, *, channel: int) -> Iterator[Samples]:
+def _link_blocks(
+    path: Path, file: soundfile.SoundFile, link: Link, *, channel: int, reference: bool
+) -> Iterator[Samples]:
     declared, read, rate = sound_file.frames_of(file) / link.present, 0, file.samplerate
     count = max(1, min(rate * _BLOCK_SECONDS, _BLOCK_SAMPLES_MAX // file.channels))
+    taken = columns(file.channels, channel, reference=reference)
     while True:
         with sound_file.quiet():
             block = file.read(count, dtype="float32", always_2d=True)
@@ -82,7 +86,7 @@ def _link_blocks(path: Path, file: soundfile.SoundFile, link: Link, *, channel: 
         if np.abs(block).max() > _SAMPLE_MAX:
             raise AudioUnreadable(f"{path.name} holds samples far above full scale; export it again as 16-bit PCM")
         read += len(block)
-        yield np.ascontiguousarray(block[:, channel], np.float32)
+        yield np.ascontiguousarray(block[:, taken], np.float32)
     if declared > read + max(rate // 10, _MPEG_PADDING if file.subtype.startswith("MPEG") else 0):
         raise AudioTruncated(
             f"{path.name} declares {declared / rate:.1f} s but ends after {read / rate:.1f} s; "

@@ -16,6 +16,7 @@ from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.audio.matroska.tracks import Header
 from earwitness.audio.pcm import Encoding, choose_channel
+from earwitness.audio.reference import ReferencedDecoder
 from earwitness.audio.track_audio import CONNECT_TRACKS, connect_channel
 from earwitness.errors import AudioUnreadable, ChannelNotChosen, MatroskaInvalid
 from earwitness.voice.embedding import Samples
@@ -157,7 +158,7 @@ def open_media_file(path: Path, *, channel: int | None) -> MediaFile:
     if first is None:
         raise AudioUnreadable(f"{path.name} holds no fragment of a stream; save it again")
     chosen = _connect_choice(present, channel) if present else choose_channel(_interleaved(first), channel)
-    decoder = _decoder(first.header, chosen, media_type_of(first.tags))
+    decoder = _decoder(first.header, chosen, media_type_of(first.tags)).own
     return MediaFile(
         rate=decoder.rate,
         channels=len(present) or _interleaved(first),
@@ -167,22 +168,26 @@ def open_media_file(path: Path, *, channel: int | None) -> MediaFile:
     )
 
 
-def media_file_blocks(path: Path, *, channel: int) -> Iterator[Samples]:
-    """The samples of one channel, fragment by fragment. AudioUnreadable when their rate changes on the way."""
-    decoder: ChannelDecoder | None = None
+def media_file_blocks(path: Path, *, channel: int, reference: bool = False) -> Iterator[Samples]:
+    """The samples of one channel, fragment by fragment, with its reference if that is asked for.
+
+    AudioUnreadable when their rate changes on the way.
+    """
+    decoder: ReferencedDecoder | None = None
     told: tuple[object, MediaType | None] = (None, None)
     for fragment in fragments(path):
         telling = fragment.header.tracks, media_type_of(fragment.tags) or told[1]
         if decoder is None or telling != told:
             following = _decoder(fragment.header, channel, telling[1])
-            if decoder is not None and following.rate != decoder.rate:
+            if decoder is not None and following.own.rate != decoder.own.rate:
                 raise AudioUnreadable(f"{path.name} changes its sample rate on the way; give each part as its own file")
             told, decoder = telling, following
-        yield decoder.feed(read_frames(fragment.cluster))
+        frames = list(read_frames(fragment.cluster))
+        yield decoder.feed(frames) if reference else decoder.own.feed(frames)
 
 
-def _decoder(header: Header, channel: int, media_type: MediaType | None) -> ChannelDecoder:
-    return ChannelDecoder(
+def _decoder(header: Header, channel: int, media_type: MediaType | None) -> ReferencedDecoder:
+    return ReferencedDecoder(
         header, channel=channel, declared_rate=_DECLARED_RATE, pcm_declared=False, media_type=media_type
     )
 

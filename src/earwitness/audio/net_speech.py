@@ -9,8 +9,17 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from earwitness.audio.canonical import Canonical, CanonicalBand
+from earwitness.audio.leakage import LeakageDetector, with_reference
 from earwitness.audio.quality import QualityMeter, frame_bounds
-from earwitness.audio.vad import FRAME_SAMPLES, LOOK_BACK_SAMPLES, SPEECH_OFF, SpeechDetector, VoiceActivity, join
+from earwitness.audio.vad import (
+    FRAME_SAMPLES,
+    LEAKAGE,
+    LOOK_BACK_SAMPLES,
+    SPEECH_OFF,
+    SpeechDetector,
+    VoiceActivity,
+    join,
+)
 from earwitness.models.sessions import Session
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
@@ -28,8 +37,9 @@ _LOOK_BACK_FRAMES = LOOK_BACK_SAMPLES // FRAME_SAMPLES
 class _Window:
     """The most recent samples of a stream, addressed by their position in the whole of it."""
 
-    def __init__(self) -> None:
-        self._samples: Samples = np.zeros(0, np.float32)
+    def __init__(self, empty: Samples) -> None:
+        """`empty` holds no sample, and as many channels as those that will come."""
+        self._samples = empty
         self._start = 0
 
     @property
@@ -72,9 +82,10 @@ class NetSpeechGatherer:
         self._target = None if target_seconds is None else round(target_seconds * CANONICAL_RATE)
         self._converter = CanonicalBand(band, rate)
         self._activity = VoiceActivity(vad)
+        self._leakage = LeakageDetector()
         self._detector = SpeechDetector()
         self._meter = QualityMeter(rate)
-        self._arrived, self._canonical = _Window(), _Window()
+        self._arrived, self._canonical = _Window(np.zeros((0, 2), np.float32)), _Window(np.zeros(0, np.float32))
         self._measured = 0  # frames whose quality was taken
         self._unmeasured: Samples = np.zeros(0, np.float32)  # probabilities of the judged frames after those
         self._waiting: list[SpeechSegment] = []  # found, but their last samples have not arrived
@@ -120,18 +131,18 @@ class NetSpeechGatherer:
         return self._target is not None and self._gathered >= self._target
 
     def feed(self, samples: Samples) -> None:
-        """Take the next samples of the channel."""
+        """Take the next samples of the channel: shape (n,), or (n, 2) with its reference."""
         block = _BLOCK_SECONDS_MAX * self._rate
         for first in range(0, len(samples), block):
             if self.complete:
                 return
-            part = samples[first : first + block]
+            part = with_reference(samples[first : first + block])
             self._arrived.append(part)
             if not self._ended:
-                self._listen(self._converter.feed(part))
+                self._listen(self._converter.feed(part[:, 0]))
 
     def unheard(self) -> Samples:
-        """What was fed and lies behind the end."""
+        """What was fed and lies behind the end, with its reference."""
         return self._arrived.take(self.judged, self._arrived.end)
 
     def end_here(self) -> None:
@@ -171,6 +182,7 @@ class NetSpeechGatherer:
     def _listen(self, canonical: Canonical) -> None:
         self._canonical.append(canonical.signal)
         probabilities = self._until_silence(self._activity.feed(canonical.unfiltered))
+        probabilities = self._without_leakage(probabilities)
         self._waiting += self._detector.feed(probabilities)
         self._unmeasured = np.concatenate([self._unmeasured, probabilities])
         judged = self._judged_frames
@@ -192,6 +204,14 @@ class NetSpeechGatherer:
                 return probabilities[:index]
         return probabilities
 
+    def _without_leakage(self, probabilities: Samples) -> Samples:
+        """The same where the channel is not far below its reference. Leakage is no silence: where that ends a stretch
+        does not depend on the reference."""
+        bounds = frame_bounds(self._judged_frames, len(probabilities), self._rate)
+        pair = self._arrived.take(int(bounds[0]), int(bounds[-1]))
+        leaks = self._leakage.feed(pair, bounds[:-1] - bounds[0])
+        return np.where(leaks, np.minimum(probabilities, np.float32(LEAKAGE)), probabilities)
+
     def _end_frame(self) -> int:
         """The frame in which the last gathered sample lies, plus one."""
         return -(-self._segments[-1].end // FRAME_SAMPLES)
@@ -202,7 +222,7 @@ class NetSpeechGatherer:
             return
         bounds = frame_bounds(self._measured, count, self._rate)
         start, end = int(bounds[0]), int(bounds[-1])
-        self._meter.feed(self._arrived.take(start, end), bounds[:-1] - start, self._unmeasured[:count])
+        self._meter.feed(self._arrived.take(start, end)[:, 0], bounds[:-1] - start, self._unmeasured[:count])
         self._unmeasured = self._unmeasured[count:]
         self._arrived.forget_before(end)
         self._measured = until
@@ -227,7 +247,10 @@ class NetSpeechGatherer:
 def gather(
     blocks: Iterable[Samples], *, vad: Session, band: Band, rate: int, target_seconds: float | None
 ) -> NetSpeech:
-    """The net speech of a channel that comes in blocks; stops reading once the target is reached."""
+    """The net speech of a channel that comes in blocks, with its reference where it has one.
+
+    Stops reading once the target is reached.
+    """
     gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
     for block in blocks:
         gatherer.feed(block)
@@ -244,11 +267,11 @@ def gather_all(
     Each piece is heard as if the channel began with it, so the first is what `gather` gives.
     """
     gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
-    fed: Samples = np.zeros(0, np.float32)  # the last samples that were fed, as far back as the end of a piece may lie
+    fed = np.zeros((0, 2), np.float32)  # the last samples that were fed, as far back as the end of a piece may lie
     start = 0  # of the piece, counted in samples of the channel
     end = 0  # of what was fed
     for block in blocks:
-        waiting = block
+        waiting = with_reference(block)
         while len(waiting):
             gatherer.feed(waiting)
             end += len(waiting)

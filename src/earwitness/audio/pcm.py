@@ -50,24 +50,32 @@ def decode(encoding: Encoding, data: bytes | memoryview) -> Samples:
 class PcmDecoder:
     """Feed bytes, take one channel's samples; a sample or frame cut in two waits for its other half."""
 
-    def __init__(self, encoding: Encoding, *, channels: int = 1, channel: int | None = None) -> None:
+    def __init__(
+        self, encoding: Encoding, *, channels: int = 1, channel: int | None = None, reference: bool = False
+    ) -> None:
+        """`reference`: of two channels give the other one beside the chosen one, as audio/leakage.py does."""
         self._encoding = encoding
         self._channels = channels
-        self._channel = choose_channel(channels, channel)
+        self._columns = columns(channels, choose_channel(channels, channel), reference=reference)
         self._rest = b""
 
     def feed(self, data: bytes) -> Samples:
-        """The samples completed by `data`; possibly none."""
+        """The samples completed by `data`; possibly none. Shape (n,), or (n, 2) with the reference."""
         data = self._rest + data
         frame_bytes = self._encoding.sample_bytes * self._channels
         whole = len(data) - len(data) % frame_bytes
         self._rest = data[whole:]
-        return decode(self._encoding, memoryview(data)[:whole])[self._channel :: self._channels]
+        return decode(self._encoding, memoryview(data)[:whole]).reshape(-1, self._channels)[:, self._columns]
 
     @property
     def rest_bytes(self) -> int:
         """Bytes of an unfinished frame; more than none at the end means the stream was cut."""
         return len(self._rest)
+
+
+def columns(channels: int, channel: int, *, reference: bool) -> int | list[int]:
+    """What to take of frames of all channels: the channel, and with `reference` the other one, if there are two."""
+    return [channel, 1 - channel] if reference and channels == 2 else channel
 
 
 def choose_channel(channels: int, channel: int | None) -> int:

@@ -25,6 +25,9 @@ _FRAMES_PER_CALL_MAX = 512
 SPEECH_ON, SPEECH_OFF = 0.5, 0.35
 """Probabilities at which speech begins and ends."""
 
+LEAKAGE = 0.2
+"""At most this is what a frame of leakage has: it is no speech, and no background either."""
+
 _RUN_FRAMES_MIN = 4
 """Speech shorter than 128 ms is a click or a cough."""
 

@@ -49,9 +49,9 @@ def inspect(
         gatherer = NetSpeechGatherer(vad, band=band, rate=recording.rate, target_seconds=None, keep_samples=False)
         outline = Outline(recording.rate)
         with progress_of() as show:
-            for block in recording.blocks():
+            for block in recording.blocks(reference=True):
                 gatherer.feed(block)
-                outline.feed(block)
+                outline.feed(block[:, 0] if block.ndim == 2 else block)
                 show("listening (seconds)", round(outline.seconds), round(recording.seconds))
         speech = gatherer.finish()
         fault = enrolment_fault(speech) if speech.segments else None

@@ -257,7 +257,7 @@ class Engine:
 
 def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
     samples = 0
-    for block in recording.blocks():
+    for block in recording.blocks(reference=True):
         samples += len(block)
         decoded(samples / recording.rate)
         yield block

@@ -6,11 +6,11 @@ passages with speech: a call that goes on after a crash, when only these were he
 
 import logging
 
-from earwitness.audio.channel import ChannelDecoder
 from earwitness.audio.fragment_tags import MediaType, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageEnd, PassageGatherer
+from earwitness.audio.reference import ReferencedDecoder
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech
 from earwitness.flows.checkpoint import Course
 from earwitness.flows.engine import Engine
@@ -51,7 +51,10 @@ class CallVoice:
         return self._gatherer.complete
 
     def feed(self, samples: Samples) -> None:
-        """Take the channel's next samples, shape (n,). AudioNotFinite on NaN or infinity."""
+        """Take the channel's next samples, shape (n,), or (n, 2) with its reference.
+
+        AudioNotFinite on NaN or infinity.
+        """
         self._gatherer.feed(samples)
 
     @property
@@ -107,7 +110,7 @@ class ChannelEar:
         self._media_type: MediaType | None = None
         """The latest that was told: tags may come too late for a fragment that is read at once."""
 
-        self._decoder: ChannelDecoder | None = None
+        self._decoder: ReferencedDecoder | None = None
         self._voice: CallVoice | None = None
         self._rate = 0
         self.course = Course()
@@ -144,7 +147,7 @@ class ChannelEar:
         if decoder is None or voice is None:
             return
         whole = not decoder.rest_bytes
-        samples = decoder.feed(read_frames(fragment.cluster))
+        samples = decoder.feed(list(read_frames(fragment.cluster)))
         course.arrive(fragment, begins_at=voice.position - piece.start, whole=whole)
         if piece.begins:
             course.begin_anew(voice.position)
@@ -169,17 +172,17 @@ class ChannelEar:
     def _open(self, header: bytes, media_type: MediaType | None) -> None:
         """A producer connected, or connected again: its header says how to decode. Behind a gap there is no half of a
         sample to go on with either."""
-        decoder = ChannelDecoder(
+        decoder = ReferencedDecoder(
             parse_header(header), channel=self._channel, declared_rate=self._declared_rate, media_type=media_type
         )
-        if self._voice is not None and decoder.rate != self._rate:
+        if self._voice is not None and decoder.own.rate != self._rate:
             raise MediaIncompatible(
-                f"the stream went on with {decoder.rate} Hz after {self._rate} Hz; start another task"
+                f"the stream went on with {decoder.own.rate} Hz after {self._rate} Hz; start another task"
             )
         if self._voice is None:
-            self._voice, self._rate = CallVoice(self._engine, rate=decoder.rate), decoder.rate
-            if decoder.rate_differs:
-                rates = {"stated_hz": decoder.rate, "declared_hz": decoder.declared_rate}
+            self._voice, self._rate = CallVoice(self._engine, rate=decoder.own.rate), decoder.own.rate
+            if decoder.own.rate_differs:
+                rates = {"stated_hz": decoder.own.rate, "declared_hz": decoder.own.declared_rate}
                 _log.warning("a stream states another sample rate than its pipeline; the stream's is used", extra=rates)
         self._header, self._media_type, self._decoder = header, media_type, decoder
 
