@@ -13,6 +13,7 @@ from earwitness.cli.output import Exit, out, print_json, progress_of, reporting,
 
 if TYPE_CHECKING:
     from earwitness.flows.engine import Engine
+    from earwitness.voice.decision import Decision
     from earwitness.voice.embedding import Voiceprint
     from earwitness.voice.speech import NetSpeech
 
@@ -36,9 +37,14 @@ class Answer:
     caller: str
     is_known: bool
     named: str | None
-    closest: str
+    """Every name, where several voices were heard and have one each."""
+
+    closest: str | None
+    """None when nobody was searched for: there was too little speech."""
+
+    voices: int
     probability: float
-    """Of the name that was given, or that it is nobody enrolled."""
+    """Of the name that was given first, or that it is nobody enrolled."""
 
     score: float
     threshold: float
@@ -46,7 +52,7 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        return self.named == (self.caller if self.is_known else None)
+        return self.closest is not None and self.named == (self.caller if self.is_known else None)
 
 
 def register(app: typer.Typer) -> None:
@@ -122,32 +128,46 @@ def answer_calls(
     quiet: bool,
 ) -> "Iterator[Answer]":
     """Search for every caller's other call."""
-    from earwitness.voice.decision import Outcome
-
     gallery = engine.empty_gallery()
     gallery.add_all(enrolled)
     for caller in known + strangers:
         speech = _joined(engine, caller.call)
-        decision = engine.identify(speech, gallery)
-        best = decision.candidates[0]
-        answer = Answer(
-            caller=caller.name,
-            is_known=caller in known,
-            named=best.profile_id if decision.outcome is Outcome.MATCH else None,
-            closest=best.profile_id,
-            probability=best.confidence if decision.outcome is Outcome.MATCH else decision.nobody_confidence or 0.0,
-            score=best.score,
-            threshold=decision.threshold.score if decision.threshold else 1.0,
-            net_speech_seconds=decision.net_speech_seconds,
-        )
+        answer = answer_of(caller, engine.identify(speech, gallery), is_known=caller in known)
         if not quiet:
             say("[dim]$ earwitness identify {}[/dim]", _shown(caller.call))
             print_answer(answer)
         yield answer
 
 
+def answer_of(caller: Caller, decision: "Decision", *, is_known: bool) -> Answer:
+    """What a search came to. Of several voices the one counts that was named, else the one that was heard longest."""
+    from earwitness.voice.decision import Outcome
+
+    voices = decision.voices or (decision,)
+    matches = [voice for voice in voices if voice.outcome is Outcome.MATCH]
+    names = dict.fromkeys(match.candidates[0].profile_id for match in matches)
+    voice = (*matches, *voices)[0]
+    best = voice.candidates[0] if voice.candidates else None
+    return Answer(
+        caller=caller.name,
+        is_known=is_known,
+        named=" and ".join(names) or None,
+        closest=best.profile_id if best else None,
+        voices=len(voices),
+        probability=best.confidence if best and matches else voice.nobody_confidence or 0.0,
+        score=best.score if best else 0.0,
+        threshold=voice.threshold.score if voice.threshold else 1.0,
+        net_speech_seconds=decision.net_speech_seconds,
+    )
+
+
 def print_answer(answer: Answer) -> None:
     """One line; wrong ones say so."""
+    if answer.closest is None:
+        say("  [yellow]not enough speech[/yellow]: {:.1f} s  [red]wrong[/red]", answer.net_speech_seconds)
+        return
+    if answer.voices > 1:
+        say("  [yellow]several voices[/yellow]: {}", answer.voices)
     numbers = (100 * answer.probability, answer.score, answer.threshold, answer.net_speech_seconds)
     mark = "" if answer.right else "  [red]wrong[/red]"
     if answer.named:

@@ -152,7 +152,9 @@ def search_recording(
     region: RegionOption = None,
     as_json: Json = False,
 ) -> None:
-    """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little speech."""
+    """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
+    speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
+    """
     with reporting(as_json=as_json):
         decision = _send(domain, "search", file, url=url, region=region, asked={"channel": channel})
     if as_json:

@@ -112,11 +112,13 @@ def identify(
     """Say who of the enrolled voices speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
 
-    The first 20 s of speech are searched with. When nobody is found for sure, it goes on, up to a minute of speech.
+    The first 20 s of speech are searched with. When nobody is found for sure, it goes on, up to a minute of speech: a
+    stranger takes three times the computing of a match. With --channel of a stereo call, speech of the other channel
+    that leaks into this one is left out.
 
     With several recordings, a folder or --csv there is a row for each, and --json is a list. One that cannot be used
     does not stop the others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be read;
-    3: one has too little speech.
+    3: one has too little speech. Several voices and weak matches are told in the row and do not change the exit code.
     """
     from earwitness.audio.files import open_recording
 

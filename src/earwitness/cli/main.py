@@ -37,7 +37,7 @@ app = typer.Typer(
     name="earwitness",
     help="Who is speaking? Speaker search on your own machine: enrol voices, name callers, measure how well it works.",
     epilog="Exit codes: 0 yes, 1 no, 2 usage, 3 speech, 4 audio, 5 model, 6 gallery, 7 evaluation, 8 records, "
-    "9 service.",
+    "9 service, 10 somebody should look.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
