@@ -24,7 +24,7 @@ _LENGTHS = (SPEECH_SECONDS_MAX, IDENTIFY_SECONDS)
 _TURNS = {4.0: _CONDITIONS, 2.0: ("telephone",), 8.0: ("telephone",)}
 """Seconds of a turn, and the conditions it is tried under."""
 
-_SPEAKERS_MAX = 33
+_SPEAKERS_MAX = 45
 """How many begin a passage; partners and babble are drawn from everybody."""
 
 _KINDS = ("one", "two_4s", "two_2s", "two_8s")
