@@ -8,18 +8,36 @@ python examples/live_call.py FIRST_CALL SECOND_CALL STRANGER  # three recordings
 
 import json
 import os
+import ssl
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.request import Request, urlopen
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 import earwitness
+from earwitness.errors import EarwitnessError
+
+if len(sys.argv) != 4 or "AWS_ENDPOINT_URL" not in os.environ:
+    sys.exit(__doc__)
+
+
+def end_in_a_sentence(kind, error, trace):
+    """No traceback when the service is away, a key is wrong or a recording cannot be read; the exit code is 1."""
+    if issubclass(kind, BotoCoreError | ClientError | EarwitnessError | OSError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = end_in_a_sentence
 
 EVENTS = f"{os.environ['AWS_ENDPOINT_URL']}/earwitness/v1/events"
 BEARER = {"Authorization": f"Bearer {os.environ.get('EARWITNESS_TOKEN', 'test')}"}
 KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
+TRUSTED = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 ROLE = "arn:aws:iam::000000000000:role/earwitness"
 
 kinesis, voice, pipelines = map(boto3.client, ("kinesisvideo", "chime-sdk-voice", "chime-sdk-media-pipelines"))
@@ -52,6 +70,7 @@ def listen_to(recording: str, until: str) -> str:
             named = ", ".join(f"{one['voiceProfileId']} ({float(one['confidenceScore']):.1%})" for one in results)
             print(f"  {detail['detailStatus']}  {named or detail.get('statusMessage', '')}")
             if detail["detailStatus"] == "VoiceprintGenerationFailure":
+                call.result()  # a recording that cannot be read or sent says so itself
                 sys.exit("  no voiceprint: the recording needs 20 s of speech; silence does not count")
             if detail["detailStatus"].startswith(until):
                 break
@@ -66,14 +85,15 @@ def details_of(pipeline: str):
     """The events of a pipeline's tasks as they come; an SQS, SNS, Lambda or Kinesis sink gets the same."""
     after = 0
     while True:
-        with urlopen(Request(f"{EVENTS}?pipelineId={pipeline}&after={after}&wait=20", headers=BEARER)) as answer:
+        asked = Request(f"{EVENTS}?pipelineId={pipeline}&after={after}&wait=20", headers=BEARER)
+        with urlopen(asked, context=TRUSTED) as answer:
             for event in json.load(answer)["events"]:
                 after = event["sequence"]
                 if event["kind"] == "speaker search":
                     yield event["body"]["detail"]
 
 
-first_call, second_call, stranger = sys.argv[1:4]
+first_call, second_call, stranger = sys.argv[1:]
 heard = listen_to(first_call, until="Voiceprint")
 profile = voice.create_voice_profile(SpeakerSearchTaskId=heard)["VoiceProfile"]["VoiceProfileId"]
 print(f"  with the caller's consent enrolled as {profile}")

@@ -10,6 +10,13 @@ import * as kinesisSdk from "@aws-sdk/client-kinesis-video";
 import * as archiveSdk from "@aws-sdk/client-kinesis-video-archived-media";
 import * as mediaSdk from "@aws-sdk/client-kinesis-video-media";
 
+// No stack when the service is away, a key is wrong or a call has too little speech: a sentence, and exit code 1.
+process.on("uncaughtException", (error) => {
+  const broken = error instanceof assert.AssertionError || error instanceof TypeError;
+  console.error(broken ? error : `${error.name}: ${error.message}`);
+  process.exit(1);
+});
+
 const pipelines = caller("chime-sdk-media-pipelines", pipelinesSdk, new pipelinesSdk.ChimeSDKMediaPipelinesClient());
 const voice = caller("chime-sdk-voice", voiceSdk, new voiceSdk.ChimeSDKVoiceClient());
 const kinesis = caller("kinesisvideo", kinesisSdk, new kinesisSdk.KinesisVideoClient());
@@ -17,11 +24,9 @@ const name = `every-operation-${process.pid}-${Date.now()}`;
 
 function caller(service, sdk, client) {
   return async (operation, input) => {
-    try {
-      return await client.send(new sdk[`${operation}Command`](input));
-    } finally {
-      console.log("ok", service, operation);
-    }
+    const answer = await client.send(new sdk[`${operation}Command`](input));
+    console.log("ok", service, operation);
+    return answer;
   };
 }
 

@@ -55,3 +55,29 @@ def test_the_javascript_sdk(served: Served) -> None:
         pytest.skip("Node or the SDK is missing; `npm install` in examples/javascript")
     called = run(["node", "every_operation.mjs"], served, folder=folder)
     assert called == EXPECTED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["every_operation.py", "live_call.py"])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}, "Could not connect to the endpoint"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the signature does not match"),
+    ],
+)
+def test_an_example_that_fails_ends_in_a_sentence(
+    served: Served, example: str, wrong: dict[str, str], sentence: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, example, *(["none.wav"] * 3 if example == "live_call.py" else [])],
+        env=served.environment | wrong,
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr

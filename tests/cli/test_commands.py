@@ -164,7 +164,9 @@ def test_many_recordings_have_a_row_each(tmp_path: Path, call: np.ndarray, enrol
     (calls / "._4.wav").write_bytes(b"of a Mac")
     result = run("identify", calls, second_call("marvin"), "--json", "--csv", tmp_path / "answers.csv")
     assert result.exit_code == 4
-    first, second, third, fourth = json.loads(result.stdout)
+    document = json.loads(result.stdout)
+    assert document["leftOut"] == []
+    first, second, third, fourth = document["recordings"]
     assert first["decision"]["candidates"][0]["profileId"] == "sally"
     assert (second["decision"], second["error"]["type"]) == (None, "AudioUnreadable")
     assert third["decision"]["outcome"] == "not enough speech"

@@ -45,8 +45,10 @@ class Calls:
             service, operation = name
             raise NotServed(f"{operation} {why_not(service, operation)}; docs/parity.md lists what earwitness serves")
         if exchange.who.role not in row.roles:
-            roles = ", ".join(sorted(row.roles))
-            raise Forbidden(f"a key of role {exchange.who.role} may not call {row.operation}; use one of {roles}")
+            roles = " or ".join(sorted(row.roles))
+            raise Forbidden(
+                f"a key of role {exchange.who.role} may not call {row.operation}; use a key of role {roles}"
+            )
 
     def is_quick(self, exchange: Exchange) -> bool:
         """As the gateway asks it."""

@@ -46,7 +46,7 @@ def announce(url: str, settings: "Settings", *, account: str | None, has_keys: b
         )
     say("In the shell of your program:", to=note)
     for variable in _ENDPOINT_VARIABLES:
-        say("  export {}={}", variable, url, to=note)
+        say("  export {}={}", variable, settings.public_url or url, to=note)
     if account is not None:
         say("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test", to=note)
     say("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1", to=note)

@@ -15,6 +15,12 @@ from earwitness.voice.band import Band
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
 RecordingArgument = Annotated[Path, typer.Argument(metavar="FILE", help="WAV, FLAC, MP3, OGG, GSM in WAV; to 50 MB.")]
+RequestToken = Annotated[
+    str | None,
+    typer.Option(
+        "--request-token", metavar="TEXT", help="Given again within 24 hours, it makes nothing a second time."
+    ),
+]
 
 domains = typer.Typer(
     help="The domains of a running service: make, list and delete them, enrol a recording, search with one.",
@@ -31,6 +37,7 @@ def create_domain(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it, for people.")],
     description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")] = None,
     band: BandOption = Band.TELEPHONE,
+    request_token: RequestToken = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: Json = False,
@@ -39,7 +46,8 @@ def create_domain(
     from earwitness.cli.asking import asking
 
     with reporting(as_json=as_json), asking(url=url, region=region) as service:
-        made = service.post("/domains", name=name, description=description, band=band.value)
+        asked = {"description": description, "band": band.value, "clientRequestToken": request_token}
+        made = service.post("/domains", name=name, **asked)
     if as_json:
         print_json(made)
         return
@@ -114,12 +122,7 @@ def enroll_recording(
         typer.Option("--profile", metavar="ID", help="Add a voiceprint to this one; default: make one."),
     ] = None,
     channel: Channel = None,
-    request_token: Annotated[
-        str | None,
-        typer.Option(
-            "--request-token", metavar="TEXT", help="Given again within 24 hours, it makes nothing a second time."
-        ),
-    ] = None,
+    request_token: RequestToken = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: Json = False,

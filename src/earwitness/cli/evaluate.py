@@ -195,7 +195,7 @@ _SLICED = ("EER, %", "found, %", "strangers named, %")
 
 
 def print_results(results: "list[ConditionResult]") -> None:
-    """Rates with intervals, counts, growing galleries and slices; a condition is a row."""
+    """Rates with intervals, counts, growing galleries and groups; a condition is a row."""
     from earwitness.evaluation.evaluate import FPIR
 
     sizes = sorted({size.gallery for result in results for size in result.growing})
@@ -223,8 +223,8 @@ def print_results(results: "list[ConditionResult]") -> None:
     if slices:
         print_table(["within", "condition", "pairs same / different", *_SLICED], slices, title="by group")
     out.print(
-        "found and strangers named: at the engine's own threshold, everybody else being enrolled; within a slice, "
-        "everybody else of the slice, which is a smaller gallery with a lower threshold",
+        "found and strangers named: at the engine's own threshold, everybody else being enrolled; within a group, "
+        "everybody else of the group, which is a smaller gallery with a lower threshold",
         soft_wrap=True,
     )
 

@@ -116,9 +116,11 @@ def identify(
     stranger takes three times the computing of a match. With --channel of a stereo call, speech of the other channel
     that leaks into this one is left out.
 
-    With several recordings, a folder or --csv there is a row for each, and --json is a list. One that cannot be used
-    does not stop the others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be read;
-    3: one has too little speech. Several voices and weak matches are told in the row and do not change the exit code.
+    With several recordings, a folder or --csv there is a row for each. With --json their answers are the list
+    `recordings`, and the files of --known that could not be used are the list `leftOut`. A recording that cannot be
+    used does not stop the others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be
+    read; 3: one has too little speech. Several voices and weak matches are told in the row and do not change the exit
+    code.
     """
     from earwitness.audio.files import open_recording
 
@@ -139,7 +141,7 @@ def identify(
         answers = _all(search, recordings) if many else [search.one(recordings[0])]
     if many:
         with reporting(as_json=False):
-            _tell_all(answers, csv_file=csv_file, as_json=as_json)
+            _tell_all(answers, left_out, csv_file=csv_file, as_json=as_json)
         raise typer.Exit(_exit_of_all(answers))
     _tell_one(answers[0], left_out, as_json=as_json)
 
@@ -224,12 +226,14 @@ def _tell_one(answer: Searched, left_out: "Sequence[NotEnrolled]", *, as_json: b
     raise typer.Exit(exit_of(document["decision"]))
 
 
-def _tell_all(answers: Sequence[Searched], *, csv_file: Path | None, as_json: bool) -> None:
+def _tell_all(
+    answers: Sequence[Searched], left_out: "Sequence[NotEnrolled]", *, csv_file: Path | None, as_json: bool
+) -> None:
     documents: list[dict[str, Any]] = [{"file": answer.file, **_document(answer)} for answer in answers]
     if csv_file is not None:
         _write_csv(csv_file, documents)
     if as_json:
-        print_json(documents)
+        print_json({"recordings": documents, "leftOut": left_out})
     elif str(csv_file) != "-":
         print_table(
             [Column("file", folds=True), "answer", Column("profile", folds=True), "probability", "speech"],

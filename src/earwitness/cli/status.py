@@ -3,7 +3,8 @@
 import typer
 
 from earwitness.cli.options import Json, RegionOption, UrlOption
-from earwitness.cli.output import out, print_json, reporting, say
+from earwitness.cli.output import print_json, reporting, say
+from earwitness.cli.table import print_table
 
 WORDS = {
     "runningTasks": "calls listened to, in this process",
@@ -24,8 +25,6 @@ def register(app: typer.Typer) -> None:
 
 def status(url: UrlOption = None, region: RegionOption = None, as_json: Json = False) -> None:
     """Show what a running service does now, and how much of its limits your account uses."""
-    from rich.table import Table
-
     from earwitness.cli.asking import asking
 
     with reporting(as_json=as_json), asking(url=url, region=region) as service:
@@ -36,9 +35,7 @@ def status(url: UrlOption = None, region: RegionOption = None, as_json: Json = F
         lag = told["lagSecondsMax"]
         behind = "" if lag is None else f", the last of them {lag:.1f} s behind its stream"
         say("{} calls of all accounts are listened to{}", told["runningTasks"], behind)
-        table = Table("account {}".format(told["accountId"]), "used", "most")
-        for one in told["use"]:
-            table.add_row(WORDS.get(one["name"], one["name"]), str(one["used"]), str(one["most"]))
-        out.print(table)
+        rows = [(str(WORDS.get(one["name"], one["name"])), str(one["used"]), str(one["most"])) for one in told["use"]]
+        print_table(["account {}".format(told["accountId"]), "used", "most"], rows)
         kept = "kept, encrypted" if told["keepsEnrolmentAudio"] else "not kept"
         say("speech behind voiceprints is {} (EARWITNESS_KEEP_ENROLMENT_AUDIO)", kept)

@@ -51,19 +51,20 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
     low = _DET_HIGH
     for result in results:
-        # Zero errors have no place on this axis: a curve ends at its last step that was measured.
-        alarms, misses = result.curve.false_alarms, result.curve.misses
-        measured = (alarms > 0) & (misses > 0) & (alarms <= _DET_HIGH) & (misses <= _DET_HIGH)
+        low = min(low, 1 / result.nontargets, 1 / result.targets)
+    low = max(low / 2, _DET_LOW)
+    for result in results:
+        # These axes have no place for a rate of zero: it is drawn on their edge, below the least that can be measured.
+        alarms, misses = np.maximum(result.curve.false_alarms, low), np.maximum(result.curve.misses, low)
+        drawn = (alarms <= _DET_HIGH) & (misses <= _DET_HIGH)
         least, most = result.intervals["eer_percent"]
         label = f"{result.condition.name}: EER {result.rates.eer_percent:.2g} % [{least:.2g}, {most:.2g}]"
-        label += "" if measured.any() else " (no error to draw)"
-        axes.plot(ndtri(alarms[measured]), ndtri(misses[measured]), drawstyle="steps-post", marker=".", label=label)
-        low = min(low, 1 / result.nontargets, 1 / result.targets)
-    low = max(low / 1.5, _DET_LOW)
-    ticks = [tick for tick in _TICKS if tick >= low]
+        points = ndtri(alarms[drawn]), ndtri(misses[drawn])
+        axes.plot(*points, drawstyle="steps-post", marker=".", label=label, clip_on=False)
+    ticks = [tick for tick in _TICKS if tick >= 2 * low]
     for axis, name in ((axes.xaxis, "false alarms"), (axes.yaxis, "misses")):
-        axis.set_ticks(ndtri(np.array(ticks)).tolist(), [f"{100 * tick:g} %" for tick in ticks])
-        axis.set_label_text(f"{name}; a curve ends where the recordings show no error")
+        axis.set_ticks(ndtri(np.array([low, *ticks])).tolist(), ["none", *(f"{100 * tick:g} %" for tick in ticks)])
+        axis.set_label_text(name)
     limits = ndtri(np.array([low, _DET_HIGH])).tolist()
     axes.set(xlim=limits, ylim=limits, title="Detection error trade-off")
     axes.grid(visible=True, alpha=0.3)
@@ -116,7 +117,8 @@ def _galleries(results: Sequence[ConditionResult]) -> Figure:
         sizes = [size.gallery for size in result.growing]
         rates = [size.fnir_percent for size in result.growing]
         bounds = [size.interval for size in result.growing]
-        (line,) = axes.plot(sizes, rates, marker="o", label=result.condition.name)
+        (line,) = axes.plot(sizes, rates, marker="o", label=result.condition.name, clip_on=False)
+        axes.vlines(sizes, *zip(*bounds, strict=True), alpha=0.3, color=line.get_color())  # one size makes no band
         axes.fill_between(
             sizes,
             [low for low, _ in bounds],

@@ -181,8 +181,10 @@ class Answering:
         if role in asked.route.roles:
             return
         await self._tools.run(lambda: self._record_refusal(caller))
-        roles = ", ".join(sorted(asked.route.roles))
-        raise Forbidden(f"a key of role {role} may not call {asked.route.operation}; use one of {roles}")
+        roles = " or ".join(sorted(asked.route.roles))
+        raise Forbidden(
+            f"a key of role {role} may not call {asked.route.operation}; use a key or token of role {roles}"
+        )
 
     def _record_refusal(self, caller: Caller) -> None:
         def work(unit: Unit) -> None:
