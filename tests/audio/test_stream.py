@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from earwitness.audio.canonical import CanonicalBand, to_canonical
 from earwitness.audio.files import open_recording
-from earwitness.audio.net_speech import NetSpeechGatherer, gather
+from earwitness.audio.net_speech import NetSpeechGatherer, gather, gather_all
 from earwitness.audio.pcm import Encoding, PcmDecoder
 from earwitness.audio.vad import FRAME_SAMPLES, SpeechDetector, VoiceActivity, join
 from earwitness.errors import AudioNotFinite, RateUnsupported
@@ -220,3 +220,19 @@ def test_what_is_no_speech_is_not_gathered(vad: Session, kind: str) -> None:
 def test_segments_tell_their_time_in_seconds() -> None:
     segment = SpeechSegment(16_000, 24_000)
     assert (segment.start_seconds, segment.end_seconds) == (1.0, 1.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [997, 8_000, 50_021])
+def test_all_passages_of_a_recording_are_the_same_for_every_chunking(vad: Session, call: np.ndarray, size: int) -> None:
+    """And the first is what `gather` gives; where one ends does not depend on how long the block reached beyond it."""
+
+    def passages(chunks: list[np.ndarray]) -> list[NetSpeech]:
+        return list(gather_all(chunks, vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=5.0))
+
+    whole = passages([call])
+    found = passages([call[at : at + size] for at in range(0, len(call), size)])
+    assert len(found) == len(whole) > 3
+    for one, other in zip(found, whole, strict=True):
+        same(one, other)
+    same(whole[0], gather([call], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=5.0))

@@ -355,3 +355,17 @@ def test_consent_is_printable(domain: Rest, consent: str) -> None:
     message = require_error(domain.ask("POST", PROFILES, params={"consent": consent}), 400, "BadRequest")
     assert "consent" in message
     require_error(domain.ask("POST", PROFILES), 400, "BadRequest")
+
+
+@pytest.mark.slow
+def test_two_voices_are_not_enrolled_as_one_and_are_both_searched_for(domain: Rest) -> None:
+    sally, russell = (soundfile.read(first_call(name))[0] for name in ("sally", "russell"))
+    turn = 4 * 8_000
+    both = np.concatenate([voice[at * turn : (at + 1) * turn] for at in range(5) for voice in (sally, russell)])
+    message = require_error(domain.ask("POST", PROFILES, params=CONSENT, content=as_bytes(both)), 422, "SeveralVoices")
+    assert "more than one voice" in message
+    assert domain.ask("GET", PROFILES).json()["profiles"] == []
+    found = domain.ask("POST", SEARCH, content=as_bytes(both)).json()
+    require_fits(found, "Decision")
+    assert found["outcome"] == "several voices"
+    assert [voice["outcome"] for voice in found["voices"]] == ["no match", "no match"]

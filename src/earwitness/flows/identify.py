@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earwitness.audio.files import RawFormat
-from earwitness.errors import NotEnoughSpeech
+from earwitness.errors import AudioTooLong, NotEnoughSpeech
 from earwitness.flows.engine import Decoded, Engine, unwatched
 from earwitness.flows.tell_apart import Voice, voices_of
 from earwitness.gallery.decide import not_enough_speech
@@ -52,20 +52,26 @@ def identify_recording(
     """Who of the gallery speaks in one channel of a recording, if anyone. Raises AudioError when it cannot be used."""
     voices: list[Voice] = []
     heard: list[NetSpeech] = []
-    for speech in engine.passages(path, channel=channel, raw=raw, decoded=decoded):
-        heard.append(speech)
-        try:
-            voices += voices_of(engine.encoder, speech.samples)
-        except NotEnoughSpeech:
-            continue  # the last seconds, or all there is
-        if not whole and _enough(engine, gallery, voices, sum(passage.seconds for passage in heard)):
-            break
+    cut_off = False
+    try:
+        for speech in engine.passages(path, channel=channel, raw=raw, decoded=decoded):
+            heard.append(speech)
+            try:
+                voices += voices_of(engine.encoder, speech.samples)
+            except NotEnoughSpeech:
+                continue  # the last seconds, or all there is
+            if not whole and _enough(engine, gallery, voices, sum(passage.seconds for passage in heard)):
+                break
+    except AudioTooLong:
+        if not voices:
+            raise
+        cut_off = True  # there is enough for an answer; only the search for a surer one ends here
     seconds = sum(passage.seconds for passage in heard)
     return Identified(
         decision=engine.search_voices(voices, gallery) if voices else not_enough_speech(seconds),
         quality=heard[0].quality,
         heard_seconds=sum(passage.heard_seconds for passage in heard),
-        to_the_end=whole or heard[-1].seconds < SPEECH_SECONDS_MAX,
+        to_the_end=not cut_off and (whole or heard[-1].seconds < SPEECH_SECONDS_MAX),
     )
 
 
