@@ -44,6 +44,8 @@ for folder in folders:
 
 _running: dict[subprocess.Popen[Any], signal.Signals] = {}
 _read_by_threads: set[IO[Any]] = set()
+_said: dict[int, tuple[threading.Thread, list[str]]] = {}
+"""By process id: the thread that reads its standard error, and the lines so far."""
 
 
 def start(
@@ -127,19 +129,27 @@ def first_match(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     def read() -> None:
         with pipe:
             for line in pipe:
-                if found:
-                    continue
                 lines.append(line)
-                if match := re.search(pattern, line):
+                if not found and (match := re.search(pattern, line)):
                     found.append(match)
                     told.set()
         told.set()
 
     with ended_if_it_fails(process):
-        threading.Thread(target=read, daemon=True, name=f"stderr of {process.pid}").start()
+        thread = threading.Thread(target=read, daemon=True, name=f"stderr of {process.pid}")
+        thread.start()
+        _said[process.pid] = thread, lines
         assert told.wait(PATIENCE_SECONDS), f"it neither starts nor ends: {''.join(lines)}"
         assert found, f"it did not start: {''.join(lines)}"
     return found[0]
+
+
+def all_said(process: subprocess.Popen[str]) -> str:
+    """Return what a process that has ended said on standard error, from the start that `first_match` waited for."""
+    thread, lines = _said[process.pid]
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
+    return "".join(lines)
 
 
 @cache

@@ -153,5 +153,7 @@ def test_what_is_not_served_is_refused_before_it_is_read(world: World) -> None:
     not_served = [("CreateSignalingChannel", {"ChannelName": "c"}), ("DeleteEdgeConfiguration", {"StreamName": "s"})]
     for operation, params in not_served:
         assert (STREAMS, operation) not in BY_NAME
-        with pytest.raises(exceptions(STREAMS).InvalidArgumentException, match=r"of which there are none.*parity\.md"):
+        with pytest.raises(
+            exceptions(STREAMS).InvalidArgumentException, match=r"which earwitness does not have.*parity\.md"
+        ):
             world.call(STREAMS, operation, **params)

@@ -15,6 +15,8 @@ from calls import Application
 from postgres_server import create_database, drop_database, url_of
 from serving import Served, start, stop
 
+import started
+
 pytestmark = pytest.mark.slow
 
 
@@ -38,8 +40,6 @@ def first(settings_file: Path, tmp_path: Path) -> Iterator[Served]:
     if served.process.poll() is None:
         served.process.kill()
     served.process.wait()
-    assert served.process.stderr
-    served.process.stderr.close()
 
 
 def test_a_second_process_is_refused_and_told_of_the_first(first: Served, settings_file: Path, tmp_path: Path) -> None:
@@ -83,8 +83,7 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_concludes_nothing(
         assert all(isinstance(one.exception(), ClientError | BotoCoreError) for one in late)
     domains = Application(second, "after").voice.list_voice_profile_domains()["VoiceProfileDomains"]
     assert [one["Name"] for one in domains] == ["callers"]
-    assert first.process.stderr
-    said = first.process.stderr.read()
+    said = started.all_said(first.process)
     assert "another process serves the records now; this one stops" in said
     assert "a pipeline was stopped" not in said
     assert "error: another process serves these records now" in said
