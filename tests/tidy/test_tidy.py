@@ -12,7 +12,7 @@ from earwitness import config, errors
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-LINES_MAX = 300
+LINES_MAX = 500
 LONG_ON_PURPOSE = {"errors.py"}  # one tree and its drawing: it grows with the rooms, and splitting it would hide it
 FUNCTION_LINES_MAX = 70
 
@@ -29,7 +29,7 @@ def test_files_and_functions_fit_a_reader() -> None:
         text = path.read_text(encoding="utf-8")
         assert path.name in LONG_ON_PURPOSE or text.count("\n") <= LINES_MAX, f"{path} has more than {LINES_MAX} lines"
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno
                 assert length <= FUNCTION_LINES_MAX, f"{path}:{node.lineno} {node.name} has {length} lines"
 
