@@ -24,8 +24,8 @@ from benchmarks.live_calls import (
 )
 from benchmarks.served import Process
 from earwitness import config
-from earwitness.app import build_engine
 from earwitness.cli.output import progress_of
+from earwitness.engine.build import build_engine
 from earwitness.voice.band import Band
 
 _STEPS = (200, 400, 500, 600)

@@ -2,11 +2,12 @@
 
 from benchmarks.benchmark import SkippedError
 from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL, build_engine
+from earwitness.engine.build import build_engine
+from earwitness.engine.engine import Engine
 from earwitness.errors import ModelMissing
-from earwitness.flows.engine import Engine
 from earwitness.models.cache import ModelCache
-from earwitness.models.sessions import Session, open_session
+from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
+from earwitness.models.sessions import ModelSession, open_session
 from earwitness.voice.band import Band
 
 
@@ -18,7 +19,7 @@ def engine_for(band: Band) -> Engine:
         raise SkippedError(str(error)) from error
 
 
-def network_for(model_id: str) -> Session:
+def network_for(model_id: str) -> ModelSession:
     """A model without what the product puts around it. SkippedError when it is missing."""
     try:
         return open_session(ModelCache(config.load().models_dir), model_id)

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.producer.acks import AckReader, AckType
-from earwitness.producer.connection import Destination, MediaConnection
+from earwitness.producer.connection import Destination, PutMediaConnection
 
 FRAMES = 10
 """Of a fragment, each a tenth of a second."""
@@ -82,7 +82,7 @@ async def live_calls(url: str, streams: Sequence[str], *, seconds: int, heard: H
 
 
 async def _call(url: str, stream: str, began: float, *, seconds: int, heard: Heard) -> None:
-    connection = await MediaConnection.open(destination(url, stream), seconds_max=_CONNECT_SECONDS_MAX)
+    connection = await PutMediaConnection.open(destination(url, stream), seconds_max=_CONNECT_SECONDS_MAX)
     listening = asyncio.ensure_future(_listen(connection, stream, heard))
     blocks, start_ms = TELEPHONE.blocks(), round(1_000 * time.time())
     await connection.send(TELEPHONE.header)
@@ -102,7 +102,7 @@ async def _call(url: str, stream: str, began: float, *, seconds: int, heard: Hea
     await connection.close()
 
 
-async def _listen(connection: MediaConnection, stream: str, heard: Heard) -> None:
+async def _listen(connection: PutMediaConnection, stream: str, heard: Heard) -> None:
     reader = AckReader()
     async for data in connection.answers():
         now = time.perf_counter()
@@ -118,7 +118,7 @@ async def upload(url: str, stream: str, media: Format, *, bytes_min: int) -> flo
     """Send fragments as fast as they are taken; bytes a second, until the service has said its last word."""
     blocks, size = media.blocks(), 0
     began = time.perf_counter()
-    connection = await MediaConnection.open(destination(url, stream), seconds_max=_CONNECT_SECONDS_MAX)
+    connection = await PutMediaConnection.open(destination(url, stream), seconds_max=_CONNECT_SECONDS_MAX)
     listening = asyncio.ensure_future(_drain(connection))
     await connection.send(media.header)
     while size < bytes_min:
@@ -131,7 +131,7 @@ async def upload(url: str, stream: str, media: Format, *, bytes_min: int) -> flo
     return size / (time.perf_counter() - began)
 
 
-async def _drain(connection: MediaConnection) -> None:
+async def _drain(connection: PutMediaConnection) -> None:
     async for _ in connection.answers():
         continue
 

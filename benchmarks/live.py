@@ -21,8 +21,8 @@ from benchmarks.live_calls import (
 )
 from benchmarks.workers import numbers_of
 from earwitness import config
-from earwitness.app import build_engine
 from earwitness.cli.output import progress_of
+from earwitness.engine.build import build_engine
 from earwitness.voice.band import Band
 
 _CALLS = 24

@@ -23,10 +23,10 @@ import soundfile
 import earwitness
 from benchmarks.benchmark import script
 from benchmarks.served import Process
-from earwitness.flows.engine import Engine
-from earwitness.flows.hear import CallVoice
+from earwitness.engine.engine import Engine
 from earwitness.producer.acks import Ack, AckType
 from earwitness.samples import KNOWN, STRANGERS, first_call
+from earwitness.tasks.hear import CallVoice
 
 RATE = 8_000
 BYTES_A_SECOND = 2 * RATE

@@ -10,7 +10,7 @@ from scipy import signal
 from benchmarks.benchmark import Numbers
 from benchmarks.engine import engine_for
 from earwitness.cli.output import progress_of
-from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from benchmarks.timing import Progress
 from earwitness.audio.net_speech import gather
+from earwitness.engine.engine import Engine
 from earwitness.evaluation.conditions import CHANNELS
-from earwitness.evaluation.manifest import Role, Utterance, adults, read_manifest
+from earwitness.evaluation.manifest import TrialRole, Utterance, adults, read_manifest
 from earwitness.evaluation.recordings import read_utterance, seed_for
-from earwitness.flows.engine import Engine
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import SPEECH_SECONDS_MAX, Samples
 from earwitness.voice.speech import NetSpeech
@@ -59,12 +59,12 @@ class Passage:
     same_sex: bool = True
 
 
-def read_speakers(folders: Iterable[Path], vad: Session, progress: Progress) -> dict[str, Speaker]:
+def read_speakers(folders: Iterable[Path], vad: ModelSession, progress: Progress) -> dict[str, Speaker]:
     """The adults of these manifests who have enough net speech; which of it is taken is the same every time."""
     spoken: dict[str, list[Utterance]] = {}
     for folder in folders:
         for utterance in adults(read_manifest(folder / "manifest.csv")):
-            if utterance.role is not Role.OTHER:
+            if utterance.role is not TrialRole.OTHER:
                 spoken.setdefault(utterance.speaker_id, []).append(utterance)
     speakers: dict[str, Speaker] = {}
     for done, (speaker_id, utterances) in enumerate(sorted(spoken.items()), start=1):

@@ -12,15 +12,15 @@ from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.engine import engine_for, network_for
 from benchmarks.speech import write_call
 from benchmarks.timing import Progress, Seconds, Work, median_ms, median_ratio, rounds
-from earwitness.app import ENCODER_MODEL
 from earwitness.audio.canonical import CanonicalBand
 from earwitness.audio.files import open_recording
 from earwitness.audio.quality import QualityMeter, frame_bounds
 from earwitness.audio.vad import FRAME_SAMPLES, VoiceActivity
 from earwitness.cli.output import progress_of
-from earwitness.encoder.filter_bank import Features, log_mel, without_mean
-from earwitness.flows.engine import Engine
-from earwitness.models.sessions import Session
+from earwitness.engine.engine import Engine
+from earwitness.engine.filter_bank import Features, log_mel, without_mean
+from earwitness.models.catalogue import ENCODER_MODEL
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 
@@ -68,7 +68,7 @@ class Call:
 
     path: Path
     engine: Engine
-    network: Session
+    network: ModelSession
     """The encoder's network without what the product puts around it."""
 
     rate: int
@@ -137,7 +137,7 @@ def measure() -> Numbers:
     return numbers
 
 
-def take_apart(path: Path, engine: Engine, network: Session) -> Call:
+def take_apart(path: Path, engine: Engine, network: ModelSession) -> Call:
     """Run every step once and keep what it gave."""
     rate = open_recording(path).rate
     speech = engine.listen(path)

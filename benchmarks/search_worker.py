@@ -16,7 +16,7 @@ from benchmarks.benchmark import Numbers
 from benchmarks.engine import engine_for
 from benchmarks.timing import Progress, Seconds, median_ms, median_ratio, rounds
 from earwitness.cli.output import progress_of
-from earwitness.gallery.gallery import Gallery
+from earwitness.engine.gallery import Gallery
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Vector, Voiceprint
 

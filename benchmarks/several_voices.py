@@ -12,9 +12,9 @@ from benchmarks.engine import engine_for
 from benchmarks.passages import Passage, Speakers, hear_passage, of_one_voice, of_two_voices, read_speakers, recorded
 from benchmarks.several_voices_cost import measure_cost
 from earwitness.cli.output import progress_of
-from earwitness.encoder.several_voices import VOICE_SECONDS_MIN, Grouping, score_needed
+from earwitness.engine.engine import Engine
+from earwitness.engine.several_voices import VOICE_SECONDS_MIN, Grouping, score_needed
 from earwitness.evaluation.recordings import seed_for
-from earwitness.flows.engine import Engine
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Samples
 

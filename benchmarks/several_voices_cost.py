@@ -12,12 +12,11 @@ from benchmarks.benchmark import Numbers
 from benchmarks.speech import write_call
 from benchmarks.timing import Progress, Work, median_ratio, rounds
 from earwitness import config
-from earwitness.app import ENCODER_MODEL
-from earwitness.encoder.filter_bank import log_mel, without_mean
-from earwitness.flows.engine import Engine
+from earwitness.engine.engine import Engine
+from earwitness.engine.filter_bank import log_mel, without_mean
 from earwitness.models.cache import ModelCache
-from earwitness.models.catalogue import entry
-from earwitness.models.sessions import Session
+from earwitness.models.catalogue import ENCODER_MODEL, entry
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import IDENTIFY_SECONDS, Samples
 
@@ -70,8 +69,8 @@ def _measure(engine: Engine, path: Path, progress: Progress) -> Numbers:
     }
 
 
-def _without_windows() -> Session:
+def _without_windows() -> ModelSession:
     """The encoder's network with the embedding as its one output, as it was before windows were judged."""
     model = entry(ENCODER_MODEL)
     whole = onnx.load_model_from_string(ModelCache(config.load().models_dir).read(model))
-    return Session(model, Extractor(whole).extract_model(["features"], ["embedding"]).SerializeToString())
+    return ModelSession(model, Extractor(whole).extract_model(["features"], ["embedding"]).SerializeToString())

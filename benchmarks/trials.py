@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from benchmarks.benchmark import Numbers
 from benchmarks.engine import network_for
 from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL
-from earwitness.encoder.compensation import shipped_compensation
-from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.engine.compensation import shipped_compensation
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.errors import NotEnoughSpeech
-from earwitness.evaluation.hearing import Listener
+from earwitness.evaluation.hearing import SpeechPreparer
 from earwitness.evaluation.intervals import draws, percentiles, widened
 from earwitness.evaluation.manifest import adults, read_manifest
 from earwitness.evaluation.metrics import ErrorCurve, Scores
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.scores import ScoreTable, SpeakerWeights
+from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN, Samples
 
@@ -126,10 +126,10 @@ def _curve(table: ScoreTable, weights: SpeakerWeights) -> ErrorCurve:
     return table.trial_set().curve(own[table.target_cells], both[table.nontarget_cells])
 
 
-def _listener() -> Listener:
+def _listener() -> SpeechPreparer:
     keeper = _NetSpeechKeeper(
         network_for(ENCODER_MODEL),
         band=Band.TELEPHONE,
         compensation=shipped_compensation(ENCODER_MODEL, Band.TELEPHONE),
     )
-    return Listener(vad=network_for(VAD_MODEL), encoder=keeper, workers=config.load().workers, seed=_SEED)
+    return SpeechPreparer(vad=network_for(VAD_MODEL), encoder=keeper, workers=config.load().workers, seed=_SEED)

@@ -2,7 +2,7 @@
 
     python scripts/fit_engine.py MANIFEST
 
-Writes src/earwitness/encoder/data/compensation-*.json and src/earwitness/gallery/data/calibration-*.json. Adults
+Writes compensation-*.json and calibration-*.json to src/earwitness/engine/data. Adults
 only: children's voices are so alike that they would set everybody's threshold. The compensation is fitted first, on
 tests of 10 s under every channel; the calibration then on scores of 3, 5 and 10 s under all pairs of channels a call
 may meet.
@@ -16,17 +16,17 @@ import numpy as np
 from rich.progress import Progress, TaskID
 
 from earwitness import config
-from earwitness.app import ENCODER_MODEL, VAD_MODEL
-from earwitness.encoder.compensation import Compensation, shipped_compensation, write_compensation
-from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.engine.calibration import write_calibration
+from earwitness.engine.compensation import Compensation, shipped_compensation, write_compensation
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.evaluation.conditions import parse_condition
 from earwitness.evaluation.evaluate import Evaluator
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, fit_compensation
-from earwitness.evaluation.hearing import Heard, Listener
+from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
 from earwitness.evaluation.manifest import adults, read_manifest
 from earwitness.evaluation.recordings import join_utterances
-from earwitness.gallery.calibration import write_calibration
 from earwitness.models.cache import ModelCache
+from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
 from earwitness.models.sessions import open_session
 from earwitness.voice.band import Band
 
@@ -58,7 +58,7 @@ def main(manifest: Path) -> None:
             dimension = model.model.dimension
             nothing = Compensation(np.zeros(dimension, np.float32), np.zeros((0, dimension), np.float32))
             encoder = SpeakerEncoder(model, band=band, compensation=nothing)
-            listener = Listener(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
+            listener = SpeechPreparer(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
             net = listener.net_seconds(utterances, lambda done, total: show("net speech", done, total))
             # Shorter tests are more tests: each duration divides the utterances anew.
             recordings = {
@@ -70,7 +70,7 @@ def main(manifest: Path) -> None:
             evaluator = Evaluator(
                 listener=listener, recordings=recordings[TEST_SECONDS], enrol_seconds=ENROL_SECONDS, progress=show
             )
-            file = package / "encoder" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
+            file = package / "engine" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
             write_compensation(file, fit(evaluator, band), made_from=made_from)
             # Read again, because the file's rounding is what every embedding will meet.
             read_back = shipped_compensation(ENCODER_MODEL, band)
@@ -87,7 +87,7 @@ def main(manifest: Path) -> None:
                     at_seconds.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]
                 ]
             calibration = fit_calibration(tables, encoder_id=encoder.encoder_id, made_from=made_from)
-            write_calibration(package / "gallery" / "data" / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
+            write_calibration(package / "engine" / "data" / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
 
 
 def fit(evaluator: Evaluator, band: Band) -> Compensation:
@@ -105,7 +105,7 @@ def fit(evaluator: Evaluator, band: Band) -> Compensation:
     return fit_compensation(reference=reference, same_under_channels=vectors)
 
 
-def raw_vectors(heard: list[Heard]) -> np.ndarray:
+def raw_vectors(heard: list[PreparedSpeech]) -> np.ndarray:
     return np.stack([one.raw for one in heard if one.raw is not None])
 
 

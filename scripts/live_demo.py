@@ -16,7 +16,7 @@ import soundfile
 
 from earwitness.audio.files import open_recording
 from earwitness.cli.output import note, say
-from earwitness.flows.engine import people_in
+from earwitness.engine.engine import people_in
 from earwitness.samples import first_call, second_call
 
 ROOT = Path(__file__).resolve().parents[1]

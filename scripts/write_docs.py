@@ -12,8 +12,8 @@ import typer
 from typer.cli import get_docs_for_click
 
 from earwitness import config
+from earwitness.access.roles import Role
 from earwitness.api.operations import BY_NAME, why_not
-from earwitness.api.roles import Role
 from earwitness.cli import output
 from earwitness.cli.evaluate import RATES
 from earwitness.cli.main import app

@@ -15,9 +15,9 @@ import started
 if TYPE_CHECKING:
     import numpy as np
 
-    from earwitness.flows.engine import Engine
+    from earwitness.engine.engine import Engine
     from earwitness.models.cache import ModelCache
-    from earwitness.models.sessions import Session
+    from earwitness.models.sessions import ModelSession
     from earwitness.voice.band import Band
 
 SPEECH_DIR = Path(os.environ.get("EARWITNESS_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
@@ -67,9 +67,8 @@ def _own_log() -> Iterator[None]:
 def model_cache() -> "ModelCache":
     """The user's own models, fetched on the first run; several test processes at once share one download."""
     from earwitness import config
-    from earwitness.app import ENCODER_MODEL, VAD_MODEL
     from earwitness.models.cache import ModelCache
-    from earwitness.models.catalogue import entry
+    from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL, entry
 
     folder = Path(MODELS_DIR) if MODELS_DIR else config.Settings().models_dir
     cache = ModelCache(folder)
@@ -79,8 +78,8 @@ def model_cache() -> "ModelCache":
 
 
 @pytest.fixture(scope="session")
-def vad(model_cache: "ModelCache") -> "Session":
-    from earwitness.app import VAD_MODEL
+def vad(model_cache: "ModelCache") -> "ModelSession":
+    from earwitness.models.catalogue import VAD_MODEL
     from earwitness.models.sessions import open_session
 
     return open_session(model_cache, VAD_MODEL)
@@ -120,7 +119,7 @@ def speech_dir() -> Path:
 
 
 def _engine(model_cache: "ModelCache", band: "Band") -> "Engine":
-    from earwitness.app import build_engine
     from earwitness.config import Settings
+    from earwitness.engine.build import build_engine
 
     return build_engine(Settings(models_dir=model_cache.folder), band)

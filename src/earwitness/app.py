@@ -1,36 +1,311 @@
-"""The composition root of the engine: the one place that builds it from settings."""
+"""The composition root of the service: builds vault, store, gateway and server from settings, and wires them.
 
-import threadpoolctl
+Nothing of the voice engine is imported before it is needed, so that the service answers within a second of its start.
+"""
 
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from starlette.types import ASGIApp
+
+from earwitness.access.caller import Handler
+from earwitness.api.calls import Calls
+from earwitness.api.handlers import Needs, build_handlers, build_streaming
+from earwitness.api.operations import BY_NAME
+from earwitness.api.quotas import Quotas
+from earwitness.api.use import use_of
 from earwitness.config import Settings
-from earwitness.encoder.compensation import shipped_compensation
-from earwitness.encoder.encoder import SpeakerEncoder
-from earwitness.flows.engine import Engine
-from earwitness.gallery.calibration import read_calibration, shipped_calibration
-from earwitness.models.cache import ModelCache
-from earwitness.models.sessions import open_session
-from earwitness.voice.band import Band
+from earwitness.development import DEV_KEY, Development
+from earwitness.engine.voice_models import ModelPreparation
+from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
+from earwitness.installation import open_installation, store_url
+from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.rest.app import build_rest
+from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
+from earwitness.rest.routes import ROUTES
+from earwitness.rest.tools import RestLimits
+from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.root import Root
+from earwitness.server.streaming import StreamingOperations
+from earwitness.server.threads import Threads
+from earwitness.store.store import Store
+from earwitness.tasks.background import Background
+from earwitness.tasks.leading import Lead, leading, this_process
+from earwitness.wire.exchange import SigningKey
+from earwitness.wire.gateway import Gateway, GatewayLimits
+from earwitness.wire.service_models import load_services
+from earwitness.wire.throttle import Throttle
 
-ENCODER_MODEL, VAD_MODEL = "campplus", "silero-vad"
+ResultT = TypeVar("ResultT")
 
 
-def build_engine(settings: Settings, band: Band) -> Engine:
-    """Open the models and put an engine together. ModelMissing when they were not pulled."""
-    # One native thread a call, for NumPy's products too: a second gains nothing on a filter bank or a search, and spins
-    # on a core that the next inference wants.
-    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
-    cache = ModelCache(settings.models_dir)
-    encoder = SpeakerEncoder(
-        open_session(cache, ENCODER_MODEL), band=band, compensation=shipped_compensation(ENCODER_MODEL, band)
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def open_records(settings: Settings, *, may_make: bool = True) -> Store:
+    """The records that the settings name. Raises as `open_installation` does."""
+    return open_installation(settings, clock=now, may_make=may_make)
+
+
+def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:
+    """Be the one process that serves these records; whoever loses the place stops as after SIGTERM.
+
+    Raises AnotherProcessServes when another one serves them. `on_waiting` is told when that takes a while to find out.
+    """
+    return leading(
+        store.leading,
+        this_process(),
+        on_waiting=on_waiting,
+        on_lost=lambda: os.kill(os.getpid(), signal.SIGTERM),
+        pause=time.sleep,
     )
-    if settings.calibration_file is None:
-        calibration = shipped_calibration(ENCODER_MODEL, band)
-    else:
-        calibration = read_calibration(settings.calibration_file)
-    return Engine(
-        vad=open_session(cache, VAD_MODEL),
-        encoder=encoder,
-        calibration=calibration.require(encoder.encoder_id),
-        prior_known=settings.prior_known,
-        strangers_named_percent=settings.strangers_named_percent,
+
+
+class Service:
+    """Everything that answers, put together and not yet listening."""
+
+    def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        store.keep_reserve()
+        near = store_url(settings).startswith("sqlite")
+        self._threads = Threads(count=settings.threads, at_once_max=settings.requests_at_once)
+        self._background = Background(
+            settings,
+            store,
+            events_file=settings.data_dir / "events.jsonl" if development else None,
+            media_rates=MediaRates(media_rate_limits(settings)),
+            clock=now,
+            new_id=new_guid,
+        )
+        self._throttle = Throttle(
+            per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
+        )
+        self._calls = self._operations(development)
+        gateway = self._gateway(development)
+        limits = RequestLimits(
+            body_bytes_max=settings.body_bytes,
+            client_seconds_max=settings.client_seconds,
+            at_once_max=settings.requests_at_once,
+        )
+        aws = AwsApplication(
+            gateway,
+            threads=self._threads,
+            store_is_near=near,
+            limits=limits,
+            streaming=self._streaming(near=near),
+            upload_paths=("/putMedia",),
+        )
+        self.root = Root(
+            aws=aws,
+            threads=self._threads,
+            why_not_started=self._background.models.why_not_open,
+            require_ready=self._require_ready,
+            start=self._background.start,
+            stop=self._background.stop,
+            own=self._rest(development),
+        )
+
+    def _require_ready(self) -> None:
+        """StoreUnavailable or Unavailable when records or media cannot be written or read."""
+        self._store.require_ready()
+        refusal = self._background.media_refusal()
+        if refusal is not None:
+            raise Unavailable(refusal)
+
+    def require_started(self) -> None:
+        """Raise what kept the service from starting, if anything did."""
+        for failure in (self.root.failure, self._background.models.failure):
+            if failure is not None:
+                raise failure
+
+    def prepare_models(self, preparation: ModelPreparation) -> None:
+        """Make the voice models ready beside all else. Without this they are opened when they are first needed."""
+        self._background.models.begin(preparation)
+
+    def has_keys(self) -> bool:
+        """Say whether anybody can use the service: there is an access key or a bearer token."""
+        return self._store.access_keys.is_any_enabled() or self._store.bearer_tokens.is_any_enabled()
+
+    def begin_to_stop(self) -> None:
+        """Take no new requests."""
+        self.root.aws.draining = True
+        self._background.notices.close()
+
+    def close(self) -> None:
+        """Finish what runs. The records stay open: whoever opened them gives up the claim on them, then closes them."""
+        self._background.models.stop()
+        self._threads.close()
+
+    def _handlers(self) -> dict[tuple[str, str], Handler]:
+        settings, background = self._settings, self._background
+        return build_handlers(
+            Needs(
+                store=self._store,
+                quotas=quotas(settings),
+                steering=background.steering,
+                work=background.work,
+                streams=background.streams,
+                on_loop=background.on_loop,
+                new_guid=new_guid,
+                public_url=settings.public_url.rstrip("/"),
+                stream_exists=background.sources.exists,
+            )
+        )
+
+    def _streaming(self, *, near: bool) -> StreamingOperations:
+        """Operations whose request or answer is a stream."""
+        background = self._background
+        return build_streaming(
+            self._store,
+            background.streams,
+            look=self._look_here if near else self._threads.run,
+            monotonic=time.monotonic,
+            is_draining=self._is_draining,
+            heard_from=background.heard_from,
+        )
+
+    async def _look_here(self, read: Callable[[], ResultT]) -> ResultT:
+        """Run a read of near records where we are, unless they are locked."""
+        try:
+            return read()
+        except StoreBusy:
+            return await self._threads.run(read)
+
+    def _is_draining(self) -> bool:
+        return self.root.aws.draining
+
+    def _rest(self, development: Development | None) -> ASGIApp:
+        """earwitness's own API."""
+        settings, background = self._settings, self._background
+        limits = RestLimits(
+            body_seconds_max=settings.client_seconds,
+            skew_seconds_max=settings.clock_skew_seconds,
+            decoded_seconds_max=settings.recording_seconds,
+            profiles_per_domain_max=settings.quota_profiles_per_domain,
+            domains_max=settings.quota_domains,
+            token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
+        )
+        return build_rest(
+            store=self._store,
+            find_key=self._calls.find_key,
+            engine_of=background.models.engine,
+            galleries=background.galleries,
+            run=self._threads.run,
+            clock=now,
+            new_id=new_guid,
+            events_changed=background.notices,
+            lags=background.lags,
+            turns=background.turns,
+            use_of=partial(
+                use_of,
+                store=self._store,
+                quotas=quotas(settings),
+                work=background.work,
+                streams=background.streams,
+            ),
+            limits=limits,
+            throttle=self._throttle,
+            keep_audio=settings.keep_enrolment_audio == "on",
+            on_domain_deleted=background.work.all_changed,
+            media_refusal=background.media_refusal,
+        )
+
+    def _operations(self, development: Development | None) -> Calls:
+        kind = Calls if development else _CallsWithoutDevelopment
+        return kind(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
+
+    def _gateway(self, development: Development | None) -> Gateway:
+        settings = self._settings
+        return Gateway(
+            services=list(load_services().values()),
+            operations=self._calls,
+            throttle=self._throttle,
+            clock=now,
+            monotonic=time.monotonic,
+            new_request_id=new_request_id,
+            limits=GatewayLimits(
+                skew_seconds_max=settings.clock_skew_seconds, refuse_session_token=settings.session_tokens == "refuse"
+            ),
+            provoked=development.provoked if development else None,
+        )
+
+
+class _CallsWithoutDevelopment(Calls):
+    """The operations for real use: the key that everybody knows opens nothing, even where `serve --dev` is started
+    beside us on the same records."""
+
+    def find_key(self, key_id: str) -> SigningKey | None:
+        key = super().find_key(key_id)
+        return None if key is None or key.secret == DEV_KEY else key
+
+
+def media_rate_limits(settings: Settings) -> MediaRateLimits:
+    """How fast media may come and go."""
+    return MediaRateLimits(
+        calls=settings.stream_calls_per_second,
+        put_fragments=settings.stream_put_fragments_per_second,
+        put_bytes=settings.stream_put_bytes_per_second,
+        read_fragments=settings.stream_read_fragments_per_second,
+        read_bytes=settings.stream_read_bytes_per_second,
+        listed_fragments=settings.stream_listed_fragments_per_second,
+        fetched_fragments=settings.stream_fetched_fragments_per_second,
     )
+
+
+def quotas(settings: Settings) -> Quotas:
+    """How much an account may have."""
+    return Quotas(
+        configurations=settings.quota_configurations,
+        active_pipelines=settings.quota_active_pipelines,
+        active_tasks=settings.quota_active_tasks,
+        domains=settings.quota_domains,
+        profiles_per_domain=settings.quota_profiles_per_domain,
+        streams=settings.quota_streams,
+    )
+
+
+def rates(text: str) -> dict[str, float]:
+    """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
+    found: dict[str, float] = {}
+    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if not route.is_public}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = -1.0
+        if name not in known or not 0 <= found[name] < 1e9:
+            raise ConfigurationError(
+                f"calls_per_second_by_operation: {part!r} is not OPERATION=RATE with an operation that is served"
+            )
+    return found
+
+
+_GUID_FIXED, _GUID_RANDOM = 0xF << 76 | 0x3 << 62, 0x4 << 76 | 0x2 << 62
+"""The bits that say how a GUID was made, and what they say of a random one (RFC 9562, 5.4)."""
+
+
+def new_guid() -> str:
+    """A random identifier as AWS writes them."""
+    return _guid(int.from_bytes(os.urandom(16)))
+
+
+def new_request_id() -> str:
+    """A name for a request. It opens nothing, so that it need not be unguessable, which costs a system call."""
+    return _guid(random.getrandbits(128))
+
+
+def _guid(bits: int) -> str:
+    # uuid.uuid4 makes an object that checks its arguments.
+    digits = f"{bits & ~_GUID_FIXED | _GUID_RANDOM:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

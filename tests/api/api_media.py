@@ -16,9 +16,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from earwitness.api.handlers import build_streaming
-from earwitness.api.media_streams import MediaLimits, MediaStreams
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.fragments.disk.log import open_disk_log
+from earwitness.media.streams import MediaLimits, MediaStreams
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.threads import Threads
 from earwitness.store.records import KinesisStream, Scope

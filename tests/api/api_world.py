@@ -22,16 +22,19 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from earwitness.access.roles import Role
 from earwitness.api.calls import Calls
 from earwitness.api.handlers import Needs, build_handlers
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE
 from earwitness.api.pipelines import StreamExists
 from earwitness.api.quotas import Quotas
-from earwitness.api.roles import Role
-from earwitness.flows.steer import Steering
 from earwitness.store.records import AuditEntry, Scope, VoiceProfile
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Store, Unit, open_store
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.retrying import Retrying
+from earwitness.tasks.runner import TaskRunner
+from earwitness.tasks.work import WorkItem
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
@@ -42,9 +45,6 @@ from earwitness.wire.router import Route, Router
 from earwitness.wire.service_models import load_services
 from earwitness.wire.shapes import Service
 from earwitness.wire.throttle import Throttle
-from earwitness.work.local import LocalWork
-from earwitness.work.retrying import Retrying
-from earwitness.work.seam import WorkItem
 
 ACCOUNT, OTHER_ACCOUNT, REGION, OTHER_REGION = "111122223333", "999988887777", "us-east-1", "us-west-2"
 MINE = Scope(account_id=ACCOUNT, region=REGION)
@@ -151,12 +151,12 @@ class World:
             Needs(
                 store=self.store,
                 quotas=quotas or Quotas(),
-                steering=Steering(
+                steering=PipelineMoves(
                     targets_of=lambda _pipeline, _kind: (),
                     new_id=lambda: str(uuid.uuid4()),
                     pipeline_changed=self.changed.append,
                 ),
-                work=LocalWork(
+                work=TaskRunner(
                     _run_no_task,
                     give_up=_run_no_task,
                     retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),

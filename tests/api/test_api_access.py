@@ -17,8 +17,8 @@ from api_world import (
 )
 from botocore.exceptions import ClientError
 
+from earwitness.access.roles import Role
 from earwitness.api.operations import BY_NAME, PIPELINES, REFUSED, TABLE
-from earwitness.api.roles import Role
 from earwitness.store.records import Scope
 from earwitness.wire.faults import declared_faults
 

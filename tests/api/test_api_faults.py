@@ -9,8 +9,8 @@ from api_world import OTHER_ACCOUNT, SIGNING_NAMES, World, exceptions, key_of
 from botocore.exceptions import ClientError
 
 from earwitness import errors
+from earwitness.access.roles import Role
 from earwitness.api.operations import BY_NAME, PIPELINES, STREAMS, VOICE
-from earwitness.api.roles import Role
 from earwitness.wire.faults import FAILURE_MESSAGE
 
 ASKED = {

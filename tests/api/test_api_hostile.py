@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from model_values import Values
 from odd_values import loosely
 
+from earwitness.access.roles import Role
 from earwitness.api.operations import PIPELINES, STREAMS, TABLE, VOICE, Served
-from earwitness.api.roles import Role
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.shapes import Operation
 

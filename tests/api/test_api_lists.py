@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from api_world import ACCOUNT, KMS_KEY_ARN, MINE, OTHER_ACCOUNT, OTHER_REGION, REGION, World, exceptions, key_of
 
+from earwitness.access.roles import Role
 from earwitness.api.operations import PIPELINES, STREAMS, VOICE
-from earwitness.api.roles import Role
 from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from api_world import ACCOUNT, OTHER_ACCOUNT, REGION, World, exceptions, key_of
 
+from earwitness.access.roles import Role
 from earwitness.api.operations import STREAMS
 from earwitness.api.quotas import Quotas
-from earwitness.api.roles import Role
 
 ERRORS = exceptions(STREAMS)
 BY_NAME_OR_ARN = [

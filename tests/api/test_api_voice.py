@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from api_world import ACCOUNT, KMS_KEY_ARN, REGION, World, exceptions, key_of
 
+from earwitness.access.roles import Role
 from earwitness.api.operations import VOICE
 from earwitness.api.quotas import Quotas
-from earwitness.api.roles import Role
 
 ERRORS = exceptions(VOICE)
 

@@ -24,9 +24,9 @@ from odd_values import loosely
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.streams import seeds
 
+from earwitness.access.roles import Role
 from earwitness.api import get_media
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA
-from earwitness.api.roles import Role
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.wire.bad_signatures import BadSignatures
 from earwitness.wire.messages import Request, Response

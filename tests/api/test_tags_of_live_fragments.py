@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from starlette.types import Message
 
-from earwitness.api.media_rates import MediaRateLimits, MediaRates
-from earwitness.api.media_streams import MediaLimits
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.fragments.disk.log import open_disk_log
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.seam import FragmentStream, StreamIdentity
-from earwitness.sources.own import OwnSource
-from earwitness.sources.source import StartPosition
+from earwitness.media.own import OwnSource
+from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.media.source import StartPosition
+from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 

@@ -17,7 +17,7 @@ from earwitness.audio.net_speech import gather
 from earwitness.audio.passages import PassageEnd, PassageGatherer
 from earwitness.audio.pcm import Encoding
 from earwitness.audio.reference import ReferencedDecoder
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.samples import first_call
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Samples
@@ -95,11 +95,11 @@ def stereo() -> Samples:
     return beside(answer + echo(said, db=-25, delay_ms=180), said)
 
 
-def gathered(vad: Session, chunks: list[Samples]) -> NetSpeech:
+def gathered(vad: ModelSession, chunks: list[Samples]) -> NetSpeech:
     return gather(chunks, vad=vad, band=Band.TELEPHONE, rate=RATE, target_seconds=None)
 
 
-def test_the_agents_leakage_is_not_gathered_and_the_customer_is(vad: Session, stereo: Samples) -> None:
+def test_the_agents_leakage_is_not_gathered_and_the_customer_is(vad: ModelSession, stereo: Samples) -> None:
     with_agent, alone = gathered(vad, [stereo]), gathered(vad, [stereo[:, 0]])
     assert alone.segments[0].start_seconds < 5.0
     assert with_agent.segments[0].start_seconds > 13.5
@@ -107,7 +107,7 @@ def test_the_agents_leakage_is_not_gathered_and_the_customer_is(vad: Session, st
     assert with_agent.seconds == pytest.approx(customer.seconds, rel=0.1)
 
 
-def passages(vad: Session, chunks: list[Samples]) -> tuple[NetSpeech, list[PassageEnd]]:
+def passages(vad: ModelSession, chunks: list[Samples]) -> tuple[NetSpeech, list[PassageEnd]]:
     gatherer = PassageGatherer(vad, band=Band.TELEPHONE, rate=RATE, target_seconds=20.0)
     for chunk in chunks:
         gatherer.feed(chunk)
@@ -117,7 +117,7 @@ def passages(vad: Session, chunks: list[Samples]) -> tuple[NetSpeech, list[Passa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [97, 1_777, 20_000])
-def test_passages_are_the_same_for_every_chunking(vad: Session, stereo: Samples, size: int) -> None:
+def test_passages_are_the_same_for_every_chunking(vad: ModelSession, stereo: Samples, size: int) -> None:
     whole, ends = passages(vad, [stereo])
     speech, found = passages(vad, [stereo[at : at + size] for at in range(0, len(stereo), size)])
     np.testing.assert_array_equal(speech.samples, whole.samples)
@@ -126,7 +126,7 @@ def test_passages_are_the_same_for_every_chunking(vad: Session, stereo: Samples,
 
 @pytest.mark.slow
 def test_where_passages_end_does_not_depend_on_the_reference_and_leakage_alone_is_not_heard_again(
-    vad: Session, stereo: Samples
+    vad: ModelSession, stereo: Samples
 ) -> None:
     whole, ends = passages(vad, [stereo])
     _, alone = passages(vad, [stereo[:, 0]])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from earwitness.audio.net_speech import gather
 from earwitness.audio.passages import PASSAGE_SILENCE_SECONDS, PassageEnd, PassageGatherer
 from earwitness.audio.vad import FRAME_SAMPLES
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.samples import first_call
 from earwitness.voice.band import Band
 from earwitness.voice.speech import NetSpeech
@@ -27,7 +27,7 @@ class LoudnessVad:
         return [np.select([peaks > 0.1, peaks > 0.01], [0.9, 0.4], 0.0).astype(np.float32), inputs["h"], inputs["c"]]
 
 
-def new_gatherer(vad: Session | LoudnessVad, *, rate: int = RATE, target: float = 20.0) -> PassageGatherer:
+def new_gatherer(vad: ModelSession | LoudnessVad, *, rate: int = RATE, target: float = 20.0) -> PassageGatherer:
     return PassageGatherer(vad, band=Band.TELEPHONE, rate=rate, target_seconds=target)  # type: ignore[arg-type]
 
 
@@ -81,7 +81,7 @@ def halting() -> np.ndarray:
     size=st.one_of(st.integers(20, 2_000), st.integers(2_000, 5 * RATE)),
 )
 def test_a_call_with_silences_is_the_same_for_every_chunking(
-    vad: Session, halting: np.ndarray, edges: set[int], singly: int, size: int
+    vad: ModelSession, halting: np.ndarray, edges: set[int], singly: int, size: int
 ) -> None:
     whole, ends = heard(new_gatherer(vad), [halting])
     assert [end.spoken for end in ends].count(True) >= 2
@@ -122,14 +122,14 @@ def test_any_pattern_is_the_same_for_any_chunks_and_when_only_its_speech_is_hear
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
-def test_hearing_only_the_speech_again_gives_the_same_speech(vad: Session, halting: np.ndarray, rate: int) -> None:
+def test_hearing_only_the_speech_again_gives_the_same_speech(vad: ModelSession, halting: np.ndarray, rate: int) -> None:
     signal = soxr.resample(halting, RATE, rate)
     whole, ends = heard(new_gatherer(vad, rate=rate), [signal])
     assert {end.spoken for end in ends} == {True, False}
     np.testing.assert_array_equal(again(signal, ends, new_gatherer(vad, rate=rate)).samples, whole.samples)
 
 
-def test_a_passage_ends_with_its_silence_and_not_before(vad: Session) -> None:
+def test_a_passage_ends_with_its_silence_and_not_before(vad: ModelSession) -> None:
     """Digital silence: four seconds end a passage to the frame, a frame less does not."""
     frames = round(PASSAGE_SILENCE_SECONDS * 16_000 / FRAME_SAMPLES)
     shorter, longer = new_gatherer(vad), new_gatherer(vad)

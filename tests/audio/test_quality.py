@@ -7,7 +7,7 @@ from earwitness.audio.canonical import to_canonical
 from earwitness.audio.net_speech import gather
 from earwitness.audio.quality import QualityMeter, frame_bounds
 from earwitness.audio.waveform import Outline, speech_columns
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import Band
 from earwitness.voice.speech import SpeechQuality, SpeechSegment, enrolment_fault
 
@@ -65,7 +65,7 @@ def test_bandwidth(hz: int) -> None:
     [(lambda x: x * 0.01, "too quiet"), (lambda x: np.clip(x * 12, -1, 1), "clipped")],
     ids=["quiet", "clipped"],
 )
-def test_poor_speech_must_not_be_enrolled(vad: Session, call: np.ndarray, change: object, words: str) -> None:
+def test_poor_speech_must_not_be_enrolled(vad: ModelSession, call: np.ndarray, change: object, words: str) -> None:
     audio = np.asarray(change(call[: 8 * RATE]), np.float32)
     speech = gather([audio], vad=vad, band=Band.TELEPHONE, rate=RATE, target_seconds=None)
     fault = enrolment_fault(speech)
@@ -73,14 +73,14 @@ def test_poor_speech_must_not_be_enrolled(vad: Session, call: np.ndarray, change
     assert words in fault
 
 
-def test_noisy_speech_must_not_be_enrolled(vad: Session, call: np.ndarray) -> None:
+def test_noisy_speech_must_not_be_enrolled(vad: ModelSession, call: np.ndarray) -> None:
     noise = np.random.default_rng(3).standard_normal(len(call)) * 0.08
     speech = gather([(call + noise).astype(np.float32)], vad=vad, band=Band.TELEPHONE, rate=RATE, target_seconds=None)
     assert speech.segments
     assert "noise" in (enrolment_fault(speech) or "")
 
 
-def test_telephone_audio_has_no_place_in_a_wideband_gallery(vad: Session, call: np.ndarray) -> None:
+def test_telephone_audio_has_no_place_in_a_wideband_gallery(vad: ModelSession, call: np.ndarray) -> None:
     audio = to_canonical(call, band=Band.WIDEBAND, rate=RATE)
     speech = gather([audio], vad=vad, band=Band.WIDEBAND, rate=16_000, target_seconds=10.0)
     assert "wideband gallery needs" in (enrolment_fault(speech) or "")

@@ -11,14 +11,14 @@ import soxr
 
 from earwitness.audio.net_speech import gather
 from earwitness.audio.repeats import distinct_seconds
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.samples import first_call
 from earwitness.voice.band import Band
 
 RATE = 8_000
 
 
-def net(samples: np.ndarray, vad: Session) -> np.ndarray:
+def net(samples: np.ndarray, vad: ModelSession) -> np.ndarray:
     return gather([samples], vad=vad, band=Band.TELEPHONE, rate=RATE, target_seconds=20).samples
 
 
@@ -30,7 +30,7 @@ def through(samples: np.ndarray, container: str, subtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["sally", "kal", "fiona", "angus"])
-def test_a_call_is_all_different(vad: Session, name: str) -> None:
+def test_a_call_is_all_different(vad: ModelSession, name: str) -> None:
     samples, _ = soundfile.read(first_call(name), dtype="float32")
     speech = net(samples, vad)
     assert distinct_seconds(speech) == len(speech) / 16_000
@@ -41,7 +41,7 @@ def test_a_call_is_all_different(vad: Session, name: str) -> None:
 )
 @pytest.mark.parametrize("seconds", [2.0, 3.0, 4.7])
 def test_a_loop_is_as_long_as_what_it_repeats(
-    vad: Session, call: np.ndarray, container: str, subtype: str, seconds: float
+    vad: ModelSession, call: np.ndarray, container: str, subtype: str, seconds: float
 ) -> None:
     loop = np.tile(call[10_000 : 10_000 + int(seconds * RATE)], 8)[: 18 * RATE]
     speech = net(through(loop, container, subtype), vad)
@@ -49,13 +49,13 @@ def test_a_loop_is_as_long_as_what_it_repeats(
     assert distinct_seconds(speech) < seconds + 2
 
 
-def test_what_is_shorter_than_a_comparison(vad: Session) -> None:
+def test_what_is_shorter_than_a_comparison(vad: ModelSession) -> None:
     for count in (0, 1, 16_000, 31_000):
         assert distinct_seconds(np.ones(count, np.float32)) == count / 16_000
 
 
 @pytest.mark.slow
-def test_no_speaker_repeats_themselves(vad: Session, speech_dir: Path) -> None:
+def test_no_speaker_repeats_themselves(vad: ModelSession, speech_dir: Path) -> None:
     """Not one of 100 false alarms on running speech."""
     found: dict[str, list[Path]] = {}
     with (speech_dir / "manifest.csv").open(encoding="utf-8", newline="") as manifest:

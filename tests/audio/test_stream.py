@@ -14,7 +14,7 @@ from earwitness.audio.net_speech import NetSpeechGatherer, gather, gather_all
 from earwitness.audio.pcm import Encoding, PcmDecoder
 from earwitness.audio.vad import FRAME_SAMPLES, SpeechDetector, VoiceActivity, join
 from earwitness.errors import AudioNotFinite, RateUnsupported
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import Band
 from earwitness.voice.speech import NetSpeech, SpeechSegment
 
@@ -96,7 +96,7 @@ def test_the_rules_of_speech(probabilities: list[float], expected: list[tuple[in
     assert [(segment.start, segment.end) for segment in found] == expected
 
 
-def test_probabilities_do_not_depend_on_blocks(vad: Session, call: np.ndarray) -> None:
+def test_probabilities_do_not_depend_on_blocks(vad: ModelSession, call: np.ndarray) -> None:
     samples = to_canonical(call[: 6 * 8000], band=Band.TELEPHONE, rate=8000)
     whole = VoiceActivity(vad).feed(samples)
     assert len(whole) == len(samples) // FRAME_SAMPLES
@@ -116,7 +116,9 @@ def same(first: NetSpeech, second: NetSpeech) -> None:
 
 @pytest.mark.parametrize("target", [2.0, 5.3, None])
 @pytest.mark.parametrize("size", [137, 8000, 33_333])
-def test_net_speech_does_not_depend_on_chunks(vad: Session, call: np.ndarray, target: float | None, size: int) -> None:
+def test_net_speech_does_not_depend_on_chunks(
+    vad: ModelSession, call: np.ndarray, target: float | None, size: int
+) -> None:
     audio = call[: 10 * 8000]
     whole = gather([audio], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=target)
     chunks = (audio[at : at + size] for at in range(0, len(audio), size))
@@ -162,7 +164,7 @@ def test_any_pattern_of_speech_gives_the_same_for_any_chunks(
     assert len(whole.samples) == sum(segment.end - segment.start for segment in whole.segments)
 
 
-def test_measuring_without_keeping(vad: Session, call: np.ndarray) -> None:
+def test_measuring_without_keeping(vad: ModelSession, call: np.ndarray) -> None:
     kept, measured = (
         NetSpeechGatherer(vad, band=Band.TELEPHONE, rate=8000, target_seconds=None, keep_samples=keep)
         for keep in (True, False)
@@ -176,7 +178,7 @@ def test_measuring_without_keeping(vad: Session, call: np.ndarray) -> None:
 
 
 @pytest.mark.slow
-def test_byte_by_byte_is_the_same(vad: Session, call: np.ndarray) -> None:
+def test_byte_by_byte_is_the_same(vad: ModelSession, call: np.ndarray) -> None:
     data = (call[:24000] * 32767).astype("<i2").tobytes()
     whole = gather([PcmDecoder(Encoding.S16LE).feed(data)], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=1.5)
     decoder = PcmDecoder(Encoding.S16LE)
@@ -186,7 +188,7 @@ def test_byte_by_byte_is_the_same(vad: Session, call: np.ndarray) -> None:
     same(gatherer.finish(), whole)
 
 
-def test_what_is_gathered_is_the_audio_of_the_segments(vad: Session, call: np.ndarray) -> None:
+def test_what_is_gathered_is_the_audio_of_the_segments(vad: ModelSession, call: np.ndarray) -> None:
     speech = gather([call], vad=vad, band=Band.TELEPHONE, rate=8000, target_seconds=20.0)
     canonical = to_canonical(call, band=Band.TELEPHONE, rate=8000)
     joined = np.concatenate([canonical[segment.start : segment.end] for segment in speech.segments])
@@ -194,7 +196,7 @@ def test_what_is_gathered_is_the_audio_of_the_segments(vad: Session, call: np.nd
 
 
 @pytest.mark.slow
-def test_low_voices_are_heard_in_the_telephone_band(vad: Session, speech_dir: Path) -> None:
+def test_low_voices_are_heard_in_the_telephone_band(vad: ModelSession, speech_dir: Path) -> None:
     """Speech is found before the band pass: after it, this speaker of digits kept 0.3 of 5.8 s."""
     recording = open_recording(speech_dir / "fsdd_george" / "george_take00.flac")
     found = {
@@ -205,7 +207,7 @@ def test_low_voices_are_heard_in_the_telephone_band(vad: Session, speech_dir: Pa
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "tone", "dtmf"])
-def test_what_is_no_speech_is_not_gathered(vad: Session, kind: str) -> None:
+def test_what_is_no_speech_is_not_gathered(vad: ModelSession, kind: str) -> None:
     time = np.arange(10 * 8000) / 8000
     audio = {
         "silence": np.zeros(len(time)),
@@ -224,7 +226,9 @@ def test_segments_tell_their_time_in_seconds() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [997, 8_000, 50_021])
-def test_all_passages_of_a_recording_are_the_same_for_every_chunking(vad: Session, call: np.ndarray, size: int) -> None:
+def test_all_passages_of_a_recording_are_the_same_for_every_chunking(
+    vad: ModelSession, call: np.ndarray, size: int
+) -> None:
     """And the first is what `gather` gives; where one ends does not depend on how long the block reached beyond it."""
 
     def passages(chunks: list[np.ndarray]) -> list[NetSpeech]:

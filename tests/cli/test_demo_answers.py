@@ -2,11 +2,11 @@
 
 import pytest
 
-from earwitness.cli.demo import Caller, answer_of, print_answer
-from earwitness.gallery.decide import not_enough_speech, several_voices
+from earwitness.cli.demo import SimulatedCaller, answer_of, print_answer
+from earwitness.engine.decide import not_enough_speech, several_voices
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 
-SALLY = Caller("sally", [], [])
+SALLY = SimulatedCaller("sally", [], [])
 
 
 def decision(name: str, *, match: bool) -> Decision:

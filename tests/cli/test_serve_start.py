@@ -12,10 +12,9 @@ import pytest
 from running import Process, domain_input
 from typer.testing import CliRunner
 
-from earwitness.app import VAD_MODEL
 from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
-from earwitness.models.catalogue import entry
+from earwitness.models.catalogue import VAD_MODEL, entry
 from earwitness.samples import first_call
 
 pytestmark = pytest.mark.slow

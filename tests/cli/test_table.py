@@ -6,14 +6,14 @@ import uuid
 import pytest
 from rich.console import Console
 
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 
 ID, LONG = (str(uuid.UUID(int=16**31 * first)) for first in (8, 9))
 
 
 def shown(width: int, *, terminal: bool) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-    columns = ["task", "outcome", Column("message", folds=True), "pipeline"]
+    columns = ["task", "outcome", TableColumn("message", folds=True), "pipeline"]
     print_table(columns, [(ID, "no match", "a text of many words \x1b[2J", LONG)], to=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -10,7 +10,7 @@ import pytest
 from calls import Application
 from serving import kill, start, stop
 
-from earwitness.flows.deliver import CLAIM_SECONDS
+from earwitness.tasks.deliver import CLAIM_SECONDS
 from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]

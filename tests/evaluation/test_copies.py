@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 
 from earwitness.evaluation.copies import copies
-from earwitness.evaluation.manifest import Role, Utterance
+from earwitness.evaluation.manifest import TrialRole, Utterance
 
 
 def test_copies_are_found_by_their_samples(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_copies_are_found_by_their_samples(tmp_path: Path) -> None:
         soundfile.write(tmp_path / name, samples, 8_000)
     (tmp_path / "e.wav").write_bytes(b"no audio")
     listed = [
-        Utterance(path=path, speaker_id="s", sex="", age=None, source="", role=Role.ENROL_AND_TEST)
+        Utterance(path=path, speaker_id="s", sex="", age=None, source="", role=TrialRole.ENROL_AND_TEST)
         for path in sorted(tmp_path.iterdir())
     ]
     found = [(earlier.path.name, copy.path.name) for earlier, copy in copies(listed)]

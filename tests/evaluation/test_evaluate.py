@@ -5,28 +5,28 @@ import dataclasses
 import numpy as np
 import pytest
 
+from earwitness.engine.engine import Engine
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import parse_condition
 from earwitness.evaluation.evaluate import Evaluator, measure
 from earwitness.evaluation.fit import fit_calibration
-from earwitness.evaluation.hearing import Listener
-from earwitness.evaluation.manifest import Role, Utterance
+from earwitness.evaluation.hearing import SpeechPreparer
+from earwitness.evaluation.manifest import TrialRole, Utterance
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable, Searches, fnir_at_fpir, rates
-from earwitness.flows.engine import Engine
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
 
 def sample(name: str, call: int) -> JoinedRecording:
     path = (first_call if call == 1 else second_call)(name)
-    spoken = Utterance(path=path, speaker_id=name, sex="", age=None, source="samples", role=Role.ENROL_AND_TEST)
+    spoken = Utterance(path=path, speaker_id=name, sex="", age=None, source="samples", role=TrialRole.ENROL_AND_TEST)
     return JoinedRecording(name=f"{name}/{call}", speaker_id=name, utterances=(spoken,))
 
 
 @pytest.fixture(scope="module")
 def evaluator(engine: Engine) -> Evaluator:
-    listener = Listener(vad=engine.vad, encoder=engine.encoder, workers=2, seed=0)
+    listener = SpeechPreparer(vad=engine.vad, encoder=engine.encoder, workers=2, seed=0)
     recordings = Recordings(
         enrolments=tuple(sample(name, 1) for name in KNOWN),
         tests=tuple(sample(name, 2) for name in KNOWN),

@@ -10,7 +10,7 @@ import soundfile
 from earwitness.errors import EvaluationError, ManifestInvalid, RequirementInvalid
 from earwitness.evaluation.conditions import CHANNELS, parse_condition
 from earwitness.evaluation.kaldi import is_trial_list, read_trials
-from earwitness.evaluation.manifest import Role, Utterance, adults, children, read_manifest
+from earwitness.evaluation.manifest import TrialRole, Utterance, adults, children, read_manifest
 from earwitness.evaluation.recordings import join_utterances, seed_for
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.voice.band import Band
@@ -36,10 +36,10 @@ def test_reads_what_it_needs(manifest: Callable[[str], Path]) -> None:
     )
     utterances = read_manifest(path)
     assert [utterance.role for utterance in utterances] == [
-        Role.ENROL_AND_TEST,
-        Role.IMPOSTOR,
-        Role.OTHER,
-        Role.ENROL_AND_TEST,
+        TrialRole.ENROL_AND_TEST,
+        TrialRole.IMPOSTOR,
+        TrialRole.OTHER,
+        TrialRole.ENROL_AND_TEST,
     ]
     assert [utterance.speaker_id for utterance in adults(utterances)] == ["s2", "s3", "s4"]
     assert [utterance.speaker_id for utterance in children(utterances)] == ["s1"]
@@ -203,7 +203,7 @@ def test_channels_depend_on_nothing_but_their_seed(name: str) -> None:
     assert is_random is not np.array_equal(first[0], other[0])
 
 
-def utterance(speaker: str, number: int, role: Role = Role.ENROL_AND_TEST) -> Utterance:
+def utterance(speaker: str, number: int, role: TrialRole = TrialRole.ENROL_AND_TEST) -> Utterance:
     path = Path(f"{speaker}-{number}.wav")
     return Utterance(path=path, speaker_id=speaker, sex="", age=None, source="", role=role)
 
@@ -219,8 +219,8 @@ def test_no_utterance_serves_twice() -> None:
 
 
 def test_strangers_are_never_enrolled_and_other_roles_stay_out() -> None:
-    spoken = [utterance("stranger", number, Role.IMPOSTOR) for number in range(4)]
-    spoken += [utterance("digits", number, Role.OTHER) for number in range(30)]
+    spoken = [utterance("stranger", number, TrialRole.IMPOSTOR) for number in range(4)]
+    spoken += [utterance("digits", number, TrialRole.OTHER) for number in range(30)]
     spoken += [utterance("short", 0)]
     divided = join_utterances(spoken, lambda _: 4.0, enrol_seconds=20, test_seconds=10, seed=0)
     assert divided.enrolments == divided.tests == ()

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from development_speech import RATE, recordings_of, telephone_line
 
-from earwitness.flows.engine import Engine
-from earwitness.gallery.file import GalleryFile, write_gallery
+from earwitness.engine.engine import Engine
+from earwitness.engine.gallery_file import GalleryFile, write_gallery
 
 # Read at import: tests/conftest.py clears these variables in each test.
 FIELD_DIR = Path(os.environ.get("EARWITNESS_FIELD_DIR", Path(__file__).parents[3] / "shared" / "field-inputs"))

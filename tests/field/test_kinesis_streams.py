@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from earwitness.audio.files import open_recording
 from earwitness.cli.main import app
+from earwitness.engine.engine import Engine
 from earwitness.errors import NotEnoughSpeech
-from earwitness.flows.engine import Engine
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, Samples
 
 pytestmark = pytest.mark.slow

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from earwitness.engine.engine import Engine
+from earwitness.engine.gallery import Gallery
+from earwitness.engine.gallery_file import read_gallery
+from earwitness.engine.identify import identify_recording
 from earwitness.errors import SeveralVoices
-from earwitness.flows.engine import Engine
-from earwitness.flows.identify import identify_recording
-from earwitness.gallery.file import read_gallery
-from earwitness.gallery.gallery import Gallery
 from earwitness.samples import first_call, second_call
 from earwitness.voice.decision import Decision, Outcome
 

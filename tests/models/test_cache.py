@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 import started
-from earwitness.app import ENCODER_MODEL, VAD_MODEL
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed, ModelMissing
 from earwitness.models import fetch
 from earwitness.models.cache import ModelCache
-from earwitness.models.catalogue import CatalogueEntry, catalogue, entry
-from earwitness.models.sessions import Session
+from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL, CatalogueEntry, catalogue, entry
+from earwitness.models.sessions import ModelSession
 from patience import PATIENCE_SECONDS
 
 CONTENT = b"an onnx file, as far as the cache cares"
@@ -239,4 +238,4 @@ def test_the_catalogue_is_complete_and_open() -> None:
 
 def test_a_file_that_is_no_onnx_is_damage() -> None:
     with pytest.raises(ModelDamaged, match="onnxruntime"):
-        Session(entry(VAD_MODEL), CONTENT)
+        ModelSession(entry(VAD_MODEL), CONTENT)

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from earwitness.producer.fragments import Fragment, Pace, fragments
+from earwitness.producer.fragments import OutgoingFragment, Pacing, fragments
 from earwitness.producer.pcm_source import PcmSource
 
 
-def cut(seconds: float, *, rate: int = 8_000, channels: int = 1, block: int = 777) -> list[Fragment]:
+def cut(seconds: float, *, rate: int = 8_000, channels: int = 1, block: int = 777) -> list[OutgoingFragment]:
     pcm = bytes(round(seconds * rate) * 2 * channels)
     blocks = (pcm[first : first + block] for first in range(0, len(pcm), block))
     return list(fragments(PcmSource(rate=rate, channels=channels, blocks=blocks, seconds=None), start_ms=5_000))
@@ -40,7 +40,7 @@ class Clock:
 
 def test_real_time_does_not_drift_and_catches_up() -> None:
     clock = Clock()
-    pace = Pace(clock=lambda: clock.now, sleep=clock.sleep)
+    pace = Pacing(clock=lambda: clock.now, sleep=clock.sleep)
     sent_after: list[float] = []
 
     async def send() -> None:

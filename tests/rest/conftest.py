@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rest_examples import Clock, Rest, open_accounts
 
-from earwitness.flows.engine import Engine
+from earwitness.engine.engine import Engine
 from earwitness.store.store import Store, open_store
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault

@@ -18,17 +18,17 @@ from botocore.credentials import Credentials
 from jsonschema import Draft202012Validator
 
 from earwitness.api.calls import Calls
-from earwitness.flows.engine import Engine
-from earwitness.flows.galleries import Galleries
-from earwitness.flows.lag import Lags
-from earwitness.flows.turns import Turns
+from earwitness.engine.engine import Engine
+from earwitness.engine.turns import Turns
 from earwitness.rest.app import build_rest
-from earwitness.rest.notices import Notices
 from earwitness.rest.openapi import openapi
 from earwitness.rest.tools import RestLimits
 from earwitness.store.records import Pipeline, Scope, VoiceProfileDomain
 from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.galleries import Galleries
+from earwitness.tasks.lag import Lags
+from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.wire.throttle import Throttle

@@ -12,8 +12,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from live import DEADLINE_SECONDS, KEY_ID, SECRET, Live
 
-from earwitness.api.media_streams import MediaLimits
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.media.streams import MediaLimits
 from patience import until
 
 HEADER = write_header([pcm_track(rate=8_000)])

@@ -3,7 +3,7 @@
 import base64
 from datetime import UTC, datetime
 
-from earwitness.voice.event_facts import Envelope, PipelineState, SearchedChannel, StateChange
+from earwitness.voice.event_facts import Envelope, PipelineFacts, SearchedChannel, StateChange
 from earwitness.voice.events import (
     event_body,
     identification_no_matches_found,
@@ -37,7 +37,7 @@ BODY = event_body(
 STATE_BODY = event_body(
     state_change(
         ENVELOPE,
-        PipelineState(
+        PipelineFacts(
             pipeline_arn=PIPELINE_ARN,
             change=StateChange.STOPPED,
             runtime_metadata={"agent": "Zoë <&> \u2028 \U0001f600"},

@@ -24,7 +24,7 @@ from recording_server import Recording, recording
 from earwitness.errors import ConfigurationError, SinkError, SinkRefused, SinkUnavailable
 from earwitness.sinks import http_post
 from earwitness.sinks.addresses import Resolver, system_resolver
-from earwitness.sinks.signature import SigningKey
+from earwitness.sinks.signature import WebhookSecret
 from earwitness.sinks.sink import BODY_BYTES_MAX
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink, retry_after_seconds
 from earwitness.voice.events import EventKind
@@ -83,7 +83,7 @@ def test_the_receiver_can_check_the_signature(recorder: Recording) -> None:
 
 def test_the_standards_own_example() -> None:
     """From the test vectors that the standard's libraries share."""
-    key = SigningKey("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    key = WebhookSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     body = b'{"test": 2432232314}'
     headers = key.headers(body, event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", sent_at_seconds=1614265330)
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -95,7 +95,7 @@ def test_the_standards_own_example() -> None:
 )
 def test_a_secret_must_be_one(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="secret") as raised:
-        SigningKey(secret)
+        WebhookSecret(secret)
     assert len(secret) < 8 or secret not in str(raised.value)
 
 

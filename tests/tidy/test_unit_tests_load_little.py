@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("onnxruntime", "onnx", "earwitness.app", "earwitness.flows.engine", "earwitness.models", "soundfile", "scipy")
+HEAVY = ("onnxruntime", "onnx", "earwitness.app", "earwitness.engine.engine", "earwitness.models", "soundfile", "scipy")
 PROGRAM = """
 import sys, pytest
 code = pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", sys.argv[1]])

@@ -13,7 +13,7 @@ from earwitness.voice.event_facts import (
     ElementState,
     Envelope,
     IdentifiedProfile,
-    PipelineState,
+    PipelineFacts,
     PostCallSummary,
     ProfileRequest,
     SearchedChannel,
@@ -38,7 +38,7 @@ ENVELOPE = Envelope(event_id="e-1", occurred_at=NOON, account_id="012345678901",
 CHANNEL = SearchedChannel(
     task_id="t-1", pipeline_id="p-1", pipeline_arn=PIPELINE_ARN, stream_arn=STREAM_ARN, channel_id=1
 )
-STATE = PipelineState(pipeline_arn=PIPELINE_ARN, change=StateChange.IN_PROGRESS)
+STATE = PipelineFacts(pipeline_arn=PIPELINE_ARN, change=StateChange.IN_PROGRESS)
 SUMMARY = PostCallSummary(pipeline_id="p-1", pipeline_arn=PIPELINE_ARN, stream_arn=STREAM_ARN, channel_id=1)
 
 

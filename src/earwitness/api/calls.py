@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from earwitness.api.caller import Caller, Handler
+from earwitness.access.caller import Caller, Handler
 from earwitness.api.operations import BY_NAME, why_not
 from earwitness.errors import Forbidden, NotServed, StoreUnavailable
 from earwitness.store.store import Store, Unit

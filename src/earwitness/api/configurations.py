@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from earwitness.api.caller import Caller, Handler
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.once import once
+from earwitness.access.paging import Pages
 from earwitness.api.elements import require_elements
-from earwitness.api.once import once
-from earwitness.api.paging import Pages
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.errors import Conflict, NotFound

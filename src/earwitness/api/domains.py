@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.once import once
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.once import once
+from earwitness.access.paging import Pages
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.errors import BadRequest, NotFound
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Store, Unit
-from earwitness.voice.band import Band
+from earwitness.voice.band import BAND_TAG, Band
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-
-BAND_TAG = "earwitness:band"
-"""The tag that chooses a domain's band when it is created; `telephone` without it."""
 
 
 class Domains:

@@ -5,19 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from earwitness.errors import BadRequest
-from earwitness.sinks.targets import fault_of_form, fault_of_place, read_arn
+from earwitness.sinks.targets import SINK_SERVICES, fault_of_form, fault_of_place, read_arn
 from earwitness.store.records import Scope
 
 _Structure: TypeAlias = Mapping[str, Any]
 """A structure as parsed. `Any`: its members differ by element type."""
-
-SINK_SERVICES: Mapping[str, str] = {
-    "KinesisDataStreamSink": "kinesis",
-    "LambdaFunctionSink": "lambda",
-    "SqsQueueSink": "sqs",
-    "SnsTopicSink": "sns",
-}
-"""Element types that events go to, and the service of their targets."""
 
 _log = logging.getLogger("earwitness.api")
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.media_streams import MediaStreams
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.paging import Pages
 from earwitness.api.stream_names import found, named
 from earwitness.errors import BadRequest
 from earwitness.fragments.seam import FragmentInfo, TimeAxis
+from earwitness.media.streams import MediaStreams
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.store.store import Store
 from earwitness.wire.scalars import Params

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from starlette.types import Receive
 
 from earwitness.api.calls import caller_of
-from earwitness.api.media_rates import Pace
-from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.writer import pcm_track, write_header
@@ -30,6 +28,8 @@ from earwitness.fragments.seam import (
     Position,
     TimeAxis,
 )
+from earwitness.media.rates import ConnectionRate
+from earwitness.media.streams import Look, MediaStreams
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
 from earwitness.wire.exchange import Exchange
@@ -131,7 +131,9 @@ class MediaReads:
         taken.enter_context(self._streams.reading(stream))
         return MediaReading(chunks, release=taken.close)
 
-    async def _follow(self, stream: KinesisStream, reader: FragmentReader, pace: Pace) -> AsyncGenerator[bytes]:
+    async def _follow(
+        self, stream: KinesisStream, reader: FragmentReader, pace: ConnectionRate
+    ) -> AsyncGenerator[bytes]:
         """Chunks, live, until no producer is left and nothing has come for a while."""
         last: Fragment | None = None
         upcoming: asyncio.Future[Delivery] | None = None
@@ -155,7 +157,7 @@ class MediaReads:
             if upcoming is not None:
                 upcoming.cancel()
 
-    async def _fetch(self, log: FragmentStream, numbers: Sequence[str], pace: Pace) -> AsyncGenerator[bytes]:
+    async def _fetch(self, log: FragmentStream, numbers: Sequence[str], pace: ConnectionRate) -> AsyncGenerator[bytes]:
         last: Fragment | None = None
         try:
             async for fragment in log.get(numbers):

@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from earwitness.api.caller import Handler
+from earwitness.access.caller import Handler
+from earwitness.access.paging import Pages
 from earwitness.api.configurations import Configurations
 from earwitness.api.domains import Domains
 from earwitness.api.fragment_lists import FragmentLists, OnLoop
 from earwitness.api.get_media import MediaReading, MediaReads
-from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.operations import ARCHIVED_MEDIA, PIPELINES, STREAMS, VOICE
-from earwitness.api.paging import Pages
 from earwitness.api.pipelines import Pipelines
 from earwitness.api.profiles import Profiles
 from earwitness.api.put_media import PutMedia
@@ -22,11 +21,12 @@ from earwitness.api.stream_settings import StreamSettings
 from earwitness.api.stream_tags import StreamTags
 from earwitness.api.streams import Streams
 from earwitness.api.tags import Tags
-from earwitness.flows.steer import Steering
+from earwitness.media.streams import Look, MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.work import Work
 from earwitness.wire.exchange import Exchange
-from earwitness.work.seam import Work
 
 OpenMedia: TypeAlias = Callable[[Exchange], Awaitable[PutMediaSession | MediaReading]]
 """Opens an operation whose request or answer is a stream."""
@@ -38,7 +38,7 @@ class Needs:
 
     store: Store
     quotas: Quotas
-    steering: Steering
+    steering: PipelineMoves
     new_guid: Callable[[], str]
     public_url: str
     """Where clients reach the media operations; where they came from when empty."""

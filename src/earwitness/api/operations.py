@@ -6,7 +6,7 @@ operation of the five services that is not in it is refused, with the reason fro
 
 from dataclasses import dataclass
 
-from earwitness.api.roles import Role
+from earwitness.access.roles import Role
 
 PIPELINES = "chime-sdk-media-pipelines"
 VOICE = "chime-sdk-voice"

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.once import once
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.once import once
+from earwitness.access.paging import Pages
 from earwitness.api.pipeline_sources import kept_source, stream_arns, told_source
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.errors import NotFound
-from earwitness.flows.steer import Steering, kept_elements
 from earwitness.store.records import Configuration, Pipeline, Scope
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.pipelines import PipelineMoves, kept_elements
 from earwitness.voice.pipeline_status import first_state
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
@@ -32,7 +32,7 @@ class Pipelines:
         quotas: Quotas,
         new_id: Callable[[], str],
         stream_exists: StreamExists,
-        steering: Steering,
+        steering: PipelineMoves,
     ) -> None:
         self._store = store
         self._pages = pages

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.paging import Pages
 from earwitness.api.quotas import Quotas
 from earwitness.errors import NotFound
 from earwitness.store.records import VoiceProfile

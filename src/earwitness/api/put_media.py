@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from earwitness.api.calls import caller_of
-from earwitness.api.media_streams import Look, MediaStreams
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.api.stream_names import found, named
 from earwitness.errors import BadRequest
+from earwitness.media.streams import Look, MediaStreams
 from earwitness.store.store import Store
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.scalars import Params

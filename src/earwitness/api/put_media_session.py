@@ -15,8 +15,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from earwitness.api import acks
-from earwitness.api.media_rates import Pace
-from earwitness.api.media_streams import MediaLimits
 from earwitness.api.tag_gatherer import FragmentComplete, TagGatherer
 from earwitness.audio.matroska.events import (
     Event,
@@ -31,6 +29,8 @@ from earwitness.audio.matroska.open_fragment import TIMESTAMP_MS_MAX
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
 from earwitness.fragments.seam import FragmentStream
+from earwitness.media.rates import ConnectionRate
+from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream
 
 LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 1.0, 0.2
@@ -74,7 +74,7 @@ class PutMediaSession:
         log: FragmentStream,
         start_ms: int,
         limits: MediaLimits,
-        pace: Pace,
+        pace: ConnectionRate,
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
         heard: Callable[[], None],

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.once import once
+from earwitness.access.caller import Caller, Handler
+from earwitness.access.once import once
 from earwitness.api.quotas import Quotas
 from earwitness.errors import BadRequest, Conflict, NotFound
-from earwitness.flows.steer import Steering
 from earwitness.store.records import Pipeline
 from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.work import Work, WorkItem
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-from earwitness.work.seam import Work, WorkItem
 
 TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
 """Pipelines that a task may be started on."""
@@ -31,7 +31,7 @@ class SearchTasks:
         work: Work,
         quotas: Quotas,
         new_id: Callable[[], str],
-        steering: Steering,
+        steering: PipelineMoves,
     ) -> None:
         self._store = store
         self._work = work

@@ -1,6 +1,6 @@
 """Which stream a request means: most operations take a name or an ARN."""
 
-from earwitness.api.caller import Caller
+from earwitness.access.caller import Caller
 from earwitness.errors import BadRequest, NotFound
 from earwitness.store.records import KinesisStream
 from earwitness.store.streams import StreamReader

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from earwitness.api.caller import Caller, Handler
+from earwitness.access.caller import Caller, Handler
 from earwitness.api.stream_names import named, stream_of
 from earwitness.api.streams import STORAGE_TIER
 from earwitness.errors import NotFound, NotServed

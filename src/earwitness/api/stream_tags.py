@@ -6,7 +6,7 @@ with them, so they take streams.
 
 from collections.abc import Callable, Mapping
 
-from earwitness.api.caller import Caller, Handler
+from earwitness.access.caller import Caller, Handler
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.api.stream_names import found, stream_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from earwitness.api.caller import Caller, Handler, arn_of
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller, Handler, arn_of
+from earwitness.access.paging import Pages
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.api.stream_names import found, named, stream_of

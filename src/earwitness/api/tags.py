@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from earwitness.api.caller import Caller, Handler
-from earwitness.api.domains import BAND_TAG
+from earwitness.access.caller import Caller, Handler
 from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.errors import BadRequest, NotFound
@@ -14,6 +13,7 @@ from earwitness.store.pipelines import PipelineReader
 from earwitness.store.profiles import ProfileReader
 from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
+from earwitness.voice.band import BAND_TAG
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from earwitness.api.media_streams import MediaStreams
 from earwitness.api.quotas import Quotas
+from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
-from earwitness.work.seam import Work
+from earwitness.tasks.work import Work
 
 
 def use_of(

@@ -1,7 +1,7 @@
 """Matroska on disk: a stream as GetMedia gave it, or as a producer wrote it.
 
 What belongs here: a file's fragments, and one channel of them as samples. What must never: numbering fragments
-(`sources/file.py`), other containers (`audio/files.py`).
+(`media/file.py`), other containers (`audio/files.py`).
 """
 
 from collections.abc import Iterator, Mapping

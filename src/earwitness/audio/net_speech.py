@@ -20,7 +20,7 @@ from earwitness.audio.vad import (
     VoiceActivity,
     join,
 )
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 from earwitness.voice.speech import NetSpeech, SpeechSegment
@@ -68,7 +68,7 @@ class NetSpeechGatherer:
 
     def __init__(
         self,
-        vad: Session,
+        vad: ModelSession,
         *,
         band: Band,
         rate: int,
@@ -245,7 +245,7 @@ class NetSpeechGatherer:
 
 
 def gather(
-    blocks: Iterable[Samples], *, vad: Session, band: Band, rate: int, target_seconds: float | None
+    blocks: Iterable[Samples], *, vad: ModelSession, band: Band, rate: int, target_seconds: float | None
 ) -> NetSpeech:
     """The net speech of a channel that comes in blocks, with its reference where it has one.
 
@@ -260,7 +260,7 @@ def gather(
 
 
 def gather_all(
-    blocks: Iterable[Samples], *, vad: Session, band: Band, rate: int, target_seconds: float
+    blocks: Iterable[Samples], *, vad: ModelSession, band: Band, rate: int, target_seconds: float
 ) -> Iterator[NetSpeech]:
     """All net speech of a channel, so much at a time; the last is what is left, which may be nothing.
 

@@ -14,7 +14,7 @@ import numpy as np
 from earwitness.audio.net_speech import NetSpeechGatherer
 from earwitness.audio.quality import QualityMeter
 from earwitness.audio.vad import FRAME_SAMPLES, join
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 from earwitness.voice.speech import NetSpeech, SpeechSegment
@@ -46,7 +46,7 @@ class PassageEnd:
 class PassageGatherer:
     """Feed one channel at `rate`; it gathers until `target_seconds` of net speech. Equal for every chunking."""
 
-    def __init__(self, vad: Session, *, band: Band, rate: int, target_seconds: float) -> None:
+    def __init__(self, vad: ModelSession, *, band: Band, rate: int, target_seconds: float) -> None:
         self._vad = vad
         self._band = band
         self._rate = rate

@@ -8,7 +8,7 @@ tried it was the only one to call hold music, ringback and DTMF what they are (d
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.embedding import Samples
 from earwitness.voice.speech import SpeechSegment
 
@@ -41,7 +41,7 @@ LOOK_BACK_SAMPLES = _RUN_FRAMES_MIN * FRAME_SAMPLES + _PADDING_SAMPLES
 class VoiceActivity:
     """Feed canonical samples, take one probability per complete frame. The session is shared, the state is not."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ModelSession) -> None:
         self._session = session
         self._context: Samples = np.zeros(_CONTEXT_SAMPLES, np.float32)
         self._rest: Samples = np.zeros(0, np.float32)

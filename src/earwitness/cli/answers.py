@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from earwitness.cli.output import Exit, out, percent, say
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 from earwitness.voice.decision import Outcome
 
 _EXIT_OF = {
@@ -65,7 +65,7 @@ def _print_candidates(decision: Mapping[str, Any]) -> None:
         rows.append(("", "the others enrolled", "", percent(decision["othersProbability"])))
     rows.append(("", "nobody enrolled", "", percent(decision["nobodyProbability"])))
     named = [number for number, one in enumerate(candidates) if one["score"] >= threshold["score"]]
-    print_table(["", Column("profile", folds=True), "score", "probability"], rows, bold=named)
+    print_table(["", TableColumn("profile", folds=True), "score", "probability"], rows, bold=named)
 
 
 def _print_threshold(threshold: Mapping[str, Any], *, margin: float | None) -> None:

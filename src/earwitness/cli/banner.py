@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from earwitness.cli.output import note, progress_of, say
 
 if TYPE_CHECKING:
-    from earwitness.background.models import Preparation
     from earwitness.config import Settings
+    from earwitness.engine.voice_models import ModelPreparation
     from earwitness.models.fetch import Progress
 
 _ENDPOINT_VARIABLES = (
@@ -27,7 +27,7 @@ _LINE_SECONDS = 5.0
 def announce(url: str, settings: "Settings", *, account: str | None, has_keys: bool) -> None:
     """Say where the service answers and what a program needs. `account` is that of the key of `--dev`, if it is on."""
     from earwitness import __version__
-    from earwitness.service import store_url
+    from earwitness.app import store_url
     from earwitness.store.store import described
 
     say("[b]earwitness {} answers at {}[/b]; it keeps {}", __version__, url, described(store_url(settings)), to=note)
@@ -52,9 +52,9 @@ def announce(url: str, settings: "Settings", *, account: str | None, has_keys: b
     say("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1", to=note)
 
 
-def preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], None]) -> "Preparation":
+def preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], None]) -> "ModelPreparation":
     """How the voice models are made ready, told to whoever looks at the terminal. `failed` ends the service."""
-    from earwitness.background.models import Preparation
+    from earwitness.engine.voice_models import ModelPreparation
 
     @contextmanager
     def progress() -> "Generator[Progress]":
@@ -62,7 +62,7 @@ def preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], N
         with progress_of(sizes=True) if note.is_terminal else _lines() as show:
             yield show
 
-    return Preparation(
+    return ModelPreparation(
         may_fetch=may_fetch,
         progress=progress,
         opened=lambda: say("ready: the voice models are open", to=note),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import Json
+from earwitness.cli.options import JsonOption
 from earwitness.cli.output import Exit, out, print_json, progress_of, reporting, say
 
 if TYPE_CHECKING:
-    from earwitness.flows.engine import Engine
+    from earwitness.engine.engine import Engine
     from earwitness.voice.decision import Decision
     from earwitness.voice.embedding import Voiceprint
     from earwitness.voice.speech import NetSpeech
@@ -22,7 +22,7 @@ _ENROL_SECONDS, _CALL_SECONDS = 20.0, 10.0
 
 
 @dataclass(frozen=True)
-class Caller:
+class SimulatedCaller:
     """Somebody with recordings to enrol and others to search for."""
 
     name: str
@@ -31,7 +31,7 @@ class Caller:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class CallOutcome:
     """What was answered to one call, and whether it was right."""
 
     caller: str
@@ -68,7 +68,7 @@ def demo(
             help="Use your own recordings: one folder per person, several files in each.",
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Enrol some voices, name them in other calls, turn strangers away. Exit code 1: an answer was wrong."""
     from earwitness.cli.voices import engine_for
@@ -103,9 +103,11 @@ def demo(
         raise typer.Exit(Exit.NO)
 
 
-def enrol_callers(engine: "Engine", known: list[Caller], gallery_file: Path, *, quiet: bool) -> "Iterator[Voiceprint]":
+def enrol_callers(
+    engine: "Engine", known: list[SimulatedCaller], gallery_file: Path, *, quiet: bool
+) -> "Iterator[Voiceprint]":
     """Enrol each caller into a gallery file, as the command would; then everything that is in the file."""
-    from earwitness.gallery.file import GalleryFile, read_gallery, write_gallery
+    from earwitness.engine.gallery_file import GalleryFile, read_gallery, write_gallery
 
     stored = GalleryFile(band=engine.band, encoder_id=engine.encoder.encoder_id)
     for caller in known:
@@ -121,12 +123,12 @@ def enrol_callers(engine: "Engine", known: list[Caller], gallery_file: Path, *, 
 
 def answer_calls(
     engine: "Engine",
-    known: list[Caller],
-    strangers: list[Caller],
+    known: list[SimulatedCaller],
+    strangers: list[SimulatedCaller],
     enrolled: "list[Voiceprint]",
     *,
     quiet: bool,
-) -> "Iterator[Answer]":
+) -> "Iterator[CallOutcome]":
     """Search for every caller's other call."""
     gallery = engine.empty_gallery()
     gallery.add_all(enrolled)
@@ -139,7 +141,7 @@ def answer_calls(
         yield answer
 
 
-def answer_of(caller: Caller, decision: "Decision", *, is_known: bool) -> Answer:
+def answer_of(caller: SimulatedCaller, decision: "Decision", *, is_known: bool) -> CallOutcome:
     """What a search came to. Of several voices the one counts that was named, else the one that was heard longest."""
     from earwitness.voice.decision import Outcome
 
@@ -148,7 +150,7 @@ def answer_of(caller: Caller, decision: "Decision", *, is_known: bool) -> Answer
     names = dict.fromkeys(match.candidates[0].profile_id for match in matches)
     voice = (*matches, *voices)[0]
     best = voice.candidates[0] if voice.candidates else None
-    return Answer(
+    return CallOutcome(
         caller=caller.name,
         is_known=is_known,
         named=" and ".join(names) or None,
@@ -161,7 +163,7 @@ def answer_of(caller: Caller, decision: "Decision", *, is_known: bool) -> Answer
     )
 
 
-def print_answer(answer: Answer) -> None:
+def print_answer(answer: CallOutcome) -> None:
     """One line; wrong ones say so."""
     if answer.closest is None:
         say("  [yellow]not enough speech[/yellow]: {:.1f} s  [red]wrong[/red]", answer.net_speech_seconds)
@@ -178,7 +180,7 @@ def print_answer(answer: Answer) -> None:
         say(line + mark, *numbers)
 
 
-def conclude(engine: "Engine", known: list[Caller], strangers: list[Caller], wrong: int) -> None:
+def conclude(engine: "Engine", known: list[SimulatedCaller], strangers: list[SimulatedCaller], wrong: int) -> None:
     """What it came to, what the threshold means, and where to go on."""
     out.print(
         f"\nThe threshold was set so that at most {engine.strangers_named_percent:g} % of strangers are given a "
@@ -230,31 +232,32 @@ def _take(engine: "Engine", files: list[Path], *, seconds: float) -> tuple[list[
     return [], []
 
 
-def sample_callers() -> tuple[list[Caller], list[Caller]]:
+def sample_callers() -> tuple[list[SimulatedCaller], list[SimulatedCaller]]:
     """The callers that come with earwitness."""
     from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
     known, strangers = (
-        [Caller(name, [first_call(name)], [second_call(name)]) for name in names] for names in (KNOWN, STRANGERS)
+        [SimulatedCaller(name, [first_call(name)], [second_call(name)]) for name in names]
+        for names in (KNOWN, STRANGERS)
     )
     return known, strangers
 
 
 def callers_in(
     folder: Path, engine: "Engine", progress: Callable[[int, int], None]
-) -> tuple[list[Caller], list[Caller]]:
+) -> tuple[list[SimulatedCaller], list[SimulatedCaller]]:
     """The first people with enough speech in different recordings; the last third of them stay strangers."""
+    from earwitness.engine.folders import people_in
     from earwitness.errors import TooFewSpeakers
-    from earwitness.flows.folders import people_in
 
-    callers: list[Caller] = []
+    callers: list[SimulatedCaller] = []
     people = people_in(folder)
     for done, (name, files) in enumerate(people.items(), start=1):
         progress(done, len(people))
         enrolment, rest = _take(engine, files, seconds=_ENROL_SECONDS)
         call, _ = _take(engine, rest, seconds=_CALL_SECONDS)
         if enrolment and call:
-            callers.append(Caller(name, enrolment, call))
+            callers.append(SimulatedCaller(name, enrolment, call))
         if len(callers) == _KNOWN_MAX + _STRANGERS_MAX:
             break
     if len(callers) < 2:

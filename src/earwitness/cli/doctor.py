@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from earwitness.cli.options import Json
+from earwitness.cli.options import JsonOption
 from earwitness.cli.output import Exit, print_json, reporting, say
 
 
@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Check versions, audio formats, models, folders, and run one known search. Exit code 1: something is wrong."""
     with reporting(as_json=as_json):
         checks = {
@@ -85,8 +85,8 @@ def _models() -> str:
 
 def _gallery() -> str:
     from earwitness import config
+    from earwitness.engine.gallery_file import read_gallery
     from earwitness.errors import GalleryUnreadable
-    from earwitness.gallery.file import read_gallery
 
     path = config.load().gallery_file
     try:
@@ -102,7 +102,7 @@ def _gallery() -> str:
 
 def _known_search() -> str:
     from earwitness import config
-    from earwitness.app import build_engine
+    from earwitness.engine.build import build_engine
     from earwitness.errors import ModelDamaged
     from earwitness.samples import first_call, second_call
     from earwitness.voice.band import Band

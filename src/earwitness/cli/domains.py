@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from earwitness.cli.answers import exit_of, print_decision
-from earwitness.cli.options import BandOption, Channel, Json, RegionOption, UrlOption
+from earwitness.cli.options import BandOption, ChannelOption, JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 from earwitness.cli.tasks import every
 from earwitness.voice.band import Band
 
@@ -40,7 +40,7 @@ def create_domain(
     request_token: RequestToken = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a domain: a set of voices that are searched together, with an encryption key of its own."""
     from earwitness.cli.asking import asking
@@ -56,7 +56,7 @@ def create_domain(
 
 
 @domains.command("list")
-def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: Json = False) -> None:
+def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Show the domains of the account in the Region, oldest first."""
     from earwitness.cli.asking import asking
 
@@ -67,7 +67,14 @@ def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: Js
     elif not found:
         say("there are no domains; `earwitness domains create NAME` makes one", to=note)
     else:
-        columns = ["domain", Column("name", folds=True), "band", "created", Column("description", folds=True), "arn"]
+        columns = [
+            "domain",
+            TableColumn("name", folds=True),
+            "band",
+            "created",
+            TableColumn("description", folds=True),
+            "arn",
+        ]
         print_table(columns, [_domain_row(domain) for domain in found])
 
 
@@ -82,7 +89,7 @@ def delete_domain(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete a domain with every voice in it, for good: its key is destroyed."""
     from earwitness.cli.asking import asking, segment
@@ -121,11 +128,11 @@ def enroll_recording(
         str | None,
         typer.Option("--profile", metavar="ID", help="Add a voiceprint to this one; default: make one."),
     ] = None,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     request_token: RequestToken = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Enrol the voice in a recording: a new profile of a domain, or a further voiceprint of one."""
     with reporting(as_json=as_json):
@@ -150,10 +157,10 @@ def enroll_recording(
 def search_recording(
     domain: DomainArgument,
     file: RecordingArgument,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
@@ -192,7 +199,7 @@ def list_domain(domain: str, *, url: str | None, region: str | None, as_json: bo
     if not found:
         say("nobody is enrolled in {}", domain, to=note)
         return
-    columns = ["profile", "voiceprints", "net speech", "expires", Column("consent", folds=True), "created"]
+    columns = ["profile", "voiceprints", "net speech", "expires", TableColumn("consent", folds=True), "created"]
     print_table(columns, [_row(profile) for profile in found])
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import BandOption, Channel, GalleryOption, Json, Raw, parse_raw
+from earwitness.cli.options import BandOption, ChannelOption, GalleryOption, JsonOption, Raw, parse_raw
 from earwitness.cli.output import note, print_json, progress_of, reporting, say, visible
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.voice.band import Band
 from earwitness.voice.profile_name import profile_name
 
 if TYPE_CHECKING:
-    from earwitness.flows.enrol import Enrolment
+    from earwitness.engine.enrol import Enrolment
     from earwitness.voice.embedding import Voiceprint
 
 
@@ -27,12 +27,12 @@ def enroll(
     files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Recordings of this one person.")],
     gallery: GalleryOption = None,
     band: BandOption = Band.TELEPHONE,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     raw: Raw = None,
     force: Annotated[
         bool, typer.Option("--force", help="Enrol even when more than one voice is heard in the recordings.")
     ] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Add a voice to the gallery. Each recording with 10 s of speech becomes a voiceprint; shorter ones are joined to
     voiceprints of 10 to 20 s. A recording that is in no voiceprint is named, with the reason. Recordings in which more
@@ -91,8 +91,8 @@ def _telling_of_force() -> Generator[None]:
 
 def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":
     """Write the voiceprints into the gallery file; return all that it holds then."""
+    from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
     from earwitness.errors import GalleryOfAnotherModel
-    from earwitness.gallery.file import GalleryFile, changing, read_gallery, write_gallery
 
     with changing(path):
         known = read_gallery(path) if path.exists() else GalleryFile(band=band, encoder_id=encoder_id)

@@ -9,20 +9,20 @@ from pathlib import Path
 from earwitness import config
 from earwitness.cli.output import plain
 from earwitness.cli.voices import engine_for
+from earwitness.engine.calibration import Calibration, write_calibration
+from earwitness.engine.engine import Engine
 from earwitness.errors import EvaluationError
 from earwitness.evaluation.conditions import Condition, parse_condition
 from earwitness.evaluation.copies import copies
 from earwitness.evaluation.evaluate import ConditionResult, Evaluator, measure
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
-from earwitness.evaluation.hearing import Listener
+from earwitness.evaluation.hearing import SpeechPreparer
 from earwitness.evaluation.kaldi import TrialList, is_trial_list, read_trials
 from earwitness.evaluation.labels import OnePerson, SeveralPeople, ids_of_one_person, ids_of_several_people
-from earwitness.evaluation.manifest import Role, Utterance, adults, children, read_manifest
+from earwitness.evaluation.manifest import TrialRole, Utterance, adults, children, read_manifest
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.requirement import parse_requirement
 from earwitness.evaluation.scores import ScoreTable
-from earwitness.flows.engine import Engine
-from earwitness.gallery.calibration import Calibration, write_calibration
 from earwitness.voice.band import Band
 
 Show = Callable[[str, int, int], None]
@@ -166,7 +166,7 @@ class Evaluation:
     @property
     def left_out(self) -> list[str]:
         """Speakers of whom nothing is enrolled or tested, because they have too little speech; after the results."""
-        given = {utterance.speaker_id for utterance in self._utterances if utterance.role is not Role.OTHER}
+        given = {utterance.speaker_id for utterance in self._utterances if utterance.role is not TrialRole.OTHER}
         for evaluator in self._evaluators.values():
             recordings = evaluator.recordings
             kinds = (recordings.enrolments, recordings.tests, recordings.strangers)
@@ -197,7 +197,9 @@ class Evaluation:
     def _evaluator(self, band: Band, show: Show) -> Evaluator:
         if band not in self._evaluators:
             engine = self._engines[band]
-            listener = Listener(vad=engine.vad, encoder=engine.encoder, workers=config.load().workers, seed=self._seed)
+            listener = SpeechPreparer(
+                vad=engine.vad, encoder=engine.encoder, workers=config.load().workers, seed=self._seed
+            )
             net = listener.net_seconds(self._utterances, lambda done, total: show("net speech", done, total))
             if self._trials is not None:
                 recordings = self._trials.recordings(net.__getitem__)

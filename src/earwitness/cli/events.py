@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from earwitness.cli.options import Json, RegionOption, UrlOption
+from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import note, percent, print_json, reporting, say
 from earwitness.cli.pipes import reader_is_gone
 from earwitness.cli.tasks import PipelineOption
@@ -56,7 +56,7 @@ def list_events(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many.")] = 50,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show events in the order of their numbers, and what became of them at each target."""
     from earwitness.cli.asking import asking
@@ -82,7 +82,7 @@ def replay(
     target: Annotated[str | None, typer.Option("--target", metavar="ARN|URL|FILE", help="Only to this one.")] = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Deliver an event again that was delivered or parked: the same id, the same bytes."""
     from earwitness.cli.asking import asking, segment

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earwitness.cli.answers import exit_of, print_decision
-from earwitness.cli.options import Channel, GalleryOption, Json, KnownBand, Raw, parse_raw
+from earwitness.cli.options import ChannelOption, GalleryOption, JsonOption, KnownBand, Raw, parse_raw
 from earwitness.cli.output import Exit, exit_for, note, out, percent, print_json, progress_of, reporting, say
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, ConfigurationError, SpeechError
 from earwitness.voice.band import Band
@@ -21,10 +21,10 @@ from earwitness.voice.documents import decision_document
 
 if TYPE_CHECKING:
     from earwitness.audio.files import RawFormat
-    from earwitness.flows.engine import Engine
-    from earwitness.flows.enrol import NotEnrolled
-    from earwitness.flows.identify import Identified
-    from earwitness.gallery.gallery import Gallery
+    from earwitness.engine.engine import Engine
+    from earwitness.engine.enrol import NotEnrolled
+    from earwitness.engine.gallery import Gallery
+    from earwitness.engine.identify import Identified
 
 _CSV_COLUMNS: tuple[str, ...] = (
     "file",
@@ -65,7 +65,7 @@ class Search:
 
     def one(self, file: Path) -> Searched:
         """The answer for one recording. Raises AudioError when it cannot be used."""
-        from earwitness.flows.identify import identify_recording
+        from earwitness.engine.identify import identify_recording
 
         found = identify_recording(
             self.engine, self.gallery, file, channel=self.channel, raw=self.raw, whole=self.whole
@@ -95,7 +95,7 @@ def identify(
     ] = None,
     gallery: GalleryOption = None,
     band: KnownBand = None,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     raw: Raw = None,
     csv_file: Annotated[
         Path | None,
@@ -107,7 +107,7 @@ def identify(
             "--whole", help="Listen to the end, and name everybody who speaks. Else the first voice is enough."
         ),
     ] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say who of the enrolled voices speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
@@ -148,7 +148,7 @@ def identify(
 
 def _recordings(given: Sequence[Path]) -> list[Path]:
     """The recordings that are meant, each once: files as they are given, folders as what they hold."""
-    from earwitness.flows.folders import recordings_in
+    from earwitness.engine.folders import recordings_in
 
     found = [file for path in given for file in (recordings_in(path) if path.is_dir() else [path])]
     return list(dict.fromkeys(found))
@@ -172,7 +172,7 @@ def _voices(
 
 def stored_voices(gallery: Path | None) -> "tuple[Engine, Gallery]":
     """The engine of a gallery file's band, and its voices."""
-    from earwitness.gallery.file import read_gallery
+    from earwitness.engine.gallery_file import read_gallery
 
     stored = read_gallery(gallery_path(gallery))
     engine = engine_for(stored.band)
@@ -236,7 +236,7 @@ def _tell_all(
         print_json({"recordings": documents, "leftOut": left_out})
     elif str(csv_file) != "-":
         print_table(
-            [Column("file", folds=True), "answer", Column("profile", folds=True), "probability", "speech"],
+            [TableColumn("file", folds=True), "answer", TableColumn("profile", folds=True), "probability", "speech"],
             [_row(document) for document in documents],
         )
         for document in documents:

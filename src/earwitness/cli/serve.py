@@ -12,8 +12,8 @@ from earwitness.cli.options import DataOption
 from earwitness.cli.output import note, reporting, say
 
 if TYPE_CHECKING:
+    from earwitness.app import Service
     from earwitness.config import Settings
-    from earwitness.service import Service
 
 DEV_ACCOUNT = "000000000000"
 
@@ -83,8 +83,8 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
 
 def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fetch: bool) -> None:
     from earwitness import development as development_mode
-    from earwitness.background.models import require_models
     from earwitness.cli.keys import require_account
+    from earwitness.engine.voice_models import require_models
     from earwitness.errors import ConfigurationError
     from earwitness.models.cache import ModelCache
     from earwitness.server import run
@@ -133,18 +133,18 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
 @contextmanager
 def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
     """The service on its records, which are let go whatever happens."""
+    from earwitness import app
     from earwitness import development as development_mode
-    from earwitness import service
 
-    store = service.open_records(settings)
-    with closing(store), service.leading_alone(store, on_waiting=lambda text: say("{}", text, to=note)) as lead:
+    store = app.open_records(settings)
+    with closing(store), app.leading_alone(store, on_waiting=lambda text: say("{}", text, to=note)) as lead:
         if account is None:
             development_mode.refuse_development_key(store)
             development = None
         else:
             development_mode.ensure_development_key(store, account)
             development = development_mode.Development(account_id=account, provoked=provoked)
-        with closing(service.Service(settings, store, development=development)) as built:
+        with closing(app.Service(settings, store, development=development)) as built:
             yield built
         lead.require()
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from earwitness.cli.options import Json, RegionOption, UrlOption
+from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import print_json, reporting, say
 from earwitness.cli.table import print_table
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(url: UrlOption = None, region: RegionOption = None, as_json: Json = False) -> None:
+def status(url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Show what a running service does now, and how much of its limits your account uses."""
     from earwitness.cli.asking import asking
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.options import Json
+from earwitness.cli.options import JsonOption
 from earwitness.cli.output import note, print_json, progress_of, reporting, say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def stream(
     fast: Annotated[bool, typer.Option("--fast", help="As fast as it goes instead of in real time.")] = False,
     rate: Annotated[int, typer.Option("--rate", min=8_000, max=48_000, help="Of raw PCM, in Hz.")] = 8_000,
     channels: Annotated[int, typer.Option("--channels", min=1, max=2, help="Of raw PCM.")] = 1,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send audio to a Kinesis video stream, with AWS credentials from the environment or the files boto3 reads."""
     with reporting(as_json=as_json):

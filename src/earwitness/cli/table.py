@@ -14,7 +14,7 @@ _FOLDED_MIN = 12
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table; the important ones come first."""
 
     title: str
@@ -23,7 +23,7 @@ class Column:
 
 
 def print_table(
-    columns: Sequence[Column | str],
+    columns: Sequence[TableColumn | str],
     rows: Sequence[Sequence[str]],
     *,
     title: str = "",
@@ -35,7 +35,7 @@ def print_table(
     On a terminal, columns that do not fit are left out from the right and named on standard error. Into a file or pipe
     a row is one line with tabs between its cells, whole, after a line of titles.
     """
-    known = [column if isinstance(column, Column) else Column(column) for column in columns]
+    known = [column if isinstance(column, TableColumn) else TableColumn(column) for column in columns]
     cells = [[[visible(line) for line in cell.split("\n")] for cell in row] for row in rows]
     if title:
         say("{}", title, to=to)
@@ -50,7 +50,7 @@ def print_table(
         say("[dim]no room for {}: widen the window, pipe this, or use --json[/dim]", missing, to=note)
 
 
-def _print_fitted(columns: list[Column], cells: list[list[list[str]]], bold: Collection[int], to: Console) -> None:
+def _print_fitted(columns: list[TableColumn], cells: list[list[list[str]]], bold: Collection[int], to: Console) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
@@ -62,7 +62,7 @@ def _print_fitted(columns: list[Column], cells: list[list[list[str]]], bold: Col
     to.print(table)
 
 
-def _fitting(columns: list[Column], cells: list[list[list[str]]], *, width: int) -> int:
+def _fitting(columns: list[TableColumn], cells: list[list[list[str]]], *, width: int) -> int:
     """How many columns, from the left, have room; the first one always has."""
     used = 0
     for number, column in enumerate(columns):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from earwitness.cli.answers import print_decision
-from earwitness.cli.options import Json, RegionOption, UrlOption
+from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import note, percent, print_json, reporting, say
 from earwitness.cli.table import print_table
 from earwitness.voice.decision import Outcome
@@ -39,7 +39,7 @@ def tasks(
     pipeline: PipelineOption = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the speaker search tasks of a running service and what they found, newest first."""
     from earwitness.cli.asking import asking, segment

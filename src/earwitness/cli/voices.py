@@ -10,9 +10,9 @@ from earwitness.cli.answers import exit_of
 from earwitness.cli.domains import list_domain
 from earwitness.cli.options import (
     BandOption,
-    Channel,
+    ChannelOption,
     GalleryOption,
-    Json,
+    JsonOption,
     Raw,
     RegionOption,
     UrlOption,
@@ -24,7 +24,7 @@ from earwitness.voice.decision import Outcome
 from earwitness.voice.documents import decision_document
 
 if TYPE_CHECKING:
-    from earwitness.flows.engine import Engine
+    from earwitness.engine.engine import Engine
     from earwitness.voice.embedding import Voiceprint
 
 
@@ -36,8 +36,8 @@ def register(app: typer.Typer) -> None:
 def engine_for(band: Band) -> "Engine":
     """The engine of a band; models that are missing are pulled first, with a progress bar."""
     from earwitness import config
-    from earwitness.app import build_engine
     from earwitness.cli.models import pull_models
+    from earwitness.engine.build import build_engine
 
     pull_models()
     return build_engine(config.load(), band)
@@ -54,9 +54,9 @@ def verify(
     first: Annotated[Path, typer.Argument(metavar="A", help="A recording of one person.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="A recording that may be of the same person.")],
     band: BandOption = Band.TELEPHONE,
-    channel: Channel = None,
+    channel: ChannelOption = None,
     raw: Raw = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say whether two recordings are of the same person. Exit code 0: yes, 1: no, 3: too little speech, or
     several voices in one of them, 10: perhaps, with a probability under 50 %."""
@@ -91,10 +91,10 @@ def profiles(
     ] = None,
     url: UrlOption = None,
     region: RegionOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List who is enrolled in the gallery, or in a domain of a running service."""
-    from earwitness.gallery.file import read_gallery
+    from earwitness.engine.gallery_file import read_gallery
 
     if domain is not None:
         if gallery is not None:
@@ -125,10 +125,10 @@ def _prints(voiceprints: "list[Voiceprint]") -> list[dict[str, str | float]]:
 def forget(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who to remove.")],
     gallery: GalleryOption = None,
-    as_json: Json = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove a person and all their voiceprints from the gallery file."""
-    from earwitness.gallery.file import changing, read_gallery, write_gallery
+    from earwitness.engine.gallery_file import changing, read_gallery, write_gallery
 
     with reporting(as_json=as_json):
         path = gallery_path(gallery)

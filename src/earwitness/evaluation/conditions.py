@@ -30,7 +30,7 @@ _ROOM_DIRECT_TO_REVERBERANT_DB = 3.0
 _ROOM_SECONDS = 0.6
 
 Random = np.random.Generator
-Channel = Callable[[Samples, Random, "list[Samples]"], tuple[Samples, int]]
+SimulatedLine = Callable[[Samples, Random, "list[Samples]"], tuple[Samples, int]]
 """(speech at 16 kHz, randomness, other people's speech to make babble of) → (what arrives, its rate)."""
 
 
@@ -83,7 +83,7 @@ def reverb(speech: Samples, random: Random, others: list[Samples]) -> tuple[Samp
     return telephone(heard[: len(speech)], random, others)
 
 
-CHANNELS: dict[str, Channel] = {
+CHANNELS: dict[str, SimulatedLine] = {
     "recorded": recorded,
     "clean": clean,
     "telephone": telephone,

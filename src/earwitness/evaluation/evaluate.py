@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from earwitness.engine.calibration import Calibration
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import Condition
-from earwitness.evaluation.hearing import Heard, Listener
+from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
 from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened, widened_cost
 from earwitness.evaluation.manifest import Utterance
 from earwitness.evaluation.metrics import ErrorCurve
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.scores import Mask, Rates, ScoreTable, Searches, fnir_at_fpir, rates
-from earwitness.gallery.calibration import Calibration
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN
 
 GALLERY_SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
@@ -101,7 +101,7 @@ class ConditionResult:
 class Evaluator:
     """Recordings heard under conditions. What was heard once (a telephone enrolment, say) is not heard again."""
 
-    listener: Listener
+    listener: SpeechPreparer
     recordings: Recordings
     enrol_seconds: float
     progress: Progress
@@ -114,17 +114,17 @@ class Evaluator:
             )
 
     @cached_property
-    def _memory(self) -> dict[tuple[str, str, float], list[Heard]]:
+    def _memory(self) -> dict[tuple[str, str, float], list[PreparedSpeech]]:
         return {}
 
-    def heard(self, which: str, channel: str, *, net_seconds: float) -> list[Heard]:
+    def heard(self, which: str, channel: str, *, net_seconds: float) -> list[PreparedSpeech]:
         """Raw embeddings of all recordings of a kind (`enrol`, `test`) under a channel."""
         key = (which, channel, net_seconds)
         if key not in self._memory:
             self._memory[key] = self._hear(*key)
         return self._memory[key]
 
-    def _hear(self, which: str, channel: str, net_seconds: float) -> list[Heard]:
+    def _hear(self, which: str, channel: str, net_seconds: float) -> list[PreparedSpeech]:
         recordings: Sequence[JoinedRecording] = self.recordings.enrolments
         if which == "test":
             recordings = [*self.recordings.tests, *self.recordings.strangers]
@@ -138,7 +138,7 @@ class Evaluator:
             progress=lambda done, total: self.progress(f"{which} {channel}", done, total),
         )
 
-    def enrolled(self, condition: Condition) -> list[Heard]:
+    def enrolled(self, condition: Condition) -> list[PreparedSpeech]:
         """The enrolments of a condition that had enough speech: the columns of its score table."""
         heard = self.heard("enrol", condition.enrol, net_seconds=self.enrol_seconds)
         return [one for one in heard if one.raw is not None]
@@ -149,12 +149,14 @@ class Evaluator:
         return score_table(self.listener, self.enrolled(condition), tested)
 
 
-def score_table(listener: Listener, enrolled: Sequence[Heard], tested: Sequence[Heard]) -> ScoreTable:
+def score_table(
+    listener: SpeechPreparer, enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]
+) -> ScoreTable:
     """Every test against every enrolment; each enrolment one voiceprint."""
     dimension = listener.encoder.dimension
     unheard = np.full(dimension, np.nan, np.float32)
 
-    def vectors(heard: Sequence[Heard]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def vectors(heard: Sequence[PreparedSpeech]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         rows = [
             unheard if one.raw is None else listener.encoder.compensate(one.raw, net_seconds=one.net_seconds).vector
             for one in heard
@@ -172,7 +174,7 @@ def score_table(listener: Listener, enrolled: Sequence[Heard], tested: Sequence[
     )
 
 
-def _same_recording(enrolled: Sequence[Heard], tested: Sequence[Heard]) -> Mask:
+def _same_recording(enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]) -> Mask:
     """Cells whose two sides share an utterance, as in trial lists that enrol and test the same files."""
     columns: dict[Path, list[int]] = {}
     for column, one in enumerate(enrolled):

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from earwitness.encoder.compensation import Compensation, Vectors, unit_length
+from earwitness.engine.calibration import Calibration, DurationFit, FalseMatchCurve
+from earwitness.engine.compensation import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX
 from earwitness.evaluation.scores import ScoreTable
-from earwitness.gallery.calibration import Calibration, DurationFit, FalseMatchCurve
 
 FIT_SECONDS = (3.0, 5.0, 10.0)
 """Net speech of the tests a calibration is fitted on."""

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.audio.net_speech import gather
-from earwitness.encoder.encoder import SpeakerEncoder
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.conditions import CHANNELS
 from earwitness.evaluation.manifest import Utterance
 from earwitness.evaluation.recordings import JoinedRecording, read_joined, read_utterance, seed_for
-from earwitness.models.sessions import Session
+from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 
@@ -29,11 +29,11 @@ Progress = Callable[[int, int], None]
 """Called with how many pieces of work are done and how many there are."""
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+WorkResult = TypeVar("WorkResult")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Heard:
+class PreparedSpeech:
     """What the encoder made of one recording under one condition."""
 
     recording: JoinedRecording
@@ -44,10 +44,10 @@ class Heard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class SpeechPreparer:
     """Everything needed to hear: the models, and how many recordings at once."""
 
-    vad: Session
+    vad: ModelSession
     encoder: SpeakerEncoder
     workers: int
     seed: int
@@ -71,7 +71,7 @@ class Listener:
         seconds_min: float,
         others: Sequence[JoinedRecording],
         progress: Progress,
-    ) -> list[Heard]:
+    ) -> list[PreparedSpeech]:
         """Each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech, at least
         `seconds_min`.
 
@@ -79,7 +79,7 @@ class Listener:
         """
         pool = _BabblePool(others, self.seed) if channel == "noise10" else None
 
-        def one(recording: JoinedRecording) -> Heard:
+        def one(recording: JoinedRecording) -> PreparedSpeech:
             random = np.random.default_rng(seed_for(self.seed, channel, recording.name))
             babble = pool.without(recording.speaker_id) if pool else []
             arrived, rate = CHANNELS[channel](read_joined(recording), random, babble)
@@ -87,15 +87,15 @@ class Listener:
             try:
                 raw, heard = self.encoder.embed_raw(speech.samples, seconds_min=seconds_min)
             except NotEnoughSpeech as error:
-                return Heard(recording=recording, raw=None, net_seconds=error.have_seconds)
-            return Heard(recording=recording, raw=raw, net_seconds=heard)
+                return PreparedSpeech(recording=recording, raw=None, net_seconds=error.have_seconds)
+            return PreparedSpeech(recording=recording, raw=raw, net_seconds=heard)
 
         return self._map(one, recordings, progress)
 
-    def _map(self, work: Callable[[Item], Result], items: Iterable[Item], progress: Progress) -> list[Result]:
+    def _map(self, work: Callable[[Item], WorkResult], items: Iterable[Item], progress: Progress) -> list[WorkResult]:
         """`work` over all items in order, on the pool."""
         waiting = list(items)
-        done: list[Result] = []
+        done: list[WorkResult] = []
         with ThreadPoolExecutor(self.workers) as pool:
             for result in pool.map(work, waiting):
                 done.append(result)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from earwitness.errors import ManifestInvalid
-from earwitness.evaluation.manifest import Role, Utterance
+from earwitness.evaluation.manifest import TrialRole, Utterance
 from earwitness.evaluation.recordings import JoinedRecording, Recordings
 from earwitness.evaluation.scores import Mask
 from earwitness.evaluation.table_file import text_of
@@ -139,4 +139,4 @@ def _lines(path: Path) -> list[str]:
 def _utterance(path: Path, speaker_id: str) -> Utterance:
     if not path.is_file():
         raise ManifestInvalid(f"wav.scp names {path}, which does not exist")
-    return Utterance(path=path, speaker_id=speaker_id, sex="", age=None, source="", role=Role.ENROL_AND_TEST)
+    return Utterance(path=path, speaker_id=speaker_id, sex="", age=None, source="", role=TrialRole.ENROL_AND_TEST)

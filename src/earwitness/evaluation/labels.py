@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earwitness.engine.calibration import Calibration
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.scores import ScoreTable
-from earwitness.gallery.calibration import Calibration
 
 SAME_RATE = 1e-4
 """Ids sound like one person where at most this share of pairs of different people scores as high.

@@ -16,7 +16,7 @@ from earwitness.evaluation.table_file import rows_of
 ADULT_AGE_MIN = 18
 
 
-class Role(StrEnum):
+class TrialRole(StrEnum):
     """What an utterance may be used for."""
 
     ENROL_AND_TEST = "enrol+test"
@@ -33,7 +33,7 @@ class Utterance:
     sex: str
     age: int | None
     source: str
-    role: Role
+    role: TrialRole
     channel: int | None = None
     """Which channel of a recording with several; from 0."""
 
@@ -94,7 +94,7 @@ def _utterance(row: dict[str, str | None], manifest: Path, line: int) -> Utteran
     )
 
 
-def _role(text: str) -> Role:
+def _role(text: str) -> TrialRole:
     if not text:
-        return Role.ENROL_AND_TEST
-    return next((role for role in Role if role == text.lower()), Role.OTHER)
+        return TrialRole.ENROL_AND_TEST
+    return next((role for role in TrialRole if role == text.lower()), TrialRole.OTHER)

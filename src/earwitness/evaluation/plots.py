@@ -7,9 +7,9 @@ import matplotlib as mpl
 import numpy as np
 from scipy.special import ndtri
 
+from earwitness.engine.calibration import Calibration
 from earwitness.errors import EvaluationError
 from earwitness.evaluation.evaluate import FPIR, ConditionResult
-from earwitness.gallery.calibration import Calibration
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Threshold
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from earwitness.audio.canonical import to_canonical
 from earwitness.audio.files import open_recording
 from earwitness.errors import AudioError, ChannelNotChosen, ManifestInvalid
-from earwitness.evaluation.manifest import Role, Utterance
+from earwitness.evaluation.manifest import TrialRole, Utterance
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Samples
 
@@ -70,8 +70,8 @@ def join_utterances(
         spoken = by_speaker[speaker_id]
         order: NDArray[np.int64] = np.random.default_rng(seed_for(seed, speaker_id)).permutation(len(spoken))
         shuffled = [spoken[int(index)] for index in order]
-        rest = [utterance for utterance in shuffled if utterance.role is not Role.OTHER]
-        if any(utterance.role is Role.IMPOSTOR for utterance in rest):
+        rest = [utterance for utterance in shuffled if utterance.role is not TrialRole.OTHER]
+        if any(utterance.role is TrialRole.IMPOSTOR for utterance in rest):
             strangers += _cut(rest, net_seconds, [test_seconds] * TESTS_PER_SPEAKER_MAX, speaker_id)
             continue
         cut = _cut(rest, net_seconds, [enrol_seconds, *[test_seconds] * TESTS_PER_SPEAKER_MAX], speaker_id)

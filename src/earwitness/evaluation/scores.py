@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from earwitness.engine.calibration import Calibration
 from earwitness.evaluation.metrics import Scores, TrialSet, cllr
-from earwitness.gallery.calibration import Calibration
 
 Mask = NDArray[np.bool_]
 SpeakerWeights = dict[str, int]

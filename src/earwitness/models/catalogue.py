@@ -7,6 +7,9 @@ from importlib import resources
 
 from earwitness.errors import ModelMissing
 
+ENCODER_MODEL, VAD_MODEL = "campplus", "silero-vad"
+"""The models that the engine uses."""
+
 WINDOW_CHUNKS = 3
 """An encoder's second output: the embedding of each window of so many half seconds, a window every half second."""
 

@@ -19,7 +19,7 @@ from earwitness.models.catalogue import CatalogueEntry, entry
 Array = NDArray[np.float32]
 
 
-class Session:
+class ModelSession:
     """A loaded model; safe to run from several threads at once."""
 
     def __init__(self, model: CatalogueEntry, onnx_file: bytes) -> None:
@@ -48,8 +48,8 @@ class Session:
         return [np.asarray(output, np.float32) for output in outputs]
 
 
-def open_session(cache: ModelCache, model_id: str) -> Session:
+def open_session(cache: ModelCache, model_id: str) -> ModelSession:
     """Open an installed model. ModelMissing when it was not pulled, ModelDamaged when its hash is off."""
     telemetry.remove_leftovers(cache.folder)
     model = entry(model_id)
-    return Session(model, cache.read(model))
+    return ModelSession(model, cache.read(model))

@@ -30,7 +30,7 @@ class Destination:
     """The header that names the stream: `x-amzn-stream-name` or `x-amzn-stream-arn`."""
 
 
-class MediaConnection:
+class PutMediaConnection:
     """A PutMedia request in progress. Sending and reading may go on at the same time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,7 +38,7 @@ class MediaConnection:
         self._http = h11.Connection(h11.CLIENT)
 
     @classmethod
-    async def open(cls, destination: Destination, *, seconds_max: float) -> "MediaConnection":
+    async def open(cls, destination: Destination, *, seconds_max: float) -> "PutMediaConnection":
         """Connect and send the head of the request. Raises PutMediaInterrupted, PutMediaFailed for its certificate."""
         parts = urlsplit(destination.endpoint_url)
         secure = parts.scheme == "https"

@@ -16,7 +16,7 @@ _FRAME_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Fragment:
+class OutgoingFragment:
     """A cluster to send."""
 
     timecode_ms: int
@@ -28,7 +28,7 @@ class Fragment:
     """Seconds from the first sample of the recording to its last."""
 
 
-class Pace:
+class Pacing:
     """Real time: a fragment exists when its last sample was spoken, counted from when the pace was made."""
 
     def __init__(
@@ -41,14 +41,14 @@ class Pace:
         self._clock, self._sleep = clock, sleep
         self._started = clock()
 
-    async def until_recorded(self, fragment: Fragment) -> None:
+    async def until_recorded(self, fragment: OutgoingFragment) -> None:
         """Wait until all of it was spoken; not at all when that is past, as after a broken connection."""
         left = self._started + fragment.ends - self._clock()
         if left > 0:
             await self._sleep(left)
 
 
-def fragments(source: PcmSource, *, start_ms: int) -> Iterator[Fragment]:
+def fragments(source: PcmSource, *, start_ms: int) -> Iterator[OutgoingFragment]:
     """The source cut into fragments, each of frames of 0.1 s."""
     frame_bytes = round(source.rate * _FRAME_SECONDS) * 2 * source.channels
     bytes_per_second = source.rate * 2 * source.channels
@@ -60,7 +60,7 @@ def fragments(source: PcmSource, *, start_ms: int) -> Iterator[Fragment]:
             for first in range(0, len(piece), frame_bytes)
         ]
         sent += len(piece)
-        yield Fragment(
+        yield OutgoingFragment(
             timecode_ms,
             write_cluster(timecode_ms, blocks),
             seconds=len(piece) / bytes_per_second,

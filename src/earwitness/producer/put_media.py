@@ -20,8 +20,8 @@ from earwitness.config.trust import certificate_fault
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType
-from earwitness.producer.connection import Destination, MediaConnection
-from earwitness.producer.fragments import TRACK, Fragment, Pace, fragments
+from earwitness.producer.connection import Destination, PutMediaConnection
+from earwitness.producer.fragments import TRACK, OutgoingFragment, Pacing, fragments
 from earwitness.producer.pcm_source import PcmSource
 
 UNACKNOWLEDGED_MAX = 120
@@ -148,13 +148,13 @@ class _Producer:
         on_ack: Callable[[Ack], None] | None,
     ) -> None:
         self._destination = destination
-        self._pace = Pace() if real_time else None
+        self._pace = Pacing() if real_time else None
         self._done_at = AckType.PERSISTED if persisted else AckType.RECEIVED
         self._on_ack = on_ack
         self._header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
         self._fragments = fragments(source, start_ms=round(datetime.now(UTC).timestamp() * 1_000))
-        self._waiting: deque[Fragment] = deque()
-        self._upcoming: asyncio.Future[Fragment | None] | None = None
+        self._waiting: deque[OutgoingFragment] = deque()
+        self._upcoming: asyncio.Future[OutgoingFragment | None] | None = None
         self._acknowledged = asyncio.Event()
         self._numbers = ("", "")
         self._count, self._seconds, self._reconnects, self._failures = 0, 0.0, 0, 0
@@ -183,7 +183,7 @@ class _Producer:
 
     async def _session(self) -> None:
         """One connection, from its first byte to the last acknowledgement."""
-        connection = await MediaConnection.open(self._destination, seconds_max=_CONNECT_SECONDS_MAX)
+        connection = await PutMediaConnection.open(self._destination, seconds_max=_CONNECT_SECONDS_MAX)
         try:
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(self._send(connection))
@@ -193,7 +193,7 @@ class _Producer:
         finally:
             await connection.close()
 
-    async def _send(self, connection: MediaConnection) -> bool:
+    async def _send(self, connection: PutMediaConnection) -> bool:
         """Send everything; False when the connection broke, of which the answer may tell the reason."""
         try:
             await connection.send(self._header)
@@ -213,13 +213,13 @@ class _Producer:
             return False
         return True
 
-    async def _next_fragment(self) -> Fragment | None:
+    async def _next_fragment(self) -> OutgoingFragment | None:
         """The next of the source, read in a thread; one that was being read when a connection broke is not lost."""
         if self._upcoming is None:
             self._upcoming = asyncio.ensure_future(asyncio.to_thread(next, self._fragments, None))
         return await asyncio.shield(self._upcoming)
 
-    async def _listen(self, connection: MediaConnection, sending: "asyncio.Task[bool]") -> None:
+    async def _listen(self, connection: PutMediaConnection, sending: "asyncio.Task[bool]") -> None:
         reader = AckReader()
         async for data in self._answers(connection, sending):
             for ack in reader.feed(data):
@@ -227,7 +227,7 @@ class _Producer:
         if self._waiting or not sending.done() or not sending.result():
             raise PutMediaInterrupted("the service closed the connection before all media was acknowledged")
 
-    async def _answers(self, connection: MediaConnection, sending: "asyncio.Task[bool]") -> AsyncGenerator[bytes]:
+    async def _answers(self, connection: PutMediaConnection, sending: "asyncio.Task[bool]") -> AsyncGenerator[bytes]:
         """What the service says; PutMediaInterrupted when it says nothing though it owes something."""
         answers = connection.answers()
         upcoming = asyncio.ensure_future(anext(answers, None))

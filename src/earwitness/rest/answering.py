@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Incoming
 from starlette.responses import JSONResponse, Response
 
-from earwitness.api.caller import Caller
+from earwitness.access.caller import Caller
 from earwitness.errors import EarwitnessError, Forbidden, StoreUnavailable, Unauthorized, Unavailable, UnknownOperation
 from earwitness.log import frames_of
 from earwitness.rest.auth import Claimed, Credentials

@@ -10,23 +10,23 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route as Mounted
 from starlette.types import ASGIApp
 
-from earwitness.api.paging import Pages
-from earwitness.flows.lag import Lags
-from earwitness.flows.turns import Turns
+from earwitness.access.paging import Pages
+from earwitness.engine.turns import Turns
 from earwitness.rest.answering import Answering
 from earwitness.rest.auth import Credentials, FindKey
-from earwitness.rest.notices import Notices
 from earwitness.rest.routes import PREFIX, ROUTES
 from earwitness.rest.tools import RestLimits, Run, Tools
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.tasks.lag import Lags
+from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.wire.shares import Shares
 from earwitness.wire.throttle import Throttle
 
 if TYPE_CHECKING:  # heavy, as tools.py says
-    from earwitness.flows.engine import Engine
-    from earwitness.flows.galleries import Galleries
+    from earwitness.engine.engine import Engine
+    from earwitness.tasks.galleries import Galleries
 
 
 def build_rest(

@@ -1,11 +1,10 @@
 """Voice profile domains: make, list, delete. The same records as AWS's operations on them."""
 
-from earwitness.api.domains import BAND_TAG
-from earwitness.api.once import once
+from earwitness.access.once import once
 from earwitness.rest.tools import Call, Document, Tools, domain_of, paged, time_of
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Unit
-from earwitness.voice.band import Band
+from earwitness.voice.band import BAND_TAG, Band
 
 _TAGS_MAX = 50
 

@@ -5,11 +5,11 @@ import json
 from collections.abc import Callable
 
 from earwitness.errors import NotFound
-from earwitness.rest.notices import Listener
 from earwitness.rest.tasks import chosen_pipeline
 from earwitness.rest.tools import Call, Document, Tools, time_of
 from earwitness.store.search_records import Delivery, Event
 from earwitness.store.store import Unit
+from earwitness.tasks.notices import Subscription
 
 LATEST = "latest"
 """In place of a number: from now on."""
@@ -36,7 +36,7 @@ async def list_events(tools: Tools, call: Call) -> Document:
 
 
 async def _wait(
-    tools: Tools, look: Callable[[], tuple[Event, ...]], listener: Listener, *, seconds: float
+    tools: Tools, look: Callable[[], tuple[Event, ...]], listener: Subscription, *, seconds: float
 ) -> tuple[Event, ...]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds

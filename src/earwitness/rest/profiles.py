@@ -1,6 +1,6 @@
 """The voices of a domain: who is enrolled, by what voiceprints. Every reading is written to the audit trail."""
 
-from earwitness.api.roles import Role
+from earwitness.access.roles import Role
 from earwitness.rest.tools import Call, Document, Tools, domain_of, paged, time_of
 from earwitness.store.records import VoiceProfile
 from earwitness.store.search_records import ProfileVoiceprint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from earwitness.api.once import once
+from earwitness.access.once import once
 from earwitness.errors import AudioTooLong, NotFound
 from earwitness.rest.profiles import described
 from earwitness.rest.tools import Call, Document, Tools, domain_of
@@ -28,7 +28,7 @@ async def search_domain(tools: Tools, call: Call) -> Document:
     """Who of a domain speaks in a recording, if anyone."""
 
     def work() -> Document:
-        from earwitness.flows.identify import identify_recording  # with numpy, as tools.py says
+        from earwitness.engine.identify import identify_recording  # with numpy, as tools.py says
 
         domain = domain_of(tools, call)
         engine = tools.engine_of(Band(domain.band))
@@ -134,7 +134,7 @@ def _content(call: Call) -> Document:
 
 
 def _audio(speech: "NetSpeech") -> bytes:
-    from earwitness.flows.conclude import as_pcm  # with numpy, as tools.py says
+    from earwitness.tasks.conclude import as_pcm  # with numpy, as tools.py says
 
     return as_pcm(speech)
 

@@ -5,7 +5,7 @@ The table is all there is: the application and the OpenAPI document are made of 
 
 from dataclasses import dataclass
 
-from earwitness.api.roles import Role
+from earwitness.access.roles import Role
 from earwitness.rest.domains import create_domain, delete_domain, list_domains
 from earwitness.rest.events import LATEST, get_event, list_events, replay_event
 from earwitness.rest.openapi import tell_openapi

@@ -7,22 +7,22 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from earwitness.api.caller import Caller
-from earwitness.api.paging import Pages
+from earwitness.access.caller import Caller
+from earwitness.access.paging import Pages
+from earwitness.engine.turns import Turns
 from earwitness.errors import NotFound
-from earwitness.flows.lag import Lags
-from earwitness.flows.turns import Turns
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
-from earwitness.rest.notices import Notices
 from earwitness.rest.parameters import Values
 from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store
+from earwitness.tasks.lag import Lags
+from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.wire.shares import Shares
 
 if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
-    from earwitness.flows.engine import Engine
-    from earwitness.flows.galleries import Galleries
+    from earwitness.engine.engine import Engine
+    from earwitness.tasks.galleries import Galleries
 
 ResultT = TypeVar("ResultT")
 

@@ -22,7 +22,7 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class HttpResponse:
     """What came back."""
 
     status: int
@@ -32,7 +32,7 @@ class Answer:
 
 def post(
     url: WebhookUrl, addresses: Sequence[str], body: bytes, *, headers: Mapping[str, str], seconds: float
-) -> Answer:
+) -> HttpResponse:
     """Connect to the first of the addresses that answers, and send.
 
     `seconds` bounds everything from here on. Raises SinkUnavailable when no answer came.
@@ -136,9 +136,9 @@ def _send(connection: socket.socket, data: bytes, deadline: _Deadline) -> None:
         rest = rest[connection.send(rest) :]
 
 
-def _answer(connection: socket.socket, deadline: _Deadline) -> Answer:
+def _answer(connection: socket.socket, deadline: _Deadline) -> HttpResponse:
     incoming = _Incoming(connection, deadline)
     # http.client wants of a socket only makefile.
     with HTTPResponse(cast("socket.socket", incoming), method="POST") as response:
         response.begin()
-        return Answer(status=response.status, retry_after=response.getheader("retry-after"))
+        return HttpResponse(status=response.status, retry_after=response.getheader("retry-after"))

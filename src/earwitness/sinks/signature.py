@@ -16,7 +16,7 @@ _KEY_BYTES_MIN = 24  # both by the standard
 _KEY_BYTES_MAX = 64
 
 
-class SigningKey:
+class WebhookSecret:
     """The key in a `whsec_` secret. Raises ConfigurationError for a text that holds none."""
 
     def __init__(self, secret: str) -> None:

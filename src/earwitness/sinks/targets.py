@@ -16,6 +16,14 @@ RESOURCE_PATTERNS: Mapping[str, str] = MappingProxyType(
 )
 """The services events can go to, and what their ARNs name behind the account."""
 
+SINK_SERVICES: Mapping[str, str] = {
+    "KinesisDataStreamSink": "kinesis",
+    "LambdaFunctionSink": "lambda",
+    "SqsQueueSink": "sqs",
+    "SnsTopicSink": "sns",
+}
+"""Element types that events go to, and the service of their targets."""
+
 _ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]+):([0-9]{12}):([^\s]+)")
 _FORMS = {
     "sqs": "a queue",

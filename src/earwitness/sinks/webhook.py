@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 
 from earwitness.errors import SinkRefused, SinkUnavailable
 from earwitness.sinks.addresses import Resolver, judged_addresses, system_resolver
-from earwitness.sinks.http_post import Answer, post
-from earwitness.sinks.signature import SigningKey
+from earwitness.sinks.http_post import HttpResponse, post
+from earwitness.sinks.signature import WebhookSecret
 from earwitness.sinks.sink import require_sendable
 from earwitness.sinks.webhook_url import read_webhook_url
 from earwitness.voice.events import EventKind
@@ -45,7 +45,7 @@ class WebhookSink:
         resolver: Resolver = system_resolver,
     ) -> None:
         self._url = read_webhook_url(url)
-        self._key = SigningKey(settings.secret)
+        self._key = WebhookSecret(settings.secret)
         self._settings = settings
         self._now = now
         self._resolver = resolver
@@ -65,7 +65,7 @@ class WebhookSink:
         _require_accepted(answer, host=self._url.host, now=sent_at)
 
 
-def _require_accepted(answer: Answer, *, host: str, now: datetime) -> None:
+def _require_accepted(answer: HttpResponse, *, host: str, now: datetime) -> None:
     status = answer.status
     if 200 <= status < 300:
         return

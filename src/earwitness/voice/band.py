@@ -19,3 +19,6 @@ class Band(StrEnum):
 
 CANONICAL_RATE = 16_000
 """Hz; the rate of all audio after `audio.canonical`, in either band."""
+
+BAND_TAG = "earwitness:band"
+"""The tag that chooses a domain's band when it is created; `telephone` without it."""

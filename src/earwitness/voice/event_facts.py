@@ -75,7 +75,7 @@ class ElementState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PipelineState:
+class PipelineFacts:
     """What a state change tells of its pipeline."""
 
     pipeline_arn: str

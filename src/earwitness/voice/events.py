@@ -15,13 +15,13 @@ from earwitness.voice.event_facts import (
     ElementState,
     Envelope,
     IdentifiedProfile,
-    PipelineState,
+    PipelineFacts,
     PostCallSummary,
     ProfileRequest,
     SearchedChannel,
 )
 
-Event: TypeAlias = dict[str, object]
+EventDocument: TypeAlias = dict[str, object]
 """One event as JSON: its envelope, with `detail` inside."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,19 +53,19 @@ class DetailStatus(StrEnum):
 
 def identification_successful(
     envelope: Envelope, channel: SearchedChannel, *, results: Sequence[IdentifiedProfile]
-) -> Event:
+) -> EventDocument:
     """Somebody was recognised. `results` holds at least one profile, best first; ValueError when it holds none."""
     if not results:
         raise ValueError("an identification succeeded without a result; use identification_no_matches_found")
     return _identification(envelope, channel, DetailStatus.IDENTIFICATION_SUCCESSFUL, results)
 
 
-def identification_no_matches_found(envelope: Envelope, channel: SearchedChannel) -> Event:
+def identification_no_matches_found(envelope: Envelope, channel: SearchedChannel) -> EventDocument:
     """Enough was heard and nobody was recognised. `results` is an empty list, so that readers by name find one."""
     return _identification(envelope, channel, DetailStatus.IDENTIFICATION_NO_MATCHES_FOUND, ())
 
 
-def identification_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> Event:
+def identification_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> EventDocument:
     """Too little speech, or too poor; `status_message` says which."""
     return _speaker_search(
         envelope, channel, DetailStatus.IDENTIFICATION_FAILURE, extra={"statusMessage": status_message}
@@ -77,27 +77,29 @@ def voiceprint_generation_success(
     channel: SearchedChannel,
     *,
     spelling: DetailStatus = DetailStatus.VOICEPRINT_GENERATION_SUCCESS,
-) -> Event:
+) -> EventDocument:
     """A voiceprint was made. AWS spells this status in two ways; readers differ in which they expect."""
     if spelling not in (DetailStatus.VOICEPRINT_GENERATION_SUCCESS, DetailStatus.VOICEPRINT_GENERATION_SUCCESSFUL):
         raise ValueError(f"{spelling} does not say that a voiceprint was made")
     return _speaker_search(envelope, channel, spelling, extra={})
 
 
-def voiceprint_generation_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> Event:
+def voiceprint_generation_failure(
+    envelope: Envelope, channel: SearchedChannel, *, status_message: str
+) -> EventDocument:
     """No voiceprint could be made; `status_message` says why."""
     return _speaker_search(
         envelope, channel, DetailStatus.VOICEPRINT_GENERATION_FAILURE, extra={"statusMessage": status_message}
     )
 
 
-def state_change(envelope: Envelope, state: PipelineState) -> Event:
+def state_change(envelope: Envelope, state: PipelineFacts) -> EventDocument:
     """A pipeline or one of its elements changed. The runtime metadata lies flat in `detail`.
 
     A caller's pair never takes the place of a key that has a meaning of its own, whether that key is present or not.
     AWS's shape has no `service-type`.
     """
-    fixed: Event = {
+    fixed: EventDocument = {
         "version": "0",
         "mediaInsightsPipelineArn": state.pipeline_arn,
         "eventType": state.change.value,
@@ -110,15 +112,15 @@ def state_change(envelope: Envelope, state: PipelineState) -> Event:
     )
 
 
-def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> Event:
+def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> EventDocument:
     """What came of the call. The lists are always there; a profile id is left out when there is none."""
-    outcome: Event = {
+    outcome: EventDocument = {
         "bestMatchedVoiceProfileId": summary.best_matched_profile_id,
         "customerValidatedCallerIdentity": summary.validated_profile_id,
         "createVoiceProfileTransactions": [_request(request) for request in summary.created],
         "updateVoiceProfileTransactions": [_request(request) for request in summary.updated],
     }
-    detail: Event = {
+    detail: EventDocument = {
         "detailStatus": "PostCallVoiceAnalytics",
         "mediaInsightsPipelineId": summary.pipeline_id,
         "sourceArn": summary.pipeline_arn,
@@ -129,7 +131,7 @@ def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> Event:
     return _enclosed(envelope, "VoiceAnalyticsStatus", detail=detail)
 
 
-def event_body(event: Event) -> bytes:
+def event_body(event: EventDocument) -> bytes:
     """The event's bytes: made once, kept, and sent unchanged as often as needed.
 
     ASCII on one line: every sink takes it, and nothing in it needs escaping again.
@@ -139,7 +141,7 @@ def event_body(event: Event) -> bytes:
 
 def _identification(
     envelope: Envelope, channel: SearchedChannel, status: DetailStatus, results: Sequence[IdentifiedProfile]
-) -> Event:
+) -> EventDocument:
     listed = [
         {"voiceProfileId": result.voice_profile_id, "confidenceScore": _confidence(result.confidence)}
         for result in results
@@ -147,8 +149,10 @@ def _identification(
     return _speaker_search(envelope, channel, status, extra={"speakerSearchDetails": {"results": listed}})
 
 
-def _speaker_search(envelope: Envelope, channel: SearchedChannel, status: DetailStatus, *, extra: Event) -> Event:
-    detail: Event = {
+def _speaker_search(
+    envelope: Envelope, channel: SearchedChannel, status: DetailStatus, *, extra: EventDocument
+) -> EventDocument:
+    detail: EventDocument = {
         "taskId": channel.task_id,
         "detailStatus": status.value,
         **extra,
@@ -163,8 +167,10 @@ def _speaker_search(envelope: Envelope, channel: SearchedChannel, status: Detail
     return _enclosed(envelope, "SpeakerSearchStatus", detail=_present(detail))
 
 
-def _enclosed(envelope: Envelope, detail_type: str, *, detail: Event, is_voice_analytics: bool = True) -> Event:
-    service_type: Event = {"service-type": "VoiceAnalytics"} if is_voice_analytics else {}
+def _enclosed(
+    envelope: Envelope, detail_type: str, *, detail: EventDocument, is_voice_analytics: bool = True
+) -> EventDocument:
+    service_type: EventDocument = {"service-type": "VoiceAnalytics"} if is_voice_analytics else {}
     return {
         "version": "0",
         "id": envelope.event_id,
@@ -179,7 +185,7 @@ def _enclosed(envelope: Envelope, detail_type: str, *, detail: Event, is_voice_a
     }
 
 
-def _element(element: ElementState) -> Event:
+def _element(element: ElementState) -> EventDocument:
     return _present(
         {
             "type": element.type,
@@ -190,7 +196,7 @@ def _element(element: ElementState) -> Event:
     )
 
 
-def _request(request: ProfileRequest) -> Event:
+def _request(request: ProfileRequest) -> EventDocument:
     return {"voiceProfileId": request.voice_profile_id, "requestTimestamp": _iso8601(request.requested_at)}
 
 
@@ -211,5 +217,5 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
-def _present(values: Event) -> Event:
+def _present(values: EventDocument) -> EventDocument:
     return {key: value for key, value in values.items() if value is not None}

@@ -13,9 +13,9 @@ from search_examples import add_task, adopted, end, voiceprint
 from store_examples import MINE, Clock, add_domain, add_pipeline, opened
 
 from earwitness.errors import StoreFull
-from earwitness.flows.expire import expire
-from earwitness.flows.steer import Steering
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.expire import expire
+from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 DISK_BYTES = 64 * 2**20
@@ -61,8 +61,8 @@ def require_full(store: Store) -> None:
             store.write(lambda unit, name=f"filler-{number}": add_domain(unit, domain_id=name))
 
 
-def steering() -> Steering:
-    return Steering(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event", pipeline_changed=lambda _: None)
+def steering() -> PipelineMoves:
+    return PipelineMoves(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event", pipeline_changed=lambda _: None)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from store_examples import MINE, add_domain
 from earwitness.errors import AnotherProcessServes
 from earwitness.store.leading import LEASE_SECONDS, Leader
 from earwitness.store.store import Store
-from earwitness.work.leading import leading, this_process
+from earwitness.tasks.leading import leading, this_process
 
 
 def leader(name: str) -> Leader:

@@ -1,0 +1,219 @@
+"""What a score means: how often strangers reach it, and how much likelier it makes "the same person".
+
+Both are measured, per duration of net speech, on pairs of known speakers over mixed codecs, noise and rooms, and
+stored as a calibration file. The shipped ones come from scripts/fit_engine.py; `earwitness evaluate --fit-
+calibration` writes one from the user's own labelled calls.
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from earwitness.errors import ConfigurationError, GalleryOfAnotherModel
+from earwitness.voice.decision import Threshold
+
+_FORMAT = "earwitness calibration 1"
+_SCORE_MAX = 1.0
+
+
+@dataclass(frozen=True)
+class FalseMatchCurve:
+    """Share of different-speaker pairs that score at least s, as points of (score, share).
+
+    Scores rise, shares fall. It is linear between points on the normal-deviate axis of a DET plot, and beyond the
+    last measured point it goes on straight with the slope of the last decade. (Straight on a logarithmic axis would
+    leave nobody to be named in a gallery of 20,000; on 125 speakers the deviate line still lay above the measured
+    tail.)
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def rate_min(self) -> float:
+        """The lowest measured share; anything below is extrapolated."""
+        return self.points[-1][1]
+
+    def score_at(self, rate: float) -> float:
+        """The score that this share of stranger pairs reaches; may lie above 1 when extrapolated."""
+        wanted = _deviate(rate)
+        scores, deviates = self._axes()
+        if wanted > deviates[-1]:
+            return scores[-1] + (wanted - deviates[-1]) / self._tail_slope()
+        return float(np.interp(wanted, deviates, scores))
+
+    def rate_at(self, score: float) -> float:
+        """The share of stranger pairs that reach this score."""
+        scores, deviates = self._axes()
+        if score > scores[-1]:
+            return float(ndtr(-(deviates[-1] + (score - scores[-1]) * self._tail_slope())))
+        return float(ndtr(-np.interp(score, scores, deviates)))
+
+    def _axes(self) -> tuple[list[float], list[float]]:
+        return [score for score, _ in self.points], [_deviate(rate) for _, rate in self.points]
+
+    def _tail_slope(self) -> float:
+        """Normal deviates per unit of score, by least squares over the last measured decade."""
+        tail = [point for point in self.points if point[1] <= 10 * self.rate_min]
+        if len(tail) < 2:
+            tail = list(self.points[-2:])
+        scores, deviates = np.array([(score, _deviate(rate)) for score, rate in tail]).T
+        scores, deviates = scores - scores.mean(), deviates - deviates.mean()
+        return float(scores @ deviates / (scores @ scores))
+
+
+def _deviate(rate: float) -> float:
+    """How many standard deviations above its mean a normal variable is with this probability."""
+    return -float(ndtri(rate))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurationFit:
+    """The fit for one duration of net speech in the probe."""
+
+    net_seconds: float
+    slope: float
+    """Natural-log likelihood ratio per unit of score: llr = slope * score + offset."""
+
+    offset: float
+    false_match: FalseMatchCurve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Fits for rising durations, for one encoder id. Between two durations everything is linear in log duration."""
+
+    encoder_id: str
+    made_from: str
+    speakers: int
+    pairs: int
+    fits: tuple[DurationFit, ...]
+
+    def llr(self, score: float, *, net_seconds: float) -> float:
+        """Natural-log likelihood ratio of "same person" against "different", uncapped."""
+        low, high, weight = self._around(net_seconds)
+        slope = low.slope + (high.slope - low.slope) * weight
+        offset = low.offset + (high.offset - low.offset) * weight
+        return slope * score + offset
+
+    def threshold(self, *, gallery_size: int, strangers_named_percent: float, net_seconds: float) -> Threshold:
+        """The score that keeps the stated target: N voiceprints times the pair rate f is at most x."""
+        rate = min(strangers_named_percent / 100.0 / max(gallery_size, 1), 0.5)
+        low, high, weight = self._around(net_seconds)
+        at_low, at_high = low.false_match.score_at(rate), high.false_match.score_at(rate)
+        return Threshold(
+            score=min(at_low + (at_high - at_low) * weight, _SCORE_MAX),
+            strangers_named_percent=strangers_named_percent,
+            gallery_size=gallery_size,
+            pair_false_match_rate=rate,
+            extrapolated=rate < max(low.false_match.rate_min, high.false_match.rate_min),
+        )
+
+    def false_match_rate(self, score: float, *, net_seconds: float) -> float:
+        """Share of different-speaker pairs that score at least this high."""
+        low, high, weight = self._around(net_seconds)
+        at_low, at_high = low.false_match.rate_at(score), high.false_match.rate_at(score)
+        return at_low + (at_high - at_low) * weight
+
+    def require(self, encoder_id: str) -> "Calibration":
+        """Itself, or GalleryOfAnotherModel when it was fitted for another encoder."""
+        if self.encoder_id != encoder_id:
+            raise GalleryOfAnotherModel(
+                f"the calibration was fitted for {self.encoder_id} and the model is {encoder_id}; fit it again with "
+                f"`earwitness evaluate --fit-calibration`"
+            )
+        return self
+
+    def _around(self, net_seconds: float) -> tuple[DurationFit, DurationFit, float]:
+        if net_seconds <= self.fits[0].net_seconds:
+            return self.fits[0], self.fits[0], 0.0
+        for low, high in pairwise(self.fits):
+            if net_seconds <= high.net_seconds:
+                span = math.log(high.net_seconds / low.net_seconds)
+                return low, high, math.log(net_seconds / low.net_seconds) / span
+        return self.fits[-1], self.fits[-1], 0.0
+
+
+def shipped_calibration(model_id: str, band: str) -> Calibration:
+    """The calibration that comes with earwitness for an encoder and band."""
+    file = resources.files("earwitness.engine").joinpath("data", f"calibration-{model_id}-{band}.json")
+    return _parse(file.read_text(encoding="utf-8"), name=file.name)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration from a file; ConfigurationError when it is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the calibration file {path} cannot be read: {error}") from error
+    return _parse(text, name=str(path))
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Store a calibration; the file appears whole or not at all."""
+    document = {
+        "format": _FORMAT,
+        "encoder_id": calibration.encoder_id,
+        "made_from": calibration.made_from,
+        "speakers": calibration.speakers,
+        "pairs": calibration.pairs,
+        "fits": [
+            {
+                "net_seconds": fit.net_seconds,
+                "slope": round(fit.slope, 4),
+                "offset": round(fit.offset, 4),
+                "false_match": [[round(s, 5), float(f"{r:.4g}")] for s, r in fit.false_match.points],
+            }
+            for fit in calibration.fits
+        ],
+    }
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _parse(text: str, *, name: str) -> Calibration:
+    # `Any`: json; every value is converted or compared below, and what does not fit is one error.
+    try:
+        document: dict[str, Any] = json.loads(text)
+        if document["format"] != _FORMAT:
+            raise ValueError(f"format {document['format']!r}")
+        calibration = Calibration(
+            encoder_id=str(document["encoder_id"]),
+            made_from=str(document["made_from"]),
+            speakers=int(document["speakers"]),
+            pairs=int(document["pairs"]),
+            fits=tuple(_parse_fit(fit) for fit in document["fits"]),
+        )
+        numbers = [
+            number for fit in calibration.fits for number in (fit.slope, fit.offset, *sum(fit.false_match.points, ()))
+        ]
+        if not np.isfinite(numbers).all():
+            raise ValueError("a number is not finite")
+        durations = [fit.net_seconds for fit in calibration.fits]
+        if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
+            raise ValueError("durations must be positive and rise")
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+        raise ConfigurationError(f"{name} is not a calibration of this version: {error}") from error
+    return calibration
+
+
+# `Any`: as in _parse.
+def _parse_fit(fit: dict[str, Any]) -> DurationFit:
+    points = tuple((float(score), float(rate)) for score, rate in fit["false_match"])
+    falls = all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))
+    if len(points) < 2 or not falls or points[-1][1] <= 0 or points[0][1] >= 1 or not float(fit["slope"]) > 0:
+        raise ValueError("a false-match curve must fall and a slope be positive")
+    return DurationFit(
+        net_seconds=float(fit["net_seconds"]),
+        slope=float(fit["slope"]),
+        offset=float(fit["offset"]),
+        false_match=FalseMatchCurve(points),
+    )

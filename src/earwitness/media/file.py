@@ -1,0 +1,83 @@
+"""A file as a stream: Matroska fragment by fragment, or any recording, cut into fragments of PCM.
+
+What belongs here: numbering and timing what a file holds. What must never: decoding.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from earwitness.audio.matroska.writer import pcm_track, write_header
+from earwitness.audio.media_file import fragments, is_matroska
+from earwitness.errors import AudioUnreadable
+from earwitness.media.source import StartPosition, StreamFragment
+from earwitness.producer.fragments import TRACK
+from earwitness.producer.fragments import fragments as cut
+from earwitness.producer.pcm_source import recordings
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Piece(NamedTuple):
+    """What a file holds of a fragment."""
+
+    header: bytes
+    cluster: bytes
+    timecode_ms: int
+    tags: Mapping[str, str]
+
+
+class FileSource:
+    """One file. Its fragments are numbered from 1 and lie as far apart as they do in the file."""
+
+    def __init__(self, path: Path, *, recorded_at: datetime = EPOCH) -> None:
+        """`recorded_at` is when its first fragment began."""
+        self._path = path
+        self._recorded_at = recorded_at
+
+    async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
+        """As the seam says; without a position, all of the file. Raises AudioError, MatroskaInvalid among it."""
+        after = -1
+        if start.after_number is not None:
+            after = int(start.after_number)
+        if start.first_number is not None:
+            after = int(start.first_number) - 1
+        numbered = self._numbered()
+        while (fragment := await asyncio.to_thread(next, numbered, None)) is not None:
+            if int(fragment.number) > after:
+                yield fragment
+
+    def _numbered(self) -> Iterator[StreamFragment]:
+        first_ms: int | None = None
+        for count, piece in enumerate(self._pieces(), start=1):
+            first_ms = piece.timecode_ms if first_ms is None else first_ms
+            time = self._recorded_at + timedelta(milliseconds=piece.timecode_ms - first_ms)
+            yield StreamFragment(
+                number=f"{count:047d}",
+                server_time=time,
+                producer_time=time,
+                header=piece.header,
+                cluster=piece.cluster,
+                tags=piece.tags,
+            )
+
+    def _pieces(self) -> Iterator[_Piece]:
+        try:
+            in_matroska = is_matroska(self._path)
+        except OSError as error:
+            raise AudioUnreadable(f"{self._path.name} cannot be read: {error.strerror}") from error
+        if not in_matroska:
+            yield from _recording(self._path)
+            return
+        for fragment in fragments(self._path):
+            yield _Piece(fragment.header_bytes, fragment.cluster, fragment.timecode_ms, fragment.tags)
+
+
+def _recording(path: Path) -> Iterator[_Piece]:
+    """As `earwitness stream` would send it."""
+    source = recordings([path])
+    header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
+    for fragment in cut(source, start_ms=0):
+        yield _Piece(header, fragment.media, fragment.timecode_ms, {})

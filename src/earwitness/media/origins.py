@@ -1,0 +1,119 @@
+"""Where streams come from: for each account, this service's own media log or AWS's Kinesis Video Streams.
+
+The ARNs look alike, so the settings say which it is.
+"""
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
+from earwitness.config import Settings
+from earwitness.errors import ConfigurationError, Forbidden, SourceRefused, StreamGone
+from earwitness.fragments.seam import FragmentStream
+from earwitness.media.own import OwnSource
+from earwitness.media.source import Source
+from earwitness.media.streams import MediaStreams
+from earwitness.store.records import Scope
+from earwitness.store.store import Store
+
+if TYPE_CHECKING:
+    from earwitness.media.get_media import KinesisVideoStream
+
+ResultT = TypeVar("ResultT")
+
+SPARE_THREADS = 16
+"""Beside one for each task: for connections of tasks that have just ended."""
+
+READ_SECONDS = 30.0
+"""How long AWS may be silent in an answer: longer than a fragment, which has at most 20 s and may come as a whole."""
+
+_KINDS = ("own", "aws")
+
+
+class Look(Protocol):
+    """Runs what waits for the records off the event loop."""
+
+    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
+        """What it returns."""
+        ...
+
+
+class MediaOrigins:
+    """From the ARN of a stream to its source."""
+
+    def __init__(self, settings: Settings, store: Store, streams: MediaStreams, *, look: Look) -> None:
+        """Raises ConfigurationError for settings that cannot be used."""
+        self._default = settings.kvs_source
+        self._by_account = _kinds(settings.kvs_source_by_account)
+        self._store = store
+        self._streams = streams
+        self._look = look
+        self._clients = AwsClients(_aws_settings(settings))
+        self._readers = ThreadPoolExecutor(settings.tasks_at_once + SPARE_THREADS, thread_name_prefix="earwitness kvs")
+
+    def of(self, scope: Scope, stream_arn: str) -> Source:
+        """The source of a stream, whether there is one or not."""
+        if not self.is_own(scope):
+            from earwitness.media.kvs import KvsSource  # with botocore, which a start need not wait for
+
+            return KvsSource(self._at_aws(stream_arn), threads=self._readers)
+        return OwnSource(partial(self._open, scope, stream_arn))
+
+    def is_own(self, scope: Scope) -> bool:
+        """Whether an account's streams are this service's own, so that every fragment of them comes by here."""
+        return self._by_account.get(scope.account_id, self._default) == "own"
+
+    def exists(self, scope: Scope, stream_arn: str) -> bool:
+        """Whether a stream can be read. Blocks, for AWS's streams as long as AWS takes to answer.
+
+        Raises Forbidden when AWS does not let us look, SourceUnavailable when it cannot be asked now.
+        """
+        if self.is_own(scope):
+            return self._store.streams.get(scope, stream_arn) is not None
+        try:
+            self._at_aws(stream_arn).retention_hours()
+        except StreamGone:
+            return False
+        except SourceRefused as error:
+            raise Forbidden(str(error)) from error
+        return True
+
+    def close(self) -> None:
+        """End all connections, after all readers have ended."""
+        self._readers.shutdown()
+        self._clients.close()
+
+    def _at_aws(self, stream_arn: str) -> "KinesisVideoStream":
+        from earwitness.media.get_media import KinesisVideoStream
+
+        return KinesisVideoStream(stream_arn, self._clients)
+
+    async def _open(self, scope: Scope, stream_arn: str) -> FragmentStream:
+        stream = await self._look(lambda: self._store.streams.get(scope, stream_arn))
+        if stream is None:
+            raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
+        return await self._streams.open(scope, stream)
+
+
+def _kinds(text: str) -> dict[str, str]:
+    """`111122223333=aws,…` by account."""
+    kinds: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        account, _, kind = part.partition("=")
+        if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in _KINDS:
+            raise ConfigurationError(f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws")
+        kinds[account] = kind
+    return kinds
+
+
+def _aws_settings(settings: Settings) -> AwsSettings:
+    key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
+    if bool(key_id) != bool(secret):
+        raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
+    return AwsSettings(
+        endpoint_url=settings.kvs_endpoint_url or None,
+        credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
+        read_seconds=READ_SECONDS,
+    )

@@ -1,0 +1,68 @@
+"""Streams of this service: fragments from its own media log."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+
+from earwitness.audio.matroska.tags import read_tags
+from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
+from earwitness.fragments.numbers import number_before
+from earwitness.fragments.seam import (
+    AfterFragment,
+    AtTime,
+    Delivery,
+    FragmentReader,
+    FragmentStream,
+    TimeAxis,
+)
+from earwitness.media.source import StartPosition, StreamFragment
+
+
+class OwnSource:
+    """One stream of the media log."""
+
+    def __init__(self, open_log: Callable[[], Awaitable[FragmentStream]]) -> None:
+        """`open_log` opens the stream; StreamGone when there is none."""
+        self._open_log = open_log
+
+    async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
+        """As the seam says."""
+        try:
+            log = await self._open_log()
+            reader, exact = await _reader(log, start)
+            async for delivery in reader:
+                if exact or delivery.fragment.info.server_timestamp >= _whole_milliseconds(start.since):
+                    yield _fragment(delivery)
+        except Gone as error:
+            raise StreamGone("the Kinesis video stream was deleted; start another task on another stream") from error
+        except FragmentLogUnavailable as error:
+            raise SourceUnavailable("the media log cannot be read now") from error
+
+
+async def _reader(log: FragmentStream, start: StartPosition) -> tuple[FragmentReader, bool]:
+    """A reader, and whether it begins at a fragment that was named; else it may begin a little too early."""
+    with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
+        if start.first_number is not None:
+            return await log.read(AfterFragment(number_before(start.first_number))), True
+        if start.after_number is not None:
+            return await log.read(AfterFragment(start.after_number)), True
+    return await log.read(AtTime(TimeAxis.SERVER, start.since)), False
+
+
+def _whole_milliseconds(time: datetime) -> datetime:
+    """As fragments know their time."""
+    return time.replace(microsecond=time.microsecond // 1_000 * 1_000)
+
+
+def _fragment(delivery: Delivery) -> StreamFragment:
+    info = delivery.fragment.info
+    return StreamFragment(
+        number=info.number,
+        server_time=info.server_timestamp,
+        producer_time=info.producer_timestamp,
+        header=delivery.fragment.header,
+        cluster=delivery.fragment.cluster,
+        tags=read_tags(delivery.fragment.tags),
+        behind_seconds=delivery.millis_behind_now / 1_000,
+        after_gap=delivery.gap,
+    )

@@ -1,0 +1,1 @@
+"""What goes on without a request: following calls, delivering events, supervising pipelines, expiring records."""

@@ -1,0 +1,93 @@
+"""Domains' voices in memory, loaded when they are searched and again when they have changed."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+
+from earwitness.engine.gallery import Gallery
+from earwitness.errors import NotFound
+from earwitness.store.records import Scope
+from earwitness.store.store import Store
+from earwitness.voice.embedding import Embedding, Voiceprint
+
+VOICEPRINTS_MAX = 1_000_000
+"""Voiceprints in memory, of all domains together: 0.8 GB. Those searched longest ago go first."""
+
+_PAGE = 2_000
+
+
+@dataclass(slots=True)
+class _Slot:
+    lock: Lock = field(default_factory=Lock)
+    """Held while it is loaded, so that many searches at once load it once."""
+
+    version: int = -1
+    gallery: Gallery | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.gallery) if self.gallery is not None else 0
+
+
+class Galleries:
+    """Galleries by domain and encoder. Safe to use from several threads; a gallery handed out never changes."""
+
+    def __init__(self, store: Store, *, voiceprints_max: int = VOICEPRINTS_MAX) -> None:
+        self._store = store
+        self._voiceprints_max = voiceprints_max
+        self._slots: OrderedDict[tuple[Scope, str, str], _Slot] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, scope: Scope, domain_id: str, *, encoder_id: str, dimension: int) -> Gallery:
+        """The domain's voices of one encoder as they are now. NotFound when the domain is deleted."""
+        domain = self._store.domains.get(scope, domain_id)
+        if domain is None:
+            self._drop(scope, domain_id)
+            raise NotFound("the voice profile domain was deleted")
+        slot = self._slot(scope, domain_id, encoder_id)
+        with slot.lock:
+            if slot.gallery is None or slot.version < domain.version:
+                slot.version, slot.gallery = self._load(scope, domain_id, encoder_id=encoder_id, dimension=dimension)
+            gallery = slot.gallery
+        self._make_room()
+        return gallery
+
+    def _load(self, scope: Scope, domain_id: str, *, encoder_id: str, dimension: int) -> tuple[int, Gallery]:
+        gallery = Gallery(encoder_id, dimension)
+        version, after = -1, None
+        while True:
+            part = self._store.profile_voiceprints.gallery_page(scope, domain_id, after=after, limit=_PAGE)
+            if part is None:
+                raise NotFound("the voice profile domain was deleted")
+            version = part.domain_version if version < 0 else version
+            for entry in part.page.items:
+                if entry.encoder_id == encoder_id:
+                    vector = np.frombuffer(entry.vector, "<f4")
+                    embedding = Embedding(vector=vector, encoder_id=encoder_id, net_speech_seconds=0.0)
+                    gallery.add(
+                        Voiceprint(profile_id=entry.profile_id, voiceprint_id=entry.voiceprint_id, embedding=embedding)
+                    )
+            after = part.page.next_key
+            if after is None:
+                return version, gallery
+
+    def _slot(self, scope: Scope, domain_id: str, encoder_id: str) -> _Slot:
+        with self._lock:
+            slot = self._slots.setdefault((scope, domain_id, encoder_id), _Slot())
+            self._slots.move_to_end((scope, domain_id, encoder_id))
+            return slot
+
+    def _drop(self, scope: Scope, domain_id: str) -> None:
+        with self._lock:
+            for name in [name for name in self._slots if name[:2] == (scope, domain_id)]:
+                del self._slots[name]
+
+    def _make_room(self) -> None:
+        """Let go of what was searched longest ago; the latest stays, however large."""
+        with self._lock:
+            total = sum(slot.size for slot in self._slots.values())
+            while total > self._voiceprints_max and len(self._slots) > 1:
+                _, slot = self._slots.popitem(last=False)
+                total -= slot.size

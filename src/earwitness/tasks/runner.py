@@ -1,0 +1,196 @@
+"""Tasks on the event loop of this process."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from earwitness.errors import EarwitnessError, Unavailable
+from earwitness.log import frames_of
+from earwitness.tasks.retrying import FAILURES_MAX, STEADY_SECONDS, Retrying, reason_of
+from earwitness.tasks.work import GiveUp, RunTask, WorkItem
+from earwitness.wire.shares import may_take, most
+
+TASKS_AT_ONCE_MAX = 200
+"""What a machine of two cores bears in real time; docs/service.md says how it was measured."""
+
+SHARE_WEIGHT = 4
+"""One account gets four fifths of the places where there are others, two of them four ninths each (`wire/shares.py`):
+the rest is kept for accounts with fewer calls."""
+
+_log = logging.getLogger("earwitness.work")
+
+
+@dataclass(slots=True)
+class _Running:
+    changed: asyncio.Event
+    task: "asyncio.Task[None]"
+
+
+class TaskRunner:
+    """As the seam says. Tasks that are submitted before `start` wait for it."""
+
+    def __init__(
+        self,
+        run: RunTask,
+        *,
+        give_up: GiveUp,
+        retrying: Retrying,
+        at_once_max: int = TASKS_AT_ONCE_MAX,
+        require_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`require_ready` raises Unavailable while no task could be run at all."""
+        self._run = run
+        self._give_up = give_up
+        self._retrying = retrying
+        self._require_ready = require_ready
+        self._at_once_max = at_once_max
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: dict[WorkItem, _Running] = {}
+        self._submitted: set[WorkItem] = set()
+        self._lock = Lock()
+        self._closing = False
+
+    @property
+    def running_count(self) -> int:
+        """Tasks in progress."""
+        return len(self._submitted)
+
+    def start(self) -> None:
+        """Begin to run tasks, on the event loop that this is called on."""
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            waiting = list(self._submitted)
+        for item in waiting:
+            self._start(item)
+
+    def require_room(self, account_id: str, *, is_alone: bool) -> None:
+        """As the seam says."""
+        self._require_ready()
+        free, held = self._free, self.running(account_id)
+        if free <= 0:
+            raise Unavailable(
+                f"{self._at_once_max} calls are being listened to, and more would fall behind; try again when one ends"
+            )
+        if not is_alone and not may_take(held, free=free, weight=SHARE_WEIGHT):
+            raise Unavailable(
+                f"{held} calls of this account are being listened to, and the {free} that are left of "
+                f"{self._at_once_max} are kept for other accounts; try again when one ends"
+            )
+
+    def running(self, account_id: str) -> int:
+        """As the seam says."""
+        with self._lock:
+            return sum(item.scope.account_id == account_id for item in self._submitted)
+
+    def most(self, account_id: str, *, is_alone: bool) -> int:
+        """As the seam says."""
+        held, free = self.running(account_id), max(0, self._free)
+        return held + free if is_alone else most(held, free=free, weight=SHARE_WEIGHT)
+
+    @property
+    def _free(self) -> int:
+        return self._at_once_max - len(self._submitted)
+
+    def submit(self, item: WorkItem) -> None:
+        """As the seam says."""
+        with self._lock:
+            if item in self._submitted or self._closing:
+                return
+            self._submitted.add(item)
+            loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._start, item)
+
+    def changed(self, item: WorkItem) -> None:
+        """As the seam says."""
+        self._on_loop(self._wake, item)
+
+    def pipeline_changed(self, pipeline_id: str) -> None:
+        """As the seam says."""
+        self._on_loop(self._wake_where, pipeline_id)
+
+    def all_changed(self) -> None:
+        """As the seam says."""
+        self._on_loop(self._wake_where, None)
+
+    async def close(self) -> None:
+        """Let go of all tasks; their records still say that they are active, so they are taken up at the next start."""
+        self._closing = True
+        await asyncio.sleep(0)  # those that were submitted just now
+        running = [one.task for one in self._running.values()]
+        for task in running:
+            task.cancel()
+        for task in running:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _on_loop(self, work: Callable[[Any], None], argument: object) -> None:  # `Any`: what `work` takes
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(work, argument)
+
+    def _start(self, item: WorkItem) -> None:
+        if self._closing:
+            self._submitted.discard(item)
+            return
+        changed = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._keep_running(item, changed), name="speaker search task")
+        self._running[item] = _Running(changed, task)
+        task.add_done_callback(lambda _: self._ended(item))
+
+    def _ended(self, item: WorkItem) -> None:
+        del self._running[item]
+        self._submitted.discard(item)
+
+    def _wake(self, item: WorkItem) -> None:
+        running = self._running.get(item)
+        if running is not None:
+            running.changed.set()
+
+    def _wake_where(self, pipeline_id: str | None) -> None:
+        for item, running in self._running.items():
+            if pipeline_id in (None, item.pipeline_id):
+                running.changed.set()
+
+    async def _keep_running(self, item: WorkItem, changed: asyncio.Event) -> None:
+        """Run a task to its end; where it fails again and again, to that end."""
+        failures, monotonic = 0, self._retrying.monotonic
+        while True:
+            began = monotonic()
+            try:
+                await self._run(item, changed)
+                return
+            except Exception as error:
+                failures = failures + 1 if monotonic() - began < STEADY_SECONDS else 1
+                _log.error(
+                    "a task came to an unexpected end", extra={**_context(item, error), "failures_in_a_row": failures}
+                )
+                if failures >= FAILURES_MAX:
+                    reason = f"{reason_of(error)} (tried {failures} times)"
+                    break
+            await self._retrying.wait(failures=failures)
+        await self._end_it(item, reason)
+
+    async def _end_it(self, item: WorkItem, reason: str) -> None:
+        """Have it told that a task is given up. While the records are away that waits, a minute at a time."""
+        while True:
+            try:
+                await self._give_up(item, reason)
+                return
+            except Exception as error:
+                _log.error("a task cannot be given up", extra=_context(item, error))
+                if not isinstance(error, EarwitnessError) or not error.retryable:
+                    return
+            await self._retrying.wait(failures=FAILURES_MAX)
+
+
+def _context(item: WorkItem, error: Exception) -> dict[str, object]:
+    return {
+        "task_id": item.task_id,
+        "error": type(error).__name__,
+        "reason": reason_of(error),
+        "frames": frames_of(error),
+    }

@@ -1,0 +1,76 @@
+"""Whose streams are looked for where."""
+
+from typing import cast
+
+import pytest
+
+from earwitness.config import Settings
+from earwitness.errors import ConfigurationError, SourceUnavailable
+from earwitness.media.kvs import KvsSource
+from earwitness.media.origins import Look, MediaOrigins
+from earwitness.media.own import OwnSource
+from earwitness.media.streams import MediaStreams
+from earwitness.store.records import Scope
+from earwitness.store.store import Store
+
+ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/line/1"
+
+
+def sources(settings: Settings) -> MediaOrigins:
+    """With nothing behind them: who is asked is decided before."""
+    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), look=cast(Look, None))
+
+
+def scope(account: str) -> Scope:
+    return Scope(account_id=account, region="us-east-1")
+
+
+@pytest.mark.parametrize(
+    ("default", "by_account", "kind"),
+    [
+        ("own", "", OwnSource),
+        ("aws", "", KvsSource),
+        ("own", " 111122223333=aws, 444455556666=own", KvsSource),
+        ("aws", "111122223333=own", OwnSource),
+        ("own", "444455556666=aws", OwnSource),
+    ],
+)
+def test_the_settings_say_whose_a_stream_is(default: str, by_account: str, kind: type) -> None:
+    chosen = sources(Settings(kvs_source=default, kvs_source_by_account=by_account))
+    assert isinstance(chosen.of(scope("111122223333"), ARN), kind)
+    assert chosen.is_own(scope("111122223333")) is (kind is OwnSource)
+    chosen.close()
+
+
+@pytest.mark.parametrize("text", ["aws", "1111=aws", "111122223333=amazon", "111122223333", "11112222333x=own"])
+def test_a_list_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="kvs_source_by_account"):
+        sources(Settings(kvs_source_by_account=text))
+
+
+def test_half_a_key_is_none() -> None:
+    with pytest.raises(ConfigurationError, match="both kvs_access_key_id and kvs_secret_access_key"):
+        sources(Settings(kvs_access_key_id="AKIDEXAMPLE"))
+
+
+def test_an_endpoint_must_be_one() -> None:
+    with pytest.raises(ConfigurationError, match="endpoint"):
+        sources(Settings(kvs_endpoint_url="localhost:4500"))
+
+
+def test_the_secret_does_not_show() -> None:
+    assert "hidden" not in repr(Settings(kvs_secret_access_key="hidden"))  # noqa: S106
+
+
+@pytest.mark.slow
+def test_while_aws_cannot_be_asked_nobody_says_that_there_is_no_stream() -> None:
+    settings = Settings(
+        kvs_source="aws",
+        kvs_endpoint_url="http://127.0.0.1:1",
+        kvs_access_key_id="AKIDEXAMPLE",
+        kvs_secret_access_key="an example's secret",  # noqa: S106
+    )
+    chosen = sources(settings)
+    with pytest.raises(SourceUnavailable):
+        chosen.exists(scope("111122223333"), ARN)
+    chosen.close()

@@ -1,0 +1,80 @@
+"""Where events go, from settings and a pipeline's configuration."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_examples import MINE, START
+
+from earwitness.config import Settings
+from earwitness.errors import ConfigurationError
+from earwitness.store.records import Pipeline
+from earwitness.tasks.targets import Targets
+from earwitness.voice.events import EventKind
+
+QUEUE = "arn:aws:sqs:eu-central-1:111122223333:results"
+TOPIC = "arn:aws:sns:eu-central-1:111122223333:results"
+SECRET = "whsec_" + "QUJD" * 11
+RESULT, CHANGE = EventKind.SPEAKER_SEARCH, EventKind.STATE_CHANGE
+
+
+def pipeline(*elements: dict[str, Any]) -> Pipeline:
+    return Pipeline(
+        pipeline_id="p",
+        arn=f"arn:aws:chime:{MINE.region}:{MINE.account_id}:media-pipeline/p",
+        configuration_arn="arn",
+        configuration={"Elements": [{"Type": "VoiceAnalyticsProcessor"}, *elements]},
+        status="InProgress",
+        element_statuses=(),
+        source={},
+        runtime_metadata=None,
+        created_at=START,
+        paused_at=None,
+        ended_at=None,
+    )
+
+
+SINKS = pipeline(
+    {"Type": "SqsQueueSink", "SqsQueueSinkConfiguration": {"InsightsTarget": QUEUE}},
+    {"Type": "SnsTopicSink", "SnsTopicSinkConfiguration": {"InsightsTarget": TOPIC}},
+    {"Type": "KinesisDataStreamSink", "KinesisDataStreamSinkConfiguration": {}},
+    {"Type": "LambdaFunctionSink"},
+    {"Type": "S3RecordingSink", "S3RecordingSinkConfiguration": {"Destination": "arn:aws:s3:::calls"}},
+)
+
+
+def test_results_go_to_the_sinks_of_the_configuration_and_changes_do_not() -> None:
+    targets = Targets(Settings(), events_file=None)
+    assert targets.of(SINKS, RESULT) == (QUEUE, TOPIC)
+    assert targets.of(SINKS, CHANGE) == ()
+
+
+def test_files_and_the_webhook_get_everything(tmp_path: Path) -> None:
+    settings = replace(
+        Settings(), events_file=tmp_path / "all.jsonl", webhook_url="https://example.org/hook", webhook_secret=SECRET
+    )
+    everywhere = (
+        (tmp_path / "all.jsonl").as_uri(),
+        (tmp_path / "own.jsonl").as_uri(),
+        "https://example.org/hook",
+    )
+    targets = Targets(settings, events_file=tmp_path / "own.jsonl")
+    assert targets.of(pipeline(), RESULT) == targets.of(SINKS, CHANGE) == everywhere
+    assert targets.of(SINKS, RESULT) == (*everywhere, QUEUE, TOPIC)
+
+
+def test_changes_go_to_eventbridge_where_that_is_wanted() -> None:
+    targets = Targets(replace(Settings(), eventbridge="on"), events_file=None)
+    assert targets.of(SINKS, CHANGE) == ("arn:aws:events:eu-central-1:111122223333:event-bus/default",)
+    assert targets.of(pipeline(), RESULT) == ()
+
+
+def test_changes_have_the_source_that_the_bus_takes() -> None:
+    clients = Targets(Settings(eventbridge="on", eventbridge_source="calls"), events_file=None).clients()
+    assert clients.settings.state_change_source == "calls"
+
+
+def test_a_webhook_without_a_secret_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="webhook_secret"):
+        Targets(replace(Settings(), webhook_url="https://example.org/hook"), events_file=None)

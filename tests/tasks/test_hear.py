@@ -1,0 +1,106 @@
+"""Hearing a call: the same answers however it was cut, and nothing enrolled that would spoil a profile."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from following import fragment
+
+from earwitness.audio.matroska.writer import write_block, write_cluster
+from earwitness.engine.engine import Engine
+from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
+from earwitness.samples import first_call
+from earwitness.tasks.hear import CallVoice, ChannelListener
+from earwitness.tasks.replay import FragmentSlice
+from earwitness.voice.embedding import Samples
+
+RATE = 8_000
+
+
+def heard(engine: Engine, samples: Samples, *, step: int) -> CallVoice:
+    voice = CallVoice(engine, rate=RATE)
+    for first in range(0, len(samples), step):
+        voice.feed(samples[first : first + step])
+    return voice
+
+
+def the_other(name: str) -> Samples:
+    samples, _ = soundfile.read(first_call(name), dtype="float32")
+    return samples
+
+
+@pytest.mark.slow
+def test_the_answers_do_not_depend_on_the_fragments(engine: Engine, call: Samples) -> None:
+    one, other = heard(engine, call, step=RATE), heard(engine, call, step=1_777)
+    assert one.can_enrol
+    assert other.can_enrol
+    np.testing.assert_array_equal(one.voices()[0].embedding.vector, other.voices()[0].embedding.vector)
+    np.testing.assert_array_equal(one.voiceprint()[0].vector, other.voiceprint()[0].vector)
+
+
+@pytest.mark.slow
+def test_a_probe_is_the_same_early_and_late(engine: Engine, call: Samples) -> None:
+    early = CallVoice(engine, rate=RATE)
+    for first in range(0, len(call), RATE):
+        early.feed(call[first : first + RATE])
+        if early.can_identify:
+            break
+    assert early.seconds < 12.0
+    np.testing.assert_array_equal(
+        early.voices()[0].embedding.vector, heard(engine, call, step=RATE).voices()[0].embedding.vector
+    )
+
+
+def test_too_little_speech_gives_neither(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, call[: 6 * RATE], step=RATE)
+    voice.finish()
+    assert not voice.can_identify
+    with pytest.raises(NotEnoughSpeech):
+        voice.voices()
+
+
+@pytest.mark.slow
+def test_two_voices_are_not_enrolled_as_one(engine: Engine, call: Samples) -> None:
+    first = heard(engine, call, step=RATE)
+    turn = next(
+        second for second in range(len(call) // RATE) if heard(engine, call[: second * RATE], step=RATE).seconds > 9.0
+    )
+    voice = heard(engine, np.concatenate([call[: turn * RATE], the_other("russell")]), step=RATE)
+    assert voice.can_enrol
+    with pytest.raises(SpeechTooPoor, match="more than one voice"):
+        voice.voiceprint()
+    assert first.voiceprint()[0].net_speech_seconds == 20.0
+
+
+@pytest.mark.slow
+def test_a_loop_is_not_enrolled(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, np.tile(call[10_000 : 10_000 + 3 * RATE], 12), step=RATE)
+    assert voice.can_enrol
+    assert len(voice.voices()) == 1
+    with pytest.raises(SpeechTooPoor, match="the speech repeats itself: only"):
+        voice.voiceprint()
+
+
+@pytest.mark.slow
+def test_clipped_speech_is_not_enrolled(engine: Engine, call: Samples) -> None:
+    voice = heard(engine, np.clip(40.0 * call, -1.0, 1.0), step=RATE)
+    with pytest.raises(SpeechTooPoor, match="clipped"):
+        voice.voiceprint()
+
+
+@pytest.mark.parametrize("after_gap", [True, False])
+def test_behind_a_gap_no_half_of_a_sample_is_left_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, after_gap: bool
+) -> None:
+    fed: list[Samples] = []
+    monkeypatch.setattr(CallVoice, "feed", lambda _, samples: fed.append(samples))
+    ear = ChannelListener(engine, channel=0, declared_rate=RATE)
+    pcm = np.full(400, 0x0102, "<i2").tobytes()
+    first, second = (
+        fragment(number, cluster=write_cluster(100 * number, [write_block(1, 0, data)]))
+        for number, data in ((1, pcm + b"\x02"), (2, pcm if after_gap else b"\x01" + pcm))
+    )
+    ear.hear(FragmentSlice(fragment=first, begins=True))
+    ear.hear(FragmentSlice(fragment=replace(second, after_gap=after_gap)))
+    np.testing.assert_array_equal(np.concatenate(fed), 0x0102 / 32_768)

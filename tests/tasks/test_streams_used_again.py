@@ -1,0 +1,100 @@
+"""Streams that one call after the other goes through, as Amazon Connect's do: a task hears its own, and all of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from following import RATE, Line, Office, cut_off, fragment, fragments_of, run
+
+from earwitness.audio.matroska.tracks import Track
+from earwitness.audio.matroska.writer import write_block, write_cluster, write_header
+from earwitness.audio.track_audio import CONNECT_TRACKS
+from earwitness.engine.engine import Engine
+from earwitness.voice.task_status import TaskStatus
+
+pytestmark = pytest.mark.slow
+
+SECONDS = [second * RATE for second in range(1, 36)]
+BOTH = ["IdentificationNoMatchesFound", "VoiceprintGenerationSuccess"]
+
+
+def told(office: Office, task: Any) -> list[str]:
+    return [detail["detailStatus"] for detail in office.details(task)]
+
+
+def of_calls(call: np.ndarray, *contacts: str) -> list[Any]:
+    """The call as fragments of a second, the first of one contact each, the rest of the last."""
+    fragments = fragments_of(call, SECONDS)
+    names = [*contacts, *contacts[-1:] * len(fragments)]
+    return [replace(one, tags={"ContactId": name}) for one, name in zip(fragments, names, strict=False)]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_task_hears_its_own_contact_only(
+    tmp_path: Path, engine: Engine, call: np.ndarray, restarted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stream goes on with another one: that is the end of the audio, for a later attempt too."""
+
+    async def play(office: Office) -> None:
+        fragments = of_calls(call, *["secret-1"] * 16, "secret-2")
+        task = office.new_task()
+        if restarted:
+            await cut_off(office, task, fragments[:16])
+            assert "secret" not in str(office.now(task).checkpoint)
+            fragments = fragments[16:]
+        office.line = Line(fragments)
+        await office.follow(task)
+        assert office.now(task).status is TaskStatus.STOPPED
+        assert told(office, task) == ["IdentificationNoMatchesFound", "VoiceprintGenerationFailure"]
+        said = office.details(task)[1]["statusMessage"]
+        assert said.endswith("and 20 s are needed; another call has begun in the stream") or restarted
+        assert said.startswith("only ")
+        assert "secret" not in said + caplog.text
+
+    run(tmp_path, engine, play)
+
+
+def test_a_fragment_that_names_no_contact_belongs_to_the_call_before_it(
+    tmp_path: Path, engine: Engine, call: np.ndarray
+) -> None:
+    async def play(office: Office) -> None:
+        fragments = of_calls(call, *["one"] * 3)
+        office.line = Line([replace(one, tags={}) if index % 4 == 0 else one for index, one in enumerate(fragments)])
+        task = office.new_task()
+        await office.follow(task)
+        assert told(office, task) == BOTH
+
+    run(tmp_path, engine, play)
+
+
+def test_amazon_connects_customer_is_heard_behind_a_prompt(tmp_path: Path, engine: Engine, call: np.ndarray) -> None:
+    """The agent's track alone is announced at first, AAC for what is PCM; one fragment later has no customer."""
+
+    async def play(office: Office) -> None:
+        office.line = Line(as_connect(fragments_of(call, SECONDS)))
+        task = office.new_task()
+        await office.follow(task)
+        assert office.now(task).status is TaskStatus.STOPPED, office.now(task).status_message
+        assert told(office, task) == BOTH
+
+    run(tmp_path, engine, play)
+
+
+def as_connect(fragments: list[Any]) -> list[Any]:
+    """The call as the track of Amazon Connect's customer, behind two fragments with a prompt; the sixth is the agent's
+    alone."""
+    customer, agent = (
+        Track(number=number, type=2, codec_id="A_AAC", name=name, codec_private=bytes.fromhex("1190"))
+        for number, name in enumerate(CONNECT_TRACKS, start=1)
+    )
+    prompt = write_cluster(0, [write_block(2, 0, bytes(16_000))])
+    both, alone = write_header([customer, agent]), write_header([agent])
+    tags = {"MimeType": "audio/L16;rate=8000;channels=1;", "ContactId": "one"}
+    shapes = [(alone, prompt)] * 2 + [(both, one.cluster) for one in fragments]
+    shapes.insert(6, (alone, prompt))
+    return [
+        replace(fragment(number, cluster=cluster, header=header), tags=tags)
+        for number, (header, cluster) in enumerate(shapes, start=1)
+    ]

@@ -1,0 +1,199 @@
+"""Which pipelines are stopped, and when; the clock is made up, the records are real."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from search_examples import STREAM, add_task, adopted
+from store_examples import MINE, Clock, add_domain, guid, opened
+
+from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.store import Store, Unit
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.supervise import Supervisor
+from earwitness.voice.task_status import StopReason, TaskStatus
+
+OTHER = STREAM.replace("calls", "other")
+
+
+@dataclass
+class Scene:
+    """A pipeline with a task that has its audio, and the supervisor that looks at it."""
+
+    store: Store
+    clock: Clock
+    streams: tuple[str, ...] = (STREAM,)
+    arrivals: dict[str, datetime] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steering = PipelineMoves(targets_of=lambda *_: (), new_id=guid, pipeline_changed=self.told.append)
+        self.supervisor = Supervisor(
+            self.store,
+            steering=self.steering,
+            last_arrival=self.arrivals.get,
+            hears_all=lambda _: True,
+            started_at=self.clock(),
+        )
+        self.pipeline_id = guid()
+        self.store.write(self._create)
+
+    def _create(self, unit: Unit) -> None:
+        unit.pipelines.create(
+            MINE,
+            pipeline_id=self.pipeline_id,
+            arn=f"arn:aws:chime:eu-central-1:111122223333:media-pipeline/{self.pipeline_id}",
+            configuration_arn="arn",
+            configuration={"Elements": [{"Type": "VoiceAnalyticsProcessor"}]},
+            status="NotStarted",
+            element_statuses=[{"Type": "VoiceAnalyticsProcessor", "Status": "NotStarted"}],
+            source={
+                "KinesisVideoStreamSourceRuntimeConfiguration": {
+                    "Streams": [{"StreamArn": arn} for arn in self.streams]
+                }
+            },
+            runtime_metadata=None,
+        )
+
+    def start_task(self) -> SpeakerSearchTask:
+        def work(unit: Unit) -> SpeakerSearchTask:
+            pipeline = unit.pipelines.get(MINE, self.pipeline_id)
+            assert pipeline
+            task = add_task(unit, add_domain(unit).domain_id, self.pipeline_id)
+            self.steering.begin_task(unit, MINE, pipeline)
+            return task
+
+        return adopted(self.store, self.store.write(work))
+
+    def hear(self) -> None:
+        for stream in self.streams:
+            self.arrivals[stream] = self.clock()
+
+        def work(unit: Unit) -> None:
+            pipeline = unit.pipelines.get(MINE, self.pipeline_id)
+            assert pipeline
+            self.steering.hear(unit, MINE, pipeline)
+
+        self.store.write(work)
+
+    def end(self, task: SpeakerSearchTask) -> None:
+        self.store.write(lambda unit: unit.attempts.end(MINE, task.task_id, attempt=task.attempt))
+
+    def pass_time(self, by: timedelta) -> int:
+        self.clock.advance(by)
+        return self.supervisor.look(self.clock())
+
+    @property
+    def status(self) -> str:
+        found = self.store.pipelines.get(MINE, self.pipeline_id)
+        assert found
+        return found.status
+
+    def pause(self) -> None:
+        def work(unit: Unit) -> None:
+            pipeline = unit.pipelines.get(MINE, self.pipeline_id)
+            assert pipeline
+            self.steering.pause(unit, MINE, pipeline)
+
+        self.store.write(work)
+
+
+@pytest.fixture
+def store_and_clock(tmp_path: Path) -> Iterator[tuple[Store, Clock]]:
+    clock = Clock()
+    store = opened(f"sqlite:///{tmp_path / 'records.db'}", clock=clock)
+    yield store, clock
+    store.close()
+
+
+@pytest.fixture
+def scene(store_and_clock: tuple[Store, Clock]) -> Scene:
+    return Scene(*store_and_clock)
+
+
+def test_fifteen_seconds_without_a_fragment_end_the_audio(scene: Scene) -> None:
+    task = scene.start_task()
+    scene.hear()
+    assert scene.pass_time(timedelta(seconds=14.5)) == 0
+    scene.hear()
+    assert scene.pass_time(timedelta(seconds=14.5)) == 0
+    assert scene.pass_time(timedelta(seconds=0.6)) == 1
+    assert scene.status == "Stopping"
+    stopped = scene.store.tasks.get(MINE, task.task_id)
+    assert stopped
+    assert (stopped.status, stopped.stop_reason) == (TaskStatus.STOPPING, StopReason.PIPELINE_STOPPED)
+    assert scene.told == [scene.pipeline_id]
+    assert scene.pass_time(timedelta(seconds=60)) == 0  # its task has not ended
+    scene.end(task)
+    assert scene.pass_time(timedelta(seconds=1)) == 1
+    assert scene.status == "Stopped"
+    assert scene.pass_time(timedelta(days=1)) == 0
+
+
+def test_one_of_two_streams_is_enough(store_and_clock: tuple[Store, Clock]) -> None:
+    scene = Scene(*store_and_clock, streams=(STREAM, OTHER))
+    scene.start_task()
+    scene.hear()
+    for _ in range(3):
+        scene.arrivals[OTHER] = scene.clock()
+        scene.pass_time(timedelta(seconds=6))
+    assert scene.status == "Stopping"
+
+
+def test_a_task_that_never_hears_anything_ends_too(scene: Scene) -> None:
+    scene.start_task()
+    assert scene.pass_time(timedelta(seconds=14)) == 0
+    assert scene.pass_time(timedelta(seconds=1.1)) == 1
+
+
+def test_a_start_of_the_service_gives_its_streams_their_time(scene: Scene) -> None:
+    scene.start_task()
+    scene.hear()
+    scene.clock.advance(timedelta(minutes=5))  # the service was away
+    again = Supervisor(
+        scene.store, steering=scene.steering, last_arrival={}.get, hears_all=lambda _: True, started_at=scene.clock()
+    )
+    assert again.look(scene.clock()) == 0
+    scene.clock.advance(timedelta(seconds=15))
+    assert again.look(scene.clock()) == 1
+
+
+def test_without_a_running_task_no_audio_is_missed(scene: Scene) -> None:
+    assert scene.pass_time(timedelta(hours=7)) == 0
+    task = scene.start_task()
+    scene.hear()
+    scene.end(task)
+    assert scene.pass_time(timedelta(minutes=55)) == 0
+    assert scene.status == "InProgress"
+    assert scene.pass_time(timedelta(minutes=5)) == 1  # eight hours old
+    assert scene.status == "Stopped"
+
+
+def test_two_hours_of_pause(scene: Scene) -> None:
+    task = scene.start_task()
+    scene.hear()
+    scene.pause()
+    scene.end(task)
+    assert scene.pass_time(timedelta(hours=1, minutes=59)) == 0
+    assert scene.status == "Paused"
+    assert scene.pass_time(timedelta(minutes=1)) == 1
+    assert scene.status == "Stopped"
+
+
+def test_a_pipeline_whose_tasks_all_failed_has_failed(scene: Scene) -> None:
+    task = scene.start_task()
+    scene.hear()
+    scene.store.write(
+        lambda unit: unit.attempts.fail(MINE, task.task_id, attempt=task.attempt, status_message="no such media")
+    )
+    assert scene.pass_time(timedelta(hours=8)) == 1
+    assert scene.status == "Failed"
+
+
+def test_pages_of_pipelines(store_and_clock: tuple[Store, Clock], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.tasks.supervise._PAGE", 2)
+    scenes = [Scene(*store_and_clock) for _ in range(5)]
+    assert scenes[0].pass_time(timedelta(hours=8)) == 5
+    assert {scene.status for scene in scenes} == {"Stopped"}
