@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from earwitness import config, service
+from earwitness import config
+from earwitness.app import open_records
 from earwitness.config import Settings
 from earwitness.store.records import Scope
 from earwitness.store.store import Store, Unit
@@ -49,7 +50,7 @@ def make_records(settings: Settings) -> Made:
         pipeline_id="5d8a5e7e-6c1f-4f0c-9a3b-2f1f0d9b7c11",
         task_id="0b6f7c52-2f0c-4a55-8a55-6d2f1d9b7c13",
     )
-    store = service.open_records(settings)
+    store = open_records(settings)
     try:
         _fill(store, made)
     finally:

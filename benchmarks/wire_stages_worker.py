@@ -14,7 +14,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.wire_records import settings_in
-from earwitness import service
+from earwitness.app import Service, open_records
 from earwitness.cli.output import progress_of
 from earwitness.server.aws import received
 from earwitness.wire.exchange import Exchange
@@ -44,7 +44,7 @@ def main() -> None:
     """Arguments: the data folder, the URL of the store (empty for SQLite), the file of the signed request."""
     folder, store_url, request_file = sys.argv[1:]
     settings = settings_in(Path(folder), store_url)
-    built = service.Service(settings, service.open_records(settings))
+    built = Service(settings, open_records(settings))
     try:
         scope = _scope(Path(request_file).read_bytes())
         print(json.dumps(uvloop.run(_measured(built.root.aws._gateway, scope))))

@@ -16,7 +16,8 @@ import pytest
 from running import Process, domain_input
 from typer.testing import CliRunner, Result
 
-from earwitness import development, service
+from earwitness import development
+from earwitness.app import open_records
 from earwitness.cli.main import app
 from earwitness.config import Settings
 from patience import PATIENCE_SECONDS
@@ -41,7 +42,7 @@ def new_key() -> dict[str, str]:
 @pytest.fixture
 def dev_records(tmp_path: Path) -> Path:
     """A folder that `serve --dev` has used."""
-    store = service.open_records(Settings(data_dir=tmp_path / "data"))
+    store = open_records(Settings(data_dir=tmp_path / "data"))
     development.ensure_development_key(store, "000000000000")
     store.close()
     return tmp_path / "data"
@@ -197,7 +198,7 @@ def test_a_folder_belongs_to_one_process(tmp_path: Path, apart: bool) -> None:
 def test_the_key_of_development_opens_no_real_service(tmp_path: Path) -> None:
     """Not even where it comes to the records while the service runs."""
     with Process(tmp_path / "data") as real:
-        with closing(service.open_records(Settings(data_dir=tmp_path / "data"))) as store:
+        with closing(open_records(Settings(data_dir=tmp_path / "data"))) as store:
             development.ensure_development_key(store, "000000000000")
         one = real.client()
         with pytest.raises(one.exceptions.UnauthorizedClientException, match="unknown or disabled"):
@@ -210,7 +211,7 @@ def test_development_mends_its_key(dev_records: Path, change: str) -> None:
     if change != "move":
         assert run("keys", change, "test").exit_code == 0
     account = "111122223333" if change == "move" else "000000000000"
-    with closing(service.open_records(Settings(data_dir=dev_records))) as store:
+    with closing(open_records(Settings(data_dir=dev_records))) as store:
         development.ensure_development_key(store, account)
         key = store.access_keys.get("test")
     assert key

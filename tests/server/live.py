@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from earwitness import service
+from earwitness.app import Service, open_records
 from earwitness.config import Settings
 from earwitness.server import run
 from earwitness.wire.bad_signatures import BadSignatures
@@ -58,14 +58,14 @@ class Live:
             write_seconds_max=self._write_seconds_max,
             trusted_proxies=settings.trusted_proxies,
         )
-        self.store = service.open_records(settings)
+        self.store = open_records(settings)
         if self.store.access_keys.get(KEY_ID) is None:
             self.store.write(
                 lambda unit: unit.access_keys.create(
                     key_id=KEY_ID, account_id=ACCOUNT, role="admin", name="", secret=SECRET
                 )
             )
-        self.service = service.Service(settings, self.store)
+        self.service = Service(settings, self.store)
         self.service.root.aws._gateway._bad_signatures = self._bad_signatures
         listener = run.open_socket(self.listening)
         self.port: int = listener.getsockname()[1]

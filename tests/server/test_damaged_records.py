@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from live import DOMAINS, KEY_ID, Live, domain_input
 
-from earwitness import service
+from earwitness.app import open_records
 from earwitness.config import Settings
 from earwitness.errors import EarwitnessError
 
@@ -101,7 +101,7 @@ def test_a_start_is_refused_with_a_sentence(written: Path, tmp_path: Path, damag
     data = shutil.copytree(written, tmp_path / "data")
     damage(data / "records.db")
     with pytest.raises(EarwitnessError) as refused:
-        service.open_records(Settings(data_dir=data)).close()
+        open_records(Settings(data_dir=data)).close()
     assert "SELECT" not in str(refused.value)
     assert ";" in str(refused.value) or "cannot be opened" in str(refused.value)  # what happened; what to do
 

@@ -207,7 +207,8 @@ def _records(
     """
     from dataclasses import replace
 
-    from earwitness import config, service
+    from earwitness import config
+    from earwitness.app import open_records
 
     with reporting(as_json=as_json):
         if account is not None:
@@ -216,7 +217,7 @@ def _records(
             _require_role(role)
         settings = config.load()
         chosen = settings if data is None else replace(settings, data_dir=data)
-        store = service.open_records(chosen, may_make=may_make)
+        store = open_records(chosen, may_make=may_make)
         store.spend_reserve()
         try:
             yield store
