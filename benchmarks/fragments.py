@@ -16,9 +16,10 @@ import numpy as np
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.timing import median_ms, median_ratio
 from earwitness.cli.output import progress_of
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import Now, StreamIdentity
+from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentLog, FragmentStream, Now, StreamIdentity
+from earwitness.fragments.stream import FragmentStream
 from earwitness.vault.data_key import DataKey
 
 _STREAMS, _SECONDS = 100, 15
@@ -53,7 +54,7 @@ async def _measure(folder: Path) -> Numbers:
 
 @asynccontextmanager
 async def _log(folder: Path) -> AsyncIterator[FragmentLog]:
-    log = await open_disk_log(folder, clock=lambda: datetime.now(UTC))
+    log = await open_fragment_log(folder, clock=lambda: datetime.now(UTC))
     try:
         yield log
     finally:

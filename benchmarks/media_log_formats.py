@@ -26,9 +26,9 @@ import numpy as np
 from benchmarks.machine import load
 from benchmarks.media_log_sqlite import SqliteLog
 from earwitness.errors import EarwitnessError
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import AtTime, Earliest, Fragment, Now, StreamIdentity, TimeAxis
+from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import AtTime, Earliest, Fragment, Now, StreamIdentity, TimeAxis
 from earwitness.vault.data_key import DataKey
 
 _KEY = DataKey(os.urandom(32))
@@ -45,7 +45,7 @@ Numbers = dict[str, float]
 
 async def _open(kind: str, folder: Path) -> Any:
     if kind == "ours":
-        return await open_disk_log(folder, clock=lambda: datetime.now(UTC))
+        return await open_fragment_log(folder, clock=lambda: datetime.now(UTC))
     return SqliteLog(folder, one_database=kind.endswith("one"))
 
 

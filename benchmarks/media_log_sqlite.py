@@ -15,21 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from earwitness.fragments.disk.reservations import Reservations
-from earwitness.fragments.numbers import FragmentNumber, read_number
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import (
+from earwitness.fragments.interface import (
     AfterFragment,
     AtTime,
-    Delivery,
     Earliest,
     Fragment,
     FragmentInfo,
     KeySource,
+    ReadResult,
     Reservation,
     StreamIdentity,
     TimeAxis,
 )
+from earwitness.fragments.numbers import FragmentNumber, read_number
+from earwitness.fragments.reservations import Reservations
+from earwitness.fragments.retention import Retention
 from earwitness.fragments.times import from_ms, to_ms
 from earwitness.vault.data_key import Place
 
@@ -404,13 +404,13 @@ class SqliteReader:
     def __init__(self, stream: SqliteStream, *, after: int) -> None:
         self._stream, self._after = stream, after
 
-    async def __anext__(self) -> Delivery:
+    async def __anext__(self) -> ReadResult:
         """The next fragment, when there is one."""
         await self._stream.wait(self._after)
         after = self._after
         fragment = await self._stream._in_thread(lambda: self._stream.after(after))
         self._after = read_number(fragment.info.number).sequence
-        return Delivery(fragment=fragment, millis_behind_now=0, gap=False)
+        return ReadResult(fragment=fragment, millis_behind_now=0, gap=False)
 
 
 def _delete(connection: sqlite3.Connection, first: int, end: int) -> None:

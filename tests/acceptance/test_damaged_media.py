@@ -12,7 +12,7 @@ from serving import Served, start, stop
 from earwitness.audio.matroska.get_media_reader import ConsumedFragment, ConsumerEvent, GetMediaReader, ServiceFailed
 from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import write_block, write_cluster, write_header
-from earwitness.fragments.disk.record import MAGIC
+from earwitness.fragments.record import MAGIC
 
 pytestmark = pytest.mark.slow
 

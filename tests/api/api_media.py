@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from earwitness.api.handlers import build_streaming
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.log import open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaStreams
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.threads import Threads
@@ -61,7 +61,7 @@ class Media:
         self._thread.start()
         self._threads = Threads(count=1, at_once_max=10)
         self.streams = _ToldStreams(store)
-        self.streams.log = self.on_loop(open_disk_log(folder, clock=clock))
+        self.streams.log = self.on_loop(open_fragment_log(folder, clock=clock))
         self.operations = build_streaming(
             store,
             self.streams,

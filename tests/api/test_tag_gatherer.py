@@ -11,7 +11,7 @@ from earwitness.audio.matroska.events import Event, FragmentReceived, FragmentSt
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.audio.matroska.tags import END_OF_FRAGMENT, Tags, write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.fragments.seam import TAGS_BYTES_MAX
+from earwitness.fragments.interface import TAGS_BYTES_MAX
 
 
 def started(number: int) -> FragmentStarted:

@@ -12,9 +12,10 @@ from starlette.types import Message
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentStream, StreamIdentity
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.rates import MediaRateLimits, MediaRates
 from earwitness.media.source import StartPosition
@@ -47,7 +48,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[FragmentStream]:
-    disk, key = await open_disk_log(tmp_path / "media", clock=lambda: START), DataKey(bytes(32))
+    disk, key = await open_fragment_log(tmp_path / "media", clock=lambda: START), DataKey(bytes(32))
     identity = StreamIdentity(account_id="111122223333", stream_arn=ARN)
     yield await disk.open_stream(identity, key=lambda: key, retention=Retention(hours=1))
     await disk.close()

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from earwitness.cli.main import app
 from earwitness.config import Settings
 from earwitness.errors import EarwitnessError, InstallationIncomplete, MasterKeyInvalid
-from earwitness.fragments.disk.ownership import write_owner
-from earwitness.fragments.seam import StreamIdentity
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.ownership import write_owner
 from earwitness.installation import migrate_installation, open_installation
 from earwitness.store.records import KinesisStream
 

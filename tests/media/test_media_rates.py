@@ -14,9 +14,9 @@ from starlette.types import Message
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.errors import Throttled
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentLog, StreamIdentity
 from earwitness.media.rates import MediaRateLimits, MediaRates
 from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream
@@ -37,7 +37,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[FragmentLog]:
-    log = await open_disk_log(tmp_path / "media", clock=lambda: START)
+    log = await open_fragment_log(tmp_path / "media", clock=lambda: START)
     yield log
     await log.close()
 

@@ -15,9 +15,10 @@ from following import RATE, Line, Office, cut_off, fragments_of, run
 from store_examples import MINE
 
 from earwitness.engine.engine import Engine
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentStream, StreamIdentity
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source, StartPosition, StreamFragment
 from earwitness.store.search_records import SpeakerSearchTask
@@ -124,7 +125,7 @@ def test_media_that_a_real_log_keeps_no_longer(tmp_path: Path, engine: Engine, c
     """The answers are those of a task that heard only what is still there."""
 
     async def play(office: Office) -> None:
-        log = await open_disk_log(tmp_path / "media", clock=office.clock)
+        log = await open_fragment_log(tmp_path / "media", clock=office.clock)
         identity = StreamIdentity(account_id=MINE.account_id, stream_arn="arn:of:a:stream")
         key = DataKey(os.urandom(32))
 

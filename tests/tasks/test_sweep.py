@@ -9,9 +9,9 @@ from typing import TypeVar
 import pytest
 from store_examples import MINE, Clock, opened
 
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentLog, StreamIdentity
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
 from earwitness.tasks import sweep as room
@@ -44,7 +44,7 @@ class World:
         self.log: FragmentLog
 
     async def start(self) -> None:
-        self.log = await open_disk_log(self._folder, clock=self.clock)
+        self.log = await open_fragment_log(self._folder, clock=self.clock)
         self.sweeper = MediaSweep(
             self.store, self.log, retention_of=lambda stream: Retention(hours=stream.retention_hours), in_thread=here
         )

@@ -9,7 +9,7 @@ from earwitness.access.caller import Caller, Handler
 from earwitness.access.paging import Pages
 from earwitness.api.stream_names import found, named
 from earwitness.errors import BadRequest
-from earwitness.fragments.seam import FragmentInfo, TimeAxis
+from earwitness.fragments.interface import FragmentInfo, TimeAxis
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.store.store import Store

@@ -14,20 +14,20 @@ from earwitness.api.stream_names import found, named
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.errors import BadRequest, EarwitnessError, MatroskaInvalid
-from earwitness.fragments.numbers import read_number
-from earwitness.fragments.seam import (
+from earwitness.fragments.interface import (
     AfterFragment,
     AtTime,
-    Delivery,
     Earliest,
     Fragment,
-    FragmentReader,
-    FragmentStream,
     MissingFragment,
     Now,
     Position,
+    ReadResult,
     TimeAxis,
 )
+from earwitness.fragments.numbers import read_number
+from earwitness.fragments.reader import FragmentReader
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.rates import ConnectionRate
 from earwitness.media.streams import Look, MediaStreams
 from earwitness.store.records import KinesisStream
@@ -136,7 +136,7 @@ class MediaReads:
     ) -> AsyncGenerator[bytes]:
         """Chunks, live, until no producer is left and nothing has come for a while."""
         last: Fragment | None = None
-        upcoming: asyncio.Future[Delivery] | None = None
+        upcoming: asyncio.Future[ReadResult] | None = None
         try:
             while True:
                 upcoming = upcoming or asyncio.ensure_future(anext(aiter(reader)))

@@ -28,7 +28,7 @@ from earwitness.audio.matroska.faults import MediaFault
 from earwitness.audio.matroska.open_fragment import TIMESTAMP_MS_MAX
 from earwitness.audio.matroska.reader import FragmentReader
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
-from earwitness.fragments.seam import FragmentStream
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.rates import ConnectionRate
 from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream

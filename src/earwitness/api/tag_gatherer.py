@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earwitness.audio.matroska.events import Event, FragmentReceived, TagsReceived
-from earwitness.fragments.seam import TAGS_BYTES_MAX
+from earwitness.fragments.interface import TAGS_BYTES_MAX
 
 
 @dataclass(frozen=True, kw_only=True)

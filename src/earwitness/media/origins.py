@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, Forbidden, SourceRefused, StreamGone
-from earwitness.fragments.seam import FragmentStream
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source
 from earwitness.media.streams import MediaStreams

@@ -6,15 +6,10 @@ from datetime import datetime
 
 from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
+from earwitness.fragments.interface import AfterFragment, AtTime, ReadResult, TimeAxis
 from earwitness.fragments.numbers import number_before
-from earwitness.fragments.seam import (
-    AfterFragment,
-    AtTime,
-    Delivery,
-    FragmentReader,
-    FragmentStream,
-    TimeAxis,
-)
+from earwitness.fragments.reader import FragmentReader
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.source import StartPosition, StreamFragment
 
 
@@ -54,7 +49,7 @@ def _whole_milliseconds(time: datetime) -> datetime:
     return time.replace(microsecond=time.microsecond // 1_000 * 1_000)
 
 
-def _fragment(delivery: Delivery) -> StreamFragment:
+def _fragment(delivery: ReadResult) -> StreamFragment:
     info = delivery.fragment.info
     return StreamFragment(
         number=info.number,

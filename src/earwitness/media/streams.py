@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from earwitness.errors import LimitExceeded, Unavailable
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.retention import BYTES_MAX, LIVE_MINUTES, Retention
-from earwitness.fragments.seam import FragmentLog, FragmentStream, StreamIdentity
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.rates import MediaRateLimits, MediaRates
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store

@@ -20,9 +20,8 @@ from earwitness.config.engine import EngineSettings
 from earwitness.engine.turns import Turns
 from earwitness.engine.voice_models import VoiceModels
 from earwitness.errors import EarwitnessError, Unavailable
-from earwitness.fragments.disk.budget import Budget
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.seam import FragmentLog
+from earwitness.fragments.budget import Budget
+from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.installation import media_folder
 from earwitness.log import frames_of
 from earwitness.media.origins import MediaOrigins
@@ -151,7 +150,7 @@ class Background:
     async def start(self) -> None:
         """Open the media log, take up what a former process left, and begin. Raises FragmentLogUnavailable."""
         self._loop = asyncio.get_running_loop()
-        self._log = await open_disk_log(
+        self._log = await open_fragment_log(
             media_folder(self._settings), clock=self._clock, owner=self._store.identity, budget=self._budget
         )
         self.streams.log = self._log

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentLog, StreamIdentity
 from earwitness.store.records import KinesisStream, PageKey
 from earwitness.store.store import Store
 

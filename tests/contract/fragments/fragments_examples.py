@@ -8,17 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.interface import Earliest, Position, ReadResult, StreamIdentity
+from earwitness.fragments.log import FragmentLog, open_fragment_log
+from earwitness.fragments.reader import FragmentReader
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import (
-    Delivery,
-    Earliest,
-    FragmentLog,
-    FragmentReader,
-    FragmentStream,
-    Position,
-    StreamIdentity,
-)
+from earwitness.fragments.stream import FragmentStream
 from earwitness.vault.data_key import DataKey
 from patience import PATIENCE_SECONDS
 
@@ -34,7 +28,7 @@ OpenLog = Callable[[Callable[[], datetime]], Awaitable[FragmentLog]]
 
 def _disk(folder: Path) -> OpenLog:
     async def open_log(clock: Callable[[], datetime]) -> FragmentLog:
-        return await open_disk_log(folder / "fragments", clock=clock)
+        return await open_fragment_log(folder / "fragments", clock=clock)
 
     return open_log
 
@@ -108,19 +102,19 @@ class World:
         return [await self.append(stream, b"media %d" % number) for number in range(count)]
 
 
-async def next_of(reader: FragmentReader) -> Delivery:
+async def next_of(reader: FragmentReader) -> ReadResult:
     async with asyncio.timeout(PATIENCE_SECONDS):
         return await anext(reader)
 
 
-async def from_position(stream: FragmentStream, position: Position) -> Delivery:
+async def from_position(stream: FragmentStream, position: Position) -> ReadResult:
     return await next_of(await stream.read(position))
 
 
-async def everything(stream: FragmentStream) -> list[Delivery]:
+async def everything(stream: FragmentStream) -> list[ReadResult]:
     """What is kept, oldest first."""
     last = (await stream.status()).last
-    found: list[Delivery] = []
+    found: list[ReadResult] = []
     reader = await stream.read(Earliest())
     while last is not None and (not found or found[-1].fragment.info.number != last.number):
         found.append(await next_of(reader))

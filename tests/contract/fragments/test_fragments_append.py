@@ -7,8 +7,8 @@ import pytest
 from fragments_examples import DAY, HOUR, SECOND, START, World, everything, identity, key_of, numbers_of, turns
 
 from earwitness.errors import BadRequest, Conflict, Gone, NotFound
+from earwitness.fragments.interface import FRAGMENT_BYTES_MAX, TAGS_BYTES_MAX, Earliest
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.seam import FRAGMENT_BYTES_MAX, TAGS_BYTES_MAX, Earliest
 from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio

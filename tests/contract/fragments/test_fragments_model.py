@@ -15,8 +15,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from earwitness.fragments.interface import Earliest, Fragment, TimeAxis
+from earwitness.fragments.reader import FragmentReader
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import Earliest, Fragment, FragmentReader, FragmentStream, TimeAxis
+from earwitness.fragments.stream import FragmentStream
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it; its syncs cost nothing)
 

@@ -19,19 +19,19 @@ from fragments_examples import (
 )
 
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone
-from earwitness.fragments.numbers import FragmentNumber, read_number
-from earwitness.fragments.seam import (
+from earwitness.fragments.interface import (
     LIVE_GAP_MS,
     AfterFragment,
     AtTime,
     Earliest,
     Fragment,
-    FragmentStream,
     MissingFragment,
     Now,
     Position,
     TimeAxis,
 )
+from earwitness.fragments.numbers import FragmentNumber, read_number
+from earwitness.fragments.stream import FragmentStream
 
 pytestmark = pytest.mark.anyio
 

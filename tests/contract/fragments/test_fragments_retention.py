@@ -17,9 +17,9 @@ from fragments_examples import (
 )
 
 from earwitness.errors import Gone
+from earwitness.fragments.interface import Earliest, MissingFragment, TimeAxis
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.retention import LIVE_WINDOW_BYTES, Retention
-from earwitness.fragments.seam import Earliest, MissingFragment, TimeAxis
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from serving import Served, start, stop
 from source_streams import FileStream, KvsStream, OwnStream, Stream, WavStream
 
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments.log import open_fragment_log
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def whole_stream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 async def _made(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Stream]:
     made: Stream
     if request.param == "own":
-        made = OwnStream(await open_disk_log(folder / "log", clock=lambda: datetime.now(UTC)))
+        made = OwnStream(await open_fragment_log(folder / "log", clock=lambda: datetime.now(UTC)))
     elif request.param == "kvs":
         made = KvsStream(request.getfixturevalue("served").url)
     elif request.param == "matroska":

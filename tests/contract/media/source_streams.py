@@ -20,9 +20,10 @@ from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
-from earwitness.fragments.disk.log import DiskFragmentLog
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentStream, StreamIdentity
+from earwitness.fragments.stream import FragmentStream
 from earwitness.media.file import FileSource
 from earwitness.media.get_media import KinesisVideoStream
 from earwitness.media.kvs import KvsSource, Patience
@@ -85,14 +86,14 @@ class Stream(Protocol):
 class OwnStream:
     """In a media log."""
 
-    def __init__(self, log: DiskFragmentLog) -> None:
+    def __init__(self, log: FragmentLog) -> None:
         self._log = log
         self._identity = StreamIdentity(
             account_id="000000000000", stream_arn=f"arn:aws:kinesisvideo:::stream/{uuid4()}/1"
         )
         self._key = DataKey(os.urandom(32))
 
-    def opened_again(self, log: DiskFragmentLog) -> "OwnStream":
+    def opened_again(self, log: FragmentLog) -> "OwnStream":
         """The same stream, when its log was closed and opened."""
         again = copy.copy(self)
         again._log = log

@@ -14,8 +14,8 @@ from scripted_aws import EPOCH, ScriptedAws, chunk, error, scripted_aws
 from source_streams import HURRY, OwnStream, aws_clients, heard
 
 from earwitness.errors import StreamGone
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.disk.record import MAGIC
+from earwitness.fragments.log import open_fragment_log
+from earwitness.fragments.record import MAGIC
 from earwitness.media.get_media import KinesisVideoStream
 from earwitness.media.kvs import KvsSource
 from earwitness.media.source import Source, StartPosition
@@ -67,7 +67,7 @@ def end_of(content: bytes) -> bytes:
 async def test_a_damaged_file(
     tmp_path: Path, damage: Callable[[bytes], bytes], expected: dict[int, bool], caplog: pytest.LogCaptureFixture
 ) -> None:
-    stream = OwnStream(await open_disk_log(tmp_path / "log", clock=lambda: datetime.now(UTC)))
+    stream = OwnStream(await open_fragment_log(tmp_path / "log", clock=lambda: datetime.now(UTC)))
     first = await stream.put(range(4))
     await stream.close()
     (path,) = (tmp_path / "log").rglob("*.segment")
@@ -75,7 +75,7 @@ async def test_a_damaged_file(
     if damage is not end_of:  # the index file knows how long it was
         path.with_suffix(".index").unlink()
     with caplog.at_level(logging.ERROR, logger="earwitness.fragments"):
-        again = stream.opened_again(await open_disk_log(tmp_path / "log", clock=lambda: datetime.now(UTC)))
+        again = stream.opened_again(await open_fragment_log(tmp_path / "log", clock=lambda: datetime.now(UTC)))
         await again.put([4])
     start = StartPosition(since=LONG_AGO, first_number=first, first_server_time=LONG_AGO)
     assert await gaps(again.source(), start, count=len(expected)) == expected

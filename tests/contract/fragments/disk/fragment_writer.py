@@ -8,14 +8,14 @@ from pathlib import Path
 
 from fragments_examples import World
 
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.seam import FragmentStream
+from earwitness.fragments.log import open_fragment_log
+from earwitness.fragments.stream import FragmentStream
 
 STREAMS = ("a", "b", "c", "d", "e")
 
 
 def world_on(folder: Path) -> World:
-    return World(lambda clock: open_disk_log(folder, clock=clock))
+    return World(lambda clock: open_fragment_log(folder, clock=clock))
 
 
 def media_of(number: str) -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments.disk.budget import Budget
+from earwitness.fragments.budget import Budget
 
 
 def test_all_media_together_are_bounded(tmp_path: Path) -> None:

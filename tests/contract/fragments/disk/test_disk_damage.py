@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fragments_examples import World, everything, identity, next_of, numbers_of
 
-from earwitness.fragments.disk.record import HEAD_BYTES
+from earwitness.fragments.interface import Earliest, Fragment, MissingFragment
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.seam import Earliest, Fragment, MissingFragment
+from earwitness.fragments.record import HEAD_BYTES
 
 pytestmark = pytest.mark.anyio
 

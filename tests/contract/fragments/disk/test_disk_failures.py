@@ -14,9 +14,9 @@ from fragments_examples import DAY, START, World, everything, files_of_at_most, 
 
 import started
 from earwitness.errors import CiphertextRefused, Conflict, FragmentLogUnavailable
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.disk.room import Room
-from earwitness.fragments.seam import Fragment
+from earwitness.fragments.interface import Fragment
+from earwitness.fragments.log import open_fragment_log
+from earwitness.fragments.room import Room
 from earwitness.vault.data_key import DataKey
 from patience import PATIENCE_SECONDS
 
@@ -75,7 +75,7 @@ async def test_a_key_that_is_gone_fails_its_stream_only(world: World) -> None:
 async def test_a_log_on_a_file_cannot_be_opened(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FragmentLogUnavailable):
-        await open_disk_log(tmp_path / "file", clock=lambda: START)
+        await open_fragment_log(tmp_path / "file", clock=lambda: START)
 
 
 async def test_those_who_wait_for_room_go_in_order() -> None:
@@ -119,7 +119,7 @@ async def test_a_turn_that_comes_while_its_task_is_cancelled_is_given_back() -> 
 
 async def test_appends_wait_while_there_is_no_room(folder: Path) -> None:
     room = Room(waiting_max=2, waiting_bytes_max=10**6)
-    world = World(lambda clock: open_disk_log(folder, clock=clock, room=room))
+    world = World(lambda clock: open_fragment_log(folder, clock=clock, room=room))
     await world.open()
     stream = await world.stream()
     numbers = [(await stream.reserve()).number for _ in range(50)]

@@ -7,12 +7,12 @@ import pytest
 from fragments_examples import DAY, HOUR, SECOND, World, identity, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments.disk import appender, lanes, log
-from earwitness.fragments.disk import folder as folder_module
-from earwitness.fragments.disk.log import open_disk_log
+from earwitness.fragments import appender, lanes, log
+from earwitness.fragments import folder as folder_module
+from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import StreamIdentity
 
 pytestmark = pytest.mark.anyio
 
@@ -110,7 +110,7 @@ async def test_a_deletion_that_was_interrupted_is_finished_at_the_next_start(wor
 
 async def test_one_process_has_the_log(world: World, folder: Path) -> None:
     with pytest.raises(FragmentLogUnavailable, match="another process"):
-        await open_disk_log(folder, clock=lambda: world.now)
+        await open_fragment_log(folder, clock=lambda: world.now)
 
 
 async def test_index_files_spare_the_walk(world: World, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

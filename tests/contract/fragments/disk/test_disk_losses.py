@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fragments_examples import HOUR, Delivery, World, everything, from_position, next_of, numbers_of
+from fragments_examples import HOUR, ReadResult, World, everything, from_position, next_of, numbers_of
 
-from earwitness.fragments.disk.losses import load_losses
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, read_head
-from earwitness.fragments.seam import AfterFragment, Earliest
+from earwitness.fragments.interface import AfterFragment, Earliest
+from earwitness.fragments.losses import load_losses
+from earwitness.fragments.record import HEAD_BYTES, Kind, read_head
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ class Log:
         self.content = self.path.read_bytes()
         self.record_bytes = len(self.content) // 3
 
-    async def reread(self, damage: Damage, *, indexed: bool) -> list[Delivery]:
+    async def reread(self, damage: Damage, *, indexed: bool) -> list[ReadResult]:
         """What is read after the segment was damaged and one more fragment has come; then all is as it was."""
         self.path.write_bytes(damage(self.content))
         if not indexed:
@@ -60,7 +60,7 @@ async def closed(world: World, files: Path) -> Log:
     return Log(world, files, numbers)
 
 
-def whole(deliveries: list[Delivery]) -> dict[bytes, bool]:
+def whole(deliveries: list[ReadResult]) -> dict[bytes, bool]:
     """By media: whether a gap was told before it."""
     return {delivery.fragment.cluster: delivery.gap for delivery in deliveries}
 

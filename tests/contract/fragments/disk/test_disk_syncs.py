@@ -17,8 +17,8 @@ import pytest
 from fragments_examples import START, World, everything, files_of_at_most, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments.disk.log import open_disk_log
-from earwitness.fragments.seam import FragmentStream
+from earwitness.fragments.log import open_fragment_log
+from earwitness.fragments.stream import FragmentStream
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +173,7 @@ async def test_a_failing_disk_gives_out_no_numbers(disk: Disk, world: World) -> 
 @pytest.mark.slow
 async def test_power_that_goes_at_any_sync_loses_nothing_acknowledged(disk: Disk, tmp_path: Path) -> None:
     disk.image_every = 3
-    world = World(lambda clock: open_disk_log(tmp_path / "fragments", clock=clock))
+    world = World(lambda clock: open_fragment_log(tmp_path / "fragments", clock=clock))
     await world.open()
 
     async def fill(name: str) -> None:
@@ -200,7 +200,7 @@ async def test_power_that_goes_at_any_sync_loses_nothing_acknowledged(disk: Disk
 
 
 async def _require_all(folder: Path, acknowledged: list[str]) -> None:
-    world = World(lambda clock: open_disk_log(folder, clock=clock))
+    world = World(lambda clock: open_fragment_log(folder, clock=clock))
     await world.open()
     for name in "abc":
         stream = await world.stream(name)

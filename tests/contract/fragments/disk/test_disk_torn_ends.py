@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fragments_examples import World, everything
 
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, RecordHead
-from earwitness.fragments.disk.walk import Walk, walk
 from earwitness.fragments.numbers import FragmentNumber
+from earwitness.fragments.record import HEAD_BYTES, Kind, RecordHead
+from earwitness.fragments.walk import Walk, walk
 
 SECTOR = 512
 SECOND_AT = SECTOR - 20

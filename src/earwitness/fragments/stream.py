@@ -1,4 +1,4 @@
-"""One stream on disk: the rules of the seam over index, reservations, lane and readers.
+"""One stream on disk: the rules over index, reservations, lane and readers.
 
 What belongs here: checks, order, retention of one stream. What must never: file work on the event loop.
 """
@@ -10,31 +10,30 @@ from datetime import datetime
 from functools import partial
 
 from earwitness.errors import BadRequest, Gone, NotFound
-from earwitness.fragments.disk.appender import GONE
-from earwitness.fragments.disk.folder import pack_index
-from earwitness.fragments.disk.index import Located
-from earwitness.fragments.disk.lanes import Outcome
-from earwitness.fragments.disk.reader import DiskReader, sequence_before
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record
-from earwitness.fragments.disk.reservations import Reservations
-from earwitness.fragments.disk.segment import Segment
-from earwitness.fragments.disk.state import StreamState
-from earwitness.fragments.numbers import FragmentNumber, read_number
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import (
+from earwitness.fragments.appender import GONE
+from earwitness.fragments.folder import pack_index
+from earwitness.fragments.index import Located
+from earwitness.fragments.interface import (
     FRAGMENT_BYTES_MAX,
     LIST_LENGTH_MAX,
     TAGS_BYTES_MAX,
     AfterFragment,
     Fragment,
     FragmentInfo,
-    FragmentReader,
     MissingFragment,
     Position,
     Reservation,
     StreamStatus,
     TimeAxis,
 )
+from earwitness.fragments.lanes import Outcome
+from earwitness.fragments.numbers import FragmentNumber, read_number
+from earwitness.fragments.reader import FragmentReader, sequence_before
+from earwitness.fragments.record import HEAD_BYTES, Kind, Record
+from earwitness.fragments.reservations import Reservations
+from earwitness.fragments.retention import Retention
+from earwitness.fragments.segment import Segment
+from earwitness.fragments.state import StreamState
 from earwitness.fragments.times import from_ms, to_ms
 from earwitness.vault.data_key import OVERHEAD_BYTES
 
@@ -42,8 +41,11 @@ _DURATION_MS_MAX = 2**32 - 1
 _TAGS_OF_NOTHING = "the fragment these tags belong to is not kept; drop them"
 
 
-class DiskStream:
-    """A `FragmentStream`. Event loop only."""
+class FragmentStream:
+    """One stream, used from one event loop.
+
+    Every call raises Gone once it is deleted, FragmentLogUnavailable when the medium fails.
+    """
 
     def __init__(self, state: StreamState, *, next_sequence: int) -> None:
         newest = state.index.last()
@@ -59,7 +61,7 @@ class DiskStream:
         self._doomed: list[int] = []
 
     async def reserve(self) -> Reservation:
-        """See the seam."""
+        """The next number, for a fragment that begins to arrive. Greater than all given out before, restarts or not."""
         self._state.require_open()
         workshop = self._state.workshop
         number = await self._reservations.reserve(now_ms=to_ms(workshop.clock()), random_bits=workshop.random_bits)
@@ -75,7 +77,12 @@ class DiskStream:
         cluster: bytes,
         tags: bytes = b"",
     ) -> None:
-        """See the seam."""
+        """Keep a fragment; it is durable, and readers see it, when this returns. It waits while too many others do.
+
+        Numbers are appended in their order. Conflict when this one was not reserved here, or a later one was appended:
+        readers are past it, so drop it. BadRequest above the limits. FragmentLogUnavailable: nothing of it is kept;
+        the same number may be tried again. A call that is cancelled may be kept or not.
+        """
         self._state.require_open()
         _require_tags_size(len(tags))
         record = Record(
@@ -99,7 +106,11 @@ class DiskStream:
             self._arriving.discard(record.number)
 
     async def append_tags(self, number: str, tags: bytes) -> None:
-        """See the seam."""
+        """Keep tags that came after their fragment; durable when this returns.
+
+        Readers who already had the fragment do not get them. NotFound when the fragment is not kept, BadRequest when
+        those that came later are more than TAGS_BYTES_MAX.
+        """
         self._state.require_open()
         read = read_number(number)
         located = self._state.index.find(read)
@@ -114,14 +125,14 @@ class DiskStream:
             self._arriving_tags += Counter()  # drops what is zero
 
     async def read(self, position: Position) -> FragmentReader:
-        """See the seam."""
+        """A reader that begins there."""
         self._state.require_open()
         if not isinstance(position, AfterFragment):
-            return DiskReader(self._state, after=sequence_before(self._state, position))
+            return FragmentReader(self._state, after=sequence_before(self._state, position))
         number = read_number(position.number)
         if number.sequence >= self._reservations.next_sequence:
             raise BadRequest("this stream has not given out such a fragment number; is it another stream's?")
-        return DiskReader(self._state, after=number.sequence)
+        return FragmentReader(self._state, after=number.sequence)
 
     async def list(
         self,
@@ -132,7 +143,7 @@ class DiskStream:
         after: str | None = None,
         limit: int = LIST_LENGTH_MAX,
     ) -> tuple[FragmentInfo, ...]:
-        """See the seam."""
+        """Fragments that begin from `start` to `end`, both included, by number; those after `after`."""
         if not 1 <= limit <= LIST_LENGTH_MAX:
             raise BadRequest(f"a list has 1 to {LIST_LENGTH_MAX} fragments, not {limit}")
         sequence = 0 if after is None else read_number(after).sequence
@@ -149,7 +160,7 @@ class DiskStream:
         return tuple(found)
 
     async def get(self, numbers: Iterable[str]) -> AsyncIterator[Fragment | MissingFragment]:
-        """See the seam."""
+        """These fragments in the order asked for, one at a time. BadRequest when one is no fragment number."""
         for number in [read_number(text) for text in numbers]:
             self._state.require_open()
             located = self._state.index.find(number)
@@ -159,7 +170,7 @@ class DiskStream:
             yield fragment or MissingFragment(number=str(number), damaged=damaged)
 
     async def status(self) -> StreamStatus:
-        """See the seam."""
+        """How much is kept, and the times of the oldest and newest."""
         self._state.require_open()
         index = self._state.index
         first, last = index.first(), index.last()
@@ -171,7 +182,7 @@ class DiskStream:
         )
 
     async def set_retention(self, retention: Retention) -> None:
-        """See the seam."""
+        """Keep this much from now on. What is too old or too much by it is gone from the medium when this returns."""
         self._state.require_open()
         self._state.retention = retention
         await self.expire(to_ms(self._state.workshop.clock()))

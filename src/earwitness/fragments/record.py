@@ -14,8 +14,8 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.numbers import FragmentNumber
-from earwitness.fragments.seam import StreamIdentity
 from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, Place
 
 MAGIC = b"EWF1"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from earwitness.errors import CiphertextRefused
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, open_body, read_head
+from earwitness.fragments.interface import Fragment, FragmentInfo, StreamIdentity
 from earwitness.fragments.numbers import FragmentNumber
-from earwitness.fragments.seam import Fragment, FragmentInfo, StreamIdentity
+from earwitness.fragments.record import HEAD_BYTES, Kind, open_body, read_head
 from earwitness.vault.data_key import DataKey
 
 

@@ -10,8 +10,8 @@ import os
 import re
 from pathlib import Path
 
-from earwitness.fragments.disk.lanes import translated
-from earwitness.fragments.disk.names import replace_file
+from earwitness.fragments.lanes import translated
+from earwitness.fragments.names import replace_file
 
 _FILE = "records"
 _STREAM = re.compile("[0-9a-f]{64}")

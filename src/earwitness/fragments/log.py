@@ -13,26 +13,26 @@ from datetime import datetime
 from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
-from earwitness.fragments.disk.appender import DELETED_SUFFIX, Appender, remove_folder
-from earwitness.fragments.disk.budget import Budget
-from earwitness.fragments.disk.folder import Found, expire_folder, load_folder
-from earwitness.fragments.disk.index import StreamIndex
-from earwitness.fragments.disk.lanes import LANES, OPEN_FILES_MAX, Lane, translated
-from earwitness.fragments.disk.names import FILE_RIGHTS, make_folder
-from earwitness.fragments.disk.ownership import streams_in, write_owner
-from earwitness.fragments.disk.room import Room
-from earwitness.fragments.disk.state import StreamState, Workshop
-from earwitness.fragments.disk.stream import DiskStream
+from earwitness.fragments.appender import DELETED_SUFFIX, Appender, remove_folder
+from earwitness.fragments.budget import Budget
+from earwitness.fragments.folder import Found, expire_folder, load_folder
+from earwitness.fragments.index import StreamIndex
+from earwitness.fragments.interface import KeySource, StreamIdentity
+from earwitness.fragments.lanes import LANES, OPEN_FILES_MAX, Lane, translated
+from earwitness.fragments.names import FILE_RIGHTS, make_folder
+from earwitness.fragments.ownership import streams_in, write_owner
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import FragmentLog, FragmentStream, KeySource, StreamIdentity
+from earwitness.fragments.room import Room
+from earwitness.fragments.state import StreamState, Workshop
+from earwitness.fragments.stream import FragmentStream
 from earwitness.fragments.times import to_ms
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
 
 
-class DiskFragmentLog:
-    """A `FragmentLog`. Everything but file work happens on the event loop it was opened on."""
+class FragmentLog:
+    """The media log of all streams. Everything but file work happens on the event loop it was opened on."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class DiskFragmentLog:
             Lane(loop, name=f"earwitness fragment lane {number}", open_files_max=OPEN_FILES_MAX // LANES)
             for number in range(LANES)
         ]
-        self._streams: dict[str, asyncio.Task[DiskStream]] = {}
+        self._streams: dict[str, asyncio.Task[FragmentStream]] = {}
         self._closed = False
 
     async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
-        """See the seam."""
+        """The stream, made when there is none. Open already: the same object, and its key and retention stay."""
         self._require_open()
         name = stream.digest
         if name not in self._streams:
@@ -72,7 +72,7 @@ class DiskFragmentLog:
             raise
 
     async def delete_stream(self, stream: StreamIdentity) -> None:
-        """See the seam."""
+        """Remove all of it, open or not; what it holds is gone from the medium when this returns. Readers get Gone."""
         self._require_open()
         name = stream.digest
         task = self._streams.get(name)
@@ -85,24 +85,28 @@ class DiskFragmentLog:
             await self._lane(name).call(lambda: remove_folder(self._folder / name))
 
     async def expire(self, now: datetime) -> None:
-        """See the seam."""
+        """Remove what its retention no longer covers, in all open streams. Cheap: call it every few seconds."""
         now_ms = to_ms(now)
         for task in list(self._streams.values()):
             if task.done() and not task.exception():
                 await task.result().expire(now_ms)
 
     async def stored(self) -> frozenset[str]:
-        """See the seam."""
+        """Digests of the streams that something is stored of, open or not."""
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, streams_in, self._folder)
 
     async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
-        """See the seam."""
+        """Remove what is too old or too much by this retention from a stream that is not open, and leave it closed.
+
+        In the medium's pieces: one goes when all in it may go. An open stream is left to `expire`. Cheap where nothing
+        is due.
+        """
         now_ms = to_ms(now)
         await self._on_closed(stream.digest, lambda folder: expire_folder(folder, retention=retention, now_ms=now_ms))
 
     async def delete_stored(self, digest: str) -> None:
-        """See the seam."""
+        """Remove all that is stored under a digest, unless the stream is open: for streams that nobody knows."""
         await self._on_closed(digest, remove_folder)
 
     async def _on_closed(self, name: str, work: Callable[[Path], None]) -> None:
@@ -112,12 +116,12 @@ class DiskFragmentLog:
             await self._lane(name).call(lambda: work(self._folder / name))
 
     async def close(self) -> None:
-        """See the seam."""
+        """Finish what is being written and end all readers with FragmentLogUnavailable."""
         if self._closed:
             return
         self._closed = True
         streams = await asyncio.gather(*self._streams.values(), return_exceptions=True)
-        opened = [stream for stream in streams if isinstance(stream, DiskStream)]
+        opened = [stream for stream in streams if isinstance(stream, FragmentStream)]
         failures = await asyncio.gather(*(stream.close() for stream in opened), return_exceptions=True)
         for lane in self._lanes:
             lane.stop()
@@ -132,7 +136,7 @@ class DiskFragmentLog:
             lane.join()
         self._readers.shutdown()
 
-    async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> DiskStream:
+    async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
         folder, lane = self._folder / name, self._lane(name)
         found: Found = await lane.call(lambda: load_folder(folder, self._workshop.clock))
         state = StreamState(
@@ -151,7 +155,7 @@ class DiskFragmentLog:
             index=StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after),
             workshop=self._workshop,
         )
-        opened = DiskStream(state, next_sequence=found.next_sequence)
+        opened = FragmentStream(state, next_sequence=found.next_sequence)
         await opened.expire(to_ms(self._workshop.clock()))
         return opened
 
@@ -163,7 +167,7 @@ class DiskFragmentLog:
             raise FragmentLogUnavailable("the media log is closing; try again")
 
 
-async def _opened(task: asyncio.Task[DiskStream]) -> DiskStream | None:
+async def _opened(task: asyncio.Task[FragmentStream]) -> FragmentStream | None:
     """The stream; None when it could not be opened, so that nobody uses it."""
     try:
         return await asyncio.shield(task)
@@ -171,7 +175,7 @@ async def _opened(task: asyncio.Task[DiskStream]) -> DiskStream | None:
         return None
 
 
-async def open_disk_log(
+async def open_fragment_log(
     folder: Path,
     *,
     clock: Callable[[], datetime],
@@ -187,7 +191,7 @@ async def open_disk_log(
     the folder cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
-    return DiskFragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room(), budget=budget)
+    return FragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room(), budget=budget)
 
 
 def _prepare(folder: Path, owner: str | None) -> int:

@@ -1,6 +1,6 @@
 """What the parts of an open stream share, and how they tell each other that something came or that it is over.
 
-What belongs here: the index with its waiters, fetching what it points to. What must never: rules of the seam.
+What belongs here: the index with its waiters, fetching what it points to. What must never: rules of a stream.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 
 from earwitness.errors import FragmentLogUnavailable, Gone
-from earwitness.fragments.disk.appender import GONE, Appender
-from earwitness.fragments.disk.index import Located, StreamIndex
-from earwitness.fragments.disk.lanes import Lane, translated
-from earwitness.fragments.disk.names import path_text, segment_path
-from earwitness.fragments.disk.reading import Whereabouts, read_fragment
-from earwitness.fragments.disk.room import Room
+from earwitness.fragments.appender import GONE, Appender
+from earwitness.fragments.index import Located, StreamIndex
+from earwitness.fragments.interface import Fragment, KeySource, StreamIdentity
+from earwitness.fragments.lanes import Lane, translated
+from earwitness.fragments.names import path_text, segment_path
+from earwitness.fragments.reading import Whereabouts, read_fragment
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import Fragment, KeySource, StreamIdentity
+from earwitness.fragments.room import Room
 
 _log = logging.getLogger("earwitness.fragments")
 

@@ -8,9 +8,9 @@ What belongs here: positions and the way from one fragment to the next. What mus
 
 from collections.abc import AsyncIterator
 
-from earwitness.fragments.disk.index import Located
-from earwitness.fragments.disk.state import StreamState
-from earwitness.fragments.seam import LIVE_GAP_MS, AtTime, Delivery, Earliest, Fragment, Now
+from earwitness.fragments.index import Located
+from earwitness.fragments.interface import LIVE_GAP_MS, AtTime, Earliest, Fragment, Now, ReadResult
+from earwitness.fragments.state import StreamState
 from earwitness.fragments.times import to_ms
 
 
@@ -34,18 +34,22 @@ def _if_live(state: StreamState, newest: Located | None) -> Located | None:
     return newest if to_ms(state.workshop.clock()) <= end_ms + LIVE_GAP_MS else None
 
 
-class DiskReader:
-    """A `FragmentReader`."""
+class FragmentReader:
+    """Follows a stream forever, in the order of numbers. A call that is cancelled takes nothing: call again.
+
+    It holds no fragment, and no writer waits for it. Where retention overtakes it, it goes on at the oldest fragment.
+    Raises Gone when the stream is deleted, FragmentLogUnavailable when the medium fails or the log is closed.
+    """
 
     def __init__(self, state: StreamState, *, after: int) -> None:
         self._state = state
         self._after = after
         self._damage_passed = False
 
-    def __aiter__(self) -> AsyncIterator[Delivery]:
+    def __aiter__(self) -> AsyncIterator[ReadResult]:
         return self
 
-    async def __anext__(self) -> Delivery:
+    async def __anext__(self) -> ReadResult:
         """The next fragment, when there is one."""
         while True:
             self._state.require_open()
@@ -60,11 +64,11 @@ class DiskReader:
             if sequence in self._state.damaged:
                 self._after, self._damage_passed = sequence, True
 
-    def _delivered(self, fragment: Fragment, sequence: int) -> Delivery:
+    def _delivered(self, fragment: Fragment, sequence: int) -> ReadResult:
         index = self._state.index
         expired_through = min(index.expired_through, sequence - 1)  # this one may have expired while it was read
         gap = self._damage_passed or self._after < expired_through or index.is_loss_before(sequence)
         newest = index.last()
         behind = newest.number.server_ms - to_ms(fragment.info.server_timestamp) if newest else 0
         self._after, self._damage_passed = sequence, False
-        return Delivery(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)
+        return ReadResult(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)

@@ -14,8 +14,8 @@ from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from earwitness.fragments.disk.losses import add_losses, forget_losses
-from earwitness.fragments.disk.names import (
+from earwitness.fragments.losses import add_losses, forget_losses
+from earwitness.fragments.names import (
     index_path,
     make_folder,
     path_text,
@@ -24,11 +24,11 @@ from earwitness.fragments.disk.names import (
     sync_file,
     sync_folder,
 )
-from earwitness.fragments.disk.record import HEAD_BYTES, read_head
-from earwitness.fragments.disk.segment import COLUMNS, TAGS_COLUMNS, Segment
-from earwitness.fragments.disk.walk import walk
+from earwitness.fragments.record import HEAD_BYTES, read_head
 from earwitness.fragments.retention import Retention
+from earwitness.fragments.segment import COLUMNS, TAGS_COLUMNS, Segment
 from earwitness.fragments.times import to_ms
+from earwitness.fragments.walk import walk
 
 _INDEX_MAGIC = b"EWI1" + sys.byteorder.encode().ljust(6)
 

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, RecordHead
+from earwitness.fragments.interface import FragmentInfo, TimeAxis
 from earwitness.fragments.numbers import FragmentNumber
-from earwitness.fragments.seam import FragmentInfo, TimeAxis
+from earwitness.fragments.record import HEAD_BYTES, Kind, RecordHead
 from earwitness.fragments.times import from_ms
 from earwitness.vault.data_key import OVERHEAD_BYTES
 

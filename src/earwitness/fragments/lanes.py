@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments.disk.appender import Appender, Written
-from earwitness.fragments.disk.record import Record
+from earwitness.fragments.appender import Appender, Written
+from earwitness.fragments.record import Record
 
 ResultT = TypeVar("ResultT")
 Outcome = Written | Exception

@@ -10,11 +10,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from earwitness.fragments.disk.record import RecordHead
-from earwitness.fragments.disk.segment import Segment
+from earwitness.fragments.interface import AtTime
 from earwitness.fragments.numbers import FragmentNumber
+from earwitness.fragments.record import RecordHead
 from earwitness.fragments.retention import Retention
-from earwitness.fragments.seam import AtTime
+from earwitness.fragments.segment import Segment
 from earwitness.fragments.times import to_ms
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from earwitness.fragments.disk.names import path_text, replace_file
+from earwitness.fragments.names import path_text, replace_file
 
 _log = logging.getLogger("earwitness.fragments")
 

@@ -12,8 +12,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from earwitness.fragments.disk.record import HEAD_BYTES, MAGIC, Kind, RecordHead, read_head
-from earwitness.fragments.disk.segment import Segment
+from earwitness.fragments.record import HEAD_BYTES, MAGIC, Kind, RecordHead, read_head
+from earwitness.fragments.segment import Segment
 
 _WINDOW_BYTES = 1 << 20
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earwitness.errors import Gone
-from earwitness.fragments.disk.budget import Budget
-from earwitness.fragments.disk.names import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
-from earwitness.fragments.disk.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
-from earwitness.fragments.seam import KeySource, StreamIdentity
+from earwitness.fragments.budget import Budget
+from earwitness.fragments.interface import KeySource, StreamIdentity
+from earwitness.fragments.names import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
+from earwitness.fragments.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
 
 SEGMENT_BYTES_MAX = 16 * 2**20
 """When a file is full: a twelfth of the smallest window by size, and 17 minutes of a telephone channel."""
