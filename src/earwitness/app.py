@@ -34,10 +34,10 @@ from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.server.streaming import StreamingOperations
-from earwitness.server.threads import Threads
 from earwitness.store.store import Store
 from earwitness.tasks.background import Background
 from earwitness.tasks.leading import Lead, leading, this_process
+from earwitness.threads import Threads
 from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
@@ -155,7 +155,7 @@ class Service:
                 steering=background.steering,
                 work=background.work,
                 streams=background.streams,
-                on_loop=background.on_loop,
+                run_on_loop=background.run_on_loop,
                 new_guid=new_guid,
                 public_url=settings.public_url.rstrip("/"),
                 stream_exists=background.sources.exists,
@@ -168,14 +168,14 @@ class Service:
         return build_streaming(
             self._store,
             background.streams,
-            look=self._look_here if near else self._threads.run,
+            run_in_thread=self._run_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
             heard_from=background.heard_from,
         )
 
-    async def _look_here(self, read: Callable[[], ResultT]) -> ResultT:
-        """Run a read of near records where we are, unless they are locked."""
+    async def _run_here(self, read: Callable[[], ResultT]) -> ResultT:
+        """Run a read of near records where we are; in a thread when they are locked."""
         try:
             return read()
         except StoreBusy:

@@ -20,9 +20,9 @@ from earwitness.audio.matroska.writer import pcm_track, write_block, write_clust
 from earwitness.fragments.log import open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaStreams
 from earwitness.server.aws import AwsApplication, RequestLimits
-from earwitness.server.threads import Threads
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
+from earwitness.threads import Threads
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
 from patience import PATIENCE_SECONDS
@@ -65,7 +65,7 @@ class Media:
         self.operations = build_streaming(
             store,
             self.streams,
-            look=self._threads.run,
+            run_in_thread=self._threads.run,
             monotonic=time.monotonic,
             is_draining=lambda: False,
             heard_from=lambda _arn: None,

@@ -162,7 +162,7 @@ class World:
                     retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),
                 ),
                 streams=self.media.streams,
-                on_loop=self.media.on_loop,
+                run_on_loop=self.media.on_loop,
                 new_guid=lambda: str(uuid.uuid4()),
                 public_url=public_url,
                 stream_exists=stream_exists or (lambda scope, arn: self.store.streams.get(scope, arn) is not None),

@@ -7,18 +7,19 @@ import pytest
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, SourceUnavailable
 from earwitness.media.kvs import KvsSource
-from earwitness.media.origins import Look, MediaOrigins
+from earwitness.media.origins import MediaOrigins
 from earwitness.media.own import OwnSource
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.threads import RunInThread
 
 ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/line/1"
 
 
 def sources(settings: Settings) -> MediaOrigins:
     """With nothing behind them: who is asked is decided before."""
-    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), look=cast(Look, None))
+    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None))
 
 
 def scope(account: str) -> Scope:

@@ -13,7 +13,7 @@ from live import Live, answer, client, domain_input
 
 from earwitness.errors import ConfigurationError, StoreUnavailable, Unavailable
 from earwitness.server import run
-from earwitness.server.threads import Threads
+from earwitness.threads import Threads
 from patience import until
 
 READY = b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n"

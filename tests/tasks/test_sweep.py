@@ -46,7 +46,10 @@ class World:
     async def start(self) -> None:
         self.log = await open_fragment_log(self._folder, clock=self.clock)
         self.sweeper = MediaSweep(
-            self.store, self.log, retention_of=lambda stream: Retention(hours=stream.retention_hours), in_thread=here
+            self.store,
+            self.log,
+            retention_of=lambda stream: Retention(hours=stream.retention_hours),
+            run_in_thread=here,
         )
 
     async def restart(self) -> None:

@@ -1,9 +1,8 @@
 """ListFragments: which fragments a stream keeps."""
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
 
 from earwitness.access.caller import Caller, Handler
 from earwitness.access.paging import Pages
@@ -13,10 +12,9 @@ from earwitness.fragments.interface import FragmentInfo, TimeAxis
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.store.store import Store
+from earwitness.threads import RunOnLoop
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-
-ResultT = TypeVar("ResultT")
 
 DEFAULT_LENGTH = 100
 """As AWS says of MaxResults."""
@@ -24,22 +22,14 @@ DEFAULT_LENGTH = 100
 _AXES = {"SERVER_TIMESTAMP": TimeAxis.SERVER, "PRODUCER_TIMESTAMP": TimeAxis.PRODUCER}
 
 
-class OnLoop(Protocol):
-    """Runs a coroutine on the event loop from another thread, and waits for it."""
-
-    def __call__(self, work: Coroutine[Any, Any, ResultT], /) -> ResultT:  # `Any`: what a coroutine yields and takes
-        """What the coroutine returns."""
-        ...
-
-
 class FragmentLists:
     """The operation on lists of fragments."""
 
-    def __init__(self, *, store: Store, pages: Pages, streams: MediaStreams, on_loop: OnLoop) -> None:
+    def __init__(self, *, store: Store, pages: Pages, streams: MediaStreams, run_on_loop: RunOnLoop) -> None:
         self._store = store
         self._pages = pages
         self._streams = streams
-        self._on_loop = on_loop
+        self._run_on_loop = run_on_loop
 
     def handlers(self) -> Mapping[str, Handler]:
         """By operation."""
@@ -52,7 +42,7 @@ class FragmentLists:
 
         def read(after: PageKey | None, limit: int) -> Page[FragmentInfo]:
             wanted = _range(params) if after is None else _range_of_token(after)
-            listed = self._on_loop(self._read(caller, stream, wanted, limit=limit))
+            listed = self._run_on_loop(self._read(caller, stream, wanted, limit=limit))
             more = len(listed) == limit
             return Page(items=tuple(listed), next_key=_token(wanted, listed[-1].number) if more else None)
 

@@ -29,9 +29,10 @@ from earwitness.fragments.numbers import read_number
 from earwitness.fragments.reader import FragmentReader
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.rates import ConnectionRate
-from earwitness.media.streams import Look, MediaStreams
+from earwitness.media.streams import MediaStreams
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
+from earwitness.threads import RunInThread
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.scalars import Params
 
@@ -96,10 +97,12 @@ class MediaReading:
 class MediaReads:
     """Opens reads, and lists what there is."""
 
-    def __init__(self, store: Store, streams: MediaStreams, *, look: Look, is_draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, store: Store, streams: MediaStreams, *, run_in_thread: RunInThread, is_draining: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._streams = streams
-        self._look = look
+        self._run_in_thread = run_in_thread
         self._is_draining = is_draining
 
     async def open_get_media(self, exchange: Exchange) -> MediaReading:
@@ -122,7 +125,7 @@ class MediaReads:
 
     async def _open(self, exchange: Exchange, operation: str) -> tuple[KinesisStream, FragmentStream]:
         scope, name = caller_of(exchange).scope, named(exchange.params)
-        stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
+        stream = found(await self._run_in_thread(lambda: self._store.streams.get(scope, name)))
         self._streams.rates.call(operation, stream.arn)
         return stream, await self._streams.open(scope, stream)
 

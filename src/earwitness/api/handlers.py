@@ -8,7 +8,7 @@ from earwitness.access.caller import Handler
 from earwitness.access.paging import Pages
 from earwitness.api.configurations import Configurations
 from earwitness.api.domains import Domains
-from earwitness.api.fragment_lists import FragmentLists, OnLoop
+from earwitness.api.fragment_lists import FragmentLists
 from earwitness.api.get_media import MediaReading, MediaReads
 from earwitness.api.operations import ARCHIVED_MEDIA, PIPELINES, STREAMS, VOICE
 from earwitness.api.pipelines import Pipelines
@@ -21,11 +21,12 @@ from earwitness.api.stream_settings import StreamSettings
 from earwitness.api.stream_tags import StreamTags
 from earwitness.api.streams import Streams
 from earwitness.api.tags import Tags
-from earwitness.media.streams import Look, MediaStreams
+from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.work import Work
+from earwitness.threads import RunInThread, RunOnLoop
 from earwitness.wire.exchange import Exchange
 
 OpenMedia: TypeAlias = Callable[[Exchange], Awaitable[PutMediaSession | MediaReading]]
@@ -48,7 +49,7 @@ class Needs:
 
     work: Work
     streams: MediaStreams
-    on_loop: OnLoop
+    run_on_loop: RunOnLoop
     """Runs a coroutine on the event loop and waits for it."""
 
 
@@ -71,12 +72,12 @@ def build_handlers(needs: Needs) -> dict[tuple[str, str], Handler]:
         quotas=quotas,
         new_id=new_id,
         public_url=needs.public_url,
-        on_deleted=lambda scope, stream: needs.on_loop(needs.streams.delete(scope, stream)),
-        on_retention_changed=lambda scope, stream: needs.on_loop(needs.streams.retain(scope, stream)),
+        on_deleted=lambda scope, stream: needs.run_on_loop(needs.streams.delete(scope, stream)),
+        on_retention_changed=lambda scope, stream: needs.run_on_loop(needs.streams.retain(scope, stream)),
     )
     domains = Domains(store=store, pages=pages, quotas=quotas, new_id=new_id, on_deleted=needs.work.all_changed)
     tasks = SearchTasks(store=store, work=needs.work, quotas=quotas, new_id=new_id, steering=needs.steering)
-    fragments = FragmentLists(store=store, pages=pages, streams=needs.streams, on_loop=needs.on_loop)
+    fragments = FragmentLists(store=store, pages=pages, streams=needs.streams, run_on_loop=needs.run_on_loop)
     by_service: dict[str, list[Mapping[str, Handler]]] = {
         PIPELINES: [
             Configurations(store=store, pages=pages, quotas=quotas, new_id=new_id).handlers(),
@@ -108,18 +109,20 @@ def build_streaming(
     store: Store,
     streams: MediaStreams,
     *,
-    look: Look,
+    run_in_thread: RunInThread,
     monotonic: Callable[[], float],
     is_draining: Callable[[], bool],
     heard_from: Callable[[str], None],
 ) -> dict[str, OpenMedia]:
     """What opens the operations that are streams, by operation; exactly those of the table, which a test asserts.
 
-    `look` runs a read of the records where it hurts nobody; `heard_from` is called with a stream's ARN for each of its
-    fragments.
+    `run_in_thread` runs a read of the records where it hurts nobody; `heard_from` is called with a stream's ARN for
+    each of its fragments.
     """
-    media = MediaReads(store, streams, look=look, is_draining=is_draining)
-    producers = PutMedia(store, streams, look=look, monotonic=monotonic, is_draining=is_draining, heard_from=heard_from)
+    media = MediaReads(store, streams, run_in_thread=run_in_thread, is_draining=is_draining)
+    producers = PutMedia(
+        store, streams, run_in_thread=run_in_thread, monotonic=monotonic, is_draining=is_draining, heard_from=heard_from
+    )
     return {
         "PutMedia": producers.open,
         "GetMedia": media.open_get_media,

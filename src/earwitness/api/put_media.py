@@ -10,8 +10,9 @@ from earwitness.api.calls import caller_of
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.api.stream_names import found, named
 from earwitness.errors import BadRequest
-from earwitness.media.streams import Look, MediaStreams
+from earwitness.media.streams import MediaStreams
 from earwitness.store.store import Store
+from earwitness.threads import RunInThread
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.scalars import Params
 
@@ -24,17 +25,17 @@ class PutMedia:
         store: Store,
         streams: MediaStreams,
         *,
-        look: Look,
+        run_in_thread: RunInThread,
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
         heard_from: Callable[[str], None],
     ) -> None:
-        """`look` runs a read of the records where it hurts nobody; `is_draining` tells that the service is stopping;
-        `heard_from` is called with a stream's ARN for each of its fragments."""
+        """`run_in_thread` runs a read of the records where it hurts nobody; `is_draining` tells that the service is
+        stopping; `heard_from` is called with a stream's ARN for each of its fragments."""
         self._heard_from = heard_from
         self._store = store
         self._streams = streams
-        self._look = look
+        self._run_in_thread = run_in_thread
         self._monotonic = monotonic
         self._is_draining = is_draining
 
@@ -43,7 +44,7 @@ class PutMedia:
         producer is connected, Throttled when too many have called; BadRequest for headers that do not go together."""
         scope, name = caller_of(exchange).scope, named(exchange.params)
         start_ms = _start_ms(exchange.params)
-        stream = found(await self._look(lambda: self._store.streams.get(scope, name)))
+        stream = found(await self._run_in_thread(lambda: self._store.streams.get(scope, name)))
         self._streams.rates.call("PutMedia", stream.arn)
         taken = ExitStack()
         taken.enter_context(self._streams.producing(stream))

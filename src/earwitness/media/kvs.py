@@ -82,7 +82,7 @@ class KvsSource:
             self._lose(place)
             return
         try:
-            while (events := await self._in_thread(connection.read)) is not None:
+            while (events := await self._run_in_thread(connection.read)) is not None:
                 for event in events:
                     fragment = self._taken(event, place)
                     if fragment is not None:
@@ -117,7 +117,7 @@ class KvsSource:
     async def _keeps(self) -> bool:
         """Whether one can go on where one was."""
         if self._keeps_media is None:
-            self._keeps_media = await self._in_thread(self._stream.retention_hours) > 0
+            self._keeps_media = await self._run_in_thread(self._stream.retention_hours) > 0
         return self._keeps_media
 
     def _lose(self, place: ReadCursor) -> None:
@@ -128,7 +128,7 @@ class KvsSource:
     def _tell(self, text: str, **context: object) -> None:
         _log.warning(text, extra={"stream_arn": self._stream.arn, **context})
 
-    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+    async def _run_in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 

@@ -3,10 +3,9 @@
 The ARNs look alike, so the settings say which it is.
 """
 
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
 from earwitness.config import Settings
@@ -17,11 +16,10 @@ from earwitness.media.source import Source
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.threads import RunInThread
 
 if TYPE_CHECKING:
     from earwitness.media.get_media import KinesisVideoStream
-
-ResultT = TypeVar("ResultT")
 
 SPARE_THREADS = 16
 """Beside one for each task: for connections of tasks that have just ended."""
@@ -32,24 +30,16 @@ READ_SECONDS = 30.0
 _KINDS = ("own", "aws")
 
 
-class Look(Protocol):
-    """Runs what waits for the records off the event loop."""
-
-    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
-        """What it returns."""
-        ...
-
-
 class MediaOrigins:
     """From the ARN of a stream to its source."""
 
-    def __init__(self, settings: Settings, store: Store, streams: MediaStreams, *, look: Look) -> None:
+    def __init__(self, settings: Settings, store: Store, streams: MediaStreams, *, run_in_thread: RunInThread) -> None:
         """Raises ConfigurationError for settings that cannot be used."""
         self._default = settings.kvs_source
         self._by_account = _kinds(settings.kvs_source_by_account)
         self._store = store
         self._streams = streams
-        self._look = look
+        self._run_in_thread = run_in_thread
         self._clients = AwsClients(_aws_settings(settings))
         self._readers = ThreadPoolExecutor(settings.tasks_at_once + SPARE_THREADS, thread_name_prefix="earwitness kvs")
 
@@ -91,7 +81,7 @@ class MediaOrigins:
         return KinesisVideoStream(stream_arn, self._clients)
 
     async def _open(self, scope: Scope, stream_arn: str) -> FragmentStream:
-        stream = await self._look(lambda: self._store.streams.get(scope, stream_arn))
+        stream = await self._run_in_thread(lambda: self._store.streams.get(scope, stream_arn))
         if stream is None:
             raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
         return await self._streams.open(scope, stream)

@@ -1,9 +1,8 @@
 """Streams as media: from the record to its log, and who is connected to which."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from earwitness.errors import LimitExceeded, Unavailable
 from earwitness.fragments.interface import StreamIdentity
@@ -15,20 +14,8 @@ from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.wire.shares import Shares
 
-ResultT = TypeVar("ResultT")
-
-
-class Look(Protocol):
-    """Runs a read of the records: at once where they are near, in a thread where they are not."""
-
-    async def __call__(self, read: Callable[[], ResultT], /) -> ResultT:
-        """What the read returns."""
-        ...
-
-
 READERS_MAX = 20
 """GetMedia connections of one stream. AWS allows 3, and advises to have that raised for several consumers."""
-
 
 CONNECTIONS_MAX = 5_000
 """PutMedia and GetMedia connections in progress, of which one account gets half: half of what a process takes."""

@@ -15,11 +15,12 @@ from earwitness.engine.turns import Turns
 from earwitness.rest.answering import Answering
 from earwitness.rest.auth import Credentials, FindKey
 from earwitness.rest.routes import PREFIX, ROUTES
-from earwitness.rest.tools import RestLimits, Run, Tools
+from earwitness.rest.tools import RestLimits, Tools
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
+from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
 from earwitness.wire.shares import Shares
 from earwitness.wire.throttle import Throttle
@@ -35,7 +36,7 @@ def build_rest(
     find_key: FindKey,
     engine_of: "Callable[[Band], Engine]",
     galleries: "Callable[[], Galleries]",
-    run: Run,
+    run: RunInThread,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     events_changed: Notices,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from earwitness.access.caller import Caller
 from earwitness.access.paging import Pages
@@ -17,6 +17,7 @@ from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
+from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
 from earwitness.wire.shares import Shares
 
@@ -24,22 +25,12 @@ if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
     from earwitness.engine.engine import Engine
     from earwitness.tasks.galleries import Galleries
 
-ResultT = TypeVar("ResultT")
-
 Document: TypeAlias = dict[str, Any]
 """A JSON object as it is answered. `Any`: whatever JSON can hold."""
 
 
 _TO_URL, _FROM_URL = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
 """Tokens stand in queries, where a plus sign would be a blank."""
-
-
-class Run(Protocol):
-    """Runs what waits or computes off the event loop; Unavailable when too much is waiting."""
-
-    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
-        """What the work returns."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +92,7 @@ class Tools:
     galleries: "Callable[[], Galleries]"
     """Gives domains' voices in memory."""
 
-    run: Run
+    run: RunInThread
     """Off the event loop with what waits or computes."""
 
     clock: Callable[[], datetime]

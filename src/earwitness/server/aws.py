@@ -14,7 +14,7 @@ from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyMemory, has_body, read_body
 from earwitness.server.protocol import CONNECTION, IS_CLOSING
 from earwitness.server.streaming import Streaming, StreamingOperations
-from earwitness.server.threads import Threads
+from earwitness.threads import Threads
 from earwitness.wire.bad_signatures import address_group
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway

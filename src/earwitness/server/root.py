@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from earwitness.errors import StoreUnavailable, Unavailable
 from earwitness.log import lines_dropped
 from earwitness.server.aws import AwsApplication
-from earwitness.server.threads import Threads
+from earwitness.threads import Threads
 
 OWN_PATH = "/earwitness/"
 """No operation of AWS has a path that begins so."""

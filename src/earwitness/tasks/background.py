@@ -114,7 +114,7 @@ class Background:
             ),
             rates=media_rates,
         )
-        self.sources = MediaOrigins(settings, store, self.streams, look=self._in_thread)
+        self.sources = MediaOrigins(settings, store, self.streams, run_in_thread=self._run_in_thread)
         self.work = TaskRunner(
             self._run_task,
             give_up=self._give_up_task,
@@ -140,7 +140,7 @@ class Background:
         if self._deliverer is not None:
             self._deliverer.wake()
 
-    def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:  # `Any`: what a coroutine yields and takes
+    def run_on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:  # `Any`: what a coroutine yields and takes
         """Run a coroutine on the event loop from another thread, and wait for it. Unavailable before the start."""
         if self._loop is None:
             work.close()
@@ -170,7 +170,9 @@ class Background:
             hears_all=self.sources.is_own,
             started_at=self._clock(),
         )
-        media = MediaSweep(self._store, self._log, retention_of=self.streams.retention_of, in_thread=self._in_thread)
+        media = MediaSweep(
+            self._store, self._log, retention_of=self.streams.retention_of, run_in_thread=self._run_in_thread
+        )
         self._going_on = [
             self._loop.create_task(work)
             for work in (
@@ -255,7 +257,9 @@ class Background:
     async def _take_up_all(self) -> None:
         after: PageKey | None = None
         while True:
-            page = await self._in_thread(partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE))
+            page = await self._run_in_thread(
+                partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE)
+            )
             for task in page.items:
                 self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
             after = page.next_key
@@ -264,13 +268,13 @@ class Background:
 
     async def _look(self, supervisor: Supervisor) -> None:
         now = self._clock()
-        await self._in_thread(lambda: supervisor.look(now))
+        await self._run_in_thread(lambda: supervisor.look(now))
         if self._log is not None:
             await self._log.expire(now)
 
     async def _expire(self) -> None:
-        await self._in_thread(lambda: expire_quietly(self._store, now=self._clock()))
-        await self._in_thread(self._store.keep_reserve)
+        await self._run_in_thread(lambda: expire_quietly(self._store, now=self._clock()))
+        await self._run_in_thread(self._store.keep_reserve)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Again and again; a failure is logged and the next turn tries again."""
@@ -284,7 +288,7 @@ class Background:
                 _log.error("regular work failed and is tried again", extra=context)
             await asyncio.sleep(seconds)
 
-    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+    async def _run_in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._waiting, work)
 
     def _pipeline_changed(self, pipeline_id: str) -> None:

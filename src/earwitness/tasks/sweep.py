@@ -7,18 +7,16 @@ was started with other records than these media belong to.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol, TypeVar
 
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.retention import Retention
 from earwitness.store.records import KinesisStream, PageKey
 from earwitness.store.store import Store
-
-ResultT = TypeVar("ResultT")
+from earwitness.threads import RunInThread
 
 GRACE = timedelta(hours=1)
 """How long media may be without a record before they are deleted: time to see the warning and to stop the service."""
@@ -33,22 +31,16 @@ RetentionOf = Callable[[KinesisStream], Retention]
 """How much of a stream is kept."""
 
 
-class InThread(Protocol):
-    """Runs work that waits in a thread."""
-
-    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
-        """What the work returns."""
-        ...
-
-
 class MediaSweep:
     """Goes through all stored media again and again."""
 
-    def __init__(self, store: Store, log: FragmentLog, *, retention_of: RetentionOf, in_thread: InThread) -> None:
+    def __init__(
+        self, store: Store, log: FragmentLog, *, retention_of: RetentionOf, run_in_thread: RunInThread
+    ) -> None:
         self._store = store
         self._log = log
         self._retention_of = retention_of
-        self._in_thread = in_thread
+        self._run_in_thread = run_in_thread
         self._unknown_since: dict[str, datetime] = {}
 
     async def sweep(self, now: datetime) -> None:
@@ -61,7 +53,7 @@ class MediaSweep:
         known: set[str] = set()
         after: PageKey | None = None
         while True:
-            page = await self._in_thread(partial(self._store.streams.list_everywhere, after=after, limit=_PAGE))
+            page = await self._run_in_thread(partial(self._store.streams.list_everywhere, after=after, limit=_PAGE))
             for account_id, stream in page.items:
                 identity = StreamIdentity(account_id=account_id, stream_arn=stream.arn)
                 known.add(identity.digest)

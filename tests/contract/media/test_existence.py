@@ -8,10 +8,11 @@ from source_streams import KvsStream
 
 from earwitness.config import Settings
 from earwitness.errors import Forbidden
-from earwitness.media.origins import Look, MediaOrigins
+from earwitness.media.origins import MediaOrigins
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
+from earwitness.threads import RunInThread
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -20,7 +21,7 @@ SCOPE = Scope(account_id="000000000000", region="us-east-1")
 
 def sources(served: Served, *, key: str) -> MediaOrigins:
     settings = Settings(kvs_source="aws", kvs_endpoint_url=served.url, kvs_access_key_id=key, kvs_secret_access_key=key)
-    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), look=cast(Look, None))
+    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None))
 
 
 async def test_a_stream_that_is_there_and_one_that_is_not(served: Served) -> None:

@@ -1,11 +1,11 @@
-"""A bounded number of threads for what must not run on the event loop, and a bounded queue before them."""
+"""Threads beside the event loop: a bounded number for requests, and the types of what runs work there and back here."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from earwitness.errors import Unavailable
 from earwitness.log import frames_of
@@ -13,6 +13,22 @@ from earwitness.log import frames_of
 ResultT = TypeVar("ResultT")
 
 _log = logging.getLogger("earwitness.server")
+
+
+class RunInThread(Protocol):
+    """Runs work that blocks or computes off the event loop."""
+
+    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
+        """Return what the work returns."""
+        ...
+
+
+class RunOnLoop(Protocol):
+    """Runs a coroutine on the event loop from another thread, and waits for it."""
+
+    def __call__(self, work: Coroutine[Any, Any, ResultT], /) -> ResultT:  # `Any`: what a coroutine yields and takes
+        """Return what the coroutine returns."""
+        ...
 
 
 class Threads:
@@ -24,7 +40,10 @@ class Threads:
         self._places = BoundedSemaphore(at_once_max)
 
     async def run(self, work: Callable[[], ResultT]) -> ResultT:
-        """What `work` returns; Unavailable when the queue is full. Work that began goes on when the caller is gone."""
+        """Return what `work` returns. Raise Unavailable when the queue is full.
+
+        Work that has begun goes on when the caller is gone.
+        """
         return await asyncio.wrap_future(self._submit(work))
 
     def in_background(self, work: Callable[[], None]) -> None:
