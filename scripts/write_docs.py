@@ -57,6 +57,17 @@ def settings() -> str:
         "| variable | name in the file | default | unit | meaning |\n| --- | --- | --- | --- | --- |\n"
         + "\n".join(rows)
         + "\n"
+        + "".join(_group(name, numbers) for name, numbers in config.groups().items())
+    )
+
+
+def _group(setting: str, numbers: list[config.SettingRow]) -> str:
+    rows = [f"| `{row.name}` | {row.default} | {row.unit} | {row.help} |" for row in numbers]
+    return (
+        f"\n## Numbers of `{setting}`\n\n"
+        f"In a variable: `EARWITNESS_{setting.upper()}=NAME=NUMBER,…`; in the file the same text, or a table "
+        f"`[{setting}]`.\n\n"
+        "| number | default | unit | meaning |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )
 
 

@@ -1,11 +1,13 @@
 """Settings: where they come from, and what is refused."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from earwitness import config, development
+from earwitness.config.settings import AWS_MEDIA_RATES, Limits, MediaRateLimits, Quotas
 from earwitness.errors import ConfigurationError
 
 
@@ -39,16 +41,59 @@ def test_bad_files_are_explained(tmp_path: Path, text: str, words: str) -> None:
 
 def test_other_defaults_stand_back_behind_what_is_set(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text("stream_calls_per_second = 5.0\n")  # as the default
-    environment = {"EARWITNESS_CONFIG": str(file), "EARWITNESS_STREAM_PUT_BYTES_PER_SECOND": "7"}
-    loaded = config.load(environment, defaults=development.DEFAULTS)
-    assert (loaded.stream_calls_per_second, loaded.stream_put_bytes_per_second) == (5.0, 7.0)
-    assert (loaded.calls_per_second, loaded.stream_read_bytes_per_second) == (0.0, 0.0)
+    file.write_text('media_rates = "calls=5"\n')  # as the default
+    loaded = config.load({"EARWITNESS_CONFIG": str(file)}, defaults=development.DEFAULTS)
+    assert loaded.media_rates == MediaRateLimits(calls=5.0)
+    assert loaded.calls_per_second == 0.0
 
 
 def test_all_rates_are_off_by_default_for_development() -> None:
-    rates = {row.name for row in dataclasses.fields(config.Settings) if row.name.endswith("per_second")}
-    assert dict.fromkeys(rates, 0.0) == development.DEFAULTS
+    assert {"calls_per_second": 0.0, "media_rates": MediaRateLimits()} == development.DEFAULTS
+    assert set(dataclasses.astuple(MediaRateLimits())) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("aws", AWS_MEDIA_RATES),
+        ("OFF", MediaRateLimits()),
+        ("put_fragments=50, calls=0", dataclasses.replace(AWS_MEDIA_RATES, put_fragments=50.0, calls=0.0)),
+    ],
+)
+def test_a_group_is_a_word_or_some_of_its_numbers(text: str, rates: MediaRateLimits) -> None:
+    assert config.load({"EARWITNESS_MEDIA_RATES": text}).media_rates == rates
+
+
+def test_a_group_may_be_a_table_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[limits]\nclient_seconds = 10\nbody_bytes = 65536\n\n[quotas]\ndomains = 3\n")
+    loaded = config.load({"EARWITNESS_CONFIG": str(file)})
+    assert loaded.limits == Limits(client_seconds=10.0, body_bytes=65_536)
+    assert loaded.quotas == Quotas(domains=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("client_secods=10", "'client_secods' is no number of it; did you mean client_seconds?"),
+        ("client_seconds", "setting client_seconds must be a number, not ''"),
+        ("client_seconds=0", "setting client_seconds must lie between 0.05 and 3600"),
+        ("aws", "setting limits is NAME=NUMBER"),
+    ],
+)
+def test_bad_groups_are_explained(text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        config.load({"EARWITNESS_LIMITS": text})
+
+
+def test_former_names_say_where_they_went(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("quota_domains = 5\n")
+    with pytest.raises(ConfigurationError, match="'quota_domains', which is `domains` in the setting quotas now"):
+        config.load({"EARWITNESS_CONFIG": str(file)})
+    assert config.mistyped({"EARWITNESS_STREAM_CALLS_PER_SECOND": "1"}) == [
+        "EARWITNESS_STREAM_CALLS_PER_SECOND is no setting and does nothing; it is `calls` in EARWITNESS_MEDIA_RATES now"
+    ]
 
 
 def test_a_mistyped_variable_is_told_with_the_nearest_name() -> None:

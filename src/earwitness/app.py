@@ -19,14 +19,13 @@ from earwitness.access.caller import Handler
 from earwitness.api.calls import Calls
 from earwitness.api.handlers import Needs, build_handlers, build_streaming
 from earwitness.api.operations import BY_NAME
-from earwitness.api.quotas import Quotas
 from earwitness.api.use import use_of
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
 from earwitness.engine.voice_models import ModelPreparation
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
 from earwitness.installation import open_installation, store_url
-from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.media.rates import MediaRates
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.routes import ROUTES
@@ -78,12 +77,12 @@ class Service:
         self._store = store
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
-        self._threads = Threads(count=settings.threads, at_once_max=settings.requests_at_once)
+        self._threads = Threads(count=settings.threads, at_once_max=settings.limits.requests_at_once)
         self._background = Background(
             settings,
             store,
             events_file=settings.data_dir / "events.jsonl" if development else None,
-            media_rates=MediaRates(media_rate_limits(settings)),
+            media_rates=MediaRates(settings.media_rates),
             clock=now,
             new_id=new_guid,
         )
@@ -93,9 +92,9 @@ class Service:
         self._calls = self._operations(development)
         gateway = self._gateway(development)
         limits = RequestLimits(
-            body_bytes_max=settings.body_bytes,
-            client_seconds_max=settings.client_seconds,
-            at_once_max=settings.requests_at_once,
+            body_bytes_max=settings.limits.body_bytes,
+            client_seconds_max=settings.limits.client_seconds,
+            at_once_max=settings.limits.requests_at_once,
         )
         aws = AwsApplication(
             gateway,
@@ -151,7 +150,7 @@ class Service:
         return build_handlers(
             Needs(
                 store=self._store,
-                quotas=quotas(settings),
+                quotas=settings.quotas,
                 steering=background.steering,
                 work=background.work,
                 streams=background.streams,
@@ -188,11 +187,11 @@ class Service:
         """earwitness's own API."""
         settings, background = self._settings, self._background
         limits = RestLimits(
-            body_seconds_max=settings.client_seconds,
-            skew_seconds_max=settings.clock_skew_seconds,
-            decoded_seconds_max=settings.recording_seconds,
-            profiles_per_domain_max=settings.quota_profiles_per_domain,
-            domains_max=settings.quota_domains,
+            body_seconds_max=settings.limits.client_seconds,
+            skew_seconds_max=settings.limits.clock_skew_seconds,
+            decoded_seconds_max=settings.limits.recording_seconds,
+            profiles_per_domain_max=settings.quotas.profiles_per_domain,
+            domains_max=settings.quotas.domains,
             token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
         )
         return build_rest(
@@ -209,7 +208,7 @@ class Service:
             use_of=partial(
                 use_of,
                 store=self._store,
-                quotas=quotas(settings),
+                quotas=settings.quotas,
                 work=background.work,
                 streams=background.streams,
             ),
@@ -234,7 +233,8 @@ class Service:
             monotonic=time.monotonic,
             new_request_id=new_request_id,
             limits=GatewayLimits(
-                skew_seconds_max=settings.clock_skew_seconds, refuse_session_token=settings.session_tokens == "refuse"
+                skew_seconds_max=settings.limits.clock_skew_seconds,
+                refuse_session_token=settings.session_tokens == "refuse",
             ),
             provoked=development.provoked if development else None,
         )
@@ -247,31 +247,6 @@ class _CallsWithoutDevelopment(Calls):
     def find_key(self, key_id: str) -> SigningKey | None:
         key = super().find_key(key_id)
         return None if key is None or key.secret == DEV_KEY else key
-
-
-def media_rate_limits(settings: Settings) -> MediaRateLimits:
-    """How fast media may come and go."""
-    return MediaRateLimits(
-        calls=settings.stream_calls_per_second,
-        put_fragments=settings.stream_put_fragments_per_second,
-        put_bytes=settings.stream_put_bytes_per_second,
-        read_fragments=settings.stream_read_fragments_per_second,
-        read_bytes=settings.stream_read_bytes_per_second,
-        listed_fragments=settings.stream_listed_fragments_per_second,
-        fetched_fragments=settings.stream_fetched_fragments_per_second,
-    )
-
-
-def quotas(settings: Settings) -> Quotas:
-    """How much an account may have."""
-    return Quotas(
-        configurations=settings.quota_configurations,
-        active_pipelines=settings.quota_active_pipelines,
-        active_tasks=settings.quota_active_tasks,
-        domains=settings.quota_domains,
-        profiles_per_domain=settings.quota_profiles_per_domain,
-        streams=settings.quota_streams,
-    )
 
 
 def rates(text: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from earwitness import errors
 from earwitness.api.operations import BY_NAME
+from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import ConfigurationError
 from earwitness.store.store import Store, Unit
 
@@ -15,16 +16,7 @@ DEV_KEY = "test"
 
 _DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
 
-DEFAULTS: Mapping[str, float] = {
-    "calls_per_second": 0.0,
-    "stream_calls_per_second": 0.0,
-    "stream_put_fragments_per_second": 0.0,
-    "stream_put_bytes_per_second": 0.0,
-    "stream_read_fragments_per_second": 0.0,
-    "stream_read_bytes_per_second": 0.0,
-    "stream_listed_fragments_per_second": 0.0,
-    "stream_fetched_fragments_per_second": 0.0,
-}
+DEFAULTS: Mapping[str, object] = {"calls_per_second": 0.0, "media_rates": MediaRateLimits()}
 """Settings whose default is another with `serve --dev`: nothing is slowed down or refused for its rate, unless the user
 sets one."""
 

@@ -51,7 +51,7 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         store_url(settings),
         vault=Vault(MasterKeyWrapper(master_key)),
         clock=clock,
-        wait_seconds_max=settings.store_wait_seconds,
+        wait_seconds_max=settings.limits.store_wait_seconds,
         connections_max=2 * settings.threads,
     )
     try:
@@ -69,7 +69,7 @@ def migrate_installation(settings: Settings) -> bool:
     """
     if require_whole(settings) is None:
         return False
-    migrate_store(store_url(settings), wait_seconds_max=settings.store_wait_seconds)
+    migrate_store(store_url(settings), wait_seconds_max=settings.limits.store_wait_seconds)
     return True
 
 
@@ -80,7 +80,7 @@ def require_whole(settings: Settings) -> str | None:
     """
     _require_writable(settings.data_dir)
     url, media = store_url(settings), media_folder(settings)
-    records = records_identity(url, wait_seconds_max=settings.store_wait_seconds)
+    records = records_identity(url, wait_seconds_max=settings.limits.store_wait_seconds)
     owner = owner_of(media)
     has_media = owner is not None or bool(streams_in(media))
     key_file = _key_file(settings)

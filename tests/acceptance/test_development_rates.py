@@ -35,7 +35,7 @@ def test_rates_that_are_set_count_and_others_do_not(tmp_path: Path) -> None:
     assert refusals(served.url, new_stream(served.url)) == {"media": 0, "calls": 0}
     stop(served)
     file = tmp_path / "settings.toml"
-    file.write_text("stream_calls_per_second = 5.0\ncalls_per_second = 1.0\n")
+    file.write_text('calls_per_second = 1.0\nmedia_rates = "calls=5"\n')
     served = start(tmp_path / "limited", settings_file=file)
     found = refusals(served.url, new_stream(served.url))
     assert found["media"] > 0

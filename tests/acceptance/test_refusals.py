@@ -81,7 +81,7 @@ def test_unprovoked_refusals(served: Served) -> None:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A service with a quota of one of each."""
     settings = tmp_path / "small.toml"
-    settings.write_text("quota_active_tasks = 1\nquota_profiles_per_domain = 1\n", encoding="utf-8")
+    settings.write_text('quotas = "active_tasks=1,profiles_per_domain=1"\n', encoding="utf-8")
     served = start(tmp_path / "data", settings_file=settings)
     yield served
     stop(served)

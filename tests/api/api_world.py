@@ -27,7 +27,7 @@ from earwitness.api.calls import Calls
 from earwitness.api.handlers import Needs, build_handlers
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE
 from earwitness.api.pipelines import StreamExists
-from earwitness.api.quotas import Quotas
+from earwitness.config.settings import Quotas
 from earwitness.store.records import AuditEntry, Scope, VoiceProfile
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Store, Unit, open_store

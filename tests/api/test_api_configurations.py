@@ -7,7 +7,7 @@ import pytest
 from api_world import ACCOUNT, REGION, ROLE_ARN, VOICE_ELEMENT, World, exceptions
 
 from earwitness.api.operations import PIPELINES
-from earwitness.api.quotas import Quotas
+from earwitness.config.settings import Quotas
 
 ERRORS = exceptions(PIPELINES)
 SINKS = {

@@ -12,12 +12,13 @@ from starlette.types import Message
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.config.settings import MediaRateLimits
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
-from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.media.rates import MediaRates
 from earwitness.media.source import StartPosition
 from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream

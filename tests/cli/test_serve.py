@@ -293,7 +293,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
         if len(acknowledged) == 60:
             served.process.kill()
 
-    with Process(tmp_path / "data", environment={"EARWITNESS_QUOTA_DOMAINS": "1000"}) as served:
+    with Process(tmp_path / "data", environment={"EARWITNESS_QUOTAS": "domains=1000"}) as served:
         client = served.client(made)
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(create, range(300)))

@@ -27,7 +27,7 @@ main()
 
 
 def test_a_thread_that_does_not_end_does_not_keep_the_process(tmp_path: Path) -> None:
-    settings = {"EARWITNESS_STOP_SECONDS": "3"}
+    settings = {"EARWITNESS_LIMITS": "stop_seconds=3"}
     with Process(tmp_path / "data", "--dev", environment=settings, program=("-c", STUCK)) as served:
         assert httpx.get(f"{served.url}/health").status_code == 200
         told = time.monotonic()

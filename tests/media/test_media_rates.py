@@ -13,11 +13,12 @@ from starlette.types import Message
 
 from earwitness.api.put_media_session import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
+from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import Throttled
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.media.rates import MediaRates
 from earwitness.media.streams import MediaLimits
 from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey

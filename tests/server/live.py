@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from earwitness.app import Service, open_records
-from earwitness.config import Settings
+from earwitness.config.settings import Limits, Settings
 from earwitness.server import run
 from earwitness.wire.bad_signatures import BadSignatures
 from patience import PATIENCE_SECONDS, until
@@ -43,7 +43,8 @@ class Live:
     ) -> None:
         """By default bad signatures are free: everybody here comes from one address, and most are not signed."""
         self._bad_signatures = BadSignatures(free_failures=free_failures, delay_seconds_first=delay_seconds_first)
-        self.settings = Settings(data_dir=data, port=0, **settings)
+        limits = {name: settings.pop(name) for name in [*settings] if name in Limits.__dataclass_fields__}
+        self.settings = Settings(data_dir=data, port=0, limits=Limits(**limits), **settings)
         self._write_seconds_max = write_seconds_max
 
     def __enter__(self) -> Self:
@@ -53,8 +54,8 @@ class Live:
             port=settings.port,
             tls_certificate=settings.tls_certificate,
             tls_key=settings.tls_key,
-            head_seconds_max=settings.client_seconds,
-            stop_seconds_max=settings.stop_seconds,
+            head_seconds_max=settings.limits.client_seconds,
+            stop_seconds_max=settings.limits.stop_seconds,
             write_seconds_max=self._write_seconds_max,
             trusted_proxies=settings.trusted_proxies,
         )

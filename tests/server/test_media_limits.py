@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 from live import KEY_ID, SECRET, Live
 
 from earwitness import put_media
+from earwitness.config.settings import AWS_MEDIA_RATES
 
 SECONDS = 12
 
@@ -33,13 +35,13 @@ def send(live: Live, name: str) -> Any:
 def test_a_recording_that_is_sent_as_fast_as_it_goes_arrives_though_it_is_over_the_rate(
     start: Callable[..., Live],
 ) -> None:
-    sent = send(start(stream_put_fragments_per_second=3.0), "calls")
+    sent = send(start(media_rates=replace(AWS_MEDIA_RATES, put_fragments=3.0)), "calls")
     assert (sent.fragments, sent.reconnects) == (SECONDS, 0)
 
 
 @pytest.mark.slow
 def test_a_producer_that_calls_too_often_comes_again(start: Callable[..., Live]) -> None:
-    live = start(stream_calls_per_second=1.0)
+    live = start(media_rates=replace(AWS_MEDIA_RATES, calls=1.0))
     arn = client(live, "kinesisvideo").create_stream(StreamName="calls", DataRetentionInHours=1)["StreamARN"]
     for _ in range(2):
         live.service._background.streams.rates.call("PutMedia", arn)
@@ -50,7 +52,7 @@ def test_a_producer_that_calls_too_often_comes_again(start: Callable[..., Live])
 
 
 def test_calls_too_many_are_refused_as_at_aws_and_other_streams_are_not(start: Callable[..., Live]) -> None:
-    live = start(stream_calls_per_second=0.1, stream_listed_fragments_per_second=0.1)
+    live = start(media_rates=replace(AWS_MEDIA_RATES, calls=0.1, listed_fragments=0.1))
     for name in ("a", "b"):
         client(live, "kinesisvideo").create_stream(StreamName=name, DataRetentionInHours=1)
     media, archived = client(live, "kinesis-video-media"), client(live, "kinesis-video-archived-media")

@@ -6,8 +6,8 @@ from earwitness.access.caller import Caller, Handler
 from earwitness.access.once import once
 from earwitness.access.paging import Pages
 from earwitness.api.elements import require_elements
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
+from earwitness.config.settings import Quotas
 from earwitness.errors import Conflict, NotFound
 from earwitness.store.records import Configuration
 from earwitness.store.store import Store, Unit

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from earwitness.access.caller import Caller, Handler
 from earwitness.access.once import once
 from earwitness.access.paging import Pages
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
+from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest, NotFound
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Store, Unit

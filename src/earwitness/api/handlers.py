@@ -15,12 +15,12 @@ from earwitness.api.pipelines import Pipelines
 from earwitness.api.profiles import Profiles
 from earwitness.api.put_media import PutMedia
 from earwitness.api.put_media_session import PutMediaSession
-from earwitness.api.quotas import Quotas
 from earwitness.api.search_tasks import SearchTasks
 from earwitness.api.stream_settings import StreamSettings
 from earwitness.api.stream_tags import StreamTags
 from earwitness.api.streams import Streams
 from earwitness.api.tags import Tags
+from earwitness.config.settings import Quotas
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store

@@ -166,7 +166,12 @@ TABLE: tuple[Served, ...] = (
     _quick(STREAMS, "DescribeStreamStorageConfiguration", _ALL, "The answer is always HOT."),
     _quick(STREAMS, "DescribeMappedResourceConfiguration", _ALL, "The list is always empty."),
     _streams(MEDIA, "PutMedia", _PRODUCER, "Fragments may be shorter than one second."),
-    _streams(MEDIA, "GetMedia", _READER, "A stream can have 20 readers (setting `stream_readers`); AWS allows three."),
+    _streams(
+        MEDIA,
+        "GetMedia",
+        _READER,
+        "A stream can have 20 readers (`stream_readers` of the setting `limits`); AWS allows three.",
+    ),
     _streams(ARCHIVED_MEDIA, "GetMediaForFragmentList", _READER),
     _served(ARCHIVED_MEDIA, "ListFragments", _READER),
 )

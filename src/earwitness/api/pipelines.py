@@ -7,8 +7,8 @@ from earwitness.access.caller import Caller, Handler
 from earwitness.access.once import once
 from earwitness.access.paging import Pages
 from earwitness.api.pipeline_sources import kept_source, stream_arns, told_source
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
+from earwitness.config.settings import Quotas
 from earwitness.errors import NotFound
 from earwitness.store.records import Configuration, Pipeline, Scope
 from earwitness.store.store import Store, Unit

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from earwitness.access.caller import Caller, Handler
 from earwitness.access.paging import Pages
-from earwitness.api.quotas import Quotas
+from earwitness.config.settings import Quotas
 from earwitness.errors import NotFound
 from earwitness.store.records import VoiceProfile
 from earwitness.store.store import Store, Unit

@@ -5,7 +5,7 @@ from typing import Any
 
 from earwitness.access.caller import Caller, Handler
 from earwitness.access.once import once
-from earwitness.api.quotas import Quotas
+from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest, Conflict, NotFound
 from earwitness.store.records import Pipeline
 from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState

@@ -7,9 +7,9 @@ with them, so they take streams.
 from collections.abc import Callable, Mapping
 
 from earwitness.access.caller import Caller, Handler
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.api.stream_names import found, stream_of
+from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store, Unit

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from earwitness.access.caller import Caller, Handler, arn_of
 from earwitness.access.paging import Pages
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
 from earwitness.api.stream_names import found, named, stream_of
+from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest, NotServed
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store, Unit

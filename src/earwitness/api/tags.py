@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from earwitness.access.caller import Caller, Handler
-from earwitness.api.quotas import Quotas
 from earwitness.api.resource_tags import named_tags
+from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest, NotFound
 from earwitness.store.configurations import ConfigurationReader
 from earwitness.store.domains import DomainReader

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from earwitness.api.quotas import Quotas
+from earwitness.config.settings import Quotas
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope
 from earwitness.store.store import Store

@@ -13,8 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from earwitness import config
-from earwitness.config.client import AwsVariables, aws_variables
-from earwitness.config.trust import certificate_fault, trusted
+from earwitness.config.aws import AwsVariables, aws_variables, certificate_fault, trusted
 from earwitness.errors import (
     AskingError,
     AudioUnreadable,

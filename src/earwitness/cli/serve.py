@@ -102,8 +102,8 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
         port=settings.port,
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
-        head_seconds_max=settings.client_seconds,
-        stop_seconds_max=settings.stop_seconds,
+        head_seconds_max=settings.limits.client_seconds,
+        stop_seconds_max=settings.limits.stop_seconds,
         trusted_proxies=settings.trusted_proxies,
     )
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
@@ -116,7 +116,7 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
 
         def stopping() -> None:
             built.begin_to_stop()
-            run.end_within(settings.stop_seconds)
+            run.end_within(settings.limits.stop_seconds)
 
         server = run.prepare(built.root, listening, on_started=started, on_stopping=stopping)
         try:

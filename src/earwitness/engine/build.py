@@ -2,7 +2,7 @@
 
 import threadpoolctl
 
-from earwitness.config.engine import EngineSettings
+from earwitness.config.settings import EngineSettings
 from earwitness.engine.calibration import read_calibration, shipped_calibration
 from earwitness.engine.compensation import shipped_compensation
 from earwitness.engine.encoder import SpeakerEncoder

@@ -10,8 +10,8 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 
+from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import Throttled
 from earwitness.wire.buckets import Buckets
 
@@ -20,32 +20,6 @@ HOLD_SECONDS = 0.5
 
 Pause = Callable[[float], Awaitable[None]]
 """Lets so many seconds pass; `asyncio.sleep` outside tests."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MediaRateLimits:
-    """The most in a second; 0 is no limit. Each allows as much as two seconds of it at once after a silence."""
-
-    calls: float = 0.0
-    """Calls of PutMedia for one stream; likewise of GetMedia, and of GetMediaForFragmentList."""
-
-    put_fragments: float = 0.0
-    """Fragments that one stream takes, from whichever of its producers."""
-
-    put_bytes: float = 0.0
-    """Bytes that one stream takes, from whichever of its producers."""
-
-    read_fragments: float = 0.0
-    """Fragments that one GetMedia connection gives."""
-
-    read_bytes: float = 0.0
-    """Bytes that one GetMedia or GetMediaForFragmentList connection gives."""
-
-    listed_fragments: float = 0.0
-    """The MaxResults of all ListFragments calls for one stream, added up."""
-
-    fetched_fragments: float = 0.0
-    """Fragments that GetMediaForFragmentList calls ask for, of one stream."""
 
 
 class ConnectionRate:

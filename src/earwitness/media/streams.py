@@ -4,12 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import LimitExceeded, Unavailable
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.retention import BYTES_MAX, LIVE_MINUTES, Retention
 from earwitness.fragments.stream import FragmentStream
-from earwitness.media.rates import MediaRateLimits, MediaRates
+from earwitness.media.rates import MediaRates
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.wire.shares import Shares

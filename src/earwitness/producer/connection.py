@@ -10,7 +10,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from earwitness.config.trust import certificate_fault, trusted
+from earwitness.config.aws import certificate_fault, trusted
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 
 _READ_BYTES = 65_536

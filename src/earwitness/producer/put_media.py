@@ -16,7 +16,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
-from earwitness.config.trust import certificate_fault
+from earwitness.config.aws import certificate_fault
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 from earwitness.producer import pcm_source
 from earwitness.producer.acks import Ack, AckReader, AckType

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from earwitness.config import Settings
-from earwitness.config.engine import EngineSettings
+from earwitness.config.settings import EngineSettings
 from earwitness.engine.turns import Turns
 from earwitness.engine.voice_models import VoiceModels
 from earwitness.errors import EarwitnessError, Unavailable
@@ -93,7 +93,7 @@ class Background:
         self._deliverer: Deliverer | None = None
         self._going_on: list[asyncio.Task[None]] = []
         self._budget = Budget(
-            media_folder(settings), reserve_bytes=settings.disk_reserve_bytes, bytes_max=settings.media_bytes
+            media_folder(settings), reserve_bytes=settings.limits.disk_reserve_bytes, bytes_max=settings.media_bytes
         )
         self._arrivals: dict[str, datetime] = {}
         self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
@@ -109,8 +109,8 @@ class Background:
             store,
             limits=MediaLimits(
                 bytes_per_stream=settings.stream_bytes,
-                live_minutes=settings.stream_live_minutes,
-                readers_per_stream=settings.stream_readers,
+                live_minutes=settings.limits.stream_live_minutes,
+                readers_per_stream=settings.limits.stream_readers,
             ),
             rates=media_rates,
         )
