@@ -30,8 +30,7 @@ STAGES = (
     "find_operation",
     "authorise",
     "throttle",
-    "parse",
-    "validate",
+    "parameters",
     "call",
     "write_result",
 )
@@ -82,8 +81,7 @@ def _by_stage(gateway: Gateway, scope: dict[str, Any]) -> list[float]:
         gateway.find_operation,
         gateway.authorise,
         gateway.throttle,
-        gateway.parse,
-        gateway.validate,
+        gateway.read_parameters,
         gateway.call,
         gateway.write_result,
     )

@@ -37,10 +37,10 @@ from earwitness.store.store import Store
 from earwitness.tasks.background import Background
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.threads import Threads
+from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
-from earwitness.wire.throttle import Throttle
 
 ResultT = TypeVar("ResultT")
 

@@ -38,13 +38,12 @@ from earwitness.tasks.work import WorkItem
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
+from earwitness.wire.buckets import Throttle
 from earwitness.wire.faults import declared_faults
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.router import Route, Router
-from earwitness.wire.service_models import load_services
-from earwitness.wire.shapes import Service
-from earwitness.wire.throttle import Throttle
+from earwitness.wire.service_models import Service, load_services
 
 ACCOUNT, OTHER_ACCOUNT, REGION, OTHER_REGION = "111122223333", "999988887777", "us-east-1", "us-west-2"
 MINE = Scope(account_id=ACCOUNT, region=REGION)
@@ -209,7 +208,7 @@ class World:
         exchange = self.gateway.receive(request, scheme="http")
         self.gateway.answer(exchange)
         assert exchange.response is not None
-        self._check(exchange.response, exchange.route)
+        self._check(exchange.response, getattr(exchange, "route", None))
         return exchange.response
 
     def _check(self, response: Response, route: Route | None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from earwitness.wire.shapes import Shape
+from earwitness.wire.service_models import Shape
 
 scalars = (
     st.none()

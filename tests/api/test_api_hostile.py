@@ -21,7 +21,7 @@ from odd_values import loosely
 from earwitness.access.roles import Role
 from earwitness.api.operations import PIPELINES, STREAMS, TABLE, VOICE, Served
 from earwitness.wire.messages import Request, Response
-from earwitness.wire.shapes import Operation
+from earwitness.wire.service_models import Operation
 
 ONE_WORLD = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

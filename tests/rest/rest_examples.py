@@ -31,7 +31,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
-from earwitness.wire.throttle import Throttle
+from earwitness.wire.buckets import Throttle
 
 ResultT = TypeVar("ResultT")
 

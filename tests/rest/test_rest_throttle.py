@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rest_examples import SECRET, V1, Rest, add_domain, require_error, token
 
-from earwitness.wire.throttle import Throttle
+from earwitness.wire.buckets import Throttle
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import pytest
 
 from earwitness.wire.router import Router
-from earwitness.wire.service_models import load_services
-from earwitness.wire.shapes import Service
+from earwitness.wire.service_models import Service, load_services
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from earwitness.wire.shapes import Service, build_service
+from earwitness.wire.service_models import Service, build_service
 
 SHAPES: dict[str, Any] = {
     "Text": {"type": "string"},

@@ -3,7 +3,7 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-from earwitness.wire.shapes import Member, Shape
+from earwitness.wire.service_models import Member, Shape
 
 WORD = "abcXYZ0189"
 ANY_TEXT = 'azAZ09 -_./é漢😀%&=?#+"\\<>'

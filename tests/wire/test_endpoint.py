@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earwitness.wire.endpoint import endpoint_of
+from earwitness.wire.exchange import endpoint_of
 
 C_PRODUCER = "AWS-SDK-KVS/1.5.0 GCC/12.2.0 Linux/6.1 x86_64"
 

@@ -16,9 +16,15 @@ from earwitness.wire.faults import (
     TABLES,
     declared_faults,
     fault_of,
-    fault_response,
+    write_fault,
 )
-from earwitness.wire.shapes import Service
+from earwitness.wire.messages import Response
+from earwitness.wire.service_models import Service
+
+
+def respond(error: Exception, service: Service) -> Response:
+    return write_fault(fault_of(error, service), service, request_id="r-1")
+
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and RequestError in kind.__bases__]
 
@@ -82,14 +88,14 @@ def test_every_error_has_a_shape_or_a_common_name_in_every_service(services: dic
 
 
 def test_bodies_and_headers(services: dict[str, Service]) -> None:
-    chime = fault_response(errors.Conflict("wait"), services["chime-sdk-media-pipelines"], request_id="r-1")
+    chime = respond(errors.Conflict("wait"), services["chime-sdk-media-pipelines"])
     assert json.loads(chime.body) == {"Code": "Conflict", "Message": "wait", "RequestId": "r-1"}
     assert chime.headers == {
         "Content-Type": "application/json",
         "x-amzn-ErrorType": "ConflictException",
         "x-amzn-RequestId": "r-1",
     }
-    video = fault_response(errors.NotFound("create it"), services["kinesisvideo"], request_id="r-1")
+    video = respond(errors.NotFound("create it"), services["kinesisvideo"])
     assert json.loads(video.body) == {"Message": "create it"}
     assert video.headers == {
         "Content-Type": "application/json",
@@ -103,14 +109,14 @@ def test_bodies_and_headers(services: dict[str, Service]) -> None:
 @pytest.mark.parametrize("error", [ValueError("zebra"), errors.StoreUnavailable("zebra"), RequestError("zebra")])
 def test_what_is_unexpected_tells_nothing(services: dict[str, Service], error: Exception) -> None:
     for name, service in services.items():
-        response = fault_response(error, service, request_id="r-1")
+        response = respond(error, service)
         assert response.status == 500
         assert json.loads(response.body)["Message"] == FAILURE_MESSAGE
         assert response.headers["x-amzn-ErrorType"] == FAILURES[service.signing_name], name
 
 
 def test_common_errors_reach_a_client_by_their_code(services: dict[str, Service]) -> None:
-    response = fault_response(errors.Unavailable("wait"), services["kinesisvideo"], request_id="r-1")
+    response = respond(errors.Unavailable("wait"), services["kinesisvideo"])
     with pytest.raises(ClientError) as caught:
         stock_client.call("kinesisvideo", "ListStreams", {}, lambda _: response)
     assert caught.value.response["Error"] == {"Code": "ServiceUnavailable", "Message": "wait"}

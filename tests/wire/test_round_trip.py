@@ -12,9 +12,7 @@ from earwitness.wire.messages import Request, Response
 from earwitness.wire.parse import parse_request
 from earwitness.wire.router import Route, Router
 from earwitness.wire.serialize import serialize
-from earwitness.wire.service_models import load_services
-from earwitness.wire.shapes import Operation, Service
-from earwitness.wire.validate import validate
+from earwitness.wire.service_models import Operation, Service, load_services
 
 SERVICES = load_services()
 OPERATIONS = [
@@ -54,7 +52,6 @@ def test_what_a_client_sends_is_what_we_read(service: Service, operation: Operat
             )
             route = router.match(claim.service, request)
             read = parse_request(route, request)
-            validate(route.operation, read)
             seen.append((route, read))
             return serialize(route.service, route.operation, {}, request_id="id-1")
 

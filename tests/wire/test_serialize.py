@@ -9,7 +9,7 @@ from example_model import example_service
 
 from earwitness.wire.messages import Response
 from earwitness.wire.serialize import serialize
-from earwitness.wire.shapes import Service
+from earwitness.wire.service_models import Service
 
 SERVICE = example_service()
 NOW = datetime(2024, 1, 2, 3, 4, 5, 678_999, tzinfo=UTC)

@@ -9,8 +9,15 @@ import botocore.session
 import pytest
 
 from earwitness.errors import ConfigurationError
-from earwitness.wire.service_models import CORRECTIONS, SERVICE_NAMES, apply_correction, load_services, read_model
-from earwitness.wire.shapes import Service, build_service
+from earwitness.wire.service_models import (
+    CORRECTIONS,
+    SERVICE_NAMES,
+    Service,
+    apply_correction,
+    build_service,
+    load_services,
+    read_model,
+)
 
 ALL = tomllib.loads(CORRECTIONS.read_text(encoding="utf-8"))["correction"]
 

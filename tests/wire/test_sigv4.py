@@ -17,7 +17,7 @@ from stock_client import ACCESS_KEY_ID, SECRET, received
 from earwitness.errors import Unauthorized
 from earwitness.wire.messages import Request
 from earwitness.wire.service_models import load_services
-from earwitness.wire.sigv4 import Claim, SigningKeys, parse_authorization, require_signed, verify
+from earwitness.wire.sigv4 import SignatureClaim, SigningKeys, parse_authorization, require_signed, verify
 
 ARN = "arn%3Aaws%3Achime%3Aus-east-1%3A123456789012%3Avoice-profile%2Fvp-1"
 TOKEN = "session-token-1"  # noqa: S105  # of nobody
@@ -62,7 +62,7 @@ def sign(
     return received(request.prepare())
 
 
-def check(request: Request, *, secret: str = SECRET, now: datetime = NOW, **options: Any) -> Claim:
+def check(request: Request, *, secret: str = SECRET, now: datetime = NOW, **options: Any) -> SignatureClaim:
     claim = parse_authorization(request)
     options = {"skew_seconds": 300, "services": ("chime",)} | options
     verify(request, claim, secret, now=now, **options)

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earwitness.errors import Throttled
-from earwitness.wire.buckets import BURST_SECONDS, Buckets
-from earwitness.wire.throttle import Throttle
+from earwitness.wire.buckets import BURST_SECONDS, Buckets, Throttle
 
 
 def passed(throttle: Throttle, times: int, *, key_id: str = "key", operation: str = "Get", at: float = 0.0) -> int:

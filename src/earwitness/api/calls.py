@@ -44,10 +44,10 @@ class Calls:
         if row is None:
             service, operation = name
             raise NotServed(f"{operation} {why_not(service, operation)}; docs/parity.md lists what earwitness serves")
-        if exchange.who.role not in row.roles:
+        if exchange.principal.role not in row.roles:
             roles = " or ".join(sorted(row.roles))
             raise Forbidden(
-                f"a key of role {exchange.who.role} may not call {row.operation}; use a key of role {roles}"
+                f"a key of role {exchange.principal.role} may not call {row.operation}; use a key of role {roles}"
             )
 
     def is_quick(self, exchange: Exchange) -> bool:
@@ -83,13 +83,13 @@ class Calls:
 def caller_of(exchange: Exchange) -> Caller:
     """The caller of an exchange that was authenticated and routed."""
     return Caller(
-        principal=exchange.who,
-        region=exchange.signed.region,
-        operation=exchange.found.operation.name,
+        principal=exchange.principal,
+        region=exchange.claim.region,
+        operation=exchange.route.operation.name,
         request_id=exchange.request_id,
         endpoint=exchange.endpoint,
     )
 
 
 def _name(exchange: Exchange) -> tuple[str, str]:
-    return exchange.found.service.name, exchange.found.operation.name
+    return exchange.route.service.name, exchange.route.operation.name

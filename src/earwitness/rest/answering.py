@@ -26,10 +26,10 @@ from earwitness.rest.routes import REGION, Route
 from earwitness.rest.tools import Call, Document, Tools
 from earwitness.store.store import Unit
 from earwitness.wire.bad_signatures import BadSignatures, address_group
+from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import Principal
 from earwitness.wire.messages import Request
 from earwitness.wire.shares import Shares
-from earwitness.wire.throttle import Throttle
 
 REQUEST_ID_HEADER = "X-Request-Id"
 

@@ -22,8 +22,8 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
+from earwitness.wire.buckets import Throttle
 from earwitness.wire.shares import Shares
-from earwitness.wire.throttle import Throttle
 
 if TYPE_CHECKING:  # heavy, as tools.py says
     from earwitness.engine.engine import Engine

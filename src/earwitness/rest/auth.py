@@ -13,7 +13,7 @@ from earwitness.errors import Unauthorized
 from earwitness.store.store import Store
 from earwitness.wire.exchange import Principal, SigningKey
 from earwitness.wire.messages import Request
-from earwitness.wire.sigv4 import Claim, parse_authorization, verify
+from earwitness.wire.sigv4 import SignatureClaim, parse_authorization, verify
 
 SIGNING_NAMES = ("chime", "earwitness")
 """Services that a signature may be for: ours, and the one that clients of AWS's operations sign for anyway."""
@@ -38,7 +38,7 @@ class Claimed:
     region: str | None
     """The Region that it was signed for; None for a token, which has none."""
 
-    claim: Claim | None = None
+    claim: SignatureClaim | None = None
     """What has yet to be proved; None for a token."""
 
     secret: str = field(default="", repr=False)

@@ -151,7 +151,7 @@ class AwsApplication:
         gateway = self._gateway
         if not await self._here_or_in_thread(gateway.prepare, exchange, here=self._store_is_near):
             return None
-        opened = self._streaming.get(exchange.found.operation.name)
+        opened = self._streaming.get(exchange.route.operation.name)
         if opened is not None:
             gateway.provoke(exchange)
             return await opened(exchange)
@@ -196,7 +196,7 @@ async def _stream(
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     headers = {"content-type": streaming.content_type, "connection": "close"}
-    headers |= request_id_headers(exchange.found.service, exchange.request_id)
+    headers |= request_id_headers(exchange.route.service, exchange.request_id)
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": encoded})

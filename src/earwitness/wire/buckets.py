@@ -1,14 +1,16 @@
 """Token buckets by name: how much of something may happen in a second, with a burst after a silence.
 
-Buckets that are full say nothing, so the least recently used go first when there are many.
+A full bucket holds no information, so the least recently used buckets go first when there are many.
 
-What belongs here: counting. What must never: waiting, errors, what is counted.
+What belongs here: counting. What must never: waiting.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
+
+from earwitness.errors import Throttled
 
 BURST_SECONDS = 2.0
 """Who was silent may use the rate of so many seconds at once: SDKs start with a burst."""
@@ -24,7 +26,7 @@ class _Bucket:
 
 
 class Buckets:
-    """Counts by name. Rates are a second's, greater than 0; times are monotonic. Safe to use from several threads."""
+    """Counts by name. Rates are per second and above 0; times are monotonic. Safe to use from several threads."""
 
     def __init__(self, *, buckets_max: int = BUCKETS_MAX) -> None:
         self._buckets_max = buckets_max
@@ -32,9 +34,9 @@ class Buckets:
         self._lock = Lock()
 
     def take(self, name: Hashable, *, rate: float, now_seconds: float, cost: float = 1.0) -> float:
-        """Take so much: 0.0. Where there is not enough, take nothing: in how many seconds there will be.
+        """Take `cost` tokens and return 0.0. With too few, take none and return the seconds until there are enough.
 
-        More than a bucket holds needs a full one.
+        A cost above what a bucket holds needs a full bucket.
         """
         with self._lock:
             bucket = self._bucket(name, rate=rate, now_seconds=now_seconds)
@@ -45,7 +47,7 @@ class Buckets:
             return 0.0
 
     def spend(self, name: Hashable, *, rate: float, now_seconds: float, cost: float = 1.0) -> float:
-        """Take so much, there or not; in how many seconds it will have been there, which keeps the rate if waited."""
+        """Take `cost` tokens even if there are too few. Return the seconds to wait, which keeps the rate."""
         with self._lock:
             bucket = self._bucket(name, rate=rate, now_seconds=now_seconds)
             bucket.tokens -= cost
@@ -67,3 +69,27 @@ class Buckets:
 
 def _full(rate: float) -> float:
     return max(1.0, rate * BURST_SECONDS)
+
+
+class Throttle:
+    """How often a key may call an operation: a bucket for each pair of them. Safe to use from several threads."""
+
+    def __init__(
+        self, *, per_second: float, overrides: Mapping[str, float] | None = None, buckets_max: int = BUCKETS_MAX
+    ) -> None:
+        """`per_second` is the rate of each operation that `overrides` does not name; 0 is no limit."""
+        self._per_second = per_second
+        self._overrides = dict(overrides or {})
+        self._buckets = Buckets(buckets_max=buckets_max)
+
+    def take(self, key_id: str, operation: str, *, now_seconds: float) -> None:
+        """Count one call at a monotonic time. Raise Throttled when there were too many."""
+        rate = self._overrides.get(operation, self._per_second)
+        if not rate:
+            return
+        wait_seconds = self._buckets.take((key_id, operation), rate=rate, now_seconds=now_seconds)
+        if wait_seconds:
+            raise Throttled(
+                f"more than {rate:g} calls of {operation} a second with this key; wait and retry with back-off",
+                retry_after_seconds=wait_seconds,
+            )

@@ -2,107 +2,118 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Never
+from ipaddress import ip_address
 
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.router import Route
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-from earwitness.wire.shapes import Service
-from earwitness.wire.sigv4 import Claim
+from earwitness.wire.service_models import Operation, Service
+from earwitness.wire.sigv4 import SignatureClaim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who asks, proved by a signature or a bearer token."""
 
+    #: The access key or token, as the audit trail names it.
     key_id: str
-    """The access key or token, as the audit trail names it."""
-
+    #: The account it acts in.
     account_id: str
-    """The account it acts in."""
-
+    #: What it may do: admin, operator, reader or producer.
     role: str
-    """What it may do: admin, operator, reader or producer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKey:
     """A key that may sign requests, as whoever keeps keys hands it over."""
 
+    #: Whom a signature with it proves.
     principal: Principal
-    """Whom a signature with it proves."""
-
+    #: What it signs with.
     secret: str = field(repr=False)
-    """What it signs with."""
-
-
-def _nothing() -> dict[str, Any]:  # `Any`: as Params and Result have it
-    return {}
 
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """A request and its answer. Each field below the request is filled by the step it names, and read by later ones."""
+    """A request and its answer. A field that names a step is filled by that step, and only later steps read it."""
 
+    #: The request as it arrived.
     request: Request
-    """The request as it arrived."""
-
+    #: Its name in the answer, the logs and the audit trail.
     request_id: str
-    """Its name in the answer, the logs and the audit trail."""
-
+    #: Scheme, host and port under which the client reached us, without a slash at the end.
     endpoint: str
-    """Scheme, host and port under which the client reached us, without a slash at the end."""
-
-    service: Service | None = None
-    """From `find_operation`: in whose words the answer is given."""
-
+    #: Whether the body is read as a stream after the checks, so that the signature does not cover it.
     unsigned_body: bool = False
-    """The body is read as a stream after the checks, so the signature does not cover it."""
-
-    claim: Claim | None = None
-    """From `authenticate`: what the signature says it is for."""
-
-    principal: Principal | None = None
-    """From `authenticate`: who signed."""
-
-    route: Route | None = None
-    """From `find_operation`."""
-
-    params: Params = field(default_factory=_nothing)
-    """From `parse`."""
-
-    result: Result = field(default_factory=_nothing)
-    """From `call`."""
-
+    #: From `authenticate`: what the signature says it is for.
+    claim: SignatureClaim = field(init=False)
+    #: From `authenticate`: who signed.
+    principal: Principal = field(init=False)
+    #: From `find_operation`: in whose words the answer is given.
+    service: Service | None = None
+    #: From `find_operation`.
+    route: Route = field(init=False)
+    #: From `read_parameters`.
+    params: Params = field(init=False)
+    #: From `call`.
+    result: Result = field(init=False)
+    #: From `write_result`, or from the error that came instead.
     response: Response | None = None
-    """From `write_result`, or from the error that came instead."""
-
+    #: How long the answer is to be held back, because too many bad signatures came from there.
     delay_seconds: float = 0.0
-    """How long the answer is to be held back, because too many bad signatures came from there."""
 
     @property
-    def signed(self) -> Claim:
-        """The claim, for steps after `authenticate`."""
-        return self.claim or _missing()
-
-    @property
-    def who(self) -> Principal:
-        """The principal, for steps after `authenticate`."""
-        return self.principal or _missing()
-
-    @property
-    def found(self) -> Route:
-        """The route, for steps after `find_operation`."""
-        return self.route or _missing()
+    def operation(self) -> Operation | None:
+        """The operation, once it is found."""
+        route: Route | None = getattr(self, "route", None)
+        return None if route is None else route.operation
 
     @property
     def logged(self) -> Mapping[str, str]:
         """What a log line says of it: no path, no parameter, nothing of the body."""
-        operation = self.route.operation.name if self.route else ""
-        key_id = self.principal.key_id if self.principal else ""
-        return {"request_id": self.request_id, "operation": operation, "key_id": key_id, "client": self.request.client}
+        principal: Principal | None = getattr(self, "principal", None)
+        return {
+            "request_id": self.request_id,
+            "operation": self.operation.name if self.operation else "",
+            "key_id": principal.key_id if principal else "",
+            "client": self.request.client,
+        }
 
 
-def _missing() -> Never:
-    raise RuntimeError("a step of the gateway ran before the one it builds on")
+# Under which address a client reached us, as its request tells: what GetDataEndpoint answers unless a setting says.
+# Proxies' own headers do not count; behind a proxy the setting `public_url` says it.
+
+PORT_DROPPING_CLIENT = "AWS-SDK-KVS"
+"""In the User-Agent of AWS's C and C++ producers, kvssink among them."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def endpoint_of(*, scheme: str, host: str, user_agent: str = "", server: tuple[str, int | None] | None = None) -> str:
+    """Return scheme, host and port under which a client reached us, without a slash at the end.
+
+    `server` is the address and port of our end of the connection. A `Host` without a port gets that port when it names
+    that very address, so that nothing can stand between, or when the client is known to leave ports out.
+    """
+    host = host.removeprefix("https://")
+    address, port = server or ("", None)
+    if port is None or port == _DEFAULT_PORTS.get(scheme) or _has_port(host):
+        return f"{scheme}://{host}"
+    own = _names(host, address) or PORT_DROPPING_CLIENT in user_agent
+    return f"{scheme}://{host}:{port}" if own else f"{scheme}://{host}"
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]
+
+
+def _names(host: str, address: str) -> bool:
+    """Return whether a host is this address of ours, by its number or as localhost."""
+    try:
+        ours = ip_address(address.partition("%")[0])
+        if host.lower() == "localhost":
+            return ours.is_loopback
+        return ip_address(host.strip("[]")) == ours
+    except ValueError:
+        return False

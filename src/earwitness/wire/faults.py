@@ -11,7 +11,7 @@ from earwitness import errors
 from earwitness.errors import RequestError
 from earwitness.wire.messages import Response
 from earwitness.wire.serialize import request_id_headers, write_json
-from earwitness.wire.shapes import Operation, Service
+from earwitness.wire.service_models import Operation, Service
 
 FAILURE_MESSAGE = "the service failed to answer; try again, and give the request id to its operator if this persists"
 
@@ -110,13 +110,6 @@ def fault_of(error: BaseException, service: Service, operation: Operation | None
     declared = operation.faults if operation else ()
     name = _first(names, declared) or _first(names, service.faults) or names[0]
     return Fault(name=name, status=_status(name, service), message=str(error))
-
-
-def fault_response(
-    error: BaseException, service: Service, operation: Operation | None = None, *, request_id: str
-) -> Response:
-    """The response to a request that ended in an error."""
-    return write_fault(fault_of(error, service, operation), service, request_id=request_id)
 
 
 def write_fault(fault: Fault, service: Service, *, request_id: str) -> Response:

@@ -23,17 +23,15 @@ from earwitness.errors import (
 )
 from earwitness.log import frames_of
 from earwitness.wire.bad_signatures import BadSignatures
-from earwitness.wire.endpoint import endpoint_of
-from earwitness.wire.exchange import Exchange, SigningKey
+from earwitness.wire.buckets import Throttle
+from earwitness.wire.exchange import Exchange, SigningKey, endpoint_of
 from earwitness.wire.faults import fault_of, write_fault
 from earwitness.wire.messages import Request
 from earwitness.wire.parse import parse_request
 from earwitness.wire.router import Router
 from earwitness.wire.serialize import Result, serialize
-from earwitness.wire.shapes import Service
+from earwitness.wire.service_models import Service
 from earwitness.wire.sigv4 import parse_authorization, require_signed, verify
-from earwitness.wire.throttle import Throttle
-from earwitness.wire.validate import validate
 
 SKEW_SECONDS_MAX = 300.0
 """How far a request's time may be off; AWS allows 5 minutes for most services."""
@@ -110,8 +108,7 @@ class Gateway:
             self.find_operation,
             self.authorise,
             self.throttle,
-            self.parse,
-            self.validate,
+            self.read_parameters,
         )
         self._finishing: tuple[Callable[[Exchange], None], ...] = (
             self.provoke,
@@ -177,8 +174,7 @@ class Gateway:
         if outage:
             error = Unavailable(str(error))
         service = exchange.service or self._router.likely_service(exchange.request)
-        operation = exchange.route.operation if exchange.route else None
-        fault = fault_of(error, service, operation)
+        fault = fault_of(error, service, exchange.operation)
         if isinstance(error, Forbidden):
             self._operations.refused(exchange, fault=fault.name)
         if outage:
@@ -217,7 +213,7 @@ class Gateway:
 
     def find_operation(self, exchange: Exchange) -> None:
         """Which operation is it for?"""
-        signing_name = exchange.signed.service
+        signing_name = exchange.claim.service
         exchange.service = self._router.answering_service(signing_name)
         exchange.route = self._router.match(signing_name, exchange.request)
         exchange.service = exchange.route.service
@@ -228,21 +224,17 @@ class Gateway:
 
     def throttle(self, exchange: Exchange) -> None:
         """Not too often?"""
-        operation = exchange.found.operation.name
-        self._throttle.take(exchange.who.key_id, operation, now_seconds=self._monotonic())
+        operation = exchange.route.operation.name
+        self._throttle.take(exchange.principal.key_id, operation, now_seconds=self._monotonic())
 
-    def parse(self, exchange: Exchange) -> None:
-        """Read the parameters. Those that travel in headers count only if they are signed."""
-        require_signed(exchange.request, exchange.signed, exchange.found.operation.header_names)
-        exchange.params = parse_request(exchange.found, exchange.request)
-
-    def validate(self, exchange: Exchange) -> None:
-        """Hold them against the model."""
-        validate(exchange.found.operation, exchange.params)
+    def read_parameters(self, exchange: Exchange) -> None:
+        """Read the parameters and hold them against the model. Those in headers count only if they are signed."""
+        require_signed(exchange.request, exchange.claim, exchange.route.operation.header_names)
+        exchange.params = parse_request(exchange.route, exchange.request)
 
     def provoke(self, exchange: Exchange) -> None:
         """Fail on purpose, where somebody asked for it to see how their program bears it."""
-        error = self._provoked.get(exchange.found.operation.name)
+        error = self._provoked.get(exchange.route.operation.name)
         if error is not None:
             raise error.with_traceback(None)  # one object for all requests: it would remember the frames of each
 
@@ -252,7 +244,7 @@ class Gateway:
 
     def write_result(self, exchange: Exchange) -> None:
         """Say what came of it."""
-        route = exchange.found
+        route = exchange.route
         exchange.response = serialize(route.service, route.operation, exchange.result, request_id=exchange.request_id)
 
     def _run(self, steps: Sequence[Callable[[Exchange], None]], exchange: Exchange) -> bool:

@@ -1,12 +1,15 @@
-"""A request as it arrived and the response to it, as plain values; no web framework's types and no sockets.
+"""A request as it arrived, the JSON in its body, and the response to it, as plain values; no web framework's
+types and no sockets.
 
 Signatures cover the bytes that travelled, so a request keeps its path and query exactly as received. Text is the bytes
 decoded as Latin-1: every byte survives, and `.encode("latin-1")` gives them back.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import cast
 from urllib.parse import parse_qsl
 
 from earwitness.errors import BadRequest
@@ -95,3 +98,51 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = b""
+
+
+# JSON, strictly: what two readers could understand differently is refused. Python's reader accepts NaN, takes the last
+# of two members with one name and falls over deep nesting; here each is a BadRequest. Messages say where, never what: a
+# body may hold personal data.
+
+KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+"""What to call a JSON value of a Python type."""
+
+
+class RepeatingObject(dict[str, object]):
+    """A JSON object in which a name occurs twice; refused only where it is read as a structure or a map."""
+
+
+def load_object(body: bytes) -> dict[str, object]:
+    """Return the JSON object in a body; an empty body is an empty object. Raise BadRequest for anything else."""
+    if not body:
+        return {}
+    try:
+        value: object = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as cause:
+        raise BadRequest(f"the body is not UTF-8 at byte {cause.start}; encode the JSON as UTF-8") from None
+    except json.JSONDecodeError as cause:
+        raise BadRequest(f"the body is not JSON at character {cause.pos}: {cause.msg}; send a JSON object") from None
+    except ValueError:
+        raise BadRequest("the body holds a number of thousands of digits; send a number in its range") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply; send the members that the operation documents") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"the body is {KINDS[type(value)]}; send a JSON object")
+    return cast("dict[str, object]", value)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    return value if len(value) == len(pairs) else RepeatingObject(value)
+
+
+def _refuse_constant(name: str) -> object:
+    raise BadRequest(f"the body holds {name}, which is no JSON; send a finite number or leave the member out")

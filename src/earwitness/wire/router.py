@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from earwitness.errors import BadRequest, UnknownOperation
-from earwitness.wire.json_body import load_object
-from earwitness.wire.messages import Request
-from earwitness.wire.shapes import Operation, Service
+from earwitness.wire.messages import Request, load_object
+from earwitness.wire.service_models import Operation, Service
 
 TAG_OWNERS = {
     "voice-profile": "chime-sdk-voice",

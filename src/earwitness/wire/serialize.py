@@ -5,18 +5,32 @@ without a zone raises ValueError or TypeError, since a client would otherwise lo
 and the client sees a service failure. None means absent.
 """
 
-from collections.abc import Mapping
+import base64
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from earwitness.wire.messages import Response
-from earwitness.wire.shapes import Member, Operation, Service
-from earwitness.wire.write_values import Write, member_writer, structure_writer
+from earwitness.wire.service_models import Member, Operation, Service, Shape
+from earwitness.wire.timestamps import write_timestamp
 
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 """Refuse what the writers should have turned into JSON's own types."""
+
+# `Any`: results are whatever operations return; the writer of each shape finds out whether it fits.
+Write = Callable[[Any], Any]
+_Known = dict[Shape, Write]
+_Fields = dict[str, tuple[str, Write, type | None]]
+"""By name: how the member is called on the wire, its writer, and the type whose values are written as they are."""
+
+_AS_IT_IS: dict[str, type] = {"string": str, "boolean": bool, "integer": int, "long": int}
+
+_TIMESTAMP_DEFAULTS = {"header": "rfc822", "headers": "rfc822"}
+"""REST-JSON's format by location, where the model names none; everywhere else it is seconds since 1970."""
 
 # `Any`: operations return plain dictionaries; the writer of each shape finds out whether a value fits.
 Result = Mapping[str, Any]
@@ -56,8 +70,8 @@ class _OutputWriter:
         self._payload = shape.members[shape.payload] if shape and shape.payload else None
         self._raw = self._payload.name if self._payload and self._payload.shape.type == "blob" else None
         inside = [member for member in members if member.location == "body" and member.name != self._raw]
-        self._write_body = structure_writer(operation.name, inside)
-        self._apart = [(member, member_writer(member)) for member in members if member.location != "body"]
+        self._write_body = _object(operation.name, {member.name: _field(member, {}) for member in inside})
+        self._apart = [(member, _member(member, {})) for member in members if member.location != "body"]
 
     def write(self, result: Result, headers: dict[str, str]) -> tuple[int, bytes]:
         """The status and the body; headers are added to those given."""
@@ -101,3 +115,136 @@ def _header_text(value: object) -> str:
     if not (text.isascii() and text.isprintable()):
         raise ValueError("a header value holds a line break or a character outside ASCII")
     return text
+
+
+# Values as JSON, by their shape; one writer is compiled per shape. A writer raises TypeError for a value of another
+# type than the shape's and ValueError for one that cannot travel; messages name the shape and never quote the value.
+
+
+def _member(member: Member, known: _Known) -> Write:
+    if member.shape.type == "timestamp":
+        default = _TIMESTAMP_DEFAULTS.get(member.location, "unixTimestamp")
+        return _timestamp(member.shape, member.timestamp_format or default)
+    return _writer(member.shape, known)
+
+
+def _writer(shape: Shape, known: _Known) -> Write:
+    """`known` holds the writers already made, so that a shape may contain itself."""
+    if shape not in known:
+        if shape.type == "structure":
+            return _structure(shape, known)
+        known[shape] = _MAKERS[shape.type](shape, known)
+    return known[shape]
+
+
+def _structure(shape: Shape, known: _Known) -> Write:
+    fields: _Fields = {}
+    known[shape] = write = _object(shape.name, fields)
+    fields.update({member.name: _field(member, known) for member in shape.members.values()})
+    return write
+
+
+def _field(member: Member, known: _Known) -> tuple[str, Write, type | None]:
+    return member.wire_name, _member(member, known), _AS_IT_IS.get(member.shape.type)
+
+
+def _object(shape_name: str, fields: _Fields) -> Write:
+    def write(value: object) -> dict[str, object]:
+        entries = _entries(value, shape_name)
+        written: dict[str, object] = {}
+        for name, item in entries.items():
+            field = fields.get(name)
+            if field is None:
+                raise ValueError(f"{shape_name} has no member {name}")
+            if item is not None:
+                wire_name, inner, as_it_is = field
+                written[wire_name] = item if type(item) is as_it_is else inner(item)
+        return written
+
+    return write
+
+
+def _list(shape: Shape, known: _Known) -> Write:
+    inner = _writer(shape.inner["member"], known)
+
+    def write(value: object) -> list[object]:
+        items: Iterable[object] = _expect(value, (list, tuple), shape.name)
+        return [inner(item) for item in items]
+
+    return write
+
+
+def _map(shape: Shape, known: _Known) -> Write:
+    inner = _writer(shape.inner["value"], known)
+
+    def write(value: object) -> dict[str, object]:
+        entries = _entries(value, shape.name)
+        return {_expect(key, str, shape.name): inner(item) for key, item in entries.items() if item is not None}
+
+    return write
+
+
+def _string(shape: Shape, _known: _Known) -> Write:
+    return lambda value: value if type(value) is str else _expect(value, str, shape.name)
+
+
+def _boolean(shape: Shape, _known: _Known) -> Write:
+    return lambda value: _expect(value, bool, shape.name)
+
+
+def _integer(shape: Shape, _known: _Known) -> Write:
+    return lambda value: _expect_number(value, int, shape.name)
+
+
+def _float(shape: Shape, _known: _Known) -> Write:
+    def write(value: object) -> float:
+        number = _expect_number(value, int | float, shape.name)
+        if not math.isfinite(number):
+            raise ValueError(f"{shape.name} is not finite")
+        return number
+
+    return write
+
+
+def _blob(shape: Shape, _known: _Known) -> Write:
+    return lambda value: base64.b64encode(_expect(value, bytes, shape.name)).decode("ascii")
+
+
+def _timestamp(shape: Shape, timestamp_format: str) -> Write:
+    return lambda value: write_timestamp(_expect(value, datetime, shape.name), timestamp_format)
+
+
+def _timestamp_inside(shape: Shape, _known: _Known) -> Write:
+    """In a list or map, where no member can name a format."""
+    return _timestamp(shape, shape.timestamp_format or "unixTimestamp")
+
+
+_MAKERS: dict[str, Callable[[Shape, _Known], Write]] = {
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "boolean": _boolean,
+    "integer": _integer,
+    "long": _integer,
+    "float": _float,
+    "double": _float,
+    "blob": _blob,
+    "timestamp": _timestamp_inside,
+}
+
+
+def _entries(value: object, shape_name: str) -> Mapping[str, object]:
+    # To ask an abstract class takes ten times as long.
+    return cast("dict[str, object]", value) if type(value) is dict else _expect(value, Mapping, shape_name)
+
+
+def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kind is a class or some of them
+    if not isinstance(value, kind):
+        raise TypeError(f"{shape_name} cannot be written from {type(value).__name__}")
+    return value
+
+
+def _expect_number(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: as above
+    if isinstance(value, bool):
+        raise TypeError(f"{shape_name} cannot be written from bool")
+    return _expect(value, kind, shape_name)

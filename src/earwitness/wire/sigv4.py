@@ -13,9 +13,9 @@ from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from threading import Lock
+from urllib.parse import quote
 
 from earwitness.errors import Unauthorized
-from earwitness.wire.canonical import body_hash, canonical_request
 from earwitness.wire.messages import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -24,17 +24,19 @@ SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
 TEXTS_KEPT = 256  # Credentials, SignedHeaders and times, read already: an SDK sends the same ones all day, or second
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-_EMPTY_HASH = body_hash(b"")
+_EMPTY_HASH = sha256(b"").hexdigest()
 _CREDENTIAL = re.compile(r"([!-+\--.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})/aws4_request", re.ASCII)
 _USUAL = re.compile(r"Credential=([^,=\s]+), SignedHeaders=([^,=\s]+), Signature=([^,=\s]+)")
 """As SDKs write it. Anything else is taken apart with more patience."""
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _HEADER_NAMES = re.compile(r"[!-:<-~]+(;[!-:<-~]+)*")
 _TIME = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+_CANONICAL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")
+"""Paths as most are: no segment empty or of dots, nothing that is percent-encoded a second time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class SignatureClaim:
     """What an Authorization header says, not yet proved."""
 
     access_key_id: str
@@ -60,7 +62,7 @@ class SigningKeys:
         self._keys: OrderedDict[tuple[str, str, str, str, str], hmac.HMAC] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, claim: Claim, secret: str) -> hmac.HMAC:
+    def get(self, claim: SignatureClaim, secret: str) -> hmac.HMAC:
         """The signing key of a claim's scope, as the beginning of a signature: copy it."""
         name = (claim.access_key_id, claim.date, claim.region, claim.service, secret)
         with self._lock:
@@ -80,7 +82,7 @@ class SigningKeys:
 _SHARED_KEYS = SigningKeys()
 
 
-def parse_authorization(request: Request) -> Claim:
+def parse_authorization(request: Request) -> SignatureClaim:
     """What the Authorization header claims. Raises Unauthorized when there is none, several, or one we cannot read."""
     lines = request.header_values.get("authorization", [])
     if not lines:
@@ -98,7 +100,7 @@ def parse_authorization(request: Request) -> Claim:
 
 def verify(
     request: Request,
-    claim: Claim,
+    claim: SignatureClaim,
     secret: str,
     *,
     now: datetime,
@@ -124,7 +126,7 @@ def verify(
     time = _check_time(request, claim, now=now, skew_seconds=skew_seconds)
     key = keys.get(claim, secret)
     for payload_hash in _payload_hashes(request, unsigned=unsigned):
-        text = canonical_request(request, claim.signed_headers, payload_hash)
+        text = _canonical_request(request, claim.signed_headers, payload_hash)
         if hmac.compare_digest(_sign(key, time, claim, text), claim.signature):
             return
     raise Unauthorized(
@@ -149,12 +151,12 @@ def _parts(rest: str) -> tuple[str, str, str]:
     return parts["Credential"], parts["SignedHeaders"], parts["Signature"]
 
 
-def _claim(credential: str, signed_headers: str, signature: str) -> Claim:
+def _claim(credential: str, signed_headers: str, signature: str) -> SignatureClaim:
     access_key_id, date, region, service = _credential(credential)
     names = _header_names(signed_headers)
     if not _SIGNATURE.fullmatch(signature):
         raise Unauthorized("the Signature is not 64 hexadecimal digits in lower case; sign with an AWS SDK")
-    return Claim(
+    return SignatureClaim(
         access_key_id=access_key_id,
         date=date,
         region=region,
@@ -180,7 +182,7 @@ def _header_names(text: str) -> tuple[str, ...]:
     return tuple(text.split(";"))
 
 
-def require_signed(request: Request, claim: Claim, names: Iterable[str]) -> None:
+def require_signed(request: Request, claim: SignatureClaim, names: Iterable[str]) -> None:
     """Raise Unauthorized when the request has one of these headers (in lower case) and did not sign it.
 
     A header that nobody signed may have been changed or added on the way, so it cannot say what a request is about.
@@ -190,7 +192,7 @@ def require_signed(request: Request, claim: Claim, names: Iterable[str]) -> None
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
 
 
-def _check_headers(request: Request, claim: Claim) -> None:
+def _check_headers(request: Request, claim: SignatureClaim) -> None:
     """Every signed header is there, and every signature covers the host and the time."""
     values = request.header_values
     for name in claim.signed_headers:
@@ -201,7 +203,7 @@ def _check_headers(request: Request, claim: Claim) -> None:
             raise Unauthorized(f"the header {name} is not signed; add it to SignedHeaders")
 
 
-def _check_time(request: Request, claim: Claim, *, now: datetime, skew_seconds: float) -> str:
+def _check_time(request: Request, claim: SignatureClaim, *, now: datetime, skew_seconds: float) -> str:
     values = request.header_values["x-amz-date"]
     try:
         if len(values) != 1:
@@ -236,13 +238,13 @@ def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
         return tuple(values) or (_EMPTY_HASH, _UNSIGNED)
     if values and values[0] == _UNSIGNED:
         raise Unauthorized("the body is not signed (UNSIGNED-PAYLOAD); sign it with its SHA-256")
-    actual = body_hash(request.body)
+    actual = sha256(request.body).hexdigest()
     if values and values[0] != actual:
         raise Unauthorized("x-amz-content-sha256 is not the SHA-256 of the body that arrived; sign the body as sent")
     return (actual,)
 
 
-def _sign(key: hmac.HMAC, time: str, claim: Claim, text: bytes) -> str:
+def _sign(key: hmac.HMAC, time: str, claim: SignatureClaim, text: bytes) -> str:
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
     to_sign = "\n".join((ALGORITHM, time, scope, sha256(text).hexdigest()))
     signature = key.copy()
@@ -250,8 +252,57 @@ def _sign(key: hmac.HMAC, time: str, claim: Claim, text: bytes) -> str:
     return signature.hexdigest()
 
 
-def _derive(claim: Claim, secret: bytes) -> bytes:
+def _derive(claim: SignatureClaim, secret: bytes) -> bytes:
     key = b"AWS4" + secret
     for part in (claim.date, claim.region, claim.service, "aws4_request"):
         key = hmac.digest(key, part.encode("ascii"), "sha256")
     return key
+
+
+# The canonical request: one text that client and server must both arrive at. As botocore and the SDKs make it for
+# services other than S3: the path loses its dot segments and repeated slashes and is percent-encoded once more, the
+# query keeps its encoding and is sorted, header values lose superfluous blanks.
+
+
+def _canonical_request(request: Request, signed_headers: Iterable[str], payload_hash: str) -> bytes:
+    """The canonical request. Raises KeyError for a signed header that the request does not have."""
+    names = list(signed_headers)
+    lines = [
+        request.method,
+        _canonical_path(request.raw_path),
+        _canonical_query(request.raw_query),
+        *[f"{name}:{_header_value(request.header_values[name])}" for name in names],
+        "",
+        ";".join(names),
+        payload_hash,
+    ]
+    return "\n".join(lines).encode("latin-1", "replace")
+
+
+def _canonical_path(raw_path: str) -> str:
+    """The path as received, without dot segments and empty ones (RFC 3986, 5.2.4), encoded a second time."""
+    if _CANONICAL_PATH.fullmatch(raw_path):
+        return raw_path
+    kept: list[str] = []
+    for segment in raw_path.split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    trailing = "/" if kept and raw_path.endswith("/") else ""
+    return quote(("/" + "/".join(kept) + trailing).encode("latin-1", "replace"), safe="/~")
+
+
+def _canonical_query(raw_query: str) -> str:
+    """The query's fields as received, sorted; a field without `=` gets one."""
+    if not raw_query:
+        return ""
+    fields = sorted(field.partition("=")[::2] for field in raw_query.split("&"))
+    return "&".join(f"{name}={value}" for name, value in fields)
+
+
+def _header_value(values: list[str]) -> str:
+    if len(values) == 1 and " " not in values[0] and values[0].isprintable():
+        return values[0]  # no blank of any kind, since the others do not print
+    # Bytes, because text would also be split at blanks outside ASCII, which are no blanks to a client.
+    return ",".join(b" ".join(value.encode("latin-1", "replace").split()).decode("latin-1") for value in values)
