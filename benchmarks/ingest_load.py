@@ -13,7 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
+from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.producer.acks import AckReader, AckType
 from earwitness.producer.connection import Destination, PutMediaConnection

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.timing import Progress, Seconds, median_ratio, rounds
 from earwitness.audio.matroska.events import FragmentReceived
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.cli.output import progress_of
 
@@ -38,7 +38,7 @@ def measure() -> Numbers:
             body, title = _body(fragments=_FRAGMENTS, size_known=known), f"sizes {_name(known)}"
             cut = {str(size): _cut(body, size) for size in _CHUNKS}
             seconds = rounds(
-                {name: lambda chunks=chunks: _read(FragmentReader(), chunks) for name, chunks in cut.items()},
+                {name: lambda chunks=chunks: _read(PutMediaReader(), chunks) for name, chunks in cut.items()},
                 repeats=_REPEATS,
                 progress=lambda done, total, title=title: show(title, done, total),
             )
@@ -79,7 +79,7 @@ def _cut(body: bytes, size: int) -> Chunks:
     return [body[first : first + size] for first in range(0, len(body), size)]
 
 
-def _read(reader: FragmentReader, chunks: Chunks) -> int:
+def _read(reader: PutMediaReader, chunks: Chunks) -> int:
     fragments = 0
     for chunk in chunks:
         fragments += sum(isinstance(event, FragmentReceived) for event in reader.feed(chunk))
@@ -92,7 +92,7 @@ def _ages(progress: Progress) -> tuple[Seconds, Seconds]:
     length = len(chunks) // _TENTHS
     first, last = [], []
     for done in range(_REPEATS + 1):
-        reader = FragmentReader()
+        reader = PutMediaReader()
         taken: list[float] = []
         for tenth in range(_TENTHS):
             started = perf_counter()

@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
+from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from patience import PATIENCE_SECONDS
 

@@ -9,7 +9,7 @@ from media_client import HEADER, cluster, fragments, new_stream, put, read_some,
 from media_client import client as client_of
 from serving import Served, start, stop
 
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, ConsumerEvent, GetMediaReader, ServiceFailed
+from earwitness.audio.matroska.get_media import ConsumedFragment, ConsumerEvent, GetMediaReader, ServiceFailed
 from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import write_block, write_cluster, write_header
 from earwitness.fragments.record import MAGIC

@@ -9,7 +9,7 @@ import pytest
 from media_client import HEADER, Producer, client, cluster, fragments, new_stream, payload, put, read_some, tone
 from serving import Served
 
-from earwitness.audio.matroska.get_media_reader import GetMediaReader, ServiceFailed
+from earwitness.audio.matroska.get_media import GetMediaReader, ServiceFailed
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header

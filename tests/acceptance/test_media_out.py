@@ -30,7 +30,7 @@ from media_client import (
 )
 from serving import Served, kill, start, stop
 
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader, ServiceFailed
+from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader, ServiceFailed
 from patience import PATIENCE_SECONDS
 
 NOW_MS = 1_790_000_000_000

@@ -18,7 +18,7 @@ from serving import Served
 
 import earwitness
 from earwitness.audio.matroska.events import FragmentReceived
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.errors import AnotherProducer, AudioError, AudioUnreadable, PutMediaFailed
 from earwitness.producer.acks import Ack, AckType
 from patience import PATIENCE_SECONDS
@@ -252,7 +252,7 @@ def test_reader_and_producer_agree_on_what_a_fragment_is() -> None:
     from earwitness.producer.pcm_source import raw
 
     made = list(cut(raw(io.BytesIO(tone(2.2)), rate=RATE, channels=1), start_ms=0))
-    reader = FragmentReader()
+    reader = PutMediaReader()
     events = reader.feed(write_header([pcm_track(rate=RATE)]) + b"".join(one.media for one in made)) + reader.close()
     received = [event for event in events if isinstance(event, FragmentReceived)]
     assert [event.cluster for event in received] == [one.media for one in made]

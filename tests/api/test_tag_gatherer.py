@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earwitness.api.tag_gatherer import FragmentComplete, TagGatherer
-from earwitness.audio.matroska.events import Event, FragmentReceived, FragmentStarted, TagsReceived
-from earwitness.audio.matroska.reader import FragmentReader
-from earwitness.audio.matroska.tags import END_OF_FRAGMENT, Tags, write_tags
+from earwitness.audio.matroska.events import FragmentReceived, FragmentStarted, MatroskaEvent, TagsReceived
+from earwitness.audio.matroska.put_media import PutMediaReader
+from earwitness.audio.matroska.tags import END_OF_FRAGMENT, TagsElement, write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.fragments.interface import TAGS_BYTES_MAX
 
@@ -23,7 +23,7 @@ def received(number: int) -> FragmentReceived:
 
 
 def tags(raw: bytes = b"t", name: str = "ContactId") -> TagsReceived:
-    return TagsReceived(tags=Tags(raw=raw, pairs=((name, ""),)))
+    return TagsReceived(tags=TagsElement(raw=raw, pairs=((name, ""),)))
 
 
 def complete(number: int, raw: bytes = b"") -> FragmentComplete:
@@ -77,7 +77,7 @@ def test_however_a_stream_is_cut_everything_is_told_once_and_in_order(counts: li
         parts.append(write_cluster(1_000 * number, [write_block(1, 0, bytes(16))], size_known=bool(seed % 2)))
         parts += [write_tags({f"name{index}": "value"}) for index in range(count)]
     stream, rng = b"".join(parts), random.Random(seed)
-    reader, gatherer, told = FragmentReader(), TagGatherer(), list[Event | FragmentComplete]()
+    reader, gatherer, told = PutMediaReader(), TagGatherer(), list[MatroskaEvent | FragmentComplete]()
     while stream:
         size = rng.choice((1, 20, 60, 400))
         told += gatherer.gather(reader.feed(stream[:size]))
@@ -89,7 +89,7 @@ def test_however_a_stream_is_cut_everything_is_told_once_and_in_order(counts: li
     assert kept(told) == counts
 
 
-def kept(told: Sequence[Event | FragmentComplete]) -> list[int]:
+def kept(told: Sequence[MatroskaEvent | FragmentComplete]) -> list[int]:
     """Tags elements of each fragment, those that came with it and those that came later."""
     found: list[int] = []
     for event in told:

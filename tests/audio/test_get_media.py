@@ -8,10 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import streams
 
-from earwitness.audio.matroska.events import Refused
-from earwitness.audio.matroska.faults import MediaFault
-from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader, ServiceFailed
+from earwitness.audio.matroska.events import MediaFault, StreamRefused
+from earwitness.audio.matroska.get_media import (
+    ConsumedFragment,
+    GetMediaReader,
+    ServiceFailed,
+    get_media_chunk,
+    get_media_error,
+)
 from earwitness.audio.matroska.tags import parse_tags, write_tags
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_ebml_header, write_header
@@ -145,7 +149,7 @@ def test_a_stream_that_is_not_get_medias_is_refused(timestamp: str) -> None:
     for data in (HEADER + CLUSTER, HEADER + tags + CLUSTER):
         reader = GetMediaReader()
         [refused] = [*reader.feed(data), *reader.close()]
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, StreamRefused)
         assert refused.fault is MediaFault.INVALID_MKV_DATA
 
 

@@ -11,10 +11,9 @@ from tests.fuzz.run import run
 
 from earwitness.audio.matroska import ids
 from earwitness.audio.matroska.ebml import write_element, write_id, write_integer, write_unknown_size, write_unsigned
-from earwitness.audio.matroska.events import Event, FragmentReceived, Refused
-from earwitness.audio.matroska.faults import MediaFault
+from earwitness.audio.matroska.events import FragmentReceived, MatroskaEvent, MediaFault, StreamRefused
 from earwitness.audio.matroska.frames import read_frames
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import (
     pcm_track,
@@ -33,8 +32,8 @@ BEGIN = write_ebml_header() + write_segment_begin()
 OPEN_CLUSTER = write_id(ids.CLUSTER) + write_unknown_size(width=8) + write_unsigned(ids.TIMESTAMP, 0)
 
 
-def read(data: bytes) -> list[Event]:
-    reader = FragmentReader()
+def read(data: bytes) -> list[MatroskaEvent]:
+    reader = PutMediaReader()
     return [*reader.feed(data), *reader.close()]
 
 
@@ -85,18 +84,18 @@ ENDLESS = {
 
 @pytest.mark.parametrize(("begin", "repeat"), ENDLESS.values(), ids=ENDLESS.keys())
 def test_a_stream_without_end_is_refused_while_it_is_small(begin: bytes, repeat: bytes) -> None:
-    reader = FragmentReader()
+    reader = PutMediaReader()
     events, fed = reader.feed(begin), len(begin)
-    while not any(isinstance(event, Refused) for event in events):
+    while not any(isinstance(event, StreamRefused) for event in events):
         events, fed = reader.feed(repeat), fed + len(repeat)
         assert fed < 2_000_000
         assert reader.buffered_bytes <= fed
-    assert isinstance(events[-1], Refused)
+    assert isinstance(events[-1], StreamRefused)
     assert events[-1].fault is MediaFault.INVALID_MKV_DATA
 
 
 def test_a_frame_of_a_gigabyte_is_announced_and_costs_nothing() -> None:
-    reader = FragmentReader()
+    reader = PutMediaReader()
     reader.feed(HEADER + OPEN_CLUSTER)
     piece = bytes(1 << 20)
     tracemalloc.start()
@@ -107,27 +106,27 @@ def test_a_frame_of_a_gigabyte_is_announced_and_costs_nothing() -> None:
         assert tracemalloc.get_traced_memory()[1] < 300_000
     finally:
         tracemalloc.stop()
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, StreamRefused)
     assert refused.fault is MediaFault.MAX_FRAGMENT_SIZE_REACHED
 
 
 def test_after_a_refused_fragment_of_100_mb_the_next_one_is_read() -> None:
-    huge, reader = 100 << 20, FragmentReader()
+    huge, reader = 100 << 20, PutMediaReader()
     head = write_element(ids.TIMESTAMP, b"\0")
     events = reader.feed(HEADER + write_id(ids.CLUSTER) + write_integer(huge) + head)
     events += reader.feed(bytes((1 << 20) - len(head)))
     for _ in range((huge >> 20) - 1):
         events += reader.feed(bytes(1 << 20))
     events += reader.feed(write_cluster(1000, [write_block(1, 0, b"ab")]))
-    assert [type(event).__name__ for event in events[1:]] == ["Refused", "FragmentStarted", "FragmentReceived"]
+    assert [type(event).__name__ for event in events[1:]] == ["StreamRefused", "FragmentStarted", "FragmentReceived"]
 
 
 @pytest.mark.parametrize("size", [(1 << 30) + 1, (1 << 56) - 2])
 def test_absurd_sizes_are_not_waited_out(size: int) -> None:
     for element_id in (ids.CLUSTER, ids.CUES, ids.TAGS, ids.VOID):
         data = HEADER + write_cluster(0, [write_block(1, 0, b"")]) + write_id(element_id) + write_integer(size, width=8)
-        last = FragmentReader().feed(data)[-1]
-        assert isinstance(last, Refused), element_id
+        last = PutMediaReader().feed(data)[-1]
+        assert isinstance(last, StreamRefused), element_id
         assert last.fault is MediaFault.INVALID_MKV_DATA
 
 
@@ -141,14 +140,14 @@ def test_deep_nesting_is_walked_flat() -> None:
     for _ in range(5_000):
         group = write_element(ids.BLOCK_GROUP, group, size_width=4)
     [*_, refused] = read(HEADER + write_cluster(0, [group]))
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, StreamRefused)
 
 
 @pytest.mark.slow
 def test_many_small_frames_cost_no_more_memory_than_their_bytes() -> None:
     blocks = [write_block(1, 0, b"") for _ in range(90_000)]
     data = HEADER + write_cluster(0, blocks)
-    reader = FragmentReader()
+    reader = PutMediaReader()
     tracemalloc.start()
     try:
         events = reader.feed(data)

@@ -10,8 +10,8 @@ from tests.fuzz import streams
 from earwitness.audio.channel import ChannelDecoder
 from earwitness.audio.matroska.events import FragmentReceived, HeaderReceived
 from earwitness.audio.matroska.frames import read_frames
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader
+from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.tracks import Header, Track
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
@@ -57,7 +57,7 @@ def their_samples(data: bytes, *, stream: int = 0) -> tuple[np.ndarray, int]:
 
 
 def our_samples(data: bytes, *, channel: int, chunk: int = 1000) -> np.ndarray:
-    reader = FragmentReader()
+    reader = PutMediaReader()
     events = [event for first in range(0, len(data), chunk) for event in reader.feed(data[first : first + chunk])]
     heard: list[np.ndarray] = []
     decoder: ChannelDecoder | None = None
@@ -121,7 +121,7 @@ def test_they_read_our_two_tracks_and_every_lacing() -> None:
         assert len(theirs) == len(ours) or len(theirs) == len(ours) - 2  # they drop a half sample at each frame's end
     with av.open(io.BytesIO(streams.corners()), format="matroska") as container:
         packets = [bytes(packet) for packet in container.demux() if packet.size]
-    events = FragmentReader().feed(streams.corners())
+    events = PutMediaReader().feed(streams.corners())
     frames = [bytes(f.data) for e in events if isinstance(e, FragmentReceived) for f in read_frames(e.cluster)]
     assert packets == [frame for frame in frames if frame]
 

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from tests.fuzz import streams
 
 from earwitness.audio.matroska import ids
-from earwitness.audio.matroska.cluster_walk import FRAGMENT_BYTES_MAX
 from earwitness.audio.matroska.ebml import write_element, write_float, write_id, write_integer, write_unsigned
 from earwitness.audio.matroska.events import (
-    Event,
     FragmentReceived,
     FragmentStarted,
     HeaderReceived,
-    Refused,
+    MatroskaEvent,
+    MediaFault,
+    StreamRefused,
     TagsReceived,
 )
-from earwitness.audio.matroska.faults import MediaFault
 from earwitness.audio.matroska.frames import Frame, read_frames
-from earwitness.audio.matroska.reader import BUFFERED_BYTES_MAX, FragmentReader
+from earwitness.audio.matroska.put_media import PutMediaReader
+from earwitness.audio.matroska.reader import BUFFERED_BYTES_MAX, FRAGMENT_BYTES_MAX, MatroskaReader
 from earwitness.audio.matroska.tags import END_OF_FRAGMENT, write_tags
 from earwitness.audio.matroska.tracks import TRACKS_MAX, Track, parse_header
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
@@ -30,12 +30,12 @@ MONO = pcm_track(rate=8000)
 HEADER = write_header([MONO])
 
 
-def read(data: bytes) -> list[Event]:
-    reader = FragmentReader()
+def read(data: bytes) -> list[MatroskaEvent]:
+    reader = PutMediaReader()
     return [*reader.feed(data), *reader.close()]
 
 
-def names(events: list[Event]) -> list[str]:
+def names(events: list[MatroskaEvent]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
@@ -44,7 +44,7 @@ def cluster(ticks: int, *, at: int = 0, size_known: bool = True, track: int = 1,
 
 
 def faults(data: bytes) -> list[tuple[MediaFault, int | None]]:
-    return [(event.fault, event.timecode_ms) for event in read(data) if isinstance(event, Refused)]
+    return [(event.fault, event.timecode_ms) for event in read(data) if isinstance(event, StreamRefused)]
 
 
 # Producers.
@@ -117,7 +117,7 @@ def test_the_pieces_are_verbatim() -> None:
 
 
 def test_a_fragment_of_known_size_is_told_at_its_last_byte() -> None:
-    reader, data = FragmentReader(), HEADER + cluster(500)
+    reader, data = PutMediaReader(), HEADER + cluster(500)
     assert names(reader.feed(data[:-1])) == ["HeaderReceived", "FragmentStarted"]
     assert names(reader.feed(data[-1:])) == ["FragmentReceived"]
     assert reader.buffered_bytes == 0
@@ -126,21 +126,21 @@ def test_a_fragment_of_known_size_is_told_at_its_last_byte() -> None:
 def test_a_fragment_of_unknown_size_is_told_when_something_else_begins() -> None:
     follower = {"cluster": cluster(2000)[:5], "tags": write_tags({END_OF_FRAGMENT: ""})[:5]}
     for begin in follower.values():
-        reader = FragmentReader()
+        reader = PutMediaReader()
         assert names(reader.feed(HEADER + cluster(500, size_known=False))) == ["HeaderReceived", "FragmentStarted"]
         assert names(reader.feed(begin[:-1])) == []
         assert names(reader.feed(begin + b"\x80")[:1]) == ["FragmentReceived"]
 
 
 def test_the_end_of_the_body_ends_a_fragment_of_unknown_size() -> None:
-    reader = FragmentReader()
+    reader = PutMediaReader()
     reader.feed(HEADER + cluster(500, size_known=False))
     assert names(reader.close()) == ["FragmentReceived"]
     assert reader.feed(cluster(600)) == []
 
 
 def test_a_fragment_is_started_with_its_timestamp() -> None:
-    reader, data = FragmentReader(), HEADER + cluster(500)
+    reader, data = PutMediaReader(), HEADER + cluster(500)
     begin = len(HEADER) + len(write_id(ids.CLUSTER)) + 2
     assert names(reader.feed(data[: begin + 3])) == ["HeaderReceived"]
     assert reader.feed(data[begin + 3 : begin + 4]) == [FragmentStarted(timecode_ms=500)]
@@ -152,8 +152,8 @@ def test_a_fragment_is_started_with_its_timestamp() -> None:
 def test_chunks_of_any_size_give_the_same_events(stream: str, cuts: list[int]) -> None:
     data = streams.seeds()[stream]
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for of_get_media in (False, True):
-        whole, parts = FragmentReader(of_get_media=of_get_media), FragmentReader(of_get_media=of_get_media)
+    for make in (PutMediaReader, MatroskaReader):
+        whole, parts = make(), make()
         expected = [*whole.feed(data), *whole.close()]
         assert [event for low, high in pairwise(edges) for event in parts.feed(data[low:high])] + parts.close() == (
             expected
@@ -182,7 +182,7 @@ def test_what_is_written_is_read(
         )
         for index, frames in enumerate(fragments)
     ]
-    data, reader = HEADER + b"".join(written), FragmentReader()
+    data, reader = HEADER + b"".join(written), PutMediaReader()
     events = [event for first in range(0, len(data), chunk) for event in reader.feed(data[first : first + chunk])]
     events += reader.close()
     received = [event for event in events if isinstance(event, FragmentReceived)]
@@ -279,7 +279,7 @@ def test_a_refused_fragment_takes_its_tags_with_it_and_the_next_one_is_good(size
     assert names(events) == [
         "HeaderReceived",
         "FragmentStarted",
-        "Refused",
+        "StreamRefused",
         "FragmentStarted",
         "FragmentReceived",
         "TagsReceived",
@@ -292,13 +292,13 @@ def test_a_timestamp_refused_once_does_not_count_for_the_next() -> None:
 
 def test_a_fault_is_told_before_the_rest_of_its_fragment_comes() -> None:
     long = write_cluster(0, [write_block(1, 0, b""), write_block(1, 20_001, b"")], size_known=False)
-    assert names(FragmentReader().feed(HEADER + long))[-1] == "Refused"
+    assert names(PutMediaReader().feed(HEADER + long))[-1] == "StreamRefused"
     tags = write_id(ids.TAGS) + write_integer(1 << 20)
-    reader = FragmentReader()
-    assert names(reader.feed(HEADER + cluster(0) + tags))[-1] == "Refused"
+    reader = PutMediaReader()
+    assert names(reader.feed(HEADER + cluster(0) + tags))[-1] == "StreamRefused"
     reader.feed(bytes(1000))
     assert reader.buffered_bytes == 0
-    assert names(reader.close()) == ["Refused"]  # the body ends within the tags that are passed over
+    assert names(reader.close()) == ["StreamRefused"]  # the body ends within the tags that are passed over
 
 
 def test_ten_tags_may_come_in_two_elements_and_eleven_may_not() -> None:
@@ -308,8 +308,8 @@ def test_ten_tags_may_come_in_two_elements_and_eleven_may_not() -> None:
 
 
 def test_nothing_follows_the_fault_that_ends_the_session() -> None:
-    reader = FragmentReader()
-    assert names(reader.feed(b"GET / HTTP/1.1\r\n\r\n")) == ["Refused"]
+    reader = PutMediaReader()
+    assert names(reader.feed(b"GET / HTTP/1.1\r\n\r\n")) == ["StreamRefused"]
     assert reader.feed(HEADER + cluster(0)) == []
     assert reader.close() == []
     assert reader.buffered_bytes == 0
@@ -319,7 +319,7 @@ def test_what_each_fault_ends() -> None:
     of_one_fragment = {fault.error_id for fault in MediaFault if not fault.ends_session}
     assert of_one_fragment == {4001, 4002, 4009, 4010, 4011, 4012}
     assert MediaFault.INVALID_MKV_DATA.error_code == "INVALID_MKV_DATA"
-    assert all(fault.says for fault in MediaFault)
+    assert all(fault.description for fault in MediaFault)
 
 
 @pytest.mark.parametrize("size_known", [True, False])
@@ -328,7 +328,7 @@ def test_a_cut_body_gives_its_whole_frames_only_where_the_size_is_unknown(size_k
     events = read(body[:-1])
     frames = [bytes(f.data) for e in events if isinstance(e, FragmentReceived) for f in read_frames(e.cluster)]
     assert frames == ([] if size_known else [b"ab"])
-    assert isinstance(events[-1], Refused)
+    assert isinstance(events[-1], StreamRefused)
     assert events[-1].fault is MediaFault.INVALID_MKV_DATA
 
 
@@ -341,7 +341,7 @@ def test_a_body_that_ends_between_elements_is_no_fault() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("grow", ["blocks", "one block"])
 def test_a_fragment_of_unknown_size_stops_being_kept_at_50_mb(grow: str) -> None:
-    reader, held = FragmentReader(), 0
+    reader, held = PutMediaReader(), 0
     data = HEADER + write_cluster(7, [], size_known=False)
     mebibyte = write_block(1, 0, bytes(1 << 20))
     if grow == "one block":
@@ -350,8 +350,8 @@ def test_a_fragment_of_unknown_size_stops_being_kept_at_50_mb(grow: str) -> None
     for _ in range(60):
         events += reader.feed(mebibyte if grow == "blocks" else bytes(1 << 20))
         held = max(held, reader.buffered_bytes)
-    assert names(events) == ["HeaderReceived", "FragmentStarted", "Refused"]
-    assert isinstance(events[-1], Refused)
+    assert names(events) == ["HeaderReceived", "FragmentStarted", "StreamRefused"]
+    assert isinstance(events[-1], StreamRefused)
     assert events[-1].fault is MediaFault.MAX_FRAGMENT_SIZE_REACHED
     assert held <= (BUFFERED_BYTES_MAX if grow == "blocks" else 100_000)
     assert reader.buffered_bytes < 100_000

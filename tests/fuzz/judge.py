@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from earwitness.audio.channel import ChannelDecoder
-from earwitness.audio.matroska.cluster_walk import FRAGMENT_BYTES_MAX
-from earwitness.audio.matroska.events import FragmentReceived, HeaderReceived, Refused, TagsReceived
+from earwitness.audio.matroska.events import FragmentReceived, HeaderReceived, StreamRefused, TagsReceived
 from earwitness.audio.matroska.frames import read_frames
-from earwitness.audio.matroska.get_media import get_media_chunk
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, GetMediaReader
-from earwitness.audio.matroska.header_walk import HEADER_BYTES_MAX
-from earwitness.audio.matroska.open_fragment import FRAGMENT_MS_MAX
-from earwitness.audio.matroska.reader import BUFFERED_BYTES_MAX, FragmentReader
+from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader, get_media_chunk
+from earwitness.audio.matroska.put_media import FRAGMENT_MS_MAX, PutMediaReader
+from earwitness.audio.matroska.reader import BUFFERED_BYTES_MAX, FRAGMENT_BYTES_MAX, HEADER_BYTES_MAX, MatroskaReader
 from earwitness.audio.matroska.tracks import TRACKS_MAX, Header
 from earwitness.errors import MediaIncompatible
 
@@ -50,7 +47,9 @@ def _findings(data: bytes, rng: random.Random) -> Iterator[str]:
             yield f"{name}: chunks of {sizes} bytes give other events than all at once"
         if sum(map(_told_bytes, whole)) > _EXPANSION_MAX * len(data):
             yield f"{name}: more is told than was fed"
-        last = [index for index, event in enumerate(whole) if isinstance(event, Refused) and event.fault.ends_session]
+        last = [
+            index for index, event in enumerate(whole) if isinstance(event, StreamRefused) and event.fault.ends_session
+        ]
         if last and last[0] != len(whole) - 1:
             yield f"{name}: something follows the fault that ends the session"
         if name == "PutMedia":
@@ -144,7 +143,7 @@ def _lost_on_the_way(header: Header, fragment: FragmentReceived) -> Iterator[str
 
 
 _READERS: dict[str, Callable[[], Reader[object]]] = {
-    "PutMedia": FragmentReader,
-    "GetMedia's elements": lambda: FragmentReader(of_get_media=True),
+    "PutMedia": PutMediaReader,
+    "GetMedia's elements": MatroskaReader,
     "GetMedia": GetMediaReader,
 }

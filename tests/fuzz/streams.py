@@ -5,13 +5,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from earwitness.audio.matroska import ids
-from earwitness.audio.matroska.ebml import (
-    write_element,
-    write_id,
-    write_integer,
-    write_unknown_size,
-    write_unsigned,
-)
+from earwitness.audio.matroska.ebml import write_element, write_id, write_integer, write_unknown_size, write_unsigned
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.tags import END_OF_FRAGMENT, write_tags
 from earwitness.audio.matroska.tracks import ACM_CODEC_ID, AUDIO_TRACK, Track

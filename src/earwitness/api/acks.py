@@ -2,7 +2,7 @@
 
 import json
 
-from earwitness.audio.matroska.faults import MediaFault
+from earwitness.audio.matroska.events import MediaFault
 
 
 def buffering(timecode_ms: int, number: str) -> bytes:

@@ -17,16 +17,16 @@ from starlette.types import Message, Receive
 from earwitness.api import acks
 from earwitness.api.tag_gatherer import FragmentComplete, TagGatherer
 from earwitness.audio.matroska.events import (
-    Event,
     FragmentReceived,
     FragmentStarted,
     HeaderReceived,
-    Refused,
+    MatroskaEvent,
+    MediaFault,
+    StreamRefused,
     TagsReceived,
 )
-from earwitness.audio.matroska.faults import MediaFault
-from earwitness.audio.matroska.open_fragment import TIMESTAMP_MS_MAX
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.put_media import PutMediaReader
+from earwitness.audio.matroska.reader import TIMESTAMP_MS_MAX
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.rates import ConnectionRate
@@ -89,7 +89,7 @@ class PutMediaSession:
         self._is_draining = is_draining
         self._heard = heard
         self._release = release
-        self._reader = FragmentReader()
+        self._reader = PutMediaReader()
         self._gatherer = TagGatherer()
         self._header = b""
         self._number = ""
@@ -175,7 +175,7 @@ class PutMediaSession:
         finally:
             self._patience = None
 
-    async def _take(self, events: Sequence[Event | FragmentComplete]) -> bool:
+    async def _take(self, events: Sequence[MatroskaEvent | FragmentComplete]) -> bool:
         """Do what the events say; False when the session is over."""
         for event in events:
             if self._gone:
@@ -196,7 +196,7 @@ class PutMediaSession:
                 case TagsReceived():
                     if event.tags.own and self._number:
                         await self._append_tags(event.tags.raw)
-                case Refused():
+                case StreamRefused():
                     _log.info("a fragment was refused", extra={"fault": event.fault.name, "reason": event.reason})
                     number = self._number if event.timecode_ms == self._timecode_ms else ""
                     await self._tell(acks.refused(event.fault, event.timecode_ms, number))

@@ -7,7 +7,7 @@ tags the news that another call has begun. Pure: events in, events out.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from earwitness.audio.matroska.events import Event, FragmentReceived, TagsReceived
+from earwitness.audio.matroska.events import FragmentReceived, MatroskaEvent, TagsReceived
 from earwitness.fragments.interface import TAGS_BYTES_MAX
 
 
@@ -35,12 +35,12 @@ class TagGatherer:
         self._count = 0
         """Tags elements of the latest fragment."""
 
-    def gather(self, events: Sequence[Event]) -> list[Event | FragmentComplete]:
+    def gather(self, events: Sequence[MatroskaEvent]) -> list[MatroskaEvent | FragmentComplete]:
         """The events of a reader, and after each FragmentReceived, or later, that it is complete.
 
         Tags that are part of a FragmentComplete are told no more; those that come too late are.
         """
-        told: list[Event | FragmentComplete] = []
+        told: list[MatroskaEvent | FragmentComplete] = []
         for event in events:
             if isinstance(event, TagsReceived):
                 self._count += 1
@@ -54,7 +54,7 @@ class TagGatherer:
             told += self.release()
         return told
 
-    def release(self) -> list[Event | FragmentComplete]:
+    def release(self) -> list[MatroskaEvent | FragmentComplete]:
         """The fragment that waits, if one does."""
         fragment, tags, self._waiting, self._tags = self._waiting, self._tags, None, b""
         return [] if fragment is None else [FragmentComplete(fragment=fragment, tags=tags)]

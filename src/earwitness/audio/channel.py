@@ -10,7 +10,7 @@ import numpy as np
 
 from earwitness.audio.fragment_tags import MediaType
 from earwitness.audio.matroska.frames import Frame
-from earwitness.audio.matroska.open_fragment import FRAGMENT_MS_MAX
+from earwitness.audio.matroska.put_media import FRAGMENT_MS_MAX
 from earwitness.audio.matroska.tracks import AUDIO_TRACK, Header, Track
 from earwitness.audio.pcm import PcmDecoder
 from earwitness.audio.track_audio import CONNECT_TRACKS, TrackAudio, audio_of, connect_channel, incompatible

@@ -6,8 +6,8 @@ What belongs here: the choice between our own reader and FFmpeg's. A stream's ow
 from pathlib import Path
 
 from earwitness.audio.fragment_tags import media_type_of
-from earwitness.audio.matroska.events import HeaderReceived, Refused
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.events import HeaderReceived, StreamRefused
+from earwitness.audio.matroska.reader import MatroskaReader
 from earwitness.audio.matroska.tracks import ACM_CODEC_ID, AUDIO_TRACK, PCM_CODEC_ID, Header, Track
 from earwitness.audio.media_file import fragments
 from earwitness.audio.track_audio import OTHER_CODECS
@@ -30,13 +30,13 @@ def needs_libav(path: Path) -> bool:
 
 def _header(path: Path) -> Header | None:
     """What stands before the first cluster, or None when it is more than a producer's."""
-    reader = FragmentReader(of_get_media=True)
+    reader = MatroskaReader()
     with path.open("rb") as file:
         for _ in range(_HEADER_BYTES_MAX // _READ_BYTES):
             for event in reader.feed(file.read(_READ_BYTES)):
                 if isinstance(event, HeaderReceived):
                     return event.header
-                if isinstance(event, Refused):
+                if isinstance(event, StreamRefused):
                     return None
     return None
 

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from earwitness.audio.channel import ChannelDecoder, audio_tracks
 from earwitness.audio.fragment_tags import MediaType, call_of, media_type_of
-from earwitness.audio.matroska.events import Event, FragmentReceived, HeaderReceived, Refused, TagsReceived
+from earwitness.audio.matroska.events import (
+    FragmentReceived,
+    HeaderReceived,
+    MatroskaEvent,
+    StreamRefused,
+    TagsReceived,
+)
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
-from earwitness.audio.matroska.reader import FragmentReader
+from earwitness.audio.matroska.reader import MatroskaReader
 from earwitness.audio.matroska.tracks import Header
 from earwitness.audio.pcm import Encoding, choose_channel
 from earwitness.audio.reference import ReferencedDecoder
@@ -74,7 +80,7 @@ class _Assembly:
         self._numbers: set[str] = set()
         """Of the fragments so far: a consumer that connects again saves some twice."""
 
-    def take(self, event: Event) -> FileFragment | None:
+    def take(self, event: MatroskaEvent) -> FileFragment | None:
         """The fragment that is known to be whole now, with all its tags."""
         if isinstance(event, TagsReceived):
             begins_chunk = FRAGMENT_NUMBER in event.tags.values
@@ -122,10 +128,10 @@ def fragments(path: Path) -> Iterator[FileFragment]:
     Raises AudioUnreadable when the file cannot be read, MatroskaInvalid for anything that is no stream of fragments,
     one that breaks off in the middle of a fragment too; what was whole has been given then.
     """
-    reader, assembly = FragmentReader(of_get_media=True), _Assembly()
+    reader, assembly = MatroskaReader(), _Assembly()
     for data in _pieces(path):
         for event in reader.feed(data) if data else reader.close():
-            refused = isinstance(event, Refused)
+            refused = isinstance(event, StreamRefused)
             if fragment := assembly.finish() if refused else assembly.take(event):
                 yield fragment
             if refused:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
-from earwitness.audio.matroska.get_media_reader import ConsumerEvent, GetMediaReader
+from earwitness.audio.matroska.get_media import ConsumerEvent, GetMediaReader
 from earwitness.aws.clients import AwsClients, Client
 from earwitness.aws.failures import answer_of
 from earwitness.errors import StreamGone

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
-from earwitness.audio.matroska.get_media_reader import ConsumedFragment, ConsumerEvent, ServiceFailed
+from earwitness.audio.matroska.get_media import ConsumedFragment, ConsumerEvent, ServiceFailed
 from earwitness.errors import SourceUnavailable
 from earwitness.media.cursor import LIVE_EDGE, ReadCursor
 from earwitness.media.get_media import GetMediaConnection, KinesisVideoStream, Selector

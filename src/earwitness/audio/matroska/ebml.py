@@ -24,11 +24,11 @@ _WIDTHS = bytes(9 - first.bit_length() for first in range(256))
 _ONES = tuple((1 << 7 * width) - 1 for width in range(9))
 """The largest value by width; as a size it means unknown."""
 
-Element = tuple[int, int, int]
+ElementHeader = tuple[int, int, int]
 """An element's id, the size of its payload (or UNKNOWN_SIZE), and where the payload starts."""
 
 
-def read_element(data: Data, position: int, end: int) -> Element | None:
+def read_element(data: Data, position: int, end: int) -> ElementHeader | None:
     """The header at `position`; None when it does not end before `end`, so more data is needed.
 
     Raises MatroskaInvalid for bytes that begin no id or no size.

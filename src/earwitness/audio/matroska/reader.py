@@ -1,32 +1,47 @@
 """A stream of Matroska to events: feed bytes as they come, take what they complete.
 
-What belongs here: which element may come where, and how much of it is kept. What must never: sockets, clocks, or what
-frames mean. Chunks of any size give the same events. Checksums (CRC-32) are stepped over: the transport has its own.
+What belongs here: which element may come where, how much of it is kept, and what frames say of time. What must never:
+sockets, clocks, and PutMedia's own rules (`put_media.py`). Chunks of any size give the same events. Checksums (CRC-32)
+are skipped: the transport has its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Generator
+from dataclasses import dataclass
 
 from earwitness.audio.matroska import ids
-from earwitness.audio.matroska.cluster_walk import FRAGMENT_BYTES_MAX, ClusterWalk, Step
-from earwitness.audio.matroska.ebml import UNKNOWN_SIZE, Element
+from earwitness.audio.matroska.ebml import UNKNOWN_SIZE, Data, ElementHeader, read_element, read_unsigned
 from earwitness.audio.matroska.events import (
-    Event,
     FragmentReceived,
     FragmentStarted,
     HeaderReceived,
-    Refused,
+    MatroskaEvent,
+    MediaFault,
+    StreamRefused,
     TagsReceived,
 )
-from earwitness.audio.matroska.faults import MediaFault
-from earwitness.audio.matroska.header_walk import Found, HeaderWalk
-from earwitness.audio.matroska.open_fragment import OpenFragment
-from earwitness.audio.matroska.stream_buffer import WITHOUT_END, StreamBuffer
-from earwitness.audio.matroska.tags import RESERVED_PREFIX, Tags, fault_of, parse_tags
-from earwitness.audio.matroska.tracks import TRACKS_MAX, Header, parse_header
+from earwitness.audio.matroska.frames import LACING, read_block, read_group, split_laces
+from earwitness.audio.matroska.tags import TagsElement, parse_tags
+from earwitness.audio.matroska.tracks import Header, check_ebml_header, parse_header
 from earwitness.errors import MatroskaInvalid
+
+HEADER_BYTES_MAX = 64 * 1024
+"""Everything before the first cluster, which GetMedia repeats for every fragment. Producers need under 2,000 bytes;
+libavformat may leave 25,000 more of Void in front of its list of tracks."""
+
+FRAGMENT_BYTES_MAX = 50 * 1024 * 1024
+"""The largest fragment, as PutMedia has it."""
+
+ELEMENTS_MAX = 100_000
+"""Elements of a fragment. Three tracks with a frame a millisecond for 20 s have 60,000; empty ones cost only time."""
+
+TIMESTAMP_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, beyond which a timestamp is no date."""
 
 TAGS_BYTES_MAX = 64 * 1024
 """One Tags element. Ten tags at their limits have under 5,000 bytes."""
+
+ELEMENT_BYTES_MAX = 1 << 30
+"""The largest element that is waited for. A size beyond it is garbage, and would swallow the rest of the stream."""
 
 PIECE_BYTES = 64 * 1024
 """A chunk is taken in pieces of this size, so that a large one does not stand twice in memory."""
@@ -34,47 +49,147 @@ PIECE_BYTES = 64 * 1024
 BUFFERED_BYTES_MAX = FRAGMENT_BYTES_MAX + PIECE_BYTES
 """What a reader ever holds."""
 
+_WITHOUT_END = 1 << 63
+"""Where a segment of unknown size ends. Sizes have 56 bits."""
 
-class FragmentReader:
+_CUT_OFF = "the body ends in the middle of an element; send all of it"
+
+
+class RuleBroken(Exception):
+    """A fragment, or the stream, breaks a rule of PutMedia. The reader reports it as StreamRefused."""
+
+    def __init__(self, fault: MediaFault) -> None:
+        super().__init__(fault.description)
+        self.fault = fault
+
+
+class _BodyEnded(Exception):
+    """An element is awaited and nothing more comes."""
+
+
+@dataclass(slots=True)
+class TrackSpan:
+    """The frames of one track in a fragment so far, in ticks of the stream."""
+
+    first: int
+    last: int
+    #: Between the two latest frames.
+    gap: int
+    #: In the latest block.
+    frames: int
+    #: Of the latest block's frames.
+    frame_bytes: int
+    #: Ticks of the latest block, where it says so itself.
+    duration: int | None
+
+
+class OpenFragment:
+    """A fragment in the making: what its elements say of time, fed in order. Raises MatroskaInvalid and RuleBroken."""
+
+    def __init__(self, header: Header) -> None:
+        self.spans: dict[int, TrackSpan] = {}
+        #: Its tags go where it went.
+        self.refused = False
+        self._scale_ns = header.timestamp_scale_ns
+        self._tracks = {track.number: track for track in header.tracks}
+        self._first = 0
+        self._ticks: int | None = None
+
+    @property
+    def timecode_ms(self) -> int | None:
+        """The cluster's timestamp; None as long as it is not known."""
+        return None if self._ticks is None else self._ticks * self._scale_ns // 1_000_000
+
+    def take_timestamp(self, ticks: int, *, size: int) -> int:
+        """Take the cluster's timestamp, and its size as far as that is known; return the timestamp in milliseconds."""
+        if self._ticks is not None:
+            raise MatroskaInvalid("a Cluster has two Timestamps; write one")
+        timecode_ms = ticks * self._scale_ns // 1_000_000
+        if timecode_ms > TIMESTAMP_MS_MAX:
+            raise RuleBroken(MediaFault.INVALID_PRODUCER_TIMESTAMP)
+        self._ticks = ticks
+        if size > FRAGMENT_BYTES_MAX:
+            raise RuleBroken(MediaFault.MAX_FRAGMENT_SIZE_REACHED)
+        return timecode_ms
+
+    def take_block(self, data: Data, start: int, stop: int, duration: int | None = None) -> int:
+        """Take the payload of a Block or SimpleBlock; return its track's number."""
+        if self._ticks is None:
+            raise MatroskaInvalid("a block comes before the Timestamp of its Cluster; write the Timestamp first")
+        block = read_block(data, start, stop)
+        frames, frame_bytes = 1, stop - block.start
+        if block.flags & LACING:
+            laces = split_laces(data, block, stop)
+            frames, frame_bytes = len(laces), sum(end - first for first, end in laces)
+        ticks = self._ticks + block.relative_ticks
+        span = self.spans.get(block.track_number)
+        if span is None:
+            self._first = min(self._first, ticks) if self.spans else ticks
+            self.spans[block.track_number] = TrackSpan(ticks, ticks, 0, frames, frame_bytes, duration)
+        elif ticks >= span.last:
+            span.gap, span.last = ticks - span.last, ticks
+            span.frames, span.frame_bytes, span.duration = frames, frame_bytes, duration
+        elif ticks < span.first:  # frames in decoding order, as pictures have them
+            span.first = ticks
+            self._first = min(self._first, ticks)
+        return block.track_number
+
+    def take_tags(self, tags: TagsElement) -> None:
+        """Take a Tags element that follows the fragment."""
+
+    def finish(self) -> int:
+        """Return the duration in milliseconds, from the first frame's begin to the last one's end.
+
+        The last frame's own duration is that of its block, of the track, of its bytes if they are PCM, or of the frame
+        before it.
+        """
+        if self._ticks is None:
+            raise MatroskaInvalid("a Cluster has no Timestamp; write one, before its blocks")
+        ends_ns = [span.last * self._scale_ns + self._last_block_ns(number) for number, span in self.spans.items()]
+        return round((max(ends_ns, default=0) - self._first * self._scale_ns) / 1_000_000)
+
+    def _last_block_ns(self, number: int) -> int:
+        span, track = self.spans[number], self._tracks.get(number)
+        if span.duration is not None:
+            return span.duration * self._scale_ns
+        if track is not None and track.default_duration_ns:
+            return track.default_duration_ns * span.frames
+        if track is not None and (rate := track.bytes_per_second):
+            return 1_000_000_000 * span.frame_bytes // rate
+        return span.gap * self._scale_ns
+
+
+class MatroskaReader:
     """Feed bytes, take events; `close` when the body ended in order. Nothing is raised: faults are events.
 
-    `of_get_media`: the stream is GetMedia's, so an EBML header begins the next chunk, all tags are told, and PutMedia's
-    rules on tracks, times and tags are not applied a second time. The limits on sizes always are.
+    It reads what GetMedia sends: an EBML header begins the next chunk, all tags are reported, and only the format and
+    the sizes are checked. `put_media.PutMediaReader` checks what a producer sends.
     """
 
-    def __init__(self, *, of_get_media: bool = False) -> None:
-        self._of_get_media = of_get_media
-        self._buffer = StreamBuffer()
-        self._events: list[Event] = []
-        self._step: Callable[[], bool] = self._read_header
-        """Reads some elements; False when more data is needed. One method for each place in the stream."""
-
-        self._stopped = False
-        self._header_walk = HeaderWalk(self._buffer)
-        self._header: Header | None = None
-        self._walk: ClusterWalk | None = None
-        """While a cluster is read."""
-
-        self._timecode_ms: int | None = None
-        """Of the latest fragment, open or not."""
-
-        self._dropped = False
-        """The latest fragment was refused, and its tags go where it went."""
-
-        self._tags = 0
-        """Of the latest fragment, so far."""
-
-        self._last_timecode_ms = 0
-        self._last_ticks: dict[int, int] = {}
-        """Of the latest fragment that was not refused; ticks of each track's last frame."""
+    def __init__(self) -> None:
+        self._data = bytearray()
+        #: Where `_data` begins, and where the segment ends, in the stream.
+        self._offset, self._segment_end = 0, _WITHOUT_END
+        #: Of the next element in `_data`. What lies before it is kept until it is dropped.
+        self._position = 0
+        #: With fewer bytes than this in `_data`, reading cannot go on.
+        self._needed = 1
+        #: Bytes to drop when they come.
+        self._skipping = 0
+        #: The latest fragment, open or not.
+        self._fragment: OpenFragment | None = None
+        self._events: list[MatroskaEvent] = []
+        self._closed = self._stopped = False
+        #: Yields when it needs more bytes.
+        self._reading = self._read_streams()
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes held now; never more than BUFFERED_BYTES_MAX."""
-        return len(self._buffer.data)
+        return len(self._data)
 
-    def feed(self, data: bytes | memoryview) -> list[Event]:
-        """What `data` completes, in order; nothing after an event that ends the session."""
+    def feed(self, data: bytes | memoryview) -> list[MatroskaEvent]:
+        """Return what `data` completes, in order; nothing after an event that ends the session."""
         if len(data) <= PIECE_BYTES:
             self._feed_piece(data)
         else:
@@ -83,218 +198,264 @@ class FragmentReader:
                 self._feed_piece(view[first : first + PIECE_BYTES])
         return self._take_events()
 
-    def close(self) -> list[Event]:
-        """What the end of the body completes. A closed reader gives nothing more.
+    def close(self) -> list[MatroskaEvent]:
+        """Return what the end of the body completes. A closed reader gives nothing more.
 
         A fragment of unknown size is whole with its last whole frame; one of known size needs all its bytes.
         """
+        self._closed = True
         if not self._stopped:
-            self._guard(self._finish)
-        self._halt()
+            self._go_on()
         return self._take_events()
 
-    def _take_events(self) -> list[Event]:
+    def _check_header(self, header: Header) -> None:
+        """Raise RuleBroken for a header that is not allowed."""
+
+    def _check_next_stream(self) -> None:
+        """Raise MatroskaInvalid when no second stream may follow."""
+
+    def _open_fragment(self, header: Header) -> OpenFragment:
+        return OpenFragment(header)
+
+    def _take_header_tags(self, tags: TagsElement) -> None:
+        self._events.append(TagsReceived(tags=tags))
+
+    def _take_events(self) -> list[MatroskaEvent]:
         events, self._events = self._events, []
         return events
 
     def _feed_piece(self, data: bytes | memoryview) -> None:
-        if not self._stopped and self._buffer.append(data):
-            self._guard(self._run)
+        if self._stopped:
+            return
+        skipped = min(self._skipping, len(data))
+        self._skipping -= skipped
+        self._data += data[skipped:]
+        if len(self._data) >= self._needed:
+            self._go_on()
 
-    def _run(self) -> None:
-        while not self._stopped and self._step():
-            pass
-
-    def _guard(self, work: Callable[[], None]) -> None:
+    def _go_on(self) -> None:
         try:
-            work()
+            next(self._reading)
+            return
+        except RuleBroken as broken:
+            self._refuse(broken.fault)
         except MatroskaInvalid as error:
-            self._tell_fault(MediaFault.INVALID_MKV_DATA, str(error))
-            self._halt()
-
-    def _tell_fault(self, fault: MediaFault, reason: str | None = None) -> None:
-        self._events.append(Refused(fault=fault, timecode_ms=self._timecode_ms, reason=reason or fault.says))
-
-    def _halt(self) -> None:
+            self._refuse(MediaFault.INVALID_MKV_DATA, str(error))
+        except _BodyEnded:
+            if self._skipping or len(self._data) > self._position:
+                self._refuse(MediaFault.INVALID_MKV_DATA, _CUT_OFF)
         self._stopped = True
-        self._buffer = StreamBuffer()
+        self._data = bytearray()
 
-    def _finish(self) -> None:
-        if self._walk is not None and not self._walk.sized:
-            self._end_fragment(self._walk)
-        buffer = self._buffer
-        read = buffer.position if self._walk is None else 0
-        if buffer.skipping or len(buffer.data) > read:
-            raise MatroskaInvalid("the body ends in the middle of an element; send all of it")
+    def _refuse(self, fault: MediaFault, reason: str | None = None) -> None:
+        timecode_ms = None if self._fragment is None else self._fragment.timecode_ms
+        self._events.append(StreamRefused(fault=fault, timecode_ms=timecode_ms, reason=reason or fault.description))
 
-    def _read_header(self) -> bool:
-        """The stream up to its first cluster. All of it stays in the buffer."""
-        walk, buffer = self._header_walk, self._buffer
-        found = walk.go_on()
-        if found is Found.END_OF_SEGMENT:
-            return self._leave_segment()
-        if found is Found.ANOTHER_STREAM:
-            return self._begin_again()
-        element = buffer.element(end=WITHOUT_END)
-        if found is Found.NOTHING_YET or element is None:
-            return False
-        if found is Found.CLUSTER:
-            return self._begin_cluster(element)
-        tags = self._parse_tags(element)
-        if self._of_get_media:
-            self._events.append(TagsReceived(tags=tags))
-        elif any(name.startswith(RESERVED_PREFIX) for name, _ in tags.pairs):
-            raise MatroskaInvalid("a tag in the header has a name that begins with AWS; choose another name")
-        buffer.pass_to(element[2] + element[1])
-        return True
+    def _read_streams(self) -> Generator[None]:
+        while True:
+            yield from self._read_ebml_header()
+            yield from self._read_segment()
+            self._check_next_stream()
+            self._drop_to(self._position)
 
-    def _take_header(self) -> Header | None:
-        header = parse_header(bytes(self._buffer.data[: self._buffer.position]))
-        if len(header.tracks) > TRACKS_MAX and not self._of_get_media:
-            self._tell_fault(MediaFault.MORE_THAN_ALLOWED_TRACKS_FOUND)
-            self._halt()
-            return None
-        self._header = header
+    def _read_ebml_header(self) -> Generator[None]:
+        """Read up to the first element in the Segment. All of it is kept."""
+        seen = False
+        while True:
+            element = yield from self._read_element(_WITHOUT_END)
+            element_id, size, start = element
+            if element_id == ids.SEGMENT and seen:
+                self._segment_end = _WITHOUT_END if size == UNKNOWN_SIZE else self._offset + start + size
+                self._position = start
+                return
+            if element_id not in (ids.VOID, ids.CRC_32) and (seen or element_id != ids.EBML):
+                raise MatroskaInvalid("the stream is not an EBML header and then a Segment; send Matroska")
+            stop = self._stop_in_header(element, end=_WITHOUT_END)
+            yield from self._wait_for(stop)
+            if element_id == ids.EBML:
+                check_ebml_header(self._data, start, stop)
+                seen = True
+            self._position = stop
+
+    def _read_segment(self) -> Generator[None]:
+        """Read up to the EBML header of another stream, which may follow the Segment, or stand in one without size."""
+        header: Header | None = None
+        while (end := self._segment_end - self._offset) != self._position:
+            element = yield from self._read_element(end)
+            if element[0] == ids.EBML:
+                return
+            if element[0] == ids.CLUSTER:
+                header = header or self._take_header()
+                yield from self._read_cluster(header)
+            elif header is None:
+                yield from self._read_before_clusters(element, end=end)
+            else:
+                yield from self._read_after_cluster(element, end=end)
+        self._drop_to(self._position)
+        while (element := (yield from self._read_element(_WITHOUT_END)))[0] != ids.EBML:
+            if element[0] not in (ids.VOID, ids.CRC_32):
+                raise MatroskaInvalid("something follows the Segment; send one Segment in a request")
+            self._drop_to(_stop_of(element, end=_WITHOUT_END))
+
+    def _read_before_clusters(self, element: ElementHeader, *, end: int) -> Generator[None]:
+        """Keep an element of the header."""
+        if element[0] == ids.SEGMENT:
+            raise MatroskaInvalid("a Segment begins inside a Segment; send one in a request")
+        stop = self._stop_in_header(element, end=end)
+        yield from self._wait_for(stop)
+        if element[0] == ids.TAGS:
+            self._take_header_tags(self._parse_tags(element[2], stop))
+        self._position = stop
+
+    def _take_header(self) -> Header:
+        header = parse_header(bytes(self._data[: self._position]))
+        self._check_header(header)
         self._events.append(HeaderReceived(header=header))
         return header
 
-    def _leave_segment(self) -> bool:
-        self._buffer.drop_to(self._buffer.position)
-        self._step = self._read_after_segment
-        return True
-
-    def _read_after_segment(self) -> bool:
-        buffer = self._buffer
-        element = buffer.element(end=WITHOUT_END)
-        if element is None:
-            return False
-        if element[0] == ids.EBML:
-            return self._begin_again()
-        if element[0] not in (ids.VOID, ids.CRC_32):
-            raise MatroskaInvalid("something follows the Segment; send one Segment in a request")
-        buffer.drop_to(buffer.stop_of(element, end=WITHOUT_END))
-        return True
-
-    def _begin_again(self) -> bool:
-        """GetMedia's next chunk: a whole stream of its own."""
-        if not self._of_get_media:
-            raise MatroskaInvalid("a second stream begins; send one Segment in a request")
-        self._buffer.drop_to(self._buffer.position)
-        self._header_walk, self._header = HeaderWalk(self._buffer), None
-        self._step = self._read_header
-        return True
-
-    def _read_between(self) -> bool:
-        """One element after a cluster. Nothing before it is kept."""
-        buffer = self._buffer
-        end = self._header_walk.segment_end - buffer.offset
-        if not end:
-            return self._leave_segment()
-        element = buffer.element(end=end)
-        if element is None:
-            return False
-        element_id = element[0]
-        if element_id == ids.CLUSTER:
-            return self._begin_cluster(element)
-        if element_id == ids.TAGS:
-            return self._read_tags(element, end=end)
-        if element_id == ids.EBML:
-            return self._begin_again()
+    def _read_after_cluster(self, element: ElementHeader, *, end: int) -> Generator[None]:
+        """Read tags, and drop what else is between clusters."""
+        element_id, _, start = element
         if element_id in ids.ONCE_PER_STREAM:
             raise MatroskaInvalid("a Segment, Info or Tracks follows a cluster; send them once, before it")
-        buffer.drop_to(buffer.stop_of(element, end=end))
-        return True
+        stop, fragment = _stop_of(element, end=end), self._fragment
+        if element_id == ids.TAGS and fragment is not None and not fragment.refused:
+            try:
+                if stop > TAGS_BYTES_MAX:
+                    raise RuleBroken(MediaFault.FRAGMENT_METADATA_LIMIT_REACHED)
+                yield from self._wait_for(stop)
+                tags = self._parse_tags(start, stop)
+                fragment.take_tags(tags)
+                self._events.append(TagsReceived(tags=tags))
+            except RuleBroken as broken:
+                self._refuse(broken.fault)
+        self._drop_to(stop)
 
-    def _read_tags(self, element: Element, *, end: int) -> bool:
-        buffer = self._buffer
-        stop = buffer.stop_of(element, end=end)
-        if not self._dropped:
-            if stop > TAGS_BYTES_MAX:
-                self._tell_fault(MediaFault.FRAGMENT_METADATA_LIMIT_REACHED)
-            elif buffer.has(stop):
-                self._tell_tags(element)
-            else:
-                return False
-        buffer.drop_to(stop)
-        return True
+    def _parse_tags(self, start: int, stop: int) -> TagsElement:
+        return parse_tags(bytes(self._data[self._position : stop]), start - self._position)
 
-    def _tell_tags(self, element: Element) -> None:
-        tags = self._parse_tags(element)
-        fault = None if self._of_get_media else fault_of(tags, before=self._tags)
-        if fault is not None:
-            self._tell_fault(fault)
-        else:
-            self._tags += len(tags.own)
-            self._events.append(TagsReceived(tags=tags))
-
-    def _parse_tags(self, element: Element) -> Tags:
-        _, size, start = element
-        position = self._buffer.position
-        return parse_tags(bytes(self._buffer.data[position : start + size]), start - position)
-
-    def _begin_cluster(self, element: Element) -> bool:
-        header = self._header or self._take_header()
-        if header is None:
-            return False
-        self._timecode_ms, self._dropped, self._tags = None, False, 0
-        buffer, (_, size, start) = self._buffer, element
-        sized, end = size != UNKNOWN_SIZE, self._header_walk.segment_end - buffer.offset
-        end = (buffer.stop_of(element, end=end) if sized else end) - buffer.position
-        start -= buffer.position
-        buffer.drop_to(buffer.position)
-        buffer.pass_to(start)
-        fragment = OpenFragment(header, last_ticks=None if self._of_get_media else self._last_ticks)
-        self._walk = ClusterWalk(buffer, fragment, sized=sized, end=end)
-        self._step = self._read_cluster
-        return True
-
-    def _read_cluster(self) -> bool:
-        walk = self._walk
-        outcome = walk.go_on() if walk else Step.NEEDS_MORE
-        if walk is None or outcome is Step.NEEDS_MORE:
-            return False
-        self._timecode_ms = walk.fragment.timecode_ms
-        if isinstance(outcome, MediaFault):
-            self._refuse(outcome, walk)
-        elif outcome is Step.ENDED:
-            self._end_fragment(walk)
-        elif not self._of_get_media and (self._timecode_ms or 0) < self._last_timecode_ms:
-            self._refuse(MediaFault.FRAGMENT_TIMECODE_LESSER_THAN_PREVIOUS, walk)
-        else:
-            self._events.append(FragmentStarted(timecode_ms=self._timecode_ms or 0))
-        return True
-
-    def _end_fragment(self, walk: ClusterWalk) -> None:
-        buffer = self._buffer
-        duration_ms = walk.fragment.finish()
-        if isinstance(duration_ms, MediaFault):
-            self._refuse(duration_ms, walk)
+    def _read_cluster(self, header: Header) -> Generator[None]:
+        """Read a cluster, all of which is kept until it is whole or refused."""
+        self._drop_to(self._position)
+        fragment = self._fragment = self._open_fragment(header)
+        end = self._segment_end - self._offset
+        element = yield from self._read_element(end)
+        sized = element[1] != UNKNOWN_SIZE
+        if sized:
+            end = _stop_of(element, end=end)
+        self._position = element[2]
+        try:
+            yield from self._read_blocks(fragment, sized=sized, end=end)
+            duration_ms = fragment.finish()
+        except RuleBroken as broken:
+            if broken.fault.ends_session:
+                raise
+            self._refuse(broken.fault)
+            fragment.refused = True
+            self._drop_to(end if sized else self._position)
+            if not sized:
+                yield from self._skip_blocks()
             return
-        timecode_ms = self._last_timecode_ms = self._timecode_ms or 0
-        with memoryview(buffer.data) as view:
-            cluster = bytes(view[: buffer.position])
+        with memoryview(self._data) as view:
+            cluster = bytes(view[: self._position])
+        timecode_ms = fragment.timecode_ms or 0
         self._events.append(FragmentReceived(timecode_ms=timecode_ms, duration_ms=duration_ms, cluster=cluster))
-        buffer.drop_to(buffer.position)
-        self._walk, self._step = None, self._read_between
+        self._drop_to(self._position)
 
-    def _refuse(self, fault: MediaFault, walk: ClusterWalk) -> None:
-        """Tell a fault of the open fragment; forget what it has, and pass over the rest of it."""
-        self._tell_fault(fault)
-        self._dropped = True
-        self._walk, self._step = None, self._read_between if walk.sized else self._read_refused
-        self._buffer.drop_to(walk.end if walk.sized else self._buffer.position)
-        if fault.ends_session:
-            self._halt()
+    def _read_blocks(self, fragment: OpenFragment, *, sized: bool, end: int) -> Generator[None]:
+        """Read what is in a cluster. One of unknown size ends before what cannot be inside, or with the body."""
+        data, position, elements = self._data, self._position, 0
+        while position < end:
+            self._position, length = position, len(data)
+            element = read_element(data, position, length if length < end else end)
+            needed = length + 1
+            if element is not None:
+                element_id, size, start = element
+                if element_id in ids.OUTSIDE_CLUSTERS:
+                    if sized:
+                        raise MatroskaInvalid("a Cluster holds an element that cannot be inside it; check its size")
+                    return
+                needed = stop = start + size
+                if size < 0 or stop > end:
+                    _stop_of(element, end=end)  # raises
+                if stop > FRAGMENT_BYTES_MAX:
+                    raise RuleBroken(MediaFault.MAX_FRAGMENT_SIZE_REACHED)
+                if stop <= length:
+                    elements += 1
+                    if elements > ELEMENTS_MAX:
+                        raise MatroskaInvalid(
+                            f"a Cluster has more than {ELEMENTS_MAX:,} elements; send shorter fragments"
+                        )
+                    if element_id == ids.SIMPLE_BLOCK:
+                        fragment.take_block(data, start, stop)
+                    elif element_id == ids.BLOCK_GROUP:
+                        fragment.take_block(data, *read_group(data, start, stop))
+                    elif element_id == ids.TIMESTAMP:
+                        ticks = read_unsigned(data[start:stop])
+                        timecode_ms = fragment.take_timestamp(ticks, size=end if sized else 0)
+                        self._events.append(FragmentStarted(timecode_ms=timecode_ms))
+                    position = stop
+                    continue
+            elif length >= end:
+                raise MatroskaInvalid(_HEADER_PASSES_END)
+            self._needed = needed
+            yield
+            if self._closed and sized:
+                raise MatroskaInvalid(_CUT_OFF)
+            if self._closed:
+                return
+        self._position = position
 
-    def _read_refused(self) -> bool:
-        """One element of a refused cluster of unknown size."""
-        buffer = self._buffer
-        end = self._header_walk.segment_end - buffer.offset
-        element = buffer.element(end=end) if end else None
-        if end and element is None:
-            return False
-        if element is None or element[0] in ids.OUTSIDE_CLUSTERS:
-            self._step = self._read_between
-        else:
-            buffer.drop_to(buffer.stop_of(element, end=end))
-        return True
+    def _skip_blocks(self) -> Generator[None]:
+        """Drop the rest of a refused cluster of unknown size."""
+        while end := self._segment_end - self._offset:
+            element = yield from self._read_element(end)
+            if element[0] in ids.OUTSIDE_CLUSTERS:
+                return
+            self._drop_to(_stop_of(element, end=end))
+
+    def _read_element(self, end: int) -> Generator[None, None, ElementHeader]:
+        """Return the header of the next element. Raises MatroskaInvalid when it does not fit before `end`."""
+        while True:
+            length = len(self._data)
+            element = read_element(self._data, self._position, min(length, end))
+            if element is not None:
+                return element
+            if length >= end:
+                raise MatroskaInvalid(_HEADER_PASSES_END)
+            yield from self._wait_for(length + 1)
+
+    def _wait_for(self, length: int) -> Generator[None]:
+        while len(self._data) < length:
+            if self._closed:
+                raise _BodyEnded
+            self._needed = length
+            yield
+
+    def _stop_in_header(self, element: ElementHeader, *, end: int) -> int:
+        stop = _stop_of(element, end=end)
+        if stop > HEADER_BYTES_MAX:
+            raise MatroskaInvalid(f"more than {HEADER_BYTES_MAX:,} bytes come before the first cluster; send less")
+        return stop
+
+    def _drop_to(self, position: int) -> None:
+        """Go on at `position`, which may not have come yet, and forget what lies before it."""
+        self._skipping += max(0, position - len(self._data))
+        self._offset += position
+        del self._data[:position]
+        self._position = 0
+
+
+_HEADER_PASSES_END = "an element's header passes the end of what holds it; check the sizes"
+
+
+def _stop_of(element: ElementHeader, *, end: int) -> int:
+    """Return where an element ends. Raises MatroskaInvalid when it does not say, passes `end`, or is too large."""
+    _, size, start = element
+    if size == UNKNOWN_SIZE:
+        raise MatroskaInvalid("only a Segment or a Cluster may have an unknown size; write the size")
+    if start + size > end:
+        raise MatroskaInvalid("an element passes the end of what holds it; check the sizes that are written")
+    if size > ELEMENT_BYTES_MAX:
+        raise MatroskaInvalid("an element has more than 1 GiB; check the sizes that are written")
+    return start + size

@@ -1,4 +1,4 @@
-"""Tags: names and values that go with a fragment, and PutMedia's limits on a producer's.
+"""TagsElement: names and values that go with a fragment, and PutMedia's limits on a producer's.
 
 What belongs here: reading and writing a whole Tags element. What must never: which fragment it belongs to.
 """
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from earwitness.audio.matroska import ids
 from earwitness.audio.matroska.ebml import read_children, read_text, write_element, write_text
-from earwitness.audio.matroska.faults import MediaFault
 
 TAGS_MAX = 10
 """Tags of a fragment, as PutMedia has it."""
@@ -24,7 +23,7 @@ END_OF_FRAGMENT = "AWS_KINESISVIDEO_END_OF_FRAGMENT"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tags:
+class TagsElement:
     """One Tags element."""
 
     raw: bytes
@@ -44,7 +43,7 @@ class Tags:
         return [pair for pair in self.pairs if pair[0] != END_OF_FRAGMENT]
 
 
-def parse_tags(raw: bytes, start: int) -> Tags:
+def parse_tags(raw: bytes, start: int) -> TagsElement:
     """Read a whole element whose payload begins at `start`. Raises MatroskaInvalid when it breaks the format.
 
     Targets are not looked at, and a tag inside a tag is left out: no producer of fragments writes them.
@@ -57,7 +56,7 @@ def parse_tags(raw: bytes, start: int) -> Tags:
             if child_id == ids.SIMPLE_TAG:
                 parts = {part: raw[low:high] for part, low, high in read_children(raw, child, child_end)}
                 pairs.append((read_text(parts.get(ids.TAG_NAME, b"")), read_text(parts.get(ids.TAG_STRING, b""))))
-    return Tags(raw=raw, pairs=tuple(pairs))
+    return TagsElement(raw=raw, pairs=tuple(pairs))
 
 
 def read_tags(data: bytes) -> dict[str, str]:
@@ -67,18 +66,6 @@ def read_tags(data: bytes) -> dict[str, str]:
         if element_id == ids.TAGS:
             values |= parse_tags(data[start:stop], 0).values
     return values
-
-
-def fault_of(tags: Tags, *, before: int) -> MediaFault | None:
-    """What is wrong with a producer's tags; `before` is how many the same fragment had already."""
-    if before + len(tags.own) > TAGS_MAX:
-        return MediaFault.FRAGMENT_METADATA_LIMIT_REACHED
-    for name, value in tags.own:
-        if len(name.encode()) > NAME_BYTES_MAX or len(value.encode()) > VALUE_BYTES_MAX:
-            return MediaFault.FRAGMENT_METADATA_LIMIT_REACHED
-        if not name or name.startswith(RESERVED_PREFIX):
-            return MediaFault.INVALID_FRAGMENT_METADATA
-    return None
 
 
 def write_tags(values: Mapping[str, str], *, size_width: int = 4) -> bytes:
