@@ -10,13 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import streams
 
-from earwitness.audio.channel import ChannelDecoder
-from earwitness.audio.fragment_tags import MediaType, media_type_of
+from earwitness.audio.channel import ChannelDecoder, MediaType, media_type_of
 from earwitness.audio.matroska.frames import Frame
 from earwitness.audio.matroska.tracks import Header, Track
 from earwitness.audio.matroska.writer import pcm_track
 from earwitness.audio.pcm import Encoding, decode
-from earwitness.audio.track_audio import TrackAudio
 from earwitness.errors import MediaIncompatible
 
 STEREO = np.array([[1, -1], [2, -2], [3, -3]], "<i2")
@@ -96,8 +94,8 @@ def test_what_the_audio_element_does_not_state_the_wave_format_does() -> None:
 
 
 def test_an_unknown_codec_is_raw_pcm_where_the_api_says_so() -> None:
-    track = Track(number=1, type=2, codec_id="A_VOICE_CONNECTOR")
-    heard = decoder(track, channel=1, declared_rate=16000, declared_channels=2)
+    track = Track(number=1, type=2, codec_id="A_VOICE_CONNECTOR", channels=2)
+    heard = decoder(track, channel=1, declared_rate=16000)
     assert (heard.rate, heard.rate_differs) == (16000, False)
     assert integers(heard.feed([frame(STEREO.tobytes())])) == [-1, -2, -3]
     with pytest.raises(MediaIncompatible, match="codec"):
@@ -159,7 +157,7 @@ def test_the_media_type_is_believed_before_the_codec_id() -> None:
     heard = ChannelDecoder(header(replace(AAC, name="any")), channel=0, declared_rate=8000, media_type=pcm)
     assert (heard.rate, integers(heard.feed([frame(b"\x07\x00")]))) == (16000, [7])
     mulaw = ChannelDecoder(header(AAC), channel=0, declared_rate=8000, media_type=media_type("Audio/PCMU"))
-    assert mulaw.audio == TrackAudio(encoding=Encoding.MULAW, rate=None, channels=None)
+    assert mulaw.audio == MediaType(encoding=Encoding.MULAW, rate=None, channels=None)
 
 
 def test_amazon_connects_announcement_is_known_without_its_tag() -> None:

@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from earwitness.audio.channel import ReferencedDecoder
 from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.leakage import LeakageDetector, beside
 from earwitness.audio.matroska.frames import Frame
@@ -16,7 +17,6 @@ from earwitness.audio.matroska.writer import pcm_track
 from earwitness.audio.net_speech import gather
 from earwitness.audio.passages import PassageEnd, PassageGatherer
 from earwitness.audio.pcm import Encoding
-from earwitness.audio.reference import ReferencedDecoder
 from earwitness.models.sessions import ModelSession
 from earwitness.samples import first_call
 from earwitness.voice.band import Band

@@ -11,13 +11,13 @@ import soundfile
 from test_matroska_libavformat import their_file
 from tests.fuzz.streams import acm_track
 
+from earwitness.audio.channel import CONNECT_TRACKS
 from earwitness.audio.files import open_recording
 from earwitness.audio.matroska.get_media import get_media_chunk, get_media_error
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.audio.pcm import Encoding, decode
-from earwitness.audio.track_audio import CONNECT_TRACKS
 from earwitness.errors import AudioError, AudioUnreadable, ChannelNotChosen, MatroskaInvalid, MediaIncompatible
 
 RATE = 8_000

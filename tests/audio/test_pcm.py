@@ -9,7 +9,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.audio.pcm import Encoding, PcmDecoder, choose_channel, decode
+from earwitness.audio.pcm import Encoding, PcmDecoder, decode
+from earwitness.audio.recording import choose_channel
 from earwitness.errors import ChannelNotChosen
 
 

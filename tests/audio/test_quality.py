@@ -5,8 +5,7 @@ import pytest
 
 from earwitness.audio.canonical import to_canonical
 from earwitness.audio.net_speech import gather
-from earwitness.audio.quality import QualityMeter, frame_bounds
-from earwitness.audio.waveform import Outline, speech_columns
+from earwitness.audio.quality import Outline, QualityMeter, frame_bounds, speech_columns
 from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import Band
 from earwitness.voice.speech import SpeechQuality, SpeechSegment, enrolment_fault

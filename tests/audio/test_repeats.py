@@ -10,7 +10,7 @@ import soundfile
 import soxr
 
 from earwitness.audio.net_speech import gather
-from earwitness.audio.repeats import distinct_seconds
+from earwitness.audio.quality import distinct_seconds
 from earwitness.models.sessions import ModelSession
 from earwitness.samples import first_call
 from earwitness.voice.band import Band

@@ -118,7 +118,7 @@ def _unreadable(events: list[object]) -> Iterator[str]:
 def _decoders(header: Header) -> Iterator[ChannelDecoder]:
     for channel in (0, 1):
         try:
-            yield ChannelDecoder(header, channel=channel, declared_rate=8000, declared_channels=2)
+            yield ChannelDecoder(header, channel=channel, declared_rate=8000)
         except MediaIncompatible:
             continue
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from following import RATE, Line, Office, cut_off, fragment, fragments_of, run
 
+from earwitness.audio.channel import CONNECT_TRACKS
 from earwitness.audio.matroska.tracks import Track
 from earwitness.audio.matroska.writer import write_block, write_cluster, write_header
-from earwitness.audio.track_audio import CONNECT_TRACKS
 from earwitness.engine.engine import Engine
 from earwitness.voice.task_status import TaskStatus
 

@@ -1,7 +1,7 @@
 """Leakage: speech of the other channel that is heard on this one, through the line or the room.
 
 It is told by the levels of both channels at the same time. What belongs here: which frames are leakage. What must
-never: whether a frame is speech (`audio/vad.py`).
+never: whether a frame is speech (`vad.py`).
 
 A channel comes with its reference, the other participant's channel, as samples of shape (n, 2); without one as (n,).
 """
@@ -24,8 +24,8 @@ SMOOTHED_FRAMES = 8
 _MARGIN = 10.0 ** (-MARGIN_DB / 10.0)
 _OWN_KEPT, _OTHER_KEPT = SMOOTHED_FRAMES - 1, SMOOTHED_FRAMES - 1 + DELAY_FRAMES
 
-Powers = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+_Powers = NDArray[np.float64]
+_Mask = NDArray[np.bool_]
 
 
 def beside(samples: Samples, other: Samples) -> Samples:
@@ -49,32 +49,32 @@ class LeakageDetector:
     """
 
     def __init__(self) -> None:
-        self._own: Powers = np.zeros(_OWN_KEPT)
-        self._other: Powers = np.zeros(_OTHER_KEPT)
+        self._own: _Powers = np.zeros(_OWN_KEPT)
+        self._other: _Powers = np.zeros(_OTHER_KEPT)
 
-    def feed(self, pair: Samples, starts: NDArray[np.int64]) -> Mask:
+    def feed(self, pair: Samples, starts: NDArray[np.int64]) -> _Mask:
         """`pair`, shape (n, 2), covers the frames exactly; `starts`, shape (frames,), are their beginnings in it."""
         if not len(starts):
             return np.zeros(0, np.bool_)
         own = np.concatenate([self._own, _powers(pair[:, 0], starts)])
         other = np.concatenate([self._other, _powers(pair[:, 1], starts)])
         self._own, self._other = own[-_OWN_KEPT:], other[-_OTHER_KEPT:]
-        loudest: Powers = np.maximum.reduce(_shifted(_smoothed(other), DELAY_FRAMES + 1))
+        loudest: _Powers = np.maximum.reduce(_shifted(_smoothed(other), DELAY_FRAMES + 1))
         return _smoothed(own) < _MARGIN * loudest
 
 
-def _powers(samples: Samples, starts: NDArray[np.int64]) -> Powers:
+def _powers(samples: Samples, starts: NDArray[np.int64]) -> _Powers:
     """Power of each frame without what is below speech: an offset or hum is loud on one line and not on the other."""
     steps = np.diff(samples.astype(np.float64), prepend=samples[:1])
     steps[starts] = 0.0  # from one frame to the next, which would depend on how the frames were grouped
     return np.add.reduceat(steps**2, starts)
 
 
-def _smoothed(powers: Powers) -> Powers:
+def _smoothed(powers: _Powers) -> _Powers:
     return np.add.reduce(_shifted(powers, SMOOTHED_FRAMES))
 
 
-def _shifted(powers: Powers, count: int) -> list[Powers]:
+def _shifted(powers: _Powers, count: int) -> list[_Powers]:
     """The same so many times, each a frame later; a frame is added up in one order, however many there are."""
     length = len(powers) - count + 1
     return [powers[first : first + length] for first in range(count)]

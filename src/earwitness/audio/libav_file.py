@@ -1,21 +1,23 @@
 """Files that only FFmpeg's libraries decode: M4A, AMR, WMA, WebM and the like, through PyAV, which is optional.
 
-What belongs here: the first frame's rate, the samples of one channel, and PyAV's errors as ours. PyAV is the extra
-`formats`: 100 MB installed, its own code BSD, FFmpeg's LGPL (its wheels also hold x264 and x265, which are GPL and
-never used here).
+What belongs here: telling such containers by their first bytes, the samples of one channel, and PyAV's errors as ours.
+PyAV is the extra `formats`: 100 MB installed, its own code BSD, FFmpeg's LGPL (its wheels also hold x264 and x265,
+which are GPL and never used here).
 """
 
 import contextlib
+import re
+import shlex
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from earwitness.audio.containers import Container, how_to_read, to_convert
-from earwitness.audio.pcm import choose_channel, columns
+from earwitness.audio.recording import BLOCK_SECONDS, Recording, changes_on_the_way, choose_channel, columns
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -25,7 +27,36 @@ if TYPE_CHECKING:
     from av.codec.codec import Codec
     from av.container import InputContainer
 
-_BLOCK_SECONDS = 1
+_HEAD_BYTES = 4096
+_WAVE_TAG = re.compile(rb"fmt [\x10-\xff]\x00\x00\x00(..)", re.DOTALL)
+_MATROSKA_CODEC = re.compile(rb"\x86([\x83-\x9e])(A_[A-Z0-9/_]{1,28})")
+"""The element CodecID: its id, its length and what begins as audio's do."""
+
+_MP4_CODECS = {b"mp4a": "AAC", b"alac": "ALAC", b"samr": "AMR-NB", b"sawb": "AMR-WB", b"ac-3": "AC-3", b"Opus": "Opus"}
+_OGG_CODECS = {b"Speex   ": "Speex", b"\x7fFLAC": "FLAC"}
+_WAVE_CODECS = {
+    0x0022: "TrueSpeech",
+    0x0042: "G.723.1",
+    0x0045: "G.726",
+    0x0064: "G.726",
+    0x0057: "AMR-NB",
+    0x0058: "AMR-WB",
+    0x0083: "G.729",
+    0x0133: "G.729A",
+    0x0160: "WMA 1",
+    0x0161: "WMA 2",
+    0x00FF: "AAC",
+    0x028F: "G.722",
+    0x1600: "AAC",
+}
+_MAGIC = (
+    (b"#!AMR", "AMR", "amr"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media Audio", "asf"),
+    (b"wvpk", "WavPack", "wv"),
+    (b"\x0b\x77", "AC-3", "ac3"),
+)
+"""How a file begins, its name in words, and FFmpeg's name."""
+
 _CODECS = (
     "aac", "ac3", "adpcm_", "alac", "amr", "eac3", "flac", "g722", "g723", "g726", "g729", "gsm", "mp2", "mp3", "opus",
     "pcm_", "speex", "truespeech", "vorbis", "wavpack", "wma",
@@ -41,82 +72,103 @@ _MISSING_SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class LibavFile:
-    """What is known of a file's audio after its first frame."""
+class Container:
+    """A kind of file that PyAV can decode."""
 
-    rate: int
-    channels: int
-    """Of the only stream of audio, or how many streams there are, a participant each."""
-
-    channel: int
-    codec: str
-    seconds: float
-    """Of the audio, not of a picture beside it; 0 when the container does not say."""
+    #: Container and codec in words, as far as the first bytes tell.
+    name: str
+    #: FFmpeg's name. It is always given, because FFmpeg's own guess also takes playlists, which name other files.
+    demuxer: str
 
 
-def open_libav_file(path: Path, container: Container, *, channel: int | None) -> LibavFile:
+def container_of(path: Path) -> Container | None:
+    """Return what the file is, if it is one of these. Raises OSError when it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+            file.seek(max(0, path.stat().st_size - 64 * 1024))
+            tail = file.read(64 * 1024)
+            codec = next((name for code, name in _MP4_CODECS.items() if code in head or code in tail), None)
+            return Container(name=f"MPEG-4 with {codec}" if codec else "MPEG-4", demuxer="mov")
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        kind = "WebM" if b"webm" in head[:64] else "Matroska"
+        found = _MATROSKA_CODEC.search(head)
+        codec = found[2][: found[1][0] & 0x7F].decode() if found else ""
+        return Container(name=f"{kind} with {codec}" if codec else kind, demuxer="matroska")
+    if head[:4] == b"RIFF" and (tag := _WAVE_TAG.search(head)):
+        codec = _WAVE_CODECS.get(int.from_bytes(tag[1], "little"))
+        return Container(name=f"WAV with {codec}", demuxer="wav") if codec else None
+    if head[:4] == b"OggS" and (name := next((each for mark, each in _OGG_CODECS.items() if mark in head[:64]), None)):
+        return Container(name=f"Ogg with {name}", demuxer="ogg")
+    if head[:4] == b"caff" and head[28:32] == b"alac":
+        return Container(name="CAF with ALAC", demuxer="caf")
+    if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:
+        return Container(name="AAC (ADTS)", demuxer="aac")
+    return next(
+        (Container(name=name, demuxer=demuxer) for magic, name, demuxer in _MAGIC if head.startswith(magic)), None
+    )
+
+
+def open_libav_file(path: Path, container: Container, *, channel: int | None) -> Recording:
     """Decode the first frame and choose a channel.
 
     Raises AudioUnreadable without PyAV, and for files that it cannot decode; ChannelNotChosen for several channels and
     no choice.
     """
     if find_spec("av") is None:
-        raise AudioUnreadable(f"{path.name} is {container.name}, which is not read here: {how_to_read(path)}")
+        raise AudioUnreadable(
+            f"{path.name} is {container.name}, which is not read here: {_to_convert(path)}, or let earwitness read it "
+            f"after `pip install 'earwitness[formats]'`"
+        )
     with _opened(path, container) as (opened, streams):
-        codec = _codec_of(streams[0])
         alone = len(streams) == 1
         chosen = choose_channel(streams[0].codec_context.channels if alone else len(streams), channel)
         stream = streams[0 if alone else chosen]
         frame = next(_decoded(opened, stream), None)
         if frame is None:
             raise AudioUnreadable(f"{path.name} holds no audio")
-        return LibavFile(
+        return Recording(
+            path=path,
             rate=frame.sample_rate,
             channels=frame.layout.nb_channels if alone else len(streams),
             channel=chosen,
-            codec=f"{opened.format.name.partition(',')[0]} {codec}",
+            format=f"{opened.format.name.partition(',')[0]} {_codec_of(streams[0])}",
             seconds=_seconds(opened, stream) if container.demuxer in _LENGTH_KNOWN else 0.0,
+            decode=partial(_blocks, container),
         )
 
 
-def libav_blocks(path: Path, container: Container, found: LibavFile, *, reference: bool = False) -> Iterator[Samples]:
-    """The samples of one channel, about a second at a time. AudioTruncated when they end too early.
-
-    With `reference` the other one of two interleaved channels lies beside it.
-    """
-    read, pieces, waiting = 0, list[Samples](), 0
-    with _opened(path, container) as (opened, streams):
-        alone = len(streams) == 1
-        for samples in _channel(
-            opened, streams[0 if alone else found.channel], found, path, alone=alone, reference=reference
-        ):
+def _blocks(container: Container, recording: Recording, reference: bool) -> Iterator[Samples]:
+    """Decode one channel. Raises AudioTruncated when it ends too early."""
+    read, pieces, waiting, rate = 0, list[Samples](), 0, recording.rate
+    with _opened(recording.path, container) as (opened, streams):
+        for samples in _channel(opened, streams, recording, reference=reference):
             pieces.append(samples)
             waiting += len(samples)
             read += len(samples)
-            if waiting >= found.rate * _BLOCK_SECONDS:
+            if waiting >= rate * BLOCK_SECONDS:
                 yield np.concatenate(pieces)
                 pieces, waiting = [], 0
     if pieces:
         yield np.concatenate(pieces)
-    missing = found.seconds - read / found.rate
-    if missing > max(_MISSING_SECONDS, _MISSING_SHARE * found.seconds):
+    declared = recording.seconds
+    if declared - read / rate > max(_MISSING_SECONDS, _MISSING_SHARE * declared):
         raise AudioTruncated(
-            f"{path.name} declares {found.seconds:.1f} s but ends after {read / found.rate:.1f} s; copy it again"
+            f"{recording.path.name} declares {declared:.1f} s but ends after {read / rate:.1f} s; copy it again"
         )
 
 
 def _channel(
-    opened: "InputContainer", stream: "AudioStream", found: LibavFile, path: Path, *, alone: bool, reference: bool
+    opened: "InputContainer", streams: "tuple[AudioStream, ...]", recording: Recording, *, reference: bool
 ) -> Iterator[Samples]:
     from av.audio.resampler import AudioResampler
 
-    as_float = AudioResampler(format="fltp")
-    taken = columns(found.channels, found.channel, reference=reference) if alone else 0
+    as_float, alone = AudioResampler(format="fltp"), len(streams) == 1
+    stream = streams[0 if alone else recording.channel]
+    taken = columns(recording.channels, recording.channel, reference=reference) if alone else 0
     for frame in _decoded(opened, stream):
-        if frame.sample_rate != found.rate or (alone and frame.layout.nb_channels != found.channels):
-            raise AudioUnreadable(
-                f"{path.name} changes its sample rate or channels on the way; give each part as its own file"
-            )
+        if frame.sample_rate != recording.rate or (alone and frame.layout.nb_channels != recording.channels):
+            raise changes_on_the_way(recording.path)
         for converted in as_float.resample(frame):
             yield np.ascontiguousarray(converted.to_ndarray()[taken].T, np.float32)
 
@@ -127,21 +179,21 @@ def _decoded(opened: "InputContainer", stream: "AudioStream") -> "Iterator[Audio
 
 
 def _seconds(opened: "InputContainer", stream: "AudioStream") -> float:
-    """How long the stream is; the file's own length counts only where there is nothing else in it."""
+    """Return how long the stream is; the file's own length counts only where there is nothing else in it."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return (opened.duration or 0) / 1_000_000 if len(opened.streams) == 1 else 0.0
 
 
 def _codec_of(stream: "AudioStream") -> str:
-    """FFmpeg's name of its decoder, empty when it has none."""
+    """Return FFmpeg's name of its decoder, empty when it has none."""
     codec: Codec | None = getattr(stream.codec_context, "codec", None)  # no context without a decoder
     return codec.name if codec else ""
 
 
 @contextlib.contextmanager
 def _opened(path: Path, container: Container) -> "Generator[tuple[InputContainer, tuple[AudioStream, ...]]]":
-    """The file and its streams of audio; whatever PyAV says inside becomes AudioUnreadable."""
+    """Open the file; give it with its streams of audio. Whatever PyAV raises inside becomes AudioUnreadable."""
     import av
     from av.error import FFmpegError
 
@@ -157,7 +209,7 @@ def _opened(path: Path, container: Container) -> "Generator[tuple[InputContainer
                 if not codec.startswith(_CODECS):
                     raise AudioUnreadable(
                         f"{path.name} is {container.name}, and its codec ({codec or 'unknown'}) is not read here; "
-                        f"{to_convert(path)}"
+                        f"{_to_convert(path)}"
                     )
             yield opened, streams
     except (FFmpegError, ValueError) as error:
@@ -165,3 +217,9 @@ def _opened(path: Path, container: Container) -> "Generator[tuple[InputContainer
         raise AudioUnreadable(
             f"{path.name} is {container.name} and cannot be decoded ({reason}); it may be damaged: copy it again"
         ) from error
+
+
+def _to_convert(path: Path) -> str:
+    """Return the line that makes a WAV of any file, with all its channels: two people must not be mixed into one."""
+    source, target = (shlex.quote(name) for name in (path.name, f"{path.stem}.converted.wav"))
+    return f"convert it with `ffmpeg -i {source} -ar 16000 {target}`"

@@ -5,7 +5,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.errors import ChannelNotChosen
+from earwitness.audio.recording import choose_channel, columns
 from earwitness.voice.embedding import Samples
 
 
@@ -71,25 +71,3 @@ class PcmDecoder:
     def rest_bytes(self) -> int:
         """Bytes of an unfinished frame; more than none at the end means the stream was cut."""
         return len(self._rest)
-
-
-def columns(channels: int, channel: int, *, reference: bool) -> int | list[int]:
-    """What to take of frames of all channels: the channel, and with `reference` the other one, if there are two."""
-    return [channel, 1 - channel] if reference and channels == 2 else channel
-
-
-def choose_channel(channels: int, channel: int | None) -> int:
-    """The channel to listen to; a recording of several must be told which, because each is another person."""
-    if channel is None:
-        if channels > 1:
-            raise ChannelNotChosen(
-                f"the recording has {channels} channels; choose one participant with --channel 0 to "
-                f"--channel {channels - 1}"
-            )
-        return 0
-    if not 0 <= channel < channels:
-        raise ChannelNotChosen(
-            f"there is no channel {channel}; the recording has {channels} "
-            f"({'channel 0' if channels == 1 else f'channels 0 to {channels - 1}'})"
-        )
-    return channel

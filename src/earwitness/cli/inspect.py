@@ -10,7 +10,7 @@ from earwitness.cli.output import out, print_json, progress_of, reporting, say
 from earwitness.voice.band import Band
 
 if TYPE_CHECKING:
-    from earwitness.audio.waveform import Outline
+    from earwitness.audio.quality import Outline
     from earwitness.voice.speech import NetSpeech
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -35,7 +35,7 @@ def inspect(
     from earwitness import config
     from earwitness.audio.files import open_recording
     from earwitness.audio.net_speech import NetSpeechGatherer
-    from earwitness.audio.waveform import Outline
+    from earwitness.audio.quality import Outline
     from earwitness.cli.models import pull_models
     from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import VAD_MODEL
@@ -102,7 +102,7 @@ def _use(speech: "NetSpeech", fault: str | None) -> str:
 
 def print_waveform(outline: "Outline", speech: "NetSpeech") -> None:
     """The waveform in text, speech green, the rest dim, with a time axis."""
-    from earwitness.audio.waveform import speech_columns
+    from earwitness.audio.quality import speech_columns
 
     width = max(20, min(out.width - 2, 100))
     peaks = outline.columns(width)

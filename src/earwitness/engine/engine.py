@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from earwitness.audio.files import RawFormat, Recording, open_recording
+from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.net_speech import gather, gather_all
+from earwitness.audio.recording import Recording
 from earwitness.engine.calibration import Calibration
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
 from earwitness.engine.encoder import SpeakerEncoder

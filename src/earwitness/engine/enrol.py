@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from earwitness.audio.repeats import distinct_seconds
+from earwitness.audio.quality import distinct_seconds
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.gallery import Gallery
 from earwitness.errors import EarwitnessError, NotEnoughSpeech, SeveralVoices, SpeechTooPoor

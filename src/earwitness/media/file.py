@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
-from earwitness.audio.media_file import fragments, is_matroska
+from earwitness.audio.matroska_file import fragments, is_matroska
 from earwitness.errors import AudioUnreadable
 from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.producer.fragments import TRACK

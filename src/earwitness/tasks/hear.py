@@ -6,11 +6,10 @@ passages with speech: a call that goes on after a crash, when only these were he
 
 import logging
 
-from earwitness.audio.fragment_tags import MediaType, media_type_of
+from earwitness.audio.channel import MediaType, ReferencedDecoder, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageEnd, PassageGatherer
-from earwitness.audio.reference import ReferencedDecoder
 from earwitness.engine.engine import Engine
 from earwitness.engine.enrol import enrolment_embedding
 from earwitness.engine.tell_apart import Voice, voices_of

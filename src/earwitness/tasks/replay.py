@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from earwitness.audio.fragment_tags import call_of
+from earwitness.audio.channel import call_of
 from earwitness.media.source import Source, StartPosition, StreamFragment
 from earwitness.tasks.checkpoint import Checkpoint, StreamPosition
 

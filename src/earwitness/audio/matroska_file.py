@@ -1,15 +1,23 @@
 """Matroska on disk: a stream as GetMedia gave it, or as a producer wrote it.
 
-What belongs here: a file's fragments, and one channel of them as samples. What must never: numbering fragments
-(`media/file.py`), other containers (`audio/files.py`).
+What belongs here: a file's fragments, one channel of them as samples, and whether FFmpeg must read the file instead.
+What must never: numbering fragments.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from earwitness.audio.channel import ChannelDecoder, audio_tracks
-from earwitness.audio.fragment_tags import MediaType, call_of, media_type_of
+from earwitness.audio.channel import (
+    CONNECT_TRACKS,
+    OTHER_CODECS,
+    MediaType,
+    ReferencedDecoder,
+    audio_tracks,
+    call_of,
+    connect_channel,
+    media_type_of,
+)
 from earwitness.audio.matroska.events import (
     FragmentReceived,
     HeaderReceived,
@@ -20,56 +28,38 @@ from earwitness.audio.matroska.events import (
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
 from earwitness.audio.matroska.reader import MatroskaReader
-from earwitness.audio.matroska.tracks import Header
-from earwitness.audio.pcm import Encoding, choose_channel
-from earwitness.audio.reference import ReferencedDecoder
-from earwitness.audio.track_audio import CONNECT_TRACKS, connect_channel
+from earwitness.audio.matroska.tracks import ACM_CODEC_ID, G711_TAGS, PCM_CODEC_ID, Header, Track
+from earwitness.audio.pcm import Encoding
+from earwitness.audio.recording import Recording, choose_channel
 from earwitness.errors import AudioUnreadable, ChannelNotChosen, MatroskaInvalid
 from earwitness.voice.embedding import Samples
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _READ_BYTES = 64 * 1024
+_HEADER_BYTES_MAX = 1 << 20
 _DECLARED_RATE = 8_000
 """Of a track that states none: what Kinesis Video Streams' telephony producers send."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class MediaFile:
-    """What is known of a file's audio before any of it is decoded."""
-
-    rate: int
-    channels: int
-    """Interleaved in one track, or tracks, as many participants as there are."""
-
-    channel: int
-    """The chosen one."""
-
-    codec: str
-    """The codec id, and what the frames really hold where that is something else."""
-
-    seconds: float
-    """Of all fragments together."""
+_ENCODINGS = {Encoding.S16LE: "16-bit PCM", Encoding.MULAW: "µ-law", Encoding.ALAW: "A-law"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFragment:
     """One fragment of a file."""
 
+    #: Of the stream that it is in.
     header: Header
-    """Of the stream that it is in."""
-
+    #: The same as bytes, without the service's tags in it.
     header_bytes: bytes = field(repr=False)
-    """The same as bytes, without the service's tags in it."""
-
     cluster: bytes = field(repr=False)
     timecode_ms: int
     duration_ms: int
+    #: The producer's and the service's, those in front of the fragment and those behind it.
     tags: Mapping[str, str] = field(repr=False)
-    """The producer's and the service's, those in front of the fragment and those behind it."""
 
 
 class _Assembly:
-    """Puts fragments together from what the reader tells: their tags come in front of them and behind them."""
+    """Puts fragments together from what the reader reports: their tags come in front of them and behind them."""
 
     def __init__(self) -> None:
         self._header: Header | None = None
@@ -77,36 +67,33 @@ class _Assembly:
         self._tags: dict[str, str] = {}
         self._tags_raw = b""
         self._fragment: FragmentReceived | None = None
+        #: Of the fragments so far: a consumer that connects again saves some twice.
         self._numbers: set[str] = set()
-        """Of the fragments so far: a consumer that connects again saves some twice."""
 
-    def take(self, event: MatroskaEvent) -> FileFragment | None:
-        """The fragment that is known to be whole now, with all its tags."""
+    def take(self, event: MatroskaEvent) -> Iterator[FileFragment]:
+        """Give the fragment that is known to be whole now, with all its tags."""
         if isinstance(event, TagsReceived):
-            begins_chunk = FRAGMENT_NUMBER in event.tags.values
-            whole = self.finish() if begins_chunk else None
+            if FRAGMENT_NUMBER in event.tags.values:  # another chunk begins
+                yield from self.finish()
             self._tags_raw = event.tags.raw
             self._tags |= event.tags.values
-            return whole
-        if isinstance(event, HeaderReceived):
+        elif isinstance(event, HeaderReceived):
             self._header, self._header_bytes = event.header, event.header.raw.removesuffix(self._tags_raw)
-        if isinstance(event, FragmentReceived):
-            whole = self.finish()
+        elif isinstance(event, FragmentReceived):
+            yield from self.finish()
             self._fragment = event
-            return whole
-        return None
 
-    def finish(self) -> FileFragment | None:
-        """The fragment that waits for its last tags, if there is one and it was not there before."""
+    def finish(self) -> Iterator[FileFragment]:
+        """Give the fragment that waits for its last tags, if there is one and it was not there before."""
         fragment, self._fragment = self._fragment, None
         if fragment is None or self._header is None:
-            return None
+            return
         tags, self._tags = self._tags, {}
         number = tags.get(FRAGMENT_NUMBER)
         if number is not None and number in self._numbers:
-            return None
+            return
         self._numbers.add(number or "")
-        return FileFragment(
+        yield FileFragment(
             header=self._header,
             header_bytes=self._header_bytes,
             cluster=fragment.cluster,
@@ -117,30 +104,45 @@ class _Assembly:
 
 
 def is_matroska(path: Path) -> bool:
-    """Whether the file begins as Matroska does. OSError when it cannot be read."""
+    """Whether the file begins as Matroska does. Raises OSError when it cannot be read."""
     with path.open("rb") as file:
         return file.read(len(_EBML)) == _EBML
 
 
+def needs_libav(path: Path) -> bool:
+    """Whether our own reader cannot decode the audio because of its codec. A stream's own faults do not count.
+
+    Raises OSError when the file cannot be read.
+    """
+    header = _header(path)
+    if header is None:
+        return True
+    if not any(_is_foreign(track) for track in audio_tracks(header)):
+        return False
+    try:
+        first = next(fragments(path), None)
+    except MatroskaInvalid:
+        return True
+    # A media type in the tags is believed before the codec id.
+    return first is None or media_type_of(first.tags) is None
+
+
 def fragments(path: Path) -> Iterator[FileFragment]:
-    """Each fragment once: a number that comes again is passed over.
+    """Give each fragment once: a number that comes again is passed over.
 
     Raises AudioUnreadable when the file cannot be read, MatroskaInvalid for anything that is no stream of fragments,
     one that breaks off in the middle of a fragment too; what was whole has been given then.
     """
-    reader, assembly = MatroskaReader(), _Assembly()
-    for data in _pieces(path):
-        for event in reader.feed(data) if data else reader.close():
-            refused = isinstance(event, StreamRefused)
-            if fragment := assembly.finish() if refused else assembly.take(event):
-                yield fragment
-            if refused:
-                raise MatroskaInvalid(f"{path.name} is no stream of fragments: {event.reason}")
-    if fragment := assembly.finish():
-        yield fragment
+    assembly = _Assembly()
+    for event in _events(path):
+        if isinstance(event, StreamRefused):
+            yield from assembly.finish()
+            raise MatroskaInvalid(f"{path.name} is no stream of fragments: {event.reason}")
+        yield from assembly.take(event)
+    yield from assembly.finish()
 
 
-def open_media_file(path: Path, *, channel: int | None) -> MediaFile:
+def open_matroska_file(path: Path, *, channel: int | None) -> Recording:
     """Walk a file once and choose a channel; no sample is decoded.
 
     Raises what `fragments` raises, AudioUnreadable for a file without fragments or of several calls, MediaIncompatible
@@ -165,29 +167,28 @@ def open_media_file(path: Path, *, channel: int | None) -> MediaFile:
         raise AudioUnreadable(f"{path.name} holds no fragment of a stream; save it again")
     chosen = _connect_choice(present, channel) if present else choose_channel(_interleaved(first), channel)
     decoder = _decoder(first.header, chosen, media_type_of(first.tags)).own
-    return MediaFile(
+    return Recording(
+        path=path,
         rate=decoder.rate,
         channels=len(present) or _interleaved(first),
         channel=chosen,
-        codec=_codec(first, decoder),
+        format=f"Matroska {_codec(first, decoder.audio.encoding)}",
         seconds=duration_ms / 1_000,
+        decode=_blocks,
     )
 
 
-def media_file_blocks(path: Path, *, channel: int, reference: bool = False) -> Iterator[Samples]:
-    """The samples of one channel, fragment by fragment, with its reference if that is asked for.
-
-    AudioUnreadable when their rate changes on the way.
-    """
+def _blocks(recording: Recording, reference: bool) -> Iterator[Samples]:
+    """Decode fragment by fragment. Raises AudioUnreadable when the rate changes on the way."""
     decoder: ReferencedDecoder | None = None
     told: tuple[object, MediaType | None] = (None, None)
-    for fragment in fragments(path):
+    for fragment in fragments(recording.path):
         telling = fragment.header.tracks, media_type_of(fragment.tags) or told[1]
         if decoder is None or telling != told:
-            following = _decoder(fragment.header, channel, telling[1])
-            if decoder is not None and following.own.rate != decoder.own.rate:
-                raise AudioUnreadable(f"{path.name} changes its sample rate on the way; give each part as its own file")
-            told, decoder = telling, following
+            told, decoder = telling, _decoder(fragment.header, recording.channel, telling[1])
+            if decoder.own.rate != recording.rate:
+                name = recording.path.name
+                raise AudioUnreadable(f"{name} changes its sample rate on the way; give each part as its own file")
         frames = list(read_frames(fragment.cluster))
         yield decoder.feed(frames) if reference else decoder.own.feed(frames)
 
@@ -199,7 +200,10 @@ def _decoder(header: Header, channel: int, media_type: MediaType | None) -> Refe
 
 
 def _connect_choice(present: set[int], channel: int | None) -> int:
-    """The channel to listen to of those whose tracks of Amazon Connect are in the file: the only one without a word."""
+    """Return the channel to listen to of those whose tracks of Amazon Connect are in the file.
+
+    The only one need not be named.
+    """
     if channel in present:
         return channel
     if channel is None and len(present) == 1:
@@ -210,7 +214,7 @@ def _connect_choice(present: set[int], channel: int | None) -> int:
 
 
 def _interleaved(first: FileFragment) -> int:
-    """Channels of a file that is not Amazon Connect's: those of its only track, or its tracks."""
+    """Return the channels of a file that is not Amazon Connect's: those of its only track, or its tracks."""
     tracks = audio_tracks(first.header)
     if len(tracks) != 1:
         return max(1, len(tracks))
@@ -218,23 +222,42 @@ def _interleaved(first: FileFragment) -> int:
     return (told.channels if told else None) or tracks[0].channels or (wave.channels if wave else 1)
 
 
-def _codec(first: FileFragment, decoder: ChannelDecoder) -> str:
+def _codec(first: FileFragment, encoding: Encoding) -> str:
+    """Return the codec id, and what the frames really hold where that is something else."""
     codec_id = audio_tracks(first.header)[0].codec_id
     plain = codec_id.startswith(("A_PCM", "A_MS/ACM"))
-    return codec_id if plain else f"{codec_id}, in truth {_words(decoder.audio.encoding)}"
+    return codec_id if plain else f"{codec_id}, in truth {_ENCODINGS[encoding]}"
 
 
-def _words(encoding: Encoding) -> str:
-    return {Encoding.S16LE: "16-bit PCM", Encoding.MULAW: "µ-law", Encoding.ALAW: "A-law"}[encoding]
+def _header(path: Path) -> Header | None:
+    """Return what stands before the first cluster, or None when it is more than a producer's."""
+    reader = MatroskaReader()
+    with path.open("rb") as file:
+        for _ in range(_HEADER_BYTES_MAX // _READ_BYTES):
+            for event in reader.feed(file.read(_READ_BYTES)):
+                if isinstance(event, HeaderReceived):
+                    return event.header
+                if isinstance(event, StreamRefused):
+                    return None
+    return None
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    """The file's bytes, and an empty piece at its end."""
+def _is_foreign(track: Track) -> bool:
+    if track.codec_id == PCM_CODEC_ID:
+        return track.bit_depth not in (None, 16)
+    if track.codec_id == ACM_CODEC_ID and (wave := track.wave_format) is not None:
+        return wave.tag not in G711_TAGS and (wave.tag, wave.bits) != (1, 16)
+    if track.codec_id == "A_AAC":
+        return track.sampling_frequency is not None  # Amazon Connect states none, and sends 16-bit PCM
+    return track.codec_id.startswith(OTHER_CODECS)
+
+
+def _events(path: Path) -> Iterator[MatroskaEvent]:
+    reader = MatroskaReader()
     try:
         with path.open("rb") as file:
-            data = b"-"
-            while data:
-                data = file.read(_READ_BYTES)
-                yield data
+            while data := file.read(_READ_BYTES):
+                yield from reader.feed(data)
     except OSError as error:
         raise AudioUnreadable(f"{path.name} cannot be read: {error.strerror}") from error
+    yield from reader.close()
