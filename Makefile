@@ -45,7 +45,7 @@ docs: $(VENV)/.ready  ## regenerate the pages of docs/ that come from the code
 check: lint type test  ## everything a change must pass
 
 lock: $(VENV)/.ready  ## pin all dependencies anew
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --upgrade --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from socket import create_connection
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ def main() -> None:
         environment = os.environ | {"EARWITNESS_GALLERY_FILE": str(Path(folder) / "gallery.json")}
         recordings(environment)
         service(Path(folder) / "data")
+    if find_spec("psycopg") is None:
+        without_extras()
     print("installed earwitness: enrolled, identified, served and stopped")
 
 
@@ -43,6 +46,18 @@ def recordings(environment: dict[str, str]) -> None:
     identify = [*COMMAND, "identify", str(second_call("sally"))]
     said = subprocess.run(identify, env=environment, check=True, capture_output=True, text=True).stdout
     assert "sally" in said, said
+
+
+def without_extras() -> None:
+    """What needs an extra says which."""
+    for command, variable, extra in (
+        (["keys", "list"], {"EARWITNESS_STORE_URL": "postgresql://earwitness@localhost/earwitness"}, "postgres"),
+        (["inspect", str(first_call("sally")), "--picture", "sally.png"], {}, "plots"),
+    ):
+        done = subprocess.run(
+            [*COMMAND, *command], env=os.environ | variable, check=False, capture_output=True, text=True
+        )
+        assert f"pip install 'earwitness[{extra}]'" in " ".join(done.stderr.split()), done.stderr
 
 
 def service(data: Path) -> None:

@@ -23,7 +23,7 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 # variable when it is imported; worker processes inherit it. `disable_telemetry_events()` comes too late for the first.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "put_media"]
 
 

@@ -9,7 +9,7 @@ import sqlalchemy.exc
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from earwitness.errors import StoreUnavailable
+from earwitness.errors import ConfigurationError, StoreUnavailable
 from earwitness.store.border import border, is_collision
 from earwitness.store.leading import RowLeading
 from earwitness.store.session import ConnectionSession, HotRead, Query, RecordT, Row, WritingSession
@@ -118,18 +118,23 @@ def _refuse(*_: object) -> None:
 
 def _engine(url: URL, *, wait_seconds_max: float, connections_max: int) -> Engine:
     wait_ms = max(1, int(wait_seconds_max * 1000))
-    return create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        pool_size=connections_max,
-        max_overflow=0,
-        pool_timeout=wait_seconds_max,
-        pool_pre_ping=True,  # a server that was restarted is noticed before a request, not by it
-        hide_parameters=True,
-        connect_args={
-            "connect_timeout": max(2, round(wait_seconds_max)),
-            "options": (
-                f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms} "
-                f"-c idle_in_transaction_session_timeout={wait_ms * 2} -c synchronous_commit=on"
-            ),
-        },
-    )
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=connections_max,
+            max_overflow=0,
+            pool_timeout=wait_seconds_max,
+            pool_pre_ping=True,  # a server that was restarted is noticed before a request, not by it
+            hide_parameters=True,
+            connect_args={
+                "connect_timeout": max(2, round(wait_seconds_max)),
+                "options": (
+                    f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms} "
+                    f"-c idle_in_transaction_session_timeout={wait_ms * 2} -c synchronous_commit=on"
+                ),
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "records in PostgreSQL need its driver; install it with `pip install 'earwitness[postgres]'`"
+        ) from error
