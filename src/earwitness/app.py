@@ -25,7 +25,7 @@ from earwitness.development import DEV_KEY, Development
 from earwitness.engine.voice_models import ModelPreparation
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
 from earwitness.installation import open_installation, store_url
-from earwitness.media.rates import MediaRates
+from earwitness.media.streams import MediaRates
 from earwitness.rest.app import build_rest
 from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
 from earwitness.rest.routes import ROUTES

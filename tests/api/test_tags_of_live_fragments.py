@@ -18,9 +18,8 @@ from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
-from earwitness.media.rates import MediaRates
 from earwitness.media.source import StartPosition
-from earwitness.media.streams import MediaLimits
+from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 

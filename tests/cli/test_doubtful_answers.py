@@ -4,11 +4,10 @@ import pytest
 
 from earwitness.cli.answers import exit_of, print_decision
 from earwitness.cli.output import Exit
-from earwitness.voice.decision import Outcome
-from earwitness.voice.documents import Document
+from earwitness.voice.decision import DecisionDocument, Outcome
 
 
-def document(outcome: Outcome, *, probability: float = 0.9, weak: bool = False) -> Document:
+def document(outcome: Outcome, *, probability: float = 0.9, weak: bool = False) -> DecisionDocument:
     """As decision_document makes it."""
     return {
         "outcome": str(outcome),

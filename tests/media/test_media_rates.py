@@ -18,8 +18,7 @@ from earwitness.errors import Throttled
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.fragments.retention import Retention
-from earwitness.media.rates import MediaRates
-from earwitness.media.streams import MediaLimits
+from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 

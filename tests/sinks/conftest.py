@@ -12,7 +12,7 @@ from event_examples import REGION
 from recording_server import Recording, recording
 
 from earwitness.aws.clients import AwsCredentials
-from earwitness.sinks.clients import SinkClients, SinkSettings
+from earwitness.sinks.aws import SinkClients, SinkSettings
 from moto_server import moto
 
 CREDENTIALS = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106

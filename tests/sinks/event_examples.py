@@ -3,8 +3,11 @@
 import base64
 from datetime import UTC, datetime
 
-from earwitness.voice.event_facts import Envelope, PipelineFacts, SearchedChannel, StateChange
 from earwitness.voice.events import (
+    Envelope,
+    PipelineFacts,
+    SearchedChannel,
+    StateChange,
     event_body,
     identification_no_matches_found,
     state_change,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recording_server import Recording
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.sinks.addresses import Resolver, judged_addresses, may_connect, system_resolver
+from earwitness.sinks.http_post import Resolver, judged_addresses, may_connect, system_resolver
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 from earwitness.voice.events import EventKind
 

@@ -23,10 +23,9 @@ from recording_server import Recording, recording
 
 from earwitness.errors import ConfigurationError, SinkError, SinkRefused, SinkUnavailable
 from earwitness.sinks import http_post
-from earwitness.sinks.addresses import Resolver, system_resolver
-from earwitness.sinks.signature import WebhookSecret
-from earwitness.sinks.sink import BODY_BYTES_MAX
-from earwitness.sinks.webhook import WebhookSettings, WebhookSink, retry_after_seconds
+from earwitness.sinks.http_post import Resolver, system_resolver
+from earwitness.sinks.targets import BODY_BYTES_MAX
+from earwitness.sinks.webhook import WebhookSecret, WebhookSettings, WebhookSink, retry_after_seconds
 from earwitness.voice.events import EventKind
 
 

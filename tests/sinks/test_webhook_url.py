@@ -3,7 +3,7 @@
 import pytest
 
 from earwitness.errors import ConfigurationError
-from earwitness.sinks.webhook_url import read_webhook_url
+from earwitness.sinks.http_post import read_webhook_url
 
 
 @pytest.mark.parametrize(

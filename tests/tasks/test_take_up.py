@@ -12,7 +12,7 @@ from store_examples import MINE, guid, opened
 from earwitness.config import Settings
 from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import StoreUnavailable
-from earwitness.media.rates import MediaRates
+from earwitness.media.streams import MediaRates
 from earwitness.store.task_rows import TaskReader
 from earwitness.tasks.background import Background
 from earwitness.voice.task_status import TaskStatus

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earwitness.voice.event_facts import (
+from earwitness.voice.events import (
+    DetailStatus,
     ElementState,
     Envelope,
     IdentifiedProfile,
@@ -18,9 +19,6 @@ from earwitness.voice.event_facts import (
     ProfileRequest,
     SearchedChannel,
     StateChange,
-)
-from earwitness.voice.events import (
-    DetailStatus,
     event_body,
     identification_failure,
     identification_no_matches_found,

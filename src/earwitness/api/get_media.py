@@ -28,8 +28,7 @@ from earwitness.fragments.interface import (
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.reader import FragmentReader
 from earwitness.fragments.stream import FragmentStream
-from earwitness.media.rates import ConnectionRate
-from earwitness.media.streams import MediaStreams
+from earwitness.media.streams import ConnectionRate, MediaStreams
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread

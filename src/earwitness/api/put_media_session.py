@@ -29,8 +29,7 @@ from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.audio.matroska.reader import TIMESTAMP_MS_MAX
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable, Gone
 from earwitness.fragments.stream import FragmentStream
-from earwitness.media.rates import ConnectionRate
-from earwitness.media.streams import MediaLimits
+from earwitness.media.streams import ConnectionRate, MediaLimits
 from earwitness.store.records import KinesisStream
 
 LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 1.0, 0.2

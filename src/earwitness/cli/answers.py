@@ -15,7 +15,7 @@ _EXIT_OF = {
 }
 
 
-# `Any`: a JSON object, as voice.documents.decision_document makes it, here and below.
+# `Any`: a JSON object, as voice.decision.decision_document makes it, here and below.
 def exit_of(decision: Mapping[str, Any]) -> Exit:
     """The exit code of an answer."""
     return Exit.LOOK if decision["weak"] else _EXIT_OF[Outcome(decision["outcome"])]

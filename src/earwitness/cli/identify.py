@@ -16,8 +16,7 @@ from earwitness.cli.table import TableColumn, print_table
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, ConfigurationError, SpeechError
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Outcome
-from earwitness.voice.documents import decision_document
+from earwitness.voice.decision import Outcome, decision_document
 
 if TYPE_CHECKING:
     from earwitness.audio.files import RawFormat

@@ -20,8 +20,7 @@ from earwitness.cli.options import (
 )
 from earwitness.cli.output import out, percent, print_json, reporting, say
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Outcome
-from earwitness.voice.documents import decision_document
+from earwitness.voice.decision import Outcome, decision_document
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine

@@ -20,8 +20,8 @@ from earwitness.producer.pcm_source import recordings
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Piece(NamedTuple):
-    """What a file holds of a fragment."""
+class _FilePart(NamedTuple):
+    """One fragment as the file holds it."""
 
     header: bytes
     cluster: bytes
@@ -38,7 +38,7 @@ class FileSource:
         self._recorded_at = recorded_at
 
     async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
-        """As the seam says; without a position, all of the file. Raises AudioError, MatroskaInvalid among it."""
+        """Yield fragments as `Source` says; without a position, all of the file. Raise AudioError."""
         after = -1
         if start.after_number is not None:
             after = int(start.after_number)
@@ -63,7 +63,7 @@ class FileSource:
                 tags=piece.tags,
             )
 
-    def _pieces(self) -> Iterator[_Piece]:
+    def _pieces(self) -> Iterator[_FilePart]:
         try:
             in_matroska = is_matroska(self._path)
         except OSError as error:
@@ -72,12 +72,12 @@ class FileSource:
             yield from _recording(self._path)
             return
         for fragment in fragments(self._path):
-            yield _Piece(fragment.header_bytes, fragment.cluster, fragment.timecode_ms, fragment.tags)
+            yield _FilePart(fragment.header_bytes, fragment.cluster, fragment.timecode_ms, fragment.tags)
 
 
-def _recording(path: Path) -> Iterator[_Piece]:
+def _recording(path: Path) -> Iterator[_FilePart]:
     """As `earwitness stream` would send it."""
     source = recordings([path])
     header = write_header([pcm_track(number=TRACK, rate=source.rate, channels=source.channels)])
     for fragment in cut(source, start_ms=0):
-        yield _Piece(header, fragment.media, fragment.timecode_ms, {})
+        yield _FilePart(header, fragment.media, fragment.timecode_ms, {})

@@ -44,7 +44,7 @@ class MediaOrigins:
         self._readers = ThreadPoolExecutor(settings.tasks_at_once + SPARE_THREADS, thread_name_prefix="earwitness kvs")
 
     def of(self, scope: Scope, stream_arn: str) -> Source:
-        """The source of a stream, whether there is one or not."""
+        """Return the source of a stream, whether the stream exists or not."""
         if not self.is_own(scope):
             from earwitness.media.kvs import KvsSource  # with botocore, which a start need not wait for
 
@@ -52,13 +52,13 @@ class MediaOrigins:
         return OwnSource(partial(self._open, scope, stream_arn))
 
     def is_own(self, scope: Scope) -> bool:
-        """Whether an account's streams are this service's own, so that every fragment of them comes by here."""
+        """Return whether an account's streams are this service's own, so that all their fragments pass through it."""
         return self._by_account.get(scope.account_id, self._default) == "own"
 
     def exists(self, scope: Scope, stream_arn: str) -> bool:
-        """Whether a stream can be read. Blocks, for AWS's streams as long as AWS takes to answer.
+        """Return whether a stream can be read. This blocks, for AWS's streams as long as AWS takes to answer.
 
-        Raises Forbidden when AWS does not let us look, SourceUnavailable when it cannot be asked now.
+        Raise Forbidden when AWS does not let us look, SourceUnavailable when it cannot be asked now.
         """
         if self.is_own(scope):
             return self._store.streams.get(scope, stream_arn) is not None
@@ -88,7 +88,7 @@ class MediaOrigins:
 
 
 def _kinds(text: str) -> dict[str, str]:
-    """`111122223333=aws,…` by account."""
+    """Read `111122223333=aws,…`: own or aws, by account."""
     kinds: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         account, _, kind = part.partition("=")

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
 
 from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
@@ -10,23 +9,23 @@ from earwitness.fragments.interface import AfterFragment, AtTime, ReadResult, Ti
 from earwitness.fragments.numbers import number_before
 from earwitness.fragments.reader import FragmentReader
 from earwitness.fragments.stream import FragmentStream
-from earwitness.media.source import StartPosition, StreamFragment
+from earwitness.media.source import StartPosition, StreamFragment, whole_milliseconds
 
 
 class OwnSource:
     """One stream of the media log."""
 
     def __init__(self, open_log: Callable[[], Awaitable[FragmentStream]]) -> None:
-        """`open_log` opens the stream; StreamGone when there is none."""
+        """`open_log` opens the stream, and raises StreamGone when there is none."""
         self._open_log = open_log
 
     async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
-        """As the seam says."""
+        """Yield fragments as `Source` says."""
         try:
             log = await self._open_log()
             reader, exact = await _reader(log, start)
             async for delivery in reader:
-                if exact or delivery.fragment.info.server_timestamp >= _whole_milliseconds(start.since):
+                if exact or delivery.fragment.info.server_timestamp >= whole_milliseconds(start.since):
                     yield _fragment(delivery)
         except Gone as error:
             raise StreamGone("the Kinesis video stream was deleted; start another task on another stream") from error
@@ -35,18 +34,13 @@ class OwnSource:
 
 
 async def _reader(log: FragmentStream, start: StartPosition) -> tuple[FragmentReader, bool]:
-    """A reader, and whether it begins at a fragment that was named; else it may begin a little too early."""
+    """Return a reader, and whether it begins at a named fragment; if not, it may begin too early."""
     with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
         if start.first_number is not None:
             return await log.read(AfterFragment(number_before(start.first_number))), True
         if start.after_number is not None:
             return await log.read(AfterFragment(start.after_number)), True
     return await log.read(AtTime(TimeAxis.SERVER, start.since)), False
-
-
-def _whole_milliseconds(time: datetime) -> datetime:
-    """As fragments know their time."""
-    return time.replace(microsecond=time.microsecond // 1_000 * 1_000)
 
 
 def _fragment(delivery: ReadResult) -> StreamFragment:

@@ -1,4 +1,4 @@
-"""The seam between those who follow a stream and where its fragments come from."""
+"""What a source of fragments promises to those who follow a stream."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -55,16 +55,20 @@ class StartPosition:
     """When that fragment began to arrive, for sources that cannot begin with a number."""
 
 
+def whole_milliseconds(time: datetime) -> datetime:
+    """Return a time as fragments know it: cut to milliseconds."""
+    return time.replace(microsecond=time.microsecond // 1_000 * 1_000)
+
+
 class Source(Protocol):
     """One stream."""
 
     def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
-        """The fragments from a position on, as they come; it ends only by an error, or with the file it comes from.
+        """Yield the fragments from a position on, as they come, until an error or the end of the file they come from.
 
         A source that is there as a whole, as a file is, does not grow, and `since` leaves nothing of it out.
 
-        Raises StreamGone when the stream is deleted, SourceRefused when it may not be read, SourceUnavailable when it
-        cannot be read again and again.
-        Whoever stops early closes the iterator (`aclose`).
+        Raise StreamGone when the stream is deleted, SourceRefused when it may not be read, SourceUnavailable when it
+        could not be read several times. Whoever stops early closes the iterator (`aclose`).
         """
         ...

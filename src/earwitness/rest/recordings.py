@@ -18,7 +18,7 @@ from earwitness.store.records import VoiceProfile, VoiceProfileDomain
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
-from earwitness.voice.documents import decision_document
+from earwitness.voice.decision import decision_document
 
 if TYPE_CHECKING:
     from earwitness.voice.speech import NetSpeech

@@ -3,7 +3,7 @@
 from earwitness.errors import NotFound
 from earwitness.rest.tools import Call, Document, Tools, paged, time_of
 from earwitness.store.search_records import SpeakerSearchTask
-from earwitness.voice.documents import decision_document
+from earwitness.voice.decision import decision_document
 from earwitness.voice.task_status import VoiceprintStatus
 
 

@@ -1,24 +1,139 @@
-"""One HTTP POST to an address that was judged, within a time and a size; no redirect is followed, nothing is reused.
+"""One HTTP POST to a webhook: its URL, which of its addresses may be connected to, and the request itself.
 
-The body of the answer is not read: its status says everything.
+A caller of the API chooses the host, so it must not lead inside. The name is resolved once, and the connection goes to
+an address that was checked: a name server that answers differently the second time gains nothing. A POST is bounded in
+time and size, follows no redirect and reuses no connection. The body of the answer is not read: the status is enough.
 """
 
 import io
+import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException, HTTPResponse
-from typing import cast
+from typing import TypeAlias, cast
+from urllib.parse import SplitResult, urlsplit
 
-from earwitness.errors import SinkUnavailable
-from earwitness.sinks.webhook_url import WebhookUrl
+from earwitness.errors import ConfigurationError, SinkRefused, SinkUnavailable
 
 ANSWER_BYTES_MAX = 64 * 1024
 """Status line and headers; servers accept 8 to 32 KiB of them themselves."""
+
+_PORTS = {"http": 80, "https": 443}
+
+_LABEL_CHARACTERS_MAX = 63  # DNS's
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
+"""Host and port to IP addresses; raises OSError when there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookUrl:
+    """Where a webhook listens. Messages name its host alone: path and query may hold a secret."""
+
+    is_secure: bool
+    host: str
+    port: int
+    request_target: str
+    """Path and query, as they stand in the request line."""
+
+    @property
+    def host_header(self) -> str:
+        """Host and, unless it is the scheme's own, port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS["https" if self.is_secure else "http"] else f"{host}:{self.port}"
+
+
+def read_webhook_url(text: str) -> WebhookUrl:
+    """Return the parts of an http or https URL. Raise ConfigurationError for any other text."""
+    if (
+        not text.isascii() or not text.isprintable() or " " in text
+    ):  # would end the request line, or mean something else
+        raise ConfigurationError("a webhook's URL has spaces or characters beyond ASCII; write them percent-encoded")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigurationError("a webhook's URL has a host or port that cannot be read; correct it") from None
+    _require_usable(parts, host)
+    path = parts.path or "/"
+    return WebhookUrl(
+        is_secure=parts.scheme == "https",
+        host=host,
+        port=port or _PORTS[parts.scheme],
+        request_target=f"{path}?{parts.query}" if parts.query else path,
+    )
+
+
+def _require_usable(parts: SplitResult, host: str) -> None:
+    if parts.scheme not in _PORTS:
+        raise ConfigurationError("a webhook's URL begins with http:// or https://")
+    if not all(0 < len(label) <= _LABEL_CHARACTERS_MAX for label in host.removesuffix(".").split(".")):
+        raise ConfigurationError("a webhook's URL names no host that could exist; correct it")
+    if parts.username is not None or parts.fragment:
+        raise ConfigurationError("a webhook's URL holds a user or a fragment, which are not sent; leave them out")
+
+
+def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Return the addresses that the operating system knows. How long this may take is a setting of the system."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def judged_addresses(host: str, port: int, *, allow_private: bool, resolver: Resolver) -> Sequence[str]:
+    """Return the addresses of a host, all of which may be connected to.
+
+    Raise SinkUnavailable when the name cannot be resolved, SinkRefused when any of its addresses is inside: a name that
+    leads to both is a mistake or a trick.
+    """
+    try:
+        addresses = resolver(host, port)
+    except (OSError, UnicodeError) as error:
+        raise SinkUnavailable("the webhook's host cannot be found; see its name and the name servers") from error
+    if not addresses:
+        raise SinkUnavailable("the webhook's host has no address; see its name and the name servers")
+    for address in addresses:
+        if not may_connect(address, allow_private=allow_private):
+            raise SinkRefused(
+                "the webhook's host has an address that is private, of this machine or for several receivers; "
+                "give a public one, or allow private addresses in the settings"
+            )
+    return addresses
+
+
+def may_connect(address: str, *, allow_private: bool) -> bool:
+    """Return whether the address is public; with `allow_private`, whether it is that of one receiver."""
+    return all(_is_allowed(form, allow_private=allow_private) for form in _forms(ipaddress.ip_address(address)))
+
+
+def _is_allowed(address: IpAddress, *, allow_private: bool) -> bool:
+    if address.is_multicast or address.is_unspecified:
+        return False
+    if allow_private:
+        return True
+    # fec0::/10 was the private network of early IPv6; Python calls it global.
+    is_site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_global and not address.is_reserved and not is_site_local
+
+
+def _forms(address: IpAddress) -> list[IpAddress]:
+    """Return the address, and the IPv4 addresses inside it: the network may unpack them."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address in _NAT64:
+        return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
+    tunnelled = [address.sixtofour, *(address.teredo or ())]
+    return [address, *(inner for inner in tunnelled if inner is not None)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +170,7 @@ class _Deadline:
         self._end = time.monotonic() + seconds
 
     def remaining_seconds(self) -> float:
-        """What is left; TimeoutError when nothing is."""
+        """Return what is left. Raise TimeoutError when nothing is."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for the webhook is over")

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.sinks.sink import require_sendable
+from earwitness.sinks.targets import require_sendable
 from earwitness.voice.events import EventKind
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe without a reader must not block
@@ -20,7 +20,7 @@ class JsonLinesSink:
         self._path = path
 
     def send(self, event_body: bytes, *, event_id: str, ordering_key: str, kind: EventKind) -> None:  # noqa: ARG002
-        """As the seam promises; returns when the line is on the disk. The event is the whole line."""
+        """Return when the line is on the disk. The event is the whole line."""
         require_sendable(event_body)
         if b"\n" in event_body:
             raise SinkRefused("the event has several lines; it was not written by this service, or is damaged")

@@ -1,12 +1,17 @@
-"""The seam: one event to one target, and the limit that holds for all of them."""
+"""What every sink promises, and from the name of a target to its sink."""
 
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
-from earwitness.errors import SinkRefused
+from earwitness.errors import ConfigurationError, SinkRefused
+from earwitness.sinks.aws import AwsSink, SinkClients
+from earwitness.sinks.json_lines import JsonLinesSink
+from earwitness.sinks.targets import fault_of_form, read_arn
+from earwitness.sinks.webhook import WebhookSettings, WebhookSink
 from earwitness.voice.events import EventKind
-
-BODY_BYTES_MAX = 256 * 1024
-"""What SQS, SNS, Lambda and EventBridge have always taken; one limit for all, so that no target is a surprise."""
 
 
 class Sink(Protocol):
@@ -22,12 +27,38 @@ class Sink(Protocol):
         ...
 
 
-def require_sendable(event_body: bytes) -> None:
-    """SinkRefused for a body that not every target takes: too large, or not ASCII, which events are made of."""
-    if len(event_body) > BODY_BYTES_MAX:
-        raise SinkRefused(
-            f"the event has {len(event_body)} bytes and sinks take {BODY_BYTES_MAX}; "
-            f"attach less runtime metadata to the pipeline"
-        )
-    if not event_body.isascii():
-        raise SinkRefused("the event is not ASCII JSON; it was not written by this service, or is damaged")
+def sink_for(
+    target: str, *, clients: SinkClients, webhook: WebhookSettings | None = None, now: Callable[[], datetime]
+) -> Sink:
+    """Return the sink of an ARN (by its service), of an http or https URL, or of file:///PATH.
+
+    This costs nothing: nothing is looked up or sent yet. Raise SinkRefused for an ARN that events cannot go to,
+    ConfigurationError for a URL that cannot be used or a webhook without settings. Whether an ARN lies in the right
+    account is checked by `fault_of_place`. Only the operator may name a file: before you pass a caller's text, check
+    which of the three it is.
+    """
+    if target.startswith("arn:"):
+        return _aws_sink(target, clients)
+    scheme = target.partition(":")[0]
+    if scheme in ("http", "https"):
+        if webhook is None:
+            raise ConfigurationError("a webhook needs a secret to sign with; give one in the settings")
+        return WebhookSink(target, webhook, now=now)
+    if scheme == "file":
+        return JsonLinesSink(_path(target))
+    raise ConfigurationError("a sink is an ARN, an http or https URL, or file:///PATH; give one of them")
+
+
+def _aws_sink(target: str, clients: SinkClients) -> Sink:
+    arn, wrong = read_arn(target), fault_of_form(target)
+    if arn is None or wrong is not None:
+        raise SinkRefused(f"{target} {wrong}")
+    return AwsSink(arn, clients)
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.netloc or not path.is_absolute():
+        raise ConfigurationError("a file of events is named by its whole path, as file:///PATH")
+    return path

@@ -1,9 +1,17 @@
-"""ARNs of targets: read, and judged before anything is sent to them. Pure, so that a configuration is judged alike."""
+"""What can be sent where: ARNs of targets, checked before anything is sent to them, and the limit of an event's size.
+
+Pure, so that a configuration is checked in the same way when it is written.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from earwitness.errors import SinkRefused
+
+BODY_BYTES_MAX = 256 * 1024
+"""What SQS, SNS, Lambda and EventBridge have always taken; one limit for all, so that no target is a surprise."""
 
 RESOURCE_PATTERNS: Mapping[str, str] = MappingProxyType(
     {
@@ -34,6 +42,17 @@ _FORMS = {
 }
 
 
+def require_sendable(event_body: bytes) -> None:
+    """Raise SinkRefused for a body that not every target takes: too large, or not ASCII."""
+    if len(event_body) > BODY_BYTES_MAX:
+        raise SinkRefused(
+            f"the event has {len(event_body)} bytes and sinks take {BODY_BYTES_MAX}; "
+            f"attach less runtime metadata to the pipeline"
+        )
+    if not event_body.isascii():
+        raise SinkRefused("the event is not ASCII JSON; it was not written by this service, or is damaged")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arn:
     """The parts of an ARN."""
@@ -51,7 +70,7 @@ class Arn:
 
 
 def read_arn(text: str) -> Arn | None:
-    """The parts, or None when this is no ARN with a service, a Region and an account."""
+    """Return the parts, or None when this is no ARN with a service, a Region and an account."""
     match = _ARN.fullmatch(text)
     if match is None:
         return None
@@ -60,7 +79,7 @@ def read_arn(text: str) -> Arn | None:
 
 
 def fault_of_form(target_arn: str) -> str | None:
-    """Why nothing can be delivered to a target wherever it lies, in words that can follow its name, or None."""
+    """Return why nothing can be delivered to a target, wherever it lies, in words that can follow its name; or None."""
     arn = read_arn(target_arn)
     if arn is None:
         return "is no ARN of a target; give arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME"
@@ -74,7 +93,7 @@ def fault_of_form(target_arn: str) -> str | None:
 
 
 def fault_of_place(target: Arn, *, account_id: str, region: str, service: str) -> str | None:
-    """What is wrong with a target's account, Region or service, in words that can follow its name, or None.
+    """Return what is wrong with a target's account, Region or service, in words that can follow its name; or None.
 
     `account_id` and `region` are those of the caller, whose targets must lie in both. `service` is the one that fits:
     an SqsQueueSink takes `sqs`.

@@ -1,22 +1,58 @@
-"""A signed webhook: each event is one POST, its signature in the headers, and the status tells what became of it."""
+"""A signed webhook: each event is one POST, signed in its headers; the status of the answer says what became of it.
 
+Signatures follow Standard Webhooks, version 1 (https://www.standardwebhooks.com): the receiver checks them over id,
+time and body, so it knows the sender and notices an old message that comes again.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.sinks.addresses import Resolver, judged_addresses, system_resolver
-from earwitness.sinks.http_post import HttpResponse, post
-from earwitness.sinks.signature import WebhookSecret
-from earwitness.sinks.sink import require_sendable
-from earwitness.sinks.webhook_url import read_webhook_url
+from earwitness.errors import ConfigurationError, SinkRefused, SinkUnavailable
+from earwitness.sinks.http_post import HttpResponse, Resolver, judged_addresses, post, read_webhook_url, system_resolver
+from earwitness.sinks.targets import require_sendable
 from earwitness.voice.events import EventKind
 
 WEBHOOK_SECONDS = 15.0
 """The standard advises 15 to 30 s; a thread waits as long."""
 
 _LATER_STATUSES = frozenset({408, 425, 429})
+
+_PREFIX = "whsec_"
+
+_KEY_BYTES_MIN = 24  # both by the standard
+
+_KEY_BYTES_MAX = 64
+
+
+class WebhookSecret:
+    """The key in a `whsec_` secret. Raises ConfigurationError for a text that holds none."""
+
+    def __init__(self, secret: str) -> None:
+        try:
+            self._key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except (binascii.Error, ValueError):  # ValueError: not ASCII
+            self._key = b""
+        if not secret.startswith(_PREFIX) or not _KEY_BYTES_MIN <= len(self._key) <= _KEY_BYTES_MAX:
+            raise ConfigurationError(
+                f"a webhook's secret is {_PREFIX} and then {_KEY_BYTES_MIN} to {_KEY_BYTES_MAX} bytes in base64; "
+                f"make one anew"
+            )
+
+    def headers(self, body: bytes, *, event_id: str, sent_at_seconds: int) -> dict[str, str]:
+        """Return the three headers of a message. `sent_at_seconds` is the time of this attempt, since 1970."""
+        signed = f"{event_id}.{sent_at_seconds}.".encode() + body
+        signature = base64.b64encode(hmac.digest(self._key, signed, hashlib.sha256)).decode()
+        return {
+            "webhook-id": event_id,
+            "webhook-timestamp": str(sent_at_seconds),
+            "webhook-signature": f"v1,{signature}",
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +87,7 @@ class WebhookSink:
         self._resolver = resolver
 
     def send(self, event_body: bytes, *, event_id: str, ordering_key: str, kind: EventKind) -> None:  # noqa: ARG002
-        """As the seam promises. Webhooks keep no order, and the body says of what kind it is."""
+        """Send as `Sink` promises. Webhooks keep no order, and the body says of what kind it is."""
         require_sendable(event_body)
         sent_at = self._now()
         addresses = judged_addresses(
@@ -82,7 +118,7 @@ def _require_accepted(answer: HttpResponse, *, host: str, now: datetime) -> None
 
 
 def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After header (RFC 9110: a number of seconds, or a date) asks for; None for anything else."""
+    """Return the seconds that a Retry-After header (RFC 9110: seconds, or a date) asks for; None for anything else."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])  # thirty years will do

@@ -25,8 +25,7 @@ from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.installation import media_folder
 from earwitness.log import frames_of
 from earwitness.media.origins import MediaOrigins
-from earwitness.media.rates import MediaRates
-from earwitness.media.streams import MediaLimits, MediaStreams
+from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
 from earwitness.models.cache import ModelCache
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store

@@ -13,10 +13,11 @@ from earwitness.tasks.context import TaskContext
 from earwitness.tasks.report import channel_of, envelope_of, identification_event, identification_record
 from earwitness.voice.decision import Decision
 from earwitness.voice.embedding import Embedding
-from earwitness.voice.event_facts import Envelope, SearchedChannel
 from earwitness.voice.events import (
+    Envelope,
     EventDocument,
     EventKind,
+    SearchedChannel,
     event_body,
     identification_failure,
     voiceprint_generation_failure,

@@ -7,9 +7,7 @@ from earwitness.store.columns import JsonObject
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.store import Unit
 from earwitness.tasks.report import envelope_of
-from earwitness.voice import event_facts
-from earwitness.voice.event_facts import ElementState, StateChange
-from earwitness.voice.events import EventKind, event_body, state_change
+from earwitness.voice.events import ElementState, EventKind, PipelineFacts, StateChange, event_body, state_change
 from earwitness.voice.pipeline_status import (
     ENDED,
     Element,
@@ -112,7 +110,7 @@ class PipelineMoves:
 
     def _tell(self, unit: Unit, scope: Scope, pipeline: Pipeline, change: StateChange) -> None:
         event_id = self._new_id()
-        state = event_facts.PipelineFacts(
+        state = PipelineFacts(
             pipeline_arn=pipeline.arn,
             change=change,
             elements=[_element(element, unit.now) for element in pipeline.element_statuses],

@@ -8,8 +8,14 @@ from typing import Any
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.search_records import SpeakerSearchTask
 from earwitness.voice.decision import Decision, Outcome
-from earwitness.voice.event_facts import Envelope, IdentifiedProfile, SearchedChannel
-from earwitness.voice.events import EventDocument, identification_no_matches_found, identification_successful
+from earwitness.voice.events import (
+    Envelope,
+    EventDocument,
+    IdentifiedProfile,
+    SearchedChannel,
+    identification_no_matches_found,
+    identification_successful,
+)
 
 
 def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:

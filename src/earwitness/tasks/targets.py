@@ -8,9 +8,8 @@ from typing import Any
 from earwitness.aws.clients import AwsCredentials
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
-from earwitness.sinks.clients import SinkClients, SinkSettings
-from earwitness.sinks.factory import sink_for
-from earwitness.sinks.sink import Sink
+from earwitness.sinks.aws import SinkClients, SinkSettings
+from earwitness.sinks.sink import Sink, sink_for
 from earwitness.sinks.targets import SINK_SERVICES
 from earwitness.sinks.webhook import WebhookSettings
 from earwitness.store.records import Pipeline

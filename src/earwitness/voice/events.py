@@ -1,30 +1,22 @@
-"""The events a service tells of calls: their exact JSON, built from values.
+"""The events that the service sends about calls: what they tell, as values, and their exact JSON.
 
-What belongs here: the shape of each event, and the one way its bytes are made. What must never: a clock, a random id,
-a sink, or the decision to send one. Shapes are those of Amazon Chime SDK's notifications; where its documents leave
-something open the docstring says what is emitted.
+What belongs here: facts, the shape of each event, and the one way its bytes are made. What must never: a clock, a
+random id, a sink, or the decision to send one. Shapes are those of Amazon Chime SDK's notifications; where its
+documents leave something open, the docstring says what is emitted.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
-
-from earwitness.voice.event_facts import (
-    ElementState,
-    Envelope,
-    IdentifiedProfile,
-    PipelineFacts,
-    PostCallSummary,
-    ProfileRequest,
-    SearchedChannel,
-)
 
 EventDocument: TypeAlias = dict[str, object]
 """One event as JSON: its envelope, with `detail` inside."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -34,6 +26,16 @@ class EventKind(StrEnum):
     SPEAKER_SEARCH = "speaker search"
     STATE_CHANGE = "state change"
     POST_CALL = "post call"
+
+
+class StateChange(StrEnum):
+    """What happened to a pipeline (`eventType`)."""
+
+    IN_PROGRESS = "chime:MediaInsightsInProgress"
+    PAUSED = "chime:MediaInsightsPaused"
+    STOPPED = "chime:MediaInsightsStopped"
+    TEMPORARY_FAILURE = "chime:MediaInsightsTemporaryFailure"
+    PERMANENT_FAILURE = "chime:MediaInsightsPermanentFailure"
 
 
 class DetailStatus(StrEnum):
@@ -51,25 +53,125 @@ class DetailStatus(StrEnum):
     VOICEPRINT_GENERATION_FAILURE = "VoiceprintGenerationFailure"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """What every event says of itself."""
+
+    event_id: str
+    """A UUID; the same on every delivery of this event."""
+
+    occurred_at: datetime
+    """Aware; when it happened, not when it is sent."""
+
+    account_id: str
+    """12 digits."""
+
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchedChannel:
+    """The channel of a stream that a task listens to."""
+
+    task_id: str
+    pipeline_id: str
+    pipeline_arn: str
+    stream_arn: str
+    channel_id: int
+
+    participant_role: str | None = None
+    """AGENT or CUSTOMER when the channel's definition says so."""
+
+    voice_connector_id: str | None = None
+    """From the runtime metadata, when the pipeline serves a Voice Connector call."""
+
+    transaction_id: str | None = None
+    """As for the Voice Connector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentifiedProfile:
+    """A profile that was named."""
+
+    voice_profile_id: str
+    confidence: float
+    """Calibrated probability, 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElementState:
+    """How one element of a pipeline is."""
+
+    type: str
+    status: str
+    updated_at: datetime
+    status_detail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineFacts:
+    """What a state change tells of its pipeline."""
+
+    pipeline_arn: str
+    change: StateChange
+
+    elements: Sequence[ElementState] = ()
+    """Those that have a status; notification sinks have none."""
+
+    runtime_metadata: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """What the caller attached; it may name people."""
+
+    failure_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileRequest:
+    """A profile that was created or updated from the call."""
+
+    voice_profile_id: str
+    requested_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostCallSummary:
+    """What came of speaker search on one channel, told after the pipeline stopped."""
+
+    pipeline_id: str
+    pipeline_arn: str
+    stream_arn: str
+    channel_id: int
+
+    best_matched_profile_id: str | None = None
+    validated_profile_id: str | None = None
+    """The profile the application created or updated from the call."""
+
+    created: Sequence[ProfileRequest] = ()
+    updated: Sequence[ProfileRequest] = ()
+
+
 def identification_successful(
     envelope: Envelope, channel: SearchedChannel, *, results: Sequence[IdentifiedProfile]
 ) -> EventDocument:
-    """Somebody was recognised. `results` holds at least one profile, best first; ValueError when it holds none."""
+    """Return the event that somebody was recognised. Raise ValueError unless `results`, best first, has a profile."""
     if not results:
         raise ValueError("an identification succeeded without a result; use identification_no_matches_found")
-    return _identification(envelope, channel, DetailStatus.IDENTIFICATION_SUCCESSFUL, results)
+    listed = [
+        {"voiceProfileId": result.voice_profile_id, "confidenceScore": _confidence(result.confidence)}
+        for result in results
+    ]
+    found: EventDocument = {"speakerSearchDetails": {"results": listed}}
+    return _speaker_search(envelope, channel, DetailStatus.IDENTIFICATION_SUCCESSFUL, found)
 
 
 def identification_no_matches_found(envelope: Envelope, channel: SearchedChannel) -> EventDocument:
-    """Enough was heard and nobody was recognised. `results` is an empty list, so that readers by name find one."""
-    return _identification(envelope, channel, DetailStatus.IDENTIFICATION_NO_MATCHES_FOUND, ())
+    """Return the event that nobody was recognised. Its `results` is an empty list, so that readers by name find one."""
+    found: EventDocument = {"speakerSearchDetails": {"results": []}}
+    return _speaker_search(envelope, channel, DetailStatus.IDENTIFICATION_NO_MATCHES_FOUND, found)
 
 
 def identification_failure(envelope: Envelope, channel: SearchedChannel, *, status_message: str) -> EventDocument:
-    """Too little speech, or too poor; `status_message` says which."""
-    return _speaker_search(
-        envelope, channel, DetailStatus.IDENTIFICATION_FAILURE, extra={"statusMessage": status_message}
-    )
+    """Return the event that there was too little speech, or too poor; `status_message` says which."""
+    return _speaker_search(envelope, channel, DetailStatus.IDENTIFICATION_FAILURE, {"statusMessage": status_message})
 
 
 def voiceprint_generation_success(
@@ -78,23 +180,23 @@ def voiceprint_generation_success(
     *,
     spelling: DetailStatus = DetailStatus.VOICEPRINT_GENERATION_SUCCESS,
 ) -> EventDocument:
-    """A voiceprint was made. AWS spells this status in two ways; readers differ in which they expect."""
+    """Return the event that a voiceprint was made. AWS spells this status in two ways; readers differ in theirs."""
     if spelling not in (DetailStatus.VOICEPRINT_GENERATION_SUCCESS, DetailStatus.VOICEPRINT_GENERATION_SUCCESSFUL):
         raise ValueError(f"{spelling} does not say that a voiceprint was made")
-    return _speaker_search(envelope, channel, spelling, extra={})
+    return _speaker_search(envelope, channel, spelling, {})
 
 
 def voiceprint_generation_failure(
     envelope: Envelope, channel: SearchedChannel, *, status_message: str
 ) -> EventDocument:
-    """No voiceprint could be made; `status_message` says why."""
+    """Return the event that no voiceprint could be made; `status_message` says why."""
     return _speaker_search(
-        envelope, channel, DetailStatus.VOICEPRINT_GENERATION_FAILURE, extra={"statusMessage": status_message}
+        envelope, channel, DetailStatus.VOICEPRINT_GENERATION_FAILURE, {"statusMessage": status_message}
     )
 
 
 def state_change(envelope: Envelope, state: PipelineFacts) -> EventDocument:
-    """A pipeline or one of its elements changed. The runtime metadata lies flat in `detail`.
+    """Return the event that a pipeline or one of its elements changed. The runtime metadata lies flat in `detail`.
 
     A caller's pair never takes the place of a key that has a meaning of its own, whether that key is present or not.
     AWS's shape has no `service-type`.
@@ -113,7 +215,7 @@ def state_change(envelope: Envelope, state: PipelineFacts) -> EventDocument:
 
 
 def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> EventDocument:
-    """What came of the call. The lists are always there; a profile id is left out when there is none."""
+    """Return the summary after a call. The lists are always there; a profile id is left out when there is none."""
     outcome: EventDocument = {
         "bestMatchedVoiceProfileId": summary.best_matched_profile_id,
         "customerValidatedCallerIdentity": summary.validated_profile_id,
@@ -132,25 +234,15 @@ def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> EventDocu
 
 
 def event_body(event: EventDocument) -> bytes:
-    """The event's bytes: made once, kept, and sent unchanged as often as needed.
+    """Return the event's bytes, which are made once, kept, and sent unchanged as often as needed.
 
-    ASCII on one line: every sink takes it, and nothing in it needs escaping again.
+    They are ASCII on one line: every sink takes that, and nothing in it needs escaping again.
     """
     return json.dumps(event, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _identification(
-    envelope: Envelope, channel: SearchedChannel, status: DetailStatus, results: Sequence[IdentifiedProfile]
-) -> EventDocument:
-    listed = [
-        {"voiceProfileId": result.voice_profile_id, "confidenceScore": _confidence(result.confidence)}
-        for result in results
-    ]
-    return _speaker_search(envelope, channel, status, extra={"speakerSearchDetails": {"results": listed}})
-
-
 def _speaker_search(
-    envelope: Envelope, channel: SearchedChannel, status: DetailStatus, *, extra: EventDocument
+    envelope: Envelope, channel: SearchedChannel, status: DetailStatus, extra: EventDocument
 ) -> EventDocument:
     detail: EventDocument = {
         "taskId": channel.task_id,

@@ -13,9 +13,8 @@ from scripted_aws import EPOCH, ScriptedAws, chunk, error, scripted_aws
 from source_streams import HURRY, aws_clients, heard
 
 from earwitness.errors import SourceError, SourceRefused, SourceUnavailable, StreamGone
-from earwitness.media.cursor import ReadCursor
 from earwitness.media.get_media import KinesisVideoStream
-from earwitness.media.kvs import KvsSource
+from earwitness.media.kvs import KvsSource, ReadCursor
 from earwitness.media.source import Source, StartPosition
 
 pytestmark = pytest.mark.anyio
