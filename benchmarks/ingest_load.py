@@ -15,8 +15,7 @@ from botocore.credentials import Credentials
 
 from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.producer.acks import AckReader, AckType
-from earwitness.producer.connection import Destination, PutMediaConnection
+from earwitness.producer.connection import AckReader, AckType, Destination, PutMediaConnection
 
 FRAMES = 10
 """Of a fragment, each a tenth of a second."""

@@ -24,7 +24,7 @@ import earwitness
 from benchmarks.benchmark import script
 from benchmarks.served import Process
 from earwitness.engine.engine import Engine
-from earwitness.producer.acks import Ack, AckType
+from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import KNOWN, STRANGERS, first_call
 from earwitness.tasks.hear import CallVoice
 

@@ -10,16 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import partial
 from typing import TypeVar
 
 from starlette.types import ASGIApp
 
-from earwitness.access.caller import Handler
 from earwitness.api.calls import Calls
-from earwitness.api.handlers import Needs, build_handlers, build_streaming
+from earwitness.api.context import ApiContext
 from earwitness.api.operations import BY_NAME
-from earwitness.api.use import use_of
 from earwitness.config import Settings
 from earwitness.development import DEV_KEY, Development
 from earwitness.engine.voice_models import ModelPreparation
@@ -32,7 +29,6 @@ from earwitness.rest.routes import ROUTES
 from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
-from earwitness.server.streaming import StreamingOperations
 from earwitness.store.store import Store
 from earwitness.tasks.background import Background
 from earwitness.tasks.leading import Lead, leading, this_process
@@ -89,6 +85,7 @@ class Service:
         self._throttle = Throttle(
             per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
         )
+        self._context = self._api_context(near=near)
         self._calls = self._operations(development)
         gateway = self._gateway(development)
         limits = RequestLimits(
@@ -101,7 +98,7 @@ class Service:
             threads=self._threads,
             store_is_near=near,
             limits=limits,
-            streaming=self._streaming(near=near),
+            streaming=self._calls.streaming(),
             upload_paths=("/putMedia",),
         )
         self.root = Root(
@@ -145,28 +142,19 @@ class Service:
         self._background.models.stop()
         self._threads.close()
 
-    def _handlers(self) -> dict[tuple[str, str], Handler]:
+    def _api_context(self, *, near: bool) -> ApiContext:
+        """What AWS's operations work with; `near` when reads of the records need no thread."""
         settings, background = self._settings, self._background
-        return build_handlers(
-            Needs(
-                store=self._store,
-                quotas=settings.quotas,
-                steering=background.steering,
-                work=background.work,
-                streams=background.streams,
-                run_on_loop=background.run_on_loop,
-                new_guid=new_guid,
-                public_url=settings.public_url.rstrip("/"),
-                stream_exists=background.sources.exists,
-            )
-        )
-
-    def _streaming(self, *, near: bool) -> StreamingOperations:
-        """Operations whose request or answer is a stream."""
-        background = self._background
-        return build_streaming(
-            self._store,
-            background.streams,
+        return ApiContext(
+            store=self._store,
+            quotas=settings.quotas,
+            work=background.work,
+            pipeline_moves=background.steering,
+            streams=background.streams,
+            new_id=new_guid,
+            stream_exists=background.sources.exists,
+            public_url=settings.public_url,
+            run_on_loop=background.run_on_loop,
             run_in_thread=self._run_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
@@ -205,13 +193,7 @@ class Service:
             events_changed=background.notices,
             lags=background.lags,
             turns=background.turns,
-            use_of=partial(
-                use_of,
-                store=self._store,
-                quotas=settings.quotas,
-                work=background.work,
-                streams=background.streams,
-            ),
+            use_of=self._context.use_of,
             limits=limits,
             throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",
@@ -221,7 +203,7 @@ class Service:
 
     def _operations(self, development: Development | None) -> Calls:
         kind = Calls if development else _CallsWithoutDevelopment
-        return kind(store=self._store, handlers=self._handlers(), in_background=self._threads.in_background)
+        return kind(self._context, in_background=self._threads.in_background)
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings

@@ -20,7 +20,7 @@ import earwitness
 from earwitness.audio.matroska.events import FragmentReceived
 from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.errors import AnotherProducer, AudioError, AudioUnreadable, PutMediaFailed
-from earwitness.producer.acks import Ack, AckType
+from earwitness.producer.connection import Ack, AckType
 from patience import PATIENCE_SECONDS
 
 
@@ -249,7 +249,7 @@ def test_reader_and_producer_agree_on_what_a_fragment_is() -> None:
     """The fragments that put_media makes are what the service's reader takes, byte for byte."""
     from earwitness.audio.matroska.writer import pcm_track, write_header
     from earwitness.producer.fragments import fragments as cut
-    from earwitness.producer.pcm_source import raw
+    from earwitness.producer.fragments import raw
 
     made = list(cut(raw(io.BytesIO(tone(2.2)), rate=RATE, channels=1), start_ms=0))
     reader = PutMediaReader()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +14,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from earwitness.api.handlers import build_streaming
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.fragments.log import open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaStreams
 from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.streaming import StreamingOperations
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.threads import Threads
@@ -55,33 +54,24 @@ class Media:
     """A media log on an event loop of its own, and what of a service runs there."""
 
     def __init__(self, folder: Path, store: Store, clock: Callable[[], datetime]) -> None:
-        self._store = store
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._threads = Threads(count=1, at_once_max=10)
+        self.threads = Threads(count=1, at_once_max=10)
         self.streams = _ToldStreams(store)
         self.streams.log = self.on_loop(open_fragment_log(folder, clock=clock))
-        self.operations = build_streaming(
-            store,
-            self.streams,
-            run_in_thread=self._threads.run,
-            monotonic=time.monotonic,
-            is_draining=lambda: False,
-            heard_from=lambda _arn: None,
-        )
 
     def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def serve(self, gateway: Gateway) -> None:
+    def serve(self, gateway: Gateway, streaming: StreamingOperations) -> None:
         """From now on, `answer` has a gateway."""
         self._application = AwsApplication(
             gateway,
-            threads=self._threads,
+            threads=self.threads,
             store_is_near=False,
             limits=RequestLimits(body_bytes_max=1_000_000, client_seconds_max=10.0, at_once_max=100),
-            streaming=self.operations,
+            streaming=streaming,
             upload_paths=(UPLOAD_PATH,),
         )
 
@@ -132,7 +122,7 @@ class Media:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._threads.close()
+        self.threads.close()
 
 
 def _scope(request: Request) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -24,9 +24,8 @@ from botocore.credentials import Credentials
 
 from earwitness.access.roles import Role
 from earwitness.api.calls import Calls
-from earwitness.api.handlers import Needs, build_handlers
-from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE
-from earwitness.api.pipelines import StreamExists
+from earwitness.api.context import ApiContext
+from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE, Opened
 from earwitness.config.settings import Quotas
 from earwitness.store.records import AuditEntry, Scope, VoiceProfile
 from earwitness.store.search_records import NewVoiceprint
@@ -95,7 +94,7 @@ def router() -> Router:
     return Router(list(services().values()))
 
 
-STREAMING_PATHS = {services()[row.service].operations[row.operation].path for row in TABLE if row.streams}
+STREAMING_PATHS = {services()[row.service].operations[row.operation].path for row in TABLE if isinstance(row, Opened)}
 """Where requests or answers are streams, which the gateway alone does not answer."""
 
 
@@ -137,7 +136,7 @@ class World:
         provoked: Mapping[str, Exception] | None = None,
         calls_per_second: float = 0.0,
         public_url: str = "",
-        stream_exists: StreamExists | None = None,
+        stream_exists: Callable[[Scope, str], bool] | None = None,
     ) -> None:
         self.clock = Clock()
         self.store = open_records(url, self.clock)
@@ -146,31 +145,33 @@ class World:
         self._breaks = False
         self.media = Media(media, self.store, self.clock)
         self.changed: list[str] = []
-        handlers = build_handlers(
-            Needs(
-                store=self.store,
-                quotas=quotas or Quotas(),
-                steering=PipelineMoves(
-                    targets_of=lambda _pipeline, _kind: (),
-                    new_id=lambda: str(uuid.uuid4()),
-                    pipeline_changed=self.changed.append,
-                ),
-                work=TaskRunner(
-                    _run_no_task,
-                    give_up=_run_no_task,
-                    retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),
-                ),
-                streams=self.media.streams,
-                run_on_loop=self.media.on_loop,
-                new_guid=lambda: str(uuid.uuid4()),
-                public_url=public_url,
-                stream_exists=stream_exists or (lambda scope, arn: self.store.streams.get(scope, arn) is not None),
-            )
+        context = ApiContext(
+            store=self.store,
+            quotas=quotas or Quotas(),
+            pipeline_moves=PipelineMoves(
+                targets_of=lambda _pipeline, _kind: (),
+                new_id=lambda: str(uuid.uuid4()),
+                pipeline_changed=self.changed.append,
+            ),
+            work=TaskRunner(
+                _run_no_task,
+                give_up=_run_no_task,
+                retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),
+            ),
+            streams=self.media.streams,
+            new_id=lambda: str(uuid.uuid4()),
+            stream_exists=stream_exists or (lambda scope, arn: self.store.streams.get(scope, arn) is not None),
+            public_url=public_url,
+            run_on_loop=self.media.on_loop,
+            run_in_thread=self.media.threads.run,
+            monotonic=time.monotonic,
+            is_draining=lambda: False,
+            heard_from=lambda _arn: None,
         )
-        self.handlers = set(handlers)
+        calls = Calls(context, in_background=lambda work: work())
         self.gateway = Gateway(
             services=list(services().values()),
-            operations=Calls(store=self.store, handlers=handlers, in_background=lambda work: work()),
+            operations=calls,
             throttle=Throttle(per_second=calls_per_second),
             clock=lambda: datetime.now(UTC),  # botocore signs with the real time
             monotonic=lambda: self.seconds,
@@ -178,7 +179,7 @@ class World:
             limits=GatewayLimits(),
             provoked=provoked,
         )
-        self.media.serve(self.gateway)
+        self.media.serve(self.gateway, calls.streaming())
 
     def close(self) -> None:
         self.media.close()

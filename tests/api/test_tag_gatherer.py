@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.api.tag_gatherer import FragmentComplete, TagGatherer
+from earwitness.api.put_media import FragmentComplete, TagGatherer
 from earwitness.audio.matroska.events import FragmentReceived, FragmentStarted, MatroskaEvent, TagsReceived
 from earwitness.audio.matroska.put_media import PutMediaReader
 from earwitness.audio.matroska.tags import END_OF_FRAGMENT, TagsElement, write_tags

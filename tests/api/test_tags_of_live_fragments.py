@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.types import Message
 
-from earwitness.api.put_media_session import PutMediaSession
+from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.config.settings import MediaRateLimits

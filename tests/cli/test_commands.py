@@ -19,8 +19,7 @@ from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import entry
-from earwitness.producer.fragments import fragments
-from earwitness.producer.pcm_source import recordings
+from earwitness.producer.fragments import fragments, recordings
 from earwitness.samples import KNOWN, first_call, second_call
 from patience import PATIENCE_SECONDS
 

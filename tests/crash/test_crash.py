@@ -15,7 +15,7 @@ from calls import Application
 from serving import Served, kill, start, stop
 
 from earwitness.errors import PutMediaFailed
-from earwitness.producer.acks import Ack, AckType
+from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import first_call
 from patience import PATIENCE_SECONDS, until
 

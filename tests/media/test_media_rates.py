@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from earwitness.api.put_media_session import PutMediaSession
+from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import Throttled

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earwitness.errors import PutMediaFailed
-from earwitness.producer.acks import Ack, AckReader, AckType
+from earwitness.producer.connection import Ack, AckReader, AckType
 
 NUMBER = "91343852333181432392682062683891801378680086158"
 

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from earwitness.producer.fragments import OutgoingFragment, Pacing, fragments
-from earwitness.producer.pcm_source import PcmSource
+from earwitness.producer.fragments import OutgoingFragment, Pacing, PcmSource, fragments
 
 
 def cut(seconds: float, *, rate: int = 8_000, channels: int = 1, block: int = 777) -> list[OutgoingFragment]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from jsonschema import Draft202012Validator
 
-from earwitness.api.calls import Calls
+from earwitness.api.calls import find_key
 from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
 from earwitness.rest.app import build_rest
@@ -107,10 +108,9 @@ class Rest:
             with lock:
                 return str(UUID(int=next(numbers)))
 
-        calls = Calls(store=self.store, handlers={}, in_background=lambda work: work())
         self.app = build_rest(
             store=self.store,
-            find_key=calls.find_key,
+            find_key=partial(find_key, self.store),
             engine_of=lambda band: {Band.TELEPHONE: self.engine}[band],
             galleries=lambda: galleries,
             run=run,

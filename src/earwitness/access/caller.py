@@ -1,13 +1,10 @@
 """Who calls an operation, and what every operation needs to know of the request."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 from earwitness.wire.exchange import Principal
-from earwitness.wire.scalars import Params
-from earwitness.wire.serialize import Result
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 
@@ -50,10 +47,6 @@ class Caller:
             outcome="done",
             request_id=self.request_id,
         )
-
-
-Handler = Callable[[Caller, Params], Result]
-"""An operation: from the caller and the parameters to the members of the output shape."""
 
 
 def arn_of(scope: Scope, service: str, resource: str) -> str:

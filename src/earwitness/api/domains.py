@@ -1,117 +1,82 @@
 """Voice profile domains."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
-from earwitness.access.caller import Caller, Handler
-from earwitness.access.once import once
-from earwitness.access.paging import Pages
-from earwitness.api.resource_tags import named_tags
-from earwitness.config.settings import Quotas
-from earwitness.errors import BadRequest, NotFound
+from earwitness.access.caller import Caller
+from earwitness.api.context import ApiContext, named_tags, require
+from earwitness.errors import BadRequest
 from earwitness.store.records import VoiceProfileDomain
-from earwitness.store.store import Store, Unit
+from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG, Band
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
+MISSING = "the voice profile domain does not exist; look at its id"
 
-class Domains:
-    """The five operations on voice profile domains."""
 
-    def __init__(
-        self, *, store: Store, pages: Pages, quotas: Quotas, new_id: Callable[[], str], on_deleted: Callable[[], None]
-    ) -> None:
-        """`on_deleted` tells running tasks to look whether it was their domain."""
-        self._on_deleted = on_deleted
-        self._store = store
-        self._pages = pages
-        self._quotas = quotas
-        self._new_id = new_id
+def create_domain(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Make a domain with a key of its own."""
+    band = _band(named_tags(params))
+    kms_key_arn: str = params["ServerSideEncryptionConfiguration"]["KmsKeyArn"]
+    if ":alias/" in kms_key_arn:
+        raise BadRequest("KmsKeyArn is of an alias, which AWS does not take here; give the ARN of the key itself")
+    domain_id = f"vpd-{context.new_id()}"
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """By operation."""
-        return {
-            "CreateVoiceProfileDomain": self.create,
-            "GetVoiceProfileDomain": self.get,
-            "UpdateVoiceProfileDomain": self.update,
-            "DeleteVoiceProfileDomain": self.delete,
-            "ListVoiceProfileDomains": self.list,
-        }
-
-    def create(self, caller: Caller, params: Params) -> Result:
-        """Make a domain with a key of its own."""
-        tags = named_tags(params)
-        band = _band(tags)
-        kms_key_arn: str = params["ServerSideEncryptionConfiguration"]["KmsKeyArn"]
-        if ":alias/" in kms_key_arn:
-            raise BadRequest("KmsKeyArn is of an alias, which AWS does not take here; give the ARN of the key itself")
-        domain_id = f"vpd-{self._new_id()}"
-
-        def create(unit: Unit) -> VoiceProfileDomain:
-            arn = caller.arn("chime", f"voice-profile-domain/{domain_id}")
-            created = unit.domains.create(
-                caller.scope,
-                domain_id=domain_id,
-                arn=arn,
-                name=params["Name"],
-                description=params.get("Description", ""),
-                kms_key_arn=kms_key_arn,
-                band=band,
-                limit=self._quotas.domains,
-            )
-            unit.tags.set(caller.scope, arn, tags, limit=self._quotas.tags_per_resource)
-            caller.record(unit, arn)
-            return created
-
-        def work(unit: Unit) -> VoiceProfileDomain:
-            return once(
-                unit,
-                caller,
-                params,
-                reference=domain_id,
-                create=lambda: create(unit),
-                find=lambda made: unit.domains.get(caller.scope, made),
-            )
-
-        return {"VoiceProfileDomain": _described(self._store.write(work))}
-
-    def get(self, caller: Caller, params: Params) -> Result:
-        """Describe a domain."""
-        domain = _there(self._store.domains.get(caller.scope, params["VoiceProfileDomainId"]))
-        return {"VoiceProfileDomain": _described(domain)}
-
-    def update(self, caller: Caller, params: Params) -> Result:
-        """Give a domain another name or description."""
-
-        def work(unit: Unit) -> VoiceProfileDomain:
-            domain_id = params["VoiceProfileDomainId"]
-            updated = unit.domains.update(
-                caller.scope, domain_id, name=params.get("Name"), description=params.get("Description")
-            )
-            domain = _there(updated)
-            caller.record(unit, domain.arn)
-            return domain
-
-        return {"VoiceProfileDomain": _described(self._store.write(work))}
-
-    def delete(self, caller: Caller, params: Params) -> Result:
-        """Delete a domain with everything in it, for good."""
-
-        def work(unit: Unit) -> None:
-            domain = _there(unit.domains.get(caller.scope, params["VoiceProfileDomainId"]))
-            unit.domains.delete(caller.scope, domain.domain_id)
-            caller.record(unit, domain.arn)
-
-        self._store.write(work)
-        self._on_deleted()
-        return {}
-
-    def list(self, caller: Caller, params: Params) -> Result:
-        """The oldest first."""
-        domains, following = self._pages.read(
-            caller, params, lambda after, limit: self._store.domains.list(caller.scope, after=after, limit=limit)
+    def create(unit: Unit) -> VoiceProfileDomain:
+        return unit.domains.create(
+            caller.scope,
+            domain_id=domain_id,
+            arn=caller.arn("chime", f"voice-profile-domain/{domain_id}"),
+            name=params["Name"],
+            description=params.get("Description", ""),
+            kms_key_arn=kms_key_arn,
+            band=band,
+            limit=context.quotas.domains,
         )
-        return {"VoiceProfileDomains": [_summary(domain) for domain in domains], **following}
+
+    domain = context.create(
+        caller,
+        params,
+        reference=domain_id,
+        create=create,
+        find=lambda unit, made: unit.domains.get(caller.scope, made),
+    )
+    return _answer(domain)
+
+
+def get_domain(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Describe a domain."""
+    return _answer(require(context.store.domains.get(caller.scope, params["VoiceProfileDomainId"]), MISSING))
+
+
+def update_domain(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Give a domain another name or description."""
+
+    def update(unit: Unit) -> VoiceProfileDomain:
+        domain_id, name, description = params["VoiceProfileDomainId"], params.get("Name"), params.get("Description")
+        return require(unit.domains.update(caller.scope, domain_id, name=name, description=description), MISSING)
+
+    return _answer(context.write(caller, update))
+
+
+def delete_domain(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Delete a domain with everything in it, for good."""
+
+    def delete(unit: Unit) -> VoiceProfileDomain:
+        domain = require(unit.domains.get(caller.scope, params["VoiceProfileDomainId"]), MISSING)
+        unit.domains.delete(caller.scope, domain.domain_id)
+        return domain
+
+    context.write(caller, delete)
+    context.work.all_changed()  # running tasks look whether it was their domain
+    return {}
+
+
+def list_domains(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """List domains, the oldest first."""
+    read = partial(context.store.domains.list, caller.scope)
+    return context.list_page(caller, params, "VoiceProfileDomains", read, _summary)
 
 
 def _band(tags: Mapping[str, str]) -> Band:
@@ -119,12 +84,6 @@ def _band(tags: Mapping[str, str]) -> Band:
         return Band(tags.get(BAND_TAG, Band.TELEPHONE))
     except ValueError:
         raise BadRequest(f"the tag {BAND_TAG} must be {' or '.join(Band)}") from None
-
-
-def _there(domain: VoiceProfileDomain | None) -> VoiceProfileDomain:
-    if domain is None:
-        raise NotFound("the voice profile domain does not exist; look at its id")
-    return domain
 
 
 def _summary(domain: VoiceProfileDomain) -> dict[str, object]:
@@ -138,5 +97,6 @@ def _summary(domain: VoiceProfileDomain) -> dict[str, object]:
     }
 
 
-def _described(domain: VoiceProfileDomain) -> dict[str, object]:
-    return {**_summary(domain), "ServerSideEncryptionConfiguration": {"KmsKeyArn": domain.kms_key_arn}}
+def _answer(domain: VoiceProfileDomain) -> Result:
+    encryption = {"KmsKeyArn": domain.kms_key_arn}
+    return {"VoiceProfileDomain": {**_summary(domain), "ServerSideEncryptionConfiguration": encryption}}

@@ -1,126 +1,98 @@
 """Speaker search tasks of media insights pipelines: start, get, stop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from earwitness.access.caller import Caller, Handler
+from earwitness.access.caller import Caller
 from earwitness.access.once import once
-from earwitness.config.settings import Quotas
-from earwitness.errors import BadRequest, Conflict, NotFound
+from earwitness.api.context import ApiContext, require
+from earwitness.api.pipelines import LIVE
+from earwitness.errors import BadRequest, Conflict
 from earwitness.store.records import Pipeline
 from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.pipelines import PipelineMoves
-from earwitness.tasks.work import Work, WorkItem
+from earwitness.tasks.work import WorkItem
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
-"""Pipelines that a task may be started on."""
+_TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
+_MISSING = "this pipeline has no speaker search task of this id; tasks are kept for seven days"
 
 
-class SearchTasks:
-    """The three operations on speaker search tasks."""
+def start_task(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Begin to listen to one channel; at 10 s of its speech the domain is searched."""
+    task_id = context.new_id()
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        work: Work,
-        quotas: Quotas,
-        new_id: Callable[[], str],
-        steering: PipelineMoves,
-    ) -> None:
-        self._store = store
-        self._work = work
-        self._quotas = quotas
-        self._new_id = new_id
-        self._steering = steering
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """By operation."""
-        return {
-            "StartSpeakerSearchTask": self.start,
-            "GetSpeakerSearchTask": self.get,
-            "StopSpeakerSearchTask": self.stop,
-        }
-
-    def start(self, caller: Caller, params: Params) -> Result:
-        """Begin to listen to one channel; at 10 s of its speech the domain is searched."""
-        task_id = self._new_id()
-
-        def work(unit: Unit) -> SpeakerSearchTask:
-            pipeline = _pipeline(unit.pipelines.get(caller.scope, params["Identifier"]))
-            return once(
-                unit,
-                caller,
-                params,
-                within=pipeline.pipeline_id,
-                reference=task_id,
-                create=lambda: self._create(unit, caller, params, pipeline, task_id),
-                find=lambda made: unit.tasks.get(caller.scope, made),
-            )
-
-        task = self._store.write(work)
-        self._work.submit(_item(task))
-        return {"SpeakerSearchTask": _described(task)}
-
-    def get(self, caller: Caller, params: Params) -> Result:
-        """Its status; results go to the pipeline's sinks, as at AWS."""
-        pipeline, task_id = params["Identifier"], params["SpeakerSearchTaskId"]
-        task = self._store.tasks.get_state(caller.scope, task_id, pipeline=pipeline)
-        if task is None:
-            self._pipeline_id(caller, pipeline)  # which of the two is missing?
-            raise _no_task()
-        return {"SpeakerSearchTask": _described(task)}
-
-    def stop(self, caller: Caller, params: Params) -> Result:
-        """Stop listening; results that are missing are not reported."""
-        pipeline_id = self._pipeline_id(caller, params["Identifier"])
-
-        def work(unit: Unit) -> SpeakerSearchTask:
-            stopped = unit.tasks.request_stop(
-                caller.scope, params["SpeakerSearchTaskId"], reason=StopReason.CALLER, pipeline_id=pipeline_id
-            )
-            task = _task(stopped, pipeline_id)
-            caller.record(unit, f"{caller.arn('chime', f'media-pipeline/{pipeline_id}')}/{task.task_id}")
-            return task
-
-        self._work.changed(_item(self._store.write(work)))
-        return {}
-
-    def _create(
-        self, unit: Unit, caller: Caller, params: Params, pipeline: Pipeline, task_id: str
-    ) -> SpeakerSearchTask:
-        _require_speaker_search(pipeline)
-        if pipeline.status not in TAKES_TASKS:
-            raise Conflict(f"the pipeline is {pipeline.status} and takes no tasks; resume it, or create another")
-        account_id = caller.scope.account_id
-        self._work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
-        domain = unit.domains.get(caller.scope, params["VoiceProfileDomainArn"])
-        if domain is None:
-            raise NotFound("the voice profile domain does not exist; look at its ARN")
-        stream_arn, channel_id, after = _channel(pipeline, params.get("KinesisVideoStreamSourceTaskConfiguration"))
-        task = unit.tasks.create(
-            caller.scope,
-            task_id=task_id,
-            pipeline_id=pipeline.pipeline_id,
-            stream_arn=stream_arn,
-            channel_id=channel_id,
-            domain_id=domain.domain_id,
-            domain_arn=domain.arn,
-            start_fragment_number=after,
-            pipeline_statuses=TAKES_TASKS,
-            active_limit=self._quotas.active_tasks,
+    def work(unit: Unit) -> SpeakerSearchTask:
+        pipeline = _pipeline(unit, caller, params)
+        return once(
+            unit,
+            caller,
+            params,
+            within=pipeline.pipeline_id,
+            reference=task_id,
+            create=lambda: _create(context, unit, caller, params, pipeline, task_id),
+            find=lambda made: unit.tasks.get(caller.scope, made),
         )
-        self._steering.begin_task(unit, caller.scope, pipeline)
-        caller.record(unit, f"{pipeline.arn}/{task_id}")
+
+    task = context.store.write(work)
+    context.work.submit(_item(task))
+    return {"SpeakerSearchTask": _described(task)}
+
+
+def get_task(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Describe a task; results go to the pipeline's sinks, as at AWS."""
+    pipeline, task_id = params["Identifier"], params["SpeakerSearchTaskId"]
+    task = context.store.tasks.get_state(caller.scope, task_id, pipeline=pipeline)
+    if task is None:
+        _pipeline(context.store, caller, params)  # which of the two is missing?
+    return {"SpeakerSearchTask": _described(require(task, _MISSING))}
+
+
+def stop_task(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Stop listening; results that are missing are not reported."""
+    pipeline = _pipeline(context.store, caller, params)
+
+    def work(unit: Unit) -> SpeakerSearchTask:
+        stopped = unit.tasks.request_stop(
+            caller.scope, params["SpeakerSearchTaskId"], reason=StopReason.CALLER, pipeline_id=pipeline.pipeline_id
+        )
+        task = require(stopped, _MISSING)
+        caller.record(unit, f"{pipeline.arn}/{task.task_id}")
         return task
 
-    def _pipeline_id(self, caller: Caller, id_or_arn: str) -> str:
-        return _pipeline(self._store.pipelines.get(caller.scope, id_or_arn)).pipeline_id
+    context.work.changed(_item(context.store.write(work)))
+    return {}
+
+
+def _create(
+    context: ApiContext, unit: Unit, caller: Caller, params: Params, pipeline: Pipeline, task_id: str
+) -> SpeakerSearchTask:
+    _require_speaker_search(pipeline)
+    if pipeline.status not in _TAKES_TASKS:
+        raise Conflict(f"the pipeline is {pipeline.status} and takes no tasks; resume it, or create another")
+    account_id = caller.scope.account_id
+    context.work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
+    found = unit.domains.get(caller.scope, params["VoiceProfileDomainArn"])
+    domain = require(found, "the voice profile domain does not exist; look at its ARN")
+    stream_arn, channel_id, after = _channel(pipeline, params.get("KinesisVideoStreamSourceTaskConfiguration"))
+    task = unit.tasks.create(
+        caller.scope,
+        task_id=task_id,
+        pipeline_id=pipeline.pipeline_id,
+        stream_arn=stream_arn,
+        channel_id=channel_id,
+        domain_id=domain.domain_id,
+        domain_arn=domain.arn,
+        start_fragment_number=after,
+        pipeline_statuses=_TAKES_TASKS,
+        active_limit=context.quotas.active_tasks,
+    )
+    context.pipeline_moves.begin_task(unit, caller.scope, pipeline)
+    caller.record(unit, f"{pipeline.arn}/{task_id}")
+    return task
 
 
 def _require_speaker_search(pipeline: Pipeline) -> None:
@@ -136,8 +108,8 @@ def _require_speaker_search(pipeline: Pipeline) -> None:
 
 
 def _channel(pipeline: Pipeline, wanted: Mapping[str, Any] | None) -> tuple[str, int, str | None]:
-    """The stream, the channel and the fragment to begin after. BadRequest when they are not the pipeline's."""
-    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}  # `Any`: as above
+    """Return the stream, the channel and the fragment to begin after. Raise BadRequest for those of no source."""
+    source: Any = pipeline.source.get(LIVE) or {}  # `Any`: as above
     known = {
         (stream["StreamArn"], channel["ChannelId"]): stream.get("FragmentNumber")
         for stream in source.get("Streams", ())
@@ -157,26 +129,15 @@ def _channel(pipeline: Pipeline, wanted: Mapping[str, Any] | None) -> tuple[str,
 
 
 def _channels(definition: Mapping[str, Any]) -> list[dict[str, int]]:
-    """The channels of a stream: those that are defined, or all by number."""
+    """Return the channels of a stream: those that are defined, or all by number."""
     return definition.get("ChannelDefinitions") or [
         {"ChannelId": channel} for channel in range(definition["NumberOfChannels"])
     ]
 
 
-def _pipeline(pipeline: Pipeline | None) -> Pipeline:
-    if pipeline is None:
-        raise NotFound("the media insights pipeline does not exist; look at its id")
-    return pipeline
-
-
-def _task(task: SpeakerSearchTask | None, pipeline_id: str) -> SpeakerSearchTask:
-    if task is None or task.pipeline_id != pipeline_id:
-        raise _no_task()
-    return task
-
-
-def _no_task() -> NotFound:
-    return NotFound("this pipeline has no speaker search task of this id; tasks are kept for seven days")
+def _pipeline(records: Store | Unit, caller: Caller, params: Params) -> Pipeline:
+    found = records.pipelines.get(caller.scope, params["Identifier"])
+    return require(found, "the media insights pipeline does not exist; look at its id")
 
 
 def _item(task: SpeakerSearchTask) -> WorkItem:

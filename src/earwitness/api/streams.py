@@ -1,13 +1,11 @@
-"""Kinesis video streams, as resources; their media lies elsewhere and is told of what happens to them here."""
+"""Kinesis video streams as resources: records, tags, settings. `put_media` and `get_media` have their media."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
-from earwitness.access.caller import Caller, Handler, arn_of
-from earwitness.access.paging import Pages
-from earwitness.api.resource_tags import named_tags
-from earwitness.api.stream_names import found, named, stream_of
-from earwitness.config.settings import Quotas
-from earwitness.errors import BadRequest, NotServed
+from earwitness.access.caller import Caller, arn_of
+from earwitness.api.context import ApiContext, named_tags, require
+from earwitness.errors import BadRequest, NotFound, NotServed
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.wire.scalars import Params
@@ -18,164 +16,225 @@ RETENTION_HOURS_MAX = 87_600
 """Ten years, as in AWS."""
 
 STREAMS_PER_PAGE = 10_000
-"""What a list holds when the caller does not say, and the most that AWS allows."""
+"""How many streams a list holds when the caller does not say; it is the most that AWS allows."""
 
 STORAGE_TIER = "HOT"
 """There is one kind of storage here, readable at once; so WARM, which is cheaper and slower in AWS, is refused."""
 
 MEDIA_APIS = frozenset(("PUT_MEDIA", "GET_MEDIA", "LIST_FRAGMENTS", "GET_MEDIA_FOR_FRAGMENT_LIST"))
-"""The media operations that an endpoint is told for."""
+"""What GetDataEndpoint returns an endpoint for."""
+
+MISSING = "the stream does not exist in this account and Region; create it, or look at its name or ARN"
+
+_NOT_DONE = {
+    "ImageGenerationConfiguration": "makes no images",
+    "NotificationConfiguration": "sends no notifications",
+}
 
 _VERSION_LENGTH = 20  # as the versions that AWS gives out
 
-StreamHook = Callable[[Scope, KinesisStream], None]
-"""Told of a stream after the change is durable. What it does must survive being told twice, or never."""
 
+def create_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Make a stream, ready to be written."""
+    hours = _allowed_hours(params.get("DataRetentionInHours") or 0)
+    storage: Mapping[str, str] = params.get("StreamStorageConfiguration") or {}
+    if storage.get("DefaultStorageTier", STORAGE_TIER) != STORAGE_TIER:
+        raise BadRequest(f"there is one storage tier here, {STORAGE_TIER}; leave StreamStorageConfiguration out")
+    tags = named_tags(params)
+    name: str = params["StreamName"]
 
-class Streams:
-    """The seven operations on streams as such."""
-
-    def __init__(
-        self,
-        *,
-        store: Store,
-        pages: Pages,
-        quotas: Quotas,
-        new_id: Callable[[], str],
-        public_url: str = "",
-        on_deleted: StreamHook,
-        on_retention_changed: StreamHook,
-    ) -> None:
-        """`public_url` is where clients reach the media operations; empty for where each request came to."""
-        self._store = store
-        self._pages = pages
-        self._quotas = quotas
-        self._new_id = new_id
-        self._public_url = public_url.rstrip("/")  # clients append a path
-        self._on_deleted = on_deleted
-        self._on_retention_changed = on_retention_changed
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """By operation."""
-        return {
-            "CreateStream": self.create,
-            "DescribeStream": self.describe,
-            "ListStreams": self.list,
-            "DeleteStream": self.delete,
-            "UpdateStream": self.update,
-            "UpdateDataRetention": self.update_retention,
-            "GetDataEndpoint": self.get_endpoint,
-        }
-
-    def create(self, caller: Caller, params: Params) -> Result:
-        """Make a stream, ready to be written."""
-        hours = _allowed_hours(params.get("DataRetentionInHours") or 0)
-        storage: Mapping[str, str] = params.get("StreamStorageConfiguration") or {}
-        if storage.get("DefaultStorageTier", STORAGE_TIER) != STORAGE_TIER:
-            raise BadRequest(f"there is one storage tier here, {STORAGE_TIER}; leave StreamStorageConfiguration out")
-        tags = named_tags(params)
-        name: str = params["StreamName"]
-
-        def work(unit: Unit) -> KinesisStream:
-            created_ms = (unit.now - EPOCH) // MILLISECOND
-            created = unit.streams.create(
-                caller.scope,
-                name=name,
-                arn=caller.arn("kinesisvideo", f"stream/{name}/{created_ms}"),
-                version=self._new_version(),
-                retention_hours=hours,
-                status="ACTIVE",
-                device_name=params.get("DeviceName"),
-                media_type=params.get("MediaType"),
-                kms_key_id=params.get("KmsKeyId"),
-                limit=self._quotas.streams,
-            )
-            unit.tags.set(caller.scope, created.arn, tags, limit=self._quotas.tags_per_resource)
-            caller.record(unit, created.arn)
-            return created
-
-        return {"StreamARN": self._store.write(work).arn}
-
-    def describe(self, caller: Caller, params: Params) -> Result:
-        """Describe a stream."""
-        stream = stream_of(self._store.streams, caller, params)
-        return {"StreamInfo": _described(caller.scope, stream)}
-
-    def list(self, caller: Caller, params: Params) -> Result:
-        """By name, those whose name begins as asked."""
-        condition: Mapping[str, str] | None = params.get("StreamNameCondition")
-        prefix = (condition or {}).get("ComparisonValue") or ""
-        if condition is not None and not prefix:
-            raise BadRequest("StreamNameCondition has no ComparisonValue; give how the names begin, or leave it out")
-        streams, following = self._pages.read(
-            caller,
-            params,
-            lambda after, limit: self._store.streams.list(caller.scope, name_prefix=prefix, after=after, limit=limit),
-            about=prefix,
-            default_length=STREAMS_PER_PAGE,
+    def create(unit: Unit) -> KinesisStream:
+        created_ms = (unit.now - EPOCH) // MILLISECOND
+        created = unit.streams.create(
+            caller.scope,
+            name=name,
+            arn=caller.arn("kinesisvideo", f"stream/{name}/{created_ms}"),
+            version=_new_version(context),
+            retention_hours=hours,
+            status="ACTIVE",
+            device_name=params.get("DeviceName"),
+            media_type=params.get("MediaType"),
+            kms_key_id=params.get("KmsKeyId"),
+            limit=context.quotas.streams,
         )
-        return {"StreamInfoList": [_described(caller.scope, stream) for stream in streams], **following}
+        context.set_tags(unit, caller, created.arn, tags)
+        return created
 
-    def delete(self, caller: Caller, params: Params) -> Result:
-        """Delete a stream; its media cannot be read any more at once."""
+    return {"StreamARN": context.write(caller, create).arn}
 
-        def work(unit: Unit) -> KinesisStream:
-            stream = found(unit.streams.get(caller.scope, params["StreamARN"]))
-            unit.streams.delete(caller.scope, stream.arn, expected_version=params.get("CurrentVersion"))
-            caller.record(unit, stream.arn)
-            return stream
 
-        self._on_deleted(caller.scope, self._store.write(work))
-        return {}
+def describe_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Describe a stream."""
+    return {"StreamInfo": _described(caller.scope, _stream(context.store, caller, params))}
 
-    def update(self, caller: Caller, params: Params) -> Result:
-        """Give a stream another device name or media type."""
 
-        def work(unit: Unit) -> None:
-            updated = unit.streams.update(
-                caller.scope,
-                named(params),
-                expected_version=params["CurrentVersion"],
-                new_version=self._new_version(),
-                device_name=params.get("DeviceName"),
-                media_type=params.get("MediaType"),
-            )
-            caller.record(unit, found(updated).arn)
+def list_streams(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """List streams by name, those whose name begins as asked."""
+    condition: Mapping[str, str] | None = params.get("StreamNameCondition")
+    prefix = (condition or {}).get("ComparisonValue") or ""
+    if condition is not None and not prefix:
+        raise BadRequest("StreamNameCondition has no ComparisonValue; give how the names begin, or leave it out")
+    read = partial(context.store.streams.list, caller.scope, name_prefix=prefix)
+    describe = partial(_described, caller.scope)
+    return context.list_page(
+        caller, params, "StreamInfoList", read, describe, about=prefix, default_length=STREAMS_PER_PAGE
+    )
 
-        self._store.write(work)
-        return {}
 
-    def update_retention(self, caller: Caller, params: Params) -> Result:
-        """Keep the media of a stream longer, or less long."""
-        change: int = params["DataRetentionChangeInHours"]
-        longer = params["Operation"] == "INCREASE_DATA_RETENTION"
+def delete_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Delete a stream; from then on its media cannot be read."""
 
-        def work(unit: Unit) -> KinesisStream:
-            stream = stream_of(unit.streams, caller, params)
-            hours = stream.retention_hours + (change if longer else -change)
-            updated = unit.streams.update(
-                caller.scope,
-                stream.arn,
-                expected_version=params["CurrentVersion"],
-                new_version=self._new_version(),
-                retention_hours=hours,
-            )
-            _allowed_hours(hours)  # after the version was compared: a stale one is the likelier reason
-            caller.record(unit, stream.arn)
-            return found(updated)
+    def delete(unit: Unit) -> KinesisStream:
+        stream = require(unit.streams.get(caller.scope, params["StreamARN"]), MISSING)
+        unit.streams.delete(caller.scope, stream.arn, expected_version=params.get("CurrentVersion"))
+        return stream
 
-        self._on_retention_changed(caller.scope, self._store.write(work))
-        return {}
+    stream = context.write(caller, delete)
+    # Should the service be killed before this, the sweep deletes media without a record.
+    context.run_on_loop(context.streams.delete(caller.scope, stream))
+    return {}
 
-    def get_endpoint(self, caller: Caller, params: Params) -> Result:
-        """Where the media of a stream is sent to and read from."""
-        stream_of(self._store.streams, caller, params)
-        if params["APIName"] not in MEDIA_APIS:
-            raise NotServed(f"{params['APIName']} is not served; docs/parity.md lists the media operations that are")
-        return {"DataEndpoint": self._public_url or caller.endpoint}
 
-    def _new_version(self) -> str:
-        return self._new_id().replace("-", "")[:_VERSION_LENGTH]
+def update_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Give a stream another device name or media type."""
+
+    def update(unit: Unit) -> KinesisStream:
+        updated = unit.streams.update(
+            caller.scope,
+            stream_named(params),
+            expected_version=params["CurrentVersion"],
+            new_version=_new_version(context),
+            device_name=params.get("DeviceName"),
+            media_type=params.get("MediaType"),
+        )
+        return require(updated, MISSING)
+
+    context.write(caller, update)
+    return {}
+
+
+def update_retention(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Keep the media of a stream longer, or less long."""
+    change: int = params["DataRetentionChangeInHours"]
+    longer = params["Operation"] == "INCREASE_DATA_RETENTION"
+
+    def update(unit: Unit) -> KinesisStream:
+        stream = _stream(unit, caller, params)
+        hours = stream.retention_hours + (change if longer else -change)
+        updated = unit.streams.update(
+            caller.scope,
+            stream.arn,
+            expected_version=params["CurrentVersion"],
+            new_version=_new_version(context),
+            retention_hours=hours,
+        )
+        _allowed_hours(hours)  # after the version was compared: a stale one is the likelier reason
+        return require(updated, MISSING)
+
+    stream = context.write(caller, update)
+    context.run_on_loop(context.streams.retain(caller.scope, stream))
+    return {}
+
+
+def get_data_endpoint(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Return where the media of a stream is sent to and read from."""
+    _stream(context.store, caller, params)
+    if params["APIName"] not in MEDIA_APIS:
+        raise NotServed(f"{params['APIName']} is not served; docs/parity.md lists the media operations that are")
+    return {"DataEndpoint": context.public_url.rstrip("/") or caller.endpoint}  # clients append a path
+
+
+# Tags and settings of streams.
+
+
+def tag_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Add tags to a stream, or give them other values."""
+    tags = named_tags(params)
+
+    def tag(unit: Unit) -> KinesisStream:
+        stream = _stream(unit, caller, params)
+        context.set_tags(unit, caller, stream.arn, tags)
+        return stream
+
+    context.write(caller, tag)
+    return {}
+
+
+def untag_stream(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Remove tags from a stream; those it does not have are no error."""
+
+    def untag(unit: Unit) -> KinesisStream:
+        stream = _stream(unit, caller, params)
+        unit.tags.remove(caller.scope, stream.arn, params["TagKeyList"])
+        return stream
+
+    context.write(caller, untag)
+    return {}
+
+
+def list_stream_tags(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """List the tags of a stream."""
+    if params.get("NextToken"):
+        raise BadRequest("the tags of a stream come in one page; leave NextToken out")
+    return {"Tags": context.store.tags.list(caller.scope, _stream(context.store, caller, params).arn)}
+
+
+def describe_setting(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Return that a stream has no configuration of images or notifications."""
+    _stream(context.store, caller, params)
+    return {}
+
+
+def describe_mapped_resources(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Return that no resource is connected to a stream."""
+    _stream(context.store, caller, params)
+    return {"MappedResourceConfigurationList": []}
+
+
+def describe_storage(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Return the storage tier of a stream."""
+    stream = _stream(context.store, caller, params)
+    return {
+        "StreamName": stream.name,
+        "StreamARN": stream.arn,
+        "StreamStorageConfiguration": {"DefaultStorageTier": STORAGE_TIER},
+    }
+
+
+def describe_media_storage(_context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Return whether a signaling channel stores its media in a stream: there are none here, so none does."""
+    name_or_arn = stream_named(params, name="ChannelName", arn="ChannelARN")
+    if name_or_arn.startswith("arn:") and not name_or_arn.startswith(caller.arn("kinesisvideo", "channel/")):
+        raise NotFound("the signaling channel does not exist in this account and Region; look at its ARN")
+    return {"MediaStorageConfiguration": {"Status": "DISABLED"}}
+
+
+def update_setting(context: ApiContext, caller: Caller, params: Params) -> Result:
+    """Accept a configuration of images or notifications that asks for none."""
+    _stream(context.store, caller, params)
+    for member, reason in _NOT_DONE.items():
+        if (params.get(member) or {}).get("Status") == "ENABLED":
+            raise NotServed(f"earwitness {reason}; leave {member} out, or give it Status DISABLED")
+    return {}
+
+
+def stream_named(params: Params, *, name: str = "StreamName", arn: str = "StreamARN") -> str:
+    """Return the name or ARN in a request. Raise BadRequest unless it has exactly one of them."""
+    given = [params[member] for member in (name, arn) if params.get(member) is not None]
+    if len(given) != 1:
+        raise BadRequest(f"the request has {len(given) or 'none'} of {name} and {arn}; give one of them")
+    return given[0]
+
+
+def _stream(records: Store | Unit, caller: Caller, params: Params) -> KinesisStream:
+    # Operations on tags of resources name a ResourceARN. In AWS these are for signaling channels, of which there are
+    # none here; some producers tag streams with them, so they take streams.
+    name_or_arn = params.get("ResourceARN") or stream_named(params)
+    return require(records.streams.get(caller.scope, name_or_arn), MISSING)
+
+
+def _new_version(context: ApiContext) -> str:
+    return context.new_id().replace("-", "")[:_VERSION_LENGTH]
 
 
 def _allowed_hours(hours: int) -> int:

@@ -10,7 +10,7 @@ from earwitness.cli.options import JsonOption
 from earwitness.cli.output import note, print_json, progress_of, reporting, say
 
 if TYPE_CHECKING:
-    from earwitness.producer.acks import Ack
+    from earwitness.producer.connection import Ack
 
 
 def register(app: typer.Typer) -> None:

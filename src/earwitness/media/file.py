@@ -13,9 +13,8 @@ from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.audio.matroska_file import fragments, is_matroska
 from earwitness.errors import AudioUnreadable
 from earwitness.media.source import StartPosition, StreamFragment
-from earwitness.producer.fragments import TRACK
+from earwitness.producer.fragments import TRACK, recordings
 from earwitness.producer.fragments import fragments as cut
-from earwitness.producer.pcm_source import recordings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,8 +1,11 @@
-"""One PutMedia request: HTTP/1.1 with a body that goes out in chunks while the answer comes in."""
+"""One PutMedia request: HTTP/1.1 with a body that goes out in chunks while acknowledgements come in."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -15,19 +18,20 @@ from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupt
 
 _READ_BYTES = 65_536
 _REFUSAL_BYTES_MAX = 16_384
+_ACK_CHARACTERS_MAX = 4_096
+"""Real ones have about 150 (the C producer reads at most 1,024)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
     """Where media goes, and as whom."""
 
+    #: The data endpoint that GetDataEndpoint returned.
     endpoint_url: str
-    """The data endpoint, as GetDataEndpoint told it."""
-
     region: str
     credentials: Credentials
+    #: The header that names the stream: `x-amzn-stream-name` or `x-amzn-stream-arn`.
     stream: Mapping[str, str]
-    """The header that names the stream: `x-amzn-stream-name` or `x-amzn-stream-arn`."""
 
 
 class PutMediaConnection:
@@ -39,7 +43,7 @@ class PutMediaConnection:
 
     @classmethod
     async def open(cls, destination: Destination, *, seconds_max: float) -> "PutMediaConnection":
-        """Connect and send the head of the request. Raises PutMediaInterrupted, PutMediaFailed for its certificate."""
+        """Connect and send the head of the request. Raise PutMediaInterrupted, or PutMediaFailed for a certificate."""
         parts = urlsplit(destination.endpoint_url)
         secure = parts.scheme == "https"
         try:
@@ -60,17 +64,17 @@ class PutMediaConnection:
         return connection
 
     async def send(self, media: bytes) -> None:
-        """Send media. Raises PutMediaInterrupted when the connection is gone."""
+        """Send media. Raise PutMediaInterrupted when the connection is gone."""
         await self._send(h11.Data(data=media))
 
     async def finish(self) -> None:
-        """Say that there is no more."""
+        """End the body."""
         await self._send(h11.EndOfMessage())
 
     async def answers(self) -> AsyncGenerator[bytes]:
-        """The bytes of the answer as they come, until its end.
+        """Return the bytes of the answer as they come, until its end.
 
-        Raises PutMediaFailed when the request is refused (AnotherProducer when that is why), PutMediaInterrupted when
+        Raise PutMediaFailed when the request is refused (AnotherProducer when that is why), PutMediaInterrupted when
         the connection breaks.
         """
         status, refusal, fault = 0, b"", ""
@@ -89,7 +93,7 @@ class PutMediaConnection:
             raise _refused(status, fault, refusal)
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._writer.close()
         try:
             await self._writer.wait_closed()
@@ -133,3 +137,78 @@ def _refused(status: int, fault: str, body: bytes) -> PutMediaFailed:
         return AnotherProducer(says)
     too_often = status == 429 or fault.startswith("ClientLimitExceeded")
     return PutMediaInterrupted(says) if status >= 500 or too_often else PutMediaFailed(says)
+
+
+class AckType(StrEnum):
+    """How far a fragment has come."""
+
+    #: Its first bytes have arrived.
+    BUFFERING = "BUFFERING"
+    #: All of it has arrived.
+    RECEIVED = "RECEIVED"
+    #: It is on the disk; comes only where the stream has a retention.
+    PERSISTED = "PERSISTED"
+    #: It was refused, and usually the session with it.
+    ERROR = "ERROR"
+    #: The session is open and nothing comes.
+    IDLE = "IDLE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ack:
+    """One acknowledgement."""
+
+    type: AckType
+    #: The fragment's timecode as it was sent; None for IDLE.
+    timecode_ms: int | None
+    #: Its number, which GetMedia and tasks may start after; empty where there is none.
+    fragment_number: str
+    #: For ERROR: what is wrong, as AWS names it; else empty.
+    error_code: str
+
+
+class AckReader:
+    """Takes the bytes of the answer, returns acknowledgements. Objects may be cut anywhere."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._decoder = json.JSONDecoder()
+
+    def feed(self, data: bytes) -> list[Ack]:
+        """Return the acknowledgements that are complete now. Raise PutMediaFailed for anything else."""
+        self._text += data.decode("utf-8", "replace")
+        found: list[Ack] = []
+        while text := self._text.lstrip():
+            if not text.startswith("{"):
+                raise _no_acknowledgement()
+            try:
+                # `Any`: JSON of the other side.
+                document, end = cast("tuple[Any, int]", self._decoder.raw_decode(text))
+            except (json.JSONDecodeError, RecursionError):
+                if len(text) > _ACK_CHARACTERS_MAX:
+                    raise _no_acknowledgement() from None
+                self._text = text
+                return found
+            self._text = text[end:]
+            found.append(_ack(document))
+        self._text = ""
+        return found
+
+
+def _ack(document: Any) -> Ack:  # `Any`: as above
+    try:
+        # The documentation's example nests it, the service does not.
+        document = document.get("Acknowledgement", document)
+        timecode = document.get("FragmentTimecode")
+        return Ack(
+            type=AckType(document.get("EventType") or document["AckEventType"]),
+            timecode_ms=None if timecode is None else int(timecode),
+            fragment_number=str(document.get("FragmentNumber") or ""),
+            error_code=str(document.get("ErrorCode") or document.get("ErrorId") or ""),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise _no_acknowledgement() from None
+
+
+def _no_acknowledgement() -> PutMediaFailed:
+    return PutMediaFailed("the answer of the service is no acknowledgement; look at the endpoint")

@@ -1,18 +1,96 @@
-"""Audio cut into fragments, and when each may be sent. What must never be here: sockets, acknowledgements."""
+"""Audio to send, cut into fragments, and when each may be sent.
+
+The audio is recordings, several of them as channels, or raw PCM as it comes; always as 16-bit samples. What must never
+be here: sockets, acknowledgements.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
+from typing import BinaryIO
 
+import numpy as np
+
+from earwitness.audio.files import open_recording
 from earwitness.audio.matroska.writer import write_block, write_cluster
-from earwitness.producer.pcm_source import PcmSource
+from earwitness.errors import AudioUnreadable
+from earwitness.voice.embedding import Samples
 
 FRAGMENT_SECONDS = 1.0
 """AWS takes fragments of 1 to 20 s; the shorter, the sooner a call is heard."""
 
 TRACK = 1
 _FRAME_SECONDS = 0.1
+_FULL_SCALE = 32_768
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcmSource:
+    """Signed 16-bit little-endian samples, channels interleaved."""
+
+    #: Hz.
+    rate: int
+    channels: int
+    #: Of any size; they may end in the middle of a sample frame.
+    blocks: Iterable[bytes]
+    #: Length, where it is known.
+    seconds: float | None
+
+
+def recordings(files: Sequence[Path]) -> PcmSource:
+    """Return one recording with all its channels, or one file for each channel.
+
+    Raise AudioError; AudioUnreadable when the rates of several files differ.
+    """
+    if len(files) == 1:
+        count = open_recording(files[0], channel=0).channels
+        opened = [open_recording(files[0], channel=channel) for channel in range(count)]
+    else:
+        opened = [open_recording(file) for file in files]
+    rates = sorted({recording.rate for recording in opened})
+    if len(rates) > 1:
+        raise AudioUnreadable(f"the files have different sample rates ({rates} Hz); convert them to one")
+    return PcmSource(
+        rate=rates[0],
+        channels=len(opened),
+        blocks=_interleaved([recording.blocks() for recording in opened]),
+        seconds=max(recording.seconds for recording in opened),
+    )
+
+
+def raw(file: BinaryIO, *, rate: int, channels: int) -> PcmSource:
+    """Return the samples of a pipe or file, to be sent as they come."""
+    return PcmSource(
+        rate=rate, channels=channels, blocks=iter(lambda: file.read(rate // 10 * 2 * channels), b""), seconds=None
+    )
+
+
+def _interleaved(channels: Sequence[Iterator[Samples]]) -> Iterator[bytes]:
+    """Return blocks of all channels together; a channel that ends first is silent from then on."""
+    waiting: list[Samples] = [np.zeros(0, np.float32) for _ in channels]
+    ended = [False] * len(channels)
+    while not all(ended):
+        for index, channel in enumerate(channels):
+            if not ended[index] and not len(waiting[index]):
+                block = next(channel, None)
+                ended[index] = block is None
+                waiting[index] = np.zeros(0, np.float32) if block is None else block
+        live = [len(samples) for samples, done in zip(waiting, ended, strict=True) if not done]
+        if live:
+            yield _pcm([_taken(waiting, index, min(live)) for index in range(len(channels))])
+
+
+def _taken(waiting: list[Samples], index: int, count: int) -> Samples:
+    samples = waiting[index][:count]
+    waiting[index] = waiting[index][count:]
+    return np.pad(samples, (0, count - len(samples)))
+
+
+def _pcm(channels: Sequence[Samples]) -> bytes:
+    frames = np.stack(channels, axis=1)  # (n, channels)
+    return np.clip(np.rint(frames * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2").tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +99,10 @@ class OutgoingFragment:
 
     timecode_ms: int
     media: bytes
+    #: How long it lasts.
     seconds: float
-    """How long it lasts."""
-
+    #: Seconds from the first sample of the recording to its last.
     ends: float
-    """Seconds from the first sample of the recording to its last."""
 
 
 class Pacing:
@@ -37,7 +114,7 @@ class Pacing:
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`clock` tells seconds, `sleep` lets some go by."""
+        """`clock` returns seconds, `sleep` waits for some."""
         self._clock, self._sleep = clock, sleep
         self._started = clock()
 
@@ -49,7 +126,7 @@ class Pacing:
 
 
 def fragments(source: PcmSource, *, start_ms: int) -> Iterator[OutgoingFragment]:
-    """The source cut into fragments, each of frames of 0.1 s."""
+    """Return the source cut into fragments, each of frames of 0.1 s."""
     frame_bytes = round(source.rate * _FRAME_SECONDS) * 2 * source.channels
     bytes_per_second = source.rate * 2 * source.channels
     sent = 0

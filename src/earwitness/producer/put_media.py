@@ -18,11 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from earwitness.audio.matroska.writer import pcm_track, write_header
 from earwitness.config.aws import certificate_fault
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
-from earwitness.producer import pcm_source
-from earwitness.producer.acks import Ack, AckReader, AckType
-from earwitness.producer.connection import Destination, PutMediaConnection
-from earwitness.producer.fragments import TRACK, OutgoingFragment, Pacing, fragments
-from earwitness.producer.pcm_source import PcmSource
+from earwitness.producer.connection import Ack, AckReader, AckType, Destination, PutMediaConnection
+from earwitness.producer.fragments import TRACK, OutgoingFragment, Pacing, PcmSource, fragments, raw, recordings
 
 UNACKNOWLEDGED_MAX = 120
 """Fragments kept for sending again; when so many wait, sending waits too."""
@@ -40,17 +37,14 @@ _RETENTION_HOURS = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What came of it."""
+    """What was sent and acknowledged."""
 
+    #: Acknowledged fragments: persisted ones where the stream has a retention, else received ones.
     fragments: int
-    """Acknowledged fragments: persisted ones where the stream has a retention, else received ones."""
-
+    #: Length of the audio in them.
     seconds: float
-    """Length of the audio in them."""
-
+    #: For StartSpeakerSearchTask and GetMedia; both begin *after* the fragment they are given.
     first_fragment_number: str
-    """For StartSpeakerSearchTask and GetMedia; both begin *after* the fragment they are given."""
-
     last_fragment_number: str
     reconnects: int
 
@@ -71,7 +65,7 @@ def put_media(
 
     `rate` and `channels` describe raw PCM only. `endpoint_url` is that of Kinesis Video Streams; without it the
     variables and files that boto3 reads decide, and so do they on the credentials unless `session` is given.
-    Raises AudioError for the audio, PutMediaFailed when the service refuses (no such stream, bad credentials, bad
+    Raise AudioError for the audio, PutMediaFailed when the service refuses (no such stream, bad credentials, bad
     media; AnotherProducer when that is why), PutMediaInterrupted when it cannot be reached again and again.
     """
     if (stream_name is None) == (stream_arn is None):
@@ -84,7 +78,7 @@ def put_media(
 
 
 def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
-    """Make a stream that keeps its media for 24 hours; False when there is one of this name. Raises PutMediaFailed."""
+    """Make a stream that keeps its media for 24 hours; False when there is one. Raise PutMediaFailed."""
     made: Any = boto3  # no types
     try:
         client = made.client("kinesisvideo", endpoint_url=endpoint_url)
@@ -105,10 +99,10 @@ def _code(error: ClientError) -> str:
 
 def _source(audio: Path | str | Sequence[Path | str] | BinaryIO, *, rate: int, channels: int) -> PcmSource:
     if isinstance(audio, Path | str):
-        return pcm_source.recordings([Path(audio)])
+        return recordings([Path(audio)])
     if isinstance(audio, Sequence):
-        return pcm_source.recordings([Path(file) for file in audio])
-    return pcm_source.raw(audio, rate=rate, channels=channels)
+        return recordings([Path(file) for file in audio])
+    return raw(audio, rate=rate, channels=channels)
 
 
 def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str | None) -> tuple[Destination, bool]:
