@@ -119,34 +119,25 @@ def _require_elements(elements: Sequence[_Structure], scope: Scope) -> None:
     if "VoiceEnhancementSink" in types and "S3RecordingSink" not in types:
         raise BadRequest("VoiceEnhancementSink works on recordings; add an S3RecordingSink, or leave it out")
     for index, element in enumerate(elements):
-        _require_own_member(index, element)
-        _require_one_redaction(index, element)
-        _require_target(index, element, scope)
+        _require_element(index, element, scope)
 
 
-def _require_own_member(index: int, element: _Structure) -> None:
-    own = f"{element['Type']}Configuration"
+def _require_element(index: int, element: _Structure, scope: Scope) -> None:
+    kind: str = element["Type"]
+    at, own = f"Elements[{index}]", f"{kind}Configuration"
     if any(name not in ("Type", own) and value is not None for name, value in element.items()):
-        raise BadRequest(f"Elements[{index}] holds the member of another type; give {own} or none")
+        raise BadRequest(f"{at} holds the member of another type; give {own} or none")
+    member: _Structure = element.get(own) or {}
+    if kind in _TRANSCRIBE and member.get("ContentIdentificationType") and member.get("ContentRedactionType"):
+        raise BadRequest(f"{at} has ContentIdentificationType and ContentRedactionType; give one of them")
+    if kind in SINK_SERVICES:
+        target: str | None = member.get("InsightsTarget")
+        if target is None:
+            raise BadRequest(f"{at} is a {kind} without InsightsTarget; say where it sends")
+        _require_target(index, target, scope, SINK_SERVICES[kind])
 
 
-def _require_one_redaction(index: int, element: _Structure) -> None:
-    if element["Type"] in _TRANSCRIBE:
-        member: _Structure = element.get(f"{element['Type']}Configuration") or {}
-        if member.get("ContentIdentificationType") and member.get("ContentRedactionType"):
-            raise BadRequest(
-                f"Elements[{index}] has ContentIdentificationType and ContentRedactionType; give one of them"
-            )
-
-
-def _require_target(index: int, element: _Structure, scope: Scope) -> None:
-    service = SINK_SERVICES.get(element["Type"])
-    if service is None:
-        return
-    member: _Structure = element.get(f"{element['Type']}Configuration") or {}
-    target: str | None = member.get("InsightsTarget")
-    if target is None:
-        raise BadRequest(f"Elements[{index}] is a {element['Type']} without InsightsTarget; say where it sends")
+def _require_target(index: int, target: str, scope: Scope, service: str) -> None:
     arn, fault = read_arn(target), fault_of_form(target)
     if arn is None or fault is not None:
         # AWS's model takes any ARN, and programs rely on it; the reason comes again with each event.
