@@ -14,7 +14,7 @@ import pytest
 
 import started
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed, ModelMissing
-from earwitness.models import fetch
+from earwitness.models import cache as model_cache_module
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL, CatalogueEntry, catalogue, entry
 from earwitness.models.sessions import ModelSession
@@ -38,7 +38,7 @@ def model(wheel: Path) -> CatalogueEntry:
         entry(VAD_MODEL),
         id="model",
         wheel=wheel.name,
-        wheel_sha256=fetch.sha256_of(wheel),
+        wheel_sha256=model_cache_module.sha256_of(wheel),
         wheel_bytes=wheel.stat().st_size,
         member="model/data.onnx",
         member_sha256=hashlib.sha256(CONTENT).hexdigest(),
@@ -144,7 +144,7 @@ def test_a_full_disk_is_named(
     cache: ModelCache, model: CatalogueEntry, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(model_cache_module.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(CacheUnwritable, match="MB are needed"):
         cache.install(model, source=wheel)
 
@@ -169,7 +169,7 @@ def test_what_broke_pip_is_told(
     pip = tmp_path / "pip"
     pip.write_text(f"#!/bin/sh\nprintf 'ERROR: Exception:\\nTraceback:\\n  File x, line 1\\n{last}\\n'\nexit 2\n")
     pip.chmod(0o700)
-    monkeypatch.setattr(fetch.sys, "executable", str(pip))
+    monkeypatch.setattr(model_cache_module.sys, "executable", str(pip))
     with pytest.raises(error, match=said):
         cache.install(model)
     assert not cache.is_installed(model)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from earwitness.models import telemetry
+from earwitness.models import sessions
 
 OPEN_A_SESSION = """
 import onnxruntime
@@ -49,7 +49,7 @@ def test_onnxruntime_alone_would_leave_a_device_id(tmp_path: Path) -> None:
         pytest.skip("no network namespace can be made here")
     left, _ = opened(OPEN_A_SESSION, tmp_path, *WITHOUT_NETWORK)
     assert "cache/Microsoft/DeveloperTools/.onnxruntime/deviceid" in left
-    known = {f"cache/Microsoft/DeveloperTools/.onnxruntime/{name}" for name in telemetry._FILES}
+    known = {f"cache/Microsoft/DeveloperTools/.onnxruntime/{name}" for name in sessions._FILES}
     assert {name for name in left if ".onnxruntime/" in name} <= known, "it makes files that we do not remove"
 
 
@@ -68,25 +68,25 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "Microsoft" / "DeveloperTools" / ".onnxruntime"
     folder.mkdir(parents=True)
-    for name in telemetry._FILES:
+    for name in sessions._FILES:
         (folder / name).write_bytes(b"x")
     (tmp_path / "models").mkdir()
     return folder
 
 
 def test_what_an_earlier_version_left_is_removed_once(left: Path, tmp_path: Path) -> None:
-    telemetry.remove_leftovers(tmp_path / "models")
+    sessions.remove_leftovers(tmp_path / "models")
     assert list((tmp_path / "cache").iterdir()) == []
     left.mkdir(parents=True)
     (left / "deviceid").touch()  # another program's, later
-    telemetry.remove_leftovers(tmp_path / "models")
+    sessions.remove_leftovers(tmp_path / "models")
     assert (left / "deviceid").exists()
 
 
 def test_other_programs_files_stay(left: Path, tmp_path: Path) -> None:
     other = left.parent / "another program"
     other.touch()
-    telemetry.remove_leftovers(tmp_path / "models")
+    sessions.remove_leftovers(tmp_path / "models")
     assert list((tmp_path / "cache").rglob("*")) == [left.parent.parent, left.parent, other]
 
 
@@ -94,5 +94,5 @@ def test_a_link_is_not_followed(left: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     left.rename(elsewhere)
     left.symlink_to(elsewhere)
-    telemetry.remove_leftovers(tmp_path / "models")
+    sessions.remove_leftovers(tmp_path / "models")
     assert (elsewhere / "deviceid").exists()

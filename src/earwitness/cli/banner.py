@@ -10,7 +10,7 @@ from earwitness.cli.output import note, progress_of, say
 if TYPE_CHECKING:
     from earwitness.config import Settings
     from earwitness.engine.voice_models import ModelPreparation
-    from earwitness.models.fetch import Progress
+    from earwitness.models.cache import Progress
 
 _ENDPOINT_VARIABLES = (
     "AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES",

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from earwitness.errors import ModelMissing, Unavailable
 from earwitness.log import frames_of
-from earwitness.models.cache import ModelCache
+from earwitness.models.cache import ModelCache, Progress
 from earwitness.models.catalogue import CatalogueEntry, catalogue
-from earwitness.models.fetch import Progress
 from earwitness.voice.band import Band
 
 if TYPE_CHECKING:

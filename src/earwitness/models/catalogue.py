@@ -39,7 +39,7 @@ class CatalogueEntry:
 
     member_sha256: str
     conversion: str
-    """Name of the function in models/convert.py that turns the member into ONNX."""
+    """How the member becomes ONNX: `none`, or `campplus` (models/campplus.py)."""
 
     revision: int
     """Raised when the conversion makes another file."""

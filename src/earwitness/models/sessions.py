@@ -2,9 +2,14 @@
 
 Without an arena every call gives its memory back. With one, each new input length adds a block that is never freed:
 users of similar systems saw 310 MB a minute.
+
+`import earwitness` sets ORT_DISABLE_TELEMETRY=1, which opts out of onnxruntime's telemetry. What it kept for sending
+before that is removed when a session is opened.
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +17,16 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from earwitness.errors import ModelDamaged
-from earwitness.models import telemetry
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import CatalogueEntry, entry
 
 Array = NDArray[np.float32]
+
+_TELEMETRY_FILES = ("deviceid", "onnxruntime.db", "onnxruntime.db-wal", "onnxruntime.db-shm", "onnxruntime.db-journal")
+"""Seen with onnxruntime 1.32.0."""
+
+_TELEMETRY_MARKER = ".no-telemetry"
+"""In a models' folder: nothing of an earlier version is left."""
 
 
 class ModelSession:
@@ -50,6 +60,41 @@ class ModelSession:
 
 def open_session(cache: ModelCache, model_id: str) -> ModelSession:
     """Open an installed model. ModelMissing when it was not pulled, ModelDamaged when its hash is off."""
-    telemetry.remove_leftovers(cache.folder)
+    remove_leftovers(cache.folder)
     model = entry(model_id)
     return ModelSession(model, cache.read(model))
+
+
+def remove_leftovers(models_dir: Path) -> None:
+    """Remove the device id and the events that onnxruntime kept for sending.
+
+    The folder is onnxruntime's own, and other programs of the same user may use it: so it is looked at once for each
+    models' folder, and only files that onnxruntime is known to make are removed. A program that sends telemetry on
+    purpose makes them again and loses nothing else. A folder that cannot be written is left as it is.
+    """
+    try:
+        (models_dir / _TELEMETRY_MARKER).touch(exist_ok=False)
+    except OSError:  # it is done, or this user may not write here
+        return
+    folder = _cache_folder() / "Microsoft" / "DeveloperTools" / ".onnxruntime"
+    if any(path.is_symlink() for path in (folder, folder.parent, folder.parent.parent)):
+        return
+    for name in _TELEMETRY_FILES:
+        _unlink(folder / name)
+    for empty in (folder, folder.parent, folder.parent.parent):
+        try:
+            empty.rmdir()
+        except OSError:  # it is not there, or something of somebody else is in it
+            return
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # not ours to remove
+        return
+
+
+def _cache_folder() -> Path:
+    """Return the folder that onnxruntime uses on Linux."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
