@@ -49,7 +49,7 @@ def test_onnxruntime_alone_would_leave_a_device_id(tmp_path: Path) -> None:
         pytest.skip("no network namespace can be made here")
     left, _ = opened(OPEN_A_SESSION, tmp_path, *WITHOUT_NETWORK)
     assert "cache/Microsoft/DeveloperTools/.onnxruntime/deviceid" in left
-    known = {f"cache/Microsoft/DeveloperTools/.onnxruntime/{name}" for name in sessions._FILES}
+    known = {f"cache/Microsoft/DeveloperTools/.onnxruntime/{name}" for name in sessions._TELEMETRY_FILES}
     assert {name for name in left if ".onnxruntime/" in name} <= known, "it makes files that we do not remove"
 
 
@@ -68,7 +68,7 @@ def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "Microsoft" / "DeveloperTools" / ".onnxruntime"
     folder.mkdir(parents=True)
-    for name in sessions._FILES:
+    for name in sessions._TELEMETRY_FILES:
         (folder / name).write_bytes(b"x")
     (tmp_path / "models").mkdir()
     return folder
