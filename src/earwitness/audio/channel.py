@@ -90,6 +90,14 @@ def connect_channel(track: Track) -> int | None:
     return CONNECT_TRACKS.index(name) if name in CONNECT_TRACKS else None
 
 
+def own_encoding(track: Track) -> Encoding | None:
+    """Return how a track's samples are written, as its codec id says; None for what is not decoded here."""
+    if track.codec_id == PCM_CODEC_ID:
+        return Encoding.S16LE if track.bit_depth in (None, 16) else None
+    wave = track.wave_format
+    return None if wave is None else _WAVE_ENCODINGS.get((wave.tag, wave.bits))
+
+
 class ChannelDecoder:
     """Feed the frames of each fragment, in order; take the samples of one channel.
 
@@ -262,10 +270,7 @@ def _is_connects_pcm(track: Track) -> bool:
 
 
 def _encoding_of(track: Track, *, raw_allowed: bool) -> Encoding:
-    wave = track.wave_format
-    if track.codec_id == PCM_CODEC_ID and track.bit_depth in (None, 16):
-        return Encoding.S16LE
-    if wave is not None and (encoding := _WAVE_ENCODINGS.get((wave.tag, wave.bits))) is not None:
+    if (encoding := own_encoding(track)) is not None:
         return encoding
     other = next((name for name in OTHER_CODECS if track.codec_id.startswith(name)), None)
     if other is None and raw_allowed and track.codec_id not in (PCM_CODEC_ID, ACM_CODEC_ID):

@@ -9,11 +9,10 @@ import contextlib
 import re
 import shlex
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -71,8 +70,7 @@ _MISSING_SHARE = 0.05
 """A file is cut short when it lacks more than both: encoders round lengths, and frames are up to 0.1 s long."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Container:
+class Container(NamedTuple):
     """A kind of file that PyAV can decode."""
 
     #: Container and codec in words, as far as the first bytes tell.
@@ -89,24 +87,22 @@ def container_of(path: Path) -> Container | None:
             file.seek(max(0, path.stat().st_size - 64 * 1024))
             tail = file.read(64 * 1024)
             codec = next((name for code, name in _MP4_CODECS.items() if code in head or code in tail), None)
-            return Container(name=f"MPEG-4 with {codec}" if codec else "MPEG-4", demuxer="mov")
+            return Container(f"MPEG-4 with {codec}" if codec else "MPEG-4", "mov")
     if head[:4] == b"\x1a\x45\xdf\xa3":
         kind = "WebM" if b"webm" in head[:64] else "Matroska"
         found = _MATROSKA_CODEC.search(head)
         codec = found[2][: found[1][0] & 0x7F].decode() if found else ""
-        return Container(name=f"{kind} with {codec}" if codec else kind, demuxer="matroska")
+        return Container(f"{kind} with {codec}" if codec else kind, "matroska")
     if head[:4] == b"RIFF" and (tag := _WAVE_TAG.search(head)):
         codec = _WAVE_CODECS.get(int.from_bytes(tag[1], "little"))
-        return Container(name=f"WAV with {codec}", demuxer="wav") if codec else None
+        return Container(f"WAV with {codec}", "wav") if codec else None
     if head[:4] == b"OggS" and (name := next((each for mark, each in _OGG_CODECS.items() if mark in head[:64]), None)):
-        return Container(name=f"Ogg with {name}", demuxer="ogg")
+        return Container(f"Ogg with {name}", "ogg")
     if head[:4] == b"caff" and head[28:32] == b"alac":
-        return Container(name="CAF with ALAC", demuxer="caf")
+        return Container("CAF with ALAC", "caf")
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:
-        return Container(name="AAC (ADTS)", demuxer="aac")
-    return next(
-        (Container(name=name, demuxer=demuxer) for magic, name, demuxer in _MAGIC if head.startswith(magic)), None
-    )
+        return Container("AAC (ADTS)", "aac")
+    return next((Container(name, demuxer) for magic, name, demuxer in _MAGIC if head.startswith(magic)), None)
 
 
 def open_libav_file(path: Path, container: Container, *, channel: int | None) -> Recording:

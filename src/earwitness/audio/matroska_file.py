@@ -17,6 +17,7 @@ from earwitness.audio.channel import (
     call_of,
     connect_channel,
     media_type_of,
+    own_encoding,
 )
 from earwitness.audio.matroska.events import (
     FragmentReceived,
@@ -28,7 +29,7 @@ from earwitness.audio.matroska.events import (
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
 from earwitness.audio.matroska.reader import MatroskaReader
-from earwitness.audio.matroska.tracks import ACM_CODEC_ID, G711_TAGS, PCM_CODEC_ID, Header, Track
+from earwitness.audio.matroska.tracks import PCM_CODEC_ID, Header, Track
 from earwitness.audio.pcm import Encoding
 from earwitness.audio.recording import Recording, choose_channel
 from earwitness.errors import AudioUnreadable, ChannelNotChosen, MatroskaInvalid
@@ -243,10 +244,8 @@ def _header(path: Path) -> Header | None:
 
 
 def _is_foreign(track: Track) -> bool:
-    if track.codec_id == PCM_CODEC_ID:
-        return track.bit_depth not in (None, 16)
-    if track.codec_id == ACM_CODEC_ID and (wave := track.wave_format) is not None:
-        return wave.tag not in G711_TAGS and (wave.tag, wave.bits) != (1, 16)
+    if track.codec_id == PCM_CODEC_ID or track.wave_format is not None:
+        return own_encoding(track) is None
     if track.codec_id == "A_AAC":
         return track.sampling_frequency is not None  # Amazon Connect states none, and sends 16-bit PCM
     return track.codec_id.startswith(OTHER_CODECS)

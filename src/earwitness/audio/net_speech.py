@@ -247,22 +247,17 @@ class NetSpeechGatherer:
 def gather(
     blocks: Iterable[Samples], *, vad: ModelSession, band: Band, rate: int, target_seconds: float | None
 ) -> NetSpeech:
-    """The net speech of a channel that comes in blocks, with its reference where it has one.
+    """Return the net speech of a channel that comes in blocks, with its reference where it has one.
 
     Stops reading once the target is reached.
     """
-    gatherer = NetSpeechGatherer(vad, band=band, rate=rate, target_seconds=target_seconds)
-    for block in blocks:
-        gatherer.feed(block)
-        if gatherer.complete:
-            return gatherer.speech()
-    return gatherer.finish()
+    return next(gather_all(blocks, vad=vad, band=band, rate=rate, target_seconds=target_seconds))
 
 
 def gather_all(
-    blocks: Iterable[Samples], *, vad: ModelSession, band: Band, rate: int, target_seconds: float
+    blocks: Iterable[Samples], *, vad: ModelSession, band: Band, rate: int, target_seconds: float | None
 ) -> Iterator[NetSpeech]:
-    """All net speech of a channel, so much at a time; the last is what is left, which may be nothing.
+    """Give all net speech of a channel, so much at a time; the last is what is left, which may be nothing.
 
     Each piece is heard as if the channel began with it, so the first is what `gather` gives.
     """

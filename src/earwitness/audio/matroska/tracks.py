@@ -41,13 +41,12 @@ _WAVE_FORMAT = struct.Struct("<HHIIHH")
 class WaveFormat:
     """The WAVEFORMATEX that a track of codec id A_MS/ACM has as its CodecPrivate."""
 
+    #: 1 is PCM; see G711_TAGS.
     tag: int
-    """1 is PCM; see G711_TAGS."""
-
     channels: int
     rate: int
+    #: Of a sample.
     bits: int
-    """Of a sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,28 +173,29 @@ def _parse_tracks(raw: bytes, start: int, stop: int) -> tuple[Track, ...]:
 
 
 def _parse_track(raw: bytes, start: int, stop: int) -> Track:
-    payload = {element_id: raw[first:end] for element_id, first, end in read_children(raw, start, stop)}
-    audio = dict(_children(payload.get(ids.AUDIO, b"")))
-    number = read_unsigned(payload.get(ids.TRACK_NUMBER, b""))
+    entry = _payloads(raw, start, stop)
+    audio = entry.get(ids.AUDIO, b"")
+    audio_entry = _payloads(audio, 0, len(audio))
+    number = read_unsigned(entry.get(ids.TRACK_NUMBER, b""))
     if not number:
         raise MatroskaInvalid("a track has no number; number tracks from 1")
-    frequency = audio.get(ids.SAMPLING_FREQUENCY)
+    frequency = audio_entry.get(ids.SAMPLING_FREQUENCY)
     return Track(
         number=number,
-        type=read_unsigned(payload.get(ids.TRACK_TYPE, b"")),
-        codec_id=read_text(payload.get(ids.CODEC_ID, b"")),
-        name=read_text(payload.get(ids.TRACK_NAME, b"")),
-        codec_private=payload.get(ids.CODEC_PRIVATE, b""),
+        type=read_unsigned(entry.get(ids.TRACK_TYPE, b"")),
+        codec_id=read_text(entry.get(ids.CODEC_ID, b"")),
+        name=read_text(entry.get(ids.TRACK_NAME, b"")),
+        codec_private=entry.get(ids.CODEC_PRIVATE, b""),
         sampling_frequency=None if frequency is None else read_float(frequency),
-        channels=_optional(audio.get(ids.CHANNELS)),
-        bit_depth=_optional(audio.get(ids.BIT_DEPTH)),
-        default_duration_ns=_optional(payload.get(ids.DEFAULT_DURATION)),
-        encoded=ids.CONTENT_ENCODINGS in payload,
+        channels=_optional(audio_entry.get(ids.CHANNELS)),
+        bit_depth=_optional(audio_entry.get(ids.BIT_DEPTH)),
+        default_duration_ns=_optional(entry.get(ids.DEFAULT_DURATION)),
+        encoded=ids.CONTENT_ENCODINGS in entry,
     )
 
 
-def _children(data: bytes) -> list[tuple[int, bytes]]:
-    return [(element_id, data[first:end]) for element_id, first, end in read_children(data, 0, len(data))]
+def _payloads(raw: bytes, start: int, stop: int) -> dict[int, bytes]:
+    return {element_id: raw[first:end] for element_id, first, end in read_children(raw, start, stop)}
 
 
 def _optional(payload: bytes | None) -> int | None:
