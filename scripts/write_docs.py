@@ -137,7 +137,8 @@ Without a network: `pip download` the package elsewhere and run `earwitness mode
 A package mirror: set pip's own index (`PIP_INDEX_URL` or pip.conf).
 
 Another encoder joins by a table in `src/earwitness/models/catalogue.toml` and, if its weights need converting, a
-function in `models/convert.py`; then `scripts/fit_engine.py` makes its compensation and calibration.
+function as `models/campplus.py` has one, which `models/cache.py` calls; then
+`scripts/fit_engine.py` makes its compensation and calibration.
 """
 
 

@@ -46,7 +46,7 @@ class CanonicalBand:
         self._telephone = _TelephoneBand() if band is Band.TELEPHONE else None
 
     def feed(self, samples: Samples) -> Canonical:
-        """The part of the canonical signal that is ready. AudioNotFinite on NaN or infinity."""
+        """Return what is ready of the canonical signal. Raises AudioNotFinite on NaN or infinity."""
         if not np.isfinite(samples).all():
             raise AudioNotFinite(
                 "the audio holds samples that are not numbers (NaN or infinite); export it again as 16-bit PCM"
@@ -54,7 +54,7 @@ class CanonicalBand:
         return self._pass(np.ascontiguousarray(samples, np.float32), last=False)
 
     def finish(self) -> Canonical:
-        """The rest of the canonical signal; nothing may be fed after it."""
+        """Return the rest of the canonical signal; nothing may be fed after it."""
         return self._pass(np.zeros(0, np.float32), last=True)
 
     def _pass(self, samples: Samples, *, last: bool) -> Canonical:
@@ -86,6 +86,6 @@ class _TelephoneBand:
 
 
 def to_canonical(samples: Samples, *, band: Band, rate: int) -> Samples:
-    """A whole channel at once."""
+    """Convert a whole channel at once."""
     converter = CanonicalBand(band, rate)
     return np.concatenate([converter.feed(samples).signal, converter.finish().signal])

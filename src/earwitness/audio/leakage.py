@@ -29,7 +29,7 @@ _Mask = NDArray[np.bool_]
 
 
 def beside(samples: Samples, other: Samples) -> Samples:
-    """A channel, shape (n,), with its reference, cut or continued by silence to the same length: shape (n, 2)."""
+    """Put a channel, shape (n,), and its reference, cut or continued by silence, side by side: shape (n, 2)."""
     pair = np.zeros((len(samples), 2), np.float32)
     pair[:, 0] = samples
     count = min(len(samples), len(other))
@@ -38,7 +38,7 @@ def beside(samples: Samples, other: Samples) -> Samples:
 
 
 def with_reference(samples: Samples) -> Samples:
-    """The same with a silent reference, by which nothing is leakage, when there is none: shape (n, 2)."""
+    """Return samples of shape (n, 2): where there is no reference, a silent one, by which nothing is leakage."""
     return samples if samples.ndim == 2 else beside(samples, samples[:0])
 
 
@@ -53,7 +53,10 @@ class LeakageDetector:
         self._other: _Powers = np.zeros(_OTHER_KEPT)
 
     def feed(self, pair: Samples, starts: NDArray[np.int64]) -> _Mask:
-        """`pair`, shape (n, 2), covers the frames exactly; `starts`, shape (frames,), are their beginnings in it."""
+        """Return which frames are leakage.
+
+        `pair`, shape (n, 2), covers the frames exactly; `starts`, shape (frames,), are their beginnings in it.
+        """
         if not len(starts):
             return np.zeros(0, np.bool_)
         own = np.concatenate([self._own, _powers(pair[:, 0], starts)])
@@ -64,7 +67,7 @@ class LeakageDetector:
 
 
 def _powers(samples: Samples, starts: NDArray[np.int64]) -> _Powers:
-    """Power of each frame without what is below speech: an offset or hum is loud on one line and not on the other."""
+    """Return the power of each frame without what is below speech: offset or hum may be loud on one line alone."""
     steps = np.diff(samples.astype(np.float64), prepend=samples[:1])
     steps[starts] = 0.0  # from one frame to the next, which would depend on how the frames were grouped
     return np.add.reduceat(steps**2, starts)
@@ -75,6 +78,9 @@ def _smoothed(powers: _Powers) -> _Powers:
 
 
 def _shifted(powers: _Powers, count: int) -> list[_Powers]:
-    """The same so many times, each a frame later; a frame is added up in one order, however many there are."""
+    """Return the same powers `count` times, each a frame later.
+
+    So a frame is added up in one order, however many there are.
+    """
     length = len(powers) - count + 1
     return [powers[first : first + length] for first in range(count)]

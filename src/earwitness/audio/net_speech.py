@@ -142,11 +142,11 @@ class NetSpeechGatherer:
                 self._listen(self._converter.feed(part[:, 0]))
 
     def unheard(self) -> Samples:
-        """What was fed and lies behind the end, with its reference."""
+        """Return what was fed and lies behind the end, with its reference."""
         return self._arrived.take(self.judged, self._arrived.end)
 
     def end_here(self) -> None:
-        """The silence that ends it is complete with the last sample that was fed, as was found when more was there.
+        """End at the last sample that was fed: a former hearing, which had more, found the silence complete there.
 
         The resampler looks ahead by less than two frames, so the last ones may be judged otherwise than they were then.
         They are too few to be speech, and lie behind what is measured.
@@ -160,7 +160,7 @@ class NetSpeechGatherer:
         self._ended = True
 
     def finish(self) -> NetSpeech:
-        """The channel has ended: what was gathered."""
+        """Return what was gathered when the channel has ended."""
         if not self.complete and not self._ended:
             self._listen(self._converter.finish())
             self._collect(until=self._canonical.end)
@@ -168,7 +168,7 @@ class NetSpeechGatherer:
         return self.speech()
 
     def speech(self) -> NetSpeech:
-        """What was gathered so far."""
+        """Return what was gathered so far."""
         samples = np.concatenate(self._speech) if self._speech else np.zeros(0, np.float32)
         return NetSpeech(
             samples=samples,
@@ -194,7 +194,7 @@ class NetSpeechGatherer:
         self._canonical.forget_before(min([needed_from, *(segment.start for segment in self._waiting)]))
 
     def _until_silence(self, probabilities: Samples) -> Samples:
-        """The frames up to the one that ends it; all of them when none does."""
+        """Return the frames up to the one that ends it; all of them when none does."""
         if self._silence_frames is None:
             return probabilities
         for index, quiet in enumerate((probabilities < SPEECH_OFF).tolist(), start=1):
@@ -205,15 +205,17 @@ class NetSpeechGatherer:
         return probabilities
 
     def _without_leakage(self, probabilities: Samples) -> Samples:
-        """The same where the channel is not far below its reference. Leakage is no silence: where that ends a stretch
-        does not depend on the reference."""
+        """Lower the probabilities of frames that are far below the reference.
+
+        Leakage is no silence: where silence ends a stretch does not depend on the reference.
+        """
         bounds = frame_bounds(self._judged_frames, len(probabilities), self._rate)
         pair = self._arrived.take(int(bounds[0]), int(bounds[-1]))
         leaks = self._leakage.feed(pair, bounds[:-1] - bounds[0])
         return np.where(leaks, np.minimum(probabilities, np.float32(LEAKAGE)), probabilities)
 
     def _end_frame(self) -> int:
-        """The frame in which the last gathered sample lies, plus one."""
+        """Return the frame in which the last gathered sample lies, plus one."""
         return -(-self._segments[-1].end // FRAME_SAMPLES)
 
     def _measure(self, *, until: int) -> None:

@@ -96,22 +96,22 @@ class PassageGatherer:
                     self._go_on(self.settled)
 
     def end_passage(self) -> None:
-        """A passage that is heard again is known to have ended with the last sample that was fed."""
+        """End the passage with the last sample that was fed: a former hearing found its end there."""
         if self._start < self._fed and not self.complete:
             self._gatherer.end_here()
             self._go_on(self._fed)
 
     def finish(self) -> None:
-        """The channel has ended: count what had waited for more."""
+        """Count what had waited for more: the channel has ended."""
         self._gatherer.finish()
 
     def take_ends(self) -> list[PassageEnd]:
-        """The passages that ended since this was last asked."""
+        """Return the passages that ended since the last call."""
         ends, self._ends = self._ends, []
         return ends
 
     def speech(self) -> NetSpeech:
-        """What was gathered so far. Its quality is that of the passages with speech."""
+        """Return what was gathered so far. Its quality is that of the passages with speech."""
         current, meter = self._gatherer.speech(), QualityMeter(self._rate)
         meter.add(self._meter)
         pieces, starts = self._earlier, self._earlier_starts

@@ -40,7 +40,7 @@ _G711 = {Encoding.MULAW: _mulaw_table(), Encoding.ALAW: _alaw_table()}
 
 
 def decode(encoding: Encoding, data: bytes | memoryview) -> Samples:
-    """Whole samples to float32 in -1..1."""
+    """Convert whole samples to float32 in -1..1."""
     if encoding is Encoding.S16LE:
         return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768.0)
     codes: NDArray[np.uint8] = np.frombuffer(data, np.uint8)
@@ -60,7 +60,7 @@ class PcmDecoder:
         self._rest = b""
 
     def feed(self, data: bytes) -> Samples:
-        """The samples completed by `data`; possibly none. Shape (n,), or (n, 2) with the reference."""
+        """Return the samples completed by `data`; possibly none. Shape (n,), or (n, 2) with the reference."""
         data = self._rest + data
         frame_bytes = self._encoding.sample_bytes * self._channels
         whole = len(data) - len(data) % frame_bytes

@@ -29,7 +29,7 @@ _AMPLITUDE_BINS = 1000
 
 
 def frame_bounds(first: int, count: int, rate: int) -> NDArray[np.int64]:
-    """Positions at `rate` where frames `first` … `first + count` of 32 ms begin; shape (count + 1,)."""
+    """Return the positions at `rate` where frames `first` … `first + count` of 32 ms begin; shape (count + 1,)."""
     return np.arange(first, first + count + 1, dtype=np.int64) * FRAME_SAMPLES * rate // CANONICAL_RATE
 
 
@@ -45,7 +45,7 @@ class QualityMeter:
         self._peak = 0.0
 
     def feed(self, samples: Samples, starts: NDArray[np.int64], probabilities: Samples) -> None:
-        """`samples` covers the frames exactly; `starts`, shape (frames,), are their beginnings in it."""
+        """Measure frames: `samples` covers them exactly; `starts`, shape (frames,), are their beginnings in it."""
         if not len(starts):
             return
         magnitude = np.abs(samples)
@@ -78,7 +78,7 @@ class QualityMeter:
             self._spectrum += (np.abs(np.fft.rfft(windows, axis=1)) ** 2).sum(axis=0)
 
     def read(self) -> SpeechQuality:
-        """The quality so far."""
+        """Return the quality so far."""
         speech = self._speech_power / self._speech_frames if self._speech_frames else 0.0
         return SpeechQuality(
             speech_level_dbfs=_decibels(speech) if self._speech_frames else float("-inf"),
@@ -135,7 +135,7 @@ counted as more than 1.0 s longer than it is.
 
 
 def distinct_seconds(samples: Samples) -> float:
-    """How many seconds of net speech are not a repetition of earlier ones; shape (n,), 16 kHz."""
+    """Return how many seconds of net speech, shape (n,) at 16 kHz, are not a repetition of earlier ones."""
     speech = signal.resample_poly(samples, 1, CANONICAL_RATE // _COMPARED_RATE).astype(np.float32)
     window, step = int(_COMPARED_SECONDS * _COMPARED_RATE), int(_STEP_SECONDS * _COMPARED_RATE)
     repeated = np.zeros(len(speech), bool)
@@ -177,7 +177,7 @@ class Outline:
         return self._samples / self._rate
 
     def columns(self, count: int) -> NDArray[np.float32]:
-        """The peaks of `count` equal parts, 0..1; shape (count,)."""
+        """Return the peaks of `count` equal parts, 0..1; shape (count,)."""
         peaks = np.concatenate([*self._peaks, np.abs(self._rest).max(initial=0.0, keepdims=True)])
         edges = np.linspace(0, len(peaks), count + 1).astype(np.int64)
         parts = [peaks[low : max(high, low + 1)].max(initial=0.0) for low, high in pairwise(edges.tolist())]
@@ -185,7 +185,7 @@ class Outline:
 
 
 def speech_columns(segments: tuple[SpeechSegment, ...], *, seconds: float, count: int) -> NDArray[np.bool_]:
-    """Which of `count` equal parts of a recording hold speech; shape (count,)."""
+    """Return which of `count` equal parts of a recording hold speech; shape (count,)."""
     marked = np.zeros(count, np.bool_)
     for segment in segments:
         first = int(segment.start_seconds / seconds * count)

@@ -49,7 +49,7 @@ class VoiceActivity:
         self._c = np.zeros((1, 1, _STATE_SIZE), np.float32)
 
     def feed(self, samples: Samples) -> Samples:
-        """Probabilities, shape (frames completed,)."""
+        """Return the probabilities of the frames completed, shape (frames,)."""
         samples = np.concatenate([self._rest, samples])
         frame_count = len(samples) // FRAME_SAMPLES
         self._rest = samples[frame_count * FRAME_SAMPLES :]
@@ -82,7 +82,7 @@ class SpeechDetector:
         self._given = 0  # sample up to which speech was handed out or ruled out
 
     def feed(self, probabilities: Samples) -> list[SpeechSegment]:
-        """New speech in these frames, as sample positions from the start of the stream."""
+        """Return new speech in these frames, as sample positions from the start of the stream."""
         found: list[SpeechSegment] = []
         for probability in probabilities.tolist():
             frame = self._frames
@@ -106,7 +106,7 @@ class SpeechDetector:
 
 
 def join(segments: list[SpeechSegment]) -> tuple[SpeechSegment, ...]:
-    """Segments that touch made one."""
+    """Make segments that touch one."""
     joined: list[SpeechSegment] = []
     for segment in segments:
         if joined and joined[-1].end >= segment.start:

@@ -55,18 +55,18 @@ class ModelCache:
     folder: Path
 
     def path(self, entry: CatalogueEntry) -> Path:
-        """Where the entry's ONNX file is, or would be."""
+        """Return where the entry's ONNX file is, or would be."""
         return self.folder / entry.folder / "model.onnx"
 
     def is_installed(self, entry: CatalogueEntry) -> bool:
-        """True when it is there; CacheUnwritable when the folder cannot even be looked into."""
+        """Whether it is there. Raises CacheUnwritable when the folder cannot even be looked into."""
         try:
             return self.path(entry).is_file() and self.path(entry).with_name("model.json").is_file()
         except OSError as error:
             raise self._unwritable(error) from error
 
     def read(self, entry: CatalogueEntry) -> bytes:
-        """The ONNX file, after its hash was checked. ModelMissing, or ModelDamaged with the way out."""
+        """Return the ONNX file, after its hash was checked. Raises ModelMissing and ModelDamaged."""
         again = f"run `earwitness models pull {entry.id} --force`"
         try:
             onnx_file = self.path(entry).read_bytes()
@@ -104,7 +104,7 @@ class ModelCache:
         return self._install_unless(lambda: self.is_whole(entry), entry, source=None, progress=progress)
 
     def is_whole(self, entry: CatalogueEntry) -> bool:
-        """Say whether it is there and its hash holds. It reads the whole file."""
+        """Whether it is there and its hash holds. It reads the whole file."""
         try:
             self.read(entry)
         except (ModelMissing, ModelDamaged):

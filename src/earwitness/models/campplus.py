@@ -65,7 +65,7 @@ class GraphBuilder:
 
     # `Any`: anything NumPy makes an array of.
     def constant(self, values: Any) -> Value:
-        """A constant; small ones are stored once."""
+        """Add a constant; small ones are stored once."""
         array = np.asarray(values)
         key = (array.dtype.str, array.shape, array.tobytes()) if array.size < _SHARED_CONSTANT_SIZE_MAX else None
         if key is not None and key in self._shared:
@@ -77,7 +77,7 @@ class GraphBuilder:
         return name
 
     def integers(self, *values: int) -> Value:
-        """A one-dimensional int64 constant."""
+        """Add a one-dimensional int64 constant."""
         return self.constant(np.array(values, np.int64))
 
     def relu(self, value: Value) -> Value:
@@ -87,13 +87,13 @@ class GraphBuilder:
     def convolution(
         self, value: Value, layer: str, *, norm: str | None = None, output: Value | None = None, **attributes: Any
     ) -> Value:
-        """A convolution with the batch norm that follows it folded into its weights; a layer is stored once."""
+        """Add a convolution, with the batch norm that follows it folded into its weights; a layer is stored once."""
         if (layer, norm) not in self._folded:
             self._folded[layer, norm] = self._fold(layer, norm)
         return self.node("Conv", value, *self._folded[layer, norm], output=output, **attributes)
 
     def _fold(self, layer: str, norm: str | None) -> list[Value]:
-        """Weight and, where there is one, bias."""
+        """Return the weight and, where there is one, the bias."""
         weight: Tensor = self._weights[layer + ".weight"]
         bias: Tensor | None = self._weights.get(layer + ".bias")
         if norm is not None:
@@ -103,7 +103,7 @@ class GraphBuilder:
         return [self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
 
     def norm_relu(self, value: Value, layer: str) -> Value:
-        """A batch norm that no convolution precedes, then ReLU; value has shape (batch, channels, time)."""
+        """Add a batch norm that no convolution precedes, then ReLU; value has shape (batch, channels, time)."""
         scale, shift = self._scale_and_shift(layer)
         scaled = self.node("Mul", value, self.constant(scale.reshape(1, -1, 1)))
         return self.relu(self.node("Add", scaled, self.constant(shift.reshape(1, -1, 1))))

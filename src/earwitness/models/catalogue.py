@@ -71,13 +71,13 @@ class CatalogueEntry:
 
 @cache
 def catalogue() -> dict[str, CatalogueEntry]:
-    """All entries by id, in the file's order."""
+    """Return all entries by id, in the file's order."""
     text = resources.files("earwitness.models").joinpath("catalogue.toml").read_text(encoding="utf-8")
     return {name: CatalogueEntry(id=name, **table) for name, table in tomllib.loads(text).items()}
 
 
 def entry(model_id: str) -> CatalogueEntry:
-    """The entry of that id."""
+    """Return an entry. Raises ModelMissing for an id that is not in the catalogue."""
     try:
         return catalogue()[model_id]
     except KeyError:

@@ -53,13 +53,13 @@ class ModelSession:
             ) from error
 
     def run(self, **inputs: Array) -> list[Array]:
-        """All outputs in the model's order."""
+        """Return all outputs in the model's order."""
         outputs: Sequence[Any] = self._session.run(None, inputs)
         return [np.asarray(output, np.float32) for output in outputs]
 
 
 def open_session(cache: ModelCache, model_id: str) -> ModelSession:
-    """Open an installed model. ModelMissing when it was not pulled, ModelDamaged when its hash is off."""
+    """Open an installed model. Raises ModelMissing when it was not pulled, ModelDamaged when its hash is off."""
     remove_leftovers(cache.folder)
     model = entry(model_id)
     return ModelSession(model, cache.read(model))

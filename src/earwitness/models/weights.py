@@ -31,7 +31,7 @@ _STORAGE_TYPES = {"FloatStorage": np.float32, "LongStorage": np.int64}
 
 
 def read_state_dict(checkpoint: bytes) -> dict[str, Tensor]:
-    """Name → array of every tensor in a zip checkpoint (float32 and int64).
+    """Return name → array of every tensor in a zip checkpoint (float32 and int64).
 
     Raises WeightsRefused when the pickle names anything but tensors, ModelDamaged when the file is not a
     checkpoint or its tensors do not fit their buffers.

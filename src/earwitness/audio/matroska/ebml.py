@@ -29,7 +29,7 @@ ElementHeader = tuple[int, int, int]
 
 
 def read_element(data: Data, position: int, end: int) -> ElementHeader | None:
-    """The header at `position`; None when it does not end before `end`, so more data is needed.
+    """Return the header at `position`; None when it does not end before `end`, so more data is needed.
 
     Raises MatroskaInvalid for bytes that begin no id or no size.
     """
@@ -53,7 +53,7 @@ def read_element(data: Data, position: int, end: int) -> ElementHeader | None:
 
 
 def read_children(data: Data, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Ids, payload starts and payload stops of the elements that fill `data[start:stop]`.
+    """Give ids, payload starts and payload stops of the elements that fill `data[start:stop]`.
 
     Raises MatroskaInvalid when they do not fill it exactly; all of `data[start:stop]` must be there.
     """
@@ -67,7 +67,7 @@ def read_children(data: Data, start: int, stop: int) -> Iterator[tuple[int, int,
 
 
 def read_integer(data: Data, position: int, end: int) -> tuple[int, int]:
-    """A variable-size integer without its marker, and its width. Raises MatroskaInvalid when it passes `end`."""
+    """Return a variable-size integer without its marker, and its width. Raises MatroskaInvalid when it passes `end`."""
     width = _WIDTHS[data[position]] if position < end else 9
     if width > 8 or position + width > end:
         raise MatroskaInvalid("a number inside a block is cut off; check the sizes that are written")
@@ -75,20 +75,20 @@ def read_integer(data: Data, position: int, end: int) -> tuple[int, int]:
 
 
 def read_signed_integer(data: Data, position: int, end: int) -> tuple[int, int]:
-    """A variable-size integer that may be negative, as EBML lacing has it, and its width."""
+    """Return a variable-size integer that may be negative, as EBML lacing has it, and its width."""
     value, width = read_integer(data, position, end)
     return value - (_ONES[width] >> 1), width
 
 
 def read_unsigned(payload: Data) -> int:
-    """The value of an unsigned element. Raises MatroskaInvalid for more than eight bytes."""
+    """Return the value of an unsigned element. Raises MatroskaInvalid for more than eight bytes."""
     if len(payload) > 8:
         raise MatroskaInvalid("an unsigned number has more than eight bytes; check the sizes that are written")
     return int.from_bytes(payload, "big")
 
 
 def read_float(payload: Data) -> float:
-    """The value of a float element. Raises MatroskaInvalid unless it has 0, 4 or 8 bytes and is finite."""
+    """Return the value of a float element. Raises MatroskaInvalid unless it has 0, 4 or 8 bytes and is finite."""
     if len(payload) not in (0, 4, 8):
         raise MatroskaInvalid("a float has neither 4 nor 8 bytes; check the sizes that are written")
     value: float = 0.0 if not payload else struct.unpack(">f" if len(payload) == 4 else ">d", payload)[0]
@@ -98,42 +98,40 @@ def read_float(payload: Data) -> float:
 
 
 def read_text(payload: Data) -> str:
-    """The value of a string element, which ends at its first zero byte; what is not UTF-8 shows as U+FFFD."""
+    """Return the value of a string element up to its first zero byte; what is not UTF-8 shows as U+FFFD."""
     return bytes(payload).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 def write_id(element_id: int) -> bytes:
-    """An id as it stands in a file; its marker is part of the number."""
+    """Return an id as it stands in a file; its marker is part of the number."""
     return element_id.to_bytes((element_id.bit_length() + 7) // 8, "big")
 
 
 def write_integer(value: int, *, width: int | None = None) -> bytes:
-    """A variable-size integer, as short as it can be, or `width` bytes wide."""
+    """Return a variable-size integer, as short as it can be, or `width` bytes wide."""
     if width is None:
         width = next(width for width in range(1, 9) if value < _ONES[width])
     return (value | 1 << 7 * width).to_bytes(width, "big")
 
 
 def write_unknown_size(*, width: int) -> bytes:
-    """The size that says "until something begins that cannot be inside"."""
+    """Return the size that says "until something begins that cannot be inside"."""
     return write_integer(_ONES[width], width=width)
 
 
 def write_element(element_id: int, payload: bytes, *, size_width: int | None = None) -> bytes:
-    """A whole element."""
     return b"".join((write_id(element_id), write_integer(len(payload), width=size_width), payload))
 
 
 def write_unsigned(element_id: int, value: int, *, width: int | None = None) -> bytes:
-    """An unsigned element, as short as it can be, or with `width` bytes of payload."""
+    """Return an unsigned element, as short as it can be, or with `width` bytes of payload."""
     return write_element(element_id, value.to_bytes(width or max(1, (value.bit_length() + 7) // 8), "big"))
 
 
 def write_float(element_id: int, value: float) -> bytes:
-    """A float element of eight bytes."""
+    """Return a float element of eight bytes."""
     return write_element(element_id, struct.pack(">d", value))
 
 
 def write_text(element_id: int, text: str, *, size_width: int | None = None) -> bytes:
-    """A string element."""
     return write_element(element_id, text.encode(), size_width=size_width)

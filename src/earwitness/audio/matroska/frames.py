@@ -48,7 +48,7 @@ class Block(NamedTuple):
 
 
 def read_block(data: Data, start: int, stop: int) -> Block:
-    """The header of a Block's or SimpleBlock's payload. Raises MatroskaInvalid when it is too short."""
+    """Return the header of a Block's or SimpleBlock's payload. Raises MatroskaInvalid when it is too short."""
     track_number, width = read_integer(data, start, stop)
     at = start + width
     if at + 3 > stop:
@@ -58,7 +58,7 @@ def read_block(data: Data, start: int, stop: int) -> Block:
 
 
 def split_laces(data: Data, block: Block, stop: int) -> list[tuple[int, int]]:
-    """Starts and stops of the frames in a block; one pair unless they are laced. Raises MatroskaInvalid."""
+    """Return starts and stops of the frames in a block; one pair unless they are laced. Raises MatroskaInvalid."""
     lacing = block.flags & LACING
     if not lacing:
         return [(block.start, stop)]
@@ -105,7 +105,7 @@ def _ebml_sizes(data: Data, at: int, stop: int, count: int) -> tuple[list[int], 
 
 
 def read_group(data: Data, start: int, stop: int) -> tuple[int, int, int | None]:
-    """A BlockGroup's block, as start and stop, and how many ticks it lasts where it says so. Raises MatroskaInvalid."""
+    """Return a BlockGroup's block, as start and stop, and how many ticks it lasts, or None. Raises MatroskaInvalid."""
     block: tuple[int, int] | None = None
     duration: int | None = None
     for element_id, first, end in read_children(data, start, stop):
@@ -119,7 +119,7 @@ def read_group(data: Data, start: int, stop: int) -> tuple[int, int, int | None]
 
 
 def read_frames(cluster: bytes) -> Iterator[Frame]:
-    """All frames of one whole cluster, in order, whether or not its size is known.
+    """Give all frames of one whole cluster, in order, whether or not its size is known.
 
     Raises MatroskaInvalid for what is no whole cluster; a cluster that the reader released never does.
     """

@@ -56,7 +56,7 @@ def get_media_chunk(
     continuation_token: str,
     archived: bool = False,
 ) -> bytes:
-    """One fragment as GetMedia sends it.
+    """Return one fragment as GetMedia sends it.
 
     `header` and `cluster` are a producer's bytes, verbatim; `producer_tags` the Tags elements that followed the
     cluster, one after the other, possibly none. `archived` adds the names that GetMediaForFragmentList has for the
@@ -72,8 +72,10 @@ def get_media_chunk(
 
 
 def get_media_error(header: bytes, *, fragment_number: str, error_id: int, error_code: str, message: str = "") -> bytes:
-    """What GetMedia sends when it cannot go on; the names of both operations, of which the one calls the integer a
-    code that the other calls an id (botocore's service models).
+    """Return what GetMedia sends when it cannot go on.
+
+    It has the names of both operations, of which one calls the integer a code that the other calls an id (botocore's
+    service models).
 
     `header` is the stream's as in `get_media_chunk`. Raises MatroskaInvalid when it is not one.
     """
@@ -84,7 +86,7 @@ def get_media_error(header: bytes, *, fragment_number: str, error_id: int, error
 
 
 def _begin(header: bytes) -> bytes:
-    """The header in a Segment of unknown size, whatever it was sent in."""
+    """Return the header in a Segment of unknown size, whatever it was sent in."""
     start = segment_start(header)
     position = 0
     while (element := read_element(header, position, start)) is not None and element[0] != ids.SEGMENT:

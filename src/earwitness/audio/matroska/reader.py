@@ -365,9 +365,10 @@ class MatroskaReader:
     def _read_blocks(self, fragment: OpenFragment, *, sized: bool, end: int) -> Generator[None]:
         """Read what is in a cluster. One of unknown size ends before what cannot be inside, or with the body."""
         data, position, elements = self._data, self._position, 0
+        element: ElementHeader | None = None  # read and not taken: it waits for its payload
         while position < end:
             self._position, length = position, len(data)
-            element = read_element(data, position, length if length < end else end)
+            element = element or read_element(data, position, length if length < end else end)
             needed = length + 1
             if element is not None:
                 element_id, size, start = element
@@ -394,7 +395,7 @@ class MatroskaReader:
                         ticks = read_unsigned(data[start:stop])
                         timecode_ms = fragment.take_timestamp(ticks, size=end if sized else 0)
                         self._events.append(FragmentStarted(timecode_ms=timecode_ms))
-                    position = stop
+                    position, element = stop, None
                     continue
             elif length >= end:
                 raise MatroskaInvalid(_HEADER_PASSES_END)

@@ -26,11 +26,10 @@ END_OF_FRAGMENT = "AWS_KINESISVIDEO_END_OF_FRAGMENT"
 class TagsElement:
     """One Tags element."""
 
+    #: The whole element, verbatim.
     raw: bytes
-    """The whole element, verbatim."""
-
+    #: Names and values in the order written; a value that is not text is empty.
     pairs: tuple[tuple[str, str], ...]
-    """Names and values in the order written; a value that is not text is empty."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -60,7 +59,7 @@ def parse_tags(raw: bytes, start: int) -> TagsElement:
 
 
 def read_tags(data: bytes) -> dict[str, str]:
-    """Value by name of Tags elements that follow each other. Raises MatroskaInvalid when they break the format."""
+    """Return value by name of Tags elements in a row. Raises MatroskaInvalid when they break the format."""
     values: dict[str, str] = {}
     for element_id, start, stop in read_children(data, 0, len(data)):
         if element_id == ids.TAGS:
@@ -69,7 +68,7 @@ def read_tags(data: bytes) -> dict[str, str]:
 
 
 def write_tags(values: Mapping[str, str], *, size_width: int = 4) -> bytes:
-    """A Tags element with one Tag, without Targets. GetMedia's sizes have 4 bytes, the C producer's 8."""
+    """Return a Tags element with one Tag, without Targets. GetMedia's sizes have 4 bytes, the C producer's 8."""
     simple_tags = (
         write_element(
             ids.SIMPLE_TAG,

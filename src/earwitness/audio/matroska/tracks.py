@@ -124,7 +124,7 @@ def parse_header(raw: bytes) -> Header:
 
 
 def segment_start(raw: bytes) -> int:
-    """Where the segment's first child begins. Raises MatroskaInvalid when no segment begins in `raw`."""
+    """Return where the segment's first child begins. Raises MatroskaInvalid when no segment begins in `raw`."""
     position = 0
     while (element := read_element(raw, position, len(raw))) is not None:
         element_id, size, start = element

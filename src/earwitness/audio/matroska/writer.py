@@ -29,7 +29,7 @@ _KEY_FRAME = 0x80
 
 
 def pcm_track(*, number: int = 1, rate: int, channels: int = 1, name: str = "") -> Track:
-    """A track of signed 16-bit little-endian PCM, interleaved."""
+    """Return a track of signed 16-bit little-endian PCM, interleaved."""
     return Track(
         number=number,
         type=AUDIO_TRACK,
@@ -42,7 +42,7 @@ def pcm_track(*, number: int = 1, rate: int, channels: int = 1, name: str = "") 
 
 
 def write_header(tracks: Sequence[Track], *, timestamp_scale_ns: int = MILLISECOND_NS) -> bytes:
-    """EBML header, the begin of a Segment of unknown size, Info and Tracks."""
+    """Return the EBML header, the begin of a Segment of unknown size, Info and Tracks."""
     info = write_element(
         ids.INFO,
         write_unsigned(ids.TIMESTAMP_SCALE, timestamp_scale_ns)
@@ -54,7 +54,7 @@ def write_header(tracks: Sequence[Track], *, timestamp_scale_ns: int = MILLISECO
 
 
 def write_ebml_header() -> bytes:
-    """What every Matroska file begins with."""
+    """Return what every Matroska file begins with."""
     return write_element(
         ids.EBML,
         write_unsigned(ids.EBML_VERSION, 1)
@@ -68,12 +68,12 @@ def write_ebml_header() -> bytes:
 
 
 def write_segment_begin() -> bytes:
-    """A Segment that ends with the stream; its size field has 8 bytes, as GetMedia's."""
+    """Return a Segment that ends with the stream; its size field has 8 bytes, as GetMedia's."""
     return write_id(ids.SEGMENT) + write_unknown_size(width=8)
 
 
 def write_cluster(ticks: int, blocks: Iterable[bytes], *, size_known: bool = True) -> bytes:
-    """A fragment: its timestamp in ticks of the stream, then blocks as `write_block` makes them.
+    """Return a fragment: its timestamp in ticks of the stream, then blocks as `write_block` makes them.
 
     Of unknown size it can be sent while it grows: the pieces are this function's result and more blocks after it.
     """
@@ -84,7 +84,7 @@ def write_cluster(ticks: int, blocks: Iterable[bytes], *, size_known: bool = Tru
 
 
 def write_block(track_number: int, relative_ticks: int, frame: bytes) -> bytes:
-    """A SimpleBlock of one frame; `relative_ticks` counts from the cluster's timestamp.
+    """Return a SimpleBlock of one frame; `relative_ticks` counts from the cluster's timestamp.
 
     Raises ValueError when that is beyond -32,768 to 32,767: begin another cluster before it gets that far.
     """
