@@ -1,4 +1,4 @@
-"""`python -m benchmarks.media_log_formats [FOLDER]`: our media log against SQLite, in turn, on the disk of FOLDER.
+"""`python -m benchmarks.media_log_formats FOLDER [LOAD ...]`: our media log against SQLite, in turn, on one disk.
 
 Every load is run over our files, over SQLite with one database for all streams, and over SQLite with one for each
 stream; rounds of the three follow one another, and the median of the rounds is printed. What came of it:
@@ -348,8 +348,10 @@ _LOADS: tuple[tuple[Callable[[str, Path], Awaitable[Numbers]], int], ...] = (
 def main(arguments: list[str]) -> None:
     """Run all loads and print a row a number."""
     print(f"load before: {load()}")
-    with tempfile.TemporaryDirectory(dir=arguments[0] if arguments else None) as name:
+    with tempfile.TemporaryDirectory(dir=arguments[0]) as name:
         for measure, rounds in _LOADS:
+            if arguments[1:] and measure.__name__[1:] not in arguments[1:]:
+                continue
             rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
             for turn in range(rounds):
                 for kind in _FORMATS:

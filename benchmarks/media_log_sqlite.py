@@ -313,7 +313,10 @@ class SqliteStream:
             "AND producer_ms + duration_ms > ?",
             (self._number, time_ms - _DURATION_MS_MAX, time_ms, time_ms),
         ).fetchone()  # fmt: skip
-        return (found[0] or self._base + self.newest + 1) - self._base - 1
+        if found[0] is None:
+            later = "SELECT place FROM fragments WHERE stream = ? AND producer_ms > ? ORDER BY producer_ms LIMIT 1"
+            found = self._log.reading(self.name).execute(later, (self._number, time_ms)).fetchone()
+        return (found[0] if found else self._base + self.newest + 1) - self._base - 1
 
     async def list(
         self, axis: TimeAxis, *, start: datetime, end: datetime, after: str | None = None, limit: int = 1_000
