@@ -16,9 +16,8 @@ import numpy as np
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
 from benchmarks.timing import median_ms, median_ratio
 from earwitness.cli.output import progress_of
-from earwitness.fragments.interface import Now, StreamIdentity
+from earwitness.fragments.interface import Now, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.vault.data_key import DataKey
 

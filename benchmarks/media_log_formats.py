@@ -26,9 +26,8 @@ import numpy as np
 from benchmarks.machine import load
 from benchmarks.media_log_sqlite import SqliteLog
 from earwitness.errors import EarwitnessError
-from earwitness.fragments.interface import AtTime, Earliest, Fragment, Now, StreamIdentity, TimeAxis
+from earwitness.fragments.interface import AtTime, Earliest, Fragment, Now, Retention, StreamIdentity, TimeAxis
 from earwitness.fragments.log import open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.vault.data_key import DataKey
 
 _KEY = DataKey(os.urandom(32))

@@ -24,13 +24,12 @@ from earwitness.fragments.interface import (
     KeySource,
     ReadResult,
     Reservation,
+    Retention,
     StreamIdentity,
     TimeAxis,
 )
-from earwitness.fragments.numbers import FragmentNumber, read_number
-from earwitness.fragments.reservations import Reservations
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.times import from_ms, to_ms
+from earwitness.fragments.numbers import FragmentNumber, from_ms, read_number, to_ms
+from earwitness.fragments.stream import Reservations
 from earwitness.vault.data_key import Place
 
 _SCHEMA = """

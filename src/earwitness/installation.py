@@ -12,7 +12,7 @@ from pathlib import Path
 from earwitness.config import Settings
 from earwitness.errors import InstallationIncomplete
 from earwitness.fragments.interface import StreamIdentity
-from earwitness.fragments.ownership import owner_of, streams_in
+from earwitness.fragments.log import owner_of, streams_in
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text

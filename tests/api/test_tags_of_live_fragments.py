@@ -13,9 +13,8 @@ from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.config.settings import MediaRateLimits
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import StartPosition

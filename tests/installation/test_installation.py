@@ -18,7 +18,7 @@ from earwitness.cli.main import app
 from earwitness.config import Settings
 from earwitness.errors import EarwitnessError, InstallationIncomplete, MasterKeyInvalid
 from earwitness.fragments.interface import StreamIdentity
-from earwitness.fragments.ownership import write_owner
+from earwitness.fragments.log import write_owner
 from earwitness.installation import migrate_installation, open_installation
 from earwitness.store.records import KinesisStream
 

@@ -15,9 +15,8 @@ from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import Throttled
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey

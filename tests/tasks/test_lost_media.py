@@ -15,9 +15,8 @@ from following import RATE, Line, Office, cut_off, fragments_of, run
 from store_examples import MINE
 
 from earwitness.engine.engine import Engine
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source, StartPosition, StreamFragment

@@ -9,9 +9,8 @@ from typing import TypeVar
 import pytest
 from store_examples import MINE, Clock, opened
 
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
-from earwitness.fragments.retention import Retention
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
 from earwitness.tasks import sweep as room

@@ -29,8 +29,7 @@ from earwitness.fragments.interface import (
     TimeAxis,
 )
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.reader import FragmentReader
-from earwitness.fragments.stream import FragmentStream
+from earwitness.fragments.stream import FragmentReader, FragmentStream
 from earwitness.server.streaming import Say
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.wire.scalars import Params

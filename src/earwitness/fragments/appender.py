@@ -1,4 +1,5 @@
-"""What one stream's appends do to its files. All of it runs on the stream's lane, one call after the other.
+"""What one stream's appends do to its files. All of it runs on the stream's writer thread, one call after
+the other.
 
 A group is written, then synced, then told of; when either fails, the files are cut back to what was durable before.
 If even the cut fails, nothing more is written until it succeeds, so a record whose append failed never comes before one
@@ -11,37 +12,38 @@ What belongs here: appending, erasing and removing. What must never: the index, 
 
 import errno
 import os
-import shutil
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from earwitness.errors import Gone
 from earwitness.fragments.budget import Budget
 from earwitness.fragments.interface import KeySource, StreamIdentity
-from earwitness.fragments.names import FILE_RIGHTS, index_path, replace_file, segment_path, sync_folder
-from earwitness.fragments.record import HEAD_BYTES, Kind, Record, RecordHead, read_head
+from earwitness.fragments.names import (
+    FILE_RIGHTS,
+    index_path,
+    remove_folder,
+    remove_segments,
+    replace_file,
+    segment_path,
+    sync,
+)
+from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace, read_head
 
 SEGMENT_BYTES_MAX = 16 * 2**20
 """When a file is full: a twelfth of the smallest window by size, and 17 minutes of a telephone channel."""
 
 GONE = "the stream was deleted, and what it held with it; use another one"
 
-DELETED_SUFFIX = ".deleted"
-"""Of a folder that is being deleted."""
-
 _ZEROS = bytes(1 << 16)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
-    """Where a record is."""
+class Written(NamedTuple):
+    """Where a record was appended: in which segment, and where in its file."""
 
-    head: RecordHead
     first_sequence: int
-    """The segment's."""
-
     offset: int
 
 
@@ -57,7 +59,7 @@ class _OpenFile:
         self.durable = self.end = os.fstat(self._descriptor).st_size
 
     def append(self, head: bytes, body: bytes) -> int:
-        """Where the record begins."""
+        """Write a record, and return where it begins."""
         self._open()
         offset = self.end
         waiting = [memoryview(head), memoryview(body)]
@@ -74,7 +76,7 @@ class _OpenFile:
         os.fdatasync(self._descriptor)
 
     def cut(self) -> None:
-        """Back to what is durable, in the file too. OSError when that cannot be done now."""
+        """Go back to what is durable, in the file too. Raise OSError when that cannot be done now."""
         self._open()
         os.ftruncate(self._descriptor, self.durable)
         os.fsync(self._descriptor)
@@ -118,18 +120,17 @@ class Appender:
         self._names_changed = False
         self._removed = False
 
-    def write(self, record: Record, *, span_ms: int) -> Written:
-        """Append it, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
+    def write(self, head: RecordHead, media: bytes, *, span_ms: int) -> Written:
+        """Append a record, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
         self._require_there()
         self._mend()
         if self._budget is not None:
-            self._budget.require(HEAD_BYTES + record.media_bytes)
-        head = record.head()
-        body = record.seal(head, key=self._key(), stream=self._stream)
-        file = self._file_for(record, span_ms=span_ms)
+            self._budget.require(head.size)
+        body = head.seal(media, key=self._key(), stream=self._stream)
+        file = self._file_of(head.number.sequence) if head.kind is RecordKind.TAGS else self._file_for(head, span_ms)
         if file not in self._touched:
             self._touched.append(file)
-        return Written(head=head, first_sequence=file.first_sequence, offset=file.append(head.pack(), body))
+        return Written(file.first_sequence, file.append(head.pack(), body))
 
     def sync(self) -> None:
         """Make durable what was written."""
@@ -140,7 +141,7 @@ class Appender:
                 self._suspect.add(file.first_sequence)
                 raise
         if self._names_changed:
-            sync_folder(self._folder)
+            sync(self._folder)
             self._names_changed = False
         for file in self._touched:
             file.durable = file.end
@@ -167,21 +168,19 @@ class Appender:
         self._require_there()
         for first in segments:
             self._forget(first)
-            for path in (segment_path(self._folder, first), index_path(self._folder, first)):
-                path.unlink(missing_ok=True)
-        sync_folder(self._folder)
+        remove_segments(self._folder, segments)
 
-    def erase(self, first_sequence: int, records: Sequence[tuple[int, int]]) -> None:
-        """Overwrite the bodies of these records, given by offset and size, and mark them."""
+    def erase(self, first_sequence: int, records: Sequence[RecordPlace]) -> None:
+        """Overwrite the bodies of these records, and mark them."""
         self._require_there()
         index_path(self._folder, first_sequence).unlink(missing_ok=True)
         descriptor = os.open(segment_path(self._folder, first_sequence), os.O_RDWR | os.O_CLOEXEC)
         try:
-            for offset, size in records:
+            for _, offset, size in records:
                 head = read_head(os.pread(descriptor, HEAD_BYTES, offset))
                 _overwrite(descriptor, offset + HEAD_BYTES, size - HEAD_BYTES)
                 if head is not None:
-                    os.pwrite(descriptor, replace(head, kind=Kind.ERASED).pack(), offset)
+                    os.pwrite(descriptor, replace(head, kind=RecordKind.ERASED).pack(), offset)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -197,7 +196,7 @@ class Appender:
         replace_file(self._folder / "sequence", f"{sequence}\n".encode())
 
     def remove_all(self) -> None:
-        """Delete the folder: first its name, so that no crash brings half of it back."""
+        """Delete the folder."""
         self.release()
         self._removed = True
         remove_folder(self._folder)
@@ -219,21 +218,20 @@ class Appender:
             if file.durable == 0:
                 self._forget(file.first_sequence)
 
-    def _file_for(self, record: Record, *, span_ms: int) -> _OpenFile:
-        if record.kind is Kind.TAGS:
-            return self._file_of(record.number.sequence)
-        current, now_ms = self._current, record.number.server_ms
+    def _file_for(self, head: RecordHead, span_ms: int) -> _OpenFile:
+        """Return the file that the next fragment goes to."""
+        current, now_ms = self._current, head.number.server_ms
         if current is None or current.end >= SEGMENT_BYTES_MAX or now_ms - current.started_ms >= span_ms:
             if current is not None and current not in self._touched:
                 current.close()
-            first = record.number.sequence
+            first = head.number.sequence
             self._names_changed = True
             current = self._current = _OpenFile(segment_path(self._folder, first), first, started_ms=now_ms)
             insort(self._segments, first)
         return current
 
     def _file_of(self, sequence: int) -> _OpenFile:
-        """The file that this fragment is in; FileNotFoundError when it is gone."""
+        """Return the file that this fragment is in. Raise FileNotFoundError when it is gone."""
         place = bisect_right(self._segments, sequence) - 1
         if place < 0:
             raise FileNotFoundError
@@ -250,18 +248,6 @@ class Appender:
         self._suspect.discard(first_sequence)
         if first_sequence in self._segments:
             self._segments.remove(first_sequence)
-
-
-def remove_folder(folder: Path) -> None:
-    """Delete a stream's folder, whether it is there or not, and what an earlier try left of it."""
-    doomed = folder.with_suffix(DELETED_SUFFIX)
-    if doomed.exists():
-        shutil.rmtree(doomed)
-    if folder.exists():
-        folder.rename(doomed)
-        sync_folder(folder.parent)
-        shutil.rmtree(doomed)
-    sync_folder(folder.parent)
 
 
 def _overwrite(descriptor: int, offset: int, length: int) -> None:

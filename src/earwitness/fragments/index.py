@@ -1,25 +1,142 @@
-"""The index of a stream: its segments in order, and how far it has expired.
+"""The index of a stream: its segments in order, what is in them and where, and how far it has expired.
 
-Only the event loop touches it, so nothing here locks. What is in it is durable.
+A fragment costs 44 bytes, a tags record 12: at one fragment a second that is 3.8 MB a day and stream. Only the event
+loop touches the index of an open stream, so nothing here locks. What is in it is durable.
 
-What belongs here: look-ups over segments. What must never: files, clocks.
+What belongs here: look-ups. What must never: files, clocks.
 """
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from earwitness.fragments.interface import AtTime
-from earwitness.fragments.numbers import FragmentNumber
-from earwitness.fragments.record import RecordHead
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.segment import Segment
-from earwitness.fragments.times import to_ms
+import numpy as np
+from numpy.typing import NDArray
+
+from earwitness.fragments.interface import AtTime, FragmentInfo, Retention, TimeAxis
+from earwitness.fragments.numbers import FragmentNumber, from_ms, to_ms
+from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace
+from earwitness.vault.data_key import OVERHEAD_BYTES
+
+COLUMNS = "QqqIIIII"
+"""Types of a fragment's columns: sequence, server ms, producer ms, random, duration, offset, body bytes, first tags."""
+
+TAGS_COLUMNS = "III"
+"""Types of a tags record's columns: offset, body bytes, next tags of the same fragment. Links count from 1."""
+
+_NO_TAGS = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Located:
+class Segment:
+    """Fragments of one file in ascending order. The oldest may be hidden: they have expired before their file does."""
+
+    def __init__(self, first_sequence: int, columns: "Sequence[array[int]] | None" = None) -> None:
+        """`first_sequence` is the file's name."""
+        self.columns = columns or [array(kind) for kind in COLUMNS + TAGS_COLUMNS]
+        (self.sequences, self.server_ms, self._producer_ms, self._randoms, self._durations) = self.columns[:5]
+        (self._offsets, self._bodies, self._tags_links) = self.columns[5:8]
+        (self._tags_offsets, self._tags_bodies, self._tags_next) = self.columns[8:]
+        self.first_sequence = first_sequence
+        self.hidden = 0
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of all records in it, hidden ones too."""
+        records = len(self._bodies) + len(self._tags_bodies)
+        return sum(self._bodies) + sum(self._tags_bodies) + records * HEAD_BYTES
+
+    def add(self, head: RecordHead, offset: int) -> None:
+        """Add a fragment whose sequence is greater than all others."""
+        number = head.number
+        values = (number.sequence, number.server_ms, head.producer_ms, number.random, head.duration_ms)
+        for column, value in zip(self.columns, (*values, offset, head.body_bytes, _NO_TAGS), strict=False):
+            column.append(value)
+
+    def add_tags(self, index: int, head: RecordHead, offset: int) -> None:
+        """Add tags to the fragment with this index, after those it has."""
+        for column, value in zip(self.columns[8:], (offset, head.body_bytes, _NO_TAGS), strict=True):
+            column.append(value)
+        added, links = len(self._tags_offsets), list(self._chain(index))
+        if links:
+            self._tags_next[links[-1] - 1] = added
+        else:
+            self._tags_links[index] = added
+
+    def index_of(self, number: FragmentNumber) -> int | None:
+        """Return the index of this fragment, when it is shown."""
+        index = self.index_after(number.sequence) - 1
+        return index if index >= self.hidden and self.number(index) == number else None
+
+    def index_after(self, sequence: int) -> int:
+        """Return the first shown index whose sequence is greater; the length when there is none."""
+        return max(self.hidden, bisect_right(self.sequences, sequence))
+
+    def number(self, index: int) -> FragmentNumber:
+        """Return a fragment's number."""
+        return FragmentNumber(
+            sequence=self.sequences[index], server_ms=self.server_ms[index], random=self._randoms[index]
+        )
+
+    def info(self, index: int) -> FragmentInfo:
+        """Return what is known of a fragment without reading it."""
+        return FragmentInfo(
+            number=str(self.number(index)),
+            server_timestamp=from_ms(self.server_ms[index]),
+            producer_timestamp=from_ms(self._producer_ms[index]),
+            duration_ms=self._durations[index],
+            size_bytes=self._bodies[index] - OVERHEAD_BYTES,
+        )
+
+    def places(self, index: int) -> list[RecordPlace]:
+        """Return where a fragment's record and its tags' records are, in order."""
+        fragment = RecordPlace(RecordKind.FRAGMENT, self._offsets[index], HEAD_BYTES + self._bodies[index])
+        tags = [(self._tags_offsets[link - 1], self._tags_bodies[link - 1]) for link in self._chain(index)]
+        return [fragment, *(RecordPlace(RecordKind.TAGS, offset, HEAD_BYTES + body) for offset, body in tags)]
+
+    def size(self, index: int) -> int:
+        """Return the bytes that a fragment takes in the file, tags included."""
+        return sum(place.size for place in self.places(index))
+
+    def containing(self, axis: TimeAxis, time_ms: int) -> int | None:
+        """Return the first shown fragment that contains this time."""
+        starts = self._starts(axis, self.hidden)
+        ends = starts + np.asarray(self._durations)[self.hidden :]
+        found = np.flatnonzero((starts == time_ms) | ((starts < time_ms) & (time_ms < ends)))
+        return self.hidden + int(found[0]) if found.size else None
+
+    def soonest(self, axis: TimeAxis, time_ms: int) -> tuple[int, int] | None:
+        """Return when the shown fragment begins that begins soonest after this time, and its index."""
+        starts = self._starts(axis, self.hidden)
+        later = np.flatnonzero(starts > time_ms)
+        if not later.size:
+            return None
+        index = int(later[np.argmin(starts[later])])
+        return int(starts[index]), self.hidden + index
+
+    def starting(self, axis: TimeAxis, *, start_ms: int, end_ms: int, after: int) -> list[int]:
+        """Return indices of shown fragments after this sequence that begin in the range, ends included."""
+        first = self.index_after(after)
+        starts = self._starts(axis, first)
+        return [first + int(index) for index in np.flatnonzero((start_ms <= starts) & (starts <= end_ms))]
+
+    def _starts(self, axis: TimeAxis, first: int) -> "NDArray[np.int64]":
+        # A view: while it is held the columns cannot grow, so no caller hands it on.
+        return np.asarray(self.server_ms if axis is TimeAxis.SERVER else self._producer_ms)[first:]
+
+    def _chain(self, index: int) -> Iterator[int]:
+        link = self._tags_links[index]
+        while link != _NO_TAGS:
+            yield link
+            link = self._tags_next[link - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
     """A fragment in the index, for as long as nobody else has touched it."""
 
     segment: Segment
@@ -27,28 +144,38 @@ class Located:
 
     @property
     def number(self) -> FragmentNumber:
+        """Return its number."""
         return self.segment.number(self.index)
+
+    @property
+    def info(self) -> FragmentInfo:
+        """Return what is known of it without reading it."""
+        return self.segment.info(self.index)
+
+    @property
+    def places(self) -> list[RecordPlace]:
+        """Return where its records are."""
+        return self.segment.places(self.index)
 
 
 class StreamIndex:
     """Segments of one stream, ascending; fragments in them likewise."""
 
-    def __init__(self, segments: list[Segment], *, next_sequence: int, lost_after: Sequence[int] = ()) -> None:
+    def __init__(self, segments: Sequence[Segment], *, next_sequence: int, lost_after: Sequence[int]) -> None:
         """`lost_after`: sequences behind which something is lost, ascending."""
-        self._segments = [segment for segment in segments if len(segment)]
+        self._segments = list(segments)
         self.fragments = sum(map(len, self._segments))
         self.bytes = sum(segment.bytes for segment in self._segments)
-        first = self._segments[0].sequences[0] if self._segments else next_sequence
-        self.expired_through = first - 1
-        """The greatest sequence that may have been lost at the beginning."""
+        #: The greatest sequence that may have been lost at the beginning.
+        self.expired_through = (self._segments[0].sequences[0] if self._segments else next_sequence) - 1
         self._lost_after = list(lost_after)
         self._begun_at = next_sequence
 
     def add(self, head: RecordHead, *, first_sequence: int, offset: int) -> Segment | None:
-        """A fragment in the file of this name. The segment before it, when the file is new."""
+        """Add a fragment in the file of this name. Return the segment before it, when the file is new."""
         closed = None
-        if not self._segments or self._segments[-1].first_sequence != first_sequence:
-            closed = self._segments[-1] if self._segments else None
+        if self.current is None or self.current.first_sequence != first_sequence:
+            closed = self.current
             self._segments.append(Segment(first_sequence))
         self._segments[-1].add(head, offset)
         self.fragments += 1
@@ -56,108 +183,104 @@ class StreamIndex:
         return closed
 
     def add_tags(self, head: RecordHead, *, offset: int) -> bool:
-        """Tags; False when their fragment is not there (any longer)."""
-        located = self.find(head.number)
-        if located is None:
+        """Add tags; False when their fragment is not there (any longer)."""
+        entry = self.find(head.number)
+        if entry is None:
             return False
-        located.segment.add_tags(located.index, head, offset)
+        entry.segment.add_tags(entry.index, head, offset)
         self.bytes += head.size
         return True
 
-    def first(self) -> Located | None:
-        """The oldest fragment."""
+    @property
+    def current(self) -> Segment | None:
+        """Return the segment that is, or was last, written to."""
+        return self._segments[-1] if self._segments else None
+
+    def first(self) -> IndexEntry | None:
+        """Return the oldest fragment."""
         return self.after(0)
 
-    def last(self) -> Located | None:
-        """The newest fragment."""
-        if self.fragments == 0:
-            return None
-        return Located(segment=self._segments[-1], index=len(self._segments[-1]) - 1)
+    def last(self) -> IndexEntry | None:
+        """Return the newest fragment."""
+        return IndexEntry(self._segments[-1], len(self._segments[-1]) - 1) if self.fragments else None
 
-    def after(self, sequence: int) -> Located | None:
-        """The first fragment with a greater sequence."""
-        for place in range(max(0, self._place_of(sequence)), len(self._segments)):
-            segment = self._segments[place]
+    def after(self, sequence: int) -> IndexEntry | None:
+        """Return the first fragment with a greater sequence."""
+        for segment in self.segments_after(sequence):
             index = segment.index_after(sequence)
             if index < len(segment):
-                return Located(segment=segment, index=index)
+                return IndexEntry(segment, index)
         return None
 
-    def is_loss_before(self, sequence: int) -> bool:
-        """Whether something is lost between this fragment and the one before it."""
-        place = bisect_left(self._lost_after, sequence) - 1
-        following = self.after(self._lost_after[place]) if place >= 0 else None
-        return following is not None and following.number.sequence == sequence
-
-    def is_lost(self, sequence: int) -> bool:
-        """Whether a fragment of this sequence that is not there would lie where something is lost."""
-        place = bisect_left(self._lost_after, sequence) - 1
-        if place < 0 or sequence >= self._begun_at:  # nothing that came since is lost
-            return False
-        following = self.after(self._lost_after[place])
-        return following is None or sequence < following.number.sequence
-
-    def find(self, number: FragmentNumber) -> Located | None:
-        """This very fragment."""
+    def find(self, number: FragmentNumber) -> IndexEntry | None:
+        """Return this very fragment."""
         place = self._place_of(number.sequence)
         index = self._segments[place].index_of(number) if place >= 0 else None
-        return None if index is None else Located(segment=self._segments[place], index=index)
+        return None if index is None else IndexEntry(self._segments[place], index)
 
-    def at(self, position: AtTime) -> Located | None:
-        """The fragment that `AtTime` says."""
+    def at(self, position: AtTime) -> IndexEntry | None:
+        """Return the fragment that `AtTime` says."""
         axis, time_ms = position.axis, to_ms(position.time)
-        soonest: tuple[int, int, Segment] | None = None
+        soonest: IndexEntry | None = None
+        begins = math.inf
         for segment in self._segments:
             index = segment.containing(axis, time_ms)
             if index is not None:
-                return Located(segment=segment, index=index)
-            begins = math.inf if soonest is None else soonest[0]
-            later = segment.soonest(axis, time_ms, sooner_than=begins)
+                return IndexEntry(segment, index)
+            later = segment.soonest(axis, time_ms)
             if later is not None and later[0] < begins:
-                soonest = (*later, segment)
-        return None if soonest is None else Located(segment=soonest[2], index=soonest[1])
+                begins, soonest = later[0], IndexEntry(segment, later[1])
+        return soonest
 
     def segments_after(self, sequence: int) -> list[Segment]:
-        """Segments that may hold greater sequences."""
+        """Return segments that may hold greater sequences."""
         return self._segments[max(0, self._place_of(sequence)) :]
 
-    @property
-    def current(self) -> Segment | None:
-        """The segment that is, or was last, written to."""
-        return self._segments[-1] if self._segments else None
+    def is_gap(self, after: int, sequence: int) -> bool:
+        """Return whether something expired, or is lost, between these two neighbours."""
+        expired_through = min(self.expired_through, sequence - 1)  # the second may have expired while it was read
+        place = bisect_left(self._lost_after, sequence) - 1
+        return after < expired_through or (place >= 0 and self._behind_loss(place) == sequence)
+
+    def is_lost(self, sequence: int) -> bool:
+        """Return whether a fragment of this sequence that is not there would lie where something is lost."""
+        place = bisect_left(self._lost_after, sequence) - 1
+        return place >= 0 and sequence < self._begun_at and sequence < self._behind_loss(place)
 
     def expire(self, retention: Retention, *, now_ms: int, keep_current: bool) -> list[Segment]:
-        """Hide what the retention does not cover; the segments of which nothing is left, taken out.
+        """Hide what the retention does not cover; take out and return the segments of which nothing is left.
 
         `keep_current`: something is on its way to the newest segment, so its file must stay.
         """
         oldest_ms = now_ms - retention.window_ms
-        while (located := self.first()) and self._is_over(located, oldest_ms, retention.bytes_kept):
-            segment, index = located.segment, located.index
+        while entry := self.first():
+            segment, index = entry.segment, entry.index
+            if segment.server_ms[index] >= oldest_ms and self.bytes <= retention.bytes_kept:
+                break
             self.bytes -= segment.size(index)
             self.fragments -= 1
             self.expired_through = segment.sequences[index]
             segment.hidden = index + 1
             del self._lost_after[: bisect_left(self._lost_after, self.expired_through)]
         free: list[Segment] = []
-        while self._segments and self._is_free(self._segments[0], keep_current=keep_current):
+        while self._segments and self._segments[0].hidden == len(self._segments[0]):
+            if keep_current and len(self._segments) == 1:
+                break
             free.append(self._segments.pop(0))
         return free
 
-    def hidden_records(self) -> tuple[Segment, list[tuple[int, int]]] | None:
-        """The segment that is hidden in part, with offset and size of each hidden record."""
-        segment = self._segments[0] if self._segments else None
-        if segment is None or segment.hidden == 0:
+    def hidden_records(self) -> tuple[Segment, list[RecordPlace]] | None:
+        """Return the segment that is hidden in part, with the place of each hidden record."""
+        if not self._segments or self._segments[0].hidden == 0:
             return None
-        places = [place[1:] for index in range(segment.hidden) for place in segment.records(index)]
-        return segment, places
+        segment = self._segments[0]
+        return segment, [place for index in range(segment.hidden) for place in segment.places(index)]
 
-    def _is_free(self, segment: Segment, *, keep_current: bool) -> bool:
-        return segment.hidden == len(segment) and not (keep_current and segment is self._segments[-1])
-
-    def _is_over(self, located: Located, oldest_ms: int, bytes_kept: int) -> bool:
-        return located.segment.server_ms[located.index] < oldest_ms or self.bytes > bytes_kept
+    def _behind_loss(self, place: int) -> float:
+        """Return the sequence of the first fragment behind a loss."""
+        entry = self.after(self._lost_after[place])
+        return math.inf if entry is None else entry.number.sequence
 
     def _place_of(self, sequence: int) -> int:
-        """Which segment holds this sequence if any does; -1 when all begin later."""
+        """Return which segment holds this sequence if any does; -1 when all begin later."""
         return bisect_right(self._segments, sequence, key=lambda segment: segment.first_sequence) - 1

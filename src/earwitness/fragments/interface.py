@@ -16,14 +16,26 @@ TAGS_BYTES_MAX = 64 * 1024
 rest is for producers that pad or repeat."""
 
 FRAGMENT_BYTES_MAX = 50 * 1024 * 1024 + 64 * 1024 + TAGS_BYTES_MAX
-"""A cluster, header and tags of one fragment: as much as PutMedia takes of each (reference, 8.3), lest it takes what
-cannot be kept."""
+"""A cluster, header and tags of one fragment: as much as PutMedia takes of each (reference, 8.3), so that it takes
+nothing that cannot be kept."""
 
 LIVE_GAP_MS = 30_000
 """How long after the end of a fragment its producer may still be connected: an idle one is cut off then (8.3)."""
 
 LIST_LENGTH_MAX = 1_000
 """Fragments in one list: ListFragments' limit (8.7)."""
+
+LIVE_MINUTES = 5.0
+LIVE_WINDOW_BYTES = 200_000_000
+"""What a stream without retention keeps for its readers: 5 minutes or 200 MB (AWS's CreateStream)."""
+
+BYTES_MAX = 10 * 2**30
+"""Bytes of one stream when nothing else is set: a week of one telephone channel (8 kHz, 16 bit) without a pause, so
+that one forgotten stream cannot fill the disk. Whoever keeps more sets more."""
+
+_HOUR_MS, _MINUTE_MS = 3_600_000, 60_000
+_LAG_PARTS = 24
+_LAG_MS_MIN, _LAG_MS_MAX = 60_000, _HOUR_MS
 
 KeySource = Callable[[], DataKey]
 """Gives the stream's data key, on any thread. What it raises reaches whoever reads or appends."""
@@ -45,8 +57,41 @@ class StreamIdentity:
 
     @property
     def digest(self) -> str:
-        """64 characters that say nothing of the stream: what it is stored under."""
+        """Return 64 characters that say nothing of the stream: what it is stored under."""
         return hashlib.sha256(f"{self.account_id}\0{self.stream_arn}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """What is kept of a stream: fragments newer than `window_ms`, of at most `bytes_kept`; the oldest go first."""
+
+    #: 0: nothing is persisted, and readers find the live window only.
+    hours: int
+    bytes_max: int = BYTES_MAX
+    #: The live window.
+    live_minutes: float = LIVE_MINUTES
+
+    def __post_init__(self) -> None:
+        if self.hours < 0 or self.bytes_max < 0 or self.live_minutes < 0:
+            raise ValueError("a retention is never negative")
+
+    @property
+    def window_ms(self) -> int:
+        """Return the age that a fragment may reach, by its server timestamp."""
+        return self.hours * _HOUR_MS or round(self.live_minutes * _MINUTE_MS)
+
+    @property
+    def bytes_kept(self) -> int:
+        """Return the bytes that the stream may have."""
+        return self.bytes_max if self.hours else min(self.bytes_max, LIVE_WINDOW_BYTES)
+
+    @property
+    def lag_ms(self) -> int:
+        """Return how much later than it is hidden a fragment may leave the disk: a 24th of the window, 1 to 60 minutes.
+
+        Disk is given back file by file, not fragment by fragment; a file spans at most this.
+        """
+        return min(max(self.window_ms // _LAG_PARTS, _LAG_MS_MIN), _LAG_MS_MAX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +99,8 @@ class Reservation:
     """A number that is given out. It may never be appended."""
 
     number: str
+    #: When it was given out; never before that of the number before it, even if the clock was set back.
     server_timestamp: datetime
-    """When it was given out; never before that of the number before it, even if the clock was set back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +111,8 @@ class FragmentInfo:
     server_timestamp: datetime
     producer_timestamp: datetime
     duration_ms: int
+    #: Header, cluster and the tags that were appended with them.
     size_bytes: int
-    """Header, cluster and the tags that were appended with them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -75,12 +120,11 @@ class Fragment:
     """A stored fragment. Bytes are as the producer sent them; it doesn't show them when printed."""
 
     info: FragmentInfo
+    #: Everything before the first cluster.
     header: bytes
-    """Everything before the first cluster."""
-
     cluster: bytes
+    #: What followed the cluster, elements one after the other; empty when nothing did.
     tags: bytes
-    """What followed the cluster, elements one after the other; empty when nothing did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +132,10 @@ class ReadResult:
     """What a reader gets."""
 
     fragment: Fragment
+    #: The newest fragment's server timestamp less this one's; 0 for the newest.
     millis_behind_now: int
-    """The newest fragment's server timestamp less this one's; 0 for the newest."""
-
+    #: Fragments before this one, after the last delivered or the starting position, are lost: expired or damaged.
     gap: bool
-    """Fragments before this one, after the last delivered or the starting position, are lost: expired or damaged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,9 +143,9 @@ class MissingFragment:
     """A number that was asked for, and is not there."""
 
     number: str
+    #: It is stored and does not open, or something is damaged where it would be, and cannot be told from it. Otherwise
+    #: it has expired or was never appended.
     damaged: bool
-    """It is stored and does not open, or something is damaged where it would be, and cannot be told from it. Otherwise
-    it has expired or was never appended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,9 +153,8 @@ class StreamStatus:
     """How much there is of a stream."""
 
     fragments: int
+    #: What they take, encryption and headers included.
     bytes: int
-    """What they take, encryption and headers included."""
-
     first: FragmentInfo | None
     last: FragmentInfo | None
 

@@ -1,4 +1,7 @@
-"""The media log on disk: all streams of this process, below one folder that no other process may use meanwhile.
+"""The media log: all streams of this process, below one folder that no other process may use meanwhile.
+
+The file `records` in that folder names the records that know its streams. Media whose records are others look like
+media without a record, which are deleted. So whoever opens both compares them first.
 
 What belongs here: opening, deleting, expiring and closing over all streams. What must never: one stream's own rules.
 """
@@ -6,29 +9,67 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 import asyncio
 import fcntl
 import os
-import secrets
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
-from earwitness.fragments.appender import DELETED_SUFFIX, Appender, remove_folder
 from earwitness.fragments.budget import Budget
-from earwitness.fragments.folder import Found, expire_folder, load_folder
-from earwitness.fragments.index import StreamIndex
-from earwitness.fragments.interface import KeySource, StreamIdentity
-from earwitness.fragments.lanes import LANES, OPEN_FILES_MAX, Lane, translated
-from earwitness.fragments.names import FILE_RIGHTS, make_folder
-from earwitness.fragments.ownership import streams_in, write_owner
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.room import Room
-from earwitness.fragments.state import StreamState, Workshop
-from earwitness.fragments.stream import FragmentStream
-from earwitness.fragments.times import to_ms
+from earwitness.fragments.folder import expire_folder, load_folder
+from earwitness.fragments.interface import KeySource, Retention, StreamIdentity
+from earwitness.fragments.names import (
+    DELETED_SUFFIX,
+    FILE_RIGHTS,
+    make_folder,
+    remove_folder,
+    replace_file,
+    translated,
+)
+from earwitness.fragments.numbers import to_ms
+from earwitness.fragments.stream import FragmentStream, LogContext
+from earwitness.fragments.writer import OPEN_FILES_MAX, WRITER_THREADS, AppendLimiter, WriterThread
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
+
+_OWNER_FILE = "records"
+_STREAM = re.compile("[0-9a-f]{64}")
+
+
+def owner_of(folder: Path) -> str | None:
+    """Return the name of the records that these media belong to; None when that was never written down.
+
+    Raise FragmentLogUnavailable when the folder cannot be read.
+    """
+    try:
+        return (folder / _OWNER_FILE).read_text(encoding="ascii", errors="replace").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise translated(error) from error
+
+
+def write_owner(folder: Path, owner: str) -> None:
+    """Write down whose media these are, unless it is known. OSErrors pass."""
+    if owner_of(folder) is None:
+        replace_file(folder / _OWNER_FILE, f"{owner}\n".encode("ascii"))
+
+
+def streams_in(folder: Path) -> frozenset[str]:
+    """Return digests of the streams that something is stored of.
+
+    Raise FragmentLogUnavailable when the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if _STREAM.fullmatch(entry.name) and entry.is_dir())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise translated(error) from error
 
 
 class FragmentLog:
@@ -40,29 +81,29 @@ class FragmentLog:
         lock: int,
         *,
         clock: Callable[[], datetime],
-        random_bits: Callable[[int], int],
-        room: Room,
+        limiter: AppendLimiter,
         budget: Budget | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._folder = folder
-        self._budget = budget
         self._lock = lock
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
-        self._workshop = Workshop(clock=clock, random_bits=random_bits, room=room, readers=self._readers)
-        self._lanes = [
-            Lane(loop, name=f"earwitness fragment lane {number}", open_files_max=OPEN_FILES_MAX // LANES)
-            for number in range(LANES)
+        self._context = LogContext(clock=clock, limiter=limiter, budget=budget, readers=self._readers)
+        self._writers = [
+            WriterThread(
+                loop, name=f"earwitness fragment writer {number}", open_files_max=OPEN_FILES_MAX // WRITER_THREADS
+            )
+            for number in range(WRITER_THREADS)
         ]
         self._streams: dict[str, asyncio.Task[FragmentStream]] = {}
         self._closed = False
 
     async def open_stream(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
-        """The stream, made when there is none. Open already: the same object, and its key and retention stay."""
+        """Return the stream, made when there is none. Open already: the same object, and its key and retention stay."""
         self._require_open()
         name = stream.digest
         if name not in self._streams:
-            self._streams[name] = asyncio.create_task(self._open(name, stream, key=key, retention=retention))
+            self._streams[name] = asyncio.create_task(self._open(stream, key=key, retention=retention))
         task = self._streams[name]
         try:
             return await asyncio.shield(task)
@@ -72,7 +113,7 @@ class FragmentLog:
             raise
 
     async def delete_stream(self, stream: StreamIdentity) -> None:
-        """Remove all of it, open or not; what it holds is gone from the medium when this returns. Readers get Gone."""
+        """Remove all of it, open or not; what it holds is gone from the disk when this returns. Readers get Gone."""
         self._require_open()
         name = stream.digest
         task = self._streams.get(name)
@@ -82,38 +123,29 @@ class FragmentLog:
         if opened is not None:
             await opened.delete()
         else:
-            await self._lane(name).call(lambda: remove_folder(self._folder / name))
+            await self._writer(name).call(partial(remove_folder, self._folder / name))
 
     async def expire(self, now: datetime) -> None:
         """Remove what its retention no longer covers, in all open streams. Cheap: call it every few seconds."""
-        now_ms = to_ms(now)
         for task in list(self._streams.values()):
             if task.done() and not task.exception():
-                await task.result().expire(now_ms)
+                await task.result().expire(to_ms(now))
 
     async def stored(self) -> frozenset[str]:
-        """Digests of the streams that something is stored of, open or not."""
+        """Return digests of the streams that something is stored of, open or not."""
         self._require_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, streams_in, self._folder)
 
     async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
         """Remove what is too old or too much by this retention from a stream that is not open, and leave it closed.
 
-        In the medium's pieces: one goes when all in it may go. An open stream is left to `expire`. Cheap where nothing
-        is due.
+        A file goes when all in it may go. An open stream is left to `expire`. Cheap where nothing is due.
         """
-        now_ms = to_ms(now)
-        await self._on_closed(stream.digest, lambda folder: expire_folder(folder, retention=retention, now_ms=now_ms))
+        await self._on_closed(stream.digest, partial(expire_folder, retention=retention, now_ms=to_ms(now)))
 
     async def delete_stored(self, digest: str) -> None:
         """Remove all that is stored under a digest, unless the stream is open: for streams that nobody knows."""
         await self._on_closed(digest, remove_folder)
-
-    async def _on_closed(self, name: str, work: Callable[[Path], None]) -> None:
-        """Do this to a folder unless its stream is open. Whoever opens it meanwhile waits: both are on its lane."""
-        self._require_open()
-        if name not in self._streams:
-            await self._lane(name).call(lambda: work(self._folder / name))
 
     async def close(self) -> None:
         """Finish what is being written and end all readers with FragmentLogUnavailable."""
@@ -123,44 +155,36 @@ class FragmentLog:
         streams = await asyncio.gather(*self._streams.values(), return_exceptions=True)
         opened = [stream for stream in streams if isinstance(stream, FragmentStream)]
         failures = await asyncio.gather(*(stream.close() for stream in opened), return_exceptions=True)
-        for lane in self._lanes:
-            lane.stop()
+        for writer in self._writers:
+            writer.stop()
         await asyncio.to_thread(self._end_threads)
         os.close(self._lock)
         for failure in failures:
             if isinstance(failure, BaseException):
                 raise failure
 
+    async def _on_closed(self, name: str, work: Callable[[Path], None]) -> None:
+        """Do this to a folder unless its stream is open. Whoever opens it meanwhile waits for the same thread."""
+        self._require_open()
+        if name not in self._streams:
+            await self._writer(name).call(partial(work, self._folder / name))
+
     def _end_threads(self) -> None:
-        for lane in self._lanes:
-            lane.join()
+        for writer in self._writers:
+            writer.join()
         self._readers.shutdown()
 
-    async def _open(self, name: str, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
-        folder, lane = self._folder / name, self._lane(name)
-        found: Found = await lane.call(lambda: load_folder(folder, self._workshop.clock))
-        state = StreamState(
-            identity=stream,
-            folder=folder,
-            key=key,
-            retention=retention,
-            lane=lane,
-            appender=Appender(
-                folder,
-                stream,
-                key=key,
-                segments=[segment.first_sequence for segment in found.segments],
-                budget=self._budget,
-            ),
-            index=StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after),
-            workshop=self._workshop,
+    async def _open(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
+        folder, writer = self._folder / stream.digest, self._writer(stream.digest)
+        found = await writer.call(partial(load_folder, folder, self._context.clock))
+        opened = FragmentStream(
+            stream, folder, found, key=key, retention=retention, writer=writer, context=self._context
         )
-        opened = FragmentStream(state, next_sequence=found.next_sequence)
-        await opened.expire(to_ms(self._workshop.clock()))
+        await opened.expire(self._context.now_ms)
         return opened
 
-    def _lane(self, name: str) -> Lane:
-        return self._lanes[int(name[:8], 16) % len(self._lanes)]
+    def _writer(self, name: str) -> WriterThread:
+        return self._writers[int(name[:8], 16) % len(self._writers)]
 
     def _require_open(self) -> None:
         if self._closed:
@@ -168,7 +192,7 @@ class FragmentLog:
 
 
 async def _opened(task: asyncio.Task[FragmentStream]) -> FragmentStream | None:
-    """The stream; None when it could not be opened, so that nobody uses it."""
+    """Return the stream; None when it could not be opened, so that nobody uses it."""
     try:
         return await asyncio.shield(task)
     except EarwitnessError:
@@ -179,19 +203,18 @@ async def open_fragment_log(
     folder: Path,
     *,
     clock: Callable[[], datetime],
-    random_bits: Callable[[int], int] = secrets.randbits,
-    room: Room | None = None,
+    limiter: AppendLimiter | None = None,
     owner: str | None = None,
     budget: Budget | None = None,
 ) -> FragmentLog:
-    """The log in this folder, made when there is none; `clock` tells UTC, `owner` names the records it belongs to,
-    `budget` is what the media may take.
+    """Return the log in this folder, made when there is none.
 
-    It finishes deletions that a crash interrupted. FragmentLogUnavailable when another process has the log open, or
-    the folder cannot be used.
+    `clock` tells UTC, `owner` names the records it belongs to, `budget` is what the media may take. Deletions that a
+    crash interrupted are finished. Raise FragmentLogUnavailable when another process has the log open, or the folder
+    cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
-    return FragmentLog(folder, lock, clock=clock, random_bits=random_bits, room=room or Room(), budget=budget)
+    return FragmentLog(folder, lock, clock=clock, limiter=limiter or AppendLimiter(), budget=budget)
 
 
 def _prepare(folder: Path, owner: str | None) -> int:

@@ -5,41 +5,54 @@
     sequence            below this number all sequences may have been given out
     lost                sequences behind which something was that cannot be read; where nothing was, there is no file
 
-What belongs here: what files are called, and how they come to be. What must never: what is in them.
+What belongs here: what files are called, and how they come and go. What must never: what is in them.
 """
 
+import logging
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+
+from earwitness.errors import FragmentLogUnavailable
 
 FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
 
+DELETED_SUFFIX = ".deleted"
+"""Of a folder that is being deleted."""
+
+_log = logging.getLogger("earwitness.fragments")
+
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
-    """The file of the segment that begins with this sequence."""
+    """Return the file of the segment that begins with this sequence."""
     return folder / f"{first_sequence:020}.segment"
 
 
 def index_path(folder: Path, first_sequence: int) -> Path:
-    """The file of its columns."""
+    """Return the file of its columns."""
     return folder / f"{first_sequence:020}.index"
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in it durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def path_text(folder: Path) -> str:
+    """Return a stream's folder as a log may name it."""
+    return folder.name[:16]
 
 
-def sync_file(path: Path) -> None:
-    """Make its content and length durable."""
+def sync(path: Path) -> None:
+    """Make a file's content and length durable, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, durably, when it is not there."""
+    if not folder.exists():
+        folder.mkdir(mode=FOLDER_RIGHTS, parents=True, exist_ok=True)
+        sync(folder.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -51,16 +64,37 @@ def replace_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make it, durably, when it is not there."""
-    if not folder.exists():
-        folder.mkdir(mode=FOLDER_RIGHTS, parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+def remove_segments(folder: Path, firsts: Iterable[int]) -> None:
+    """Delete the files of these segments, durably."""
+    for first in firsts:
+        for path in (segment_path(folder, first), index_path(folder, first)):
+            path.unlink(missing_ok=True)
+    sync(folder)
 
 
-def path_text(folder: Path) -> str:
-    """A stream's folder as a log may name it."""
-    return folder.name[:16]
+def remove_folder(folder: Path) -> None:
+    """Delete a stream's folder, whether it is there or not, and what an earlier try left of it.
+
+    Its name goes first, so that no crash brings half of it back.
+    """
+    doomed = folder.with_suffix(DELETED_SUFFIX)
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    if folder.exists():
+        folder.rename(doomed)
+        sync(folder.parent)
+        shutil.rmtree(doomed)
+    sync(folder.parent)
+
+
+def translated(error: Exception) -> Exception:
+    """Return FragmentLogUnavailable for what the file system says; anything else as it is."""
+    if not isinstance(error, OSError):
+        return error
+    meaning = FragmentLogUnavailable(f"the media log's disk says: {error.strerror}; make room or look after it")
+    meaning.__cause__ = error
+    _log.error("the media log's disk fails", extra={"reason": str(error.strerror)})
+    return meaning

@@ -5,10 +5,12 @@
 as decoded from real ones (shared reference, 8.8): the sequence grows by one a fragment and is never reset, the
 timestamp tells when the fragment began to arrive, and 28 random bits make the number hard to guess.
 
-What belongs here: composing and reading them. What must never: where the next sequence comes from.
+What belongs here: composing and reading them, and milliseconds since 1970, in which the log counts time. What must
+never: a clock, or where the next sequence comes from.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from earwitness.errors import BadRequest
 
@@ -16,6 +18,8 @@ DIGITS = 47
 RANDOM_BITS = 28
 _TIME_BITS = 64
 _BASE = 1 << 156
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 SEQUENCE_MAX = (10**DIGITS - _BASE) // (1 << (RANDOM_BITS + _TIME_BITS)) - 1
 """The last sequence whose number has 47 digits: 1.7e18, or 11 billion years of five fragments a second."""
@@ -25,22 +29,20 @@ SEQUENCE_MAX = (10**DIGITS - _BASE) // (1 << (RANDOM_BITS + _TIME_BITS)) - 1
 class FragmentNumber:
     """A number in its parts. Their order is the order of the numbers."""
 
+    #: Place in the stream, from 1.
     sequence: int
-    """Place in the stream, from 1."""
-
+    #: When the fragment began to arrive, milliseconds since 1970.
     server_ms: int
-    """When the fragment began to arrive, milliseconds since 1970."""
-
+    #: 28 random bits.
     random: int
-    """28 random bits."""
 
     def __str__(self) -> str:
-        """The 47 digits."""
+        """Return the 47 digits."""
         return str(_BASE + (((self.sequence << _TIME_BITS) + self.server_ms) << RANDOM_BITS) + self.random)
 
 
 def read_number(text: str) -> FragmentNumber:
-    """The parts of a number; BadRequest when no stream of ours can have given it out."""
+    """Return the parts of a number. Raise BadRequest when no stream of ours can have given it out."""
     if len(text) != DIGITS or not (text.isascii() and text.isdigit()) or int(text) < _BASE:
         raise BadRequest(f"this is not a fragment number; one has {DIGITS} digits, as an acknowledgement carries it")
     rest = int(text) - _BASE
@@ -52,11 +54,24 @@ def read_number(text: str) -> FragmentNumber:
 
 
 def number_before(text: str) -> str:
-    """A number between this fragment's and that of the one before it, to read from this one on. BadRequest as above.
+    """Return a number between this fragment's and that of the one before it, to read from this one on.
 
-    One less would do by the order of numbers, but has the same sequence, and a stream is read behind a sequence.
+    Raise BadRequest as above. One less would do by the order of numbers, but has the same sequence, and a stream is
+    read behind a sequence.
     """
     sequence = read_number(text).sequence
     return str(
         FragmentNumber(sequence=max(0, sequence - 1), server_ms=(1 << _TIME_BITS) - 1, random=(1 << RANDOM_BITS) - 1)
     )
+
+
+def to_ms(time: datetime) -> int:
+    """Return whole milliseconds since 1970, rounded down. Raise ValueError when the time has no zone."""
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone was given to the media log; give an aware datetime")
+    return (time - _EPOCH) // _MILLISECOND
+
+
+def from_ms(milliseconds: int) -> datetime:
+    """Return the time in UTC."""
+    return _EPOCH + milliseconds * _MILLISECOND

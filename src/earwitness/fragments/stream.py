@@ -1,70 +1,193 @@
-"""One stream on disk: the rules over index, reservations, lane and readers.
+"""One stream: the rules over its index, its numbers, its writer thread and the readers' threads.
 
-What belongs here: checks, order, retention of one stream. What must never: file work on the event loop.
+What belongs here: checks, order, positions, retention of one stream. What must never: file work on the event loop.
 """
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
+from secrets import randbits
 
-from earwitness.errors import BadRequest, Gone, NotFound
-from earwitness.fragments.appender import GONE
-from earwitness.fragments.folder import pack_index
-from earwitness.fragments.index import Located
+from earwitness.errors import BadRequest, Conflict, FragmentLogUnavailable, Gone, NotFound
+from earwitness.fragments.appender import GONE, Appender, Written
+from earwitness.fragments.budget import Budget
+from earwitness.fragments.folder import StreamFiles, pack_index
+from earwitness.fragments.index import IndexEntry, Segment, StreamIndex
 from earwitness.fragments.interface import (
     FRAGMENT_BYTES_MAX,
     LIST_LENGTH_MAX,
+    LIVE_GAP_MS,
     TAGS_BYTES_MAX,
     AfterFragment,
+    AtTime,
+    Earliest,
     Fragment,
     FragmentInfo,
+    KeySource,
     MissingFragment,
+    Now,
     Position,
+    ReadResult,
     Reservation,
+    Retention,
+    StreamIdentity,
     StreamStatus,
     TimeAxis,
 )
-from earwitness.fragments.lanes import Outcome
-from earwitness.fragments.numbers import FragmentNumber, read_number
-from earwitness.fragments.reader import FragmentReader, sequence_before
-from earwitness.fragments.record import HEAD_BYTES, Kind, Record
-from earwitness.fragments.reservations import Reservations
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.segment import Segment
-from earwitness.fragments.state import StreamState
-from earwitness.fragments.times import from_ms, to_ms
+from earwitness.fragments.names import path_text, segment_path, translated
+from earwitness.fragments.numbers import RANDOM_BITS, SEQUENCE_MAX, FragmentNumber, from_ms, read_number, to_ms
+from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace, read_fragment
+from earwitness.fragments.writer import AppendLimiter, WriterThread
 from earwitness.vault.data_key import OVERHEAD_BYTES
+
+RESERVED_AT_ONCE = 1_024
+"""Sequences that one write to the disk allows to be given out: one write in 17 minutes at a fragment a second. After a
+crash the rest of them is skipped; numbers need to grow, not to be without gaps."""
+
+_OUT_MAX = 1_024
+"""Numbers that are remembered as given out; two or three are in use at a time, and others were given up."""
 
 _DURATION_MS_MAX = 2**32 - 1
 _TAGS_OF_NOTHING = "the fragment these tags belong to is not kept; drop them"
+
+_log = logging.getLogger("earwitness.fragments")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogContext:
+    """What all streams of a log share."""
+
+    clock: Callable[[], datetime]
+    limiter: AppendLimiter
+    budget: Budget | None
+    readers: Executor
+
+    @property
+    def now_ms(self) -> int:
+        """Return the time by the log's clock."""
+        return to_ms(self.clock())
+
+
+class Reservations:
+    """Which numbers of a stream are given out, and which of them may still be appended."""
+
+    def __init__(self, *, next_sequence: int, newest_ms: int, remember: Callable[[int], Awaitable[None]]) -> None:
+        self.next_sequence = next_sequence
+        self._newest_ms = newest_ms
+        self._remember = remember
+        self._remembered = next_sequence
+        self._remembering = asyncio.Lock()
+        self._out: dict[int, FragmentNumber] = {}
+        self._newest_claimed = 0
+
+    async def reserve(self, *, now_ms: int) -> FragmentNumber:
+        """Return the next number. Raise FragmentLogUnavailable when it could not be remembered that it is given out."""
+        while self.next_sequence >= self._remembered:
+            async with self._remembering:
+                if self.next_sequence >= self._remembered:
+                    end = min(self.next_sequence + RESERVED_AT_ONCE, SEQUENCE_MAX + 1)
+                    await self._remember(end)
+                    self._remembered = end
+        self._newest_ms = max(self._newest_ms, now_ms)
+        number = FragmentNumber(sequence=self.next_sequence, server_ms=self._newest_ms, random=randbits(RANDOM_BITS))
+        self._out[number.sequence] = number
+        self._out.pop(number.sequence - _OUT_MAX, None)
+        self.next_sequence += 1
+        return number
+
+    def claim(self, number: FragmentNumber) -> None:
+        """This one is being appended: no lower one can be any more. Raise Conflict when it isn't out, or no longer."""
+        if self._out.get(number.sequence) != number:
+            raise Conflict(
+                "this fragment number was not reserved here, was used, or a later fragment was appended; drop the "
+                "fragment, or reserve a new number"
+            )
+        self._out = {sequence: out for sequence, out in self._out.items() if sequence > number.sequence}
+        self._newest_claimed = number.sequence
+
+    def give_back(self, number: FragmentNumber) -> None:
+        """Its append failed: it may be tried again, unless a later one was claimed meanwhile."""
+        if number.sequence == self._newest_claimed:
+            self._out[number.sequence] = number
+
+
+class FragmentReader:
+    """Follows a stream forever, in the order of numbers. A call that is cancelled takes nothing: call again.
+
+    It remembers one number and looks its fragment up when it is asked for it, so it holds no fragment, and no writer
+    waits for it. Where retention overtakes it, it goes on at the oldest fragment. Raises Gone when the stream is
+    deleted, FragmentLogUnavailable when the disk fails or the log is closed.
+    """
+
+    def __init__(self, next_after: Callable[[int], Awaitable[ReadResult]], *, after: int) -> None:
+        self._next_after = next_after
+        self._after = after
+
+    def __aiter__(self) -> AsyncIterator[ReadResult]:
+        return self
+
+    async def __anext__(self) -> ReadResult:
+        """Return the next fragment, when there is one."""
+        result = await self._next_after(self._after)
+        self._after = read_number(result.fragment.info.number).sequence
+        return result
 
 
 class FragmentStream:
     """One stream, used from one event loop.
 
-    Every call raises Gone once it is deleted, FragmentLogUnavailable when the medium fails.
+    Every call raises Gone once it is deleted, FragmentLogUnavailable when the disk fails or the log is closed.
     """
 
-    def __init__(self, state: StreamState, *, next_sequence: int) -> None:
-        newest = state.index.last()
-        self._state = state
+    def __init__(
+        self,
+        identity: StreamIdentity,
+        folder: Path,
+        found: StreamFiles,
+        *,
+        key: KeySource,
+        retention: Retention,
+        writer: WriterThread,
+        context: LogContext,
+    ) -> None:
+        segments = [segment.first_sequence for segment in found.segments]
+        self._identity = identity
+        self._folder = folder
+        self._key = key
+        self._retention = retention
+        self._writer = writer
+        self._context = context
+        self._appender = Appender(folder, identity, key=key, segments=segments, budget=context.budget)
+        self._index = StreamIndex(found.segments, next_sequence=found.next_sequence, lost_after=found.lost_after)
+        newest = self._index.last()
         self._reservations = Reservations(
-            next_sequence=next_sequence,
+            next_sequence=found.next_sequence,
             newest_ms=newest.number.server_ms if newest else 0,
-            remember=lambda end: state.lane.call(lambda: state.appender.write_sequence(end)),
+            remember=lambda end: writer.call(lambda: self._appender.write_sequence(end)),
         )
+        #: Sequences that were found not to open; each is logged once.
+        self._damaged: set[int] = set()
         self._in_flight = 0
         self._arriving: set[FragmentNumber] = set()
         self._arriving_tags: Counter[FragmentNumber] = Counter()
+        #: First sequences of segments that hold nothing any longer, and whose files are not removed yet.
         self._doomed: list[int] = []
+        self._news = asyncio.Event()
+        self._closed = self._deleted = False
 
     async def reserve(self) -> Reservation:
-        """The next number, for a fragment that begins to arrive. Greater than all given out before, restarts or not."""
-        self._state.require_open()
-        workshop = self._state.workshop
-        number = await self._reservations.reserve(now_ms=to_ms(workshop.clock()), random_bits=workshop.random_bits)
+        """Return the next number, for a fragment that begins to arrive.
+
+        It is greater than all given out before, restarts or not.
+        """
+        self._require_open()
+        number = await self._reservations.reserve(now_ms=self._context.now_ms)
         return Reservation(number=str(number), server_timestamp=from_ms(number.server_ms))
 
     async def append(
@@ -79,60 +202,65 @@ class FragmentStream:
     ) -> None:
         """Keep a fragment; it is durable, and readers see it, when this returns. It waits while too many others do.
 
-        Numbers are appended in their order. Conflict when this one was not reserved here, or a later one was appended:
-        readers are past it, so drop it. BadRequest above the limits. FragmentLogUnavailable: nothing of it is kept;
-        the same number may be tried again. A call that is cancelled may be kept or not.
+        Numbers are appended in their order. Raise Conflict when this one was not reserved here, or a later one was
+        appended: readers are past it, so drop it. Raise BadRequest above the limits. FragmentLogUnavailable: nothing
+        of it is kept; the same number may be tried again. A call that is cancelled may be kept or not.
         """
-        self._state.require_open()
+        self._require_open()
         _require_tags_size(len(tags))
-        record = Record(
-            kind=Kind.FRAGMENT,
+        media = b"".join((header, cluster, tags))
+        if len(media) > FRAGMENT_BYTES_MAX:
+            raise BadRequest(f"a fragment has {len(media)} bytes; at most {FRAGMENT_BYTES_MAX} are kept")
+        if not 0 <= duration_ms <= _DURATION_MS_MAX:
+            raise BadRequest(f"a fragment cannot last {duration_ms} ms")
+        head = RecordHead(
+            kind=RecordKind.FRAGMENT,
             number=read_number(number),
             producer_ms=to_ms(producer_timestamp),
             duration_ms=duration_ms,
-            header=header,
-            cluster=cluster,
-            tags=tags,
+            header_bytes=len(header),
+            tags_bytes=len(tags),
+            body_bytes=len(media) + OVERHEAD_BYTES,
         )
-        if record.media_bytes > FRAGMENT_BYTES_MAX:
-            raise BadRequest(f"a fragment has {record.media_bytes} bytes; at most {FRAGMENT_BYTES_MAX} are kept")
-        if not 0 <= duration_ms <= _DURATION_MS_MAX:
-            raise BadRequest(f"a fragment cannot last {duration_ms} ms")
-        self._reservations.claim(record.number)
-        self._arriving.add(record.number)
+        self._reservations.claim(head.number)
+        self._arriving.add(head.number)
         try:
-            await self._write(record)
+            await self._write(head, media)
         finally:
-            self._arriving.discard(record.number)
+            self._arriving.discard(head.number)
 
     async def append_tags(self, number: str, tags: bytes) -> None:
         """Keep tags that came after their fragment; durable when this returns.
 
-        Readers who already had the fragment do not get them. NotFound when the fragment is not kept, BadRequest when
-        those that came later are more than TAGS_BYTES_MAX.
+        Readers who already had the fragment do not get them. Raise NotFound when the fragment is not kept, BadRequest
+        when those that came later are more than TAGS_BYTES_MAX.
         """
-        self._state.require_open()
+        self._require_open()
         read = read_number(number)
-        located = self._state.index.find(read)
-        if located is None and read not in self._arriving:
+        entry = self._index.find(read)
+        if entry is None and read not in self._arriving:
             raise NotFound(_TAGS_OF_NOTHING)
-        _require_tags_size(len(tags) + self._arriving_tags[read] + _late_tags_bytes(located))
+        kept = sum(place.size - HEAD_BYTES - OVERHEAD_BYTES for place in entry.places[1:]) if entry else 0
+        _require_tags_size(len(tags) + self._arriving_tags[read] + kept)
         self._arriving_tags[read] += len(tags)
+        body_bytes = len(tags) + OVERHEAD_BYTES
         try:
-            await self._write(Record(kind=Kind.TAGS, number=read, tags=tags))
+            await self._write(
+                RecordHead(kind=RecordKind.TAGS, number=read, tags_bytes=len(tags), body_bytes=body_bytes), tags
+            )
         finally:
             self._arriving_tags[read] -= len(tags)
             self._arriving_tags += Counter()  # drops what is zero
 
     async def read(self, position: Position) -> FragmentReader:
-        """A reader that begins there."""
-        self._state.require_open()
+        """Return a reader that begins there."""
+        self._require_open()
         if not isinstance(position, AfterFragment):
-            return FragmentReader(self._state, after=sequence_before(self._state, position))
+            return FragmentReader(self._next_after, after=self._sequence_before(position))
         number = read_number(position.number)
         if number.sequence >= self._reservations.next_sequence:
             raise BadRequest("this stream has not given out such a fragment number; is it another stream's?")
-        return FragmentReader(self._state, after=number.sequence)
+        return FragmentReader(self._next_after, after=number.sequence)
 
     async def list(
         self,
@@ -143,16 +271,16 @@ class FragmentStream:
         after: str | None = None,
         limit: int = LIST_LENGTH_MAX,
     ) -> tuple[FragmentInfo, ...]:
-        """Fragments that begin from `start` to `end`, both included, by number; those after `after`."""
+        """Return fragments that begin from `start` to `end`, both included, by number; those after `after`."""
         if not 1 <= limit <= LIST_LENGTH_MAX:
             raise BadRequest(f"a list has 1 to {LIST_LENGTH_MAX} fragments, not {limit}")
         sequence = 0 if after is None else read_number(after).sequence
         start_ms, end_ms = to_ms(start), to_ms(end)
         found: list[FragmentInfo] = []
-        for segment in self._state.index.segments_after(sequence):
-            self._state.require_open()
+        for segment in self._index.segments_after(sequence):
+            self._require_open()
             for index in segment.starting(axis, start_ms=start_ms, end_ms=end_ms, after=sequence):
-                if segment.sequences[index] not in self._state.damaged:
+                if segment.sequences[index] not in self._damaged:
                     found.append(segment.info(index))
                 if len(found) == limit:
                     return tuple(found)
@@ -160,83 +288,145 @@ class FragmentStream:
         return tuple(found)
 
     async def get(self, numbers: Iterable[str]) -> AsyncIterator[Fragment | MissingFragment]:
-        """These fragments in the order asked for, one at a time. BadRequest when one is no fragment number."""
+        """Yield these fragments in the order asked for. Raise BadRequest when one is no fragment number."""
         for number in [read_number(text) for text in numbers]:
-            self._state.require_open()
-            located = self._state.index.find(number)
-            fragment = None if located is None else await self._state.fetch(located)
+            self._require_open()
+            entry = self._index.find(number)
+            fragment = None if entry is None else await self._fetch(entry)
             sequence = number.sequence
-            damaged = self._state.index.is_lost(sequence) if located is None else sequence in self._state.damaged
+            damaged = self._index.is_lost(sequence) if entry is None else sequence in self._damaged
             yield fragment or MissingFragment(number=str(number), damaged=damaged)
 
     async def status(self) -> StreamStatus:
-        """How much is kept, and the times of the oldest and newest."""
-        self._state.require_open()
-        index = self._state.index
-        first, last = index.first(), index.last()
+        """Return how much is kept, and the times of the oldest and newest."""
+        self._require_open()
+        first, last = self._index.first(), self._index.last()
         return StreamStatus(
-            fragments=index.fragments,
-            bytes=index.bytes,
-            first=first and first.segment.info(first.index),
-            last=last and last.segment.info(last.index),
+            fragments=self._index.fragments,
+            bytes=self._index.bytes,
+            first=first and first.info,
+            last=last and last.info,
         )
 
     async def set_retention(self, retention: Retention) -> None:
-        """Keep this much from now on. What is too old or too much by it is gone from the medium when this returns."""
-        self._state.require_open()
-        self._state.retention = retention
-        await self.expire(to_ms(self._state.workshop.clock()))
-        hidden = self._state.index.hidden_records()
+        """Keep this much from now on. What is too old or too much by it is gone from the disk when this returns."""
+        self._require_open()
+        self._retention = retention
+        await self.expire(self._context.now_ms)
+        hidden = self._index.hidden_records()
         if hidden is not None:
-            first, records = hidden[0].first_sequence, hidden[1]
-            await self._state.lane.call(lambda: self._state.appender.erase(first, records))
+            await self._writer.call(partial(self._appender.erase, hidden[0].first_sequence, hidden[1]))
 
     async def expire(self, now_ms: int) -> None:
         """Remove what the retention no longer covers."""
         self._hide(now_ms)
         doomed = self._doomed
         if doomed:
-            await self._state.lane.call(lambda: self._state.appender.remove_segments(doomed))
+            await self._writer.call(lambda: self._appender.remove_segments(doomed))
             self._doomed = [first for first in self._doomed if first not in doomed]
 
     async def close(self) -> None:
         """Finish what is being written; leave what makes the next opening quick, and the sequence without a gap."""
-        state, next_sequence = self._state, self._reservations.next_sequence
-        state.closed = True
-        state.tell()
-        await state.lane.call(lambda: state.appender.write_sequence(next_sequence))
-        if state.index.current is not None:
-            self._keep_index(state.index.current)
+        next_sequence = self._reservations.next_sequence
+        self._closed = True
+        self._notify()
+        await self._writer.call(lambda: self._appender.write_sequence(next_sequence))
+        if self._index.current is not None:
+            self._keep_index(self._index.current)
 
     async def delete(self) -> None:
         """Remove all of it; readers get Gone before this returns."""
-        state, work = self._state, self._state.appender.remove_all
-        if state.deleted:
-            await state.lane.call(lambda: None)  # another call removes it; wait until it has
-            return
-        state.deleted = True
-        state.tell()
-        await state.lane.call(work)
+        first, self._deleted = not self._deleted, True
+        self._notify()
+        # Where another call removes it, wait until it has.
+        await self._writer.call(self._appender.remove_all if first else lambda: None)
 
-    async def _write(self, record: Record) -> None:
-        """Append when there is room; nothing once it is durable and in the index."""
-        state, size = self._state, record.media_bytes
-        await state.workshop.room.enter(size)
+    def _require_open(self) -> None:
+        if self._deleted:
+            raise Gone(GONE)
+        if self._closed:
+            raise FragmentLogUnavailable("the media log is closing; try again")
+
+    def _notify(self) -> None:
+        """Wake everybody who waits for something to come, or for the end."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _sequence_before(self, position: Now | Earliest | AtTime) -> int:
+        """Return the sequence after which a reader from this position begins."""
+        if isinstance(position, Earliest):
+            return self._index.expired_through
+        newest = self._index.last()
+        if isinstance(position, AtTime):
+            entry = self._index.at(position)
+        else:
+            entry = newest if newest and self._is_live(newest) else None
+        if entry is not None:
+            return entry.number.sequence - 1
+        return self._index.expired_through if newest is None else newest.number.sequence
+
+    def _is_live(self, newest: IndexEntry) -> bool:
+        """Return whether the producer of the newest fragment may still be connected."""
+        return self._context.now_ms <= newest.number.server_ms + newest.info.duration_ms + LIVE_GAP_MS
+
+    async def _next_after(self, after: int) -> ReadResult:
+        """Return the first fragment behind this sequence, when there is one; damaged ones are passed over."""
+        passed = after
+        while True:
+            self._require_open()
+            entry = self._index.after(passed)
+            if entry is None:
+                await self._news.wait()
+                continue
+            number = entry.number
+            fragment = await self._fetch(entry)
+            if fragment is not None:
+                gap = passed > after or self._index.is_gap(after, number.sequence)
+                newest = self._index.last()
+                behind = newest.number.server_ms - number.server_ms if newest else 0
+                return ReadResult(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)
+            if number.sequence in self._damaged:
+                passed = number.sequence
+
+    async def _fetch(self, entry: IndexEntry) -> Fragment | None:
+        """Return the fragment; None when it expired meanwhile or is damaged (`_damaged` knows)."""
+        sequence, info = entry.number.sequence, entry.info
+        if sequence in self._damaged:
+            return None
+        path = segment_path(self._folder, entry.segment.first_sequence)
+        read = partial(self._read, path, info, entry.places)
+        fragment = await asyncio.get_running_loop().run_in_executor(self._context.readers, read)
+        self._require_open()
+        if fragment is None and sequence > self._index.expired_through:
+            self._damaged.add(sequence)
+            _log.error("a fragment is damaged", extra={"file": path_text(self._folder), "number": info.number})
+        return fragment
+
+    def _read(self, path: Path, info: FragmentInfo, places: Sequence[RecordPlace]) -> Fragment | None:
+        key = self._key()
         try:
-            state.require_open()
+            return read_fragment(path, info, places, key=key, stream=self._identity)
+        except OSError as error:
+            raise translated(error) from error
+
+    async def _write(self, head: RecordHead, media: bytes) -> None:
+        """Append when there is room; return once it is durable and in the index."""
+        await self._context.limiter.enter(len(media))
+        try:
+            self._require_open()
         except BaseException:
-            state.workshop.room.leave(size)
+            self._context.limiter.leave(len(media))
             raise
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._in_flight += 1
-        settle = partial(self._settle, record, done)
-        state.lane.write(state.appender, record, span_ms=state.retention.lag_ms, settle=settle)
+        settle = partial(self._settle, head, done)
+        self._writer.write(self._appender, head, media, span_ms=self._retention.lag_ms, settle=settle)
         await done
 
-    def _settle(self, record: Record, done: "asyncio.Future[None]", outcome: Outcome) -> None:
+    def _settle(self, head: RecordHead, done: "asyncio.Future[None]", outcome: Written | Exception) -> None:
         self._in_flight -= 1
-        self._state.workshop.room.leave(record.media_bytes)
-        error = self._take_in(record, outcome)
+        self._context.limiter.leave(head.media_bytes)
+        error = self._take_in(head, outcome)
         if done.done():
             return
         if error is None:
@@ -244,51 +434,41 @@ class FragmentStream:
         else:
             done.set_exception(error)
 
-    def _take_in(self, record: Record, outcome: Outcome) -> Exception | None:
-        """Put what was written into the index; why it is not in there, otherwise."""
-        state = self._state
-        if state.deleted:
+    def _take_in(self, head: RecordHead, outcome: Written | Exception) -> Exception | None:
+        """Put what was written into the index; otherwise return why it is not in there."""
+        if self._deleted:
             return Gone(GONE)
         if isinstance(outcome, Exception):
-            if record.kind is Kind.FRAGMENT:
-                self._reservations.give_back(record.number)
+            if head.kind is RecordKind.FRAGMENT:
+                self._reservations.give_back(head.number)
             return outcome
-        if record.kind is Kind.TAGS:
-            kept = state.index.add_tags(outcome.head, offset=outcome.offset)
+        if head.kind is RecordKind.TAGS:
+            kept = self._index.add_tags(head, offset=outcome.offset)
             return None if kept else NotFound(_TAGS_OF_NOTHING)
-        closed = state.index.add(outcome.head, first_sequence=outcome.first_sequence, offset=outcome.offset)
+        closed = self._index.add(head, first_sequence=outcome.first_sequence, offset=outcome.offset)
         if closed is not None:
             self._keep_index(closed)
-        if state.index.bytes > state.retention.bytes_kept:
+        if self._index.bytes > self._retention.bytes_kept:
             self._trim()
-        state.tell()
+        self._notify()
         return None
 
     def _keep_index(self, segment: Segment) -> None:
-        first, content = segment.first_sequence, pack_index(segment, segment_bytes=segment.bytes)
-        self._state.lane.post(lambda: self._state.appender.write_index(first, content))
+        content = pack_index(segment, segment_bytes=segment.bytes)
+        self._writer.post(partial(self._appender.write_index, segment.first_sequence, content))
 
     def _trim(self) -> None:
         """Make room for what has just come, without waiting for the next expiry."""
-        self._hide(to_ms(self._state.workshop.clock()))
-        doomed = self._doomed
-        if doomed:
-            self._doomed = []
-            self._state.lane.post(lambda: self._state.appender.remove_segments(doomed))
+        self._hide(self._context.now_ms)
+        if self._doomed:
+            doomed, self._doomed = self._doomed, []
+            self._writer.post(partial(self._appender.remove_segments, doomed))
 
     def _hide(self, now_ms: int) -> None:
         keep_current = self._in_flight > 0
-        gone = self._state.index.expire(self._state.retention, now_ms=now_ms, keep_current=keep_current)
+        gone = self._index.expire(self._retention, now_ms=now_ms, keep_current=keep_current)
         self._doomed = [*self._doomed, *(segment.first_sequence for segment in gone)]
-        self._state.damaged -= {sequence for segment in gone for sequence in segment.sequences}
-
-
-def _late_tags_bytes(located: Located | None) -> int:
-    """Bytes of the tags that came after this fragment."""
-    if located is None:
-        return 0
-    tags = located.segment.records(located.index)[1:]
-    return sum(size - HEAD_BYTES - OVERHEAD_BYTES for _, _, size in tags)
+        self._damaged -= {sequence for segment in gone for sequence in segment.sequences}
 
 
 def _require_tags_size(size: int) -> None:

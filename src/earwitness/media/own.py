@@ -7,8 +7,7 @@ from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
 from earwitness.fragments.interface import AfterFragment, AtTime, ReadResult, TimeAxis
 from earwitness.fragments.numbers import number_before
-from earwitness.fragments.reader import FragmentReader
-from earwitness.fragments.stream import FragmentStream
+from earwitness.fragments.stream import FragmentReader, FragmentStream
 from earwitness.media.source import StartPosition, StreamFragment, whole_milliseconds
 
 

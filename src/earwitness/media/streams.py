@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import LimitExceeded, Throttled, Unavailable
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import BYTES_MAX, LIVE_MINUTES, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
-from earwitness.fragments.retention import BYTES_MAX, LIVE_MINUTES, Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store

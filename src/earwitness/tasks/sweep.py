@@ -11,9 +11,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
-from earwitness.fragments.retention import Retention
 from earwitness.store.records import KinesisStream, PageKey
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread

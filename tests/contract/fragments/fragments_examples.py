@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from earwitness.fragments.interface import Earliest, Position, ReadResult, StreamIdentity
+from earwitness.fragments.interface import Earliest, Position, ReadResult, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
-from earwitness.fragments.reader import FragmentReader
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.stream import FragmentStream
+from earwitness.fragments.stream import FragmentReader, FragmentStream
 from earwitness.vault.data_key import DataKey
 from patience import PATIENCE_SECONDS
 

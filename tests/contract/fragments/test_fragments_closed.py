@@ -6,7 +6,7 @@ import pytest
 from fragments_examples import DAY, HOUR, LIVE, SECOND, World, identity, numbers_of
 
 from earwitness.errors import Gone
-from earwitness.fragments.retention import LIVE_WINDOW_BYTES, Retention
+from earwitness.fragments.interface import LIVE_WINDOW_BYTES, Retention
 
 pytestmark = pytest.mark.anyio
 

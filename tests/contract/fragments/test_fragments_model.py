@@ -15,10 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from earwitness.fragments.interface import Earliest, Fragment, TimeAxis
-from earwitness.fragments.reader import FragmentReader
-from earwitness.fragments.retention import Retention
-from earwitness.fragments.stream import FragmentStream
+from earwitness.fragments.interface import Earliest, Fragment, Retention, TimeAxis
+from earwitness.fragments.stream import FragmentReader, FragmentStream
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it; its syncs cost nothing)
 

@@ -17,9 +17,8 @@ from fragments_examples import (
 )
 
 from earwitness.errors import Gone
-from earwitness.fragments.interface import Earliest, MissingFragment, TimeAxis
+from earwitness.fragments.interface import LIVE_WINDOW_BYTES, Earliest, MissingFragment, Retention, TimeAxis
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.retention import LIVE_WINDOW_BYTES, Retention
 
 pytestmark = pytest.mark.anyio
 

@@ -20,9 +20,8 @@ from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
-from earwitness.fragments.retention import Retention
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.file import FileSource
 from earwitness.media.get_media import KinesisVideoStream

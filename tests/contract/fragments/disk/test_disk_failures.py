@@ -16,7 +16,7 @@ import started
 from earwitness.errors import CiphertextRefused, Conflict, FragmentLogUnavailable
 from earwitness.fragments.interface import Fragment
 from earwitness.fragments.log import open_fragment_log
-from earwitness.fragments.room import Room
+from earwitness.fragments.writer import AppendLimiter
 from earwitness.vault.data_key import DataKey
 from patience import PATIENCE_SECONDS
 
@@ -79,11 +79,11 @@ async def test_a_log_on_a_file_cannot_be_opened(world: World, tmp_path: Path) ->
 
 
 async def test_those_who_wait_for_room_go_in_order() -> None:
-    room = Room(waiting_max=2, waiting_bytes_max=100)
+    limiter = AppendLimiter(waiting_max=2, waiting_bytes_max=100)
     entered: list[int] = []
 
     async def enter(name: int, size: int) -> None:
-        await room.enter(size)
+        await limiter.enter(size)
         entered.append(name)
 
     sizes = {0: 60, 1: 60, 2: 10, 3: 10, 4: 500}
@@ -93,33 +93,33 @@ async def test_those_who_wait_for_room_go_in_order() -> None:
     tasks[1].cancel()
     await turns()
     assert entered == [0, 2]
-    room.leave(60)
+    limiter.leave(60)
     await turns()
     assert entered == [0, 2, 3]
-    room.leave(10)
-    room.leave(10)
+    limiter.leave(10)
+    limiter.leave(10)
     await turns()
     assert entered == [0, 2, 3, 4]  # more than fits counts as all
-    room.leave(500)
-    await room.enter(100)
+    limiter.leave(500)
+    await limiter.enter(100)
 
 
 async def test_a_turn_that_comes_while_its_task_is_cancelled_is_given_back() -> None:
-    room = Room(waiting_max=1, waiting_bytes_max=100)
-    await room.enter(1)
-    task = asyncio.create_task(room.enter(1))
+    limiter = AppendLimiter(waiting_max=1, waiting_bytes_max=100)
+    await limiter.enter(1)
+    task = asyncio.create_task(limiter.enter(1))
     await turns()
-    room.leave(1)
+    limiter.leave(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await room.enter(1)
+        await limiter.enter(1)
 
 
 async def test_appends_wait_while_there_is_no_room(folder: Path) -> None:
-    room = Room(waiting_max=2, waiting_bytes_max=10**6)
-    world = World(lambda clock: open_fragment_log(folder, clock=clock, room=room))
+    limiter = AppendLimiter(waiting_max=2, waiting_bytes_max=10**6)
+    world = World(lambda clock: open_fragment_log(folder, clock=clock, limiter=limiter))
     await world.open()
     stream = await world.stream()
     numbers = [(await stream.reserve()).number for _ in range(50)]

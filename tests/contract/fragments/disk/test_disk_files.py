@@ -7,12 +7,11 @@ import pytest
 from fragments_examples import DAY, HOUR, SECOND, World, identity, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments import appender, lanes, log
+from earwitness.fragments import appender, log, names, writer
 from earwitness.fragments import folder as folder_module
-from earwitness.fragments.interface import StreamIdentity
+from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.retention import Retention
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +100,7 @@ async def test_deletion_leaves_nothing(world: World, folder: Path, files: Path) 
 async def test_a_deletion_that_was_interrupted_is_finished_at_the_next_start(world: World, files: Path) -> None:
     await world.append(await world.stream())
     await world.close()
-    doomed = files.with_suffix(appender.DELETED_SUFFIX)
+    doomed = files.with_suffix(names.DELETED_SUFFIX)
     files.rename(doomed)
     await world.open()
     assert not doomed.exists()
@@ -143,11 +142,11 @@ async def test_an_index_file_that_lies_is_not_believed(world: World, files: Path
 
 async def test_more_streams_than_open_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.close()
-    monkeypatch.setattr(log, "OPEN_FILES_MAX", 2 * lanes.LANES)
+    monkeypatch.setattr(log, "OPEN_FILES_MAX", 2 * writer.WRITER_THREADS)
     await world.open()
     streams = [await world.stream(f"s{number}") for number in range(24)]
     numbers = [[await world.append(stream) for stream in streams] for _ in range(3)]
     open_files = [path for path in Path("/proc/self/fd").iterdir() if path.resolve().suffix == ".segment"]
-    assert 0 < len(open_files) <= 2 * lanes.LANES
+    assert 0 < len(open_files) <= 2 * writer.WRITER_THREADS
     for place, stream in enumerate(streams):
         assert await numbers_of(stream) == [row[place] for row in numbers]

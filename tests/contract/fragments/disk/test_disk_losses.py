@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fragments_examples import HOUR, ReadResult, World, everything, from_position, next_of, numbers_of
 
+from earwitness.fragments.folder import load_losses
 from earwitness.fragments.interface import AfterFragment, Earliest
-from earwitness.fragments.losses import load_losses
-from earwitness.fragments.record import HEAD_BYTES, Kind, read_head
+from earwitness.fragments.record import HEAD_BYTES, RecordKind, read_head
 
 pytestmark = pytest.mark.anyio
 
@@ -180,7 +180,7 @@ async def test_a_file_of_erased_records_does_not_stay(world: World, files: Path,
     def erased(record: bytes) -> bytes:
         head = read_head(record[:HEAD_BYTES])
         assert head is not None
-        return replace(head, kind=Kind.ERASED).pack() + bytes(len(record) - HEAD_BYTES)
+        return replace(head, kind=RecordKind.ERASED).pack() + bytes(len(record) - HEAD_BYTES)
 
     size = closed.record_bytes
     closed.path.write_bytes(b"".join(erased(closed.content[size * number :][:size]) for number in range(3)))

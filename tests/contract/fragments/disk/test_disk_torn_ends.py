@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fragments_examples import World, everything
 
+from earwitness.fragments.folder import Walk, walk
 from earwitness.fragments.numbers import FragmentNumber
-from earwitness.fragments.record import HEAD_BYTES, Kind, RecordHead
-from earwitness.fragments.walk import Walk, walk
+from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind
 
 SECTOR = 512
 SECOND_AT = SECTOR - 20
@@ -20,7 +20,7 @@ CHOSEN = random.Random(0)
 
 def record(sequence: int, *, body: int) -> bytes:
     head = RecordHead(
-        kind=Kind.FRAGMENT,
+        kind=RecordKind.FRAGMENT,
         number=FragmentNumber(sequence=sequence, server_ms=1_767_225_600_000, random=sequence),
         producer_ms=0,
         duration_ms=0,
