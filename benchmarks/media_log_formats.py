@@ -37,6 +37,7 @@ _LARGE = os.urandom(8 * 2**20)
 _LIVE_STREAMS, _LIVE_SECONDS = 100, 10
 _KEPT = 2_000
 _INDEXED = 100_000
+_DAMAGES = 30
 _FORMATS = ("ours", "SQLite, one", "SQLite, each")
 
 Numbers = dict[str, float]
@@ -288,14 +289,14 @@ async def _works(kind: str, what: str, work: Awaitable[None]) -> float:
 
 
 async def _damage(kind: str, folder: Path) -> Numbers:
-    """4 KB are overwritten somewhere in one file, 60 times: what can be read of ten streams of 40 fragments."""
+    """4 KB are overwritten somewhere in one file, many times: what can be read of ten streams of 40 fragments."""
     log = await _open(kind, folder / "good")
     numbers = {name: await _append_many(await _stream(log, name), _FRAGMENT, 40) for name in range(10)}
     await log.close()
     chosen = random.Random(2)  # noqa: S311  # not a secret
     lost: list[int] = []
     streams_hit: list[int] = []
-    for turn in range(60):
+    for turn in range(_DAMAGES):
         copy = folder / f"bad {turn}"
         shutil.copytree(folder / "good", copy)
         files = [path for path in copy.rglob("*") if path.is_file() and path.stat().st_size >= 4096]

@@ -161,8 +161,8 @@ class SqliteLog:
             number = int(stream.digest[:5], 16)
             writer = self._writers[number % len(self._writers)]
             opened = SqliteStream(self, stream, key=key, retention=retention, number=number, writer=writer, name=name)
-            self._streams[stream.digest] = opened
             await writer.call(opened.load)
+            self._streams[stream.digest] = opened
         return self._streams[stream.digest]
 
     async def delete_stream(self, stream: StreamIdentity) -> None:
@@ -255,7 +255,7 @@ class SqliteStream:
     async def reserve(self) -> Reservation:
         """The next number."""
         now_ms = to_ms(datetime.now(UTC))
-        number = await self._reservations.reserve(now_ms=now_ms, random_bits=lambda _: 7)
+        number = await self._reservations.reserve(now_ms=now_ms)
         return Reservation(number=str(number), server_timestamp=from_ms(number.server_ms))
 
     async def append(

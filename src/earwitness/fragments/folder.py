@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from earwitness.fragments.index import COLUMNS, TAGS_COLUMNS, Segment
+from earwitness.fragments.index import COLUMNS, TAGS_COLUMNS, IndexEntry, Segment
 from earwitness.fragments.interface import Retention
 from earwitness.fragments.names import (
     index_path,
@@ -96,9 +96,9 @@ def expire_folder(folder: Path, *, retention: Retention, now_ms: int) -> None:
         if not too_much and _begins_at(path) >= oldest_ms:
             return
         # Nothing is written to find this out: what is to be deleted is deleted on a full disk too.
-        indexed = _read_index(folder, first_sequence)
-        is_described = indexed is not None and indexed[1] == size
-        segment = indexed[0] if indexed and is_described else walk(path, first_sequence, 0, following).segment
+        segment, segment_bytes = _read_index(folder, first_sequence)
+        if segment is None or segment_bytes != size:
+            segment = walk(path, first_sequence, 0, following).segment
         if len(segment) and not too_much and segment.server_ms[-1] >= oldest_ms:
             return
         remove_segments(folder, [first_sequence])
@@ -186,10 +186,10 @@ def _add(segment: Segment, head: RecordHead, offset: int, *, newest: int, before
             return False
         segment.add(head, offset)
     elif head.kind is RecordKind.TAGS:
-        index = segment.index_of(head.number)
-        if index is None:
+        entry = IndexEntry(segment, segment.index_after(head.number.sequence - 1))
+        if entry.index == len(segment) or entry.number != head.number:
             return False
-        segment.add_tags(index, head, offset)
+        segment.add_tags(entry.index, head, offset)
     return True
 
 
@@ -246,14 +246,14 @@ def _load_segment(folder: Path, first_sequence: int, *, after: int, before: int 
     """
     path = segment_path(folder, first_sequence)
     size = path.stat().st_size
-    indexed = _read_index(folder, first_sequence)
-    if indexed is not None and indexed[1] == size and indexed[0].sequences[0] > after:
-        return indexed[0]
+    indexed, segment_bytes = _read_index(folder, first_sequence)
+    if indexed is not None and segment_bytes == size and indexed.sequences[0] > after:
+        return indexed
     walked = walk(path, first_sequence, after, before)
     segment = walked.segment
-    if indexed is not None and indexed[1] > size:
+    if segment_bytes > size:
         walked.lost_after.append(segment.sequences[-1] if len(segment) else max(after, first_sequence - 1))
-        _log.error("a segment file is shorter than it was", extra={"file": path.name, "bytes": indexed[1] - size})
+        _log.error("a segment file is shorter than it was", extra={"file": path.name, "bytes": segment_bytes - size})
     if missing := set(walked.lost_after).difference(known := load_losses(folder)):
         _write_losses(folder, {*known, *missing})
     if walked.records == 0:
@@ -268,20 +268,20 @@ def _load_segment(folder: Path, first_sequence: int, *, after: int, before: int 
     return segment
 
 
-def _read_index(folder: Path, first_sequence: int) -> tuple[Segment, int] | None:
-    """Return the segment as its index file says, and how long its file was then; None when there is none of use."""
+def _read_index(folder: Path, first_sequence: int) -> tuple[Segment | None, int]:
+    """Return the segment as its index file says, and how long its file was then; None and 0 where that is of no use."""
     try:
         content = index_path(folder, first_sequence).read_bytes()
     except FileNotFoundError:
-        return None
+        return None, 0
     body, check = content[:-4], content[-4:]
     if not body.startswith(_INDEX_MAGIC) or zlib.crc32(body).to_bytes(4, "little") != check:
         _log.warning("an index file is damaged, the segment is walked instead", extra={"file": path_text(folder)})
-        return None
+        return None, 0
     start = len(_INDEX_MAGIC) + 24
     segment_bytes, fragments, tags = array("Q", body[len(_INDEX_MAGIC) : start])
     if fragments == 0:
-        return None
+        return None, 0
     columns: list[array[int]] = []
     for kind, count in [*((kind, fragments) for kind in COLUMNS), *((kind, tags) for kind in TAGS_COLUMNS)]:
         column: array[int] = array(kind)

@@ -35,8 +35,8 @@ class Segment:
     def __init__(self, first_sequence: int, columns: "Sequence[array[int]] | None" = None) -> None:
         """`first_sequence` is the file's name."""
         self.columns = columns or [array(kind) for kind in COLUMNS + TAGS_COLUMNS]
-        (self.sequences, self.server_ms, self._producer_ms, self._randoms, self._durations) = self.columns[:5]
-        (self._offsets, self._bodies, self._tags_links) = self.columns[5:8]
+        (self.sequences, self.server_ms, self.producer_ms, self.randoms, self.durations) = self.columns[:5]
+        (self.offsets, self.bodies, self._tags_links) = self.columns[5:8]
         (self._tags_offsets, self._tags_bodies, self._tags_next) = self.columns[8:]
         self.first_sequence = first_sequence
         self.hidden = 0
@@ -47,8 +47,8 @@ class Segment:
     @property
     def bytes(self) -> int:
         """Return the bytes of all records in it, hidden ones too."""
-        records = len(self._bodies) + len(self._tags_bodies)
-        return sum(self._bodies) + sum(self._tags_bodies) + records * HEAD_BYTES
+        records = len(self.bodies) + len(self._tags_bodies)
+        return sum(self.bodies) + sum(self._tags_bodies) + records * HEAD_BYTES
 
     def add(self, head: RecordHead, offset: int) -> None:
         """Add a fragment whose sequence is greater than all others."""
@@ -67,66 +67,42 @@ class Segment:
         else:
             self._tags_links[index] = added
 
-    def index_of(self, number: FragmentNumber) -> int | None:
-        """Return the index of this fragment, when it is shown."""
-        index = self.index_after(number.sequence) - 1
-        return index if index >= self.hidden and self.number(index) == number else None
-
     def index_after(self, sequence: int) -> int:
         """Return the first shown index whose sequence is greater; the length when there is none."""
         return max(self.hidden, bisect_right(self.sequences, sequence))
 
-    def number(self, index: int) -> FragmentNumber:
-        """Return a fragment's number."""
-        return FragmentNumber(
-            sequence=self.sequences[index], server_ms=self.server_ms[index], random=self._randoms[index]
-        )
+    def at(self, axis: TimeAxis, time_ms: int) -> "tuple[float, IndexEntry] | None":
+        """Return the first shown fragment that contains this time, after minus infinity as its time.
 
-    def info(self, index: int) -> FragmentInfo:
-        """Return what is known of a fragment without reading it."""
-        return FragmentInfo(
-            number=str(self.number(index)),
-            server_timestamp=from_ms(self.server_ms[index]),
-            producer_timestamp=from_ms(self._producer_ms[index]),
-            duration_ms=self._durations[index],
-            size_bytes=self._bodies[index] - OVERHEAD_BYTES,
-        )
-
-    def places(self, index: int) -> list[RecordPlace]:
-        """Return where a fragment's record and its tags' records are, in order."""
-        fragment = RecordPlace(RecordKind.FRAGMENT, self._offsets[index], HEAD_BYTES + self._bodies[index])
-        tags = [(self._tags_offsets[link - 1], self._tags_bodies[link - 1]) for link in self._chain(index)]
-        return [fragment, *(RecordPlace(RecordKind.TAGS, offset, HEAD_BYTES + body) for offset, body in tags)]
-
-    def size(self, index: int) -> int:
-        """Return the bytes that a fragment takes in the file, tags included."""
-        return sum(place.size for place in self.places(index))
-
-    def containing(self, axis: TimeAxis, time_ms: int) -> int | None:
-        """Return the first shown fragment that contains this time."""
+        If there is none, return the one that begins soonest after it, after the time when it begins.
+        """
         starts = self._starts(axis, self.hidden)
-        ends = starts + np.asarray(self._durations)[self.hidden :]
-        found = np.flatnonzero((starts == time_ms) | ((starts < time_ms) & (time_ms < ends)))
-        return self.hidden + int(found[0]) if found.size else None
-
-    def soonest(self, axis: TimeAxis, time_ms: int) -> tuple[int, int] | None:
-        """Return when the shown fragment begins that begins soonest after this time, and its index."""
-        starts = self._starts(axis, self.hidden)
+        ends = starts + np.asarray(self.durations)[self.hidden :]
+        containing = np.flatnonzero((starts == time_ms) | ((starts < time_ms) & (time_ms < ends)))
+        if containing.size:
+            return -math.inf, IndexEntry(self, self.hidden + int(containing[0]))
         later = np.flatnonzero(starts > time_ms)
         if not later.size:
             return None
         index = int(later[np.argmin(starts[later])])
-        return int(starts[index]), self.hidden + index
+        return int(starts[index]), IndexEntry(self, self.hidden + index)
 
-    def starting(self, axis: TimeAxis, *, start_ms: int, end_ms: int, after: int) -> list[int]:
-        """Return indices of shown fragments after this sequence that begin in the range, ends included."""
+    def starting(self, axis: TimeAxis, *, start_ms: int, end_ms: int, after: int) -> "list[IndexEntry]":
+        """Return shown fragments after this sequence that begin in the range, ends included."""
         first = self.index_after(after)
         starts = self._starts(axis, first)
-        return [first + int(index) for index in np.flatnonzero((start_ms <= starts) & (starts <= end_ms))]
+        found = np.flatnonzero((start_ms <= starts) & (starts <= end_ms))
+        return [IndexEntry(self, first + int(index)) for index in found]
+
+    def tags_of(self, index: int) -> list[RecordPlace]:
+        """Return where the tags are that came after a fragment, in order."""
+        links = self._chain(index)
+        places = [(self._tags_offsets[link - 1], self._tags_bodies[link - 1]) for link in links]
+        return [RecordPlace(RecordKind.TAGS, offset, HEAD_BYTES + body) for offset, body in places]
 
     def _starts(self, axis: TimeAxis, first: int) -> "NDArray[np.int64]":
         # A view: while it is held the columns cannot grow, so no caller hands it on.
-        return np.asarray(self.server_ms if axis is TimeAxis.SERVER else self._producer_ms)[first:]
+        return np.asarray(self.server_ms if axis is TimeAxis.SERVER else self.producer_ms)[first:]
 
     def _chain(self, index: int) -> Iterator[int]:
         link = self._tags_links[index]
@@ -143,19 +119,34 @@ class IndexEntry:
     index: int
 
     @property
+    def sequence(self) -> int:
+        """Return the fragment's place in the stream."""
+        return self.segment.sequences[self.index]
+
+    @property
     def number(self) -> FragmentNumber:
-        """Return its number."""
-        return self.segment.number(self.index)
+        """Return the fragment's number."""
+        segment, index = self.segment, self.index
+        return FragmentNumber(sequence=self.sequence, server_ms=segment.server_ms[index], random=segment.randoms[index])
 
     @property
     def info(self) -> FragmentInfo:
-        """Return what is known of it without reading it."""
-        return self.segment.info(self.index)
+        """Return what is known of the fragment without reading it."""
+        segment, index = self.segment, self.index
+        return FragmentInfo(
+            number=str(self.number),
+            server_timestamp=from_ms(segment.server_ms[index]),
+            producer_timestamp=from_ms(segment.producer_ms[index]),
+            duration_ms=segment.durations[index],
+            size_bytes=segment.bodies[index] - OVERHEAD_BYTES,
+        )
 
     @property
     def places(self) -> list[RecordPlace]:
-        """Return where its records are."""
-        return self.segment.places(self.index)
+        """Return where the fragment's record and its tags' records are, in order."""
+        segment, index = self.segment, self.index
+        size = HEAD_BYTES + segment.bodies[index]
+        return [RecordPlace(RecordKind.FRAGMENT, segment.offsets[index], size), *segment.tags_of(index)]
 
 
 class StreamIndex:
@@ -214,23 +205,18 @@ class StreamIndex:
 
     def find(self, number: FragmentNumber) -> IndexEntry | None:
         """Return this very fragment."""
-        place = self._place_of(number.sequence)
-        index = self._segments[place].index_of(number) if place >= 0 else None
-        return None if index is None else IndexEntry(self._segments[place], index)
+        entry = self.after(number.sequence - 1)
+        return entry if entry is not None and entry.number == number else None
 
     def at(self, position: AtTime) -> IndexEntry | None:
         """Return the fragment that `AtTime` says."""
-        axis, time_ms = position.axis, to_ms(position.time)
-        soonest: IndexEntry | None = None
-        begins = math.inf
+        time_ms = to_ms(position.time)
+        soonest: tuple[float, IndexEntry] | None = None
         for segment in self._segments:
-            index = segment.containing(axis, time_ms)
-            if index is not None:
-                return IndexEntry(segment, index)
-            later = segment.soonest(axis, time_ms)
-            if later is not None and later[0] < begins:
-                begins, soonest = later[0], IndexEntry(segment, later[1])
-        return soonest
+            found = segment.at(position.axis, time_ms)
+            if found is not None and (soonest is None or found[0] < soonest[0]):
+                soonest = found
+        return soonest and soonest[1]
 
     def segments_after(self, sequence: int) -> list[Segment]:
         """Return segments that may hold greater sequences."""
@@ -257,7 +243,7 @@ class StreamIndex:
             segment, index = entry.segment, entry.index
             if segment.server_ms[index] >= oldest_ms and self.bytes <= retention.bytes_kept:
                 break
-            self.bytes -= segment.size(index)
+            self.bytes -= sum(place.size for place in entry.places)
             self.fragments -= 1
             self.expired_through = segment.sequences[index]
             segment.hidden = index + 1
@@ -274,12 +260,12 @@ class StreamIndex:
         if not self._segments or self._segments[0].hidden == 0:
             return None
         segment = self._segments[0]
-        return segment, [place for index in range(segment.hidden) for place in segment.places(index)]
+        return segment, [place for index in range(segment.hidden) for place in IndexEntry(segment, index).places]
 
     def _behind_loss(self, place: int) -> float:
         """Return the sequence of the first fragment behind a loss."""
         entry = self.after(self._lost_after[place])
-        return math.inf if entry is None else entry.number.sequence
+        return math.inf if entry is None else entry.sequence
 
     def _place_of(self, sequence: int) -> int:
         """Return which segment holds this sequence if any does; -1 when all begin later."""

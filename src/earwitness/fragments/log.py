@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,14 +24,14 @@ from earwitness.fragments.interface import KeySource, Retention, StreamIdentity
 from earwitness.fragments.names import (
     DELETED_SUFFIX,
     FILE_RIGHTS,
+    disk_errors,
     make_folder,
     remove_folder,
     replace_file,
-    translated,
 )
 from earwitness.fragments.numbers import to_ms
 from earwitness.fragments.stream import FragmentStream, LogContext
-from earwitness.fragments.writer import OPEN_FILES_MAX, WRITER_THREADS, AppendLimiter, WriterThread
+from earwitness.fragments.writer import WRITER_THREADS, AppendLimiter, WriterThread
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -44,12 +45,9 @@ def owner_of(folder: Path) -> str | None:
 
     Raise FragmentLogUnavailable when the folder cannot be read.
     """
-    try:
+    with disk_errors(), suppress(FileNotFoundError):
         return (folder / _OWNER_FILE).read_text(encoding="ascii", errors="replace").strip() or None
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise translated(error) from error
+    return None
 
 
 def write_owner(folder: Path, owner: str) -> None:
@@ -63,38 +61,21 @@ def streams_in(folder: Path) -> frozenset[str]:
 
     Raise FragmentLogUnavailable when the folder cannot be read.
     """
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if _STREAM.fullmatch(entry.name) and entry.is_dir())
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise translated(error) from error
+    with disk_errors(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if _STREAM.fullmatch(entry.name) and entry.is_dir())
+    return frozenset()
 
 
 class FragmentLog:
     """The media log of all streams. Everything but file work happens on the event loop it was opened on."""
 
-    def __init__(
-        self,
-        folder: Path,
-        lock: int,
-        *,
-        clock: Callable[[], datetime],
-        limiter: AppendLimiter,
-        budget: Budget | None,
-    ) -> None:
+    def __init__(self, folder: Path, lock: int, context: LogContext) -> None:
         loop = asyncio.get_running_loop()
         self._folder = folder
         self._lock = lock
-        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
-        self._context = LogContext(clock=clock, limiter=limiter, budget=budget, readers=self._readers)
-        self._writers = [
-            WriterThread(
-                loop, name=f"earwitness fragment writer {number}", open_files_max=OPEN_FILES_MAX // WRITER_THREADS
-            )
-            for number in range(WRITER_THREADS)
-        ]
+        self._context = context
+        names = [f"earwitness fragment writer {number}" for number in range(WRITER_THREADS)]
+        self._writers = [WriterThread(loop, name=name) for name in names]
         self._streams: dict[str, asyncio.Task[FragmentStream]] = {}
         self._closed = False
 
@@ -134,7 +115,7 @@ class FragmentLog:
     async def stored(self) -> frozenset[str]:
         """Return digests of the streams that something is stored of, open or not."""
         self._require_open()
-        return await asyncio.get_running_loop().run_in_executor(self._readers, streams_in, self._folder)
+        return await asyncio.get_running_loop().run_in_executor(self._context.readers, streams_in, self._folder)
 
     async def expire_closed(self, stream: StreamIdentity, *, retention: Retention, now: datetime) -> None:
         """Remove what is too old or too much by this retention from a stream that is not open, and leave it closed.
@@ -172,7 +153,7 @@ class FragmentLog:
     def _end_threads(self) -> None:
         for writer in self._writers:
             writer.join()
-        self._readers.shutdown()
+        self._context.readers.shutdown()
 
     async def _open(self, stream: StreamIdentity, *, key: KeySource, retention: Retention) -> FragmentStream:
         folder, writer = self._folder / stream.digest, self._writer(stream.digest)
@@ -214,26 +195,28 @@ async def open_fragment_log(
     cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
-    return FragmentLog(folder, lock, clock=clock, limiter=limiter or AppendLimiter(), budget=budget)
+    readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
+    return FragmentLog(
+        folder, lock, LogContext(clock=clock, limiter=limiter or AppendLimiter(), budget=budget, readers=readers)
+    )
 
 
 def _prepare(folder: Path, owner: str | None) -> int:
     """Make and lock the folder, and write down whose it is."""
-    try:
+    with disk_errors():
         make_folder(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_RIGHTS)
-    except OSError as error:
-        raise translated(error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for doomed in folder.glob(f"*{DELETED_SUFFIX}"):
-            remove_folder(doomed.with_suffix(""))
-        if owner is not None:
-            write_owner(folder, owner)
-    except BlockingIOError:
-        os.close(lock)
-        raise FragmentLogUnavailable(f"another process has the media log {folder} open; stop it first") from None
-    except OSError as error:
-        os.close(lock)
-        raise translated(error) from error
-    return lock
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for doomed in folder.glob(f"*{DELETED_SUFFIX}"):
+                remove_folder(doomed.with_suffix(""))
+            if owner is not None:
+                write_owner(folder, owner)
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                raise FragmentLogUnavailable(
+                    f"another process has the media log {folder} open; stop it first"
+                ) from None
+            raise
+        return lock

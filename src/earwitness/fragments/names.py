@@ -11,7 +11,8 @@ What belongs here: what files are called, and how they come and go. What must ne
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from earwitness.errors import FragmentLogUnavailable
@@ -88,6 +89,15 @@ def remove_folder(folder: Path) -> None:
         sync(folder.parent)
         shutil.rmtree(doomed)
     sync(folder.parent)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise FragmentLogUnavailable for what the file system says."""
+    try:
+        yield
+    except OSError as error:
+        raise translated(error) from error
 
 
 def translated(error: Exception) -> Exception:

@@ -76,9 +76,9 @@ class RecordHead:
         fields = _FIELDS.pack(MAGIC, self.kind, number.sequence, number.server_ms, *times, *sizes)
         return fields + _CHECK.pack(zlib.crc32(fields))
 
-    def seal(self, media: bytes, *, key: DataKey, stream: StreamIdentity) -> bytes:
+    def seal(self, media: Sequence[bytes], *, key: DataKey, stream: StreamIdentity) -> bytes:
         """Return the body."""
-        return key.seal(media, self._place(stream))
+        return key.seal(b"".join(media), self._place(stream))
 
     def open(self, body: bytes, *, key: DataKey, stream: StreamIdentity) -> bytes:
         """Return the media. Raise CiphertextRefused when they are damaged, or belong to another place."""

@@ -40,10 +40,10 @@ from earwitness.fragments.interface import (
     StreamStatus,
     TimeAxis,
 )
-from earwitness.fragments.names import path_text, segment_path, translated
+from earwitness.fragments.names import disk_errors, path_text, segment_path
 from earwitness.fragments.numbers import RANDOM_BITS, SEQUENCE_MAX, FragmentNumber, from_ms, read_number, to_ms
 from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace, read_fragment
-from earwitness.fragments.writer import AppendLimiter, WriterThread
+from earwitness.fragments.writer import Append, AppendLimiter, WriterThread
 from earwitness.vault.data_key import OVERHEAD_BYTES
 
 RESERVED_AT_ONCE = 1_024
@@ -208,9 +208,9 @@ class FragmentStream:
         """
         self._require_open()
         _require_tags_size(len(tags))
-        media = b"".join((header, cluster, tags))
-        if len(media) > FRAGMENT_BYTES_MAX:
-            raise BadRequest(f"a fragment has {len(media)} bytes; at most {FRAGMENT_BYTES_MAX} are kept")
+        size = len(header) + len(cluster) + len(tags)
+        if size > FRAGMENT_BYTES_MAX:
+            raise BadRequest(f"a fragment has {size} bytes; at most {FRAGMENT_BYTES_MAX} are kept")
         if not 0 <= duration_ms <= _DURATION_MS_MAX:
             raise BadRequest(f"a fragment cannot last {duration_ms} ms")
         head = RecordHead(
@@ -220,12 +220,12 @@ class FragmentStream:
             duration_ms=duration_ms,
             header_bytes=len(header),
             tags_bytes=len(tags),
-            body_bytes=len(media) + OVERHEAD_BYTES,
+            body_bytes=size + OVERHEAD_BYTES,
         )
         self._reservations.claim(head.number)
         self._arriving.add(head.number)
         try:
-            await self._write(head, media)
+            await self._write(head, header, cluster, tags)
         finally:
             self._arriving.discard(head.number)
 
@@ -279,9 +279,9 @@ class FragmentStream:
         found: list[FragmentInfo] = []
         for segment in self._index.segments_after(sequence):
             self._require_open()
-            for index in segment.starting(axis, start_ms=start_ms, end_ms=end_ms, after=sequence):
-                if segment.sequences[index] not in self._damaged:
-                    found.append(segment.info(index))
+            for entry in segment.starting(axis, start_ms=start_ms, end_ms=end_ms, after=sequence):
+                if entry.sequence not in self._damaged:
+                    found.append(entry.info)
                 if len(found) == limit:
                     return tuple(found)
             await asyncio.sleep(0)  # a long index must not hold up the event loop
@@ -362,8 +362,8 @@ class FragmentStream:
         else:
             entry = newest if newest and self._is_live(newest) else None
         if entry is not None:
-            return entry.number.sequence - 1
-        return self._index.expired_through if newest is None else newest.number.sequence
+            return entry.sequence - 1
+        return self._index.expired_through if newest is None else newest.sequence
 
     def _is_live(self, newest: IndexEntry) -> bool:
         """Return whether the producer of the newest fragment may still be connected."""
@@ -404,35 +404,37 @@ class FragmentStream:
 
     def _read(self, path: Path, info: FragmentInfo, places: Sequence[RecordPlace]) -> Fragment | None:
         key = self._key()
-        try:
+        with disk_errors():
             return read_fragment(path, info, places, key=key, stream=self._identity)
-        except OSError as error:
-            raise translated(error) from error
 
-    async def _write(self, head: RecordHead, media: bytes) -> None:
+    async def _write(self, head: RecordHead, *media: bytes) -> None:
         """Append when there is room; return once it is durable and in the index."""
-        await self._context.limiter.enter(len(media))
+        await self._context.limiter.enter(head.media_bytes)
         try:
             self._require_open()
         except BaseException:
-            self._context.limiter.leave(len(media))
+            self._context.limiter.leave(head.media_bytes)
             raise
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._in_flight += 1
-        settle = partial(self._settle, head, done)
-        self._writer.write(self._appender, head, media, span_ms=self._retention.lag_ms, settle=settle)
-        await done
+        self._writer.append(
+            Append(
+                appender=self._appender,
+                head=head,
+                media=media,
+                span_ms=self._retention.lag_ms,
+                settle=partial(self._settle, head, done),
+            )
+        )
+        if error := await done:
+            raise error
 
-    def _settle(self, head: RecordHead, done: "asyncio.Future[None]", outcome: Written | Exception) -> None:
+    def _settle(self, head: RecordHead, done: "asyncio.Future[Exception | None]", outcome: Written | Exception) -> None:
         self._in_flight -= 1
         self._context.limiter.leave(head.media_bytes)
         error = self._take_in(head, outcome)
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+        if not done.done():
+            done.set_result(error)
 
     def _take_in(self, head: RecordHead, outcome: Written | Exception) -> Exception | None:
         """Put what was written into the index; otherwise return why it is not in there."""

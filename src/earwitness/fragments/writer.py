@@ -12,8 +12,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -30,10 +30,6 @@ WRITER_THREADS = 4
 
 GROUP_LENGTH_MAX = 256
 """Appends in one group, so that the first does not wait long for the last."""
-
-OPEN_FILES_MAX = 256
-"""Segment files held open between appends: more than the streams of a small machine, a quarter of the 1,024
-descriptors that a process commonly has. Opening one again costs some 10 µs."""
 
 WAITING_MAX = 4_096
 """Appends that wait for the disk: 20 s of 200 streams, so a disk that stands still holds producers and not memory."""
@@ -87,10 +83,13 @@ class AppendLimiter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Write:
+class Append:
+    """A record to write; `settle` is called on the event loop once it is durable, or with what went wrong."""
+
     appender: Appender
     head: RecordHead
-    media: bytes
+    #: Parts that follow one another; joined on the writer thread, since that takes milliseconds for a great fragment.
+    media: tuple[bytes, ...]
     span_ms: int
     settle: Callable[[Written | Exception], None]
 
@@ -98,25 +97,15 @@ class _Write:
 class WriterThread:
     """One thread and its queue; what one stream asks for is done in the order it was asked."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, name: str, open_files_max: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, name: str) -> None:
         self._loop = loop
-        self._open_files_max = open_files_max
-        self._open: OrderedDict[Appender, None] = OrderedDict()
-        self._jobs: queue.SimpleQueue[_Write | Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Append | Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
-    def write(
-        self,
-        appender: Appender,
-        head: RecordHead,
-        media: bytes,
-        *,
-        span_ms: int,
-        settle: Callable[[Written | Exception], None],
-    ) -> None:
-        """Append; `settle` is called on the event loop once it is durable, or with what went wrong."""
-        self._jobs.put(_Write(appender=appender, head=head, media=media, span_ms=span_ms, settle=settle))
+    def append(self, append: Append) -> None:
+        """Write this with what else is waiting."""
+        self._jobs.put(append)
 
     async def call(self, work: Callable[[], ResultT]) -> ResultT:
         """Return what `work` returns. It is done even when the waiting for it is cancelled. OSErrors are translated."""
@@ -150,18 +139,16 @@ class WriterThread:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            writes: list[_Write] = []
-            while isinstance(job, _Write):
+            writes: list[Append] = []
+            while isinstance(job, Append):
                 writes.append(job)
                 job = self._waiting() if len(writes) < GROUP_LENGTH_MAX else None
             if writes:
                 self._write_group(writes)
             if job is not None:
                 job()
-        for appender in self._open:
-            _release(appender)
 
-    def _waiting(self) -> "_Write | Callable[[], None] | None":
+    def _waiting(self) -> "Append | Callable[[], None] | None":
         try:
             job = self._jobs.get_nowait()
         except queue.Empty:
@@ -170,34 +157,19 @@ class WriterThread:
             self._jobs.put(None)  # the end, for `_serve` to see
         return job
 
-    def _write_group(self, writes: list[_Write]) -> None:
+    def _write_group(self, writes: list[Append]) -> None:
         """Write all, then sync all; what fails for one stream fails its part of the group only."""
-        by_appender: dict[Appender, list[_Write]] = {}
+        by_appender: dict[Appender, list[Append]] = {}
         for write in writes:
             by_appender.setdefault(write.appender, []).append(write)
         outcomes = {appender: _attempt(appender, partial(_written, each)) for appender, each in by_appender.items()}
         for appender, outcome in outcomes.items():
             if not isinstance(outcome, Exception):
                 outcomes[appender] = _attempt(appender, partial(_synced, appender, outcome))
-        self._keep_few_open(by_appender)
         self._loop.call_soon_threadsafe(_settle, by_appender, outcomes)
 
-    def _keep_few_open(self, used: Iterable[Appender]) -> None:
-        for appender in used:
-            self._open[appender] = None
-            self._open.move_to_end(appender)
-        while len(self._open) > self._open_files_max:
-            _release(self._open.popitem(last=False)[0])
 
-
-def _release(appender: Appender) -> None:
-    try:
-        appender.release()
-    except OSError as error:
-        _log.error("a segment file could not be closed", extra={"reason": str(error.strerror)})
-
-
-def _written(writes: list[_Write]) -> list[Written]:
+def _written(writes: list[Append]) -> list[Written]:
     return [write.appender.write(write.head, write.media, span_ms=write.span_ms) for write in writes]
 
 
@@ -218,7 +190,7 @@ def _attempt(appender: Appender, step: Callable[[], list[Written]]) -> list[Writ
         return translated(error)
 
 
-def _settle(groups: dict[Appender, list[_Write]], outcomes: dict[Appender, list[Written] | Exception]) -> None:
+def _settle(groups: dict[Appender, list[Append]], outcomes: dict[Appender, list[Written] | Exception]) -> None:
     for appender, writes in groups.items():
         outcome = outcomes[appender]
         for place, write in enumerate(writes):

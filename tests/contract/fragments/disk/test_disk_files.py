@@ -7,7 +7,7 @@ import pytest
 from fragments_examples import DAY, HOUR, SECOND, World, identity, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
-from earwitness.fragments import appender, log, names, writer
+from earwitness.fragments import appender, names
 from earwitness.fragments import folder as folder_module
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import open_fragment_log
@@ -140,13 +140,10 @@ async def test_an_index_file_that_lies_is_not_believed(world: World, files: Path
         assert path.read_bytes() == content  # made anew
 
 
-async def test_more_streams_than_open_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await world.close()
-    monkeypatch.setattr(log, "OPEN_FILES_MAX", 2 * writer.WRITER_THREADS)
-    await world.open()
+async def test_no_file_stays_open_however_many_streams_there_are(world: World) -> None:
     streams = [await world.stream(f"s{number}") for number in range(24)]
     numbers = [[await world.append(stream) for stream in streams] for _ in range(3)]
     open_files = [path for path in Path("/proc/self/fd").iterdir() if path.resolve().suffix == ".segment"]
-    assert 0 < len(open_files) <= 2 * writer.WRITER_THREADS
+    assert open_files == []
     for place, stream in enumerate(streams):
         assert await numbers_of(stream) == [row[place] for row in numbers]
