@@ -11,7 +11,7 @@ What belongs here: what files are called, and how they come and go. What must ne
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def remove_folder(folder: Path) -> None:
 
 
 @contextmanager
-def disk_errors() -> Iterator[None]:
+def disk_errors() -> Generator[None]:
     """Raise FragmentLogUnavailable for what the file system says."""
     try:
         yield
