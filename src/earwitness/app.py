@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from starlette.types import ASGIApp
 
+from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
 from earwitness.api.operations import BY_NAME
@@ -23,10 +24,9 @@ from earwitness.engine.voice_models import ModelPreparation
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
 from earwitness.installation import open_installation, store_url
 from earwitness.media.streams import MediaRates
-from earwitness.rest.app import build_rest
-from earwitness.rest.auth import TOKEN_CHARACTERS_MIN
+from earwitness.rest.app import JsonApi
+from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import ROUTES
-from earwitness.rest.tools import RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
 from earwitness.store.store import Store
@@ -34,9 +34,9 @@ from earwitness.tasks.background import Background
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.threads import Threads
 from earwitness.wire.buckets import Throttle
-from earwitness.wire.exchange import SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 ResultT = TypeVar("ResultT")
 
@@ -65,7 +65,7 @@ def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> Abstrac
     )
 
 
-class Service:
+class ServiceModel:
     """Everything that answers, put together and not yet listening."""
 
     def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
@@ -85,8 +85,18 @@ class Service:
         self._throttle = Throttle(
             per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
         )
+        self._wrong_credentials = WrongCredentials()
+        self._access = Access(
+            store,
+            in_background=self._threads.in_background,
+            clock=now,
+            skew_seconds_max=settings.limits.clock_skew_seconds,
+            token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
+            # Also where `serve --dev` is started beside us on the same records.
+            refused_secret=None if development else DEV_KEY,
+        )
         self._context = self._api_context(near=near)
-        self._calls = self._operations(development)
+        self._calls = Calls(context=self._context, access=self._access)
         gateway = self._gateway(development)
         limits = RequestLimits(
             body_bytes_max=settings.limits.body_bytes,
@@ -96,7 +106,9 @@ class Service:
         aws = AwsApplication(
             gateway,
             threads=self._threads,
-            store_is_near=near,
+            wrong_credentials=self._wrong_credentials,
+            monotonic=time.monotonic,
+            store_is_local=near,
             limits=limits,
             streaming=self._calls.streaming(),
             upload_paths=("/putMedia",),
@@ -108,7 +120,7 @@ class Service:
             require_ready=self._require_ready,
             start=self._background.start,
             stop=self._background.stop,
-            own=self._rest(development),
+            own=self._rest(),
         )
 
     def _require_ready(self) -> None:
@@ -171,23 +183,20 @@ class Service:
     def _is_draining(self) -> bool:
         return self.root.aws.draining
 
-    def _rest(self, development: Development | None) -> ASGIApp:
+    def _rest(self) -> ASGIApp:
         """earwitness's own API."""
         settings, background = self._settings, self._background
         limits = RestLimits(
             body_seconds_max=settings.limits.client_seconds,
-            skew_seconds_max=settings.limits.clock_skew_seconds,
             decoded_seconds_max=settings.limits.recording_seconds,
             profiles_per_domain_max=settings.quotas.profiles_per_domain,
             domains_max=settings.quotas.domains,
-            token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
         )
-        return build_rest(
+        context = RestContext(
             store=self._store,
-            find_key=self._calls.find_key,
             engine_of=background.models.engine,
             galleries=background.galleries,
-            run=self._threads.run,
+            run_in_thread=self._threads.run,
             clock=now,
             new_id=new_guid,
             events_changed=background.notices,
@@ -195,15 +204,18 @@ class Service:
             turns=background.turns,
             use_of=self._context.use_of,
             limits=limits,
-            throttle=self._throttle,
             keep_audio=settings.keep_enrolment_audio == "on",
             on_domain_deleted=background.work.all_changed,
             media_refusal=background.media_refusal,
         )
-
-    def _operations(self, development: Development | None) -> Calls:
-        kind = Calls if development else _CallsWithoutDevelopment
-        return kind(self._context, in_background=self._threads.in_background)
+        return JsonApi(
+            context,
+            self._access,
+            throttle=self._throttle,
+            wrong_credentials=self._wrong_credentials,
+            new_request_id=new_request_id,
+            monotonic=time.monotonic,
+        ).application()
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings
@@ -211,6 +223,7 @@ class Service:
             services=list(load_services().values()),
             operations=self._calls,
             throttle=self._throttle,
+            wrong_credentials=self._wrong_credentials,
             clock=now,
             monotonic=time.monotonic,
             new_request_id=new_request_id,
@@ -222,19 +235,10 @@ class Service:
         )
 
 
-class _CallsWithoutDevelopment(Calls):
-    """The operations for real use: the key that everybody knows opens nothing, even where `serve --dev` is started
-    beside us on the same records."""
-
-    def find_key(self, key_id: str) -> SigningKey | None:
-        key = super().find_key(key_id)
-        return None if key is None or key.secret == DEV_KEY else key
-
-
 def rates(text: str) -> dict[str, float]:
     """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
     found: dict[str, float] = {}
-    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if not route.is_public}
+    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = part.partition("=")
         try:

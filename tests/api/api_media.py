@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +18,13 @@ from botocore.exceptions import ClientError
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.fragments.log import open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaStreams
-from earwitness.server.aws import AwsApplication, RequestLimits
-from earwitness.server.streaming import StreamingOperations
+from earwitness.server.aws import AwsApplication, RequestLimits, StreamingOperations
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.threads import Threads
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
+from earwitness.wire.wrong_credentials import WrongCredentials
 from patience import PATIENCE_SECONDS
 
 ResultT = TypeVar("ResultT")
@@ -69,7 +70,9 @@ class Media:
         self._application = AwsApplication(
             gateway,
             threads=self.threads,
-            store_is_near=False,
+            wrong_credentials=WrongCredentials(),
+            monotonic=time.monotonic,
+            store_is_local=False,
             limits=RequestLimits(body_bytes_max=1_000_000, client_seconds_max=10.0, at_once_max=100),
             streaming=streaming,
             upload_paths=(UPLOAD_PATH,),

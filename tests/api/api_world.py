@@ -22,6 +22,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from earwitness.access.access import Access
 from earwitness.access.roles import Role
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
@@ -42,7 +43,8 @@ from earwitness.wire.faults import declared_faults
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.router import Route, Router
-from earwitness.wire.service_models import Service, load_services
+from earwitness.wire.service_models import ServiceModel, load_services
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 ACCOUNT, OTHER_ACCOUNT, REGION, OTHER_REGION = "111122223333", "999988887777", "us-east-1", "us-west-2"
 MINE = Scope(account_id=ACCOUNT, region=REGION)
@@ -85,7 +87,7 @@ class Clock:
 
 
 @cache
-def services() -> dict[str, Service]:
+def services() -> dict[str, ServiceModel]:
     return load_services()
 
 
@@ -168,11 +170,18 @@ class World:
             is_draining=lambda: False,
             heard_from=lambda _arn: None,
         )
-        calls = Calls(context, in_background=lambda work: work())
+        access = Access(
+            self.store,
+            in_background=lambda work: work(),
+            clock=self.clock,
+            skew_seconds_max=300.0,
+        )
+        calls = Calls(context=context, access=access)
         self.gateway = Gateway(
             services=list(services().values()),
             operations=calls,
             throttle=Throttle(per_second=calls_per_second),
+            wrong_credentials=WrongCredentials(),
             clock=lambda: datetime.now(UTC),  # botocore signs with the real time
             monotonic=lambda: self.seconds,
             new_request_id=lambda: str(uuid.uuid4()),

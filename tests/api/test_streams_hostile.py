@@ -28,8 +28,8 @@ from earwitness.access.roles import Role
 from earwitness.api import get_media
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.wire.bad_signatures import BadSignatures
 from earwitness.wire.messages import Request, Response
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("new_records", ["sqlite"], indirect=True)]
 
@@ -46,7 +46,7 @@ ODD_TIMES: list[object] = [
 def made(world: World, monkeypatch: pytest.MonkeyPatch) -> Resources:
     """A stream with a fragment among others; reads of it end at once, and bad signatures are answered at once."""
     monkeypatch.setattr(get_media, "END_SECONDS", 0.001)
-    monkeypatch.setattr(world.gateway, "_bad_signatures", BadSignatures(free_failures=10**9))
+    monkeypatch.setattr(world.gateway, "_wrong_credentials", WrongCredentials(free_failures=10**9))
     return make_resources(world)
 
 

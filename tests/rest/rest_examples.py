@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,12 +17,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from jsonschema import Draft202012Validator
 
-from earwitness.api.calls import find_key
+from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
-from earwitness.rest.app import build_rest
-from earwitness.rest.openapi import openapi
-from earwitness.rest.tools import RestLimits
+from earwitness.rest.app import JsonApi
+from earwitness.rest.context import RestContext, RestLimits
+from earwitness.rest.routes import openapi
 from earwitness.store.records import Pipeline, Scope, VoiceProfileDomain
 from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
@@ -33,6 +32,7 @@ from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.wire.buckets import Throttle
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 ResultT = TypeVar("ResultT")
 
@@ -99,6 +99,8 @@ class Rest:
     """Grows whenever running tasks are told that a domain was deleted."""
 
     monotonic: Callable[[], float] = lambda: 0.0
+    wrong_credentials: WrongCredentials = field(default_factory=WrongCredentials)
+    token_characters_min: int = TOKEN_CHARACTERS_MIN
 
     def __post_init__(self) -> None:
         galleries = Galleries(self.store)
@@ -108,12 +110,18 @@ class Rest:
             with lock:
                 return str(UUID(int=next(numbers)))
 
-        self.app = build_rest(
+        access = Access(
+            self.store,
+            in_background=lambda work: work(),
+            clock=self.clock,
+            skew_seconds_max=300.0,
+            token_characters_min=self.token_characters_min,
+        )
+        context = RestContext(
             store=self.store,
-            find_key=partial(find_key, self.store),
             engine_of=lambda band: {Band.TELEPHONE: self.engine}[band],
             galleries=lambda: galleries,
-            run=run,
+            run_in_thread=run,
             clock=self.clock,
             new_id=new_id,
             events_changed=self.notices,
@@ -121,11 +129,18 @@ class Rest:
             turns=self.turns,
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
-            throttle=self.throttle,
             keep_audio=self.keep_audio,
             on_domain_deleted=lambda: self.deleted.append(None),
-            monotonic=self.monotonic,
+            media_refusal=lambda: None,
         )
+        self.app = JsonApi(
+            context,
+            access,
+            throttle=self.throttle,
+            wrong_credentials=self.wrong_credentials,
+            new_request_id=new_id,
+            monotonic=self.monotonic,
+        ).application()
 
     @property
     def waiting(self) -> bool:

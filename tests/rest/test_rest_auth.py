@@ -8,9 +8,9 @@ import httpx
 import pytest
 from rest_examples import BASE, MINE, START, V1, Rest, add_pipeline, key_id, require_error, token
 
-from earwitness.rest.tools import RestLimits
 from earwitness.store.records import BearerToken
 from earwitness.store.store import Unit
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 BASIC = "Basic dGVzdDp0ZXN0"
 
@@ -54,7 +54,7 @@ def test_short_tokens_open_nothing_where_nobody_said_so(rest: Rest, build: Calla
     rest.store.write(work)
     shown = {"authorization": "Bearer test"}
     require_error(rest.send("GET", "tasks", headers=shown), 401, "Unauthorized")
-    development = build(limits=RestLimits(token_characters_min=1))
+    development = build(token_characters_min=1)
     assert development.send("GET", "tasks", headers=shown).status_code == 200
 
 
@@ -108,7 +108,7 @@ def test_whoever_guesses_waits(build: Callable[..., Rest], monkeypatch: pytest.M
     async def remember(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("earwitness.rest.answering.sleep", remember)
+    monkeypatch.setattr("earwitness.wire.wrong_credentials.sleep", remember)
     rest = build()
     for _ in range(12):
         assert rest.send("GET", "tasks", headers={"authorization": "Bearer guess"}).status_code == 401
@@ -118,7 +118,7 @@ def test_whoever_guesses_waits(build: Callable[..., Rest], monkeypatch: pytest.M
 
 
 def test_answers_that_are_held_back_are_bounded(build: Callable[..., Rest]) -> None:
-    rest = build(limits=RestLimits(delayed_at_once_max=0))
+    rest = build(wrong_credentials=WrongCredentials(delayed_at_once_max=0))
     for _ in range(20):  # these would take half a minute
         response = rest.send("GET", "tasks", headers={"authorization": "Bearer guess"})
         assert response.status_code == 401
@@ -127,7 +127,7 @@ def test_answers_that_are_held_back_are_bounded(build: Callable[..., Rest]) -> N
 
 def test_a_crowd_of_guesses_from_one_address_leaves_the_threads_to_others(build: Callable[..., Rest]) -> None:
     """The right token of another address gets its thread, however many guesses wait for one."""
-    rest = build(limits=RestLimits(suspects_at_once_max=2, delayed_at_once_max=0))
+    rest = build(wrong_credentials=WrongCredentials(suspects_at_once_max=2, delayed_at_once_max=0))
     guess = {"authorization": "Bearer " + "x" * 47}
     looked_up, go_on = threading.Semaphore(0), threading.Event()
     find = rest.store.bearer_tokens.find

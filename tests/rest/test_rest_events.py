@@ -8,7 +8,7 @@ import pytest
 from rest_examples import MINE, V1, Rest, add_domain, add_event, add_pipeline, require_error, require_fits, token
 from sqlalchemy import update
 
-from earwitness.rest.tools import RestLimits
+from earwitness.rest.context import RestLimits
 from earwitness.store.schema_search import events
 from earwitness.store.store import Unit
 from patience import PATIENCE_SECONDS
@@ -115,7 +115,7 @@ async def until_it_waits(rest: Rest) -> None:
 @pytest.fixture
 def only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiting request looks again when there is a notice, and never by itself."""
-    monkeypatch.setattr("earwitness.rest.events.LOOK_AGAIN_SECONDS", 3_600.0)
+    monkeypatch.setattr("earwitness.rest.tasks.LOOK_AGAIN_SECONDS", 3_600.0)
 
 
 @pytest.mark.usefixtures("only_when_told")

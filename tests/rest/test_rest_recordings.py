@@ -17,8 +17,8 @@ import soundfile
 from rest_examples import MINE, THEIRS, V1, Rest, add_domain, require_error, require_fits, token
 
 from earwitness.errors import Unavailable
-from earwitness.rest.body import recording_file
-from earwitness.rest.tools import RestLimits
+from earwitness.rest.context import RestLimits
+from earwitness.rest.recordings import recording_file
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import Scope
 

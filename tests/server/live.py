@@ -19,7 +19,6 @@ from botocore.credentials import Credentials
 from earwitness.app import Service, open_records
 from earwitness.config.settings import Limits, Settings
 from earwitness.server import run
-from earwitness.wire.bad_signatures import BadSignatures
 from patience import PATIENCE_SECONDS, until
 
 ACCOUNT = "111122223333"
@@ -42,7 +41,7 @@ class Live:
         **settings: Any,
     ) -> None:
         """By default bad signatures are free: everybody here comes from one address, and most are not signed."""
-        self._bad_signatures = BadSignatures(free_failures=free_failures, delay_seconds_first=delay_seconds_first)
+        self._free_failures, self._delay_seconds_first = free_failures, delay_seconds_first
         limits = {name: settings.pop(name) for name in [*settings] if name in Limits.__dataclass_fields__}
         self.settings = Settings(data_dir=data, port=0, limits=Limits(**limits), **settings)
         self._write_seconds_max = write_seconds_max
@@ -67,7 +66,8 @@ class Live:
                 )
             )
         self.service = Service(settings, self.store)
-        self.service.root.aws._gateway._bad_signatures = self._bad_signatures
+        wrong = self.service.root.aws._wrong_credentials
+        wrong._free_failures, wrong._delay_seconds_first = self._free_failures, self._delay_seconds_first
         listener = run.open_socket(self.listening)
         self.port: int = listener.getsockname()[1]
         self.url = f"{self.listening.scheme}://127.0.0.1:{self.port}"

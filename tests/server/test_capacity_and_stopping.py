@@ -14,6 +14,7 @@ from live import Live, answer, client, domain_input
 from earwitness.errors import ConfigurationError, StoreUnavailable, Unavailable
 from earwitness.server import run
 from earwitness.threads import Threads
+from earwitness.wire.shares import Shares
 from patience import until
 
 READY = b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -120,10 +121,10 @@ def test_bad_signatures_are_slowed_down_and_good_ones_are_not(start: Callable[..
     live.client.list_voice_profile_domains()
     for _ in range(2):
         fail()
-    assert live.service.root.aws._delayed.held("127.0.0.1") == 0
+    assert live.service.root.aws._wrong_credentials._delayed.held("127.0.0.1") == 0
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(fail)
-        until(lambda: live.service.root.aws._delayed.held("127.0.0.1") == 1)
+        until(lambda: live.service.root.aws._wrong_credentials._delayed.held("127.0.0.1") == 1)
         live.client.list_voice_profile_domains()
         assert not slow.done()
         slow.result()
@@ -131,10 +132,10 @@ def test_bad_signatures_are_slowed_down_and_good_ones_are_not(start: Callable[..
 
 
 def test_when_too_many_answers_are_held_back_the_next_is_given_at_once(
-    start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Live],
 ) -> None:
-    monkeypatch.setattr("earwitness.server.aws.DELAYED_AT_ONCE_MAX", 0)
     live = start(free_failures=0)
+    live.service.root.aws._wrong_credentials._delayed = Shares(0, refusal="none")
     status, headers, _ = live.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (status, headers["connection"]) == (401, "close")
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from earwitness.server.gathering import GATHERED_BYTES_MAX, GatheringTransport
+from earwitness.server.protocol import GATHERED_BYTES_MAX, GatheringTransport
 
 
 class Outlet(asyncio.Transport):

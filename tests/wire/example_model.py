@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from earwitness.wire.service_models import Service, build_service
+from earwitness.wire.service_models import ServiceModel, build_service
 
 SHAPES: dict[str, Any] = {
     "Text": {"type": "string"},
@@ -89,7 +89,7 @@ def _operation(name: str, method: str, uri: str, *, output: str | None = None) -
     return entry | ({"output": {"shape": output}} if output else {})
 
 
-def example_service() -> Service:
+def example_service() -> ServiceModel:
     operations = [
         _operation("Plant", "POST", "/trees/{id}", output="PlantOutput"),
         _operation("Search", "GET", "/search"),

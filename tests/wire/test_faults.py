@@ -19,10 +19,10 @@ from earwitness.wire.faults import (
     write_fault,
 )
 from earwitness.wire.messages import Response
-from earwitness.wire.service_models import Service
+from earwitness.wire.service_models import ServiceModel
 
 
-def respond(error: Exception, service: Service) -> Response:
+def respond(error: Exception, service: ServiceModel) -> Response:
     return write_fault(fault_of(error, service), service, request_id="r-1")
 
 
@@ -63,14 +63,19 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and Re
     ],
 )
 def test_the_shape_and_status_of_an_error(
-    services: dict[str, Service], kind: type[RequestError], service: str, operation: str | None, name: str, status: int
+    services: dict[str, ServiceModel],
+    kind: type[RequestError],
+    service: str,
+    operation: str | None,
+    name: str,
+    status: int,
 ) -> None:
     one = services[service]
     fault = fault_of(kind("do this"), one, one.operations[operation] if operation else None)
     assert (fault.name, fault.status, fault.message) == (name, status, "do this")
 
 
-def test_the_tables_are_complete_and_name_real_shapes(services: dict[str, Service]) -> None:
+def test_the_tables_are_complete_and_name_real_shapes(services: dict[str, ServiceModel]) -> None:
     for signing_name, table in TABLES.items():
         assert list(table) == KINDS
         shapes = {name for one in services.values() if one.signing_name == signing_name for name in one.faults}
@@ -80,14 +85,14 @@ def test_the_tables_are_complete_and_name_real_shapes(services: dict[str, Servic
         assert set(names) <= set(CODES)
 
 
-def test_every_error_has_a_shape_or_a_common_name_in_every_service(services: dict[str, Service]) -> None:
+def test_every_error_has_a_shape_or_a_common_name_in_every_service(services: dict[str, ServiceModel]) -> None:
     for service in services.values():
         for kind in KINDS:
             fault = fault_of(kind("x"), service)
             assert fault.name in service.faults or fault.name in COMMON_STATUSES, (service.name, kind)
 
 
-def test_bodies_and_headers(services: dict[str, Service]) -> None:
+def test_bodies_and_headers(services: dict[str, ServiceModel]) -> None:
     chime = respond(errors.Conflict("wait"), services["chime-sdk-media-pipelines"])
     assert json.loads(chime.body) == {"Code": "Conflict", "Message": "wait", "RequestId": "r-1"}
     assert chime.headers == {
@@ -107,7 +112,7 @@ def test_bodies_and_headers(services: dict[str, Service]) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("zebra"), errors.StoreUnavailable("zebra"), RequestError("zebra")])
-def test_what_is_unexpected_tells_nothing(services: dict[str, Service], error: Exception) -> None:
+def test_what_is_unexpected_tells_nothing(services: dict[str, ServiceModel], error: Exception) -> None:
     for name, service in services.items():
         response = respond(error, service)
         assert response.status == 500
@@ -115,14 +120,14 @@ def test_what_is_unexpected_tells_nothing(services: dict[str, Service], error: E
         assert response.headers["x-amzn-ErrorType"] == FAILURES[service.signing_name], name
 
 
-def test_common_errors_reach_a_client_by_their_code(services: dict[str, Service]) -> None:
+def test_common_errors_reach_a_client_by_their_code(services: dict[str, ServiceModel]) -> None:
     response = respond(errors.Unavailable("wait"), services["kinesisvideo"])
     with pytest.raises(ClientError) as caught:
         stock_client.call("kinesisvideo", "ListStreams", {}, lambda _: response)
     assert caught.value.response["Error"] == {"Code": "ServiceUnavailable", "Message": "wait"}
 
 
-def test_declared_faults(services: dict[str, Service]) -> None:
+def test_declared_faults(services: dict[str, ServiceModel]) -> None:
     declared = declared_faults(services["chime-sdk-voice"], "GetVoiceProfile")
     assert "AccessDeniedException" in declared
     assert "GoneException" not in declared

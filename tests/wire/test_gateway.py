@@ -9,13 +9,13 @@ import pytest
 import stock_client
 from botocore.exceptions import ClientError
 
-from earwitness.errors import Forbidden, NotFound, NotServed, StoreUnavailable, Unavailable
-from earwitness.wire.bad_signatures import FREE_FAILURES
+from earwitness.errors import Forbidden, NotFound, NotServed, StoreUnavailable, Unauthorized, Unavailable
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import Exchange, Principal, SigningKey
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.messages import Request, Response
-from earwitness.wire.service_models import Service
+from earwitness.wire.service_models import ServiceModel
+from earwitness.wire.wrong_credentials import FREE_FAILURES, WrongCredentials
 
 REQUEST_ID = "11111111-2222-3333-4444-555555555555"
 PRINCIPAL = Principal(key_id=stock_client.ACCESS_KEY_ID, account_id="111122223333", role="admin")
@@ -32,11 +32,12 @@ class Operations:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
         self.refusals: list[str] = []
 
-    def find_key(self, key_id: str) -> SigningKey | None:
+    def find_key(self, key_id: str) -> SigningKey:
         if self.key_error:
             raise self.key_error
-        known = key_id == stock_client.ACCESS_KEY_ID
-        return SigningKey(principal=PRINCIPAL, secret=stock_client.SECRET) if known else None
+        if key_id != stock_client.ACCESS_KEY_ID:
+            raise Unauthorized("the access key is unknown")
+        return SigningKey(principal=PRINCIPAL, secret=stock_client.SECRET)
 
     def authorise(self, exchange: Exchange) -> None:  # noqa: ARG002  # the name is the seam's
         if self.forbidden:
@@ -82,12 +83,13 @@ def clock() -> Clock:
 class Bench:
     """A gateway, called by botocore or with requests made by hand."""
 
-    def __init__(self, services: dict[str, Service], operations: Operations, clock: Clock, **options: Any) -> None:
+    def __init__(self, services: dict[str, ServiceModel], operations: Operations, clock: Clock, **options: Any) -> None:
         limits = GatewayLimits(**options.pop("limits", {}))
         options.setdefault("throttle", Throttle(per_second=0))
         self.gateway = Gateway(
             services=list(services.values()),
             operations=operations,
+            wrong_credentials=WrongCredentials(),
             clock=clock.utc,
             monotonic=clock.monotonic,
             new_request_id=lambda: REQUEST_ID,
@@ -116,7 +118,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(services: dict[str, Service], operations: Operations, clock: Clock) -> Bench:
+def bench(services: dict[str, ServiceModel], operations: Operations, clock: Clock) -> Bench:
     return Bench(services, operations, clock)
 
 
@@ -201,11 +203,11 @@ def test_who_is_not_signed_is_refused_in_the_words_of_the_path(
 
 
 def test_an_unknown_key_and_a_wrong_secret(
-    services: dict[str, Service], clock: Clock, monkeypatch: pytest.MonkeyPatch
+    services: dict[str, ServiceModel], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operations = Operations()
     bench = Bench(services, operations, clock)
-    monkeypatch.setattr(operations, "find_key", lambda _: None)
+    operations.key_error = Unauthorized("the access key is unknown")
     assert bench.fails(VOICE, GET, VoiceProfileDomainId="d1")[:2] == ("UnauthorizedClientException", 401)
     wrong = SigningKey(principal=PRINCIPAL, secret="another")  # noqa: S106
     monkeypatch.setattr(operations, "find_key", lambda _: wrong)
@@ -231,7 +233,7 @@ def test_an_operation_that_is_not_served(bench: Bench, operations: Operations, m
     assert operations.calls == []
 
 
-def test_too_often(services: dict[str, Service], operations: Operations, clock: Clock) -> None:
+def test_too_often(services: dict[str, ServiceModel], operations: Operations, clock: Clock) -> None:
     bench = Bench(services, operations, clock, throttle=Throttle(per_second=1))
     bench.call(VOICE, GET, VoiceProfileDomainId="d1")
     bench.call(VOICE, GET, VoiceProfileDomainId="d1")
@@ -265,7 +267,9 @@ def test_bad_signatures_are_held_back_and_good_ones_are_not(bench: Bench, clock:
     assert bench.exchange.delay_seconds == 0
 
 
-def test_a_session_token_may_be_refused(services: dict[str, Service], operations: Operations, clock: Clock) -> None:
+def test_a_session_token_may_be_refused(
+    services: dict[str, ServiceModel], operations: Operations, clock: Clock
+) -> None:
     def with_token(request: Request) -> Response:
         from dataclasses import replace
 
@@ -341,7 +345,7 @@ def test_what_nobody_expected_shows_its_class_and_its_place_and_no_value(
 
 
 def test_a_provoked_failure_comes_instead_of_the_call(
-    services: dict[str, Service], operations: Operations, clock: Clock
+    services: dict[str, ServiceModel], operations: Operations, clock: Clock
 ) -> None:
     failure = RuntimeError("asked for")
     bench = Bench(services, operations, clock, provoked={GET: failure})

@@ -12,7 +12,7 @@ from earwitness.wire.messages import Request, Response
 from earwitness.wire.parse import parse_request
 from earwitness.wire.router import Route, Router
 from earwitness.wire.serialize import serialize
-from earwitness.wire.service_models import Operation, Service, load_services
+from earwitness.wire.service_models import Operation, ServiceModel, load_services
 
 SERVICES = load_services()
 OPERATIONS = [
@@ -35,7 +35,7 @@ def params_for(operation: Operation, seed: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("service", "operation"), OPERATIONS, ids=IDS)
-def test_what_a_client_sends_is_what_we_read(service: Service, operation: Operation, router: Router) -> None:
+def test_what_a_client_sends_is_what_we_read(service: ServiceModel, operation: Operation, router: Router) -> None:
     for seed in range(SEEDS):
         params = params_for(operation, seed)
         seen: list[tuple[Route, dict[str, object]]] = []
@@ -64,7 +64,7 @@ def test_what_a_client_sends_is_what_we_read(service: Service, operation: Operat
 
 
 @pytest.mark.parametrize(("service", "operation"), OPERATIONS, ids=IDS)
-def test_what_we_answer_is_what_a_client_reads(service: Service, operation: Operation) -> None:
+def test_what_we_answer_is_what_a_client_reads(service: ServiceModel, operation: Operation) -> None:
     for seed in range(SEEDS):
         values = Values(f"{operation.name}{seed}", timestamp_step=timedelta(milliseconds=1))
         result = values.structure(operation.output) if operation.output else {}
@@ -83,7 +83,7 @@ def test_what_we_answer_is_what_a_client_reads(service: Service, operation: Oper
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_every_fault_of_a_model_arrives_as_its_class(service: Service) -> None:
+def test_every_fault_of_a_model_arrives_as_its_class(service: ServiceModel) -> None:
     operation = next(iter(service.operations.values()))
     for name, status in service.faults.items():
         response = write_fault(Fault(name=name, status=status, message="do this"), service, request_id="id-1")
@@ -95,7 +95,7 @@ def test_every_fault_of_a_model_arrives_as_its_class(service: Service) -> None:
         assert (seen["ResponseMetadata"]["HTTPStatusCode"], seen["ResponseMetadata"]["RequestId"]) == (status, "id-1")
 
 
-def test_a_streaming_answer_is_given_whole_or_left_to_the_sender(services: dict[str, Service]) -> None:
+def test_a_streaming_answer_is_given_whole_or_left_to_the_sender(services: dict[str, ServiceModel]) -> None:
     service = services["kinesis-video-media"]
     operation = service.operations["GetMedia"]
     whole = serialize(service, operation, {"ContentType": "video/webm", "Payload": b"\x1a\x45"}, request_id="r")

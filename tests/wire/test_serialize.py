@@ -9,7 +9,7 @@ from example_model import example_service
 
 from earwitness.wire.messages import Response
 from earwitness.wire.serialize import serialize
-from earwitness.wire.service_models import Service
+from earwitness.wire.service_models import ServiceModel
 
 SERVICE = example_service()
 NOW = datetime(2024, 1, 2, 3, 4, 5, 678_999, tzinfo=UTC)
@@ -62,7 +62,7 @@ def test_bodies_that_are_empty() -> None:
     assert (bare.status, bare.body, bare.headers) == (200, b"", {"x-amzn-RequestId": "r-1"})
 
 
-def test_nothing_follows_204(services: dict[str, Service]) -> None:
+def test_nothing_follows_204(services: dict[str, ServiceModel]) -> None:
     service = services["chime-sdk-media-pipelines"]
     response = serialize(service, service.operations["TagResource"], {}, request_id="r-1")
     assert (response.status, response.body, response.headers) == (204, b"", {"x-amzn-RequestId": "r-1"})
@@ -73,7 +73,7 @@ def test_a_payload_is_the_body() -> None:
     assert write({}, "Graft").body == b"{}"
 
 
-def test_a_payload_that_is_no_bytes_is_refused(services: dict[str, Service]) -> None:
+def test_a_payload_that_is_no_bytes_is_refused(services: dict[str, ServiceModel]) -> None:
     service = services["kinesis-video-media"]
     with pytest.raises(TypeError):
         serialize(service, service.operations["GetMedia"], {"Payload": "text"}, request_id="r-1")

@@ -12,7 +12,7 @@ from earwitness.errors import ConfigurationError
 from earwitness.wire.service_models import (
     CORRECTIONS,
     SERVICE_NAMES,
-    Service,
+    ServiceModel,
     apply_correction,
     build_service,
     load_services,
@@ -24,7 +24,7 @@ ALL = tomllib.loads(CORRECTIONS.read_text(encoding="utf-8"))["correction"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SERVICE_NAMES)
-def test_we_read_what_botocore_reads(name: str, services: dict[str, Service]) -> None:
+def test_we_read_what_botocore_reads(name: str, services: dict[str, ServiceModel]) -> None:
     service = services[name]
     theirs = botocore.session.Session().get_service_model(name)
     assert service.signing_name == theirs.signing_name
@@ -88,7 +88,7 @@ def test_a_service_that_botocore_lacks_is_an_error() -> None:
         load_services(["chime-sdk-smells"])
 
 
-def test_the_corrected_patterns_mean_what_aws_meant(services: dict[str, Service]) -> None:
+def test_the_corrected_patterns_mean_what_aws_meant(services: dict[str, ServiceModel]) -> None:
     shape = services["kinesisvideo"].operations["TagStream"].input
     assert shape
     key = shape.members["Tags"].shape.inner["key"].pattern

@@ -17,7 +17,14 @@ from stock_client import ACCESS_KEY_ID, SECRET, received
 from earwitness.errors import Unauthorized
 from earwitness.wire.messages import Request
 from earwitness.wire.service_models import load_services
-from earwitness.wire.sigv4 import SignatureClaim, SigningKeys, parse_authorization, require_signed, verify
+from earwitness.wire.sigv4 import (
+    SIGNING_KEYS_MAX,
+    SignatureClaim,
+    parse_authorization,
+    require_signed,
+    signing_key,
+    verify,
+)
 
 ARN = "arn%3Aaws%3Achime%3Aus-east-1%3A123456789012%3Avoice-profile%2Fvp-1"
 TOKEN = "session-token-1"  # noqa: S105  # of nobody
@@ -380,14 +387,15 @@ def test_thousands_of_headers_do_no_harm() -> None:
 
 
 def test_signing_keys_are_kept_and_bounded() -> None:
-    keys = SigningKeys(size_max=2)
-    claim = parse_authorization(sign())
-    first = keys.get(claim, SECRET)
-    assert keys.get(claim, SECRET) is first
-    assert keys.get(claim, SECRET + "x") is not first
-    for scope in ({"region": "eu-west-1"}, {"service": "kinesisvideo"}, {"date": "20240301"}, {"access_key_id": "A"}):
-        keys.get(replace(claim, **scope), SECRET)
-        same = keys.get(replace(claim, **scope), SECRET).hexdigest() == first.hexdigest()
-        assert same == ("access_key_id" in scope)
-    assert len(keys) == 2
-    assert keys.get(claim, SECRET).hexdigest() == first.hexdigest()
+    scope = ("20240229", "us-east-1", "chime", SECRET)
+    first = signing_key(*scope)
+    assert signing_key(*scope) is first
+    for index, other in enumerate(("20240301", "eu-west-1", "kinesisvideo", SECRET + "x")):
+        changed = (*scope[:index], other, *scope[index + 1 :])
+        assert signing_key(*changed).hexdigest() != first.hexdigest()
+    for number in range(SIGNING_KEYS_MAX):
+        signing_key("20240229", "us-east-1", "chime", f"secret {number}")
+    assert signing_key.cache_info().currsize == SIGNING_KEYS_MAX
+    again = signing_key(*scope)
+    assert again is not first
+    assert again.hexdigest() == first.hexdigest()

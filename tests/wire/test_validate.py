@@ -13,7 +13,7 @@ from earwitness.wire.messages import Request
 from earwitness.wire.parse import PROBLEMS_SHOWN_MAX, parse_request
 from earwitness.wire.router import Route, Router
 from earwitness.wire.scalars import Params
-from earwitness.wire.service_models import Service, Shape
+from earwitness.wire.service_models import ServiceModel, Shape
 
 ROUTER = Router([example_service()])
 
@@ -139,7 +139,7 @@ def test_messages_never_quote_a_value() -> None:
         assert "zebra" not in problem(params)
 
 
-def test_a_broken_pattern_of_aws_is_read_as_it_was_meant(services: dict[str, Service]) -> None:
+def test_a_broken_pattern_of_aws_is_read_as_it_was_meant(services: dict[str, ServiceModel]) -> None:
     operation = services["chime-sdk-voice"].operations["CreateVoiceProfileDomain"]
     route = Route(service=services["chime-sdk-voice"], operation=operation, path_parameters={})
     params = {"Name": "n", "ServerSideEncryptionConfiguration": {"KmsKeyArn": "arn:aws:kms:us-east-1:1:key/k"}}
@@ -167,7 +167,7 @@ def _strings(shape: Shape | None, found: dict[int, Shape]) -> None:
         _strings(inner, found)
 
 
-def test_no_pattern_takes_long_on_a_hostile_text(services: dict[str, Service]) -> None:
+def test_no_pattern_takes_long_on_a_hostile_text(services: dict[str, ServiceModel]) -> None:
     found: dict[int, Shape] = {}
     for service in services.values():
         for operation in service.operations.values():

@@ -10,7 +10,7 @@ from earwitness.access.paging import DEFAULT_PAGE_LENGTH, Pages
 from earwitness.config.settings import Quotas
 from earwitness.errors import BadRequest, NotFound
 from earwitness.media.streams import MediaStreams
-from earwitness.server.streaming import Streaming
+from earwitness.server.aws import Streaming
 from earwitness.store.records import Page, PageKey, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves

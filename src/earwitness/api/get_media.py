@@ -30,7 +30,7 @@ from earwitness.fragments.interface import (
 )
 from earwitness.fragments.numbers import read_number
 from earwitness.fragments.stream import FragmentReader, FragmentStream
-from earwitness.server.streaming import Say
+from earwitness.server.aws import SendChunk
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
@@ -113,9 +113,9 @@ class MediaReading:
         self._chunks = chunks
         self.close = release
 
-    async def run(self, receive: Receive, say: Say) -> None:
+    async def run(self, receive: Receive, send_chunk: SendChunk) -> None:
         """Send chunk after chunk; a consumer that hangs up ends it at once."""
-        sending = asyncio.ensure_future(self._send_all(say))
+        sending = asyncio.ensure_future(self._send_all(send_chunk))
         leaving = asyncio.ensure_future(_disconnect(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -127,9 +127,9 @@ class MediaReading:
         if not sending.cancelled() and (error := sending.exception()):
             raise error
 
-    async def _send_all(self, say: Say) -> None:
+    async def _send_all(self, send_chunk: SendChunk) -> None:
         async for chunk in self._chunks:
-            await say(chunk)
+            await send_chunk(chunk)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -33,7 +33,7 @@ from earwitness.errors import BadRequest, EarwitnessError, FragmentLogUnavailabl
 from earwitness.fragments.interface import TAGS_BYTES_MAX
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import ConnectionRate, MediaLimits
-from earwitness.server.streaming import Say
+from earwitness.server.aws import SendChunk
 from earwitness.store.records import KinesisStream
 from earwitness.wire.scalars import Params
 from earwitness.wire.timestamps import EPOCH
@@ -202,9 +202,9 @@ class PutMediaSession:
         # Whether the producer has hung up: nobody reads the answer, and what it sent before is not waited for.
         self._gone = False
 
-    async def run(self, receive: Receive, say: Say) -> None:
+    async def run(self, receive: Receive, send_chunk: SendChunk) -> None:
         """Take media until it ends, is refused, or stops coming."""
-        self._say = say
+        self._send_chunk = send_chunk
         async with asyncio.TaskGroup() as group:
             group.create_task(self._confirm())
             try:
@@ -354,7 +354,7 @@ class PutMediaSession:
     async def _send(self, ack: bytes) -> None:
         """Send an acknowledgement, if anybody is there to read it."""
         try:
-            await self._say(ack)
+            await self._send_chunk(ack)
         except ClientDisconnect:
             self._gone = True
 

@@ -1,19 +1,39 @@
-"""Voice profile domains: make, list, delete. The same records as AWS's operations on them."""
+"""Voice profile domains, the same records as AWS's operations on them, and who is enrolled in them.
+
+Every reading of profiles is written to the audit trail.
+"""
 
 from earwitness.access.once import once
-from earwitness.rest.tools import Call, Document, Tools, domain_of, paged, time_of
-from earwitness.store.records import VoiceProfileDomain
+from earwitness.access.roles import Role
+from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
+from earwitness.rest.models import (
+    CreateDomain,
+    DeleteDomain,
+    DomainAnswer,
+    DomainsAnswer,
+    EnrolRecording,
+    ListDomainProfiles,
+    ListDomains,
+    ProfileAnswer,
+    ProfilesAnswer,
+    ProfileVoiceprintAnswer,
+    SearchRecording,
+)
+from earwitness.store.records import VoiceProfile, VoiceProfileDomain
+from earwitness.store.search_records import ProfileVoiceprint
 from earwitness.store.store import Unit
-from earwitness.voice.band import BAND_TAG, Band
+from earwitness.voice.band import BAND_TAG
+
+SEE_CONSENT = frozenset({Role.ADMIN.value, Role.OPERATOR.value})
+"""Roles that are told the text of a consent reference; it may name a person. Others learn whether there is one."""
 
 _TAGS_MAX = 50
 
 
-async def create_domain(tools: Tools, call: Call) -> Document:
-    """A new domain with a key of its own."""
-    values = call.values
-    domain_id, band = f"vpd-{tools.new_id()}", Band(values["band"])
-    caller = call.caller
+def create_domain(context: RestContext, call: RestCall[CreateDomain]) -> DomainAnswer:
+    """Make a domain with a key of its own."""
+    params, caller = call.params, call.caller
+    domain_id = f"vpd-{context.new_id()}"
 
     def create(unit: Unit) -> VoiceProfileDomain:
         arn = caller.arn("chime", f"voice-profile-domain/{domain_id}")
@@ -21,70 +41,94 @@ async def create_domain(tools: Tools, call: Call) -> Document:
             call.scope,
             domain_id=domain_id,
             arn=arn,
-            name=values["name"],
-            description=values["description"] or "",
+            name=params.name,
+            description=params.description or "",
             kms_key_arn=caller.arn("kms", "key/earwitness"),  # AWS's operation asks for one; it is shown, not used
-            band=band,
-            limit=tools.limits.domains_max,
+            band=params.band,
+            limit=context.limits.domains_max,
         )
-        unit.tags.set(call.scope, arn, {BAND_TAG: band}, limit=_TAGS_MAX)
+        unit.tags.set(call.scope, arn, {BAND_TAG: params.band}, limit=_TAGS_MAX)
         caller.record(unit, arn)
         return made
 
     def write(unit: Unit) -> VoiceProfileDomain:
-        token: str | None = values["clientRequestToken"]
-        asked = {name: values[name] for name in ("name", "description", "band")}
         return once(
             unit,
             caller,
-            {} if token is None else {"ClientRequestToken": token, **asked},
+            {
+                "ClientRequestToken": params.client_request_token,
+                "name": params.name,
+                "description": params.description,
+                "band": params.band,
+            },
             reference=domain_id,
             create=lambda: create(unit),
             find=lambda reference: unit.domains.get(call.scope, reference),
         )
 
-    return await tools.run(lambda: _described(tools.store.write(write)))
+    return answer_of(DomainAnswer, context.store.write(write))
 
 
-async def list_domains(tools: Tools, call: Call) -> Document:
-    """The domains, oldest first."""
-
-    def work() -> Document:
-        found, following = paged(
-            tools,
-            call,
-            lambda after, limit: tools.store.domains.list(call.scope, after=after, limit=limit),
-            about="domains",
-        )
-        return {"domains": [_described(domain) for domain in found], "nextToken": following}
-
-    return await tools.run(work)
+def list_domains(context: RestContext, call: RestCall[ListDomains]) -> DomainsAnswer:
+    """List the domains, oldest first."""
+    found, following = paged(
+        context,
+        call,
+        lambda after, limit: context.store.domains.list(call.scope, after=after, limit=limit),
+        about="domains",
+    )
+    return DomainsAnswer(domains=[answer_of(DomainAnswer, one) for one in found], next_token=following)
 
 
-async def delete_domain(tools: Tools, call: Call) -> Document:
+def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainAnswer:
     """Delete a domain with every voice in it, for good."""
+    domain = domain_of(context, call)
 
-    def work() -> Document:
-        domain = domain_of(tools, call)
+    def delete(unit: Unit) -> None:
+        unit.domains.delete(call.scope, domain.domain_id)
+        call.caller.record(unit, domain.arn)
 
-        def delete(unit: Unit) -> None:
-            unit.domains.delete(call.scope, domain.domain_id)
-            call.caller.record(unit, domain.arn)
-
-        tools.store.write(delete)
-        tools.on_domain_deleted()
-        return _described(domain)
-
-    return await tools.run(work)
+    context.store.write(delete)
+    context.on_domain_deleted()
+    return answer_of(DomainAnswer, domain)
 
 
-def _described(domain: VoiceProfileDomain) -> Document:
-    return {
-        "domainId": domain.domain_id,
-        "arn": domain.arn,
-        "name": domain.name,
-        "description": domain.description,
-        "band": domain.band,
-        "createdAt": time_of(domain.created_at),
-        "updatedAt": time_of(domain.updated_at),
-    }
+def domain_of(
+    context: RestContext, call: RestCall[DeleteDomain | ListDomainProfiles | EnrolRecording | SearchRecording]
+) -> VoiceProfileDomain:
+    """Return the domain that the path names. Raise NotFound when the account has none of that id there."""
+    domain = context.store.domains.get(call.scope, call.params.domain_id)
+    return there(domain, "the voice profile domain does not exist; look at its id and the Region")
+
+
+def list_profiles(context: RestContext, call: RestCall[ListDomainProfiles]) -> ProfilesAnswer:
+    """List the profiles of a domain with their voiceprints, oldest first."""
+    domain = domain_of(context, call)
+    found, following = paged(
+        context,
+        call,
+        lambda after, limit: context.store.profiles.list(call.scope, domain.domain_id, after=after, limit=limit),
+        about=domain.domain_id,
+    )
+    profiles = [answer_of(ProfileAnswer, one, voiceprints=voiceprints_of(context, call, one)) for one in found]
+    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
+    return ProfilesAnswer(profiles=profiles, next_token=following)
+
+
+def voiceprints_of(
+    context: RestContext, call: RestCall[ListDomainProfiles | EnrolRecording], profile: VoiceProfile
+) -> list[ProfileVoiceprintAnswer]:
+    """Return the voiceprints of a profile; none once it has expired."""
+    tell_consent = call.caller.principal.role in SEE_CONSENT
+
+    def voiceprint_answer(voiceprint: ProfileVoiceprint) -> ProfileVoiceprintAnswer:
+        consent = voiceprint.consent_reference
+        return answer_of(
+            ProfileVoiceprintAnswer,
+            voiceprint,
+            task_id=voiceprint.source_task_id,
+            has_consent_reference=consent is not None,
+            consent_reference=consent if tell_consent else None,
+        )
+
+    return [voiceprint_answer(one) for one in context.store.profile_voiceprints.list(call.scope, profile.profile_id)]

@@ -1,107 +1,123 @@
 """Recordings instead of calls: search a domain with one, enrol the voice in one."""
 
 import hashlib
-import math
-from collections.abc import Callable, Generator, Mapping
+import tempfile
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
 from earwitness.access.once import once
-from earwitness.errors import AudioTooLong, NotFound
-from earwitness.rest.profiles import described
-from earwitness.rest.tools import Call, Document, Tools, domain_of
-from earwitness.store.records import VoiceProfile, VoiceProfileDomain
+from earwitness.errors import AudioTooLong, NotFound, Unavailable
+from earwitness.rest.context import RestCall, RestContext, answer_of
+from earwitness.rest.domains import domain_of, voiceprints_of
+from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer, EnrolRecording, SearchRecording
+from earwitness.rest.tasks import decision_answer
+from earwitness.store.records import Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.search_records import NewVoiceprint
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
-from earwitness.voice.decision import decision_document
 
-if TYPE_CHECKING:
-    from earwitness.voice.speech import NetSpeech
-
-
-async def search_domain(tools: Tools, call: Call) -> Document:
-    """Who of a domain speaks in a recording, if anyone."""
-
-    def work() -> Document:
-        from earwitness.engine.identify import identify_recording  # with numpy, as tools.py says
-
-        domain = domain_of(tools, call)
-        engine = tools.engine_of(Band(domain.band))
-        encoder = engine.encoder
-        gallery = tools.galleries().get(
-            call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
-        )
-        with _turn(tools, call) as decoded:
-            found = identify_recording(
-                engine, gallery, _recording(call), channel=call.values["channel"], decoded=decoded
-            )
-        tools.store.write(lambda unit: call.caller.record(unit, domain.arn))
-        return decision_document(asdict(found.decision))
-
-    return await tools.run(work)
-
-
-async def enrol_recording(tools: Tools, call: Call) -> Document:
-    """A new profile of the voice in a recording, or a further voiceprint of a profile."""
-
-    def work() -> Document:
-        domain = domain_of(tools, call)
-        engine = tools.engine_of(Band(domain.band))
-        voiceprint_id, content = tools.new_id(), _content(call)
-        profile_id: str = call.values["profileId"] or f"vp-{tools.new_id()}"
-        with _turn(tools, call) as decoded:
-            speech = engine.listen(_recording(call), channel=call.values["channel"], decoded=decoded)
-            made = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id)
-        embedding, encoder = made.embedding, engine.encoder
-        gallery = tools.galleries().get(
-            call.scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
-        )
-        alike = engine.same_voice_as([made], gallery)
-        voiceprint = NewVoiceprint(
-            encoder_id=embedding.encoder_id,
-            vector=embedding.vector.astype("<f4").tobytes(),
-            net_speech_seconds=embedding.net_speech_seconds,
-            quality=finite(asdict(speech.quality)),
-            audio=_audio(speech) if tools.keep_audio else None,
-        )
-
-        def write(unit: Unit) -> VoiceProfile:
-            return once(
-                unit,
-                call.caller,
-                content,
-                reference=profile_id,
-                create=lambda: _enrolled(tools, call, unit, domain, profile_id, voiceprint_id, voiceprint),
-                find=lambda reference: unit.profiles.get(call.scope, reference),
-                within=domain.domain_id,
-            )
-
-        profile = tools.store.write(write)
-        others = [one for one in alike if one != profile.profile_id]  # a repeated request finds what it made before
-        return {**described(tools, call, profile), "sameVoiceAs": others}
-
-    return await tools.run(work)
+if TYPE_CHECKING:  # with numpy, as context.py says
+    from earwitness.engine.engine import Engine
+    from earwitness.engine.gallery import Gallery
 
 
 @contextmanager
-def _turn(tools: Tools, call: Call) -> Generator[Callable[[float], None]]:
-    """A turn to compute with the recording, and what is to be told how many seconds of it are decoded.
+def recording_file() -> "Generator[tuple[IO[bytes], Path]]":
+    """Open a private file, and give the path under which it can be opened as long as this lasts.
 
-    Raise ClientDisconnect, between two blocks, when nobody waits for the answer any more; AudioTooLong when as much
+    The file has no name of its own: the operating system takes it back when the process ends, however that happens.
+    Raise Unavailable when the temporary folder cannot hold it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="earwitness-") as folder, tempfile.TemporaryFile() as file:
+            path = Path(folder) / "recording"
+            path.symlink_to(f"/dev/fd/{file.fileno()}")
+            yield file, path
+    except OSError as error:
+        raise Unavailable(
+            f"the recording cannot be kept while it is listened to ({error.strerror or error}); make room in the "
+            "service's temporary folder, and try again"
+        ) from error
+
+
+def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> DecisionAnswer:
+    """Say who of a domain speaks in a recording, if anyone."""
+    from earwitness.engine.identify import identify_recording
+
+    domain = domain_of(context, call)
+    engine = context.engine_of(Band(domain.band))
+    gallery = _gallery(context, call.scope, domain, engine)
+    with _turn(context, call) as decoded:
+        found = identify_recording(engine, gallery, call.recording, channel=call.params.channel, decoded=decoded)
+    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
+    return decision_answer(asdict(found.decision))
+
+
+def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
+    """Make a profile of the voice in a recording, or add a voiceprint to a profile."""
+    from earwitness.tasks.conclude import as_pcm, finite
+
+    domain = domain_of(context, call)
+    engine = context.engine_of(Band(domain.band))
+    voiceprint_id, content = context.new_id(), _content(call)
+    profile_id = call.params.profile_id or f"vp-{context.new_id()}"
+    with _turn(context, call) as decoded:
+        speech = engine.listen(call.recording, channel=call.params.channel, decoded=decoded)
+        made = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id)
+    alike = engine.same_voice_as([made], _gallery(context, call.scope, domain, engine))
+    voiceprint = NewVoiceprint(
+        encoder_id=made.embedding.encoder_id,
+        vector=made.embedding.vector.astype("<f4").tobytes(),
+        net_speech_seconds=made.embedding.net_speech_seconds,
+        quality=finite(asdict(speech.quality)),
+        audio=as_pcm(speech) if context.keep_audio else None,
+    )
+
+    def write(unit: Unit) -> VoiceProfile:
+        return once(
+            unit,
+            call.caller,
+            content,
+            reference=profile_id,
+            create=lambda: _enrolled(context, call, unit, domain, profile_id, voiceprint_id, voiceprint),
+            find=lambda reference: unit.profiles.get(call.scope, reference),
+            within=domain.domain_id,
+        )
+
+    profile = context.store.write(write)
+    return answer_of(
+        EnrolledProfileAnswer,
+        profile,
+        voiceprints=voiceprints_of(context, call, profile),
+        # a repeated request finds what it made before
+        same_voice_as=[one for one in alike if one != profile.profile_id],
+    )
+
+
+def _gallery(context: RestContext, scope: Scope, domain: VoiceProfileDomain, engine: "Engine") -> "Gallery":
+    encoder = engine.encoder
+    return context.galleries().get(scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension)
+
+
+@contextmanager
+def _turn(context: RestContext, call: RestCall[SearchRecording | EnrolRecording]) -> Generator[Callable[[float], None]]:
+    """Take a turn to compute with the recording, and give a function to call with how many seconds of it are decoded.
+
+    It raises ClientDisconnect, between two blocks, when nobody waits for the answer any more; AudioTooLong when as much
     was decoded as may be.
     """
-    with tools.turns.recording(call.scope.account_id) as let_others_go_first:
+    with context.turns.recording(call.scope.account_id) as let_others_go_first:
 
         def decoded(seconds: float) -> None:
             if call.abandoned.is_set():
                 raise ClientDisconnect
-            if seconds > tools.limits.decoded_seconds_max:
-                raise _too_long(tools.limits.decoded_seconds_max)
+            if seconds > context.limits.decoded_seconds_max:
+                raise _too_long(context.limits.decoded_seconds_max)
             let_others_go_first()
 
         if call.abandoned.is_set():
@@ -116,47 +132,40 @@ def _too_long(seconds: float) -> AudioTooLong:
     )
 
 
-def _recording(call: Call) -> Path:
-    if call.recording is None:
-        raise RuntimeError("a route that takes a recording was called without one")
-    return call.recording
-
-
-def _content(call: Call) -> Document:
-    """What a request asks for, by which its repetition is told from another request with the same token."""
-    token: str | None = call.values["clientRequestToken"]
-    if token is None:
+def _content(call: RestCall[EnrolRecording]) -> dict[str, str | int | None]:
+    """Return what a request asks for; a repetition of it asks for the same."""
+    params = call.params
+    if params.client_request_token is None:
         return {}
-    with _recording(call).open("rb") as recording:
+    with call.recording.open("rb") as recording:
         digest = hashlib.file_digest(recording, "sha256").hexdigest()
-    asked = {name: call.values[name] for name in ("channel", "consent", "profileId")}
-    return {"ClientRequestToken": token, "recording": digest, **asked}
-
-
-def _audio(speech: "NetSpeech") -> bytes:
-    from earwitness.tasks.conclude import as_pcm  # with numpy, as tools.py says
-
-    return as_pcm(speech)
+    return {
+        "ClientRequestToken": params.client_request_token,
+        "recording": digest,
+        "channel": params.channel,
+        "consent": params.consent,
+        "profileId": params.profile_id,
+    }
 
 
 def _enrolled(
-    tools: Tools,
-    call: Call,
+    context: RestContext,
+    call: RestCall[EnrolRecording],
     unit: Unit,
     domain: VoiceProfileDomain,
     profile_id: str,
     voiceprint_id: str,
     voiceprint: NewVoiceprint,
 ) -> VoiceProfile:
-    expires_at = unit.now + tools.limits.profile_kept
-    if call.values["profileId"] is None:
+    expires_at = unit.now + context.limits.profile_kept
+    if call.params.profile_id is None:
         unit.profiles.create(
             call.scope,
             profile_id=profile_id,
             domain_id=domain.domain_id,
             arn=call.caller.arn("chime", f"voice-profile/{profile_id}"),
             expires_at=expires_at,
-            limit=tools.limits.profiles_per_domain_max,
+            limit=context.limits.profiles_per_domain_max,
         )
     else:
         present = unit.profiles.get(call.scope, profile_id)
@@ -168,14 +177,9 @@ def _enrolled(
         voiceprint_id=voiceprint_id,
         voiceprint=voiceprint,
         expires_at=expires_at,
-        consent_reference=call.values["consent"],
+        consent_reference=call.params.consent,
     )
     if profile is None:
         raise NotFound("the voice profile was deleted meanwhile; leave profileId out to make another")
     call.caller.record(unit, profile.arn)
     return profile
-
-
-def finite(document: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Numbers as JSON can hold them: an infinite level, of digital silence, becomes None."""
-    return {name: value if value is not None and math.isfinite(value) else None for name, value in document.items()}

@@ -1,75 +1,189 @@
-"""Speaker search tasks with their results in full, which AWS's operations do not give."""
+"""What AWS's operations do not tell: speaker search tasks with their results in full, the events of pipelines, and what
+this process does at this moment.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
 
 from earwitness.errors import NotFound
-from earwitness.rest.tools import Call, Document, Tools, paged, time_of
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.log import lines_dropped
+from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
+from earwitness.rest.models import (
+    DecisionAnswer,
+    DeliveryAnswer,
+    EventAnswer,
+    EventsAnswer,
+    GetEvent,
+    GetStatus,
+    GetTask,
+    ListEvents,
+    ListTasks,
+    ReplayAnswer,
+    ReplayEvent,
+    StatusAnswer,
+    TaskAnswer,
+    TaskDomainAnswer,
+    TasksAnswer,
+    TaskStreamAnswer,
+    TaskVoiceprintAnswer,
+    UseAnswer,
+)
+from earwitness.store.search_records import Delivery, Event, SpeakerSearchTask
+from earwitness.store.store import Unit
+from earwitness.tasks.notices import Subscription
 from earwitness.voice.decision import decision_document
 from earwitness.voice.task_status import VoiceprintStatus
 
+LOOK_AGAIN_SECONDS = 1.0
+"""How often a waiting request looks by itself: another process may have written the event."""
 
-async def list_tasks(tools: Tools, call: Call) -> Document:
-    """The tasks of a pipeline, or of all, newest first."""
-
-    def work() -> Document:
-        pipeline_id = chosen_pipeline(tools, call)
-        found, following = paged(
-            tools,
-            call,
-            lambda after, limit: tools.store.tasks.list(call.scope, pipeline_id, after=after, limit=limit),
-            about=pipeline_id or "",
-        )
-        return {"tasks": [_described(tools, task) for task in found], "nextToken": following}
-
-    return await tools.run(work)
+_NO_EVENT = "there is no event of this id; events go with their pipeline, and some time after delivery"
 
 
-async def get_task(tools: Tools, call: Call) -> Document:
-    """One task."""
+def list_tasks(context: RestContext, call: RestCall[ListTasks]) -> TasksAnswer:
+    """List the tasks of a pipeline, or all, newest first."""
+    pipeline_id = _chosen_pipeline(context, call)
+    found, following = paged(
+        context,
+        call,
+        lambda after, limit: context.store.tasks.list(call.scope, pipeline_id, after=after, limit=limit),
+        about=pipeline_id or "",
+    )
+    return TasksAnswer(tasks=[_task(context, task) for task in found], next_token=following)
 
-    def work() -> Document:
-        task = tools.store.tasks.get(call.scope, call.values["taskId"])
-        if task is None:
-            raise NotFound("there is no speaker search task of this id; tasks are kept for seven days")
-        return _described(tools, task)
 
-    return await tools.run(work)
+def get_task(context: RestContext, call: RestCall[GetTask]) -> TaskAnswer:
+    """Return one task."""
+    task = context.store.tasks.get(call.scope, call.params.task_id)
+    return _task(context, there(task, "there is no speaker search task of this id; tasks are kept for seven days"))
 
 
-def chosen_pipeline(tools: Tools, call: Call) -> str | None:
-    """The id of the pipeline that the query names, or None for all. NotFound when there is no such pipeline."""
-    named: str | None = call.values["pipelineId"]
+def _chosen_pipeline(context: RestContext, call: RestCall[ListTasks | ListEvents]) -> str | None:
+    """Return the id of the pipeline that the query names, or None for all. Raise NotFound when there is no such one."""
+    named = call.params.pipeline_id
     if named is None:
         return None
-    pipeline = tools.store.pipelines.get(call.scope, named)
-    if pipeline is None:
-        raise NotFound("the media insights pipeline does not exist; look at its id and the Region")
-    return pipeline.pipeline_id
+    pipeline = context.store.pipelines.get(call.scope, named)
+    return there(pipeline, "the media insights pipeline does not exist; look at its id and the Region").pipeline_id
 
 
-def _described(tools: Tools, task: SpeakerSearchTask) -> Document:
-    return {
-        "taskId": task.task_id,
-        "pipelineId": task.pipeline_id,
-        "status": task.status.value,
-        "attempt": task.attempt,
-        "stopReason": None if task.stop_reason is None else task.stop_reason.value,
-        "statusMessage": task.status_message,
-        "stream": {"arn": task.stream_arn, "channelId": task.channel_id},
-        "domain": {"id": task.domain_id, "arn": task.domain_arn},
-        "createdAt": time_of(task.created_at),
-        "updatedAt": time_of(task.updated_at),
-        "startedAt": time_of(task.started_at),
-        "endedAt": time_of(task.ended_at),
-        "identification": None if task.identification is None else decision_document(task.identification),
-        "voiceprint": None if task.voiceprint_status is None else _voiceprint(tools, task, task.voiceprint_status),
-        "profileId": task.profile_id,
-        "lagSeconds": tools.lags.seconds(task.task_id),
-    }
+def _task(context: RestContext, task: SpeakerSearchTask) -> TaskAnswer:
+    return answer_of(
+        TaskAnswer,
+        task,
+        stream=TaskStreamAnswer(arn=task.stream_arn, channel_id=task.channel_id),
+        domain=TaskDomainAnswer(id=task.domain_id, arn=task.domain_arn),
+        identification=None if task.identification is None else decision_answer(task.identification),
+        voiceprint=None if task.voiceprint_status is None else _voiceprint(context, task, task.voiceprint_status),
+        lag_seconds=context.lags.seconds(task.task_id),
+    )
 
 
-def _voiceprint(tools: Tools, task: SpeakerSearchTask, status: VoiceprintStatus) -> Document:
+def decision_answer(decision: Mapping[str, Any]) -> DecisionAnswer:  # `Any`: as decision_document takes it
+    """Return a decision, as it is kept, as an answer."""
+    return msgspec.convert(decision_document(decision), DecisionAnswer)
+
+
+def _voiceprint(context: RestContext, task: SpeakerSearchTask, status: VoiceprintStatus) -> TaskVoiceprintAnswer:
     until = None
     if status is VoiceprintStatus.SUCCESS:
-        found = tools.store.task_voiceprints.get(task.scope, task.task_id)
-        until = None if found is None or found.keep_until <= tools.clock() else found.keep_until
-    return {"status": status.value, "canBeEnrolledUntil": time_of(until)}
+        found = context.store.task_voiceprints.get(task.scope, task.task_id)
+        until = None if found is None or found.keep_until <= context.clock() else found.keep_until
+    return TaskVoiceprintAnswer(status=status, can_be_enrolled_until=until)
+
+
+# Events, for those who read them here instead of, or beside, the pipelines' sinks.
+
+
+async def list_events(context: RestContext, call: RestCall[ListEvents]) -> EventsAnswer:
+    """List the events behind a number, oldest first; with `wait`, as soon as there are any."""
+    params = call.params
+    pipeline_id, after = await context.run_in_thread(lambda: _start(context, call))
+
+    def look() -> tuple[Event, ...]:
+        return context.store.events.following(call.scope, sequence=after, limit=params.limit, pipeline_id=pipeline_id)
+
+    with context.events_changed.listening() as listener:
+        found = await context.run_in_thread(look)
+        if not found and params.wait:
+            with context.waits.taken(call.scope.account_id):
+                found = await _wait(context, look, listener, seconds=params.wait)
+    return EventsAnswer(events=[_event(event) for event in found], next=found[-1].sequence if found else after)
+
+
+async def _wait(
+    context: RestContext, look: Callable[[], tuple[Event, ...]], listener: Subscription, *, seconds: float
+) -> tuple[Event, ...]:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while not context.events_changed.closed and (left := until - loop.time()) > 0:
+        await listener.wait(min(LOOK_AGAIN_SECONDS, left))
+        if found := await context.run_in_thread(look):
+            return found
+    return ()
+
+
+def _start(context: RestContext, call: RestCall[ListEvents]) -> tuple[str | None, int]:
+    pipeline_id, after = _chosen_pipeline(context, call), call.params.after
+    if isinstance(after, str):
+        return pipeline_id, context.store.events.last_sequence(call.scope, pipeline_id=pipeline_id)
+    return pipeline_id, after
+
+
+def get_event(context: RestContext, call: RestCall[GetEvent]) -> EventAnswer:
+    """Return one event."""
+    return _event(there(context.store.events.get(call.scope, call.params.event_id), _NO_EVENT))
+
+
+def replay_event(context: RestContext, call: RestCall[ReplayEvent]) -> ReplayAnswer:
+    """Deliver an event again, to one target or to all."""
+    event_id, target = call.params.event_id, call.params.target
+
+    def work(unit: Unit) -> ReplayAnswer:
+        event = there(unit.events.get(call.scope, event_id), _NO_EVENT)
+        if target is not None and target not in {delivery.target for delivery in event.deliveries}:
+            raise NotFound("the event has no such target; the event itself lists its targets")
+        again = unit.deliveries.replay(call.scope, event_id, target=target)
+        call.caller.record(unit, call.caller.arn("chime", f"media-pipeline/{event.pipeline_id}"))
+        return ReplayAnswer(event_id=event_id, replayed=again or 0)
+
+    return context.store.write(work)
+
+
+def _event(event: Event) -> EventAnswer:
+    """Return an event as JSON. Its body is what the sinks get."""
+    return answer_of(
+        EventAnswer,
+        event,
+        body=None if event.body is None else json.loads(event.body),
+        deliveries=[_delivery(delivery) for delivery in event.deliveries],
+    )
+
+
+def _delivery(delivery: Delivery) -> DeliveryAnswer:
+    waits = delivery.state.value == "pending"
+    return answer_of(DeliveryAnswer, delivery, next_attempt_at=delivery.next_attempt_at if waits else None)
+
+
+# The process.
+
+
+def get_status(context: RestContext, call: RestCall[GetStatus]) -> StatusAnswer:
+    """Return how many tasks run in this process, of all accounts, and what the account uses of what it may have."""
+    account_id, lags = call.scope.account_id, context.lags.all_seconds()
+    use = dict(context.use_of(call.scope))
+    for name, share in (("recordings", context.recordings), ("waitingRequests", context.waits)):
+        use[name] = share.held(account_id), share.most(account_id)
+    return StatusAnswer(
+        running_tasks=len(lags),
+        lag_seconds_max=max(lags, default=None),
+        log_lines_dropped=lines_dropped(),
+        media_refusal=context.media_refusal(),
+        keeps_enrolment_audio=context.keep_audio,
+        account_id=account_id,
+        use=[UseAnswer(name=name, used=used, most=most) for name, (used, most) in use.items()],
+    )

@@ -2,51 +2,66 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import StoreBusy, Unavailable
-from earwitness.server.body import BodyMemory, has_body, read_body
+from earwitness.server.body import BodyLimit, BodyMemory
 from earwitness.server.protocol import CONNECTION, IS_CLOSING
-from earwitness.server.streaming import Streaming, StreamingOperations
 from earwitness.threads import Threads
-from earwitness.wire.bad_signatures import address_group
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
 from earwitness.wire.serialize import request_id_headers
-from earwitness.wire.shares import Shares
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 ResultT = TypeVar("ResultT")
 
 _log = logging.getLogger("earwitness.server")
 
-DELAYED_AT_ONCE_MAX = 200
-"""Answers to bad signatures that are held back at one time, those of one address half of them at most; one more is
-given at once, and its connection closed."""
+# Operations whose request or answer is a stream: what the server needs of them.
 
-SUSPECTS_AT_ONCE_MAX = 100
-"""Requests in progress of addresses that sent bad signatures before, half of them for one: a crowd of them must not
-fill the places of all."""
+SendChunk: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Sends bytes as one HTTP chunk of the answer. Raises ClientDisconnect when the client has hung up."""
+
+
+class Streaming(Protocol):
+    """An operation that has passed its checks; what comes now is its stream."""
+
+    #: Of the answer.
+    content_type: str
+
+    async def run(self, receive: Receive, send_chunk: SendChunk) -> None:
+        """Take and give what there is, until the end. The answer has begun with its status; there are no errors now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was taken when it was opened. Called once, whether it ran or not."""
+        ...
+
+
+OpenStreaming: TypeAlias = Callable[[Exchange], Awaitable[Streaming]]
+"""Opens an operation whose parameters are parsed and validated; raises what operations raise."""
+
+StreamingOperations: TypeAlias = Mapping[str, OpenStreaming]
+"""By operation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
     """What one request may take."""
 
+    #: Of a body that is read as a whole.
     body_bytes_max: int
-    """Of a body that is read as a whole."""
-
+    #: Until the body has arrived.
     client_seconds_max: float
-    """Until the body has arrived."""
-
+    #: Requests in progress, from when their body is there until their answer is known.
     at_once_max: int
-    """Requests in progress, from when their body is there until their answer is known."""
 
 
 class AwsApplication:
@@ -57,12 +72,14 @@ class AwsApplication:
         gateway: Gateway,
         *,
         threads: Threads,
-        store_is_near: bool,
+        wrong_credentials: WrongCredentials,
+        monotonic: Callable[[], float],
+        store_is_local: bool,
         limits: RequestLimits,
         streaming: StreamingOperations | None = None,
         upload_paths: Collection[str] = (),
     ) -> None:
-        """`store_is_near`: point reads cost microseconds, so that a thread would cost more than they do.
+        """`store_is_local`: point reads cost microseconds, so that a thread would cost more than they do.
 
         `streaming` are the operations whose request or answer is a stream; `upload_paths` those whose request is.
         """
@@ -70,15 +87,12 @@ class AwsApplication:
         self._upload_paths = frozenset(upload_paths)
         self._gateway = gateway
         self._threads = threads
-        self._store_is_near = store_is_near
+        self._store_is_local = store_is_local
         self._limits = limits
         self._body_memory = BodyMemory()
+        self._wrong_credentials = wrong_credentials
+        self._monotonic = monotonic
         self._in_progress = 0
-        self._delayed = Shares(DELAYED_AT_ONCE_MAX, refusal="too many answers are held back; try again")
-        self._suspects = Shares(
-            SUSPECTS_AT_ONCE_MAX,
-            refusal="too many requests with bad signatures come from this address; wait and try again",
-        )
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +112,7 @@ class AwsApplication:
         if streaming is not None:
             await _stream(streaming, exchange, receive, send, is_gone=_is_closing(scope))
             return
-        held_back = not exchange.delay_seconds or await self._hold_back(exchange)
+        held_back = await self._wrong_credentials.hold_back(exchange.request.client, exchange.delay_seconds)
         await self._send(exchange, send, close=self.draining or not held_back)
 
     async def _send(self, exchange: Exchange, send: Send, *, close: bool) -> None:
@@ -106,27 +120,20 @@ class AwsApplication:
             await send_response(send, exchange.response, close=close)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive) -> Streaming | None:
-        """Find the answer; a stream that is to be run, where the answer is one."""
-        limits = self._limits
-        body = b""
+        """Find the answer. Return a stream that is to be run, where the answer is one."""
+        limit = BodyLimit(self._limits.body_bytes_max, self._limits.client_seconds_max)
         try:
-            if not exchange.unsigned_body and has_body(scope["headers"]):
-                body = await read_body(
-                    receive,
-                    memory=self._body_memory,
-                    bytes_max=limits.body_bytes_max,
-                    seconds_max=limits.client_seconds_max,
-                )
-            if body:
-                exchange.request = exchange.request.with_body(body)
-            return await self._run_within_capacity(exchange)
+            if exchange.unsigned_body:
+                return await self._run_within_capacity(exchange)
+            async with self._body_memory.body(scope, receive, limit) as body:
+                if body:
+                    exchange.request = exchange.request.with_body(body)
+                return await self._run_within_capacity(exchange)
         except ClientDisconnect:
             raise
         except Exception as error:
             self._gateway.refuse(exchange, error)
             return None
-        finally:
-            self._body_memory.give_back(len(body))
 
     async def _run_within_capacity(self, exchange: Exchange) -> Streaming | None:
         """A request counts from when it is complete until its answer is known: who sends or reads slowly takes
@@ -134,9 +141,7 @@ class AwsApplication:
         self._require_capacity()
         self._in_progress += 1
         try:
-            if not self._gateway.is_suspect(exchange):
-                return await self._run(exchange)
-            with self._suspects.taken(address_group(exchange.request.client)):
+            with self._wrong_credentials.place_of(exchange.request.client, now_seconds=self._monotonic()):
                 return await self._run(exchange)
         finally:
             self._in_progress -= 1
@@ -149,13 +154,13 @@ class AwsApplication:
 
     async def _run(self, exchange: Exchange) -> Streaming | None:
         gateway = self._gateway
-        if not await self._here_or_in_thread(gateway.prepare, exchange, here=self._store_is_near):
+        if not await self._here_or_in_thread(gateway.prepare, exchange, here=self._store_is_local):
             return None
         opened = self._streaming.get(exchange.route.operation.name)
         if opened is not None:
             gateway.provoke(exchange)
             return await opened(exchange)
-        here = self._store_is_near and gateway.is_quick(exchange)
+        here = self._store_is_local and gateway.is_quick(exchange)
         await self._here_or_in_thread(gateway.finish, exchange, here=here)
         return None
 
@@ -170,15 +175,6 @@ class AwsApplication:
                 _log.info("the records are locked; a thread waits for them", extra=exchange.logged)
         return await self._threads.run(lambda: step(exchange))
 
-    async def _hold_back(self, exchange: Exchange) -> bool:
-        """Hold an answer back for as long as it was ordered; False when too many are, so that it is given at once."""
-        try:
-            with self._delayed.taken(address_group(exchange.request.client)):
-                await asyncio.sleep(exchange.delay_seconds)
-        except Unavailable:
-            return False
-        return True
-
 
 def _is_closing(scope: Scope) -> Callable[[], bool]:
     """Asks whether the connection of a request is closing; a server that cannot say says no."""
@@ -188,9 +184,9 @@ def _is_closing(scope: Scope) -> Callable[[], bool]:
 async def _stream(
     streaming: Streaming, exchange: Exchange, receive: Receive, send: Send, *, is_gone: Callable[[], bool]
 ) -> None:
-    """Begin the answer, and let the operation speak until it has no more to say, or nobody is there."""
+    """Begin the answer, and run the operation until it has no more to send, or nobody is there."""
 
-    async def say(chunk: bytes) -> None:
+    async def send_chunk(chunk: bytes) -> None:
         if is_gone():
             raise ClientDisconnect
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -201,7 +197,7 @@ async def _stream(
     try:
         await send({"type": "http.response.start", "status": 200, "headers": encoded})
         with suppress(ClientDisconnect):
-            await streaming.run(receive, say)
+            await streaming.run(receive, send_chunk)
         await send({"type": "http.response.body", "body": b""})
     finally:
         streaming.close()

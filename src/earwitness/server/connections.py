@@ -15,8 +15,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol, TypeAlias
 
 from earwitness.errors import ConfigurationError
-from earwitness.wire.bad_signatures import address_group
 from earwitness.wire.shares import may_take
+from earwitness.wire.wrong_credentials import address_group
 
 TELL_AGAIN_SECONDS = 60.0
 """How often the log says that connections were closed or refused."""

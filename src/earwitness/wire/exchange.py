@@ -8,7 +8,7 @@ from earwitness.wire.messages import Request, Response
 from earwitness.wire.router import Route
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-from earwitness.wire.service_models import Operation, Service
+from earwitness.wire.service_models import Operation, ServiceModel
 from earwitness.wire.sigv4 import SignatureClaim
 
 
@@ -51,7 +51,7 @@ class Exchange:
     #: From `authenticate`: who signed.
     principal: Principal = field(init=False)
     #: From `find_operation`: in whose words the answer is given.
-    service: Service | None = None
+    service: ServiceModel | None = None
     #: From `find_operation`.
     route: Route = field(init=False)
     #: From `read_parameters`.

@@ -4,14 +4,18 @@ The table is the whole mapping. Statuses come from the service model, apart from
 models have no shape. An exception that is no RequestError is a bug or an outage: the client learns nothing of it.
 """
 
-from collections.abc import Container
+import logging
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from earwitness import errors
-from earwitness.errors import RequestError
+from earwitness.errors import EarwitnessError, RequestError, StoreError, VaultError
+from earwitness.log import frames_of
 from earwitness.wire.messages import Response
 from earwitness.wire.serialize import request_id_headers, write_json
-from earwitness.wire.service_models import Operation, Service
+from earwitness.wire.service_models import Operation, ServiceModel
+
+_log = logging.getLogger("earwitness.gateway")
 
 FAILURE_MESSAGE = "the service failed to answer; try again, and give the request id to its operator if this persists"
 
@@ -90,19 +94,37 @@ CODES = {
 class Fault:
     """An error as it looks on the wire."""
 
+    #: The exception shape, which becomes the exception's class in an SDK; in the JSON API the class of the error.
     name: str
-    """The exception shape, which becomes the exception's class in an SDK."""
     status: int
     message: str
 
 
-def declared_faults(service: Service, operation: str) -> frozenset[str]:
+def is_outage(error: BaseException) -> bool:
+    """Return whether something behind us is away or damaged: records, media, or what is sealed in them."""
+    if not isinstance(error, EarwitnessError) or isinstance(error, RequestError):
+        return False
+    return error.retryable or isinstance(error, StoreError | VaultError)
+
+
+def log_fault(error: BaseException, fault: Fault, context: Mapping[str, object]) -> None:
+    """Log what a request ended in; of an error that nobody expected, its class and its place and no value."""
+    context = {**context, "fault": fault.name}
+    if fault.status < 500 or isinstance(error, RequestError):
+        _log.info("refused", extra=context)
+    elif isinstance(error, EarwitnessError):
+        _log.warning("unavailable", extra={**context, "reason": str(error)})
+    else:
+        _log.error("failed", extra={**context, "error": type(error).__name__, "frames": frames_of(error)})
+
+
+def declared_faults(service: ServiceModel, operation: str) -> frozenset[str]:
     """The exception shapes that an operation declares. Raises KeyError when the service has no such operation."""
     return frozenset(service.operations[operation].faults)
 
 
-def fault_of(error: BaseException, service: Service, operation: Operation | None = None) -> Fault:
-    """The fault that an error becomes in a service; in an operation of it, one that the operation declares if any."""
+def fault_of(error: BaseException, service: ServiceModel, operation: Operation | None = None) -> Fault:
+    """Return the fault that an error becomes in a service; in an operation, one that it declares if any."""
     names = _names(error, service)
     if not names:
         name = FAILURES[service.signing_name]
@@ -112,8 +134,8 @@ def fault_of(error: BaseException, service: Service, operation: Operation | None
     return Fault(name=name, status=_status(name, service), message=str(error))
 
 
-def write_fault(fault: Fault, service: Service, *, request_id: str) -> Response:
-    """The response that carries a fault. SDKs take the exception's class from `x-amzn-ErrorType`."""
+def write_fault(fault: Fault, service: ServiceModel, *, request_id: str) -> Response:
+    """Return the response that carries a fault. SDKs take the exception's class from `x-amzn-ErrorType`."""
     headers = {"Content-Type": "application/json", "x-amzn-ErrorType": fault.name}
     headers |= request_id_headers(service, request_id)
     if service.signing_name == "kinesisvideo":
@@ -124,7 +146,7 @@ def write_fault(fault: Fault, service: Service, *, request_id: str) -> Response:
     return Response(status=fault.status, headers=headers, body=write_json(body))
 
 
-def _names(error: BaseException, service: Service) -> tuple[str, ...]:
+def _names(error: BaseException, service: ServiceModel) -> tuple[str, ...]:
     table = TABLES[service.signing_name]
     for kind in type(error).__mro__:
         if kind in table:
@@ -136,5 +158,5 @@ def _first(names: tuple[str, ...], available: Container[str]) -> str | None:
     return next((name for name in names if name in available), None)
 
 
-def _status(name: str, service: Service) -> int:
+def _status(name: str, service: ServiceModel) -> int:
     return service.faults.get(name) or COMMON_STATUSES.get(name, 500)

@@ -5,33 +5,22 @@ are handed in. It touches no socket; `answer` may be called from any thread, and
 halves for a server that wants to call what is quick where it is, and all else in a thread.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from earwitness.errors import (
-    EarwitnessError,
-    Forbidden,
-    RequestError,
-    StoreBusy,
-    StoreError,
-    Unauthorized,
-    Unavailable,
-    VaultError,
-)
-from earwitness.log import frames_of
-from earwitness.wire.bad_signatures import BadSignatures
+from earwitness.errors import Forbidden, StoreBusy, Unauthorized, Unavailable
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import Exchange, SigningKey, endpoint_of
-from earwitness.wire.faults import fault_of, write_fault
+from earwitness.wire.faults import fault_of, is_outage, log_fault, write_fault
 from earwitness.wire.messages import Request
 from earwitness.wire.parse import parse_request
 from earwitness.wire.router import Router
 from earwitness.wire.serialize import Result, serialize
-from earwitness.wire.service_models import Service
+from earwitness.wire.service_models import ServiceModel
 from earwitness.wire.sigv4 import parse_authorization, require_signed, verify
+from earwitness.wire.wrong_credentials import WrongCredentials
 
 SKEW_SECONDS_MAX = 300.0
 """How far a request's time may be off; AWS allows 5 minutes for most services."""
@@ -40,14 +29,12 @@ SIGNING_NAMES = ("chime", "kinesisvideo")
 
 _NO_HOST = ["localhost"]
 
-_log = logging.getLogger("earwitness.gateway")
-
 
 class Operations(Protocol):
     """What stands behind the gateway: the operations, and who may call them."""
 
-    def find_key(self, key_id: str) -> SigningKey | None:
-        """The key that signs under this id; None when it is unknown or disabled."""
+    def find_key(self, key_id: str) -> SigningKey:
+        """Return the key that signs under this id. Raise Unauthorized when it is unknown or disabled."""
         ...
 
     def authorise(self, exchange: Exchange) -> None:
@@ -84,9 +71,10 @@ class Gateway:
     def __init__(
         self,
         *,
-        services: Sequence[Service],
+        services: Sequence[ServiceModel],
         operations: Operations,
         throttle: Throttle,
+        wrong_credentials: WrongCredentials,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         new_request_id: Callable[[], str],
@@ -102,7 +90,7 @@ class Gateway:
         self._new_request_id = new_request_id
         self._limits = limits
         self._provoked = dict(provoked or {})
-        self._bad_signatures = BadSignatures()
+        self._wrong_credentials = wrong_credentials
         self._preparing: tuple[Callable[[Exchange], None], ...] = (
             self.authenticate,
             self.find_operation,
@@ -156,10 +144,6 @@ class Gateway:
         """
         return self._run(self._preparing, exchange)
 
-    def is_suspect(self, exchange: Exchange) -> bool:
-        """Return whether the address that this came from sends bad signatures."""
-        return self._bad_signatures.is_suspect(exchange.request.client, now_seconds=self._monotonic())
-
     def is_quick(self, exchange: Exchange) -> bool:
         """Whether `finish` will not wait for anything but memory and a near disk."""
         return self._operations.is_quick(exchange)
@@ -170,20 +154,11 @@ class Gateway:
 
     def refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with an error."""
-        outage = _is_outage(error)
-        if outage:
-            error = Unavailable(str(error))
         service = exchange.service or self._router.likely_service(exchange.request)
-        fault = fault_of(error, service, exchange.operation)
+        fault = fault_of(Unavailable(str(error)) if is_outage(error) else error, service, exchange.operation)
+        log_fault(error, fault, exchange.logged)
         if isinstance(error, Forbidden):
             self._operations.refused(exchange, fault=fault.name)
-        if outage:
-            _log.warning("unavailable", extra={**exchange.logged, "fault": fault.name, "reason": str(error)})
-        elif isinstance(error, RequestError):
-            _log.info("refused", extra={**exchange.logged, "fault": fault.name})
-        else:
-            context = {"fault": fault.name, "error": type(error).__name__, "frames": frames_of(error)}
-            _log.error("failed", extra={**exchange.logged, **context})
         exchange.response = write_fault(fault, service, request_id=exchange.request_id)
 
     # The steps, in the order of their lists.
@@ -193,8 +168,6 @@ class Gateway:
         try:
             claim = parse_authorization(exchange.request)
             key = self._operations.find_key(claim.access_key_id)
-            if key is None:
-                raise Unauthorized("the access key is unknown or disabled; `earwitness keys list` shows the keys")
             verify(
                 exchange.request,
                 claim,
@@ -207,7 +180,7 @@ class Gateway:
             )
         except Unauthorized:
             address = exchange.request.client
-            exchange.delay_seconds = self._bad_signatures.failed(address, now_seconds=self._monotonic())
+            exchange.delay_seconds = self._wrong_credentials.failed(address, now_seconds=self._monotonic())
             raise
         exchange.claim, exchange.principal = claim, key.principal
 
@@ -257,10 +230,3 @@ class Gateway:
             self.refuse(exchange, error)
             return False
         return True
-
-
-def _is_outage(error: Exception) -> bool:
-    """Return whether something behind us is away, or damaged: records, media, or what is sealed in them."""
-    if not isinstance(error, EarwitnessError) or isinstance(error, RequestError):
-        return False
-    return error.retryable or isinstance(error, StoreError | VaultError)

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from earwitness.errors import BadRequest, UnknownOperation
 from earwitness.wire.messages import Request, load_object
-from earwitness.wire.service_models import Operation, Service
+from earwitness.wire.service_models import Operation, ServiceModel
 
 TAG_OWNERS = {
     "voice-profile": "chime-sdk-voice",
@@ -28,7 +28,7 @@ _UNMATCHABLE = frozenset(("", ".", ".."))
 class Route:
     """Where a request goes."""
 
-    service: Service
+    service: ServiceModel
     operation: Operation
     path_parameters: Mapping[str, str]
     """The decoded segments, by the label's name in the path of the operation."""
@@ -36,7 +36,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    service: Service
+    service: ServiceModel
     operation: Operation
     constants: frozenset[tuple[str, str]]
     labels: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Node:
 class Router:
     """The routes of some services, laid out once."""
 
-    def __init__(self, services: Iterable[Service]) -> None:
+    def __init__(self, services: Iterable[ServiceModel]) -> None:
         self._roots: dict[str, _Node] = {}
         self._services = tuple(services)
         self._answering = {one.signing_name: one for one in reversed(self._services)}
@@ -64,11 +64,11 @@ class Router:
             for operation in service.operations.values():
                 _plant(root, service, operation)
 
-    def answering_service(self, signing_name: str) -> Service:
+    def answering_service(self, signing_name: str) -> ServiceModel:
         """The service in whose words to refuse a request that matches no operation of those signed under a name."""
         return self._answering.get(signing_name, self._services[0])
 
-    def likely_service(self, request: Request) -> Service:
+    def likely_service(self, request: Request) -> ServiceModel:
         """The service in whose words to refuse a request of which nothing is proved: the one that has its path."""
         for signing_name in self._roots:
             try:
@@ -101,7 +101,7 @@ class Router:
         )
 
 
-def _plant(root: _Node, service: Service, operation: Operation) -> None:
+def _plant(root: _Node, service: ServiceModel, operation: Operation) -> None:
     node, labels = root, list[str]()
     for segment in operation.path.split("/")[1:]:
         if segment.startswith("{"):

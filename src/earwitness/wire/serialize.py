@@ -15,7 +15,7 @@ from typing import Any, cast
 import orjson
 
 from earwitness.wire.messages import Response
-from earwitness.wire.service_models import Member, Operation, Service, Shape
+from earwitness.wire.service_models import Member, Operation, ServiceModel, Shape
 from earwitness.wire.timestamps import write_timestamp
 
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -36,7 +36,7 @@ _TIMESTAMP_DEFAULTS = {"header": "rfc822", "headers": "rfc822"}
 Result = Mapping[str, Any]
 
 
-def serialize(service: Service, operation: Operation, result: Result, *, request_id: str) -> Response:
+def serialize(service: ServiceModel, operation: Operation, result: Result, *, request_id: str) -> Response:
     """Write a result with the success status of the operation.
 
     A streaming payload is sent after this by whoever holds the stream: leave its member out, or give it as bytes.
@@ -46,7 +46,7 @@ def serialize(service: Service, operation: Operation, result: Result, *, request
     return Response(status=status, headers=headers, body=body)
 
 
-def request_id_headers(service: Service, request_id: str) -> dict[str, str]:
+def request_id_headers(service: ServiceModel, request_id: str) -> dict[str, str]:
     """The headers that carry a request's id: SDKs read the first, the pages about Kinesis Video name the second."""
     headers = {"x-amzn-RequestId": request_id}
     if service.signing_name == "kinesisvideo":
@@ -122,19 +122,18 @@ def _header_text(value: object) -> str:
 
 
 def _member(member: Member, known: _Known) -> Write:
-    if member.shape.type == "timestamp":
-        default = _TIMESTAMP_DEFAULTS.get(member.location, "unixTimestamp")
-        return _timestamp(member.shape, member.timestamp_format or default)
-    return _writer(member.shape, known)
+    default = _TIMESTAMP_DEFAULTS.get(member.location, "unixTimestamp")
+    return _writer(member.shape, known, member.timestamp_format or default)
 
 
-def _writer(shape: Shape, known: _Known) -> Write:
-    """`known` holds the writers already made, so that a shape may contain itself."""
-    if shape not in known:
-        if shape.type == "structure":
-            return _structure(shape, known)
-        known[shape] = _MAKERS[shape.type](shape, known)
-    return known[shape]
+def _writer(shape: Shape, known: _Known, timestamp_format: str = "") -> Write:
+    """`known` holds the writers already made, so that a shape may contain itself.
+
+    In a list or map, where no member can name a format of timestamps, the shape's counts.
+    """
+    if shape.type not in _MAKERS:
+        return _scalar(shape, timestamp_format or shape.timestamp_format or "unixTimestamp")
+    return known[shape] if shape in known else _MAKERS[shape.type](shape, known)
 
 
 def _structure(shape: Shape, known: _Known) -> Write:
@@ -184,52 +183,34 @@ def _map(shape: Shape, known: _Known) -> Write:
     return write
 
 
-def _string(shape: Shape, _known: _Known) -> Write:
-    return lambda value: value if type(value) is str else _expect(value, str, shape.name)
+def _scalar(shape: Shape, timestamp_format: str) -> Write:
+    kind = _KINDS[shape.type]
 
-
-def _boolean(shape: Shape, _known: _Known) -> Write:
-    return lambda value: _expect(value, bool, shape.name)
-
-
-def _integer(shape: Shape, _known: _Known) -> Write:
-    return lambda value: _expect_number(value, int, shape.name)
-
-
-def _float(shape: Shape, _known: _Known) -> Write:
-    def write(value: object) -> float:
-        number = _expect_number(value, int | float, shape.name)
-        if not math.isfinite(number):
+    def write(value: object) -> object:
+        _expect(value, kind, shape.name)
+        if isinstance(value, datetime):
+            return write_timestamp(value, timestamp_format)
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode("ascii")
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{shape.name} is not finite")
-        return number
+        return value
 
     return write
 
 
-def _blob(shape: Shape, _known: _Known) -> Write:
-    return lambda value: base64.b64encode(_expect(value, bytes, shape.name)).decode("ascii")
+_MAKERS: dict[str, Callable[[Shape, _Known], Write]] = {"structure": _structure, "list": _list, "map": _map}
 
-
-def _timestamp(shape: Shape, timestamp_format: str) -> Write:
-    return lambda value: write_timestamp(_expect(value, datetime, shape.name), timestamp_format)
-
-
-def _timestamp_inside(shape: Shape, _known: _Known) -> Write:
-    """In a list or map, where no member can name a format."""
-    return _timestamp(shape, shape.timestamp_format or "unixTimestamp")
-
-
-_MAKERS: dict[str, Callable[[Shape, _Known], Write]] = {
-    "list": _list,
-    "map": _map,
-    "string": _string,
-    "boolean": _boolean,
-    "integer": _integer,
-    "long": _integer,
-    "float": _float,
-    "double": _float,
-    "blob": _blob,
-    "timestamp": _timestamp_inside,
+# `Any`: a class or some of them.
+_KINDS: dict[str, Any] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "long": int,
+    "float": (int, float),
+    "double": (int, float),
+    "blob": bytes,
+    "timestamp": datetime,
 }
 
 
@@ -238,13 +219,7 @@ def _entries(value: object, shape_name: str) -> Mapping[str, object]:
     return cast("dict[str, object]", value) if type(value) is dict else _expect(value, Mapping, shape_name)
 
 
-def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kind is a class or some of them
-    if not isinstance(value, kind):
+def _expect(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: the kind, as above, and a value of it
+    if not isinstance(value, kind) or (type(value) is bool and kind is not bool):
         raise TypeError(f"{shape_name} cannot be written from {type(value).__name__}")
     return value
-
-
-def _expect_number(value: object, kind: Any, shape_name: str) -> Any:  # `Any`: as above
-    if isinstance(value, bool):
-        raise TypeError(f"{shape_name} cannot be written from bool")
-    return _expect(value, kind, shape_name)

@@ -97,7 +97,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Service:
+class ServiceModel:
     """One service model."""
 
     name: str
@@ -108,13 +108,13 @@ class Service:
     """Every exception shape of the service and its HTTP status."""
 
 
-def load_services(names: Iterable[str] = SERVICE_NAMES) -> dict[str, Service]:
+def load_services(names: Iterable[str] = SERVICE_NAMES) -> dict[str, ServiceModel]:
     """Read and correct the service models, by name.
 
     Raises ConfigurationError when this botocore has no such model, or one that the corrections do not fit.
     """
     corrections = tomllib.loads(CORRECTIONS.read_text(encoding="utf-8"))["correction"]
-    services: dict[str, Service] = {}
+    services: dict[str, ServiceModel] = {}
     for name in names:
         model = read_model(name)
         for correction in corrections:
@@ -153,11 +153,11 @@ def apply_correction(model: _Json, correction: _Json) -> None:
     place[last] = correction["becomes"]
 
 
-def build_service(name: str, model: _Json) -> Service:
+def build_service(name: str, model: _Json) -> ServiceModel:
     """Read a service model. Raises ConfigurationError when a pattern in it does not compile."""
     shapes = _Shapes(name, model["shapes"])
     metadata = model["metadata"]
-    return Service(
+    return ServiceModel(
         name=name,
         signing_name=metadata.get("signingName") or metadata["endpointPrefix"],
         operations={key: _operation(name, entry, shapes) for key, entry in model["operations"].items()},

@@ -6,13 +6,11 @@ what to do next and never hold a secret or the signature that would have been ri
 
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from threading import Lock
 from urllib.parse import quote
 
 from earwitness.errors import Unauthorized
@@ -20,7 +18,7 @@ from earwitness.wire.messages import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 AUTHORIZATION_CHARACTERS_MAX = 8192  # a request of an SDK has about 250; the C producer signs a dozen headers
-SIGNING_KEYS_MAX = 1024  # one per access key, day, Region and service in use
+SIGNING_KEYS_MAX = 1024  # one per secret, day, Region and service in use
 TEXTS_KEPT = 256  # Credentials, SignedHeaders and times, read already: an SDK sends the same ones all day, or second
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -51,35 +49,14 @@ class SignatureClaim:
     """64 hexadecimal digits."""
 
 
-class SigningKeys:
-    """Derived keys, kept for reuse: a signing key is good for a day, and deriving one costs four hashes.
-
-    The least recently used key goes first. Safe to share between threads.
-    """
-
-    def __init__(self, size_max: int = SIGNING_KEYS_MAX) -> None:
-        self._size_max = size_max
-        self._keys: OrderedDict[tuple[str, str, str, str, str], hmac.HMAC] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, claim: SignatureClaim, secret: str) -> hmac.HMAC:
-        """The signing key of a claim's scope, as the beginning of a signature: copy it."""
-        name = (claim.access_key_id, claim.date, claim.region, claim.service, secret)
-        with self._lock:
-            key = self._keys.get(name)
-            if key is not None:
-                self._keys.move_to_end(name)
-                return key
-            self._keys[name] = key = hmac.new(_derive(claim, secret.encode("utf-8")), digestmod="sha256")
-            if len(self._keys) > self._size_max:
-                self._keys.popitem(last=False)
-        return key
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-
-_SHARED_KEYS = SigningKeys()
+@lru_cache(SIGNING_KEYS_MAX)
+def signing_key(date: str, region: str, service: str, secret: str) -> hmac.HMAC:
+    """Return the signing key of a scope, as the beginning of a signature: copy it. It is good for a day, and deriving
+    it costs four hashes, so the latest are kept."""
+    key = b"AWS4" + secret.encode("utf-8")
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode("ascii"), "sha256")
+    return hmac.new(key, digestmod="sha256")
 
 
 def parse_authorization(request: Request) -> SignatureClaim:
@@ -107,16 +84,16 @@ def verify(
     skew_seconds: float,
     services: Collection[str],
     unsigned: bool = False,
+    body_sha256: str | None = None,
     refuse_session_token: bool = False,
-    keys: SigningKeys = _SHARED_KEYS,
 ) -> None:
     """Prove a claim with the secret of its access key. Raises Unauthorized when it does not hold.
 
     `now` is aware; `skew_seconds` is how far the request's time may be from it, either way; `services` are the signing
     names we answer to. `unsigned` is for bodies that are streamed: the body is not covered, and the hash that the
     client signed in its place may be UNSIGNED-PAYLOAD, that of an empty body, or the one in `x-amz-content-sha256`
-    (producers of Kinesis Video use all three). A session token is ignored unless `refuse_session_token`: keys here are
-    long-lived.
+    (producers of Kinesis Video use all three). `body_sha256` is the hash of a body that was not kept with the request.
+    A session token is ignored unless `refuse_session_token`: keys here are long-lived.
     """
     if claim.service not in services:
         raise Unauthorized(f"the request is signed for another service; sign for {' or '.join(sorted(services))}")
@@ -124,8 +101,8 @@ def verify(
         raise Unauthorized("the request carries a session token; use the long-lived keys that this server gave out")
     _check_headers(request, claim)
     time = _check_time(request, claim, now=now, skew_seconds=skew_seconds)
-    key = keys.get(claim, secret)
-    for payload_hash in _payload_hashes(request, unsigned=unsigned):
+    key = signing_key(claim.date, claim.region, claim.service, secret)
+    for payload_hash in _payload_hashes(request, unsigned=unsigned, body_sha256=body_sha256):
         text = _canonical_request(request, claim.signed_headers, payload_hash)
         if hmac.compare_digest(_sign(key, time, claim, text), claim.signature):
             return
@@ -229,7 +206,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
+def _payload_hashes(request: Request, *, unsigned: bool, body_sha256: str | None) -> tuple[str, ...]:
     """What may end the canonical request."""
     values = request.header_values.get("x-amz-content-sha256", [])
     if len(values) > 1 or (values and values[0].startswith("STREAMING-")):
@@ -238,7 +215,7 @@ def _payload_hashes(request: Request, *, unsigned: bool) -> tuple[str, ...]:
         return tuple(values) or (_EMPTY_HASH, _UNSIGNED)
     if values and values[0] == _UNSIGNED:
         raise Unauthorized("the body is not signed (UNSIGNED-PAYLOAD); sign it with its SHA-256")
-    actual = sha256(request.body).hexdigest()
+    actual = body_sha256 or sha256(request.body).hexdigest()
     if values and values[0] != actual:
         raise Unauthorized("x-amz-content-sha256 is not the SHA-256 of the body that arrived; sign the body as sent")
     return (actual,)
@@ -250,13 +227,6 @@ def _sign(key: hmac.HMAC, time: str, claim: SignatureClaim, text: bytes) -> str:
     signature = key.copy()
     signature.update(to_sign.encode("ascii"))
     return signature.hexdigest()
-
-
-def _derive(claim: SignatureClaim, secret: bytes) -> bytes:
-    key = b"AWS4" + secret
-    for part in (claim.date, claim.region, claim.service, "aws4_request"):
-        key = hmac.digest(key, part.encode("ascii"), "sha256")
-    return key
 
 
 # The canonical request: one text that client and server must both arrive at. As botocore and the SDKs make it for

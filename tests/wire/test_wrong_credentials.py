@@ -2,21 +2,21 @@
 
 import pytest
 
-from earwitness.wire.bad_signatures import (
+from earwitness.wire.wrong_credentials import (
     DELAY_SECONDS_FIRST,
     DELAY_SECONDS_MAX,
     FORGOTTEN_AFTER_SECONDS,
     FREE_FAILURES,
-    BadSignatures,
+    WrongCredentials,
 )
 
 
-def delays(table: BadSignatures, count: int, address: str = "192.0.2.1", *, at: float = 0.0) -> list[float]:
+def delays(table: WrongCredentials, count: int, address: str = "192.0.2.1", *, at: float = 0.0) -> list[float]:
     return [table.failed(address, now_seconds=at) for _ in range(count)]
 
 
 def test_a_few_are_free_then_the_delay_doubles_up_to_its_limit() -> None:
-    found = delays(BadSignatures(), FREE_FAILURES + 1_000)
+    found = delays(WrongCredentials(), FREE_FAILURES + 1_000)
     assert found[:FREE_FAILURES] == [0.0] * FREE_FAILURES
     assert found[FREE_FAILURES : FREE_FAILURES + 3] == pytest.approx([0.1, 0.2, 0.4])
     assert found == sorted(found)
@@ -24,27 +24,27 @@ def test_a_few_are_free_then_the_delay_doubles_up_to_its_limit() -> None:
 
 
 def test_addresses_do_not_count_for_each_other() -> None:
-    table = BadSignatures()
+    table = WrongCredentials()
     delays(table, FREE_FAILURES)
     assert delays(table, 1, "192.0.2.2") == [0.0]
     assert delays(table, 1) == [DELAY_SECONDS_FIRST]
 
 
 def test_silence_is_forgiven() -> None:
-    table = BadSignatures()
+    table = WrongCredentials()
     delays(table, FREE_FAILURES + 5)
     assert delays(table, 1, at=FORGOTTEN_AFTER_SECONDS)[0] > DELAY_SECONDS_FIRST
     assert delays(table, 1, at=2 * FORGOTTEN_AFTER_SECONDS + 1) == [0.0]
 
 
 def test_who_tries_slowly_is_not_forgiven() -> None:
-    table = BadSignatures()
+    table = WrongCredentials()
     found = [table.failed("192.0.2.1", now_seconds=200.0 * i) for i in range(FREE_FAILURES + 10)]
     assert found[-1] == DELAY_SECONDS_MAX
 
 
 def test_memory_is_bounded_and_the_latest_are_remembered() -> None:
-    table = BadSignatures(addresses_max=100)
+    table = WrongCredentials(addresses_max=100)
     for number in range(10_000):
         table.failed(f"198.51.{number // 256}.{number % 256}", now_seconds=0)
         last = table.failed("192.0.2.1", now_seconds=0)
@@ -65,6 +65,6 @@ def test_memory_is_bounded_and_the_latest_are_remembered() -> None:
     ],
 )
 def test_one_customer_of_a_provider_is_one_address(first: str, second: str, one: bool) -> None:
-    table = BadSignatures()
+    table = WrongCredentials()
     delays(table, FREE_FAILURES, first)
     assert (table.failed(second, now_seconds=0) > 0) is one
