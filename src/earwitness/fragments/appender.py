@@ -77,7 +77,7 @@ class _SegmentFile:
         os.fdatasync(self._descriptor)
 
     def settle(self) -> None:
-        """All that is written is durable."""
+        """Count all that is written as durable, and close the file."""
         self.durable = self.end
         self.close()
 
@@ -112,7 +112,7 @@ class Appender:
         *,
         key: KeySource,
         segments: Sequence[int],
-        budget: Budget | None = None,
+        budget: Budget,
     ) -> None:
         self._folder = folder
         self._stream = stream
@@ -130,8 +130,7 @@ class Appender:
         """Append a record, in a new file when the last is full or began `span_ms` ago; not durable before `sync`."""
         self._require_there()
         self._mend()
-        if self._budget is not None:
-            self._budget.require(head.size)
+        self._budget.require(head.size)
         body = head.seal(media, key=self._key(), stream=self._stream)
         file = self._file_of(head.number.sequence) if head.kind is RecordKind.TAGS else self._file_for(head, span_ms)
         if file not in self._touched:

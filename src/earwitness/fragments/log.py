@@ -184,7 +184,6 @@ async def open_fragment_log(
     folder: Path,
     *,
     clock: Callable[[], datetime],
-    limiter: AppendLimiter | None = None,
     owner: str | None = None,
     budget: Budget | None = None,
 ) -> FragmentLog:
@@ -197,7 +196,7 @@ async def open_fragment_log(
     lock = await asyncio.to_thread(_prepare, folder, owner)
     readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
     return FragmentLog(
-        folder, lock, LogContext(clock=clock, limiter=limiter or AppendLimiter(), budget=budget, readers=readers)
+        folder, lock, LogContext(clock=clock, limiter=AppendLimiter(), budget=budget or Budget(folder), readers=readers)
     )
 
 

@@ -65,7 +65,7 @@ class LogContext:
 
     clock: Callable[[], datetime]
     limiter: AppendLimiter
-    budget: Budget | None
+    budget: Budget
     readers: Executor
 
     @property
@@ -102,7 +102,7 @@ class Reservations:
         return number
 
     def claim(self, number: FragmentNumber) -> None:
-        """This one is being appended: no lower one can be any more. Raise Conflict when it isn't out, or no longer."""
+        """Mark this number as being appended, so no lower one can be any more. Raise Conflict when it is not out."""
         if self._out.get(number.sequence) != number:
             raise Conflict(
                 "this fragment number was not reserved here, was used, or a later fragment was appended; drop the "
@@ -112,7 +112,7 @@ class Reservations:
         self._newest_claimed = number.sequence
 
     def give_back(self, number: FragmentNumber) -> None:
-        """Its append failed: it may be tried again, unless a later one was claimed meanwhile."""
+        """Let a number whose append failed be tried again, unless a later one was claimed meanwhile."""
         if number.sequence == self._newest_claimed:
             self._out[number.sequence] = number
 
@@ -125,7 +125,7 @@ class FragmentReader:
     deleted, FragmentLogUnavailable when the disk fails or the log is closed.
     """
 
-    def __init__(self, next_after: Callable[[int], Awaitable[ReadResult]], *, after: int) -> None:
+    def __init__(self, next_after: Callable[[int], Awaitable[tuple[int, ReadResult]]], *, after: int) -> None:
         self._next_after = next_after
         self._after = after
 
@@ -134,8 +134,7 @@ class FragmentReader:
 
     async def __anext__(self) -> ReadResult:
         """Return the next fragment, when there is one."""
-        result = await self._next_after(self._after)
-        self._after = read_number(result.fragment.info.number).sequence
+        self._after, result = await self._next_after(self._after)
         return result
 
 
@@ -369,8 +368,8 @@ class FragmentStream:
         """Return whether the producer of the newest fragment may still be connected."""
         return self._context.now_ms <= newest.number.server_ms + newest.info.duration_ms + LIVE_GAP_MS
 
-    async def _next_after(self, after: int) -> ReadResult:
-        """Return the first fragment behind this sequence, when there is one; damaged ones are passed over."""
+    async def _next_after(self, after: int) -> tuple[int, ReadResult]:
+        """Return the first fragment behind this sequence that opens, when there is one, after its own sequence."""
         passed = after
         while True:
             self._require_open()
@@ -384,7 +383,7 @@ class FragmentStream:
                 gap = passed > after or self._index.is_gap(after, number.sequence)
                 newest = self._index.last()
                 behind = newest.number.server_ms - number.server_ms if newest else 0
-                return ReadResult(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)
+                return number.sequence, ReadResult(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)
             if number.sequence in self._damaged:
                 passed = number.sequence
 

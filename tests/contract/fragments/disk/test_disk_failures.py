@@ -14,6 +14,7 @@ from fragments_examples import DAY, START, World, everything, files_of_at_most, 
 
 import started
 from earwitness.errors import CiphertextRefused, Conflict, FragmentLogUnavailable
+from earwitness.fragments import log
 from earwitness.fragments.interface import Fragment
 from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.writer import AppendLimiter
@@ -117,9 +118,9 @@ async def test_a_turn_that_comes_while_its_task_is_cancelled_is_given_back() -> 
         await limiter.enter(1)
 
 
-async def test_appends_wait_while_there_is_no_room(folder: Path) -> None:
-    limiter = AppendLimiter(waiting_max=2, waiting_bytes_max=10**6)
-    world = World(lambda clock: open_fragment_log(folder, clock=clock, limiter=limiter))
+async def test_appends_wait_while_there_is_no_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "AppendLimiter", lambda: AppendLimiter(waiting_max=2, waiting_bytes_max=10**6))
+    world = World(lambda clock: open_fragment_log(folder, clock=clock))
     await world.open()
     stream = await world.stream()
     numbers = [(await stream.reserve()).number for _ in range(50)]
