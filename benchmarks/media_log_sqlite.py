@@ -30,7 +30,7 @@ from earwitness.fragments.interface import (
 )
 from earwitness.fragments.numbers import FragmentNumber, from_ms, read_number, to_ms
 from earwitness.fragments.stream import Reservations
-from earwitness.vault.data_key import Place
+from earwitness.vault.data_key import SealedPlace
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fragments (
@@ -396,8 +396,8 @@ class SqliteStream:
             size_bytes=row[5],
         )
 
-    def _place(self, column: str) -> Place:
-        return Place(account_id="0", table="fragments", row_id=self._stream.stream_arn, column=column)
+    def _place(self, column: str) -> SealedPlace:
+        return SealedPlace(account_id="0", table="fragments", row_id=self._stream.stream_arn, column=column)
 
 
 class SqliteReader:

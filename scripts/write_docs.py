@@ -18,7 +18,8 @@ from earwitness.cli import output
 from earwitness.cli.evaluate import RATES
 from earwitness.cli.main import app
 from earwitness.models.catalogue import catalogue
-from earwitness.store import secrecy
+from earwitness.store.columns import EVERYWHERE, secrecy
+from earwitness.store.schema import metadata
 from earwitness.wire.service_models import load_services
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -144,15 +145,16 @@ function as `models/campplus.py` has one, which `models/cache.py` calls; then
 
 def columns() -> str:
     """Every column of the records: sealed or in clear, and why."""
-    everywhere = [f"| `{name}` | {one.form} | {one.says} |" for name, one in secrecy.EVERYWHERE.items()]
+    of_tables = {table.name: {one.name: secrecy(one) for one in table.columns} for table in metadata.tables.values()}
+    shared = {name: one for own in of_tables.values() for name, one in own.items() if name in EVERYWHERE}
+    everywhere = [f"| `{name}` | {shared[name].form} | {shared[name].says} |" for name in EVERYWHERE]
     parts = ["### In every table that has them", _COLUMNS_HEAD + "\n".join(everywhere)]
-    for table in secrecy.TABLES:
-        own = [(one.name, secrecy.column(table.name, one.name)) for one in table.columns]
-        rows = [f"| `{name}` | {one.form} | {one.says} |" for name, one in own if name not in secrecy.EVERYWHERE]
-        shared = ", ".join(f"`{name}`" for name, _ in own if name in secrecy.EVERYWHERE)
-        parts += [f"### `{table.name}`", _COLUMNS_HEAD + "\n".join(rows)]
-        if shared:
-            parts.append(f"Also {shared}.")
+    for table, own in of_tables.items():
+        rows = [f"| `{name}` | {one.form} | {one.says} |" for name, one in own.items() if name not in EVERYWHERE]
+        parts += [f"### `{table}`", _COLUMNS_HEAD + "\n".join(rows)]
+        also = ", ".join(f"`{name}`" for name in own if name in EVERYWHERE)
+        if also:
+            parts.append(f"Also {also}.")
     return "\n\n".join(parts)
 
 

@@ -28,8 +28,7 @@ from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE, Opened
 from earwitness.config.settings import Quotas
-from earwitness.store.records import AuditEntry, Scope, VoiceProfile
-from earwitness.store.search_records import NewVoiceprint
+from earwitness.store.records import AuditEntry, NewVoiceprint, Scope, VoiceProfile
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.retrying import Retrying

@@ -23,8 +23,7 @@ from earwitness.engine.turns import Turns
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
-from earwitness.store.records import Pipeline, Scope, VoiceProfileDomain
-from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
+from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags

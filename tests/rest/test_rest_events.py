@@ -9,7 +9,7 @@ from rest_examples import MINE, V1, Rest, add_domain, add_event, add_pipeline, r
 from sqlalchemy import update
 
 from earwitness.rest.context import RestLimits
-from earwitness.store.schema_search import events
+from earwitness.store.schema import events
 from earwitness.store.store import Unit
 from patience import PATIENCE_SECONDS
 

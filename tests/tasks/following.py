@@ -18,7 +18,7 @@ from earwitness.audio.matroska.writer import pcm_track, write_block, write_clust
 from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
 from earwitness.media.source import StartPosition, StreamFragment
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.tasks.context import TaskContext
 from earwitness.tasks.follow import follow

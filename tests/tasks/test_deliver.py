@@ -12,7 +12,7 @@ import pytest
 from store_examples import MINE, Clock, add_pipeline, guid, opened
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.store.search_records import DeliveryState
+from earwitness.store.records import DeliveryState
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.deliver import CLAIM_SECONDS, Deliverer
 from earwitness.voice.events import EventKind

@@ -20,7 +20,7 @@ from earwitness.fragments.log import open_fragment_log
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source, StartPosition, StreamFragment
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
 from earwitness.tasks.replay import LOST, FragmentSlice
 from earwitness.vault.data_key import DataKey
 from earwitness.voice.task_status import TaskStatus

@@ -12,7 +12,7 @@ from store_examples import MINE
 from earwitness.engine.engine import Engine
 from earwitness.errors import StreamGone
 from earwitness.media.source import StartPosition, StreamFragment
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
 from earwitness.tasks.replay import FragmentSlice
 from earwitness.voice.task_status import StopReason, TaskStatus
 

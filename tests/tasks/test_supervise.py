@@ -9,7 +9,7 @@ import pytest
 from search_examples import STREAM, add_task, adopted
 from store_examples import MINE, Clock, add_domain, guid, opened
 
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.supervise import Supervisor

@@ -13,7 +13,7 @@ from earwitness.config import Settings
 from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import StoreUnavailable
 from earwitness.media.streams import MediaRates
-from earwitness.store.task_rows import TaskReader
+from earwitness.store.tasks import TaskReader
 from earwitness.tasks.background import Background
 from earwitness.voice.task_status import TaskStatus
 from patience import PATIENCE_SECONDS

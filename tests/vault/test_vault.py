@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earwitness.errors import CiphertextRefused, MasterKeyInvalid
-from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, Place
+from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, SealedPlace
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault, owner_of
 from earwitness.vault.wrapping import MasterKeyWrapper
 
 KEY = DataKey(b"k" * 32)
-PLACE = Place(account_id="111122223333", table="pipelines", row_id="p-1", column="metadata")
+PLACE = SealedPlace(account_id="111122223333", table="pipelines", row_id="p-1", column="metadata")
 OWNER = owner_of(account_id="111122223333", table="voice_profile_domains", row_id="vpd-1")
 MASTER = MasterKey(key=b"m" * 32)
 
 parts = st.text(max_size=12)
-places = st.builds(Place, account_id=parts, table=parts, row_id=parts, column=parts)
+places = st.builds(SealedPlace, account_id=parts, table=parts, row_id=parts, column=parts)
 
 
 def _vault(master_key: MasterKey = MASTER, **limits: int) -> Vault:
@@ -26,7 +26,7 @@ def _vault(master_key: MasterKey = MASTER, **limits: int) -> Vault:
 
 
 @given(plaintext=st.binary(max_size=200), place=places)
-def test_a_value_opens_in_its_place(plaintext: bytes, place: Place) -> None:
+def test_a_value_opens_in_its_place(plaintext: bytes, place: SealedPlace) -> None:
     ciphertext = KEY.seal(plaintext, place)
     assert KEY.open(ciphertext, place) == plaintext
     assert len(ciphertext) == len(plaintext) + OVERHEAD_BYTES
@@ -34,7 +34,7 @@ def test_a_value_opens_in_its_place(plaintext: bytes, place: Place) -> None:
 
 
 @given(sealed=places, opened=places)
-def test_a_value_opens_in_no_other_place(sealed: Place, opened: Place) -> None:
+def test_a_value_opens_in_no_other_place(sealed: SealedPlace, opened: SealedPlace) -> None:
     ciphertext = KEY.seal(b"value", sealed)
     if sealed != opened:
         with pytest.raises(CiphertextRefused):
@@ -42,8 +42,8 @@ def test_a_value_opens_in_no_other_place(sealed: Place, opened: Place) -> None:
 
 
 def test_places_whose_parts_join_alike_are_different_places() -> None:
-    one = Place(account_id="1", table="ab", row_id="c", column="d")
-    other = Place(account_id="1", table="a", row_id="bc", column="d")
+    one = SealedPlace(account_id="1", table="ab", row_id="c", column="d")
+    other = SealedPlace(account_id="1", table="a", row_id="bc", column="d")
     with pytest.raises(CiphertextRefused):
         KEY.open(KEY.seal(b"value", one), other)
 

@@ -12,7 +12,7 @@ from typing import cast
 from earwitness.access.caller import Caller
 from earwitness.errors import BadRequest, CiphertextRefused
 from earwitness.store.records import Page, PageKey, RecordT
-from earwitness.vault.data_key import DataKey, Place
+from earwitness.vault.data_key import DataKey, SealedPlace
 from earwitness.wire.scalars import Params
 
 DEFAULT_PAGE_LENGTH = 100
@@ -38,7 +38,7 @@ class Pages:
 
         `about` is what the list is filtered by. Raises BadRequest for a token of another list, or of none.
         """
-        place = Place(
+        place = SealedPlace(
             account_id=caller.principal.account_id,
             table="page tokens",
             row_id=f"{caller.operation} {about}",
@@ -51,7 +51,7 @@ class Pages:
         sealed = self._key.seal(json.dumps(page.next_key).encode(), place)
         return page.items, {"NextToken": base64.b64encode(sealed).decode("ascii")}
 
-    def _open(self, token: str, place: Place) -> PageKey:
+    def _open(self, token: str, place: SealedPlace) -> PageKey:
         try:
             sealed = base64.b64decode(token.encode("ascii"), validate=True)
             return tuple(cast("list[int | str]", json.loads(self._key.open(sealed, place))))

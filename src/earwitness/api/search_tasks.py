@@ -8,8 +8,7 @@ from earwitness.access.once import once
 from earwitness.api.context import ApiContext, require
 from earwitness.api.pipelines import LIVE
 from earwitness.errors import BadRequest, Conflict
-from earwitness.store.records import Pipeline
-from earwitness.store.search_records import SpeakerSearchTask, SpeakerSearchTaskState
+from earwitness.store.records import Pipeline, SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.work import WorkItem
 from earwitness.voice.pipeline_status import PipelineStatus

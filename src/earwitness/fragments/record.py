@@ -22,7 +22,7 @@ from typing import NamedTuple
 from earwitness.errors import CiphertextRefused
 from earwitness.fragments.interface import Fragment, FragmentInfo, StreamIdentity
 from earwitness.fragments.numbers import FragmentNumber
-from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, Place
+from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, SealedPlace
 
 MAGIC = b"EWF1"
 _FIELDS = struct.Struct("<4sB3xQqqIIIII")
@@ -84,9 +84,9 @@ class RecordHead:
         """Return the media. Raise CiphertextRefused when they are damaged, or belong to another place."""
         return key.open(body, self._place(stream))
 
-    def _place(self, stream: StreamIdentity) -> Place:
+    def _place(self, stream: StreamIdentity) -> SealedPlace:
         clear = f"{self.producer_ms} {self.duration_ms} {self.header_bytes} {self.tags_bytes}"
-        return Place(
+        return SealedPlace(
             account_id=stream.account_id,
             table="fragments",
             row_id=stream.stream_arn,

@@ -19,8 +19,7 @@ from earwitness.rest.models import (
     ProfileVoiceprintAnswer,
     SearchRecording,
 )
-from earwitness.store.records import VoiceProfile, VoiceProfileDomain
-from earwitness.store.search_records import ProfileVoiceprint
+from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG
 

@@ -16,8 +16,7 @@ from earwitness.rest.context import RestCall, RestContext, answer_of
 from earwitness.rest.domains import domain_of, voiceprints_of
 from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer, EnrolRecording, SearchRecording
 from earwitness.rest.tasks import decision_answer
-from earwitness.store.records import Scope, VoiceProfile, VoiceProfileDomain
-from earwitness.store.search_records import NewVoiceprint
+from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
 

@@ -32,7 +32,7 @@ from earwitness.rest.models import (
     TaskVoiceprintAnswer,
     UseAnswer,
 )
-from earwitness.store.search_records import Delivery, Event, SpeakerSearchTask
+from earwitness.store.records import EventDelivery, OutboxEvent, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.notices import Subscription
 from earwitness.voice.decision import decision_document
@@ -104,7 +104,7 @@ async def list_events(context: RestContext, call: RestCall[ListEvents]) -> Event
     params = call.params
     pipeline_id, after = await context.run_in_thread(lambda: _start(context, call))
 
-    def look() -> tuple[Event, ...]:
+    def look() -> tuple[OutboxEvent, ...]:
         return context.store.events.following(call.scope, sequence=after, limit=params.limit, pipeline_id=pipeline_id)
 
     with context.events_changed.listening() as listener:
@@ -116,8 +116,8 @@ async def list_events(context: RestContext, call: RestCall[ListEvents]) -> Event
 
 
 async def _wait(
-    context: RestContext, look: Callable[[], tuple[Event, ...]], listener: Subscription, *, seconds: float
-) -> tuple[Event, ...]:
+    context: RestContext, look: Callable[[], tuple[OutboxEvent, ...]], listener: Subscription, *, seconds: float
+) -> tuple[OutboxEvent, ...]:
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while not context.events_changed.closed and (left := until - loop.time()) > 0:
@@ -154,7 +154,7 @@ def replay_event(context: RestContext, call: RestCall[ReplayEvent]) -> ReplayAns
     return context.store.write(work)
 
 
-def _event(event: Event) -> EventAnswer:
+def _event(event: OutboxEvent) -> EventAnswer:
     """Return an event as JSON. Its body is what the sinks get."""
     return answer_of(
         EventAnswer,
@@ -164,7 +164,7 @@ def _event(event: Event) -> EventAnswer:
     )
 
 
-def _delivery(delivery: Delivery) -> DeliveryAnswer:
+def _delivery(delivery: EventDelivery) -> DeliveryAnswer:
     waits = delivery.state.value == "pending"
     return answer_of(DeliveryAnswer, delivery, next_attempt_at=delivery.next_attempt_at if waits else None)
 

@@ -1,19 +1,16 @@
 """What a worker does to its task. Every change carries the number of its attempt and is refused when that is stale.
 
 A worker that was thought dead may still be running. Whoever adopts its task gets the next number, and from then on the
-old one changes nothing: it hears AttemptSuperseded, and drops its work.
+old one changes nothing: it gets AttemptSuperseded, and drops its work.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from earwitness.errors import AttemptSuperseded, Conflict
 from earwitness.store.columns import JsonObject
-from earwitness.store.records import Scope
-from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
+from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask
 from earwitness.store.session import Writing
-from earwitness.store.task_rows import TaskRows
-from earwitness.store.task_voiceprints import VOICEPRINT_KEPT, TaskVoiceprintWriter
+from earwitness.store.tasks import VOICEPRINT_KEPT, TaskRows, TaskVoiceprintWriter
 from earwitness.voice.task_status import TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
 
 
@@ -35,36 +32,34 @@ class AttemptWriter:
         None when there is nothing to do: it is over, or gone. A task that is Stopping stays so; end it. One with a
         checkpoint goes on there; what it has concluded already is in the record.
         """
-        task = self._tasks.hold(scope, task_id)
+        task = self._tasks.lock(scope, task_id)
         if task is None or not is_active(task.status):
             return None
         if task.status is TaskStatus.STOPPING:  # taken over to be ended
             self._session.use_reserve()
         return self._tasks.save(
-            replace(
-                task,
-                status=next_status(task.status, TaskMove.PICK_UP),
-                attempt=task.attempt + 1,
-                started_at=task.started_at or self._now,
-                updated_at=self._now,
-            )
+            task,
+            status=next_status(task.status, TaskMove.PICK_UP),
+            attempt=task.attempt + 1,
+            started_at=task.started_at or self._now,
+            updated_at=self._now,
         )
 
     def open_media(self, scope: Scope, task_id: str, *, attempt: int) -> SpeakerSearchTask:
-        """Say that its audio has come. Conflict when it was stopped meanwhile."""
-        task = self._mine(scope, task_id, attempt)
+        """Note that its audio has come; raise Conflict when it was stopped meanwhile."""
+        task = self._locked(scope, task_id, attempt)
         status = next_status(task.status, TaskMove.OPEN_MEDIA)
-        return self._tasks.save(replace(task, status=status, updated_at=self._now))
+        return self._tasks.save(task, status=status, updated_at=self._now)
 
     def write_progress(self, scope: Scope, task_id: str, *, attempt: int, checkpoint: JsonObject) -> SpeakerSearchTask:
-        """Say how far it has come, in positions; the task as it is now, which tells of a stop."""
-        task = self._mine(scope, task_id, attempt)
-        return self._tasks.save(replace(task, checkpoint=checkpoint), "checkpoint")
+        """Note how far it has come, in positions; return the task as it is now, which shows a stop."""
+        task = self._locked(scope, task_id, attempt)
+        return self._tasks.save(task, checkpoint=checkpoint)
 
     def remark(self, scope: Scope, task_id: str, *, attempt: int, status_message: str) -> SpeakerSearchTask:
-        """Say in words without personal data what it lacks though it goes on; they stay unless it fails."""
-        task = self._mine(scope, task_id, attempt)
-        return self._tasks.save(replace(task, status_message=status_message))
+        """Note in words without personal data what it lacks though it goes on; they stay unless it fails."""
+        task = self._locked(scope, task_id, attempt)
+        return self._tasks.save(task, status_message=status_message)
 
     def conclude_identification(
         self,
@@ -75,20 +70,14 @@ class AttemptWriter:
         identification: JsonObject,
         checkpoint: JsonObject | None = None,
     ) -> SpeakerSearchTask:
-        """Keep the result of the search, and the checkpoint it belongs to if given. Conflict when there is one already.
+        """Keep the result of the search, and the checkpoint it belongs to if given; raise Conflict when there is one.
 
-        Write the event that tells of it in the same unit.
+        Write the event that reports it in the same unit.
         """
-        task = self._mine(scope, task_id, attempt)
+        task = self._locked(scope, task_id, attempt)
         if task.identification is not None:
             raise Conflict("the task has its identification already; go on from its record")
-        changed = replace(
-            task,
-            identification=identification,
-            checkpoint=task.checkpoint if checkpoint is None else checkpoint,
-            updated_at=self._now,
-        )
-        return self._tasks.save(changed, "identification", "checkpoint")
+        return self._concluded(task, checkpoint, identification=identification)
 
     def conclude_voiceprint(
         self,
@@ -100,41 +89,40 @@ class AttemptWriter:
         checkpoint: JsonObject | None = None,
         kept: timedelta = VOICEPRINT_KEPT,
     ) -> SpeakerSearchTask:
-        """Keep the voiceprint, or None for the failure to make one. Conflict when that is decided already.
+        """Keep the voiceprint, or None for the failure to make one; raise Conflict when that is decided already.
 
-        Write the event that tells of it in the same unit.
+        Write the event that reports it in the same unit.
         """
-        task = self._mine(scope, task_id, attempt)
+        task = self._locked(scope, task_id, attempt)
         if task.voiceprint_status is not None:
             raise Conflict("the task's voiceprint is decided already; go on from its record")
         if voiceprint is not None:
             self._voiceprints.put(task, voiceprint, keep_until=self._now + kept)
-        changed = replace(
-            task,
-            voiceprint_status=VoiceprintStatus.FAILURE if voiceprint is None else VoiceprintStatus.SUCCESS,
-            checkpoint=task.checkpoint if checkpoint is None else checkpoint,
-            updated_at=self._now,
-        )
-        return self._tasks.save(changed, "checkpoint")
+        status = VoiceprintStatus.FAILURE if voiceprint is None else VoiceprintStatus.SUCCESS
+        return self._concluded(task, checkpoint, voiceprint_status=status)
 
     def end(self, scope: Scope, task_id: str, *, attempt: int, kept: timedelta = VOICEPRINT_KEPT) -> SpeakerSearchTask:
-        """Stopped: with its results, at the end of the audio or after a stop. Its voiceprint is `kept` from now on."""
-        task = self._mine(scope, task_id, attempt)
+        """Stop it with its results, at the end of the audio or when asked. Its voiceprint is `kept` from now on."""
+        task = self._locked(scope, task_id, attempt)
         return self._over(task, TaskMove.END, status_message=task.status_message, kept=kept)
 
     def fail(
         self, scope: Scope, task_id: str, *, attempt: int, status_message: str, kept: timedelta = VOICEPRINT_KEPT
     ) -> SpeakerSearchTask:
-        """Failed, and why in words without personal data. A voiceprint that it made is `kept` from now on."""
-        task = self._mine(scope, task_id, attempt)
+        """Fail it, and why in words without personal data. A voiceprint that it made is `kept` from now on."""
+        task = self._locked(scope, task_id, attempt)
         return self._over(task, TaskMove.FAIL, status_message=status_message, kept=kept)
+
+    def _concluded(self, task: SpeakerSearchTask, checkpoint: JsonObject | None, **result: object) -> SpeakerSearchTask:
+        given = {} if checkpoint is None else {"checkpoint": checkpoint}
+        return self._tasks.save(task, **result, **given, updated_at=self._now)
 
     def _over(
         self, task: SpeakerSearchTask, move: TaskMove, *, status_message: str | None, kept: timedelta
     ) -> SpeakerSearchTask:
         self._session.use_reserve()
         self._voiceprints.keep(task.scope, task.task_id, until=self._now + kept)
-        changed = replace(
+        return self._tasks.save(
             task,
             status=next_status(task.status, move),
             status_message=status_message,
@@ -142,10 +130,9 @@ class AttemptWriter:
             updated_at=self._now,
             ended_at=self._now,
         )
-        return self._tasks.save(changed, "checkpoint")
 
-    def _mine(self, scope: Scope, task_id: str, attempt: int) -> SpeakerSearchTask:
-        task = self._tasks.hold(scope, task_id)
+    def _locked(self, scope: Scope, task_id: str, attempt: int) -> SpeakerSearchTask:
+        task = self._tasks.lock(scope, task_id)
         if task is None:
             raise AttemptSuperseded("the task is gone; drop the work on it")
         if task.attempt != attempt:

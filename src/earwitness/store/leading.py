@@ -1,4 +1,4 @@
-"""One process serves the records; another one that is started on them hears who does.
+"""One process serves the records; another one that is started on them is told which.
 
 On PostgreSQL it is a row with a lease by the database's own clock, because a lock of a session does not live through
 PgBouncer, and because clocks of two machines differ. Every change that the leader makes holds the key of that row for
@@ -12,19 +12,29 @@ import fcntl
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import BigInteger, Connection, Engine, delete, literal_column, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    delete,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import AnotherProcessServes, StoreUnavailable
-from earwitness.store.border import border
-from earwitness.store.columns import from_microseconds
-from earwitness.store.schema import service_leaders as table
-from earwitness.store.session import WritingSession
+from earwitness.store.columns import from_microseconds, to_microseconds
+from earwitness.store.driver_errors import translating_errors
+from earwitness.store.schema import service_leaders as leaders
+from earwitness.store.session import ConnectionSession
 
 LEASE_SECONDS = 15.0
 """How long a leader that does not renew keeps its place: five renewals, so that a pause of a few seconds costs nothing,
@@ -43,40 +53,38 @@ _log = logging.getLogger("earwitness.store")
 class Leader:
     """A process that serves the records."""
 
+    #: Another text for every process.
     holder: str
-    """Another text for every process."""
-
     host: str
+    #: Its number on its host.
     process: int
-    """Its number on its host."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class HeldByAnother:
     """Somebody else's claim."""
 
     leader: Leader
     since: datetime
+    #: Grows whenever the claim is renewed.
     renewed: int
-    """Grows whenever the claim is renewed."""
-
+    #: How long it lasts unless it is renewed; None where the process lives for certain.
     seconds_left: float | None
-    """How long it lasts unless it is renewed; None where the process lives for certain."""
 
 
 class Leading(Protocol):
-    """The claim on one database."""
+    """The claim on one database. Its methods raise StoreUnavailable."""
 
-    def claim(self, me: Leader) -> Held | None:
-        """None when this process leads from now on; otherwise who does. Raises StoreUnavailable."""
+    def claim(self, me: Leader) -> HeldByAnother | None:
+        """Return None when this process leads from now on; otherwise who does."""
         ...
 
     def renew(self) -> None:
-        """Lead on. Raises AnotherProcessServes when another one does, StoreUnavailable when that cannot be told."""
+        """Lead on; raise AnotherProcessServes when another process leads."""
         ...
 
     def release(self) -> None:
-        """Lead no longer, so that the next start need not wait. Raises StoreUnavailable."""
+        """Lead no longer, so that the next start need not wait."""
         ...
 
 
@@ -87,49 +95,46 @@ class RowLeading:
         self._engine = engine
         self._me: Leader | None = None
 
-    def claim(self, me: Leader) -> Held | None:
-        """As the protocol says."""
-        with border(), self._engine.begin() as connection:
+    def claim(self, me: Leader) -> HeldByAnother | None:
+        """See `Leading`."""
+        with translating_errors(), self._engine.begin() as connection:
             if _take(connection, me):
                 self._me = me
                 return None
-            row = connection.execute(
-                select(table, (table.c.expires_at - _NOW).label("left")).where(table.c.name == _NAME)
-            ).one()
-        return Held(
+            left = (type_coerce(leaders.c.expires_at, BigInteger) - _NOW).label("left")
+            row = connection.execute(select(leaders, left).where(leaders.c.name == _NAME)).one()
+        return HeldByAnother(
             leader=Leader(holder=row.holder, host=row.host, process=row.process),
-            since=from_microseconds(row.since),
-            renewed=row.expires_at,
+            since=row.since,
+            renewed=to_microseconds(row.expires_at),
             seconds_left=row.left / 1e6,
         )
 
     def renew(self) -> None:
-        """As the protocol says. A lease that ran out and that nobody took is as good as before."""
+        """See `Leading`. A lease that ran out and that nobody took is as good as before."""
         if self._me is None:
             return
-        mine = table.c.name == _NAME, table.c.holder == self._me.holder
-        with border(), self._engine.begin() as connection:
-            renewed = connection.execute(update(table).where(*mine).values(expires_at=_NOW + _LEASE)).rowcount
-        if renewed == 0:
-            raise AnotherProcessServes(_LOST)
+        with translating_errors(), self._engine.begin() as connection:
+            mine = update(leaders).where(_is_held_by(self._me))
+            if connection.execute(mine.values(expires_at=_NOW + _LEASE)).rowcount == 0:
+                raise AnotherProcessServes(_LOST)
 
     def release(self) -> None:
-        """As the protocol says."""
+        """See `Leading`."""
         if self._me is None:
             return
-        mine = table.c.name == _NAME, table.c.holder == self._me.holder
-        with border(), self._engine.begin() as connection:
-            connection.execute(delete(table).where(*mine))
+        with translating_errors(), self._engine.begin() as connection:
+            connection.execute(delete(leaders).where(_is_held_by(self._me)))
 
-    def require(self, session: WritingSession) -> None:
-        """AnotherProcessServes when this process has led and another one does now.
+    def require(self, session: ConnectionSession) -> None:
+        """Raise AnotherProcessServes when this process has led and another one does now.
 
         Nobody takes over before the end of this transaction. A process that never led, as a command is, may change
         what it likes.
         """
         if self._me is None:
             return
-        mine = select(table.c.holder).where(table.c.name == _NAME, table.c.holder == self._me.holder)
+        mine = select(leaders.c.holder).where(_is_held_by(self._me))
         if session.row(mine.with_for_update(read=True, key_share=True)) is None:
             raise AnotherProcessServes(_LOST)
 
@@ -137,15 +142,15 @@ class RowLeading:
 class FileLeading:
     """A lock on a file beside the database, which ends with the process, however it ends.
 
-    The file says who holds the lock, as far as the disk had room for it; when it was taken is the file's own time.
+    The file names the holder of the lock, as far as the disk had room for it; when it was taken is the file's own time.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
 
-    def claim(self, me: Leader) -> Held | None:
-        """As the protocol says."""
+    def claim(self, me: Leader) -> HeldByAnother | None:
+        """See `Leading`."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -159,48 +164,47 @@ class FileLeading:
         return None
 
     def renew(self) -> None:
-        """As the protocol says; a lock that is held needs nothing."""
+        """See `Leading`; a lock on a file needs nothing."""
 
     def release(self) -> None:
-        """As the protocol says."""
+        """See `Leading`."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 
 
+def _is_held_by(leader: Leader) -> ColumnElement[bool]:
+    return (leaders.c.name == _NAME) & (leaders.c.holder == leader.holder)
+
+
 def _take(connection: Connection, me: Leader) -> bool:
-    """Whether the row is this process's now: there was none, or its lease had run out."""
-    values = {"name": _NAME, **_columns(me), "since": _NOW, "expires_at": _NOW + _LEASE}
-    fresh = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    """Return whether the row is this process's now: there was none, or its lease had run out."""
+    values = {**asdict(me), "since": _NOW, "expires_at": _NOW + _LEASE}
+    fresh = dialect.insert(leaders).values(name=_NAME, **values).on_conflict_do_nothing()
     if connection.execute(fresh, execution_options={"preserve_rowcount": True}).rowcount == 1:
         return True
-    free = table.c.name == _NAME, table.c.expires_at <= _NOW
-    taken = update(table).where(*free).values(**_columns(me), since=_NOW, expires_at=_NOW + _LEASE)
-    return connection.execute(taken).rowcount == 1
-
-
-def _columns(leader: Leader) -> dict[str, object]:
-    return {"holder": leader.holder, "host": leader.host, "process": leader.process}
+    free = (leaders.c.name == _NAME) & (leaders.c.expires_at <= _NOW)
+    return connection.execute(update(leaders).where(free).values(**values)).rowcount == 1
 
 
 def _write_holder(descriptor: int, me: Leader) -> None:
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_columns(me)).encode(), 0)
+        os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
     except OSError as error:  # a full disk must not keep the service from starting: things are to be deleted
         _log.warning("the lock of the records does not say who holds it", extra={"reason": str(error.strerror)})
 
 
-def _holder(descriptor: int) -> Held:
-    """Who holds the lock of this file, which is closed."""
-    since = os.fstat(descriptor).st_mtime
+def _holder(descriptor: int) -> HeldByAnother:
+    """Return who holds the lock of this file, and close it."""
+    since = from_microseconds(round(os.fstat(descriptor).st_mtime * 1e6))
     content = os.pread(descriptor, _FILE_BYTES_MAX, 0)
     os.close(descriptor)
-    return Held(leader=_read_holder(content), since=from_microseconds(round(since * 1e6)), renewed=0, seconds_left=None)
+    return HeldByAnother(leader=_read_holder(content), since=since, renewed=0, seconds_left=None)
 
 
 def _read_holder(content: bytes) -> Leader:
-    """Who wrote this; nobody in particular where a full disk took the words."""
+    """Return who wrote this; nobody in particular where a full disk took the words."""
     try:
         return Leader(**json.loads(content))
     except (ValueError, TypeError):

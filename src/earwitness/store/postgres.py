@@ -10,26 +10,28 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import ConfigurationError, StoreUnavailable
-from earwitness.store.border import border, is_collision
+from earwitness.store.driver_errors import is_collision, translating_errors
+from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.leading import RowLeading
-from earwitness.store.session import ConnectionSession, HotRead, Query, RecordT, Row, WritingSession
+from earwitness.store.session import ConnectionSession
 
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
+_RecordT = TypeVar("_RecordT")
 
 _ATTEMPTS_MAX = 5
 _MIGRATION_LOCK = "earwitness migration"
 
 
 class PostgresSession(ConnectionSession):
-    """A transaction."""
+    """A connection of a reader, or a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, insert_unless_there=lambda table: dialect.insert(table).on_conflict_do_nothing())
 
-    def hold(self, name: str) -> None:
+    def lock(self, name: str) -> None:
         """Take a lock of this name, which ends with the transaction."""
-        lock = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        self._connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        self._connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
     def scrub(self) -> None:
         """Nothing to do here: PostgreSQL overwrites deleted rows when its own vacuum gets to them."""
@@ -41,21 +43,25 @@ class PostgresReads:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def rows(self, statement: Query) -> Sequence[Row]:
-        """As the seam says."""
-        with border(), self._engine.connect() as connection:
-            return connection.execute(statement).fetchall()
+    def rows(self, statement: Query) -> Sequence[StoredRow]:
+        """See `StoreSession`."""
+        with self._session() as session:
+            return session.rows(statement)
 
-    def row(self, statement: Query) -> Row | None:
-        """As the seam says."""
-        with border(), self._engine.connect() as connection:
-            return connection.execute(statement).first()
+    def row(self, statement: Query) -> StoredRow | None:
+        """See `StoreSession`."""
+        with self._session() as session:
+            return session.row(statement)
 
-    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
-        """As the seam says."""
-        with border(), self._engine.connect() as connection:
-            row = connection.execute(read.statement, read.named(parameters)).first()
-        return None if row is None else make(row)
+    def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], *parameters: str) -> _RecordT | None:
+        """See `StoreSession`."""
+        with self._session() as session:
+            return session.hot(read, make, *parameters)
+
+    @contextmanager
+    def _session(self) -> Generator[PostgresSession]:
+        with translating_errors(), self._engine.connect() as connection:
+            yield PostgresSession(connection)
 
 
 class Postgres:
@@ -67,22 +73,17 @@ class Postgres:
         self._reads_engine = _engine(
             url, wait_seconds_max=wait_seconds_max, connections_max=max(1, connections_max - writing)
         )
-        self._reads = PostgresReads(self._reads_engine)
-        # A connection of its own, lest a busy pool cost this process its place.
+        self.reads = PostgresReads(self._reads_engine)
+        # A connection of its own, so that a busy pool does not cost this process its place.
         self._leading_engine = _engine(url, wait_seconds_max=wait_seconds_max, connections_max=1)
         self.leading = RowLeading(self._leading_engine)
 
-    @property
-    def reads(self) -> PostgresReads:
-        """Sessions for reading."""
-        return self._reads
-
-    def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
+    def write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
         """Run work in a transaction; return when it is durable. Run again when it collided with another.
 
-        AnotherProcessServes when this process has led these records and another one does now.
+        Raise AnotherProcessServes when this process has led these records and another one does now.
         """
-        with border():
+        with translating_errors():
             for _ in range(_ATTEMPTS_MAX):
                 try:
                     with self.engine.begin() as connection:
@@ -99,9 +100,9 @@ class Postgres:
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
-        """A connection in a transaction that no other migration runs beside."""
-        with border(), self.engine.begin() as connection:
-            PostgresSession(connection).hold(_MIGRATION_LOCK)
+        """Give a connection in a transaction that no other migration runs beside."""
+        with translating_errors(), self.engine.begin() as connection:
+            PostgresSession(connection).lock(_MIGRATION_LOCK)
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             yield connection
 

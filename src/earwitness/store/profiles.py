@@ -1,67 +1,73 @@
-"""Voice profiles. Every change moves the version of the domain, in the same transaction."""
+"""Voice profiles and their voiceprints. Several of one profile are kept apart: a mean would forget what each was.
 
-from dataclasses import replace
+Every change moves the version of the domain, in the same transaction, and so locks the domain before it locks anything
+else: a deletion of the domain never meets one half-way.
+"""
+
+from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
-from earwitness.store.columns import from_microseconds, to_microseconds
-from earwitness.store.domains import DomainWriter
-from earwitness.store.page import read_page
-from earwitness.store.profile_voiceprints import ProfileVoiceprintWriter
-from earwitness.store.records import Page, PageKey, Scope, VoiceProfile
-from earwitness.store.schema import voice_profiles as table
-from earwitness.store.schema_search import profile_voiceprints, task_voiceprints, tasks
-from earwitness.store.search_records import NewVoiceprint
-from earwitness.store.session import Row, Session, Writing, count_where, in_scope, require_room
+from earwitness.store.domains import DomainReader, DomainWriter
+from earwitness.store.hot_reads import StoredRow
+from earwitness.store.records import (
+    GalleryEntry,
+    GalleryPage,
+    NewVoiceprint,
+    Page,
+    PageKey,
+    ProfileVoiceprint,
+    Scope,
+    VoiceProfile,
+)
+from earwitness.store.repository import Reader, RowSeal, Writer, holder_of, in_scope, record, scope_of, select_in_scope
+from earwitness.store.schema import profile_voiceprints, profiles, task_voiceprints, tasks
+from earwitness.store.session import Writing
 from earwitness.store.tags import TagWriter
-from earwitness.store.task_voiceprints import TaskVoiceprintWriter
+from earwitness.store.tasks import TaskVoiceprintWriter
 
-_ALL = select(
-    table.c.profile_id,
-    table.c.arn,
-    table.c.domain_id,
-    table.c.created_at,
-    table.c.updated_at,
-    table.c.expires_at,
+CONSENT_LENGTH_MAX = 256
+"""Characters of a consent reference: a document's number or address, not the document."""
+
+_record = partial(record, VoiceProfile)
+_HAS_AUDIO = profile_voiceprints.c.audio_ciphertext.is_not(None).label("has_audio")
+_WITHOUT_VECTOR = select(
+    *(column for column in profile_voiceprints.c if column.name not in {"vector_ciphertext", "audio_ciphertext"}),
+    _HAS_AUDIO,
 )
 
 
-class ProfileReader:
+class ProfileReader(Reader):
     """What can be read of voice profiles."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
     def get(self, scope: Scope, id_or_arn: str) -> VoiceProfile | None:
-        """The profile of this id or ARN, or None; expired ones too."""
-        column = table.c.arn if id_or_arn.startswith("arn:") else table.c.profile_id
-        row = self._session.row(_ALL.where(in_scope(table, scope), column == id_or_arn))
-        return None if row is None else _record(row)
+        """Return the profile of this id or ARN, or None; expired ones too."""
+        column = "arn" if id_or_arn.startswith("arn:") else "profile_id"
+        return self._one(_record, select_in_scope(profiles, scope, **{column: id_or_arn}))
 
     def list(self, scope: Scope, domain_id: str, *, after: PageKey | None = None, limit: int) -> Page[VoiceProfile]:
-        """The profiles of a domain, oldest first; none when there is no such domain."""
-        return read_page(
-            self._session,
-            _ALL.where(in_scope(table, scope), table.c.domain_id == domain_id),
-            record=_record,
-            order=(table.c.created_at, table.c.profile_id),
+        """Return the profiles of a domain, oldest first; none when there is no such domain."""
+        return self._page(
+            _record,
+            select_in_scope(profiles, scope, domain_id=domain_id),
+            order=(profiles.c.created_at, profiles.c.profile_id),
             after=after,
             limit=limit,
         )
 
     def count(self, scope: Scope, domain_id: str) -> int:
-        """How many a domain has."""
-        return count_where(self._session, table, in_scope(table, scope), table.c.domain_id == domain_id)
+        """Return how many a domain has."""
+        return self._count(profiles, in_scope(profiles, scope, domain_id=domain_id))
 
 
-class ProfileWriter(ProfileReader):
+class ProfileWriter(Writer, ProfileReader):
     """What can be changed of voice profiles."""
 
     def __init__(self, writing: Writing) -> None:
-        super().__init__(writing.session)
-        self._writing = writing
+        super().__init__(writing)
         self._domains = DomainWriter(writing)
         self._voiceprints = ProfileVoiceprintWriter(writing)
         self._task_voiceprints = TaskVoiceprintWriter(writing)
@@ -76,35 +82,24 @@ class ProfileWriter(ProfileReader):
         expires_at: datetime,
         limit: int | None = None,
     ) -> VoiceProfile:
-        """A new one; NotFound without such a domain, LimitExceeded when the domain has `limit` already."""
+        """Return a new one; raise NotFound without such a domain, LimitExceeded when the domain has `limit` already."""
         if not self._domains.move_version(scope, domain_id):
             raise NotFound("the voice profile domain does not exist; look at its id")
-        require_room(
-            self._writing.session,
+        self._require_room(
             lambda: self.count(scope, domain_id),
             limit=limit,
             what="voice profiles in this domain",
-            holder=f"{scope.account_id} {scope.region} {domain_id}",
+            holder=f"{holder_of(scope)} {domain_id}",
         )
         created = VoiceProfile(
             profile_id=profile_id,
             arn=arn,
             domain_id=domain_id,
-            created_at=self._writing.now,
-            updated_at=self._writing.now,
+            created_at=self._now,
+            updated_at=self._now,
             expires_at=expires_at,
         )
-        values = {
-            "account_id": scope.account_id,
-            "region": scope.region,
-            "profile_id": profile_id,
-            "domain_id": domain_id,
-            "arn": arn,
-            "created_at": to_microseconds(created.created_at),
-            "updated_at": to_microseconds(created.updated_at),
-            "expires_at": to_microseconds(expires_at),
-        }
-        if not self._writing.session.insert_new(table, values):
+        if not self._insert(profiles, created, **asdict(scope)):
             raise AlreadyExists("a voice profile of this id exists; choose another id")
         return created
 
@@ -120,21 +115,27 @@ class ProfileWriter(ProfileReader):
         consent_reference: str | None = None,
         limit: int | None = None,
     ) -> VoiceProfile:
-        """A new one in the domain of the task, with the task's voiceprint.
+        """Return a new one in the domain of the task, with the task's voiceprint.
 
-        Conflict when the task has no voiceprint yet, or a profile was created from it already; Gone when the
-        voiceprint is deleted; NotFound when there never was one, or no such task or domain; LimitExceeded as above.
+        Raise Conflict when the task has no voiceprint yet, or a profile was created from it already; Gone when the
+        voiceprint is deleted; NotFound when there never was one, or no such task or domain; LimitExceeded as `create`.
         """
-        domain_id = self._domain_held(scope, task_id)
+        domain_id = self._lock_domain_of(scope, task_id)
         task, found = self._task_voiceprints.require(scope, task_id)
         if task.profile_id is not None:
             raise Conflict("a voice profile was created from this task already; update that one, or start another task")
         created = self.create(
             scope, profile_id=profile_id, domain_id=domain_id, arn=arn, expires_at=expires_at, limit=limit
         )
-        self._put(scope, created, voiceprint_id, found.voiceprint, task_id=task_id, consent=consent_reference)
-        mine = in_scope(tasks, scope), tasks.c.task_id == task_id
-        self._writing.session.change(update(tasks).where(*mine).values(profile_id=profile_id))
+        self._voiceprints.put(
+            scope,
+            created,
+            voiceprint_id=voiceprint_id,
+            voiceprint=found.voiceprint,
+            source_task_id=task_id,
+            consent_reference=consent_reference,
+        )
+        self._update(tasks, in_scope(tasks, scope, task_id=task_id), profile_id=profile_id)
         return created
 
     def update_from_task(
@@ -149,9 +150,10 @@ class ProfileWriter(ProfileReader):
     ) -> VoiceProfile | None:
         """Replace all its voiceprints by the task's, and its expiry; an expired one is refilled so.
 
-        None when there is no such profile. Errors of the task as above; BadRequest when it belongs to another domain.
+        None when there is no such profile. Raise errors of the task as `create_from_task` does, BadRequest when it
+        belongs to another domain.
         """
-        domain_id = self._domain_held(scope, task_id)
+        domain_id = self._lock_domain_of(scope, task_id)
         present = self.get(scope, profile_id)
         if present is None:
             return None
@@ -160,7 +162,14 @@ class ProfileWriter(ProfileReader):
         _, found = self._task_voiceprints.require(scope, task_id)
         changed = self._renewed(scope, present, expires_at=expires_at)
         self._voiceprints.clear(scope, present.profile_id)
-        self._put(scope, changed, voiceprint_id, found.voiceprint, task_id=task_id, consent=consent_reference)
+        self._voiceprints.put(
+            scope,
+            changed,
+            voiceprint_id=voiceprint_id,
+            voiceprint=found.voiceprint,
+            source_task_id=task_id,
+            consent_reference=consent_reference,
+        )
         return changed
 
     def add_voiceprint(
@@ -173,16 +182,23 @@ class ProfileWriter(ProfileReader):
         expires_at: datetime,
         consent_reference: str | None = None,
     ) -> VoiceProfile | None:
-        """One more voiceprint, of speech that no task heard; all of the profile's expire then.
+        """Add a voiceprint of speech that no task heard; all of the profile's expire then.
 
         None when there is no such profile.
         """
-        present = self._held(scope, profile_id)
+        present = self._locked(scope, profile_id)
         if present is None:
             return None
         changed = self._renewed(scope, present, expires_at=expires_at)
         self._voiceprints.extend(scope, changed)
-        self._put(scope, changed, voiceprint_id, voiceprint, task_id=None, consent=consent_reference)
+        self._voiceprints.put(
+            scope,
+            changed,
+            voiceprint_id=voiceprint_id,
+            voiceprint=voiceprint,
+            source_task_id=None,
+            consent_reference=consent_reference,
+        )
         return changed
 
     def delete(self, scope: Scope, profile_id: str) -> bool:
@@ -190,79 +206,178 @@ class ProfileWriter(ProfileReader):
 
         False when there is no such profile.
         """
-        present = self._held(scope, profile_id)
+        present = self._locked(scope, profile_id)
         if present is None:
             return False
         self._forget_sources(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
         self._voiceprints.clear(scope, present.profile_id)
-        statement = delete(table).where(in_scope(table, scope), table.c.profile_id == present.profile_id)
         self._writing.session.scrub()
-        return self._writing.session.change(statement) == 1
+        return self._delete(profiles, in_scope(profiles, scope, profile_id=present.profile_id)) == 1
 
-    def _held(self, scope: Scope, profile_id: str) -> VoiceProfile | None:
-        """The profile, its domain's version moved: nobody else changes either before this unit ends."""
+    def _locked(self, scope: Scope, profile_id: str) -> VoiceProfile | None:
+        """Return the profile, its domain's version moved: nobody else changes either before this unit ends."""
         seen = self.get(scope, profile_id)
         if seen is None or not self._domains.move_version(scope, seen.domain_id):
             return None
         return self.get(scope, profile_id)
 
-    def _domain_held(self, scope: Scope, task_id: str) -> str:
-        """The domain of a task, its version moved: so it is held before the task is, as its deletion holds them."""
-        mine = in_scope(tasks, scope), tasks.c.task_id == task_id
-        row = self._session.row(select(tasks.c.domain_id).where(*mine))
+    def _lock_domain_of(self, scope: Scope, task_id: str) -> str:
+        """Return the domain of a task, its version moved: so it is locked before the task, as its deletion does it."""
+        row = self._session.row(select_in_scope(tasks, scope, task_id=task_id))
         if row is None:
             raise NotFound("the speaker search task does not exist; look at its id")
-        if not self._domains.move_version(scope, row[0]):
+        if not self._domains.move_version(scope, row["domain_id"]):
             raise NotFound("the voice profile domain of the task was deleted; start a task in another")
-        return row[0]
+        return row["domain_id"]
 
     def _renewed(self, scope: Scope, present: VoiceProfile, *, expires_at: datetime) -> VoiceProfile:
-        changed = replace(present, updated_at=self._writing.now, expires_at=expires_at)
-        values = {"updated_at": to_microseconds(changed.updated_at), "expires_at": to_microseconds(expires_at)}
-        mine = in_scope(table, scope), table.c.profile_id == present.profile_id
-        self._writing.session.change(update(table).where(*mine).values(**values))
-        return changed
+        times = {"updated_at": self._now, "expires_at": expires_at}
+        self._update(profiles, in_scope(profiles, scope, profile_id=present.profile_id), **times)
+        return replace(present, **times)
 
-    def _put(
+    def _forget_sources(self, scope: Scope, profile: VoiceProfile) -> None:
+        """Delete what its tasks have of it: the same voice lies in them for a day, and its id for a week."""
+        enrolled = _WITHOUT_VECTOR.where(in_scope(profile_voiceprints, scope, profile_id=profile.profile_id))
+        sources = {row["source_task_id"] for row in self._session.rows(enrolled)} - {None}
+        created = in_scope(tasks, scope, domain_id=profile.domain_id, profile_id=profile.profile_id)
+        sources |= {row["task_id"] for row in self._session.rows(select(tasks.c.task_id).where(created))}
+        self._update(tasks, created, profile_id=None)
+        theirs = task_voiceprints.c.task_id.in_(sorted(sources))
+        self._delete(task_voiceprints, in_scope(task_voiceprints, scope), theirs)
+
+
+class ProfileVoiceprintReader(Reader):
+    """What can be read of the voiceprints of profiles."""
+
+    def list(self, scope: Scope, profile_id: str) -> tuple[ProfileVoiceprint, ...]:
+        """Return those of one profile, oldest first; none when it is expired or does not exist."""
+        theirs = _WITHOUT_VECTOR.where(in_scope(profile_voiceprints, scope, profile_id=profile_id))
+        by_age = profile_voiceprints.c.created_at, profile_voiceprints.c.voiceprint_id
+        return tuple(self._record(row) for row in self._session.rows(theirs.order_by(*by_age)))
+
+    def audio(self, scope: Scope, profile_id: str, voiceprint_id: str) -> bytes | None:
+        """Return the speech that a voiceprint was made of; None when it was not kept, or there is no voiceprint."""
+        row = self._session.row(
+            select_in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
+        )
+        return None if row is None else self._seal(row).open_optional(row, "audio_ciphertext")
+
+    def gallery_page(
+        self, scope: Scope, domain_id: str, *, after: PageKey | None = None, limit: int
+    ) -> GalleryPage | None:
+        """Return a part of what a search of the domain compares with; None without such a domain.
+
+        The domain's version is read before the voiceprints, so a gallery is never newer than its version says.
+        """
+        domain = DomainReader(self._session, self._vault).get(scope, domain_id)
+        if domain is None:
+            return None
+        key = self._require_domain_key(scope, domain_id)
+
+        def entry(row: StoredRow) -> GalleryEntry:
+            seal = RowSeal(key, profile_voiceprints, scope, row["profile_id"], row["voiceprint_id"])
+            return record(GalleryEntry, row, vector=seal.open(row, "vector_ciphertext"))
+
+        columns = profile_voiceprints.c
+        page = self._page(
+            entry,
+            select(columns.profile_id, columns.voiceprint_id, columns.encoder_id, columns.vector_ciphertext).where(
+                in_scope(profile_voiceprints, scope, domain_id=domain_id)
+            ),
+            order=(columns.profile_id, columns.voiceprint_id),
+            after=after,
+            limit=limit,
+        )
+        return GalleryPage(domain_version=domain.version, page=page)
+
+    def _record(self, row: StoredRow) -> ProfileVoiceprint:
+        consent = None
+        if row["consent_ciphertext"] is not None:
+            consent = self._seal(row).open(row, "consent_ciphertext").decode()
+        return record(ProfileVoiceprint, row, consent_reference=consent, has_audio=bool(row["has_audio"]))
+
+    def _seal(self, row: StoredRow) -> RowSeal:
+        scope = scope_of(row)
+        key = self._require_domain_key(scope, row["domain_id"])
+        return RowSeal(key, profile_voiceprints, scope, row["profile_id"], row["voiceprint_id"])
+
+
+class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
+    """What can be changed of the voiceprints of profiles."""
+
+    def put(
         self,
         scope: Scope,
         profile: VoiceProfile,
+        *,
         voiceprint_id: str,
         voiceprint: NewVoiceprint,
-        *,
-        task_id: str | None,
-        consent: str | None,
+        source_task_id: str | None,
+        consent_reference: str | None,
     ) -> None:
-        self._voiceprints.put(
-            scope,
-            profile,
-            voiceprint_id=voiceprint_id,
-            voiceprint=voiceprint,
-            source_task_id=task_id,
-            consent_reference=consent,
+        """Add a voiceprint to a profile, which the caller's unit has locked; it expires with the profile.
+
+        Raise BadRequest when the consent reference is too long; AlreadyExists when the profile has one of this id.
+        """
+        if consent_reference is not None and len(consent_reference) > CONSENT_LENGTH_MAX:
+            raise BadRequest(f"a consent reference has at most {CONSENT_LENGTH_MAX} characters; give a shorter one")
+        key = self._require_domain_key(scope, profile.domain_id)
+        sealed = RowSeal(key, profile_voiceprints, scope, profile.profile_id, voiceprint_id).seal(
+            vector_ciphertext=voiceprint.vector,
+            audio_ciphertext=voiceprint.audio,
+            consent_ciphertext=None if consent_reference is None else consent_reference.encode(),
         )
+        row = {
+            "domain_id": profile.domain_id,
+            "profile_id": profile.profile_id,
+            "voiceprint_id": voiceprint_id,
+            "source_task_id": source_task_id,
+            "created_at": self._now,
+            "expires_at": profile.expires_at,
+        }
+        if not self._insert(profile_voiceprints, voiceprint, **asdict(scope), **row, **sealed):
+            raise AlreadyExists("the profile has a voiceprint of this id; choose another id")
 
-    def _forget_sources(self, scope: Scope, profile: VoiceProfile) -> None:
-        """The same voice lies in its tasks for a day, and its id in them for a week."""
-        session = self._writing.session
-        made_of = profile_voiceprints.c.profile_id == profile.profile_id
-        enrolled = select(profile_voiceprints.c.source_task_id).where(in_scope(profile_voiceprints, scope), made_of)
-        sources = {row[0] for row in session.rows(enrolled) if row[0] is not None}
-        created = tasks.c.domain_id == profile.domain_id, tasks.c.profile_id == profile.profile_id
-        sources |= {row[0] for row in session.rows(select(tasks.c.task_id).where(in_scope(tasks, scope), *created))}
-        session.change(update(tasks).where(in_scope(tasks, scope), *created).values(profile_id=None))
-        mine = in_scope(task_voiceprints, scope), task_voiceprints.c.task_id.in_(sorted(sources))
-        session.change(delete(task_voiceprints).where(*mine))
+    def extend(self, scope: Scope, profile: VoiceProfile) -> None:
+        """Let all voiceprints of a profile expire when it does."""
+        theirs = in_scope(profile_voiceprints, scope, profile_id=profile.profile_id)
+        self._update(profile_voiceprints, theirs, expires_at=profile.expires_at)
 
+    def clear(self, scope: Scope, profile_id: str) -> None:
+        """Delete all voiceprints of a profile, from the files as well."""
+        if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, profile_id=profile_id)):
+            self._writing.session.scrub()
 
-def _record(row: Row) -> VoiceProfile:
-    profile_id, arn, domain_id, created_at, updated_at, expires_at = row
-    return VoiceProfile(
-        profile_id=profile_id,
-        arn=arn,
-        domain_id=domain_id,
-        created_at=from_microseconds(created_at),
-        updated_at=from_microseconds(updated_at),
-        expires_at=from_microseconds(expires_at),
-    )
+    def delete(self, scope: Scope, profile_id: str, voiceprint_id: str) -> bool:
+        """Delete one voiceprint; its profile stays. False when there is no such voiceprint."""
+        row = self._session.row(select_in_scope(profiles, scope, profile_id=profile_id))
+        if row is None or not DomainWriter(self._writing).move_version(scope, row["domain_id"]):
+            return False
+        chosen = in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
+        self._writing.session.scrub()
+        return self._delete(profile_voiceprints, chosen) == 1
+
+    def expire(self, *, expired_before: datetime, limit: int) -> int:
+        """Delete at most `limit` voiceprints of all accounts that expired by this time, and their audio.
+
+        Their profiles stay, so that an update can refill them. Return how many were deleted.
+        """
+        columns = profile_voiceprints.c
+        key = columns.account_id, columns.region, columns.domain_id, columns.profile_id, columns.voiceprint_id
+        due = columns.expires_at <= expired_before
+        found = self._session.rows(select(*key).where(due).order_by(columns.expires_at).limit(limit))
+        count = 0
+        locked: set[tuple[Scope, str]] = set()
+        # In one order of domains, so that two that expire at once do not wait for each other.
+        for row in sorted(found, key=lambda row: [row[column.name] for column in key]):
+            scope, domain_id = scope_of(row), row["domain_id"]
+            if (scope, domain_id) not in locked:
+                locked.add((scope, domain_id))
+                DomainWriter(self._writing).move_version(scope, domain_id)
+            ids = {"profile_id": row["profile_id"], "voiceprint_id": row["voiceprint_id"]}
+            # Looked at again, because it may have been enrolled again before the domain was locked.
+            count += self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, **ids), due)
+        if count:
+            self._writing.session.scrub()
+        return count

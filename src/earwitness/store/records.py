@@ -1,10 +1,16 @@
-"""What the store keeps, as plain frozen records. Secrets and keys do not show when a record is printed."""
+"""What the store keeps, as plain frozen records. Their fields are named as the columns that they are read from.
+
+Secrets, keys, voiceprints, audio and results do not show when a record is printed.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
 from earwitness.store.columns import JsonObject
+from earwitness.voice.band import Band
+from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
 RecordT = TypeVar("RecordT")
 
@@ -14,50 +20,39 @@ PageKey: TypeAlias = tuple[int | str, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """Whose records a call speaks of; nothing outside it is ever read or changed."""
+    """Whose records a call reads or changes; nothing outside it is ever touched."""
 
+    #: As the caller's key says.
     account_id: str
-    """The account, as the caller's key says."""
-
+    #: As the request's signature says.
     region: str
-    """The Region, as the request's signature says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(Generic[RecordT]):
     """A part of a list."""
 
+    #: At most as many as were asked for.
     items: tuple[RecordT, ...]
-    """At most as many as were asked for."""
-
+    #: Where the next page begins; None on the last page.
     next_key: PageKey | None
-    """Where the next page begins; None on the last page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessKey:
     """A key that signs requests. Keys belong to an account, in all its Regions."""
 
+    #: What the request names; unique in the whole store.
     key_id: str
-    """What the request names; unique in the whole store."""
-
     account_id: str
-    """The account it acts in."""
-
+    #: What it may do: admin, operator, reader or producer.
     role: str
-    """What it may do: admin, operator, reader or producer."""
-
     name: str
-    """What people call it."""
-
+    #: `enabled` or `disabled`.
     state: str
-    """`enabled` or `disabled`."""
-
     secret: str = field(repr=False)
-    """What the request is signed with."""
-
+    #: A rotation does not change it.
     created_at: datetime
-    """When it was made; a rotation does not change it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,22 +60,12 @@ class BearerToken:
     """A token of our own API. The token itself is not kept, only its SHA-256."""
 
     token_id: str
-    """What it is called when it is listed or revoked."""
-
     account_id: str
-    """The account it acts in."""
-
     role: str
-    """What it may do, as for an access key."""
-
     name: str
-    """What people call it."""
-
+    #: `enabled` or `revoked`.
     state: str
-    """`enabled` or `revoked`."""
-
     created_at: datetime
-    """When it was made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,22 +73,14 @@ class Configuration:
     """A media insights pipeline configuration."""
 
     configuration_id: str
-    """Its GUID."""
-
+    #: Unique in account and Region; never changes.
     name: str
-    """Unique in account and Region; never changes."""
-
+    #: Made of the name.
     arn: str
-    """Made of the name."""
-
+    #: ResourceAccessRoleArn, Elements and, when given, RealTimeAlertConfiguration.
     body: JsonObject
-    """ResourceAccessRoleArn, Elements and, when given, RealTimeAlertConfiguration."""
-
     created_at: datetime
-    """When it was made."""
-
     updated_at: datetime
-    """When its body last changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,37 +88,31 @@ class Pipeline:
     """A media insights pipeline."""
 
     pipeline_id: str
-    """Its GUID."""
-
     arn: str
-    """Made of the id."""
-
+    #: The configuration it was created from, which may be gone by now.
     configuration_arn: str
-    """The configuration it was created from, which may be gone by now."""
-
+    #: That configuration's body as it was at the creation.
     configuration: JsonObject
-    """That configuration's body as it was at the creation."""
-
     status: str
-    """Where it is in its life cycle."""
-
+    #: Type and Status of each element.
     element_statuses: tuple[JsonObject, ...]
-    """Type and Status of each element."""
-
+    #: The runtime configurations it was created with.
     source: JsonObject
-    """The runtime configurations it was created with."""
-
+    #: What the caller attached; it may name people.
     runtime_metadata: JsonObject | None = field(repr=False)
-    """What the caller attached; it may name people, and lies encrypted."""
-
     created_at: datetime
-    """When it was made."""
-
+    #: Since when it has been paused; None when it is not.
     paused_at: datetime | None
-    """Since when it has been paused; None when it is not."""
-
+    #: When it stopped or failed; None as long as it is active.
     ended_at: datetime | None
-    """When it stopped or failed; None as long as it is active."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScopedPipeline:
+    """A pipeline and whose it is, for those who look after the pipelines of all accounts."""
+
+    scope: Scope
+    pipeline: Pipeline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,34 +120,21 @@ class VoiceProfileDomain:
     """A group of voice profiles that are searched together."""
 
     domain_id: str
-    """Its opaque id."""
-
     arn: str
-    """Made of the id."""
-
+    #: Need not be unique.
     name: str
-    """What people call it; need not be unique."""
-
+    #: Empty when none was given.
     description: str
-    """Empty when none was given."""
-
+    #: The key its creator named; kept and answered again.
     kms_key_arn: str
-    """The key its creator named; kept and told again."""
-
-    band: str
-    """`telephone` or `wideband`."""
-
+    band: Band
+    #: The data key of its voiceprints.
     wrapped_key: bytes = field(repr=False)
-    """The data key of its voiceprints, wrapped for `store.owners.domain_owner`."""
-
+    #: Grows whenever a voiceprint comes, changes or goes, so that a gallery in memory knows that it is old.
     version: int
-    """Grows whenever a voiceprint comes, changes or goes, so that a gallery in memory knows that it is old."""
-
     created_at: datetime
-    """When it was made."""
-
+    #: When its name or description last changed.
     updated_at: datetime
-    """When its name or description last changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,94 +142,259 @@ class VoiceProfile:
     """An enrolled voice."""
 
     profile_id: str
-    """Its opaque id."""
-
     arn: str
-    """Made of the id."""
-
     domain_id: str
-    """The domain it is searched in."""
-
     created_at: datetime
-    """When it was enrolled."""
-
+    #: When it was last enrolled again.
     updated_at: datetime
-    """When it was last enrolled again."""
-
+    #: When its voiceprints are deleted unless it is enrolled again.
     expires_at: datetime
-    """When its voiceprint is deleted unless it is enrolled again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KinesisStream:
     """A Kinesis video stream."""
 
+    #: Unique in account and Region.
     name: str
-    """Unique in account and Region."""
-
+    #: Made of the name and the time of creation.
     arn: str
-    """Made of the name and the time of creation."""
-
+    #: Changes with every change of the stream.
     version: str
-    """Changes with every change of the stream."""
-
     device_name: str | None
-    """The device that writes it, when given."""
-
     media_type: str | None
-    """Its media type, when given."""
-
+    #: The key its creator named; kept and answered again.
     kms_key_id: str | None
-    """The key its creator named, when given; kept and told again."""
-
+    #: How long fragments are kept; 0 for not beyond the live buffer.
     retention_hours: int
-    """How long fragments are kept; 0 for not beyond the live buffer."""
-
+    #: CREATING, ACTIVE, UPDATING or DELETING.
     status: str
-    """CREATING, ACTIVE, UPDATING or DELETING."""
-
+    #: The data key of its audio.
     wrapped_key: bytes = field(repr=False)
-    """The data key of its audio, wrapped for `store.owners.stream_owner`."""
-
     created_at: datetime
-    """When it was made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
+class SpeakerSearchTaskState:
+    """What is asked of a task again and again; each as the task has it."""
+
+    task_id: str
+    status: TaskStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeakerSearchTask:
+    """One search for the speaker of one channel of one stream. Of what was sealed, None is what cannot be opened."""
+
+    #: Whose it is; a worker serves all accounts.
+    scope: Scope
+    task_id: str
+    #: The pipeline it belongs to; it is deleted with it.
+    pipeline_id: str
+    stream_arn: str
+    #: 0 or 1.
+    channel_id: int
+    #: The domain it searches, which may be gone by now.
+    domain_id: str
+    #: The same, as the caller named it.
+    domain_arn: str
+    #: It begins after this fragment; None for the latest.
+    start_fragment_number: str | None
+    status: TaskStatus
+    #: How often it was picked up. Whoever writes with another number than this is refused.
+    attempt: int
+    #: Why it was asked to stop; None when it was not. DOMAIN_DELETED comes without a stop: the worker fails it.
+    stop_reason: StopReason | None
+    #: What went wrong, or what it goes on without, in words without personal data; None when nothing did.
+    status_message: str | None
+    #: Where its worker was: fragment numbers and speech ranges, never audio. None before the first, and when over.
+    checkpoint: JsonObject | None = field(repr=False)
+    #: The result of its search; None before there is one, and after the deletion of the domain.
+    identification: JsonObject | None = field(repr=False)
+    #: Whether it made a voiceprint; stays when the voiceprint is deleted.
+    voiceprint_status: VoiceprintStatus | None
+    #: The profile that was created from it; None when none was, or it is deleted.
+    profile_id: str | None
+    created_at: datetime
+    #: When its status or a result last changed; checkpoints do not count.
+    updated_at: datetime
+    #: When it was first picked up.
+    started_at: datetime | None
+    #: When it stopped or failed; None as long as it is active.
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewVoiceprint:
+    """A voiceprint as it is given to the store."""
+
+    #: What made the vector; vectors of different encoders are never compared.
+    encoder_id: str
+    #: The unit vector: float32, little endian.
+    vector: bytes = field(repr=False)
+    #: How much speech it was made of.
+    net_speech_seconds: float
+    #: What was measured of that speech.
+    quality: JsonObject
+    #: The speech itself, kept only where the operator wants to rebuild voiceprints under a new encoder.
+    audio: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskVoiceprint:
+    """The voiceprint that a task made, from which a profile can be created for 24 hours."""
+
+    task_id: str
+    #: The domain it was made for; no other can use it.
+    domain_id: str
+    voiceprint: NewVoiceprint
+    created_at: datetime
+    #: When it is deleted: 24 hours after the later of its making and the end of the task.
+    keep_until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileVoiceprint:
+    """One voiceprint of a profile, without its vector."""
+
+    #: Unique within the profile.
+    voiceprint_id: str
+    profile_id: str
+    encoder_id: str
+    net_speech_seconds: float
+    quality: JsonObject
+    #: The task that made it; None when it was enrolled otherwise.
+    source_task_id: str | None
+    #: Where the consent of its owner is recorded, when given; it may name a person.
+    consent_reference: str | None = field(repr=False)
+    #: Whether its speech is kept.
+    has_audio: bool
+    created_at: datetime
+    #: When it is deleted, unless the profile is enrolled again.
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GalleryEntry:
+    """One voiceprint as a search needs it."""
+
+    profile_id: str
+    voiceprint_id: str
+    encoder_id: str
+    #: The unit vector: float32, little endian.
+    vector: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GalleryPage:
+    """A part of a domain's voiceprints.
+
+    Keep the first page's version with the gallery. What changed while the pages were read moved the version beyond it,
+    and so the gallery is seen to be old.
+    """
+
+    #: The domain's version just before this page was read.
+    domain_version: int
+    #: Ordered by profile and voiceprint.
+    page: Page[GalleryEntry]
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery is."""
+
+    PENDING = "pending"
+    """Waits for its turn or for its next attempt."""
+
+    DELIVERED = "delivered"
+    """The target took it."""
+
+    PARKED = "parked"
+    """Given up; a replay tries again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventDelivery:
+    """What became of one event at one target."""
+
+    #: The ARN, URL or file it goes to.
+    target: str
+    state: DeliveryState
+    #: How often it was tried since it was written or replayed.
+    attempts: int
+    #: Not before this time is it tried (again); without meaning once it is delivered or parked.
+    next_attempt_at: datetime
+    #: Why the last attempt failed, in constant words.
+    last_error: str | None
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutboxEvent:
+    """What happened to a pipeline or a task, as receivers are notified of it."""
+
+    #: Its number in the whole store; grows in the order of each pipeline.
+    sequence: int
+    #: What receivers recognise a repetition by; never changes.
+    event_id: str
+    #: The pipeline it belongs to; it is deleted with it.
+    pipeline_id: str
+    #: What it reports, for filters and lists.
+    kind: str
+    #: Exactly what is delivered; None when it cannot be opened any more: damaged, or its key was destroyed.
+    body: bytes | None = field(repr=False)
+    #: When it was written, together with what it reports.
+    created_at: datetime
+    #: One for each target, ordered by target.
+    deliveries: tuple[EventDelivery, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedDelivery:
+    """One delivery to be made now, by whoever claimed it and nobody else until the claim runs out."""
+
+    #: Whose event.
+    scope: Scope
+    sequence: int
+    event_id: str
+    pipeline_id: str
+    kind: str
+    body: bytes = field(repr=False)
+    #: When the event was written.
+    created_at: datetime
+    target: str
+    #: This attempt's number, from 1.
+    attempt: int
+    #: When the claim runs out, unless it is renewed before.
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenClaim:
     """What became of a client's request token."""
 
+    #: No request with this token came before: go on and create.
     is_new: bool
-    """No request with this token came before: go on and create."""
-
+    #: The earlier request asked for the same; always true of a new one.
     is_same_request: bool
-    """The earlier request asked for the same; always true of a new one."""
-
+    #: What the first request with this token made.
     reference: str
-    """What the first request with this token made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditEntry:
     """Who changed what, or was refused what, when."""
 
+    #: Grows with every entry.
     entry_id: int
-    """Its number; grows."""
-
     time: datetime
-    """When it was written."""
-
+    #: The access key or bearer token that asked.
     key_id: str
-    """The access key or bearer token that asked."""
-
     operation: str
-    """What was asked for."""
-
+    #: Empty when it concerns no single resource.
     resource_arn: str
-    """What it was asked of; empty when it concerns no single resource."""
-
+    #: `done`, or the class of the fault.
     outcome: str
-    """`done`, or the class of the fault."""
-
+    #: The request, as the logs name it.
     request_id: str
-    """The request, as the logs name it."""

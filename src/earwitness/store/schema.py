@@ -1,8 +1,11 @@
-"""The tables, one schema for both databases: keys and resources here, those of the live search in schema_search.py.
+"""The tables, one schema for both databases. Each column says here what it is called, what it holds, and how it lies.
 
-Times are whole microseconds since 1970 (UTC), documents are JSON text, and only the vault reads what is in a
-`ciphertext`. Text sorts by code point in both databases, so that a page ends at the same row in either. Every index of
-a list begins with account and Region.
+Text sorts by code point in both databases, so that a page ends at the same row in either. Every index of a list begins
+with account and Region. docs/records.md is printed from what the columns say of themselves.
+
+What is sealed of tasks and voiceprints is sealed under the domain's key, so that nothing of it outlives the domain;
+bodies of events are sealed under the pipeline's key, because they repeat its metadata. What belongs to a pipeline or a
+profile is deleted with it. A task stays when its domain goes, because somebody may still ask what became of it.
 """
 
 from sqlalchemy import (
@@ -16,27 +19,70 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from earwitness.store.schema_base import binary, metadata, numbered, scope, text, time, where, whole
+from earwitness.store.columns import (
+    digest,
+    document,
+    numbered,
+    scope,
+    sealed,
+    seconds,
+    text,
+    time,
+    where,
+    whole,
+    word,
+    wrapped_key,
+)
+from earwitness.store.records import DeliveryState
+from earwitness.voice.band import Band
+from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
 HEAD = "0003"
 """The revision of the migrations that makes this schema."""
 
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "fk": "%(table_name)s_%(referred_table_name)s_fk",
+    }
+)
+
+_ID = "an identifier that the service made; found and joined by it"
+_STATE = "a word of the service's own; found by it"
+_COUNT = "a number of the service's own"
+_NAMED = "a name that the client chose; found by it, and unique"
+_ARN = "an ARN, of account, Region and an identifier; found by it"
+_ADDRESSES = "the addresses and settings that the client gave; read without any key when a configuration is in use"
+_SHOWN = "words that the client chose; answered by lists, which open no data key. Write nothing about a person here"
+_KMS_KEY = "of a KMS key that the client gave; answered, and used for nothing"
+_NET_SPEECH = "how much speech there was; lists show it"
+_QUALITY = "levels of the recording in dB; lists show them"
+_KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
+
+
+def _belongs_to(table: Table, row_id: str) -> ForeignKeyConstraint:
+    """Return the constraint that a row goes with the row of another table that it names."""
+    names = ["account_id", "region", row_id]
+    return ForeignKeyConstraint(names, [table.c[name] for name in names], ondelete="CASCADE")
+
+
 vault_checks = Table(
     "vault_checks",
     metadata,
-    text("name"),
-    binary("wrapped_key"),
+    text("name", "a word of the service's own: `check`"),
+    wrapped_key(),
     PrimaryKeyConstraint("name"),
 )
 
 service_leaders = Table(
     "service_leaders",
     metadata,
-    text("name"),
-    text("holder"),
-    text("host"),
-    whole("process"),
-    time("since"),
+    text("name", "a word of the service's own: `serve`"),
+    text("holder", "a random text that a process made at its start"),
+    text("host", "the name of the machine that serves; told to a second process"),
+    whole("process", "the number of the process that serves; told to a second process"),
+    time("since", says="a time"),
     time("expires_at"),
     PrimaryKeyConstraint("name"),
     # In a unique key, so that PostgreSQL lets nobody change it while a transaction of the holder holds the row's key.
@@ -47,13 +93,13 @@ service_leaders = Table(
 access_keys = Table(
     "access_keys",
     metadata,
-    text("key_id"),
+    text("key_id", "the id of the key; a request names it"),
     text("account_id"),
-    text("role"),
-    text("name"),
-    text("state"),
-    binary("secret_ciphertext"),
-    binary("wrapped_key"),
+    text("role", _STATE),
+    text("name", "what the operator calls the key; shown by `earwitness keys list`"),
+    text("state", _STATE),
+    sealed("secret_ciphertext", "the secret of the key"),
+    wrapped_key(),
     time("created_at"),
     PrimaryKeyConstraint("key_id"),
     Index("access_keys_by_time", "account_id", "created_at", "key_id"),
@@ -62,12 +108,12 @@ access_keys = Table(
 bearer_tokens = Table(
     "bearer_tokens",
     metadata,
-    binary("token_sha256"),
-    text("token_id"),
+    digest("token_sha256", "SHA-256 of the token, which is random"),
+    text("token_id", _ID),
     text("account_id"),
-    text("role"),
-    text("name"),
-    text("state"),
+    text("role", _STATE),
+    text("name", "what the operator calls the token; shown by `earwitness keys list`"),
+    text("state", _STATE),
     time("created_at"),
     PrimaryKeyConstraint("token_sha256"),
     UniqueConstraint("account_id", "token_id"),
@@ -78,10 +124,10 @@ configurations = Table(
     "configurations",
     metadata,
     *scope(),
-    text("configuration_id"),
-    text("name"),
-    text("arn"),
-    text("body"),
+    text("configuration_id", _ID),
+    text("name", _NAMED),
+    text("arn", _ARN),
+    document("body", _ADDRESSES),
     time("created_at"),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "configuration_id"),
@@ -93,15 +139,15 @@ pipelines = Table(
     "pipelines",
     metadata,
     *scope(),
-    text("pipeline_id"),
-    text("arn"),
-    text("configuration_arn"),
-    text("configuration"),
-    text("status"),
-    text("element_statuses"),
-    text("source"),
-    binary("runtime_metadata_ciphertext", nullable=True),
-    binary("wrapped_key"),
+    text("pipeline_id", _ID),
+    text("arn", _ARN),
+    text("configuration_arn", _ARN),
+    document("configuration", f"a copy of the configuration: {_ADDRESSES}"),
+    text("status", _STATE),
+    document("element_statuses", _STATE),
+    document("source", "streams, channels and first fragments that the client gave; found by stream"),
+    sealed("runtime_metadata_ciphertext", "`MediaInsightsRuntimeMetadata`", nullable=True),
+    wrapped_key(),
     time("created_at"),
     time("paused_at", nullable=True),
     time("ended_at", nullable=True),
@@ -113,18 +159,18 @@ pipelines = Table(
     Index("pipelines_running", "account_id", "region", "pipeline_id", **where("ended_at IS NULL")),
 )
 
-voice_profile_domains = Table(
+domains = Table(
     "voice_profile_domains",
     metadata,
     *scope(),
-    text("domain_id"),
-    text("arn"),
-    text("name"),
-    text("description"),
-    text("kms_key_arn"),
-    text("band"),
-    binary("wrapped_key"),
-    whole("version"),
+    text("domain_id", _ID),
+    text("arn", _ARN),
+    text("name", _SHOWN),
+    text("description", _SHOWN),
+    text("kms_key_arn", f"the ARN {_KMS_KEY}"),
+    word(Band, "band", _STATE),
+    wrapped_key(),
+    whole("version", _COUNT),
     time("created_at"),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id"),
@@ -132,27 +178,19 @@ voice_profile_domains = Table(
     Index("voice_profile_domains_by_time", "account_id", "region", "created_at", "domain_id"),
 )
 
-voice_profiles = Table(
+profiles = Table(
     "voice_profiles",
     metadata,
     *scope(),
-    text("profile_id"),
-    text("domain_id"),
-    text("arn"),
+    text("profile_id", _ID),
+    text("domain_id", _ID),
+    text("arn", _ARN),
     time("created_at"),
     time("updated_at"),
     time("expires_at"),
     PrimaryKeyConstraint("account_id", "region", "profile_id"),
     UniqueConstraint("account_id", "region", "arn"),
-    ForeignKeyConstraint(
-        ["account_id", "region", "domain_id"],
-        [
-            "voice_profile_domains.account_id",
-            "voice_profile_domains.region",
-            "voice_profile_domains.domain_id",
-        ],
-        ondelete="CASCADE",
-    ),
+    _belongs_to(domains, "domain_id"),
     Index("voice_profiles_by_time", "account_id", "region", "domain_id", "created_at", "profile_id"),
 )
 
@@ -160,15 +198,15 @@ kinesis_streams = Table(
     "kinesis_streams",
     metadata,
     *scope(),
-    text("name"),
-    text("arn"),
-    text("version"),
-    text("device_name", nullable=True),
-    text("media_type", nullable=True),
-    text("kms_key_id", nullable=True),
-    whole("retention_hours"),
-    text("status"),
-    binary("wrapped_key"),
+    text("name", _NAMED),
+    text("arn", _ARN),
+    text("version", _COUNT),
+    text("device_name", _SHOWN, nullable=True),
+    text("media_type", "a media type that the client gave", nullable=True),
+    text("kms_key_id", f"the id {_KMS_KEY}", nullable=True),
+    whole("retention_hours", _COUNT),
+    text("status", _STATE),
+    wrapped_key(),
     time("created_at"),
     PrimaryKeyConstraint("account_id", "region", "name"),
     UniqueConstraint("account_id", "region", "arn"),
@@ -178,9 +216,9 @@ tags = Table(
     "tags",
     metadata,
     *scope(),
-    text("resource_arn"),
-    text("tag_key"),
-    text("tag_value"),
+    text("resource_arn", _ARN),
+    text("tag_key", _SHOWN),
+    text("tag_value", _SHOWN),
     PrimaryKeyConstraint("account_id", "region", "resource_arn", "tag_key"),
 )
 
@@ -188,10 +226,10 @@ idempotency_tokens = Table(
     "idempotency_tokens",
     metadata,
     *scope(),
-    text("operation"),
-    binary("token_digest"),
-    binary("request_digest"),
-    text("reference"),
+    text("operation", _STATE),
+    digest("token_digest", "of the client's request token, keyed"),
+    digest("request_digest", "of the whole request, keyed"),
+    text("reference", "the id or ARN of what the request made"),
     time("created_at"),
     PrimaryKeyConstraint("account_id", "region", "operation", "token_digest"),
     Index("idempotency_tokens_by_time", "created_at"),
@@ -200,16 +238,148 @@ idempotency_tokens = Table(
 audit_entries = Table(
     "audit_entries",
     metadata,
-    numbered("entry_id"),
+    numbered("entry_id", _COUNT),
     *scope(),
-    text("key_id"),
-    text("operation"),
-    text("resource_arn"),
-    text("outcome"),
-    text("request_id"),
+    text("key_id", "the id of the key that asked"),
+    text("operation", _STATE),
+    text("resource_arn", "the ARN of what was asked for; a stream's holds its name"),
+    text("outcome", _STATE),
+    text("request_id", _ID),
     time("time"),
     Index("audit_entries_by_account", "account_id", "region", "entry_id"),
     Index("audit_entries_by_time", "time"),
+)
+
+tasks = Table(
+    "speaker_search_tasks",
+    metadata,
+    *scope(),
+    text("task_id", _ID),
+    text("pipeline_id", _ID),
+    text("stream_arn", "the ARN of the stream, which holds its name; two tasks on one channel are refused by it"),
+    whole("channel_id", _COUNT),
+    text("domain_id", _ID),
+    text("domain_arn", _ARN),
+    text("start_fragment_number", "a number of a fragment", nullable=True),
+    word(TaskStatus, "status", _STATE),
+    whole("attempt", _COUNT),
+    word(StopReason, "stop_reason", _STATE, nullable=True),
+    text("status_message", "a sentence of the service's own", nullable=True),
+    word(VoiceprintStatus, "voiceprint_status", _STATE, nullable=True),
+    text(
+        "profile_id",
+        "the profile that was made from this task; found by it when the profile is deleted",
+        nullable=True,
+    ),
+    sealed("checkpoint_ciphertext", "where in the call there was speech", nullable=True),
+    sealed("identification_ciphertext", "who was found, and how sure", nullable=True),
+    time("created_at"),
+    time("updated_at"),
+    time("started_at", nullable=True),
+    time("ended_at", nullable=True),
+    PrimaryKeyConstraint("account_id", "region", "task_id"),
+    _belongs_to(pipelines, "pipeline_id"),
+    # One active task per stream, channel and domain; both databases refuse a second.
+    Index(
+        "speaker_search_tasks_one_active",
+        "account_id",
+        "region",
+        "stream_arn",
+        "channel_id",
+        "domain_id",
+        unique=True,
+        **where("ended_at IS NULL"),
+    ),
+    Index("speaker_search_tasks_running", "account_id", "region", "task_id", **where("ended_at IS NULL")),
+    Index("speaker_search_tasks_by_time", "account_id", "region", "pipeline_id", "created_at", "task_id"),
+    Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id", "profile_id"),
+    Index("speaker_search_tasks_by_end", "ended_at"),
+)
+
+task_voiceprints = Table(
+    "task_voiceprints",
+    metadata,
+    *scope(),
+    text("task_id", _ID),
+    text("domain_id", _ID),
+    text("encoder_id", "the voice model"),
+    seconds("net_speech_seconds", _NET_SPEECH),
+    document("quality", _QUALITY),
+    time("created_at"),
+    time("keep_until"),
+    sealed("vector_ciphertext", "the voiceprint"),
+    sealed("audio_ciphertext", _KEPT_AUDIO, nullable=True),
+    PrimaryKeyConstraint("account_id", "region", "task_id"),
+    _belongs_to(tasks, "task_id"),
+    Index("task_voiceprints_by_domain", "account_id", "region", "domain_id"),
+    Index("task_voiceprints_by_time", "keep_until"),
+)
+
+profile_voiceprints = Table(
+    "profile_voiceprints",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    text("profile_id", _ID),
+    text("voiceprint_id", _ID),
+    text("encoder_id", "the voice model; found by it"),
+    seconds("net_speech_seconds", _NET_SPEECH),
+    document("quality", _QUALITY),
+    text("source_task_id", _ID, nullable=True),
+    time("created_at"),
+    time("expires_at"),
+    sealed("consent_ciphertext", "where the consent of the person is recorded", nullable=True),
+    sealed("vector_ciphertext", "the voiceprint"),
+    sealed("audio_ciphertext", _KEPT_AUDIO, nullable=True),
+    # In the order in which a gallery is loaded.
+    PrimaryKeyConstraint("account_id", "region", "domain_id", "profile_id", "voiceprint_id"),
+    _belongs_to(profiles, "profile_id"),
+    Index("profile_voiceprints_by_profile", "account_id", "region", "profile_id"),
+    Index("profile_voiceprints_by_expiry", "expires_at"),
+)
+
+events = Table(
+    "outbox_events",
+    metadata,
+    numbered("sequence", _COUNT),
+    *scope(),
+    text("event_id", _ID),
+    text("pipeline_id", _ID),
+    text("kind", _STATE),
+    sealed("body_ciphertext", "the event, with the metadata and the profiles that it names"),
+    time("created_at"),
+    UniqueConstraint("account_id", "region", "event_id"),
+    _belongs_to(pipelines, "pipeline_id"),
+    Index("outbox_events_by_pipeline", "account_id", "region", "pipeline_id", "sequence"),
+    Index("outbox_events_by_time", "created_at"),
+    sqlite_autoincrement=True,  # the number of a purged event is never given to another
+)
+
+deliveries = Table(
+    "outbox_deliveries",
+    metadata,
+    whole("sequence", _COUNT),
+    text("target", "the address of the sink, as the configuration has it; each sink has a queue by it"),
+    *scope(),
+    text("pipeline_id", _ID),
+    word(DeliveryState, "state", _STATE),
+    whole("attempts", _COUNT),
+    time("next_attempt_at"),
+    text("last_error", "why the sink did not take the event", nullable=True),
+    time("delivered_at", nullable=True),
+    PrimaryKeyConstraint("sequence", "target"),
+    ForeignKeyConstraint(["sequence"], [events.c.sequence], ondelete="CASCADE"),
+    # Both hold only what waits, so that looking for it costs the same beside any number of delivered rows.
+    Index("outbox_deliveries_due", "next_attempt_at", "sequence", **where("state = 'pending'")),
+    Index(
+        "outbox_deliveries_queue",
+        "account_id",
+        "region",
+        "pipeline_id",
+        "target",
+        "sequence",
+        **where("state = 'pending'"),
+    ),
 )
 
 alembic_version = Table(

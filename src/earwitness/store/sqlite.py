@@ -1,24 +1,83 @@
-"""SQLite: one writer, many readers, write-ahead log, nothing of it readable by others."""
+"""SQLite: one writer, many readers, write-ahead log, nothing of it readable by others; and what is left on a full disk.
 
+A deletion writes to the write-ahead log before it frees anything. So bytes are kept beside the database and given up
+when its disk is full, for what ends or deletes something. Other changes do not get these bytes: while they are given
+up, those are refused until the file is whole again.
+"""
+
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from earwitness.errors import StoreFull, StoreUnavailable
-from earwitness.store.border import border
+from earwitness.store.driver_errors import translating_errors
 from earwitness.store.leading import FileLeading
-from earwitness.store.reserve import Reserve
-from earwitness.store.session import WritingSession
-from earwitness.store.sqlite_reads import SqliteReads
-from earwitness.store.sqlite_session import SqliteSession
-from earwitness.store.writer import SqliteWriter
+from earwitness.store.session import ConnectionSession
+from earwitness.store.sqlite_reads import SqliteReads, SqliteSession
+from earwitness.store.sqlite_writer import SqliteWriter
 
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
+
+RESERVE_BYTES = 16 * 2**20
+"""Room for what waits in the write-ahead log, for a deletion of some thousands of voiceprints, and for any number of
+small ones."""
+
+_SHARE = 10
+"""At most a tenth of the file system, so that a small disk is of use too. Less than 4 MiB helps little: before
+a deletion frees anything, what waits in the write-ahead log has to move into the database, and that is as much."""
+
+_log = logging.getLogger("earwitness.store")
+
+
+class Reserve:
+    """A file of zeros. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+
+    def fill(self) -> bool:
+        """Add what is missing, if the disk has room for all of it; return whether the file is whole."""
+        with self._lock:
+            disk = os.statvfs(self._path.parent)
+            wanted = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // _SHARE)
+            if self._size() >= wanted:
+                return True
+            if disk.f_bavail * disk.f_frsize < 2 * wanted:  # taking the last bytes would refuse others what they need
+                return False
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, max(wanted, 1))
+            except OSError as error:
+                _log.warning("there is no room for the records' reserve", extra={"reason": str(error.strerror)})
+                os.ftruncate(descriptor, 0)
+                return False
+            finally:
+                os.close(descriptor)
+            return True
+
+    def give_up(self) -> bool:
+        """Free the bytes; False when there were none."""
+        with self._lock:
+            if self._size() == 0:
+                return False
+            os.truncate(self._path, 0)
+        _log.warning("the disk of the records is full; their reserve is used to delete, and other changes are refused")
+        return True
+
+    def is_given_up(self) -> bool:
+        """Return whether the bytes were given up and are not back."""
+        return self._path.exists() and self._size() == 0
+
+    def _size(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
 
 
 class Sqlite:
@@ -38,25 +97,20 @@ class Sqlite:
             connection = self._opened(path)
         # The writer takes the connection over; the session uses it only in the writer's work.
         self._session = SqliteSession(connection, want_scrub=self._scrub)
-        self._reads = SqliteReads(_engine(path, wait_seconds_max=0.0), patient=self.engine)
+        self.reads = SqliteReads(_engine(path, wait_seconds_max=0.0), patient=self.engine)
         self._writer = SqliteWriter(self._session.driver, wait_seconds_max=wait_seconds_max)
         self.leading = FileLeading(path.with_name(f"{path.name}.lock"))
 
-    @property
-    def reads(self) -> SqliteReads:
-        """Sessions for reading."""
-        return self._reads
-
-    def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT:
+    def write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
         """Run work in a transaction; return when it is durable.
 
-        StoreFull when the disk is full and the work neither ends nor deletes anything, or the reserve is used up.
+        Raise StoreFull when the disk is full and the work neither ends nor deletes anything, or the reserve is used up.
         """
         if not self.spends_reserve and self.reserve.is_given_up():
             self.reserve.fill()
         may_spend = self.spends_reserve
 
-        def run() -> ResultT:
+        def run() -> _ResultT:
             nonlocal may_spend
             self._session.uses_reserve = False
             try:
@@ -70,7 +124,7 @@ class Sqlite:
             return result
 
         try:
-            with border():
+            with translating_errors():
                 try:
                     return self._writer.run(run)
                 except StoreFull:
@@ -78,17 +132,17 @@ class Sqlite:
                         raise
                     return self._writer.run(run)
         except StoreUnavailable as error:
-            self._reads.note(error)
+            self.reads.note(error)
             raise
         finally:
-            self._reads.renew()
+            self.reads.renew()
 
     def require_intact(self) -> None:
         """Raise StoreDamaged once the database was found damaged."""
-        self._reads.require_intact()
+        self.reads.require_intact()
 
     def _opened(self, path: Path) -> Connection:
-        with border():
+        with translating_errors():
             _make_private(path)
             connection = self.engine.connect()
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
@@ -96,8 +150,8 @@ class Sqlite:
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
-        """A connection in a transaction that nobody else can write beside."""
-        with border(), self.engine.connect() as connection:
+        """Give a connection in a transaction that nobody else can write beside."""
+        with translating_errors(), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -109,7 +163,7 @@ class Sqlite:
     def close(self) -> None:
         """End the writer, then close all connections; the last one moves the write-ahead log into the database."""
         self._writer.close()
-        self._reads.close()
+        self.reads.close()
         self._session.close()
         self.engine.dispose()
 
@@ -135,7 +189,7 @@ def _engine(path: Path, *, wait_seconds_max: float) -> Engine:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether there is no database in this file: neither it nor the write-ahead log beside it has a byte."""
+    """Return whether there is no database in this file: neither it nor the write-ahead log beside it has a byte."""
     files = (path, path.with_name(f"{path.name}-wal"))
     return not any(file.exists() and file.stat().st_size for file in files)
 

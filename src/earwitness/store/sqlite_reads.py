@@ -1,4 +1,13 @@
-"""Reading from SQLite: a connection for each thread that reads just now, a snapshot for a turn of an event loop."""
+"""Reading from SQLite: a connection for each thread that reads just now, a snapshot for a turn of an event loop.
+
+A point read costs most of its time to begin and to end: locks on the database's files and a statement's way through the
+driver. A server asks for the same access key with every request, and for the same record while somebody waits for it.
+So what an event loop reads is one snapshot a turn, and a record is made once for as long as nobody changes any.
+
+Nothing read so is older than a read by itself would give. A snapshot begins with the first read of a turn and ends
+before whatever is scheduled after that, so a request is answered from what was committed after it came. Records are
+kept only while SQLite's own count of changes, read with every snapshot, says that no process has changed the file.
+"""
 
 import asyncio
 import logging
@@ -7,22 +16,102 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from threading import get_ident
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects import sqlite as dialect
 
 from earwitness.errors import StoreBusy, StoreDamaged, StoreUnavailable
-from earwitness.store.border import border, is_busy
-from earwitness.store.session import HotRead, Query, RecordT, Row
-from earwitness.store.snapshot import Snapshot
-from earwitness.store.sqlite_session import SqliteSession
+from earwitness.store.driver_errors import is_busy, translating_errors
+from earwitness.store.hot_reads import HotRead, Query, StoredRow
+from earwitness.store.session import ConnectionSession
 
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
+_RecordT = TypeVar("_RecordT")
+
+RECORDS_KEPT_MAX = 1_000
+"""A pipeline, with its documents, has about four kilobytes."""
 
 READERS_KEPT_MAX = 32
 """Connections kept open for reading: the threads of one process."""
 
 _log = logging.getLogger("earwitness.store")
+
+
+class SqliteSession(ConnectionSession):
+    """The writer's session, or a reader's. A hot read's compiled SQL runs on the driver's connection."""
+
+    def __init__(self, connection: Connection, *, want_scrub: Callable[[], None] = lambda: None) -> None:
+        super().__init__(connection, insert_unless_there=lambda table: dialect.insert(table).on_conflict_do_nothing())
+        self.driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+        self._want_scrub = want_scrub
+
+    def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], *parameters: str) -> _RecordT | None:
+        """See `StoreSession`."""
+        return read.run_on_sqlite(self.driver, make, parameters)
+
+    def lock(self, name: str) -> None:
+        """Nothing to do: there is one writer."""
+
+    def scrub(self) -> None:
+        """Have the write-ahead log emptied before this change is acknowledged."""
+        self._want_scrub()
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+
+class Snapshot:
+    """A reader's connection that holds a transaction from the first read of a turn of an event loop to its end.
+
+    Not for several threads. Its methods raise the driver's errors; after one it is to be closed.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, session: SqliteSession) -> None:
+        self.loop = loop
+        self.session = session
+        self.is_open = False
+        self._execute = session.driver.execute
+        self._version: int | None = None
+        self._thread = 0
+        # `Any`: each kind of read has records of its own; `hot` gives back what its own `make` made.
+        self._records: dict[tuple[HotRead, tuple[str, ...]], Any] = {}
+
+    def begin(self) -> None:
+        """See the database as it is now; what was kept goes if it has changed."""
+        self._execute("BEGIN")
+        # It reads the file's state, and with that the transaction begins; another number: somebody else has committed.
+        version = self._execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self._records) >= RECORDS_KEPT_MAX:
+            self._records.clear()
+            self._version = version
+        self._thread = get_ident()
+        self.is_open = True
+
+    def is_of_this_turn(self) -> bool:
+        """Return whether this thread's loop has begun it in this very turn. To ask for the loop is a system call."""
+        return self.is_open and self._thread == get_ident() and self.loop.is_running()
+
+    def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], parameters: tuple[str, ...]) -> _RecordT | None:
+        """Return the record, as it was when the snapshot began."""
+        found: _RecordT | None = self._records.get((read, parameters))
+        if found is None:
+            found = self.session.hot(read, make, *parameters)
+            if found is not None:
+                self._records[read, parameters] = found
+        return found
+
+    def end(self) -> None:
+        """Let go of the database; `begin` may follow."""
+        self.is_open = False
+        self._execute("COMMIT")
+
+    def close(self) -> None:
+        """Give the connection up, and with it the transaction."""
+        self.is_open = False
+        self.session.close()
 
 
 class SqliteReads:
@@ -43,38 +132,29 @@ class SqliteReads:
         self._closed = False
         self._damage: StoreDamaged | None = None
 
-    def rows(self, statement: Query) -> Sequence[Row]:
-        """As the seam says."""
-        try:
-            with border(), self._taken() as session:
-                return session.rows(statement)
-        except StoreUnavailable as error:
-            return self._again(error, lambda session: session.rows(statement))
+    def rows(self, statement: Query) -> Sequence[StoredRow]:
+        """See `StoreSession`."""
+        return self._read(lambda session: session.rows(statement))
 
-    def row(self, statement: Query) -> Row | None:
-        """As the seam says."""
-        try:
-            with border(), self._taken() as session:
-                return session.row(statement)
-        except StoreUnavailable as error:
-            return self._again(error, lambda session: session.row(statement))
+    def row(self, statement: Query) -> StoredRow | None:
+        """See `StoreSession`."""
+        return self._read(lambda session: session.row(statement))
 
-    def hot(self, read: HotRead, make: Callable[[Row], RecordT], *parameters: str) -> RecordT | None:
-        """As the seam says."""
+    def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], *parameters: str) -> _RecordT | None:
+        """See `StoreSession`."""
         snapshot = self._snapshot
         try:
             if snapshot is None or not snapshot.is_of_this_turn():
                 loop = _running_loop()
                 snapshot = None if loop is None else self._snapshot_of(loop)
-            if snapshot is None:
-                with border(), self._taken() as session:
-                    return session.hot(read, make, *parameters)
-            return self._hot_of(snapshot, read, make, parameters)
+            if snapshot is not None:
+                return self._hot_of(snapshot, read, make, parameters)
         except StoreUnavailable as error:
             return self._again(error, lambda patient: patient.hot(read, make, *parameters))
+        return self._read(lambda session: session.hot(read, make, *parameters))
 
     def note(self, error: StoreUnavailable) -> None:
-        """Remember that the database is damaged, if that is what an error says, and tell it once in the log."""
+        """Remember that the database is damaged, if that is what an error says, and write it once to the log."""
         if isinstance(error, StoreDamaged) and self._damage is None:
             self._damage = error
             _log.error("the records are damaged", extra={"reason": str(error)})
@@ -85,7 +165,7 @@ class SqliteReads:
             raise StoreDamaged(str(self._damage))
 
     def renew(self) -> None:
-        """A change was made: what the thread that made it reads from now on has it."""
+        """Let what the thread that made a change reads from now on have it."""
         snapshot = self._snapshot
         if snapshot is not None and snapshot.is_of_this_turn():
             self._end(snapshot)
@@ -102,7 +182,7 @@ class SqliteReads:
     # The snapshot of a turn. Written out where a request passes, because a context manager costs as much as a read.
 
     def _snapshot_of(self, loop: AbstractEventLoop) -> Snapshot | None:
-        """The loop's own; None where another loop has one, which has to share with threads then."""
+        """Return the loop's own; None where another loop has one, which has to share with threads then."""
         snapshot = self._snapshot
         if snapshot is not None and snapshot.loop is not loop:
             if not snapshot.loop.is_closed():
@@ -114,8 +194,8 @@ class SqliteReads:
         return snapshot
 
     def _hot_of(
-        self, snapshot: Snapshot, read: HotRead, make: Callable[[Row], RecordT], parameters: tuple[str, ...]
-    ) -> RecordT | None:
+        self, snapshot: Snapshot, read: HotRead, make: Callable[[StoredRow], _RecordT], parameters: tuple[str, ...]
+    ) -> _RecordT | None:
         try:
             if not snapshot.is_open:
                 snapshot.begin()
@@ -123,7 +203,7 @@ class SqliteReads:
             return snapshot.hot(read, make, parameters)
         except BaseException:
             self._drop(snapshot)
-            with border():
+            with translating_errors():
                 raise
 
     def _end(self, snapshot: Snapshot) -> None:
@@ -144,6 +224,27 @@ class SqliteReads:
 
     # Sessions.
 
+    def _read(self, read: Callable[[SqliteSession], _ResultT]) -> _ResultT:
+        try:
+            with translating_errors(), self._taken() as session:
+                return read(session)
+        except StoreUnavailable as error:
+            return self._again(error, read)
+
+    def _again(self, error: StoreUnavailable, read: Callable[[SqliteSession], _ResultT]) -> _ResultT:
+        """Read once more what met a lock, on a connection that waits for it; raise any other error as it is."""
+        self.note(error)
+        if not is_busy(error.__cause__):
+            raise error
+        if _running_loop() is not None:
+            raise StoreBusy(str(error)) from error.__cause__
+        with translating_errors():
+            session = self._open(self._patient)
+            try:
+                return read(session)
+            finally:
+                session.close()
+
     @contextmanager
     def _taken(self) -> Generator[SqliteSession]:
         snapshot = self._snapshot
@@ -161,21 +262,10 @@ class SqliteReads:
         except BaseException:
             session.close()
             raise
-        self._give_back(session)
-
-    def _again(self, error: StoreUnavailable, read: Callable[[SqliteSession], ResultT]) -> ResultT:
-        """A read that met a lock once more, on a connection that waits for it; any other error as it is."""
-        self.note(error)
-        if not is_busy(error.__cause__):
-            raise error
-        if _running_loop() is not None:
-            raise StoreBusy(str(error)) from error.__cause__
-        with border():
-            session = self._open(self._patient)
-            try:
-                return read(session)
-            finally:
-                session.close()
+        if self._closed or len(self._idle) >= READERS_KEPT_MAX:
+            session.close()
+        else:
+            self._idle.append(session)
 
     def _take(self) -> SqliteSession:
         try:
@@ -183,23 +273,17 @@ class SqliteReads:
         except IndexError:
             return self._open(self._engine)
 
-    def _give_back(self, session: SqliteSession) -> None:
-        if self._closed or len(self._idle) >= READERS_KEPT_MAX:
-            session.close()
-        else:
-            self._idle.append(session)
-
     def _open(self, engine: Engine) -> SqliteSession:
         if self._closed:
             raise StoreUnavailable("the store is closed; open it again")
-        with border():
+        with translating_errors():
             connection = engine.connect()
             connection.exec_driver_sql("PRAGMA query_only = ON")
             return SqliteSession(connection)
 
 
 def _running_loop() -> AbstractEventLoop | None:
-    """The event loop that this thread runs, whose other tasks would wait with us."""
+    """Return the event loop that this thread runs, whose other tasks would wait with us."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -2,44 +2,40 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, make_url, select
+from sqlalchemy import URL, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from earwitness.errors import ConfigurationError
 from earwitness.store import migrate
-from earwitness.store.access_keys import AccessKeyReader, AccessKeyWriter
 from earwitness.store.attempts import AttemptWriter
-from earwitness.store.audit import AuditReader, AuditWriter
-from earwitness.store.bearer_tokens import BearerTokenReader, BearerTokenWriter
-from earwitness.store.border import border
-from earwitness.store.configurations import ConfigurationReader, ConfigurationWriter
-from earwitness.store.deliveries import DeliveryReader, DeliveryWriter
+from earwitness.store.credentials import AccessKeyReader, AccessKeyWriter, BearerTokenReader, BearerTokenWriter
 from earwitness.store.domains import DomainReader, DomainWriter
-from earwitness.store.events import EventReader, EventWriter
-from earwitness.store.idempotency import IdempotencyWriter
-from earwitness.store.leading import Leading
-from earwitness.store.owners import CHECK_OWNER, stream_owner
-from earwitness.store.pipelines import PipelineReader, PipelineWriter
-from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
-from earwitness.store.profiles import ProfileReader, ProfileWriter
+from earwitness.store.driver_errors import translating_errors
+from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
+from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
+from earwitness.store.postgres import Postgres
+from earwitness.store.profiles import (
+    ProfileReader,
+    ProfileVoiceprintReader,
+    ProfileVoiceprintWriter,
+    ProfileWriter,
+)
 from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
 from earwitness.store.schema import vault_checks
-from earwitness.store.session import Session, Writing, WritingSession
+from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
-from earwitness.store.streams import StreamReader, StreamWriter
+from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
 from earwitness.store.tags import TagReader, TagWriter
-from earwitness.store.task_rows import TaskReader
-from earwitness.store.task_voiceprints import TaskVoiceprintReader, TaskVoiceprintWriter
-from earwitness.store.tasks import TaskWriter
+from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
 from earwitness.vault.data_key import DataKey
-from earwitness.vault.vault import Vault
+from earwitness.vault.vault import Vault, owner_of
 
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
 
 WAIT_SECONDS_MAX = 5.0
 """How long a call waits for a lock, a connection or the disk before it is StoreUnavailable."""
@@ -47,28 +43,12 @@ WAIT_SECONDS_MAX = 5.0
 CONNECTIONS_MAX = 10
 """PostgreSQL connections of this process, half of them for reads; a server by itself allows 100 in all."""
 
+_CHECK_OWNER = owner_of(account_id="", table=vault_checks.name, row_id="check")
+"""Of the key that proves the master key at every start, and keys the digests of idempotency tokens."""
+
+_Database: TypeAlias = Sqlite | Postgres
 
 _CHECK = select(vault_checks.c.wrapped_key).where(vault_checks.c.name == "check")
-
-
-class _Database(Protocol):
-    """What `Sqlite` and `Postgres` have in common."""
-
-    engine: Engine
-
-    @property
-    def reads(self) -> Session: ...
-
-    @property
-    def leading(self) -> Leading: ...
-
-    def write(self, work: Callable[[WritingSession], ResultT]) -> ResultT: ...
-
-    def require_intact(self) -> None: ...
-
-    def migrating(self) -> AbstractContextManager[Connection]: ...
-
-    def close(self) -> None: ...
 
 
 class Unit:
@@ -94,10 +74,6 @@ class Unit:
         self.audit = AuditWriter(writing)
         self._writing = writing
 
-    def hold(self, name: str) -> None:
-        """Let no other unit that holds this name go on until this one has ended."""
-        self._writing.session.hold(name)
-
     def use_reserve(self) -> None:
         """This unit ends something: on a full disk it may use the room that is kept for that. Deletions may anyway."""
         self._writing.session.use_reserve()
@@ -115,35 +91,37 @@ class Store:
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._digest_key = vault.key(wrapped_check, owner=CHECK_OWNER)
+        self.leading = database.leading
+        """The claim to be the one process that serves these records."""
+        self.token_key = vault.key(wrapped_check, owner=_CHECK_OWNER)
+        """Seals tokens that are handed out to clients; the same on every node and after every start."""
         self.identity = _identity(wrapped_check)
-        """What tells these records from all others; no secret."""
+        """Differs from that of all other records; no secret."""
 
-        reads = database.reads
-        self.access_keys = AccessKeyReader(reads, vault)
-        self.bearer_tokens = BearerTokenReader(reads)
-        self.configurations = ConfigurationReader(reads)
-        self.pipelines = PipelineReader(reads, vault)
-        self.domains = DomainReader(reads)
-        self.profiles = ProfileReader(reads)
-        self.profile_voiceprints = ProfileVoiceprintReader(reads, vault)
-        self.tasks = TaskReader(reads, vault)
-        self.task_voiceprints = TaskVoiceprintReader(reads, vault)
-        self.events = EventReader(reads, vault)
-        self.deliveries = DeliveryReader(reads)
-        self.streams = StreamReader(reads)
-        self.tags = TagReader(reads)
-        self.audit = AuditReader(reads)
+        reads = database.reads, vault
+        self.access_keys = AccessKeyReader(*reads)
+        self.bearer_tokens = BearerTokenReader(*reads)
+        self.configurations = ConfigurationReader(*reads)
+        self.pipelines = PipelineReader(*reads)
+        self.domains = DomainReader(*reads)
+        self.profiles = ProfileReader(*reads)
+        self.profile_voiceprints = ProfileVoiceprintReader(*reads)
+        self.tasks = TaskReader(*reads)
+        self.task_voiceprints = TaskVoiceprintReader(*reads)
+        self.events = EventReader(*reads)
+        self.streams = StreamReader(*reads)
+        self.tags = TagReader(*reads)
+        self.audit = AuditReader(*reads)
 
-    def write(self, work: Callable[[Unit], ResultT]) -> ResultT:
-        """Run `work` in a transaction; what it returns, once that is durable.
+    def write(self, work: Callable[[Unit], _ResultT]) -> _ResultT:
+        """Run `work` in a transaction; return what it returns, once that is durable.
 
         What it raises undoes everything. It may run on another thread, and more than once where PostgreSQL makes two
-        transactions meet, so it should do nothing but speak to its unit, and be quick: others wait.
+        transactions meet, so it should do nothing but use its unit, and be quick: others wait.
         """
 
-        def run(session: WritingSession) -> tuple[ResultT, Writing]:
-            writing = Writing(session=session, vault=self._vault, digest_key=self._digest_key, now=self._clock())
+        def run(session: ConnectionSession) -> tuple[_ResultT, Writing]:
+            writing = Writing(session=session, vault=self._vault, digest_key=self.token_key, now=self._clock())
             return work(Unit(writing)), writing
 
         result, writing = self._database.write(run)
@@ -152,18 +130,8 @@ class Store:
         return result
 
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
-        """The key of a stream's media. CiphertextRefused when it was destroyed."""
+        """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
-
-    @property
-    def leading(self) -> Leading:
-        """The claim to be the one process that serves these records."""
-        return self._database.leading
-
-    @property
-    def token_key(self) -> DataKey:
-        """Seals tokens that are handed out to clients; the same on every node and after every start."""
-        return self._digest_key
 
     def require_ready(self) -> None:
         """Raise StoreUnavailable when the database does not answer, or was found damaged since it was opened."""
@@ -196,9 +164,9 @@ def open_store(
     wait_seconds_max: float = WAIT_SECONDS_MAX,
     connections_max: int = CONNECTIONS_MAX,
 ) -> Store:
-    """Open `sqlite:///PATH` or `postgresql://…`; an empty database gets its schema first. `clock` tells UTC.
+    """Open `sqlite:///PATH` or `postgresql://…`; an empty database gets its schema first. `clock` returns UTC.
 
-    Raises SchemaTooNew, StoreError (older schema: migrate first), MasterKeyInvalid (written under another key),
+    Raise SchemaTooNew, StoreError (older schema: migrate first), MasterKeyInvalid (written under another key),
     StoreUnavailable and ConfigurationError.
     """
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
@@ -212,33 +180,33 @@ def open_store(
 
 
 def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> str | None:
-    """What tells the records at this address from all others; None where there are none yet. Nothing is written.
+    """Return what differs from all other records at this address; None where there are none. Nothing is written.
 
-    Raises StoreUnavailable and ConfigurationError.
+    Raise StoreUnavailable and ConfigurationError.
     """
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite" and is_empty(Path(str(parsed.database))):
         return None
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
     try:
-        with border(), database.engine.connect() as connection:
+        with translating_errors(), database.engine.connect() as connection:
             if migrate.current_revision(connection) is None:
                 return None
         row = database.reads.row(_CHECK)
-        return None if row is None else _identity(bytes(row[0]))
+        return None if row is None else _identity(row["wrapped_key"])
     finally:
         database.close()
 
 
 def described(url: str) -> str:
-    """The records at this address, in words without a password."""
+    """Return the records at this address, in words without a password."""
     parsed = _parsed(url)
     where = f"in PostgreSQL's database {parsed.database}" if parsed.host or parsed.port else str(parsed.database)
     return f"the records {where}"
 
 
 def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
-    """Bring the database to this version's schema; raises SchemaTooNew, StoreUnavailable and ConfigurationError."""
+    """Bring the database to this version's schema; raise SchemaTooNew, StoreUnavailable and ConfigurationError."""
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
     try:
         with database.migrating() as connection:
@@ -253,8 +221,6 @@ def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return Sqlite(Path(str(parsed.database)), wait_seconds_max=wait_seconds_max)
     if kind == "postgresql":
-        from earwitness.store.postgres import Postgres
-
         return Postgres(parsed, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
     raise ConfigurationError(f"the store cannot be {kind}, or has no path; give sqlite:///PATH or postgresql://…")
 
@@ -267,7 +233,7 @@ def _parsed(url: str) -> URL:
 
 
 def _make_schema_once(database: _Database) -> None:
-    with border(), database.engine.connect() as connection:
+    with translating_errors(), database.engine.connect() as connection:
         revision = migrate.current_revision(connection)
     if revision is None:
         with database.migrating() as connection:
@@ -277,16 +243,16 @@ def _make_schema_once(database: _Database) -> None:
 
 
 def _check_key(database: _Database, vault: Vault) -> bytes:
-    """The key that keys digests, wrapped. That it opens proves that the master key is the one of these records."""
+    """Return the key that keys digests, wrapped. That it opens proves that the master key is that of these records."""
 
-    def run(session: WritingSession) -> bytes:
-        session.insert_new(vault_checks, {"name": "check", "wrapped_key": vault.new_wrapped_key(owner=CHECK_OWNER)})
+    def run(session: ConnectionSession) -> bytes:
+        session.insert_new(vault_checks, {"name": "check", "wrapped_key": vault.new_wrapped_key(owner=_CHECK_OWNER)})
         row = session.row(_CHECK)
-        return b"" if row is None else bytes(row[0])
+        return b"" if row is None else row["wrapped_key"]
 
     row = database.reads.row(_CHECK)
-    wrapped_key = database.write(run) if row is None else bytes(row[0])
-    vault.require_opens(wrapped_key, owner=CHECK_OWNER)
+    wrapped_key = database.write(run) if row is None else row["wrapped_key"]
+    vault.require_opens(wrapped_key, owner=_CHECK_OWNER)
     return wrapped_key
 
 

@@ -1,69 +1,59 @@
 """Kinesis video streams, as records; their audio lies elsewhere, sealed under the key that is kept here."""
 
-from sqlalchemy import delete, select, update
+from dataclasses import asdict
+from functools import partial
+
+from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, VersionMismatch
-from earwitness.store.columns import from_microseconds, to_microseconds
-from earwitness.store.owners import stream_owner
-from earwitness.store.page import read_page
+from earwitness.store.hot_reads import Query
 from earwitness.store.records import KinesisStream, Page, PageKey, Scope
-from earwitness.store.schema import kinesis_streams as table
-from earwitness.store.session import Row, Session, Writing, count_where, in_scope, require_room
+from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
+from earwitness.store.schema import kinesis_streams as streams
 from earwitness.store.tags import TagWriter
 
-_ALL = select(
-    table.c.name,
-    table.c.arn,
-    table.c.version,
-    table.c.device_name,
-    table.c.media_type,
-    table.c.kms_key_id,
-    table.c.retention_hours,
-    table.c.status,
-    table.c.wrapped_key,
-    table.c.created_at,
-)
 _LAST_CHARACTER = "\U0010ffff"
+_record = partial(record, KinesisStream)
 
 
-class StreamReader:
+def stream_owner(scope: Scope, arn: str) -> str:
+    """Return the owner of a stream's data key: by its ARN, because a name is taken again after a deletion."""
+    return key_owner(streams, scope, arn)
+
+
+class StreamReader(Reader):
     """What can be read of streams."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
     def get(self, scope: Scope, name_or_arn: str) -> KinesisStream | None:
-        """The stream of this name or ARN, or None."""
-        column = table.c.arn if name_or_arn.startswith("arn:") else table.c.name
-        row = self._session.row(_ALL.where(in_scope(table, scope), column == name_or_arn))
-        return None if row is None else _record(row)
+        """Return the stream of this name or ARN, or None."""
+        return self._one(_record, _named(scope, name_or_arn))
 
     def list(
         self, scope: Scope, *, name_prefix: str = "", after: PageKey | None = None, limit: int
     ) -> Page[KinesisStream]:
-        """By name, those that begin with the prefix."""
-        statement = _ALL.where(in_scope(table, scope))
+        """Return those that begin with the prefix, by name."""
+        statement = select_in_scope(streams, scope)
         if name_prefix:
-            statement = statement.where(table.c.name >= name_prefix, table.c.name < name_prefix + _LAST_CHARACTER)
-        return read_page(self._session, statement, record=_record, order=(table.c.name,), after=after, limit=limit)
+            statement = statement.where(streams.c.name >= name_prefix, streams.c.name < name_prefix + _LAST_CHARACTER)
+        return self._page(_record, statement, order=(streams.c.name,), after=after, limit=limit)
 
     def list_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[tuple[str, KinesisStream]]:
-        """The streams of all accounts, each with its account, for whoever looks after their media."""
-        statement = _ALL.add_columns(table.c.account_id)
-        order = (table.c.account_id, table.c.region, table.c.name)
-        return read_page(self._session, statement, record=_with_account, order=order, after=after, limit=limit)
+        """Return the streams of all accounts, each with its account, for whoever looks after their media."""
+        return self._page(
+            lambda row: (row["account_id"], _record(row)),
+            select(streams),
+            order=(streams.c.account_id, streams.c.region, streams.c.name),
+            after=after,
+            limit=limit,
+        )
 
     def count(self, scope: Scope) -> int:
-        """How many there are."""
-        return count_where(self._session, table, in_scope(table, scope))
+        """Return how many there are."""
+        return self._count(streams, in_scope(streams, scope))
 
 
-class StreamWriter(StreamReader):
+class StreamWriter(Writer, StreamReader):
     """What can be changed of streams."""
-
-    def __init__(self, writing: Writing) -> None:
-        super().__init__(writing.session)
-        self._writing = writing
 
     def create(
         self,
@@ -79,29 +69,27 @@ class StreamWriter(StreamReader):
         kms_key_id: str | None = None,
         limit: int | None = None,
     ) -> KinesisStream:
-        """A new one with a key of its own; AlreadyExists when the name is taken, LimitExceeded at `limit` streams.
+        """Return a new one with a key of its own.
 
-        The ARN ends in the time of creation, which is the unit's.
+        Raise AlreadyExists when the name is taken, LimitExceeded when there are `limit` already. The ARN ends in the
+        time of creation, which is the unit's.
         """
-        holder = f"{scope.account_id} {scope.region}"
-        require_room(self._writing.session, lambda: self.count(scope), limit=limit, what="streams", holder=holder)
-        values = {
-            "account_id": scope.account_id,
-            "region": scope.region,
-            "name": name,
-            "arn": arn,
-            "version": version,
-            "device_name": device_name,
-            "media_type": media_type,
-            "kms_key_id": kms_key_id,
-            "retention_hours": retention_hours,
-            "status": status,
-            "wrapped_key": self._writing.vault.new_wrapped_key(owner=stream_owner(scope, arn)),
-            "created_at": to_microseconds(self._writing.now),
-        }
-        if not self._writing.session.insert_new(table, values):
+        self._require_room(lambda: self.count(scope), limit=limit, what="streams", holder=holder_of(scope))
+        created = KinesisStream(
+            name=name,
+            arn=arn,
+            version=version,
+            device_name=device_name,
+            media_type=media_type,
+            kms_key_id=kms_key_id,
+            retention_hours=retention_hours,
+            status=status,
+            wrapped_key=self._vault.new_wrapped_key(owner=stream_owner(scope, arn)),
+            created_at=self._now,
+        )
+        if not self._insert(streams, created, **asdict(scope)):
             raise AlreadyExists("a stream of this name exists; choose another name, or delete that one")
-        return _record([values[column.name] for column in _ALL.selected_columns])
+        return created
 
     def update(
         self,
@@ -115,7 +103,7 @@ class StreamWriter(StreamReader):
         retention_hours: int | None = None,
         status: str | None = None,
     ) -> KinesisStream | None:
-        """Change what is given; None when there is no such stream, VersionMismatch when it changed meanwhile."""
+        """Change what is given; None when there is no such stream. Raise VersionMismatch when it changed meanwhile."""
         given = {
             "device_name": device_name,
             "media_type": media_type,
@@ -126,12 +114,11 @@ class StreamWriter(StreamReader):
         present = self._locked(scope, name_or_arn, expected_version=expected_version)
         if present is None:
             return None
-        statement = update(table).where(in_scope(table, scope), table.c.name == present.name)
-        self._writing.session.change(statement.values(**values, version=new_version))
+        self._update(streams, in_scope(streams, scope, name=present.name), **values, version=new_version)
         return self.get(scope, present.name)
 
     def delete(self, scope: Scope, name_or_arn: str, *, expected_version: str | None = None) -> bool:
-        """Remove it, its key and tags; False when there is no such stream, VersionMismatch when it changed meanwhile.
+        """Remove it, its key and tags; False when there is no such stream. Raise VersionMismatch as `update` does.
 
         Its audio cannot be read by anybody afterwards.
         """
@@ -139,36 +126,17 @@ class StreamWriter(StreamReader):
         if present is None:
             return False
         TagWriter(self._writing).clear(scope, present.arn)
-        self._writing.session.change(delete(table).where(in_scope(table, scope), table.c.name == present.name))
+        self._delete(streams, in_scope(streams, scope, name=present.name))
         self._writing.destroy_key(present.wrapped_key, owner=stream_owner(scope, present.arn))
         return True
 
     def _locked(self, scope: Scope, name_or_arn: str, *, expected_version: str | None) -> KinesisStream | None:
-        column = table.c.arn if name_or_arn.startswith("arn:") else table.c.name
-        row = self._session.row(_ALL.where(in_scope(table, scope), column == name_or_arn).with_for_update())
-        if row is None:
-            return None
-        present = _record(row)
-        if expected_version is not None and present.version != expected_version:
+        present = self._one(_record, _named(scope, name_or_arn).with_for_update())
+        if present is not None and expected_version not in {None, present.version}:
             raise VersionMismatch("the stream changed since its version was read; describe it and try again")
         return present
 
 
-def _record(row: Row) -> KinesisStream:
-    name, arn, version, device_name, media_type, kms_key_id, retention_hours, status, wrapped_key, created_at = row
-    return KinesisStream(
-        name=name,
-        arn=arn,
-        version=version,
-        device_name=device_name,
-        media_type=media_type,
-        kms_key_id=kms_key_id,
-        retention_hours=retention_hours,
-        status=status,
-        wrapped_key=wrapped_key,
-        created_at=from_microseconds(created_at),
-    )
-
-
-def _with_account(row: Row) -> tuple[str, KinesisStream]:
-    return row[-1], _record(row[:-1])
+def _named(scope: Scope, name_or_arn: str) -> Query:
+    column = "arn" if name_or_arn.startswith("arn:") else "name"
+    return select_in_scope(streams, scope, **{column: name_or_arn})

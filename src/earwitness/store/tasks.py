@@ -1,29 +1,185 @@
-"""Speaker search tasks as their callers see them: start, stop, forget. What a worker does is in attempts.py."""
+"""Speaker search tasks as their callers see them: start, stop, forget; and the voiceprints that tasks made.
 
+What a worker does to its task is in attempts.py. A task's voiceprint is kept for a day for whoever creates a profile
+from it. What is left of it afterwards is the task's word that there was one: so `Gone` is told from `not yet` and
+`never`.
+"""
+
+import logging
 from collections.abc import Collection
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Column, ColumnElement, Table, select
 
-from earwitness.errors import AlreadyExists, Conflict, NotFound
-from earwitness.store.columns import to_microseconds
-from earwitness.store.domain_keys import require_domain_key
-from earwitness.store.records import Scope
-from earwitness.store.schema import pipelines
-from earwitness.store.schema_search import tasks as table
-from earwitness.store.search_records import SpeakerSearchTask
-from earwitness.store.session import Writing, in_scope, require_room
-from earwitness.store.task_rows import TaskReader, TaskRows
-from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, next_status
+from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, Gone, NotFound
+from earwitness.store.columns import JsonObject, from_json, to_json
+from earwitness.store.hot_reads import HotRead, StoredRow
+from earwitness.store.records import (
+    NewVoiceprint,
+    Page,
+    PageKey,
+    Scope,
+    SpeakerSearchTask,
+    SpeakerSearchTaskState,
+    TaskVoiceprint,
+)
+from earwitness.store.repository import (
+    Reader,
+    RowSeal,
+    Writer,
+    holder_of,
+    in_scope,
+    key_owner,
+    record,
+    same,
+    scope_of,
+    select_in_scope,
+)
+from earwitness.store.schema import domains, pipelines, task_voiceprints, tasks
+from earwitness.store.session import Writing
+from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
+
+VOICEPRINT_KEPT = timedelta(hours=24)
+"""From the later of its making and the end of its task: that satisfies both of Amazon's texts (va-data-retention,
+va-architecture)."""
+
+# The domain may be gone; its key opens what is sealed.
+_WITH_DOMAIN = select(tasks, domains.c.wrapped_key).select_from(
+    tasks.outerjoin(domains, same(tasks, domains, "domain_id"))
+)
+_STATE = select(tasks.c.task_id, tasks.c.status, tasks.c.created_at, tasks.c.updated_at).select_from(
+    tasks.join(pipelines, same(tasks, pipelines, "pipeline_id"))
+)
+_KEY = tasks.c.account_id, tasks.c.region, tasks.c.task_id
+_BY_ID = HotRead(_WITH_DOMAIN, *_KEY)
+_STATE_BY_PIPELINE_ID = HotRead(_STATE, *_KEY, pipelines.c.pipeline_id)
+_STATE_BY_PIPELINE_ARN = HotRead(_STATE, *_KEY, pipelines.c.arn)
+_state = partial(record, SpeakerSearchTaskState)
+
+_SEALED = {"checkpoint", "identification"}
+
+_log = logging.getLogger("earwitness.store")
 
 
-class TaskWriter(TaskReader):
+class TaskReader(Reader):
+    """What can be read of tasks."""
+
+    def get(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
+        """Return the task of this GUID, or None; ended ones too, as long as they are kept."""
+        return self._session.hot(_BY_ID, self._record, scope.account_id, scope.region, task_id)
+
+    def get_state(self, scope: Scope, task_id: str, *, pipeline: str) -> SpeakerSearchTaskState | None:
+        """Return the status of a task, found by the id or ARN of its pipeline; None without such a task or pipeline.
+
+        Whoever waits for a task asks for this again and again, so it opens nothing that is sealed.
+        """
+        read = _STATE_BY_PIPELINE_ARN if pipeline.startswith("arn:") else _STATE_BY_PIPELINE_ID
+        return self._session.hot(read, _state, scope.account_id, scope.region, task_id, pipeline)
+
+    def list(
+        self, scope: Scope, pipeline_id: str | None, *, after: PageKey | None = None, limit: int
+    ) -> Page[SpeakerSearchTask]:
+        """Return the tasks of a pipeline, or of all with None, newest first, ended ones too."""
+        chosen = {} if pipeline_id is None else {"pipeline_id": pipeline_id}
+        return self._page(
+            self._record,
+            _WITH_DOMAIN.where(in_scope(tasks, scope, **chosen)),
+            order=(tasks.c.created_at, tasks.c.task_id),
+            after=after,
+            limit=limit,
+            newest_first=True,
+        )
+
+    def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[SpeakerSearchTask]:
+        """Return the active tasks of all accounts, for workers that look after them."""
+        return self._page(
+            self._record,
+            _WITH_DOMAIN.where(tasks.c.ended_at.is_(None)),
+            order=(tasks.c.account_id, tasks.c.region, tasks.c.task_id),
+            after=after,
+            limit=limit,
+        )
+
+    def count_active(self, scope: Scope, *, pipeline_id: str | None = None) -> int:
+        """Return how many have not ended, of all or of those of one pipeline."""
+        chosen = {} if pipeline_id is None else {"pipeline_id": pipeline_id}
+        return self._count(tasks, in_scope(tasks, scope, ended_at=None, **chosen))
+
+    def _record(self, row: StoredRow) -> SpeakerSearchTask:
+        return record(
+            SpeakerSearchTask,
+            row,
+            scope=scope_of(row),
+            checkpoint=self._opened(row, "checkpoint_ciphertext"),
+            identification=self._opened(row, "identification_ciphertext"),
+        )
+
+    def _opened(self, row: StoredRow, column: str) -> JsonObject | None:
+        """Return the document of a sealed column.
+
+        None also for what cannot be opened, so that a single damaged task does not hide those around it, and goes on
+        as if that had not been written.
+        """
+        if row[column] is None or row["wrapped_key"] is None:
+            return None
+        scope, task_id = scope_of(row), row["task_id"]
+        try:
+            key = self._vault.key(row["wrapped_key"], owner=key_owner(domains, scope, row["domain_id"]))
+            return from_json(RowSeal(key, tasks, scope, task_id).open(row, column).decode())
+        except CiphertextRefused:
+            _log.error("a part of a task's record cannot be opened", extra={"task_id": task_id, "column": column})
+            return None
+
+
+class TaskRows(Writer, TaskReader):
+    """What all who change tasks do: lock the row, write it back, delete what is old."""
+
+    def lock(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
+        """Return the task, which nobody else changes before this transaction ends."""
+        chosen = _WITH_DOMAIN.where(in_scope(tasks, scope, task_id=task_id))
+        return self._one(self._record, chosen.with_for_update(of=tasks))
+
+    def save(self, task: SpeakerSearchTask, **changes: Any) -> SpeakerSearchTask:
+        """Write back these fields of a locked task; return it as it is now.
+
+        Raise NotFound when a document cannot be sealed because the domain was deleted.
+        """
+        values: dict[str, Any] = {name: value for name, value in changes.items() if name not in _SEALED}
+        documents: dict[str, JsonObject | None] = {name: changes[name] for name in _SEALED & changes.keys()}
+        plaintexts = {
+            f"{name}_ciphertext": None if document is None else to_json(document).encode()
+            for name, document in documents.items()
+        }
+        if any(plaintexts.values()):  # without a document the key is not needed, which may be gone
+            key = self._require_domain_key(task.scope, task.domain_id)
+            values |= RowSeal(key, tasks, task.scope, task.task_id).seal(**plaintexts)
+        else:
+            values |= plaintexts
+        self._update(tasks, in_scope(tasks, task.scope, task_id=task.task_id), **values)
+        return replace(task, **changes)
+
+    def purge(self, table: Table, due: ColumnElement[bool], *, by: Column[Any], limit: int) -> int:
+        """Delete at most `limit` rows of tasks that are due, the oldest first, from the files as well.
+
+        Return how many there were.
+        """
+        old = select(table.c.account_id, table.c.region, table.c.task_id).where(due).order_by(by).limit(limit)
+        rows = self._session.rows(old.with_for_update(skip_locked=True))
+        for row in rows:
+            self._delete(table, in_scope(table, scope_of(row), task_id=row["task_id"]))
+        if rows:
+            self._writing.session.scrub()
+        return len(rows)
+
+
+class TaskWriter(Writer, TaskReader):
     """What can be changed of tasks by their callers, and when they are forgotten."""
 
     def __init__(self, writing: Writing) -> None:
-        super().__init__(writing.session, writing.vault)
-        self._writing = writing
+        super().__init__(writing)
         self._rows = TaskRows(writing)
 
     def create(
@@ -40,20 +196,19 @@ class TaskWriter(TaskReader):
         pipeline_statuses: Collection[str] | None = None,
         active_limit: int | None = None,
     ) -> SpeakerSearchTask:
-        """A new one, for a worker to pick up.
+        """Return a new one, for a worker to pick up.
 
-        NotFound without such a pipeline or domain. Conflict when another active task searches this domain for the
-        speaker of this channel of this stream, or when the pipeline has none of `pipeline_statuses` by now; it keeps
-        that status until this unit ends. LimitExceeded when the account has `active_limit` active tasks already.
+        Raise NotFound without such a pipeline or domain. Raise Conflict when another active task searches this domain
+        for the speaker of this channel of this stream, or when the pipeline has none of `pipeline_statuses` by now; it
+        keeps that status until this unit ends. Raise LimitExceeded when the account has `active_limit` active tasks.
         """
-        require_domain_key(self._session, self._vault, scope, domain_id, hold=True)
-        self._hold_pipeline(scope, pipeline_id, statuses=pipeline_statuses)
-        require_room(
-            self._writing.session,
+        self._require_domain_key(scope, domain_id, lock=True)
+        self._lock_pipeline(scope, pipeline_id, statuses=pipeline_statuses)
+        self._require_room(
             lambda: self.count_active(scope),
             limit=active_limit,
             what="active speaker search tasks",
-            holder=f"{scope.account_id} {scope.region}",
+            holder=holder_of(scope),
         )
         created = SpeakerSearchTask(
             scope=scope,
@@ -72,12 +227,12 @@ class TaskWriter(TaskReader):
             identification=None,
             voiceprint_status=None,
             profile_id=None,
-            created_at=self._writing.now,
-            updated_at=self._writing.now,
+            created_at=self._now,
+            updated_at=self._now,
             started_at=None,
             ended_at=None,
         )
-        if not self._writing.session.insert_new(table, _values(created)):
+        if not self._insert(tasks, created, **asdict(scope)):
             if self.get(scope, task_id) is not None:
                 raise AlreadyExists("a speaker search task of this id exists; choose another id")
             raise Conflict("an active task searches this domain on this stream and channel; stop it first")
@@ -88,9 +243,9 @@ class TaskWriter(TaskReader):
     ) -> SpeakerSearchTask | None:
         """Ask its worker to wind up; the first reason stays.
 
-        None when there is no such task (of this pipeline, if given); Conflict when it is over.
+        None when there is no such task (of this pipeline, if given); raise Conflict when it is over.
         """
-        task = self._rows.hold(scope, task_id)
+        task = self._rows.lock(scope, task_id)
         if task is None or pipeline_id not in {None, task.pipeline_id}:
             return None
         return self._stopped(task, reason)
@@ -98,70 +253,105 @@ class TaskWriter(TaskReader):
     def request_stop_of_pipeline(
         self, scope: Scope, pipeline_id: str, *, reason: StopReason
     ) -> tuple[SpeakerSearchTask, ...]:
-        """Ask the workers of all active tasks of a pipeline to wind up; those that were not stopping before."""
-        active = (
-            select(table.c.task_id)
-            .where(in_scope(table, scope), table.c.pipeline_id == pipeline_id, table.c.ended_at.is_(None))
-            .order_by(table.c.task_id)
-            .with_for_update()
-        )
-        held = [self.get(scope, row[0]) for row in self._session.rows(active)]
-        running = [task for task in held if task is not None and task.status is not TaskStatus.STOPPING]
+        """Ask the workers of all active tasks of a pipeline to wind up; return those that were not stopping before."""
+        active = in_scope(tasks, scope, pipeline_id=pipeline_id, ended_at=None)
+        locked = self._session.rows(select(tasks.c.task_id).where(active).order_by(tasks.c.task_id).with_for_update())
+        found = [self.get(scope, row["task_id"]) for row in locked]
+        running = [task for task in found if task is not None and task.status is not TaskStatus.STOPPING]
         return tuple(self._stopped(task, reason) for task in running)
 
     def purge(self, *, ended_before: datetime, limit: int) -> int:
         """Remove at most `limit` tasks of all accounts that ended before this time, their results and voiceprints.
 
-        How many were removed.
+        Return how many were removed.
         """
-        session = self._writing.session
-        old = (
-            select(table.c.account_id, table.c.region, table.c.task_id)
-            .where(table.c.ended_at < to_microseconds(ended_before))
-            .order_by(table.c.ended_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = session.rows(old)
-        for account_id, region, task_id in rows:
-            scope = Scope(account_id=account_id, region=region)
-            session.change(delete(table).where(in_scope(table, scope), table.c.task_id == task_id))
-        if rows:
-            session.scrub()
-        return len(rows)
+        ended_at = tasks.c.ended_at
+        return self._rows.purge(tasks, ended_at < ended_before, by=ended_at, limit=limit)
 
     def _stopped(self, task: SpeakerSearchTask, reason: StopReason) -> SpeakerSearchTask:
         self._writing.session.use_reserve()
         status = next_status(task.status, TaskMove.REQUEST_STOP)
         if status is task.status:
             return task
-        return self._rows.save(
-            replace(task, status=status, stop_reason=task.stop_reason or reason, updated_at=self._writing.now)
-        )
+        stop_reason = task.stop_reason or reason
+        return self._rows.save(task, status=status, stop_reason=stop_reason, updated_at=self._now)
 
-    def _hold_pipeline(self, scope: Scope, pipeline_id: str, *, statuses: Collection[str] | None) -> None:
-        mine = in_scope(pipelines, scope), pipelines.c.pipeline_id == pipeline_id
-        # Held as for a change of status, which the caller's unit may go on to: two that share it could not.
-        row = self._session.row(select(pipelines.c.status).where(*mine).with_for_update(key_share=True))
+    def _lock_pipeline(self, scope: Scope, pipeline_id: str, *, statuses: Collection[str] | None) -> None:
+        # Locked as for a change of status, which the caller's unit may go on to: two that share it could not.
+        row = self._session.row(
+            select_in_scope(pipelines, scope, pipeline_id=pipeline_id).with_for_update(key_share=True)
+        )
         if row is None:
             raise NotFound("the media insights pipeline does not exist; look at its id")
-        if statuses is not None and row[0] not in statuses:
-            raise Conflict(f"the pipeline is {row[0]} and takes no tasks now; look at it again, or create another")
+        status = row["status"]
+        if statuses is not None and status not in statuses:
+            raise Conflict(f"the pipeline is {status} and takes no tasks now; look at it again, or create another")
 
 
-def _values(task: SpeakerSearchTask) -> dict[str, object]:
-    return {
-        "account_id": task.scope.account_id,
-        "region": task.scope.region,
-        "task_id": task.task_id,
-        "pipeline_id": task.pipeline_id,
-        "stream_arn": task.stream_arn,
-        "channel_id": task.channel_id,
-        "domain_id": task.domain_id,
-        "domain_arn": task.domain_arn,
-        "start_fragment_number": task.start_fragment_number,
-        "status": task.status.value,
-        "attempt": task.attempt,
-        "created_at": to_microseconds(task.created_at),
-        "updated_at": to_microseconds(task.updated_at),
-    }
+class TaskVoiceprintReader(Reader):
+    """What can be read of the voiceprints of tasks."""
+
+    def get(self, scope: Scope, task_id: str) -> TaskVoiceprint | None:
+        """Return the voiceprint of a task; None when it has none, or it is deleted already."""
+        return self._one(self._record, select_in_scope(task_voiceprints, scope, task_id=task_id))
+
+    def _record(self, row: StoredRow) -> TaskVoiceprint:
+        scope = scope_of(row)
+        key = self._require_domain_key(scope, row["domain_id"])
+        seal = RowSeal(key, task_voiceprints, scope, row["task_id"])
+        made = record(
+            NewVoiceprint,
+            row,
+            vector=seal.open(row, "vector_ciphertext"),
+            audio=seal.open_optional(row, "audio_ciphertext"),
+        )
+        return record(TaskVoiceprint, row, voiceprint=made)
+
+
+class TaskVoiceprintWriter(Writer, TaskVoiceprintReader):
+    """What can be changed of the voiceprints of tasks."""
+
+    def __init__(self, writing: Writing) -> None:
+        super().__init__(writing)
+        self._rows = TaskRows(writing)
+
+    def require(self, scope: Scope, task_id: str) -> tuple[SpeakerSearchTask, TaskVoiceprint]:
+        """Return the task, locked until the unit ends, and its voiceprint.
+
+        Raise Conflict when it has none yet; Gone when it is deleted or past its time; NotFound when it never had one,
+        when its domain was deleted, or when there is no such task.
+        """
+        task = self._rows.lock(scope, task_id)
+        if task is None:
+            raise NotFound("the speaker search task does not exist; look at its id")
+        self._require_domain_key(scope, task.domain_id)
+        if task.voiceprint_status is None and is_active(task.status):
+            raise Conflict("the task has no voiceprint yet; wait for its event, after 20 s of speech")
+        if task.voiceprint_status is not VoiceprintStatus.SUCCESS:
+            raise NotFound("the task made no voiceprint; start another and let the speaker talk for 20 s")
+        found = self.get(scope, task_id)
+        if found is None or found.keep_until <= self._now:
+            raise Gone("the task's voiceprint is deleted; start another task")
+        return task, found
+
+    def put(self, task: SpeakerSearchTask, voiceprint: NewVoiceprint, *, keep_until: datetime) -> None:
+        """Keep the voiceprint of a task; raise NotFound when its domain was deleted."""
+        key = self._require_domain_key(task.scope, task.domain_id)
+        sealed = RowSeal(key, task_voiceprints, task.scope, task.task_id).seal(
+            vector_ciphertext=voiceprint.vector, audio_ciphertext=voiceprint.audio
+        )
+        row = {"task_id": task.task_id, "domain_id": task.domain_id, "created_at": self._now, "keep_until": keep_until}
+        if not self._insert(task_voiceprints, voiceprint, **asdict(task.scope), **row, **sealed):
+            raise AlreadyExists("the task has a voiceprint already; go on from its record")
+
+    def keep(self, scope: Scope, task_id: str, *, until: datetime) -> None:
+        """Keep the voiceprint of a task until then, if it has one."""
+        self._update(task_voiceprints, in_scope(task_voiceprints, scope, task_id=task_id), keep_until=until)
+
+    def purge(self, *, kept_until: datetime, limit: int) -> int:
+        """Delete at most `limit` voiceprints of all accounts that were to be kept until this time or an earlier one.
+
+        Return how many were deleted.
+        """
+        until = task_voiceprints.c.keep_until
+        return self._rows.purge(task_voiceprints, until <= kept_until, by=until, limit=limit)

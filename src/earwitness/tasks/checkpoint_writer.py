@@ -5,7 +5,7 @@ import logging
 from earwitness.errors import StoreUnavailable
 from earwitness.media.source import StreamFragment
 from earwitness.store.columns import JsonObject
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
 from earwitness.tasks.checkpoint import Checkpoint, PassageLog, StreamPosition, checkpoint_of, document_of
 from earwitness.tasks.context import TaskContext
 

@@ -6,8 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from earwitness.store.records import Pipeline
-from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
+from earwitness.store.records import NewVoiceprint, Pipeline, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.context import TaskContext
 from earwitness.tasks.report import channel_of, envelope_of, identification_event, identification_record

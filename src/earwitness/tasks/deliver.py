@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
 from earwitness.log import frames_of
 from earwitness.sinks.sink import Sink
-from earwitness.store.search_records import ClaimedDelivery
+from earwitness.store.records import ClaimedDelivery
 from earwitness.store.store import Store
 from earwitness.voice.delivery import is_to_be_parked, next_delay_seconds
 from earwitness.voice.events import EventKind

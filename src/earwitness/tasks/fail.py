@@ -3,8 +3,7 @@
 import logging
 
 from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError
-from earwitness.store.records import Pipeline
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import Pipeline, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.conclude import Conclusions
 from earwitness.tasks.context import TaskContext

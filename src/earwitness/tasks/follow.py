@@ -15,8 +15,7 @@ from earwitness.engine.engine import Engine
 from earwitness.engine.gallery import Gallery
 from earwitness.errors import AttemptSuperseded, Conflict, EarwitnessError, NotFound, SpeechTooPoor
 from earwitness.media.source import StartPosition, StreamFragment
-from earwitness.store.records import Pipeline
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import Pipeline, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.checkpoint_writer import CheckpointWriter
 from earwitness.tasks.conclude import Conclusions

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from earwitness.errors import AnotherProcessServes, EarwitnessError
-from earwitness.store.leading import LEASE_SECONDS, Held, Leader, Leading
+from earwitness.store.leading import LEASE_SECONDS, HeldByAnother, Leader, Leading
 
 RENEW_SECONDS = LEASE_SECONDS / 5
 """How often a leader says that it lives."""
@@ -107,14 +107,14 @@ def _take(claim: Leading, me: Leader, *, on_waiting: Callable[[str], None], paus
         held = claim.claim(me)
 
 
-def _refusal(held: Held) -> str:
+def _refusal(held: HeldByAnother) -> str:
     text = f"{_named(held)} serves these records; one process may. Stop it first, and start again"
     if held.seconds_left is None:
         return text
     return f"{text}; after a kill its claim ends by itself within {LEASE_SECONDS:g} s"
 
 
-def _named(held: Held) -> str:
+def _named(held: HeldByAnother) -> str:
     leader = held.leader
     who = f"process {leader.process} on {leader.host}" if leader.host else "another process"
     return f"{who} (since {held.since:%F %T} UTC)"

@@ -5,8 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from earwitness.store.records import Pipeline, Scope
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import Pipeline, Scope, SpeakerSearchTask
 from earwitness.voice.decision import Decision, Outcome
 from earwitness.voice.events import (
     Envelope,

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from earwitness.errors import Conflict
-from earwitness.store.records import Pipeline, Scope
-from earwitness.store.search_records import ScopedPipeline
+from earwitness.store.records import Pipeline, Scope, ScopedPipeline
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.voice.pipeline_status import PipelineStatus

@@ -25,7 +25,7 @@ _DIGEST_PURPOSE = b"earwitness keyed digest 1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class SealedPlace:
     """Where a ciphertext belongs; it opens nowhere else."""
 
     account_id: str
@@ -56,12 +56,12 @@ class DataKey:
         self._digest_key = hmac.digest(key, _DIGEST_PURPOSE, hashlib.sha256)
         self._random_bytes = random_bytes
 
-    def seal(self, plaintext: bytes, place: Place) -> bytes:
+    def seal(self, plaintext: bytes, place: SealedPlace) -> bytes:
         """The ciphertext of this value at this place; another one every time."""
         nonce = self._random_bytes(_NONCE_BYTES)
         return VERSION + nonce + self._cipher.encrypt(nonce, plaintext, VERSION + place.as_bytes())
 
-    def open(self, ciphertext: bytes, place: Place) -> bytes:
+    def open(self, ciphertext: bytes, place: SealedPlace) -> bytes:
         """The value; CiphertextRefused when it is damaged, or was sealed for another place or under another key."""
         if len(ciphertext) < OVERHEAD_BYTES or ciphertext[:1] != VERSION:
             raise CiphertextRefused(_refusal(place))
@@ -79,7 +79,7 @@ class DataKey:
         return hmac.digest(self._digest_key, data, hashlib.sha256)
 
 
-def _refusal(place: Place) -> str:
+def _refusal(place: SealedPlace) -> str:
     return (
         f"column {place.column} of a row of {place.table} does not open: it is damaged, was moved here, or its key was "
         f"destroyed; restore it from a backup"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from earwitness.errors import CiphertextRefused
-from earwitness.vault.data_key import DataKey, Place
+from earwitness.vault.data_key import DataKey, SealedPlace
 from earwitness.vault.master_key import KEY_BYTES, MasterKey
 
 
@@ -39,5 +39,5 @@ class MasterKeyWrapper:
         return data_key
 
 
-def _place(owner: str) -> Place:
-    return Place(account_id="", table="wrapped keys", row_id=owner, column="key")
+def _place(owner: str) -> SealedPlace:
+    return SealedPlace(account_id="", table="wrapped keys", row_id=owner, column="key")

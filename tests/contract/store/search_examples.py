@@ -5,8 +5,7 @@ from datetime import timedelta
 
 from store_examples import MINE, START, add_domain, add_pipeline, guid
 
-from earwitness.store.records import Scope, VoiceProfile
-from earwitness.store.search_records import NewVoiceprint, SpeakerSearchTask
+from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask, VoiceProfile
 from earwitness.store.store import Store, Unit
 
 STREAM = "arn:aws:kinesisvideo:eu-central-1:111122223333:stream/calls/1700000000000"

@@ -10,9 +10,9 @@ from sqlalchemy import insert, select, text, update
 from store_examples import MINE, OTHERS, START, Clock, add_pipeline, guid
 
 from earwitness.errors import AlreadyExists, NotFound
-from earwitness.store.deliveries import DAMAGED, _due
-from earwitness.store.schema_search import deliveries, events
-from earwitness.store.search_records import ClaimedDelivery, DeliveryState
+from earwitness.store.outbox import DAMAGED, _due
+from earwitness.store.records import ClaimedDelivery, DeliveryState, EventDelivery
+from earwitness.store.schema import deliveries, events
 from earwitness.store.store import Store, Unit
 from patience import PATIENCE_SECONDS
 
@@ -37,9 +37,13 @@ def _deliver(store: Store, claimed: ClaimedDelivery) -> None:
 
 
 def _states(store: Store, event_id: str) -> list[DeliveryState]:
+    return [delivery.state for delivery in _deliveries(store, event_id)]
+
+
+def _deliveries(store: Store, event_id: str) -> tuple[EventDelivery, ...]:
     event = store.events.get(MINE, event_id)
     assert event is not None
-    return [delivery.state for delivery in event.deliveries]
+    return event.deliveries
 
 
 def _pipeline_with(store: Store, count: int, *targets: str) -> tuple[str, list[str]]:
@@ -62,7 +66,7 @@ def test_an_event_is_delivered_to_each_target(store: Store) -> None:
     _deliver(store, claimed[0])
     assert sorted(_states(store, event_id)) == [DeliveryState.DELIVERED, DeliveryState.PENDING]
     _deliver(store, claimed[1])
-    assert store.deliveries.next_attempt_at() is None
+    assert set(_states(store, event_id)) == {DeliveryState.DELIVERED}
     (event,) = store.events.list(MINE, pipeline_id, limit=9).items
     assert event.body == b"event 0"
     assert all(delivery.delivered_at is not None for delivery in event.deliveries)
@@ -95,9 +99,9 @@ def test_a_failed_delivery_holds_up_those_behind_it_until_it_is_parked(store: St
         assert (claimed.event_id, claimed.attempt) == (first, attempt)
         assert _fail(store, claimed, after=timedelta(minutes=5)) is True
         assert _claim(store) == ()
-        due = store.deliveries.next_attempt_at()
-        assert due is not None
-        assert due > clock.now + timedelta(minutes=4)
+        waiting = [delivery for event_id in (first, second) for delivery in _deliveries(store, event_id)]
+        assert len(waiting) == 2
+        assert all(delivery.next_attempt_at > clock.now + timedelta(minutes=4) for delivery in waiting)
         clock.advance(timedelta(minutes=5))
     event = store.events.get(MINE, first)
     assert event is not None
@@ -182,7 +186,7 @@ def _damage(store: Store, event_id: str) -> None:
     def work(unit: Unit) -> None:
         session, mine = unit._writing.session, events.c.event_id == event_id
         (row,) = session.rows(select(events.c.body_ciphertext).where(mine))
-        body = bytearray(row[0])
+        body = bytearray(row["body_ciphertext"])
         body[-1] ^= 1
         session.change(update(events).where(mine).values(body_ciphertext=bytes(body)))
 
@@ -217,7 +221,7 @@ def test_an_event_that_cannot_be_opened_is_parked_and_the_others_go_on(
 def test_one_claim_looks_behind_a_bounded_number_of_damaged_events(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("earwitness.store.deliveries.DAMAGED_PARKED_MAX", 2)
+    monkeypatch.setattr("earwitness.store.outbox.DAMAGED_PARKED_MAX", 2)
     _, made = _pipeline_with(store, 4, QUEUE)
     for damaged in made[:3]:
         _damage(store, damaged)
@@ -343,11 +347,11 @@ def _fill(store: Store, kind: str, pipeline_id: str, count: int) -> None:
     """Delivered events by the thousand, written past the store's functions to save time."""
     scope = {"account_id": MINE.account_id, "region": MINE.region, "pipeline_id": pipeline_id}
     rows = [
-        {**scope, "sequence": n, "event_id": f"e{n}", "kind": "k", "body_ciphertext": b"x", "created_at": n}
+        {**scope, "sequence": n, "event_id": f"e{n}", "kind": "k", "body_ciphertext": b"x", "created_at": START}
         for n in range(1, count + 1)
     ]
     done = [
-        {**scope, "sequence": n, "target": QUEUE, "state": "delivered", "attempts": 1, "next_attempt_at": n}
+        {**scope, "sequence": n, "target": QUEUE, "state": "delivered", "attempts": 1, "next_attempt_at": START}
         for n in range(1, count + 1)
     ]
 

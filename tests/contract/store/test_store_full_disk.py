@@ -41,7 +41,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(disk: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr("earwitness.store.reserve._SHARE", 4)  # 16 MiB, as on a disk of usual size
+    monkeypatch.setattr("earwitness.store.sqlite._SHARE", 4)  # 16 MiB, as on a disk of usual size
     with closing(opened(f"sqlite:///{disk / 'records.db'}", clock=clock)) as store:
         store.keep_reserve()
         yield store

@@ -86,7 +86,7 @@ def test_a_secret_moved_to_another_key_is_refused(store: Store) -> None:
     def move(unit) -> None:
         session = unit._writing.session
         chosen = select(access_keys.c.secret_ciphertext, access_keys.c.wrapped_key)
-        ciphertext, wrapped_key = session.row(chosen.where(access_keys.c.key_id == "AKIAONE"))
+        ciphertext, wrapped_key = session.row(chosen.where(access_keys.c.key_id == "AKIAONE")).values()
         moved = update(access_keys).where(access_keys.c.key_id == "AKIATWO")
         session.change(moved.values(secret_ciphertext=ciphertext, wrapped_key=wrapped_key))
 

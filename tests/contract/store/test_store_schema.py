@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -10,14 +11,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from search_examples import add_task
-from sqlalchemy import Connection, LargeBinary, inspect, text
+from sqlalchemy import Connection, inspect, text
 from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
 
 from earwitness.errors import StoreError
-from earwitness.store import migrate, secrecy
+from earwitness.store import migrate
+from earwitness.store.columns import EVERYWHERE, Binary, Form, secrecy
 from earwitness.store.schema import HEAD, metadata
 from earwitness.store.sqlite import Sqlite
-from earwitness.store.store import migrate_store
+from earwitness.store.store import Store, migrate_store
 
 
 def test_the_newest_migration_is_the_schema_we_name() -> None:
@@ -61,9 +63,8 @@ def test_migrations_make_exactly_the_tables(empty_url: str, kind: str) -> None:
             assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
             if kind == "postgresql":
                 assert _collations(connection) == ["C"]
-        with engine.begin() as connection:
-            metadata.drop_all(connection)
-            metadata.create_all(connection)
+        _make_anew(store)
+        with engine.connect() as connection:
             assert _described(connection) == migrated
             if kind == "postgresql":
                 assert _collations(connection) == ["C"]
@@ -110,35 +111,50 @@ def test_a_migration_of_a_current_database_changes_nothing(url: str) -> None:
     store.close()
 
 
-def test_the_rows_of_an_older_database_are_kept(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.store.migrate.HEAD", "0001")
-    monkeypatch.setattr("earwitness.store.migrate.migrate", _migrate_to_the_first)
+@pytest.mark.parametrize("former", ["0001", "0002", "0003"])
+def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that the migrations before 0.2.0 made, at any head they had."""
+    monkeypatch.setattr("earwitness.store.migrate.HEAD", former)
+    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_as_then(connection, former))
     store = opened(empty_url)
     domain, pipeline = store.write(add_domain), store.write(lambda unit: add_pipeline(unit, metadata={"a": "b"}))
     profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
     store.write(lambda unit: unit.tags.set(MINE, domain.arn, {"k": "v"}, limit=5))
+    tasks = [] if former == "0001" else [store.write(lambda unit: add_task(unit, domain.domain_id, channel_id=1))]
     domain_then = store.domains.get(MINE, domain.domain_id)
     store.close()
     monkeypatch.undo()
-    with pytest.raises(StoreError, match="earwitness migrate"):
-        opened(empty_url)
+    if former != HEAD:
+        with pytest.raises(StoreError, match="earwitness migrate"):
+            opened(empty_url)
     migrate_store(empty_url)
     with closing(opened(empty_url)) as store:
         assert store.domains.get(MINE, domain.domain_id) == domain_then
         assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
         assert store.profiles.get(MINE, profile.profile_id) == profile
         assert store.tags.list(MINE, domain.arn) == {"k": "v"}
+        assert list(store.tasks.list(MINE, None, limit=9).items) == tasks
         task = store.write(lambda unit: add_task(unit, domain.domain_id, pipeline.pipeline_id))
         assert store.tasks.get(MINE, task.task_id) == task
         with store._database.engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+            migrated = _described(connection)
+        _make_anew(store)
+        with store._database.engine.connect() as connection:
+            assert _described(connection) == migrated
 
 
-def _migrate_to_the_first(connection: Connection) -> None:
+def _migrate_as_then(connection: Connection, revision: str) -> None:
     config = Config()
-    config.set_main_option("script_location", str(migrate._FOLDER))
+    config.set_main_option("script_location", str(Path(__file__).parent / "former_migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
+
+
+def _make_anew(store: Store) -> None:
+    with store._database.engine.begin() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
 
 
 def test_a_sqlite_database_is_opened_as_promised(tmp_path) -> None:
@@ -151,13 +167,11 @@ def test_a_sqlite_database_is_opened_as_promised(tmp_path) -> None:
 
 def test_every_column_says_how_it_lies() -> None:
     """And docs/records.md prints it; `write_docs.py --check` holds the page to it."""
-    declared = {(table, name) for table, columns in secrecy.COLUMNS.items() for name in columns}
-    there = {(table.name, column.name) for table in secrecy.TABLES for column in table.columns}
-    shared = {(table, name) for table, name in there if name in secrecy.EVERYWHERE}
-    assert declared | shared == there
-    assert not declared & shared
-    for table in secrecy.TABLES:
+    for table in metadata.tables.values():
         for column in table.columns:
-            form = secrecy.column(table.name, column.name).form
-            assert isinstance(column.type, LargeBinary) == (form is not secrecy.Form.CLEAR), (table.name, column.name)
-            assert column.name.endswith("_ciphertext") == (form is secrecy.Form.SEALED), (table.name, column.name)
+            lies, place = secrecy(column), (table.name, column.name)
+            assert lies.says, place
+            assert isinstance(column.type, Binary) == (lies.form is not Form.CLEAR), place
+            assert column.name.endswith("_ciphertext") == (lies.form is Form.SEALED), place
+            if column.name in EVERYWHERE:
+                assert lies.says == EVERYWHERE[column.name], place

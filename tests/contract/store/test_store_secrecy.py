@@ -13,12 +13,11 @@ from sqlalchemy import make_url, select, update
 from store_examples import MINE, add_domain, add_pipeline, add_profile, vault
 
 from earwitness.errors import CiphertextRefused
-from earwitness.store.owners import domain_owner
-from earwitness.store.schema import metadata
-from earwitness.store.schema_search import events, profile_voiceprints, task_voiceprints, tasks
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask
+from earwitness.store.repository import key_owner
+from earwitness.store.schema import domains, events, metadata, profile_voiceprints, task_voiceprints, tasks
 from earwitness.store.store import Store, Unit
-from earwitness.vault.data_key import Place
+from earwitness.vault.data_key import SealedPlace
 
 SECRETS = {
     "secret": "AKSECRETvalue/0123456789abcdef",
@@ -138,8 +137,8 @@ def test_a_file_with_wider_rights_is_narrowed(url: str) -> None:
 
 def test_what_was_sealed_under_a_deleted_domain_is_unreadable(store: Store) -> None:
     domain = store.write(add_domain)
-    owner = domain_owner(MINE, domain.domain_id)
-    place = Place(account_id=MINE.account_id, table="voiceprints", row_id="v", column="vector")
+    owner = key_owner(domains, MINE, domain.domain_id)
+    place = SealedPlace(account_id=MINE.account_id, table="voiceprints", row_id="v", column="vector")
     sealed = store._vault.key(domain.wrapped_key, owner=owner).seal(b"voiceprint", place)
     store.write(lambda unit: unit.domains.delete(MINE, domain.domain_id))
     assert store.domains.get(MINE, domain.domain_id) is None

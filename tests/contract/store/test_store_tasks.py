@@ -25,7 +25,7 @@ from store_examples import MINE, Clock, add_domain, add_pipeline, guid
 
 from earwitness.errors import AlreadyExists, AttemptSuperseded, Conflict, LimitExceeded, NotFound
 from earwitness.store.records import Scope
-from earwitness.store.schema_search import tasks as table
+from earwitness.store.schema import tasks as table
 from earwitness.store.store import Store, Unit
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 

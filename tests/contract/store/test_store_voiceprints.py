@@ -9,8 +9,7 @@ from search_examples import DAY, THREE_YEARS, end, enrol, new_task, running_task
 from store_examples import MINE, OTHERS, START, Clock, add_domain, add_profile, guid
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, Gone, LimitExceeded, NotFound
-from earwitness.store.records import VoiceProfile
-from earwitness.store.search_records import SpeakerSearchTask
+from earwitness.store.records import SpeakerSearchTask, VoiceProfile
 from earwitness.store.store import Store, Unit
 
 AUDIO = bytes(range(256)) * 40

@@ -2,7 +2,7 @@
 
 SQLite lets one connection write at a time, and a durable commit costs an fsync, whatever it holds. So all changes go
 through a queue; those that came during the last fsync share the next one. Each runs in a savepoint: one that fails
-takes nothing of the others with it. Nobody is told of success before the group is on the disk.
+takes nothing of the others with it. Success is reported only when the group is on the disk.
 """
 
 import logging
@@ -15,9 +15,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 from earwitness.errors import StoreUnavailable
-from earwitness.store.border import translated
+from earwitness.store.driver_errors import translated
 
-ResultT = TypeVar("ResultT")
+_ResultT = TypeVar("_ResultT")
 
 QUEUE_LENGTH_MAX = 1_000
 """Changes that wait; far more than worker threads of one process."""
@@ -56,11 +56,11 @@ class SqliteWriter:
         self._thread = threading.Thread(target=self._serve, name="earwitness sqlite writer", daemon=True)
         self._thread.start()
 
-    def run(self, work: Callable[[], ResultT]) -> ResultT:
-        """What `work` returns, after it is durable; what it raises, after it is undone.
+    def run(self, work: Callable[[], _ResultT]) -> _ResultT:
+        """Return what `work` returns, after it is durable; raise what it raises, after it is undone.
 
-        StoreUnavailable when it could not begin within the limit (nothing was written), or did not end within twice
-        the limit (it may still be written: a request token tells).
+        Raise StoreUnavailable when it could not begin within the limit (nothing was written), or did not end within
+        twice the limit (it may still be written: a request token shows it).
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError("a change was asked for inside a change; use the unit that is there")
@@ -189,14 +189,14 @@ class SqliteWriter:
 
 
 def _fail_waiting(jobs: list[_Job], error: Exception) -> None:
-    """Tell those that have not begun."""
+    """Give the error to those that have not begun."""
     for job in jobs:
         if job.future.set_running_or_notify_cancel():
             _fail(job, error)
 
 
 def _fail_ran(jobs: list[_Job], error: Exception) -> None:
-    """Tell those whose work is undone because the group could not be committed."""
+    """Give the error to those whose work is undone because the group could not be committed."""
     for job in jobs:
         if not job.future.done():
             _fail(job, error)

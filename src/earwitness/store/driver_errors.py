@@ -1,7 +1,11 @@
 """Where the databases' errors become ours: once, with their cause kept.
 
 An error of the database's surroundings (away, locked, disk full) becomes StoreUnavailable. An error of ours (a
-misspelt statement, a broken constraint) passes unchanged, because nobody can do anything about it but us.
+misspelt statement, a broken constraint) passes unchanged, because only a change of the code can mend it.
+
+Why PostgreSQL did not let us in is told apart by its words: a refusal during the connection has no number (SQLSTATE) in
+libpq, only a text, which a server in another language translates. What is not known here becomes "PostgreSQL is away".
+The sentences name no host, role or database, because clients of the service see them.
 """
 
 import logging
@@ -14,10 +18,9 @@ import sqlalchemy.exc
 
 from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreFull, StoreUnavailable
 from earwitness.log import frames_of
-from earwitness.store.refusals import refusal
 
-RowT = TypeVar("RowT")
-RecordT = TypeVar("RecordT")
+_RowT = TypeVar("_RowT")
+_RecordT = TypeVar("_RecordT")
 
 _log = logging.getLogger("earwitness.store")
 
@@ -55,9 +58,43 @@ _POSTGRES_SURROUNDINGS = {
 _POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
 
 
+_URL = "EARWITNESS_STORE_URL"
+_SEE = "docs/records.md has the commands"
+
+_REFUSALS = (
+    ("password authentication failed", f"PostgreSQL knows no such role, or the password is wrong; correct {_URL}"),
+    ("no password supplied", f"PostgreSQL asks for a password; add it to {_URL}, as in postgresql://ROLE:PASSWORD@…"),
+    ("authentication failed", f"PostgreSQL does not accept this role; correct {_URL}, or the server's pg_hba.conf"),
+    (
+        "no pg_hba.conf entry",
+        "PostgreSQL's pg_hba.conf lets this role in from elsewhere only, or with TLS only; add it",
+    ),
+    ("is not permitted to log in", f"the role may not log in to PostgreSQL; ALTER ROLE … LOGIN, or correct {_URL}"),
+    ("permission denied for database", f"the role may not connect to this database; make it the owner ({_SEE})"),
+    ("permission denied", f"the role may not use what is in this database; make it the owner ({_SEE})"),
+    ("failed to resolve host", f"no address is known for PostgreSQL's host; correct {_URL}, or the machine's DNS"),
+    (
+        "could not translate host name",
+        f"no address is known for PostgreSQL's host; correct {_URL}, or the machine's DNS",
+    ),
+    ("does not support ssl", f"PostgreSQL does not speak TLS; switch its ssl on, or leave sslmode out of {_URL}"),
+    ("certificate", f"PostgreSQL's certificate is not trusted; correct sslmode and sslrootcert in {_URL}"),
+    ("ssl error", f"PostgreSQL and earwitness do not agree on TLS; correct sslmode and sslrootcert in {_URL}"),
+    ("invalid sslmode", f"sslmode in {_URL} is none that PostgreSQL knows; verify-full is the safe one"),
+    ("invalid uri query parameter", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
+    ("invalid connection option", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
+    ("connection refused", f"nothing listens at PostgreSQL's host and port; start it, or correct {_URL}"),
+    ("timeout expired", f"PostgreSQL's host does not answer; look at host and port in {_URL}, and at firewalls"),
+    ("too many clients", "PostgreSQL has no connection left; raise its max_connections, or lower EARWITNESS_THREADS"),
+    ("connection slots are reserved", "PostgreSQL has no connection left; raise its max_connections"),
+    ("the database system is", "PostgreSQL is starting or stopping; try again"),
+)
+"""By words of libpq's or the server's message, in lower case; the first that fits counts."""
+
+
 @contextmanager
-def border() -> Generator[None]:
-    """Translate what the database raises in here."""
+def translating_errors() -> Generator[None]:
+    """Raise what the database's errors mean, in place of them."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, UnicodeEncodeError) as error:
@@ -68,7 +105,7 @@ def border() -> Generator[None]:
 
 
 def translated(error: Exception) -> Exception:
-    """What the error means to a caller; the error itself when it is one of ours."""
+    """Return what the error means to a caller; the error itself when it is one of ours."""
     inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
     if isinstance(inner, EarwitnessError):  # a value that a column refused while it was bound
         return inner
@@ -80,16 +117,19 @@ def translated(error: Exception) -> Exception:
         _sqlstate(error) in _POSTGRES_SURROUNDINGS or _is_wrong_address(error)
     ):
         return StoreUnavailable(
-            refusal(str(inner)) or "PostgreSQL is away, locked or full; see its logs, and try again"
+            _refusal(str(inner)) or "PostgreSQL is away, locked or full; see its logs, and try again"
         )
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StoreUnavailable("all connections to PostgreSQL are in use; try again")
     return error
 
 
-def made(make: Callable[[RowT], RecordT], row: RowT) -> RecordT:
-    """Return what `make` makes of a row. StoreUnavailable when the row holds what nobody can have written: the file is
-    damaged in a place that the database does not check."""
+def convert(make: Callable[[_RowT], _RecordT], row: _RowT) -> _RecordT:
+    """Return what `make` makes of a row.
+
+    Raise StoreUnavailable when the row holds what nobody can have written: the file is damaged in a place that the
+    database does not check.
+    """
     try:
         return make(row)
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
@@ -99,23 +139,23 @@ def made(make: Callable[[RowT], RecordT], row: RowT) -> RecordT:
 
 
 def is_collision(error: Exception) -> bool:
-    """Whether PostgreSQL ended one of two transactions that met, so that running it again will do."""
+    """Return whether PostgreSQL ended one of two transactions that met, so that running it again will do."""
     return _sqlstate(error) in _POSTGRES_COLLISIONS
 
 
 def is_busy(error: BaseException | None) -> bool:
-    """Whether SQLite met somebody else's lock, so that waiting may help."""
+    """Return whether SQLite met somebody else's lock, so that waiting may help."""
     inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
     return isinstance(inner, sqlite3.Error) and _sqlite_family(inner) == "SQLITE_BUSY"
 
 
 def _sqlstate(error: Exception) -> str | None:
-    """PostgreSQL's own number of an error, read without loading its driver, which SQLite's users need not."""
+    """Return PostgreSQL's own number of an error, read without loading its driver, which SQLite's users need not."""
     return getattr(error.orig, "sqlstate", None) if isinstance(error, sqlalchemy.exc.DBAPIError) else None
 
 
 def _is_wrong_address(error: Exception) -> bool:
-    """Whether libpq refused the address before it connected, for which there is no number either."""
+    """Return whether libpq refused the address before it connected, for which there is no number either."""
     return isinstance(error, sqlalchemy.exc.ProgrammingError) and _sqlstate(error) is None
 
 
@@ -139,6 +179,16 @@ def _sqlite_family(error: sqlite3.Error) -> str:
 
 
 def _cause(error: Exception) -> Exception | None:
-    """The cause to keep; none for a refused value, because the database's message quotes it."""
+    """Return the cause to keep; none for a refused value, because the database's message quotes it."""
     inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
     return None if isinstance(inner, EarwitnessError | UnicodeEncodeError) else error
+
+
+def _refusal(message: str) -> str | None:
+    """Return what happened and what to do, or None for a text that says nothing that is known here."""
+    lowered = message.lower()
+    if 'database "' in lowered and "does not exist" in lowered and "fatal" in lowered:
+        return f"PostgreSQL has no such database; create it ({_SEE}), or correct {_URL}"
+    if 'role "' in lowered and "does not exist" in lowered and "fatal" in lowered:
+        return f"PostgreSQL has no such role; create it ({_SEE}), or correct {_URL}"
+    return next((sentence for words, sentence in _REFUSALS if words in lowered), None)
