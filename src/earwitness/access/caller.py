@@ -34,11 +34,11 @@ class Caller:
         return Scope(account_id=self.principal.account_id, region=self.region)
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of a resource of this account and Region."""
+        """Return the ARN of a resource of this account and Region."""
         return arn_of(self.scope, service, resource)
 
     def record(self, unit: Unit, resource_arn: str) -> None:
-        """Say in the audit trail that this call did what it asked, in the transaction that does it."""
+        """Write into the audit trail that this call did what it asked, in the transaction that does it."""
         unit.audit.append(
             self.scope,
             key_id=self.principal.key_id,
@@ -50,6 +50,6 @@ class Caller:
 
 
 def arn_of(scope: Scope, service: str, resource: str) -> str:
-    """The ARN of a resource: `chime` or `kinesisvideo`, and what stands behind the account."""
+    """Return the ARN of a resource: `chime` or `kinesisvideo`, and what stands behind the account."""
     partition = next((name for prefix, name in _PARTITIONS.items() if scope.region.startswith(prefix)), "aws")
     return f"arn:{partition}:{service}:{scope.region}:{scope.account_id}:{resource}"

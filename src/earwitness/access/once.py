@@ -26,7 +26,7 @@ def once(
     find: Callable[[str], RecordT | None],
     within: str = "",
 ) -> RecordT:
-    """What `create` makes, or what an earlier request with this token made.
+    """Return what `create` makes, or what an earlier request with this token made.
 
     `reference` names what is to be made; `find` finds it by that name. Tags and audit belong into `create`. Tokens are
     told apart by account, Region, operation, and the resource `within` which something is made.

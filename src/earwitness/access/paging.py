@@ -34,9 +34,9 @@ class Pages:
         about: str = "",
         default_length: int = DEFAULT_PAGE_LENGTH,
     ) -> tuple[tuple[RecordT, ...], Mapping[str, str]]:
-        """The page that `MaxResults` and `NextToken` ask for, and the `NextToken` member when there are more.
+        """Return the page that `MaxResults` and `NextToken` ask for, and the `NextToken` member when there are more.
 
-        `about` is what the list is filtered by. Raises BadRequest for a token of another list, or of none.
+        `about` is what the list is filtered by. Raise BadRequest for a token of another list, or of none.
         """
         place = SealedPlace(
             account_id=caller.principal.account_id,

@@ -136,8 +136,7 @@ class AwsApplication:
             return None
 
     async def _run_within_capacity(self, exchange: Exchange) -> Streaming | None:
-        """A request counts from when it is complete until its answer is known: who sends or reads slowly takes
-        nobody's place."""
+        """Count a request from when it is complete until its answer is known: slow clients take nobody's place."""
         self._require_capacity()
         self._in_progress += 1
         try:
@@ -167,7 +166,7 @@ class AwsApplication:
     async def _here_or_in_thread(
         self, step: Callable[[Exchange], ResultT], exchange: Exchange, *, here: bool
     ) -> ResultT:
-        """A step where we are, unless it would have to wait: then in a thread, from its beginning."""
+        """Run a step on the event loop; if it would have to wait, run it again in a thread."""
         if here:
             try:
                 return step(exchange)
@@ -177,7 +176,7 @@ class AwsApplication:
 
 
 def _is_closing(scope: Scope) -> Callable[[], bool]:
-    """Asks whether the connection of a request is closing; a server that cannot say says no."""
+    """Return what asks whether the connection of a request is closing; no, where the server cannot say."""
     return scope.get("extensions", {}).get(CONNECTION, {}).get(IS_CLOSING, bool)
 
 
@@ -204,7 +203,7 @@ async def _stream(
 
 
 def received(scope: Scope) -> Request:
-    """The request of an ASGI scope, its body still to come."""
+    """Return the request of an ASGI scope, without its body."""
     client = scope.get("client")
     return Request.received(
         method=scope["method"],

@@ -71,13 +71,13 @@ class Connections:
         return True
 
     def falls_silent(self, connection: Connection) -> None:
-        """No request of this connection is being answered from now on."""
+        """Note that no request of this connection is being answered from now on."""
         name = self._names.get(connection)
         if name is not None:
             self._silent[connection] = self._addresses[name].silent[connection] = None
 
     def is_asked(self, connection: Connection) -> None:
-        """A request of this connection is being answered from now on."""
+        """Note that a request of this connection is being answered from now on."""
         name = self._names.get(connection)
         if name is not None:
             self._silent.pop(connection, None)

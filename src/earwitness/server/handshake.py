@@ -50,7 +50,7 @@ class Handshake(asyncio.Protocol):
         plain.abort()
 
     def shutdown(self) -> None:
-        """The server stops; nothing was asked yet."""
+        """Stop with the server; nothing was asked yet."""
         if self._shaking is not None:
             self._shaking.cancel()
 
@@ -86,5 +86,5 @@ class Handshake(asyncio.Protocol):
 def behind_handshake(
     protocol: type[LimitedProtocol], context: ssl.SSLContext, *, seconds_max: float
 ) -> type[Handshake]:
-    """The handshake before this protocol; it may take so many seconds."""
+    """Return the protocol class of a handshake that may take `seconds_max` and is followed by `protocol`."""
     return type("LimitedHandshake", (Handshake,), {"then": protocol, "context": context, "seconds_max": seconds_max})

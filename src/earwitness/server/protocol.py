@@ -105,7 +105,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._last_request_came = False
         self._unsent_bytes = 0
         self.handshake: Connection | None = None
-        """What stood for this connection until its TLS handshake was done."""
+        """What was counted as this connection until its TLS handshake was done."""
 
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -219,7 +219,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._close()
 
     def _refuse_in_progress(self, msg: str) -> None:
-        """The body of the request that is being read is broken: whoever waits for it learns that there is no more."""
+        """Tell whoever waits for the body of the request that is being read that it is broken and there is no more."""
         started = self.cycle.response_started
         self.cycle.disconnected = True
         self.cycle.message_event.set()
@@ -234,7 +234,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _cycle(self) -> RequestResponseCycle | None:
-        """The latest request; uvicorn's annotation forgets that there is none at first."""
+        """The latest request; None at first, which uvicorn's annotation leaves out."""
         return self.cycle
 
     def _close(self) -> None:
@@ -243,7 +243,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch_closing()
 
     def _watch_closing(self) -> None:
-        """A transport that is closing sends the rest first, however long nobody reads it."""
+        """Limit how long a transport that is closing waits for a client that reads nothing."""
         if self.transport.get_write_buffer_size():
             self._start_write_timer()
 
@@ -301,7 +301,7 @@ class LimitedProtocol(HttpToolsProtocol):
 def limited_protocol(
     *, head_seconds_max: float, write_seconds_max: float = WRITE_SECONDS_MAX, connected: Connections | None = None
 ) -> type[LimitedProtocol]:
-    """The protocol with these limits: seconds for a head, seconds in which some byte is read, open connections."""
+    """Return a protocol class with limits: seconds for a head, seconds without a byte read, open connections."""
     limits = {
         "head_seconds_max": head_seconds_max,
         "write_seconds_max": write_seconds_max,

@@ -75,11 +75,11 @@ class Root:
         return {"/health": self._health, "/ready": self._ready}
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The process is alive."""
+        """Answer that the process is alive."""
         await _only_get(Request(scope), JSONResponse({"status": "ok"}))(scope, receive, send)
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Requests would be answered: models and store are there, and we are not stopping."""
+        """Answer whether requests would be answered: models and store are there, and the service is not stopping."""
         status, reason = await self._readiness()
         # `Any`: text and a number, as JSON holds them.
         document: dict[str, Any] = {"status": status}
@@ -91,7 +91,7 @@ class Root:
         await _only_get(Request(scope), response)(scope, receive, send)
 
     async def _readiness(self) -> tuple[str, str]:
-        """The status, and the reason where it is not `ready`."""
+        """Return the status, and the reason where it is not `ready`."""
         if self.aws.draining:
             return "stopping", ""
         if reason := self.why_not_started():

@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
 
 
 def open_socket(listening: Listening) -> socket.socket:
-    """The listening socket. Raises ConfigurationError when the address cannot be had."""
+    """Return the listening socket. Raise ConfigurationError when the address cannot be had."""
     try:
         family = socket.getaddrinfo(listening.host, listening.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
@@ -173,7 +173,7 @@ def _end(seconds: float) -> None:
 
 
 def _connections_max() -> int:
-    """How many connections there may be; this process takes as many file descriptors as it is allowed to."""
+    """Return how many connections there may be, after taking as many file descriptors as the process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -119,7 +119,7 @@ def log_fault(error: BaseException, fault: Fault, context: Mapping[str, object])
 
 
 def declared_faults(service: ServiceModel, operation: str) -> frozenset[str]:
-    """The exception shapes that an operation declares. Raises KeyError when the service has no such operation."""
+    """Return the exception shapes that an operation declares. Raise KeyError when the service has no such operation."""
     return frozenset(service.operations[operation].faults)
 
 

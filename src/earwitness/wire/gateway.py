@@ -38,19 +38,19 @@ class Operations(Protocol):
         ...
 
     def authorise(self, exchange: Exchange) -> None:
-        """Forbidden when the principal's role may not call the operation, NotServed when nobody can."""
+        """Raise Forbidden when the principal's role may not call the operation, NotServed when nobody can."""
         ...
 
     def is_quick(self, exchange: Exchange) -> bool:
-        """Whether the operation only reads records that are near, so that a thread would cost more than the call."""
+        """Return whether the operation only reads local records, so that a thread would cost more than the call."""
         ...
 
     def call(self, exchange: Exchange) -> Result:
-        """The result of the operation, in the members of its output shape."""
+        """Return the result of the operation, in the members of its output shape."""
         ...
 
     def refused(self, exchange: Exchange, *, fault: str) -> None:
-        """Told of every request that was authenticated and refused by its role."""
+        """Record a request that was authenticated and refused because of its role."""
         ...
 
 
@@ -112,8 +112,9 @@ class Gateway:
         unsigned_body: bool = False,
         server: tuple[str, int | None] | None = None,
     ) -> Exchange:
-        """The exchange that begins with a request. `scheme` is http or https, as the client used it; `server` the
-        address and port of our end of the connection.
+        """Return the exchange that begins with a request.
+
+        `scheme` is http or https, as the client used it; `server` the address and port of our end of the connection.
 
         `unsigned_body` is for a body that is read as a stream, after the steps before the call.
         """
@@ -137,15 +138,15 @@ class Gateway:
             self.finish(exchange)
 
     def prepare(self, exchange: Exchange) -> bool:
-        """Run the steps before the call; False when one of them has answered already.
+        """Run the steps before the call. Return False when one of them has answered already.
 
-        StoreBusy when this thread runs an event loop and would have to wait; then nothing was answered, and `prepare`
-        is to be called once more, elsewhere. `finish` likewise, where it is quick.
+        Raise StoreBusy when this thread runs an event loop and would have to wait; then nothing was answered, and
+        `prepare` is to be called once more, elsewhere. `finish` likewise, where it is quick.
         """
         return self._run(self._preparing, exchange)
 
     def is_quick(self, exchange: Exchange) -> bool:
-        """Whether `finish` will not wait for anything but memory and a near disk."""
+        """Return whether `finish` waits for nothing but memory and a local disk."""
         return self._operations.is_quick(exchange)
 
     def finish(self, exchange: Exchange) -> None:
@@ -164,7 +165,7 @@ class Gateway:
     # The steps, in the order of their lists.
 
     def authenticate(self, exchange: Exchange) -> None:
-        """Who signed this, and is the signature good?"""
+        """Find out who signed this, and whether the signature is good."""
         try:
             claim = parse_authorization(exchange.request)
             key = self._operations.find_key(claim.access_key_id)
@@ -185,18 +186,18 @@ class Gateway:
         exchange.claim, exchange.principal = claim, key.principal
 
     def find_operation(self, exchange: Exchange) -> None:
-        """Which operation is it for?"""
+        """Find the operation that it is for."""
         signing_name = exchange.claim.service
         exchange.service = self._router.answering_service(signing_name)
         exchange.route = self._router.match(signing_name, exchange.request)
         exchange.service = exchange.route.service
 
     def authorise(self, exchange: Exchange) -> None:
-        """May they?"""
+        """Require that its role may call the operation."""
         self._operations.authorise(exchange)
 
     def throttle(self, exchange: Exchange) -> None:
-        """Not too often?"""
+        """Require that the key does not call it too often."""
         operation = exchange.route.operation.name
         self._throttle.take(exchange.principal.key_id, operation, now_seconds=self._monotonic())
 
@@ -212,11 +213,11 @@ class Gateway:
             raise error.with_traceback(None)  # one object for all requests: it would remember the frames of each
 
     def call(self, exchange: Exchange) -> None:
-        """Do it."""
+        """Call the operation."""
         exchange.result = self._operations.call(exchange)
 
     def write_result(self, exchange: Exchange) -> None:
-        """Say what came of it."""
+        """Write its result as the response."""
         route = exchange.route
         exchange.response = serialize(route.service, route.operation, exchange.result, request_id=exchange.request_id)
 

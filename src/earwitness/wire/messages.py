@@ -57,7 +57,7 @@ class Request:
         )
 
     def with_body(self, body: bytes) -> "Request":
-        """The same request after its body has arrived."""
+        """Return the same request after its body has arrived."""
         return replace(self, body=body)
 
     @cached_property
@@ -78,7 +78,7 @@ class Request:
 
     @cached_property
     def query(self) -> tuple[tuple[str, str], ...]:
-        """The query's names and values, decoded, in order. Raises BadRequest when it is no percent-encoded UTF-8."""
+        """The query's names and values, decoded, in order. Raise BadRequest when it is no percent-encoded UTF-8."""
         if not self.raw_query:
             return ()
         try:

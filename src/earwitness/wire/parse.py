@@ -110,7 +110,7 @@ def _query_step(member: Member) -> _Step:
 
 
 def _query_map_step(member: Member) -> _Step:
-    """A map in the query is every field of it, by name, each with one text or a list of them."""
+    """Read a map: every field of the query, by name, each with one text or a list of them."""
     many = member.shape.inner["value"].type == "list"
 
     def take(request: Request, _labels: Mapping[str, str]) -> Params | None:
@@ -151,7 +151,7 @@ _STEPS: dict[str, Callable[[Member], _Step]] = {
 
 
 def _body_step(shape: Shape) -> _Step:
-    """The members of a structure that travel in the body; all of them are read from one JSON object."""
+    """Read the members of a structure that travel in the body, all of them from one JSON object."""
     read = _structure(shape, {}, only_body=True)
 
     def step(request: Request, _labels: Mapping[str, str], params: Params, problems: list[str]) -> None:
@@ -161,7 +161,7 @@ def _body_step(shape: Shape) -> _Step:
 
 
 def _payload_step(member: Member) -> _Step:
-    """The member that is the whole body: a structure from JSON, bytes as they are, a stream left out."""
+    """Read the member that is the whole body: a structure from JSON, bytes as they are, a stream left out."""
     is_structure = member.shape.type == "structure"
 
     def take(request: Request, _labels: Mapping[str, str]) -> object:

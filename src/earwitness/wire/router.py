@@ -65,11 +65,11 @@ class Router:
                 _plant(root, service, operation)
 
     def answering_service(self, signing_name: str) -> ServiceModel:
-        """The service in whose words to refuse a request that matches no operation of those signed under a name."""
+        """Return the service in whose words to refuse a request that matches no operation signed under a name."""
         return self._answering.get(signing_name, self._services[0])
 
     def likely_service(self, request: Request) -> ServiceModel:
-        """The service in whose words to refuse a request of which nothing is proved: the one that has its path."""
+        """Return the service in whose words to refuse a request of which nothing is proved: that of its path."""
         for signing_name in self._roots:
             try:
                 return self.match(signing_name, request).service
@@ -80,7 +80,7 @@ class Router:
     def match(self, signing_name: str, request: Request) -> Route:
         """Find the operation of a request that was signed for `signing_name`.
 
-        Raises UnknownOperation when there is none, BadRequest when the path or query cannot be decoded.
+        Raise UnknownOperation when there is none, BadRequest when the path or query cannot be decoded.
         """
         root = self._roots.get(signing_name)
         if root is None:
@@ -115,7 +115,7 @@ def _plant(root: _Node, service: ServiceModel, operation: Operation) -> None:
 
 
 def _walk(node: _Node, segments: list[str], index: int, values: list[str]) -> _Node | None:
-    """The node where the segments end, literal segments preferred; `values` receives those that stand for labels."""
+    """Return the node where the segments end, literal ones preferred; `values` receives those that stand for labels."""
     if index == len(segments):
         return node if node.methods else None
     segment = segments[index]
@@ -169,7 +169,7 @@ def _by_owner(candidates: list[_Candidate], request: Request) -> _Candidate:
 
 
 def _tagged_arn(request: Request) -> str:
-    """The ARN in the query or the body; empty when there is none, which the operation's own reader will refuse."""
+    """Return the ARN in the query or the body; empty when there is none, which the operation's reader will refuse."""
     where: Mapping[str, object] = dict(request.query) if request.method == "GET" else load_object(request.body)
     arn = where.get("arn" if request.method == "GET" else "ResourceARN")
     return arn if isinstance(arn, str) else ""

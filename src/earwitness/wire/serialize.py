@@ -47,7 +47,7 @@ def serialize(service: ServiceModel, operation: Operation, result: Result, *, re
 
 
 def request_id_headers(service: ServiceModel, request_id: str) -> dict[str, str]:
-    """The headers that carry a request's id: SDKs read the first, the pages about Kinesis Video name the second."""
+    """Return the headers with a request's id: SDKs read the first, the pages about Kinesis Video name the second."""
     headers = {"x-amzn-RequestId": request_id}
     if service.signing_name == "kinesisvideo":
         headers["x-amz-RequestId"] = request_id
@@ -74,7 +74,7 @@ class _OutputWriter:
         self._apart = [(member, _member(member, {})) for member in members if member.location != "body"]
 
     def write(self, result: Result, headers: dict[str, str]) -> tuple[int, bytes]:
-        """The status and the body; headers are added to those given."""
+        """Return the status and the body; headers are added to those given."""
         inside = dict(result)
         status = self._status
         for member, write in self._apart:

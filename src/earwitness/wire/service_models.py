@@ -111,7 +111,7 @@ class ServiceModel:
 def load_services(names: Iterable[str] = SERVICE_NAMES) -> dict[str, ServiceModel]:
     """Read and correct the service models, by name.
 
-    Raises ConfigurationError when this botocore has no such model, or one that the corrections do not fit.
+    Raise ConfigurationError when this botocore has no such model, or one that the corrections do not fit.
     """
     corrections = tomllib.loads(CORRECTIONS.read_text(encoding="utf-8"))["correction"]
     services: dict[str, ServiceModel] = {}
@@ -125,7 +125,7 @@ def load_services(names: Iterable[str] = SERVICE_NAMES) -> dict[str, ServiceMode
 
 
 def read_model(name: str) -> _Json:
-    """The newest model of a service as botocore ships it, uncorrected."""
+    """Return the newest model of a service as botocore ships it, uncorrected."""
     for path in sorted((_DATA / name).glob("*/service-2.json*"), reverse=True):
         content = path.read_bytes()
         return json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
@@ -154,7 +154,7 @@ def apply_correction(model: _Json, correction: _Json) -> None:
 
 
 def build_service(name: str, model: _Json) -> ServiceModel:
-    """Read a service model. Raises ConfigurationError when a pattern in it does not compile."""
+    """Read a service model. Raise ConfigurationError when a pattern in it does not compile."""
     shapes = _Shapes(name, model["shapes"])
     metadata = model["metadata"]
     return ServiceModel(

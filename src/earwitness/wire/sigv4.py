@@ -60,7 +60,7 @@ def signing_key(date: str, region: str, service: str, secret: str) -> hmac.HMAC:
 
 
 def parse_authorization(request: Request) -> SignatureClaim:
-    """What the Authorization header claims. Raises Unauthorized when there is none, several, or one we cannot read."""
+    """Return what the Authorization header claims. Raise Unauthorized for none, several, or one we cannot read."""
     lines = request.header_values.get("authorization", [])
     if not lines:
         raise _not_signed(request)
@@ -87,7 +87,7 @@ def verify(
     body_sha256: str | None = None,
     refuse_session_token: bool = False,
 ) -> None:
-    """Prove a claim with the secret of its access key. Raises Unauthorized when it does not hold.
+    """Prove a claim with the secret of its access key. Raise Unauthorized when it does not hold.
 
     `now` is aware; `skew_seconds` is how far the request's time may be from it, either way; `services` are the signing
     names we answer to. `unsigned` is for bodies that are streamed: the body is not covered, and the hash that the
@@ -170,7 +170,7 @@ def require_signed(request: Request, claim: SignatureClaim, names: Iterable[str]
 
 
 def _check_headers(request: Request, claim: SignatureClaim) -> None:
-    """Every signed header is there, and every signature covers the host and the time."""
+    """Require that every signed header is there, and that the signature covers the host and the time."""
     values = request.header_values
     for name in claim.signed_headers:
         if name not in values:
@@ -207,7 +207,7 @@ def _time(text: str) -> datetime:
 
 
 def _payload_hashes(request: Request, *, unsigned: bool, body_sha256: str | None) -> tuple[str, ...]:
-    """What may end the canonical request."""
+    """Return what may end the canonical request."""
     values = request.header_values.get("x-amz-content-sha256", [])
     if len(values) > 1 or (values and values[0].startswith("STREAMING-")):
         raise Unauthorized("bodies signed in chunks (STREAMING-…) are not supported; sign the body as a whole")
@@ -235,7 +235,7 @@ def _sign(key: hmac.HMAC, time: str, claim: SignatureClaim, text: bytes) -> str:
 
 
 def _canonical_request(request: Request, signed_headers: Iterable[str], payload_hash: str) -> bytes:
-    """The canonical request. Raises KeyError for a signed header that the request does not have."""
+    """Return the canonical request. Raise KeyError for a signed header that the request does not have."""
     names = list(signed_headers)
     lines = [
         request.method,
@@ -250,7 +250,7 @@ def _canonical_request(request: Request, signed_headers: Iterable[str], payload_
 
 
 def _canonical_path(raw_path: str) -> str:
-    """The path as received, without dot segments and empty ones (RFC 3986, 5.2.4), encoded a second time."""
+    """Return the path as received, without dot and empty segments (RFC 3986, 5.2.4), encoded a second time."""
     if _CANONICAL_PATH.fullmatch(raw_path):
         return raw_path
     kept: list[str] = []
@@ -264,7 +264,7 @@ def _canonical_path(raw_path: str) -> str:
 
 
 def _canonical_query(raw_query: str) -> str:
-    """The query's fields as received, sorted; a field without `=` gets one."""
+    """Return the query's fields as received, sorted; a field without `=` gets one."""
     if not raw_query:
         return ""
     fields = sorted(field.partition("=")[::2] for field in raw_query.split("&"))

@@ -14,9 +14,9 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def read_timestamp(value: object) -> datetime:
-    """A number of seconds since 1970, ISO 8601 (UTC unless it has an offset) or RFC 822 text, as aware UTC datetime.
+    """Return seconds since 1970, ISO 8601 (UTC unless it has an offset) or RFC 822 text as an aware UTC datetime.
 
-    Raises ValueError for anything else, and for years outside 1 to 9999.
+    Raise ValueError for anything else, and for years outside 1 to 9999.
     """
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -42,7 +42,7 @@ def _read_text(text: str) -> datetime:
 def write_timestamp(value: datetime, timestamp_format: str) -> str | float | int:
     """Write an aware datetime as `iso8601` (milliseconds, Z), `unixTimestamp` (seconds) or `rfc822` (whole seconds).
 
-    Raises ValueError for a naive datetime, whose moment is anybody's guess, and for another format.
+    Raise ValueError for a naive datetime, whose moment is anybody's guess, and for another format.
     """
     if value.tzinfo is None:
         raise ValueError("a naive datetime; give it a timezone")
