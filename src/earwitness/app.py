@@ -65,7 +65,7 @@ def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> Abstrac
     )
 
 
-class ServiceModel:
+class Service:
     """Everything that answers, put together and not yet listening."""
 
     def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
