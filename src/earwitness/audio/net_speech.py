@@ -84,37 +84,25 @@ class NetSpeechGatherer:
         self._activity = VoiceActivity(vad)
         self._leakage = LeakageDetector()
         self._detector = SpeechDetector()
-        self._meter = QualityMeter(rate)
+        #: What the quality is measured with.
+        self.meter = QualityMeter(rate)
         self._arrived, self._canonical = _Window(np.zeros((0, 2), np.float32)), _Window(np.zeros(0, np.float32))
         self._measured = 0  # frames whose quality was taken
         self._unmeasured: Samples = np.zeros(0, np.float32)  # probabilities of the judged frames after those
         self._waiting: list[SpeechSegment] = []  # found, but their last samples have not arrived
         self._segments: list[SpeechSegment] = []
         self._speech: list[Samples] = []
-        self._gathered = 0
+        #: Samples of net speech so far, at 16 kHz.
+        self.gathered = 0
         self._silence_frames = silence_frames
         self._silent = 0  # frames without speech, up to the last judged one
-        self._ended = False
-
-    @property
-    def gathered(self) -> int:
-        """Samples of net speech so far, at 16 kHz."""
-        return self._gathered
+        #: True once there were `silence_frames` without speech: the last sample that counts is `judged`.
+        self.ended = False
 
     @property
     def judged(self) -> int:
         """Samples of the channel, at its own rate, of which it is decided whether they are speech."""
         return int(frame_bounds(self._judged_frames, 0, self._rate)[0])
-
-    @property
-    def ended(self) -> bool:
-        """True once there were `silence_frames` without speech: the last sample that counts is `judged`."""
-        return self._ended
-
-    @property
-    def meter(self) -> QualityMeter:
-        """What the quality was measured with."""
-        return self._meter
 
     @property
     def _judged_frames(self) -> int:
@@ -123,12 +111,12 @@ class NetSpeechGatherer:
     @property
     def seconds(self) -> float:
         """Net speech gathered so far."""
-        return self._gathered / CANONICAL_RATE
+        return self.gathered / CANONICAL_RATE
 
     @property
     def complete(self) -> bool:
         """True once the target is reached; what is fed after that is not looked at."""
-        return self._target is not None and self._gathered >= self._target
+        return self._target is not None and self.gathered >= self._target
 
     def feed(self, samples: Samples) -> None:
         """Take the next samples of the channel: shape (n,), or (n, 2) with its reference."""
@@ -138,7 +126,7 @@ class NetSpeechGatherer:
                 return
             part = with_reference(samples[first : first + block])
             self._arrived.append(part)
-            if not self._ended:
+            if not self.ended:
                 self._listen(self._converter.feed(part[:, 0]))
 
     def unheard(self) -> Samples:
@@ -151,17 +139,17 @@ class NetSpeechGatherer:
         The resampler looks ahead by less than two frames, so the last ones may be judged otherwise than they were then.
         They are too few to be speech, and lie behind what is measured.
         """
-        if self.complete or self._ended:
+        if self.complete or self.ended:
             return
         frames = round(self._arrived.end * CANONICAL_RATE / (self._rate * FRAME_SAMPLES))
         self._listen(self._converter.finish())
         self._collect(until=self._canonical.end)
         self._measure(until=frames - _LOOK_BACK_FRAMES)
-        self._ended = True
+        self.ended = True
 
     def finish(self) -> NetSpeech:
         """Return what was gathered when the channel has ended."""
-        if not self.complete and not self._ended:
+        if not self.complete and not self.ended:
             self._listen(self._converter.finish())
             self._collect(until=self._canonical.end)
             self._measure(until=self._end_frame() if self.complete else self._judged_frames)
@@ -174,7 +162,7 @@ class NetSpeechGatherer:
             samples=samples,
             band=self._band,
             segments=join(self._segments),
-            quality=self._meter.read(),
+            quality=self.meter.read(),
             seconds=self.seconds,
             heard_seconds=self._measured * FRAME_SAMPLES / CANONICAL_RATE,
         )
@@ -200,7 +188,7 @@ class NetSpeechGatherer:
         for index, quiet in enumerate((probabilities < SPEECH_OFF).tolist(), start=1):
             self._silent = self._silent + 1 if quiet else 0
             if self._silent == self._silence_frames:
-                self._ended = True
+                self.ended = True
                 return probabilities[:index]
         return probabilities
 
@@ -224,7 +212,7 @@ class NetSpeechGatherer:
             return
         bounds = frame_bounds(self._measured, count, self._rate)
         start, end = int(bounds[0]), int(bounds[-1])
-        self._meter.feed(self._arrived.take(start, end)[:, 0], bounds[:-1] - start, self._unmeasured[:count])
+        self.meter.feed(self._arrived.take(start, end)[:, 0], bounds[:-1] - start, self._unmeasured[:count])
         self._unmeasured = self._unmeasured[count:]
         self._arrived.forget_before(end)
         self._measured = until
@@ -235,10 +223,10 @@ class NetSpeechGatherer:
             segment = self._waiting.pop(0)
             end = min(segment.end, until)
             if self._target is not None:
-                end = min(end, segment.start + self._target - self._gathered)
+                end = min(end, segment.start + self._target - self.gathered)
             if end > segment.start:
                 self._segments.append(SpeechSegment(segment.start, end))
-                self._gathered += end - segment.start
+                self.gathered += end - segment.start
                 if self._keep_samples:
                     self._speech.append(self._canonical.take(segment.start, end))
             if end < segment.end:

@@ -52,18 +52,14 @@ class PassageGatherer:
         self._rate = rate
         self._target = round(target_seconds * CANONICAL_RATE)
         self._start = 0  # of the current passage, as PassageEnd.position
-        self._fed = 0
+        #: Samples that were fed.
+        self.position = 0
         self._ends: list[PassageEnd] = []
         self._earlier: list[NetSpeech] = []
         self._earlier_starts: list[int] = []
         self._gathered = 0  # in earlier passages
         self._meter = QualityMeter(rate)
         self._gatherer = self._new_gatherer()
-
-    @property
-    def position(self) -> int:
-        """Samples that were fed."""
-        return self._fed
 
     @property
     def settled(self) -> int:
@@ -82,7 +78,7 @@ class PassageGatherer:
 
     def feed(self, samples: Samples) -> None:
         """Take the next samples of the channel. AudioNotFinite on NaN or infinity."""
-        self._fed += len(samples)
+        self.position += len(samples)
         block = _BLOCK_SECONDS_MAX * self._rate
         for first in range(0, len(samples), block):
             if self.complete:
@@ -97,9 +93,9 @@ class PassageGatherer:
 
     def end_passage(self) -> None:
         """End the passage with the last sample that was fed: a former hearing found its end there."""
-        if self._start < self._fed and not self.complete:
+        if self._start < self.position and not self.complete:
             self._gatherer.end_here()
-            self._go_on(self._fed)
+            self._go_on(self.position)
 
     def finish(self) -> None:
         """Count what had waited for more: the channel has ended."""

@@ -38,8 +38,8 @@ class QualityMeter:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._speech_power, self._speech_frames = 0.0, 0
-        self._pause_power, self._pause_frames = 0.0, 0
+        #: Of frames of speech, and of pauses.
+        self._powers, self._frames = np.zeros(2), np.zeros(2, np.int64)
         self._spectrum = np.zeros(_FFT_SIZE // 2 + 1)
         self._amplitudes = np.zeros(_AMPLITUDE_BINS + 1, np.int64)
         self._peak = 0.0
@@ -55,18 +55,14 @@ class QualityMeter:
         lengths = np.diff(np.append(starts, len(samples)))
         power = np.add.reduceat(samples.astype(np.float64) ** 2, starts) / lengths
         speech, pause = probabilities >= SPEECH_ON, probabilities < _PAUSE_BELOW
-        self._speech_power += float(power[speech].sum())
-        self._speech_frames += int(speech.sum())
-        self._pause_power += float(power[pause].sum())
-        self._pause_frames += int(pause.sum())
+        self._powers += power[speech].sum(), power[pause].sum()
+        self._frames += speech.sum(), pause.sum()
         self._add_spectra(samples, starts[speech])
 
     def add(self, other: "QualityMeter") -> None:
         """Count what another meter heard as well; of the same rate."""
-        self._speech_power += other._speech_power
-        self._speech_frames += other._speech_frames
-        self._pause_power += other._pause_power
-        self._pause_frames += other._pause_frames
+        self._powers += other._powers
+        self._frames += other._frames
         self._spectrum += other._spectrum
         self._amplitudes += other._amplitudes
         self._peak = max(self._peak, other._peak)
@@ -79,12 +75,12 @@ class QualityMeter:
 
     def read(self) -> SpeechQuality:
         """Return the quality so far."""
-        speech = self._speech_power / self._speech_frames if self._speech_frames else 0.0
+        speech, pause = (self._powers / np.maximum(self._frames, 1)).tolist()
         return SpeechQuality(
-            speech_level_dbfs=_decibels(speech) if self._speech_frames else float("-inf"),
+            speech_level_dbfs=_decibels(speech) if self._frames[0] else float("-inf"),
             peak_dbfs=_decibels(self._peak**2),
             clipped_percent=self._clipped_percent(),
-            snr_db=self._snr(speech),
+            snr_db=self._snr(speech, pause),
             bandwidth_hz=self._bandwidth(),
         )
 
@@ -100,10 +96,10 @@ class QualityMeter:
             return 0.0
         return 100.0 * at_ceiling / int(self._amplitudes.sum())
 
-    def _snr(self, speech: float) -> float | None:
-        if self._pause_frames < _PAUSE_FRAMES_MIN or not self._speech_frames:
+    def _snr(self, speech: float, pause: float) -> float | None:
+        if self._frames[1] < _PAUSE_FRAMES_MIN or not self._frames[0]:
             return None
-        noise = max(self._pause_power / self._pause_frames, _FLOOR)
+        noise = max(pause, _FLOOR)
         return 10.0 * float(np.log10(max(speech - noise, _FLOOR) / noise))
 
     def _bandwidth(self) -> float:
