@@ -26,7 +26,8 @@ from benchmarks.served import Process
 from earwitness.engine.engine import Engine
 from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import KNOWN, STRANGERS, first_call
-from earwitness.tasks.hear import CallVoice
+from earwitness.tasks.hear import gatherer_of
+from earwitness.voice.embedding import IDENTIFY_SECONDS
 
 RATE = 8_000
 BYTES_A_SECOND = 2 * RATE
@@ -226,12 +227,12 @@ def _with_pauses(samples: np.ndarray, *, seconds: float) -> np.ndarray:
 
 def _analysed(engine: Engine, samples: np.ndarray) -> Call:
     """The call with the seconds in which its results fall due."""
-    voice, identified_in, printed_in = CallVoice(engine, rate=RATE), None, None
+    speech, identified_in, printed_in = gatherer_of(engine, rate=RATE), None, None
     for second in range(len(samples) // RATE):
-        voice.feed(samples[second * RATE : (second + 1) * RATE])
-        if identified_in is None and voice.can_identify:
+        speech.feed(samples[second * RATE : (second + 1) * RATE])
+        if identified_in is None and speech.seconds >= IDENTIFY_SECONDS:
             identified_in = second
-        if voice.can_enrol:
+        if speech.complete:
             printed_in = second
             break
     if identified_in is None:

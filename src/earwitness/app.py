@@ -7,10 +7,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.types import ASGIApp
 
@@ -18,36 +20,51 @@ from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
 from earwitness.api.operations import BY_NAME
+from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
+from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
-from earwitness.engine.voice_models import ModelPreparation
+from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
-from earwitness.installation import open_installation, store_url
-from earwitness.media.streams import MediaRates
+from earwitness.fragments.budget import Budget
+from earwitness.installation import media_folder, open_installation, store_url
+from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
+from earwitness.media.streams import MediaLimits, MediaRates
+from earwitness.models.cache import ModelCache
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import ROUTES
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.root import Root
+from earwitness.sinks.aws import SinkSettings
+from earwitness.sinks.webhook import WebhookSettings
 from earwitness.store.store import Store
-from earwitness.tasks.background import Background
+from earwitness.tasks.background import Background, BackgroundSettings
+from earwitness.tasks.events import TargetSettings
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.threads import Threads
+from earwitness.voice.band import Band
+from earwitness.voice.events import DetailStatus
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
 from earwitness.wire.wrong_credentials import WrongCredentials
 
+if TYPE_CHECKING:
+    from earwitness.engine.engine import Engine
+
 ResultT = TypeVar("ResultT")
+
+_SPELLINGS = {status.value.lower(): status for status in DetailStatus}
 
 
 def now() -> datetime:
-    """The time in UTC."""
+    """Return the time in UTC."""
     return datetime.now(UTC)
 
 
 def open_records(settings: Settings, *, may_make: bool = True) -> Store:
-    """The records that the settings name. Raises as `open_installation` does."""
+    """Return the records that the settings name. Raise as `open_installation` does."""
     return open_installation(settings, clock=now, may_make=may_make)
 
 
@@ -74,14 +91,8 @@ class Service:
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.threads, at_once_max=settings.limits.requests_at_once)
-        self._background = Background(
-            settings,
-            store,
-            events_file=settings.data_dir / "events.jsonl" if development else None,
-            media_rates=MediaRates(settings.media_rates),
-            clock=now,
-            new_id=new_guid,
-        )
+        events_file = settings.data_dir / "events.jsonl" if development else None
+        self._background = build_background(settings, store, events_file=events_file)
         self._throttle = Throttle(
             per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
         )
@@ -161,7 +172,7 @@ class Service:
             store=self._store,
             quotas=settings.quotas,
             work=background.work,
-            pipeline_moves=background.steering,
+            pipeline_moves=background.moves,
             streams=background.streams,
             new_id=new_guid,
             stream_exists=background.sources.exists,
@@ -235,11 +246,102 @@ class Service:
         )
 
 
+def build_background(
+    settings: Settings, store: Store, *, events_file: Path | None, clock: Callable[[], datetime] = now
+) -> Background:
+    """Return what goes on without being asked. `events_file` gets every event as a line."""
+    folder = media_folder(settings)
+    limits = MediaLimits(
+        bytes_per_stream=settings.stream_bytes,
+        live_minutes=settings.limits.stream_live_minutes,
+        readers_per_stream=settings.limits.stream_readers,
+    )
+    return Background(
+        BackgroundSettings(
+            media_folder=folder,
+            budget=Budget(folder, reserve_bytes=settings.limits.disk_reserve_bytes, bytes_max=settings.media_bytes),
+            media_limits=limits,
+            media_rates=MediaRates(settings.media_rates),
+            origins=origin_settings(settings),
+            targets=target_settings(settings, events_file=events_file),
+            threads=settings.threads,
+            tasks_at_once=settings.tasks_at_once,
+            voiceprint_spelling=_SPELLINGS[settings.voiceprint_status.lower()],
+            keep_audio=settings.keep_enrolment_audio == "on",
+        ),
+        store,
+        VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),
+        clock=clock,
+        new_id=new_guid,
+    )
+
+
+def _build_engine(settings: EngineSettings, band: Band) -> "Engine":
+    from earwitness.engine.build import build_engine  # opens onnxruntime, which a start need not wait for
+
+    return build_engine(settings, band)
+
+
+def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:
+    """Return where events go. Raise ConfigurationError for settings that cannot be used."""
+    files = [file for file in (settings.events_file, events_file) if file is not None]
+    everywhere = [file.expanduser().resolve().as_uri() for file in files]
+    webhook = None
+    if settings.webhook_url:
+        if not settings.webhook_secret:
+            raise ConfigurationError("there is a webhook_url and no webhook_secret; set it, to sign with")
+        webhook = WebhookSettings(
+            secret=settings.webhook_secret, allow_private_addresses=settings.webhook_private_addresses == "on"
+        )
+        everywhere.append(settings.webhook_url)
+    key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
+    urls = settings.sink_endpoint_urls
+    return TargetSettings(
+        everywhere=tuple(everywhere),
+        webhook=webhook,
+        eventbridge=settings.eventbridge == "on",
+        sinks=SinkSettings(
+            endpoint_url=settings.sink_endpoint_url or None,
+            endpoint_urls={name: url for name, _, url in (part.partition("=") for part in _parts(urls))},
+            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
+            state_change_source=settings.eventbridge_source or None,
+        ),
+    )
+
+
+def origin_settings(settings: Settings) -> OriginSettings:
+    """Return where streams come from. Raise ConfigurationError for settings that cannot be used."""
+    by_account: dict[str, str] = {}
+    for part in _parts(settings.kvs_source_by_account):
+        account, _, kind = part.partition("=")
+        if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in ("own", "aws"):
+            raise ConfigurationError(f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws")
+        by_account[account] = kind
+    key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
+    if bool(key_id) != bool(secret):
+        raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
+    return OriginSettings(
+        default=settings.kvs_source,
+        by_account=by_account,
+        aws=AwsSettings(
+            endpoint_url=settings.kvs_endpoint_url or None,
+            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
+            read_seconds=READ_SECONDS,
+        ),
+        readers=settings.tasks_at_once + SPARE_THREADS,
+    )
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield what stands between commas."""
+    return filter(None, (part.strip() for part in text.split(",")))
+
+
 def rates(text: str) -> dict[str, float]:
     """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
     found: dict[str, float] = {}
     known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in _parts(text):
         name, _, number = part.partition("=")
         try:
             found[name] = float(number)

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.fragments.log import open_fragment_log
+from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaStreams
 from earwitness.server.aws import AwsApplication, RequestLimits, StreamingOperations
 from earwitness.store.records import KinesisStream, Scope
@@ -38,8 +38,8 @@ UPLOAD_PATH = "/putMedia"
 class _ToldStreams(MediaStreams):
     """Remembers what it was told of streams."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(store, limits=MediaLimits())
+    def __init__(self, store: Store, log: FragmentLog) -> None:
+        super().__init__(store, log=lambda: log, limits=MediaLimits())
         self.told: list[tuple[str, str, int]] = []
 
     async def delete(self, scope: Scope, stream: KinesisStream) -> None:
@@ -59,8 +59,8 @@ class Media:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.threads = Threads(count=1, at_once_max=10)
-        self.streams = _ToldStreams(store)
-        self.streams.log = self.on_loop(open_fragment_log(folder, clock=clock))
+        self._log = self.on_loop(open_fragment_log(folder, clock=clock))
+        self.streams = _ToldStreams(store, self._log)
 
     def on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -120,8 +120,7 @@ class Media:
         return Response(status=begun["status"], headers=headers, body=b"".join(heard))
 
     def close(self) -> None:
-        assert self.streams.log is not None
-        self.on_loop(self.streams.log.close())
+        self.on_loop(self._log.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

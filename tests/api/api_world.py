@@ -30,10 +30,10 @@ from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS,
 from earwitness.config.settings import Quotas
 from earwitness.store.records import AuditEntry, NewVoiceprint, Scope, VoiceProfile
 from earwitness.store.store import Store, Unit, open_store
+from earwitness.tasks.events import EventWriter
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.retrying import Retrying
-from earwitness.tasks.runner import TaskRunner
-from earwitness.tasks.work import WorkItem
+from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.vault.master_key import MasterKey
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
@@ -150,13 +150,13 @@ class World:
             store=self.store,
             quotas=quotas or Quotas(),
             pipeline_moves=PipelineMoves(
-                targets_of=lambda _pipeline, _kind: (),
-                new_id=lambda: str(uuid.uuid4()),
+                EventWriter(targets_of=lambda _pipeline, _kind: (), new_id=lambda: str(uuid.uuid4())),
                 pipeline_changed=self.changed.append,
             ),
             work=TaskRunner(
                 _run_no_task,
                 give_up=_run_no_task,
+                call_soon=lambda _work: None,
                 retrying=Retrying(chance=lambda: 0.0, monotonic=time.monotonic, sleep=asyncio.sleep),
             ),
             streams=self.media.streams,

@@ -4,6 +4,7 @@ from typing import cast
 
 import pytest
 
+from earwitness.app import origin_settings
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, SourceUnavailable
 from earwitness.media.kvs import KvsSource
@@ -19,7 +20,9 @@ ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/line/1"
 
 def sources(settings: Settings) -> MediaOrigins:
     """With nothing behind them: who is asked is decided before."""
-    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None))
+    return MediaOrigins(
+        origin_settings(settings), cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None)
+    )
 
 
 def scope(account: str) -> Scope:

@@ -20,12 +20,13 @@ from earwitness.engine.turns import Turns
 from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
-from earwitness.tasks.context import TaskContext
+from earwitness.tasks.attempt import TaskContext
+from earwitness.tasks.events import EventWriter
 from earwitness.tasks.follow import follow
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
-from earwitness.tasks.work import WorkItem
+from earwitness.tasks.runner import WorkItem
 from patience import PATIENCE_SECONDS
 
 RATE = 8_000
@@ -102,7 +103,7 @@ async def nothing_to_wait_for() -> None:
 
 
 class Office:
-    """Records, threads and tools for following calls."""
+    """Records, threads and the context for following calls."""
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.clock = Clock()
@@ -115,9 +116,10 @@ class Office:
         self.lags = Lags(monotonic=lambda: 0.0)
         self.inference = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
-        self.steering = PipelineMoves(targets_of=lambda *_: (TARGET,), new_id=guid, pipeline_changed=lambda _: None)
+        self.events = EventWriter(targets_of=lambda *_: (TARGET,), new_id=guid)
+        self.moves = PipelineMoves(self.events, pipeline_changed=lambda _: None)
 
-    def tools(self) -> TaskContext:
+    def context(self) -> TaskContext:
         return TaskContext(
             store=self.store,
             source_of=lambda *_: self.line,
@@ -128,11 +130,10 @@ class Office:
             turns=Turns(1),
             waiting=self.waiting,
             events_written=lambda: None,
-            targets_of=lambda *_: (TARGET,),
-            steering=self.steering,
+            events=self.events,
+            moves=self.moves,
             heard_from=lambda _: None,
             lags=self.lags,
-            new_id=guid,
         )
 
     def close(self) -> None:
@@ -145,7 +146,7 @@ class Office:
             domain = domain_id or add_domain(unit).domain_id
             pipeline = add_pipeline(unit, metadata=metadata)
             task = add_task(unit, domain, pipeline.pipeline_id)
-            self.steering.begin_task(unit, MINE, pipeline)
+            self.moves.begin_task(unit, MINE, pipeline)
             return task
 
         return self.store.write(work)
@@ -153,7 +154,7 @@ class Office:
     def stop_pipeline(self, task: SpeakerSearchTask) -> None:
         def work(unit: Any) -> None:
             pipeline = unit.pipelines.get(MINE, task.pipeline_id)
-            self.steering.stop(unit, MINE, pipeline)
+            self.moves.stop(unit, MINE, pipeline)
 
         self.clock.advance(timedelta(days=1))
         self.store.write(work)
@@ -174,7 +175,7 @@ class Office:
 
     async def follow(self, task: SpeakerSearchTask) -> None:
         item = WorkItem(scope=MINE, pipeline_id=task.pipeline_id, task_id=task.task_id)
-        await follow(self.tools(), item, self.changed)
+        await follow(self.context(), item, self.changed)
 
 
 async def cut_off(office: Office, task: Any, fragments: list[Any]) -> None:

@@ -15,7 +15,7 @@ from store_examples import MINE
 from earwitness.engine.engine import Engine
 from earwitness.store.columns import from_json, to_json
 from earwitness.store.records import SpeakerSearchTask
-from earwitness.tasks.checkpoint import (
+from earwitness.tasks.checkpoints import (
     VERSION,
     Checkpoint,
     SpeechRange,

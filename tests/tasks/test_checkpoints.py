@@ -76,7 +76,7 @@ def test_joined_ranges_are_heard_again_with_the_silence_between_them(
     for name in ("plain", "joined"):
         (tmp_path / name).mkdir()
     expected = run(tmp_path / "plain", engine, lambda office: uninterrupted(office, fragments))
-    monkeypatch.setattr("earwitness.tasks.checkpoint.RANGES_MAX", 1)
+    monkeypatch.setattr("earwitness.tasks.checkpoints.RANGES_MAX", 1)
 
     async def joined(office: Office) -> tuple[Any, bytes]:
         task = office.new_task()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from earwitness.audio.passages import PassageEnd
 from earwitness.media.source import StreamFragment
 from earwitness.store.columns import to_json
-from earwitness.tasks.checkpoint import RANGES_MAX, Checkpoint, PassageLog, SpeechRange, StreamPosition, document_of
+from earwitness.tasks.checkpoints import RANGES_MAX, Checkpoint, PassageLog, SpeechRange, StreamPosition, document_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LENGTH = 100

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from store_examples import MINE, START
 
+from earwitness.app import target_settings
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
 from earwitness.store.records import Pipeline
-from earwitness.tasks.targets import Targets
+from earwitness.tasks.events import Targets
 from earwitness.voice.events import EventKind
 
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:results"
@@ -35,6 +36,10 @@ def pipeline(*elements: dict[str, Any]) -> Pipeline:
     )
 
 
+def targets_of(settings: Settings, *, events_file: Path | None) -> Targets:
+    return Targets(target_settings(settings, events_file=events_file), now=lambda: START)
+
+
 SINKS = pipeline(
     {"Type": "SqsQueueSink", "SqsQueueSinkConfiguration": {"InsightsTarget": QUEUE}},
     {"Type": "SnsTopicSink", "SnsTopicSinkConfiguration": {"InsightsTarget": TOPIC}},
@@ -45,7 +50,7 @@ SINKS = pipeline(
 
 
 def test_results_go_to_the_sinks_of_the_configuration_and_changes_do_not() -> None:
-    targets = Targets(Settings(), events_file=None)
+    targets = targets_of(Settings(), events_file=None)
     assert targets.of(SINKS, RESULT) == (QUEUE, TOPIC)
     assert targets.of(SINKS, CHANGE) == ()
 
@@ -59,22 +64,22 @@ def test_files_and_the_webhook_get_everything(tmp_path: Path) -> None:
         (tmp_path / "own.jsonl").as_uri(),
         "https://example.org/hook",
     )
-    targets = Targets(settings, events_file=tmp_path / "own.jsonl")
+    targets = targets_of(settings, events_file=tmp_path / "own.jsonl")
     assert targets.of(pipeline(), RESULT) == targets.of(SINKS, CHANGE) == everywhere
     assert targets.of(SINKS, RESULT) == (*everywhere, QUEUE, TOPIC)
 
 
 def test_changes_go_to_eventbridge_where_that_is_wanted() -> None:
-    targets = Targets(replace(Settings(), eventbridge="on"), events_file=None)
+    targets = targets_of(replace(Settings(), eventbridge="on"), events_file=None)
     assert targets.of(SINKS, CHANGE) == ("arn:aws:events:eu-central-1:111122223333:event-bus/default",)
     assert targets.of(pipeline(), RESULT) == ()
 
 
 def test_changes_have_the_source_that_the_bus_takes() -> None:
-    clients = Targets(Settings(eventbridge="on", eventbridge_source="calls"), events_file=None).clients()
-    assert clients.settings.state_change_source == "calls"
+    settings = target_settings(Settings(eventbridge="on", eventbridge_source="calls"), events_file=None)
+    assert settings.sinks.state_change_source == "calls"
 
 
 def test_a_webhook_without_a_secret_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="webhook_secret"):
-        Targets(replace(Settings(), webhook_url="https://example.org/hook"), events_file=None)
+        target_settings(replace(Settings(), webhook_url="https://example.org/hook"), events_file=None)

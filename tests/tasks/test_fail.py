@@ -10,8 +10,8 @@ from store_examples import MINE
 
 from earwitness import errors
 from earwitness.store.schema import pipelines
-from earwitness.tasks.fail import give_up, is_final
-from earwitness.tasks.work import WorkItem
+from earwitness.tasks.attempt import give_up, is_final
+from earwitness.tasks.runner import WorkItem
 from earwitness.voice.task_status import TaskStatus, VoiceprintStatus
 
 pytestmark = pytest.mark.slow
@@ -78,11 +78,11 @@ def item_of(task: Any) -> WorkItem:
 def test_a_task_that_is_given_up_tells_what_it_owed(tmp_path: Path) -> None:
     async def play(office: Office) -> None:
         task = office.new_task()
-        await give_up(office.tools(), item_of(task), "the database was away (tried 20 times)")
+        await give_up(office.context(), item_of(task), "the database was away (tried 20 times)")
         now = office.now(task)
         assert (now.status, now.status_message) == (TaskStatus.FAILED, "the database was away (tried 20 times)")
         assert [one["detailStatus"] for one in office.details(task)] == TOLD
-        await give_up(office.tools(), item_of(task), "again")  # over: nothing more is told
+        await give_up(office.context(), item_of(task), "again")  # over: nothing more is told
         assert len(office.details(task)) == 2
 
     run(tmp_path, NoEngine(), play)  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_a_pipeline_whose_record_cannot_be_opened_ends_its_task(tmp_path: Path, 
         damage = update(pipelines).values(runtime_metadata_ciphertext=b"damaged")
         office.store.write(lambda unit: unit.pipelines._writing.session.change(damage))
         if given_up:
-            await give_up(office.tools(), item_of(task), "it failed")
+            await give_up(office.context(), item_of(task), "it failed")
         else:
             await office.follow(task)
         now = office.now(task)

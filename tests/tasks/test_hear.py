@@ -8,21 +8,26 @@ import soundfile
 from following import fragment
 
 from earwitness.audio.matroska.writer import write_block, write_cluster
+from earwitness.audio.passages import PassageGatherer
 from earwitness.engine.engine import Engine
 from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
 from earwitness.samples import first_call
-from earwitness.tasks.hear import CallVoice, ChannelListener
+from earwitness.tasks.hear import ChannelListener, gatherer_of, probe_of, voiceprint_of
 from earwitness.tasks.replay import FragmentSlice
-from earwitness.voice.embedding import Samples
+from earwitness.voice.embedding import IDENTIFY_SECONDS, Samples
 
 RATE = 8_000
 
 
-def heard(engine: Engine, samples: Samples, *, step: int) -> CallVoice:
-    voice = CallVoice(engine, rate=RATE)
+def heard(engine: Engine, samples: Samples, *, step: int) -> PassageGatherer:
+    voice = gatherer_of(engine, rate=RATE)
     for first in range(0, len(samples), step):
         voice.feed(samples[first : first + step])
     return voice
+
+
+def probe_vector(engine: Engine, gatherer: PassageGatherer) -> np.ndarray:
+    return probe_of(engine, gatherer)[0].embedding.vector
 
 
 def the_other(name: str) -> Samples:
@@ -33,31 +38,34 @@ def the_other(name: str) -> Samples:
 @pytest.mark.slow
 def test_the_answers_do_not_depend_on_the_fragments(engine: Engine, call: Samples) -> None:
     one, other = heard(engine, call, step=RATE), heard(engine, call, step=1_777)
-    assert one.can_enrol
-    assert other.can_enrol
-    np.testing.assert_array_equal(one.voices()[0].embedding.vector, other.voices()[0].embedding.vector)
-    np.testing.assert_array_equal(one.voiceprint()[0].vector, other.voiceprint()[0].vector)
+    assert one.complete
+    assert other.complete
+    np.testing.assert_array_equal(
+        probe_of(engine, one)[0].embedding.vector, probe_of(engine, other)[0].embedding.vector
+    )
+    np.testing.assert_array_equal(voiceprint_of(engine, one)[0].vector, voiceprint_of(engine, other)[0].vector)
 
 
 @pytest.mark.slow
 def test_a_probe_is_the_same_early_and_late(engine: Engine, call: Samples) -> None:
-    early = CallVoice(engine, rate=RATE)
+    early = gatherer_of(engine, rate=RATE)
     for first in range(0, len(call), RATE):
         early.feed(call[first : first + RATE])
-        if early.can_identify:
+        if early.seconds >= IDENTIFY_SECONDS:
             break
     assert early.seconds < 12.0
     np.testing.assert_array_equal(
-        early.voices()[0].embedding.vector, heard(engine, call, step=RATE).voices()[0].embedding.vector
+        probe_of(engine, early)[0].embedding.vector,
+        probe_of(engine, heard(engine, call, step=RATE))[0].embedding.vector,
     )
 
 
 def test_too_little_speech_gives_neither(engine: Engine, call: Samples) -> None:
     voice = heard(engine, call[: 6 * RATE], step=RATE)
     voice.finish()
-    assert not voice.can_identify
+    assert voice.seconds < IDENTIFY_SECONDS
     with pytest.raises(NotEnoughSpeech):
-        voice.voices()
+        probe_of(engine, voice)
 
 
 @pytest.mark.slow
@@ -67,26 +75,26 @@ def test_two_voices_are_not_enrolled_as_one(engine: Engine, call: Samples) -> No
         second for second in range(len(call) // RATE) if heard(engine, call[: second * RATE], step=RATE).seconds > 9.0
     )
     voice = heard(engine, np.concatenate([call[: turn * RATE], the_other("russell")]), step=RATE)
-    assert voice.can_enrol
+    assert voice.complete
     with pytest.raises(SpeechTooPoor, match="more than one voice"):
-        voice.voiceprint()
-    assert first.voiceprint()[0].net_speech_seconds == 20.0
+        voiceprint_of(engine, voice)
+    assert voiceprint_of(engine, first)[0].net_speech_seconds == 20.0
 
 
 @pytest.mark.slow
 def test_a_loop_is_not_enrolled(engine: Engine, call: Samples) -> None:
     voice = heard(engine, np.tile(call[10_000 : 10_000 + 3 * RATE], 12), step=RATE)
-    assert voice.can_enrol
-    assert len(voice.voices()) == 1
+    assert voice.complete
+    assert len(probe_of(engine, voice)) == 1
     with pytest.raises(SpeechTooPoor, match="the speech repeats itself: only"):
-        voice.voiceprint()
+        voiceprint_of(engine, voice)
 
 
 @pytest.mark.slow
 def test_clipped_speech_is_not_enrolled(engine: Engine, call: Samples) -> None:
     voice = heard(engine, np.clip(40.0 * call, -1.0, 1.0), step=RATE)
     with pytest.raises(SpeechTooPoor, match="clipped"):
-        voice.voiceprint()
+        voiceprint_of(engine, voice)
 
 
 @pytest.mark.parametrize("after_gap", [True, False])
@@ -94,7 +102,7 @@ def test_behind_a_gap_no_half_of_a_sample_is_left_over(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, after_gap: bool
 ) -> None:
     fed: list[Samples] = []
-    monkeypatch.setattr(CallVoice, "feed", lambda _, samples: fed.append(samples))
+    monkeypatch.setattr(PassageGatherer, "feed", lambda _, samples: fed.append(samples))
     ear = ChannelListener(engine, channel=0, declared_rate=RATE)
     pcm = np.full(400, 0x0102, "<i2").tobytes()
     first, second = (

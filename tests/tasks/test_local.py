@@ -8,8 +8,7 @@ import pytest
 from earwitness.errors import CiphertextRefused, EarwitnessError, StoreUnavailable, Unavailable
 from earwitness.store.records import Scope
 from earwitness.tasks.retrying import DELAY_SECONDS_MAX, FAILURES_MAX, STEADY_SECONDS, Retrying
-from earwitness.tasks.runner import TaskRunner
-from earwitness.tasks.work import RunTask, WorkItem
+from earwitness.tasks.runner import RunTask, TaskRunner, WorkItem
 from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +59,7 @@ def work_of(run: RunTask, time: Time | None = None, told: Told | None = None, *,
         run,
         give_up=(told or Told()).give_up,
         retrying=Retrying(chance=lambda: 0.5, monotonic=lambda: time.now, sleep=time.sleep),
+        call_soon=asyncio.get_running_loop().call_soon_threadsafe,
         at_once_max=at_once_max,
     )
 
@@ -79,7 +79,6 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
         seen.append("changed")
 
     work = work_of(run)
-    work.start()
     work.submit(item())
     await asyncio.to_thread(work.submit, item())
     await until(lambda: seen == ["t1"])
@@ -92,7 +91,6 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
 
 async def test_there_is_room_for_so_many() -> None:
     work = work_of(_forever, at_once_max=2)
-    work.start()
     for number in range(2):
         work.require_room(ACCOUNT, is_alone=True)
         work.submit(item(number))
@@ -104,7 +102,6 @@ async def test_there_is_room_for_so_many() -> None:
 
 async def test_one_account_leaves_room_for_the_others() -> None:
     work = work_of(_forever, at_once_max=10)
-    work.start()
     for number in range(8):
         assert work.most(ACCOUNT, is_alone=False) == 8
         work.require_room(ACCOUNT, is_alone=False)
@@ -124,7 +121,7 @@ async def test_there_is_no_room_before_tasks_can_be_run() -> None:
 
     time = Time()
     retrying = Retrying(chance=lambda: 0.5, monotonic=lambda: time.now, sleep=time.sleep)
-    work = TaskRunner(_forever, give_up=Told().give_up, retrying=retrying, require_ready=not_yet)
+    work = TaskRunner(_forever, give_up=Told().give_up, retrying=retrying, call_soon=_not_called, require_ready=not_yet)
     with pytest.raises(Unavailable, match="fetched"):
         work.require_room("111122223333", is_alone=True)
     await work.close()
@@ -139,7 +136,6 @@ async def test_an_unexpected_end_is_not_the_end() -> None:
             raise RuntimeError("+49 30 1234567")
 
     work = work_of(run, time)
-    work.start()
     work.submit(item())
     await until(lambda: len(attempts) == 4 and work.running_count == 0)
     assert time.waits == [1.5, 2.5, 4.5]
@@ -161,7 +157,6 @@ async def test_a_task_that_always_fails_ends(error: Exception, said: str, caplog
         raise error
 
     work = work_of(run, time, told)
-    work.start()
     work.submit(item())
     await until(lambda: work.running_count == 0)
     assert (len(attempts), told.reasons) == (FAILURES_MAX, [said])
@@ -181,7 +176,6 @@ async def test_failures_that_lie_far_apart_are_not_added_up() -> None:
             raise StoreUnavailable("the database is away")
 
     work = work_of(run, time, told)
-    work.start()
     work.submit(item())
     await until(lambda: work.running_count == 0)
     assert (len(attempts), told.reasons, set(time.waits)) == (3 * FAILURES_MAX, [], {1.5})
@@ -203,7 +197,6 @@ async def test_the_end_itself_is_told_when_that_is_possible(errors: list[Earwitn
         raise StoreUnavailable("away")
 
     work = work_of(run, told=told)
-    work.start()
     work.submit(item())
     await until(lambda: work.running_count == 0)
     assert len(told.reasons) == times
@@ -222,13 +215,16 @@ async def test_closing_lets_go() -> None:
             ended.append("let go")
 
     work = work_of(run)
-    work.start()
     work.submit(item())
     await until(lambda: bool(started))
     await work.close()
     assert ended == ["let go"]
     work.submit(item(2))
     assert work.running_count == 0
+
+
+def _not_called(_work: Callable[[], None]) -> None:
+    raise AssertionError("nothing runs before there is a loop")
 
 
 async def _forever(_item: WorkItem, changed: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ from earwitness.engine.engine import Engine
 from earwitness.media.source import StreamFragment
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import NewVoiceprint
-from earwitness.tasks.report import named
+from earwitness.tasks.events import named
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.embedding import Samples
 

@@ -44,7 +44,7 @@ def caller(office: Office, task: SpeakerSearchTask) -> None:
 
 def pause(office: Office, task: SpeakerSearchTask) -> None:
     def work(unit: Any) -> None:
-        office.steering.pause(unit, MINE, unit.pipelines.get(MINE, task.pipeline_id))
+        office.moves.pause(unit, MINE, unit.pipelines.get(MINE, task.pipeline_id))
 
     office.store.write(work)
     office.changed.set()

@@ -11,8 +11,8 @@ from store_examples import MINE, Clock, add_domain, guid, opened
 
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.pipelines import PipelineMoves
-from earwitness.tasks.supervise import Supervisor
+from earwitness.tasks.events import EventWriter
+from earwitness.tasks.pipelines import PipelineMoves, Supervisor
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 OTHER = STREAM.replace("calls", "other")
@@ -29,10 +29,12 @@ class Scene:
     told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.steering = PipelineMoves(targets_of=lambda *_: (), new_id=guid, pipeline_changed=self.told.append)
+        self.moves = PipelineMoves(
+            EventWriter(targets_of=lambda *_: (), new_id=guid), pipeline_changed=self.told.append
+        )
         self.supervisor = Supervisor(
             self.store,
-            steering=self.steering,
+            moves=self.moves,
             last_arrival=self.arrivals.get,
             hears_all=lambda _: True,
             started_at=self.clock(),
@@ -62,7 +64,7 @@ class Scene:
             pipeline = unit.pipelines.get(MINE, self.pipeline_id)
             assert pipeline
             task = add_task(unit, add_domain(unit).domain_id, self.pipeline_id)
-            self.steering.begin_task(unit, MINE, pipeline)
+            self.moves.begin_task(unit, MINE, pipeline)
             return task
 
         return adopted(self.store, self.store.write(work))
@@ -74,7 +76,7 @@ class Scene:
         def work(unit: Unit) -> None:
             pipeline = unit.pipelines.get(MINE, self.pipeline_id)
             assert pipeline
-            self.steering.hear(unit, MINE, pipeline)
+            self.moves.hear(unit, MINE, pipeline)
 
         self.store.write(work)
 
@@ -95,7 +97,7 @@ class Scene:
         def work(unit: Unit) -> None:
             pipeline = unit.pipelines.get(MINE, self.pipeline_id)
             assert pipeline
-            self.steering.pause(unit, MINE, pipeline)
+            self.moves.pause(unit, MINE, pipeline)
 
         self.store.write(work)
 
@@ -153,7 +155,7 @@ def test_a_start_of_the_service_gives_its_streams_their_time(scene: Scene) -> No
     scene.hear()
     scene.clock.advance(timedelta(minutes=5))  # the service was away
     again = Supervisor(
-        scene.store, steering=scene.steering, last_arrival={}.get, hears_all=lambda _: True, started_at=scene.clock()
+        scene.store, moves=scene.moves, last_arrival={}.get, hears_all=lambda _: True, started_at=scene.clock()
     )
     assert again.look(scene.clock()) == 0
     scene.clock.advance(timedelta(seconds=15))
@@ -193,7 +195,7 @@ def test_a_pipeline_whose_tasks_all_failed_has_failed(scene: Scene) -> None:
 
 
 def test_pages_of_pipelines(store_and_clock: tuple[Store, Clock], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.tasks.supervise._PAGE", 2)
+    monkeypatch.setattr("earwitness.tasks.pipelines._PAGE", 2)
     scenes = [Scene(*store_and_clock) for _ in range(5)]
     assert scenes[0].pass_time(timedelta(hours=8)) == 5
     assert {scene.status for scene in scenes} == {"Stopped"}

@@ -14,7 +14,7 @@ from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
 from earwitness.tasks import sweep as room
-from earwitness.tasks.sweep import GRACE, MediaSweep
+from earwitness.tasks.expire import GRACE, MediaSweep
 from earwitness.vault.data_key import DataKey
 
 pytestmark = pytest.mark.anyio

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 from search_examples import running_task
-from store_examples import MINE, guid, opened
+from store_examples import MINE, opened
 
+from earwitness.app import build_background
 from earwitness.config import Settings
-from earwitness.config.settings import MediaRateLimits
 from earwitness.errors import StoreUnavailable
-from earwitness.media.streams import MediaRates
 from earwitness.store.tasks import TaskReader
-from earwitness.tasks.background import Background
 from earwitness.voice.task_status import TaskStatus
 from patience import PATIENCE_SECONDS
 
@@ -52,13 +50,11 @@ async def test_tasks_are_taken_up_after_the_records_are_back(
     task = running_task(store)
     stumbling = Stumbling(store.tasks, failures=2)
     monkeypatch.setattr(store, "tasks", stumbling)
-    background = Background(
+    background = build_background(
         Settings(data_dir=tmp_path),
         store,
         events_file=None,
-        media_rates=MediaRates(MediaRateLimits()),
         clock=lambda: task.created_at,
-        new_id=guid,
     )
     with caplog.at_level(logging.WARNING, "earwitness.background"):
         await background.start()

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earwitness.voice.delivery import (
+from earwitness.tasks.retrying import (
     AGE_MAX,
     ATTEMPTS_MAX,
-    DELAY_SECONDS_MAX,
     DELAY_SECONDS_MIN,
+    DELIVERY_DELAY_SECONDS_MAX,
     is_to_be_parked,
     next_delay_seconds,
 )
@@ -23,8 +23,8 @@ ALMOST_ONE = 1 - 2**-53
 @given(attempts, chances, st.none() | st.floats(min_value=0, max_value=1e12))
 def test_a_delay_stays_within_its_bounds(attempts: int, chance: float, asked: float | None) -> None:
     delay = next_delay_seconds(attempts=attempts, chance=chance, asked_seconds=asked)
-    assert DELAY_SECONDS_MIN <= delay <= DELAY_SECONDS_MAX
-    assert asked is None or delay >= min(asked, DELAY_SECONDS_MAX)
+    assert DELAY_SECONDS_MIN <= delay <= DELIVERY_DELAY_SECONDS_MAX
+    assert asked is None or delay >= min(asked, DELIVERY_DELAY_SECONDS_MAX)
 
 
 @given(attempts, chances)
@@ -41,7 +41,7 @@ def test_the_bound_doubles(attempts: int, longest: float) -> None:
 
 def test_what_the_sink_asks_for_is_kept_to() -> None:
     assert next_delay_seconds(attempts=1, chance=0, asked_seconds=60) == 60
-    assert next_delay_seconds(attempts=1, chance=0, asked_seconds=86_400) == DELAY_SECONDS_MAX
+    assert next_delay_seconds(attempts=1, chance=0, asked_seconds=86_400) == DELIVERY_DELAY_SECONDS_MAX
 
 
 @pytest.mark.parametrize(

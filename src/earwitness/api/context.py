@@ -14,7 +14,7 @@ from earwitness.server.aws import Streaming
 from earwitness.store.records import Page, PageKey, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves
-from earwitness.tasks.work import Work
+from earwitness.tasks.runner import TaskRunner
 from earwitness.threads import RunInThread, RunOnLoop
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
@@ -40,7 +40,7 @@ class ApiContext:
 
     store: Store
     quotas: Quotas
-    work: Work
+    work: TaskRunner
     pipeline_moves: PipelineMoves
     streams: MediaStreams
     #: Return a new UUID.

@@ -91,7 +91,7 @@ def _move(
     def work(unit: Unit) -> Pipeline:
         return move(unit, caller.scope, require(unit.pipelines.get(caller.scope, id_or_arn), _MISSING))
 
-    context.pipeline_moves.told(context.write(caller, work))
+    context.pipeline_moves.notify(context.write(caller, work))
     return {}
 
 

@@ -10,7 +10,7 @@ from earwitness.api.pipelines import LIVE
 from earwitness.errors import BadRequest, Conflict
 from earwitness.store.records import Pipeline, SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.work import WorkItem
+from earwitness.tasks.runner import WorkItem
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
 from earwitness.wire.scalars import Params

@@ -61,7 +61,7 @@ class AwsSettings:
                 raise ConfigurationError("an endpoint of AWS's is no http or https URL; give it as http://HOST:PORT")
 
     def endpoint_of(self, service: str) -> str | None:
-        """The endpoint of a service; None for AWS's own."""
+        """Return the endpoint of a service; None for AWS's own."""
         return self.endpoint_urls.get(service, self.endpoint_url)
 
 
@@ -75,9 +75,9 @@ class AwsClients:
         self._clients: OrderedDict[tuple[str, str, str | None], Client] = OrderedDict()
 
     def client(self, service: str, region: str, *, endpoint_url: str | None = None) -> Client:
-        """The client of a service in a Region; at another endpoint than the settings', where one is given.
+        """Return the client of a service in a Region, at `endpoint_url` if one is given.
 
-        Raises what boto3 does, NoCredentialsError when there are no credentials; `failures` says what it means.
+        Raise what boto3 does, NoCredentialsError when there are no credentials; `failures` says what it means.
         """
         key = (service, region, endpoint_url)
         with self._lock:  # also while one is made: sessions are not for several threads

@@ -46,19 +46,19 @@ class Meaning(Enum):
 
 
 def answer_of(error: ClientError) -> tuple[str, int]:
-    """The code and status of an error that AWS answered; "no code" and 500 where there are none."""
+    """Return the code and status of an error that AWS answered; "no code" and 500 if there are none."""
     response: Mapping[str, Any] = error.response  # `Any`: botocore has no types
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return printable_code(str(response.get("Error", {}).get("Code", ""))), status if isinstance(status, int) else 500
 
 
 def printable_code(code: str) -> str:
-    """An error code as a message may show it: who answers may be anybody."""
+    """Return an error code as a message may show it: anybody may have answered."""
     return _ODD_CODE.sub("", code)[:_CODE_CHARACTERS_MAX] or "no code"
 
 
 def meaning_of(*, code: str, status: int) -> Meaning:
-    """What an error code and a status of AWS's mean."""
+    """Return what an error code and a status of AWS's mean."""
     if _DENIED_CODES.search(code):
         return Meaning.DENIED
     if _MISSING_CODES.search(code):

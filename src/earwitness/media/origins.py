@@ -3,13 +3,14 @@
 The ARNs look alike, so the settings say which it is.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from earwitness.aws.clients import AwsClients, AwsCredentials, AwsSettings
-from earwitness.config import Settings
-from earwitness.errors import ConfigurationError, Forbidden, SourceRefused, StreamGone
+from earwitness.aws.clients import AwsClients, AwsSettings
+from earwitness.errors import Forbidden, SourceRefused, StreamGone
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source
@@ -27,21 +28,31 @@ SPARE_THREADS = 16
 READ_SECONDS = 30.0
 """How long AWS may be silent in an answer: longer than a fragment, which has at most 20 s and may come as a whole."""
 
-_KINDS = ("own", "aws")
+
+@dataclass(frozen=True, kw_only=True)
+class OriginSettings:
+    """Where streams come from: `own` or `aws`."""
+
+    default: str
+    #: for accounts that differ from the default
+    by_account: Mapping[str, str]
+    aws: AwsSettings
+    #: threads, each of which reads one stream of AWS's
+    readers: int
 
 
 class MediaOrigins:
     """From the ARN of a stream to its source."""
 
-    def __init__(self, settings: Settings, store: Store, streams: MediaStreams, *, run_in_thread: RunInThread) -> None:
-        """Raises ConfigurationError for settings that cannot be used."""
-        self._default = settings.kvs_source
-        self._by_account = _kinds(settings.kvs_source_by_account)
+    def __init__(
+        self, settings: OriginSettings, store: Store, streams: MediaStreams, *, run_in_thread: RunInThread
+    ) -> None:
+        self._settings = settings
         self._store = store
         self._streams = streams
         self._run_in_thread = run_in_thread
-        self._clients = AwsClients(_aws_settings(settings))
-        self._readers = ThreadPoolExecutor(settings.tasks_at_once + SPARE_THREADS, thread_name_prefix="earwitness kvs")
+        self._clients = AwsClients(settings.aws)
+        self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="earwitness kvs")
 
     def of(self, scope: Scope, stream_arn: str) -> Source:
         """Return the source of a stream, whether the stream exists or not."""
@@ -53,7 +64,7 @@ class MediaOrigins:
 
     def is_own(self, scope: Scope) -> bool:
         """Return whether an account's streams are this service's own, so that all their fragments pass through it."""
-        return self._by_account.get(scope.account_id, self._default) == "own"
+        return self._settings.by_account.get(scope.account_id, self._settings.default) == "own"
 
     def exists(self, scope: Scope, stream_arn: str) -> bool:
         """Return whether a stream can be read. This blocks, for AWS's streams as long as AWS takes to answer.
@@ -85,25 +96,3 @@ class MediaOrigins:
         if stream is None:
             raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
         return await self._streams.open(scope, stream)
-
-
-def _kinds(text: str) -> dict[str, str]:
-    """Read `111122223333=aws,…`: own or aws, by account."""
-    kinds: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        account, _, kind = part.partition("=")
-        if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in _KINDS:
-            raise ConfigurationError(f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws")
-        kinds[account] = kind
-    return kinds
-
-
-def _aws_settings(settings: Settings) -> AwsSettings:
-    key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
-    if bool(key_id) != bool(secret):
-        raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
-    return AwsSettings(
-        endpoint_url=settings.kvs_endpoint_url or None,
-        credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
-        read_seconds=READ_SECONDS,
-    )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from earwitness.config.settings import MediaRateLimits
-from earwitness.errors import LimitExceeded, Throttled, Unavailable
+from earwitness.errors import LimitExceeded, Throttled
 from earwitness.fragments.interface import BYTES_MAX, LIVE_MINUTES, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.stream import FragmentStream
@@ -146,13 +146,15 @@ class MediaLimits:
 class MediaStreams:
     """Logs of streams, opened when they are needed. Lives on the event loop."""
 
-    def __init__(self, store: Store, *, limits: MediaLimits, rates: MediaRates | None = None) -> None:
-        """`rates` are how fast media may come and go; as fast as it can when there are none."""
+    def __init__(
+        self, store: Store, *, log: Callable[[], FragmentLog], limits: MediaLimits, rates: MediaRates | None = None
+    ) -> None:
+        """`log` returns the media log, or raises Unavailable before it is open. Without `rates` media may be as fast as
+        they can."""
         self._store = store
         self.limits = limits
         self.rates = rates or MediaRates(MediaRateLimits())
-        self.log: FragmentLog | None = None
-        """Set when the log is open; until then media is Unavailable."""
+        self._log = log
 
         self.connections = Shares(
             limits.connections,
@@ -165,7 +167,7 @@ class MediaStreams:
 
     async def open(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
         """Return the log of a stream. Raise FragmentLogUnavailable when the disk is away."""
-        return await self._opened().open_stream(
+        return await self._log().open_stream(
             _identity(scope, stream),
             key=lambda: self._store.stream_key(scope, stream),
             retention=self.retention_of(stream),
@@ -173,7 +175,7 @@ class MediaStreams:
 
     async def delete(self, scope: Scope, stream: KinesisStream) -> None:
         """Delete a stream's media."""
-        await self._opened().delete_stream(_identity(scope, stream))
+        await self._log().delete_stream(_identity(scope, stream))
 
     async def retain(self, scope: Scope, stream: KinesisStream) -> None:
         """Keep media for as long as the record says now."""
@@ -220,11 +222,6 @@ class MediaStreams:
                 self._readers[stream.arn] -= 1
                 if not self._readers[stream.arn]:
                     del self._readers[stream.arn]
-
-    def _opened(self) -> FragmentLog:
-        if self.log is None:
-            raise Unavailable("the service is starting; try again")
-        return self.log
 
 
 def _account(stream: KinesisStream) -> str:

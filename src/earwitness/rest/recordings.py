@@ -59,7 +59,6 @@ def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> Deci
 
 def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
     """Make a profile of the voice in a recording, or add a voiceprint to a profile."""
-    from earwitness.tasks.conclude import as_pcm, finite
 
     domain = domain_of(context, call)
     engine = context.engine_of(Band(domain.band))
@@ -73,8 +72,8 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
         encoder_id=made.embedding.encoder_id,
         vector=made.embedding.vector.astype("<f4").tobytes(),
         net_speech_seconds=made.embedding.net_speech_seconds,
-        quality=finite(asdict(speech.quality)),
-        audio=as_pcm(speech) if context.keep_audio else None,
+        quality={**speech.quality.as_document()},
+        audio=speech.as_pcm() if context.keep_audio else None,
     )
 
     def write(unit: Unit) -> VoiceProfile:

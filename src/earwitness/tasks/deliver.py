@@ -15,7 +15,7 @@ from earwitness.log import frames_of
 from earwitness.sinks.sink import Sink
 from earwitness.store.records import ClaimedDelivery
 from earwitness.store.store import Store
-from earwitness.voice.delivery import is_to_be_parked, next_delay_seconds
+from earwitness.tasks.retrying import is_to_be_parked, next_delay_seconds
 from earwitness.voice.events import EventKind
 
 CLAIM_SECONDS = 15.0
@@ -38,7 +38,7 @@ _log = logging.getLogger("earwitness.deliver")
 
 
 class Deliverer:
-    """Sends what is due. Lives on an event loop; `wake` may be called from any thread."""
+    """Sends what is due. Belongs to an event loop; `wake` may be called from any thread."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Deliverer:
         self._renew_seconds = renew_seconds
 
     def wake(self) -> None:
-        """There are new events."""
+        """Look for new events now."""
         self._loop.call_soon_threadsafe(self._due.set)
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class Deliverer:
                 await asyncio.wait({renewing})
 
     async def _begin_due(self) -> int:
-        """Begin what is due, as far as there is room; how many were begun."""
+        """Begin what is due, as far as there is room. Return how many were begun."""
         room = AT_ONCE_MAX - len(self._in_progress)
         if room <= 0:
             await asyncio.wait(self._in_progress, return_when=asyncio.FIRST_COMPLETED)

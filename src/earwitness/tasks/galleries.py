@@ -41,7 +41,7 @@ class Galleries:
         self._lock = Lock()
 
     def get(self, scope: Scope, domain_id: str, *, encoder_id: str, dimension: int) -> Gallery:
-        """The domain's voices of one encoder as they are now. NotFound when the domain is deleted."""
+        """Return the domain's voices of one encoder as they are now. Raise NotFound when the domain is deleted."""
         domain = self._store.domains.get(scope, domain_id)
         if domain is None:
             self._drop(scope, domain_id)
@@ -85,7 +85,7 @@ class Galleries:
                 del self._slots[name]
 
     def _make_room(self) -> None:
-        """Let go of what was searched longest ago; the latest stays, however large."""
+        """Drop what was searched longest ago. The latest stays, however large."""
         with self._lock:
             total = sum(slot.size for slot in self._slots.values())
             while total > self._voiceprints_max and len(self._slots) > 1:

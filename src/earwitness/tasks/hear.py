@@ -5,19 +5,20 @@ passages with speech: a call that goes on after a crash, when only these were he
 """
 
 import logging
+from dataclasses import dataclass
 
 from earwitness.audio.channel import MediaType, ReferencedDecoder, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
-from earwitness.audio.passages import PassageEnd, PassageGatherer
+from earwitness.audio.passages import PassageGatherer
 from earwitness.engine.engine import Engine
 from earwitness.engine.enrol import enrolment_embedding
 from earwitness.engine.tell_apart import Voice, voices_of
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech
-from earwitness.tasks.checkpoint import PassageLog
+from earwitness.tasks.checkpoints import PassageLog
 from earwitness.tasks.replay import FragmentSlice
 from earwitness.voice.band import CANONICAL_RATE
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding, Samples
+from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding
 from earwitness.voice.speech import NetSpeech
 
 _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
@@ -25,76 +26,41 @@ _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
 _log = logging.getLogger("earwitness.hear")
 
 
-class CallVoice:
-    """The voice on one channel. Feed it in order, from one thread at a time; each feeding may take long."""
+def gatherer_of(engine: Engine, *, rate: int) -> PassageGatherer:
+    """Return what gathers the speech of one channel of a call. `rate` is the channel's own, in Hz."""
+    return PassageGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
 
-    def __init__(self, engine: Engine, *, rate: int) -> None:
-        """`rate` is the channel's own, in Hz. Raises RateUnsupported."""
-        self._engine = engine
-        self._gatherer = PassageGatherer(engine.vad, band=engine.band, rate=rate, target_seconds=SPEECH_SECONDS_MAX)
-        self._voices: tuple[Voice, ...] | None = None
 
-    @property
-    def seconds(self) -> float:
-        """Net speech so far."""
-        return self._gatherer.seconds
+def probe_of(engine: Engine, gatherer: PassageGatherer) -> tuple[Voice, ...]:
+    """Return the voices in the first 10 s of net speech, nearly always one. Raise NotEnoughSpeech before 10 s."""
+    samples = gatherer.speech().samples[:_PROBE_SAMPLES]
+    if len(samples) < _PROBE_SAMPLES:
+        raise NotEnoughSpeech(have_seconds=gatherer.seconds, need_seconds=IDENTIFY_SECONDS)
+    return voices_of(engine.encoder, samples)
 
-    @property
-    def can_identify(self) -> bool:
-        """Whether there is enough speech for a probe."""
-        return self.seconds >= IDENTIFY_SECONDS
 
-    @property
-    def can_enrol(self) -> bool:
-        """Whether there is enough speech for a voiceprint; more is not listened to."""
-        return self._gatherer.complete
+def voiceprint_of(engine: Engine, gatherer: PassageGatherer) -> tuple[Embedding, NetSpeech]:
+    """Return the embedding of 20 s of net speech, and that speech.
 
-    def feed(self, samples: Samples) -> None:
-        """Take the channel's next samples, shape (n,), or (n, 2) with its reference.
+    Raise SpeechTooPoor when it would spoil a profile (bad audio, a loop, or several voices), NotEnoughSpeech before
+    20 s.
+    """
+    speech = gatherer.speech()
+    return enrolment_embedding(engine.encoder, [speech], seconds_min=SPEECH_SECONDS_MAX), speech
 
-        AudioNotFinite on NaN or infinity.
-        """
-        self._gatherer.feed(samples)
 
-    @property
-    def position(self) -> int:
-        """Samples that were fed."""
-        return self._gatherer.position
+@dataclass(frozen=True, kw_only=True)
+class _Connection:
+    """What the header of a producer's connection says; the speech goes on over all connections."""
+
+    header: bytes
+    media_type: MediaType | None
+    decoder: ReferencedDecoder
+    gatherer: PassageGatherer
 
     @property
-    def settled(self) -> int:
-        """Up to here it is decided where passages end."""
-        return self._gatherer.settled
-
-    def end_passage(self) -> None:
-        """A passage that is heard again is known to have ended here."""
-        self._gatherer.end_passage()
-
-    def take_ends(self) -> list[PassageEnd]:
-        """The passages that ended since this was last asked."""
-        return self._gatherer.take_ends()
-
-    def finish(self) -> None:
-        """The channel has ended: count what had waited for more."""
-        self._gatherer.finish()
-
-    def voices(self) -> tuple[Voice, ...]:
-        """The voices in the first 10 s of net speech, nearly always one. NotEnoughSpeech before there are so many."""
-        if self._voices is None:
-            samples = self._gatherer.speech().samples[:_PROBE_SAMPLES]
-            if len(samples) < _PROBE_SAMPLES:
-                raise NotEnoughSpeech(have_seconds=self.seconds, need_seconds=IDENTIFY_SECONDS)
-            self._voices = voices_of(self._engine.encoder, samples)
-        return self._voices
-
-    def voiceprint(self) -> tuple[Embedding, NetSpeech]:
-        """The embedding of 20 s of net speech, and that speech.
-
-        Raises SpeechTooPoor when it would spoil a profile: bad audio, a loop, or several voices; NotEnoughSpeech before
-        20 s.
-        """
-        speech = self._gatherer.speech()
-        return enrolment_embedding(self._engine.encoder, [speech], seconds_min=SPEECH_SECONDS_MAX), speech
+    def rate(self) -> int:
+        return self.decoder.own.rate
 
 
 class ChannelListener:
@@ -105,87 +71,85 @@ class ChannelListener:
         self._engine = engine
         self._channel = channel
         self._declared_rate = declared_rate
-        self._header = b""
-        self._media_type: MediaType | None = None
-        """The latest that was told: tags may come too late for a fragment that is read at once."""
-
-        self._decoder: ReferencedDecoder | None = None
-        self._voice: CallVoice | None = None
-        self._rate = 0
-        self.course = PassageLog()
+        self._connection: _Connection | None = None  # before the first fragment
+        self.passages = PassageLog()
         """Where in the stream its passages lie."""
 
     @property
     def seconds(self) -> float:
         """Net speech so far."""
-        return self._voice.seconds if self._voice is not None else 0.0
+        return self._connection.gatherer.seconds if self._connection is not None else 0.0
 
     @property
     def can_identify(self) -> bool:
         """Whether there is enough speech for a probe."""
-        return self._voice is not None and self._voice.can_identify
+        return self.seconds >= IDENTIFY_SECONDS
 
     @property
     def can_enrol(self) -> bool:
-        """Whether there is enough speech for a voiceprint."""
-        return self._voice is not None and self._voice.can_enrol
+        """Whether there is enough speech for a voiceprint; more is not listened to."""
+        return self._connection is not None and self._connection.gatherer.complete
 
     @property
     def heard_seconds(self) -> float:
         """Audio so far, speech and silence."""
-        return self._voice.position / self._rate if self._voice is not None else 0.0
+        return self._connection.gatherer.position / self._connection.rate if self._connection is not None else 0.0
 
     def hear(self, piece: FragmentSlice) -> None:
-        """Take what comes next. Raises MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
+        """Take what comes next. Raise MatroskaInvalid and MediaIncompatible for what cannot be decoded."""
         fragment = piece.fragment
-        media_type = media_type_of(fragment.tags) or self._media_type
-        same = fragment.header == self._header and media_type == self._media_type
-        if piece.begins or fragment.after_gap or not same or self._decoder is None:
-            self._open(fragment.header, media_type)
-        decoder, voice, course = self._decoder, self._voice, self.course
-        if decoder is None or voice is None:
-            return
+        connection = self._connection_of(piece)
+        decoder, gatherer = connection.decoder, connection.gatherer
         whole = not decoder.rest_bytes
         samples = decoder.feed(list(read_frames(fragment.cluster)))
-        course.arrive(fragment, begins_at=voice.position - piece.start, whole=whole)
+        self.passages.arrive(fragment, begins_at=gatherer.position - piece.start, whole=whole)
         if piece.begins:
-            course.begin_anew(voice.position)
-        voice.feed(samples[piece.start : piece.end])
+            self.passages.begin_anew(gatherer.position)
+        gatherer.feed(samples[piece.start : piece.end])
         if piece.ends_passage:
-            voice.end_passage()
-        course.passages_ended(voice.take_ends(), settled=voice.settled)
+            gatherer.end_passage()
+        self.passages.passages_ended(gatherer.take_ends(), settled=gatherer.settled)
 
     def finish(self) -> None:
-        """The channel has ended."""
-        if self._voice is not None:
-            self._voice.finish()
+        """Count what had waited for more: the channel has ended."""
+        if self._connection is not None:
+            self._connection.gatherer.finish()
 
-    def voices(self) -> tuple[Voice, ...]:
-        """As CallVoice gives them."""
-        return self._heard().voices()
+    def probe(self) -> tuple[Voice, ...]:
+        """Return the voices to search for, as `probe_of` does."""
+        return probe_of(self._engine, self._gatherer())
 
     def voiceprint(self) -> tuple[Embedding, NetSpeech]:
-        """As CallVoice gives it."""
-        return self._heard().voiceprint()
+        """Return the voiceprint and its speech, as `voiceprint_of` does."""
+        return voiceprint_of(self._engine, self._gatherer())
 
-    def _open(self, header: bytes, media_type: MediaType | None) -> None:
-        """A producer connected, or connected again: its header says how to decode. Behind a gap there is no half of a
-        sample to go on with either."""
+    def _gatherer(self) -> PassageGatherer:
+        if self._connection is None:
+            raise NotEnoughSpeech(have_seconds=0.0, need_seconds=IDENTIFY_SECONDS)
+        return self._connection.gatherer
+
+    def _connection_of(self, piece: FragmentSlice) -> _Connection:
+        """Return the connection that a fragment is of. A producer may have connected again, with another header.
+
+        Behind a gap the decoder begins anew as well: half a sample of before is of no use there.
+        """
+        fragment, before = piece.fragment, self._connection
+        # Tags may come too late for a fragment that is read at once: the latest ones count.
+        media_type = media_type_of(fragment.tags) or (before.media_type if before is not None else None)
+        anew = piece.begins or fragment.after_gap
+        if before is None or anew or fragment.header != before.header or media_type != before.media_type:
+            self._connection = before = self._connect(fragment.header, media_type, before)
+        return before
+
+    def _connect(self, header: bytes, media_type: MediaType | None, before: _Connection | None) -> _Connection:
         decoder = ReferencedDecoder(
             parse_header(header), channel=self._channel, declared_rate=self._declared_rate, media_type=media_type
         )
-        if self._voice is not None and decoder.own.rate != self._rate:
-            raise MediaIncompatible(
-                f"the stream went on with {decoder.own.rate} Hz after {self._rate} Hz; start another task"
-            )
-        if self._voice is None:
-            self._voice, self._rate = CallVoice(self._engine, rate=decoder.own.rate), decoder.own.rate
-            if decoder.own.rate_differs:
-                rates = {"stated_hz": decoder.own.rate, "declared_hz": decoder.own.declared_rate}
-                _log.warning("a stream states another sample rate than its pipeline; the stream's is used", extra=rates)
-        self._header, self._media_type, self._decoder = header, media_type, decoder
-
-    def _heard(self) -> CallVoice:
-        if self._voice is None:
-            raise NotEnoughSpeech(have_seconds=0.0, need_seconds=IDENTIFY_SECONDS)
-        return self._voice
+        rate = decoder.own.rate
+        if before is not None and rate != before.rate:
+            raise MediaIncompatible(f"the stream went on with {rate} Hz after {before.rate} Hz; start another task")
+        gatherer = gatherer_of(self._engine, rate=rate) if before is None else before.gatherer
+        if before is None and decoder.own.rate_differs:
+            rates = {"stated_hz": rate, "declared_hz": decoder.own.declared_rate}
+            _log.warning("a stream states another sample rate than its pipeline; the stream's is used", extra=rates)
+        return _Connection(header=header, media_type=media_type, decoder=decoder, gatherer=gatherer)

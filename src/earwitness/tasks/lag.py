@@ -19,7 +19,7 @@ _log = logging.getLogger("earwitness.lag")
 
 
 @dataclass(slots=True)
-class _Place:
+class _TaskLag:
     behind: float = 0.0
     hears_since: float | None = None
     tell_from: float = field(default=float("-inf"))
@@ -29,33 +29,33 @@ class Lags:
     """Written by the tasks that run here, read from any thread."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """`monotonic` gives seconds."""
+        """`monotonic` returns seconds."""
         self._monotonic = monotonic
-        self._places: dict[str, _Place] = {}
+        self._lags: dict[str, _TaskLag] = {}
         self._lock = Lock()
 
     def begin(self, task_id: str) -> None:
-        """A task runs here from now on."""
+        """Note that a task runs here from now on."""
         with self._lock:
-            self._places[task_id] = _Place()
+            self._lags[task_id] = _TaskLag()
 
     def end(self, task_id: str) -> None:
-        """It no longer does."""
+        """Note that a task no longer runs here."""
         with self._lock:
-            self._places.pop(task_id, None)
+            self._lags.pop(task_id, None)
 
     def hears(self, task_id: str, *, behind_seconds: float) -> None:
-        """A task begins to hear a fragment that began to arrive so long before its stream's newest."""
+        """Note that a task begins to hear a fragment, which began to arrive so long before its stream's newest."""
         now = self._monotonic()
         with self._lock:
-            place = self._places.setdefault(task_id, _Place())
+            place = self._lags.setdefault(task_id, _TaskLag())
             place.behind, place.hears_since = behind_seconds, now
 
     def heard(self, task_id: str) -> None:
-        """It has heard it."""
+        """Note that a task has heard its fragment."""
         now = self._monotonic()
         with self._lock:
-            place = self._places.setdefault(task_id, _Place())
+            place = self._lags.setdefault(task_id, _TaskLag())
             lag = _lag(place, now)
             place.hears_since = None
             tell = lag > BEHIND_SECONDS and now >= place.tell_from
@@ -65,18 +65,18 @@ class Lags:
             _log.warning("a task is behind its stream", extra={"task_id": task_id, "lag_seconds": round(lag, 1)})
 
     def seconds(self, task_id: str) -> float | None:
-        """How far behind a task is; None when it does not run here."""
+        """Return how far behind a task is; None when it does not run here."""
         now = self._monotonic()
         with self._lock:
-            place = self._places.get(task_id)
+            place = self._lags.get(task_id)
             return None if place is None else _lag(place, now)
 
     def all_seconds(self) -> list[float]:
-        """How far behind each of the tasks is that run here."""
+        """Return how far behind each task that runs here is."""
         now = self._monotonic()
         with self._lock:
-            return [_lag(place, now) for place in self._places.values()]
+            return [_lag(place, now) for place in self._lags.values()]
 
 
-def _lag(place: _Place, now: float) -> float:
+def _lag(place: _TaskLag, now: float) -> float:
     return place.behind + (0.0 if place.hears_since is None else now - place.hears_since)

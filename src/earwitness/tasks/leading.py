@@ -25,7 +25,7 @@ _log = logging.getLogger("earwitness.work")
 
 
 def this_process() -> Leader:
-    """This process, as another one is told of it."""
+    """Return this process, as others are told of it."""
     return Leader(holder=secrets.token_hex(16), host=socket.gethostname(), process=os.getpid())
 
 
@@ -37,7 +37,7 @@ class Lead:
         self._on_lost = on_lost
         self._ended = Event()
         self.lost: AnotherProcessServes | None = None
-        """Who lost it is told why; None as long as this process leads."""
+        """Why the place was lost; None while this process leads."""
 
     def hold(self) -> None:
         """Renew until `end`, or until another process leads: then `on_lost` is called, once."""
@@ -53,11 +53,11 @@ class Lead:
                 _log.warning("the claim on the records is not renewed yet", extra={"reason": str(error)})
 
     def end(self) -> None:
-        """Renew no longer."""
+        """Stop renewing."""
         self._ended.set()
 
     def require(self) -> None:
-        """AnotherProcessServes when the place is lost."""
+        """Raise AnotherProcessServes when the place is lost."""
         if self.lost is not None:
             raise self.lost
 
@@ -71,10 +71,10 @@ def leading(
     on_lost: Callable[[], None],
     pause: Callable[[float], object],
 ) -> Generator[Lead]:
-    """Lead the records meanwhile.
+    """Lead the records until the end of the `with`.
 
-    A leader that was killed is waited for, at most as long as its lease lasts; `on_waiting` is told so in a sentence.
-    Raises AnotherProcessServes when another one lives, StoreUnavailable. `on_lost` is called on a thread when another
+    A leader that was killed is waited for, at most as long as its lease lasts; `on_waiting` gets a sentence about that.
+    Raise AnotherProcessServes when another leader lives, StoreUnavailable. `on_lost` is called on a thread when another
     process has taken the place.
     """
     _take(claim, me, on_waiting=on_waiting, pause=pause)
@@ -93,7 +93,7 @@ def leading(
 
 
 def _take(claim: Leading, me: Leader, *, on_waiting: Callable[[str], None], pause: Callable[[float], object]) -> None:
-    """Claim the place. A claim that is renewed while we look is one of a process that lives."""
+    """Claim the place. A claim that is renewed while we look belongs to a process that lives."""
     first = held = claim.claim(me)
     while held is not None and first is not None:
         if held.seconds_left is None or held.renewed != first.renewed:

@@ -1,4 +1,4 @@
-"""Notices that something was written: wakes those who wait for it on the event loop, from any thread."""
+"""Notices that something was written: they wake those who wait on the event loop, from any thread."""
 
 import asyncio
 from collections.abc import Generator
@@ -7,14 +7,14 @@ from threading import Lock
 
 
 class Subscription:
-    """One that waits. A notice that comes between two waits is not lost."""
+    """One that waits for notices. A notice that comes between two waits is not lost."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.heard = asyncio.Event()
 
     async def wait(self, seconds: float) -> bool:
-        """Until the next notice, at most so long; whether there was one."""
+        """Wait for the next notice, at most so long. Return whether there was one."""
         try:
             await asyncio.wait_for(self.heard.wait(), seconds)
         except TimeoutError:
@@ -24,7 +24,7 @@ class Subscription:
 
 
 class Notices:
-    """Tells all who listen. `notify` and `close` may be called from any thread."""
+    """Wakes all who listen. `notify` and `close` may be called from any thread."""
 
     def __init__(self) -> None:
         self._listeners: set[Subscription] = set()
@@ -33,16 +33,16 @@ class Notices:
 
     @property
     def closed(self) -> bool:
-        """Nobody should wait any more: the service stops."""
+        """Return whether the service stops, so that nobody should wait any more."""
         return self._closed
 
     @property
     def listener_count(self) -> int:
-        """How many listen."""
+        """Return how many listen."""
         return len(self._listeners)
 
     def notify(self) -> None:
-        """There is something new."""
+        """Say that there is something new."""
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -55,7 +55,7 @@ class Notices:
 
     @contextmanager
     def listening(self) -> Generator[Subscription]:
-        """A listener that hears every notice from now on. Look for what is new after this, and then wait."""
+        """Subscribe to every notice from now on. Look for what is new after this, and then wait."""
         listener = Subscription(asyncio.get_running_loop())
         with self._lock:
             self._listeners.add(listener)

@@ -1,13 +1,20 @@
-"""Steer pipelines: every move of a pipeline, what it does to its tasks, and the event that tells of it, in one unit."""
+"""Moves of pipelines: what each does to the tasks, the event that tells of it, and the moves that nobody asks for.
 
+The supervisor stops pipelines whose time is over or whose audio has ended. The conditions are AWS's
+(managing-call-analytics-pipelines): no new fragment on any one of its streams for 15 s, eight hours since its creation,
+two hours of pause. A pipeline without a running task has no audio to miss.
+"""
+
+import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from earwitness.errors import Conflict
 from earwitness.store.columns import JsonObject
-from earwitness.store.records import Pipeline, Scope
-from earwitness.store.store import Unit
-from earwitness.tasks.report import envelope_of
-from earwitness.voice.events import ElementState, EventKind, PipelineFacts, StateChange, event_body, state_change
+from earwitness.store.records import Pipeline, Scope, ScopedPipeline
+from earwitness.store.store import Store, Unit
+from earwitness.tasks.events import EventWriter, live_source_of
+from earwitness.voice.events import ElementState, EventKind, PipelineFacts, StateChange, state_change
 from earwitness.voice.pipeline_status import (
     ENDED,
     Element,
@@ -32,26 +39,24 @@ _TASKS_LOOKED_AT_MAX = 1_000
 
 
 class PipelineMoves:
-    """Moves pipelines. Its methods run inside a unit, `told` after that is durable."""
+    """Moves pipelines. Its methods run inside a unit; call `notify` after that is durable."""
 
     def __init__(
         self,
+        events: EventWriter,
         *,
-        targets_of: Callable[[Pipeline, EventKind], tuple[str, ...]],
-        new_id: Callable[[], str],
         pipeline_changed: Callable[[str], None],
     ) -> None:
         """`pipeline_changed` makes the workers of a pipeline's tasks look at their records, and events go out."""
-        self._targets_of = targets_of
-        self._new_id = new_id
+        self._events = events
         self._pipeline_changed = pipeline_changed
 
     def begin_task(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> None:
-        """A task was started."""
+        """Note that a task was started."""
         self.move(unit, scope, pipeline, PipelineMove.START_TASK)
 
     def hear(self, unit: Unit, scope: Scope, pipeline: Pipeline) -> None:
-        """A task has its audio; nothing happens to a pipeline that is beyond that."""
+        """Note that a task has its audio; nothing happens to a pipeline that is beyond that."""
         if pipeline.status in (PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING):
             self.move(unit, scope, pipeline, PipelineMove.OPEN_MEDIA)
 
@@ -84,7 +89,7 @@ class PipelineMoves:
         return self.move(unit, scope, pipeline, PipelineMove.FAIL if failed else PipelineMove.END)
 
     def move(self, unit: Unit, scope: Scope, pipeline: Pipeline, move: PipelineMove) -> Pipeline:
-        """Make one move and tell of it. Conflict when it may not happen, or somebody else moved it meanwhile."""
+        """Make one move and write its event. Raise Conflict when it may not happen, or somebody else was faster."""
         before = state_of(pipeline)
         after = next_state(before, move)
         if after == before:
@@ -101,28 +106,22 @@ class PipelineMoves:
         if changed is None:
             return pipeline
         if after.status in _CHANGES and after.status != before.status:
-            self._tell(unit, scope, changed, _CHANGES[after.status])
+            self._append_event(unit, scope, changed, _CHANGES[after.status])
         return changed
 
-    def told(self, pipeline: Pipeline) -> None:
-        """What was written is durable: let those know whom it concerns."""
+    def notify(self, pipeline: Pipeline) -> None:
+        """Let those know whom a change concerns, after it is durable."""
         self._pipeline_changed(pipeline.pipeline_id)
 
-    def _tell(self, unit: Unit, scope: Scope, pipeline: Pipeline, change: StateChange) -> None:
-        event_id = self._new_id()
-        state = PipelineFacts(
+    def _append_event(self, unit: Unit, scope: Scope, pipeline: Pipeline, change: StateChange) -> None:
+        facts = PipelineFacts(
             pipeline_arn=pipeline.arn,
             change=change,
             elements=[_element(element, unit.now) for element in pipeline.element_statuses],
             runtime_metadata={key: str(value) for key, value in (pipeline.runtime_metadata or {}).items()},
         )
-        unit.events.append(
-            scope,
-            event_id=event_id,
-            pipeline_id=pipeline.pipeline_id,
-            kind=EventKind.STATE_CHANGE.value,
-            body=event_body(state_change(envelope_of(scope, event_id=event_id, now=unit.now), state)),
-            targets=self._targets_of(pipeline, EventKind.STATE_CHANGE),
+        self._events.append(
+            unit, scope, pipeline, EventKind.STATE_CHANGE, lambda envelope: state_change(envelope, facts)
         )
 
 
@@ -131,7 +130,7 @@ def _element(element: JsonObject, now: datetime) -> ElementState:
 
 
 def state_of(pipeline: Pipeline) -> PipelineState:
-    """Where a pipeline is, as its record says."""
+    """Return where a pipeline is, as its record says."""
     elements = [
         Element(type=str(one["Type"]), status=ElementStatus(str(one["Status"]))) for one in pipeline.element_statuses
     ]
@@ -139,5 +138,99 @@ def state_of(pipeline: Pipeline) -> PipelineState:
 
 
 def kept_elements(state: PipelineState) -> list[JsonObject]:
-    """The elements as the store keeps and the wire tells them."""
+    """Return the elements as the store keeps them and as the API shows them."""
     return [{"Type": element.type, "Status": element.status.value} for element in state.elements]
+
+
+SILENT_AFTER = timedelta(seconds=15)
+OVER_AFTER = timedelta(hours=8)
+PAUSED_AFTER = timedelta(hours=2)
+
+_PAGE = 500
+
+_log = logging.getLogger("earwitness.supervise")
+
+
+class Supervisor:
+    """Looks at all active pipelines, once a call. Each look reads and writes records, so it belongs in a thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        moves: PipelineMoves,
+        last_arrival: Callable[[str], datetime | None],
+        hears_all: Callable[[Scope], bool],
+        started_at: datetime,
+    ) -> None:
+        """`last_arrival` tells when the last fragment of a stream came to this process, by its ARN; none is missed
+        before `started_at`. `hears_all` tells whether all fragments of an account's streams come by here; of other
+        streams only those are missed that a task listens to."""
+        self._store = store
+        self._moves = moves
+        self._last_arrival = last_arrival
+        self._hears_all = hears_all
+        self._started_at = started_at
+
+    def look(self, now: datetime) -> int:
+        """Stop what is to be stopped, and return how many were. Raise StoreUnavailable."""
+        stopped, after = 0, None
+        while True:
+            page = self._store.pipelines.list_active_everywhere(after=after, limit=_PAGE)
+            for entry in page.items:
+                reason = self._reason(entry, now)
+                if reason is not None:
+                    self._stop(entry, reason)
+                    stopped += 1
+            after = page.next_key
+            if after is None:
+                return stopped
+
+    def _reason(self, entry: ScopedPipeline, now: datetime) -> str | None:
+        pipeline = entry.pipeline
+        if pipeline.status == PipelineStatus.STOPPING:
+            idle = not self._store.tasks.count_active(entry.scope, pipeline_id=pipeline.pipeline_id)
+            return "its last task has ended" if idle else None
+        if now - pipeline.created_at >= OVER_AFTER:
+            return "it is eight hours old"
+        if pipeline.paused_at is not None:
+            return "it was paused for two hours" if now - pipeline.paused_at >= PAUSED_AFTER else None
+        if pipeline.status in (PipelineStatus.IN_PROGRESS, PipelineStatus.INITIALIZING):
+            return self._silence(entry, now)
+        return None
+
+    def _silence(self, entry: ScopedPipeline, now: datetime) -> str | None:
+        """Return why a pipeline ends, if one of its streams was silent for too long since its latest task began."""
+        arrivals = [self._last_arrival(arn) for arn in stream_arns(entry.pipeline)]
+        if all(last is not None and now - last < SILENT_AFTER for last in arrivals):
+            return None
+        tasks = self._store.tasks.list(entry.scope, entry.pipeline.pipeline_id, limit=1).items
+        if not tasks or tasks[0].ended_at is not None:
+            return None
+        since = max(tasks[0].created_at, self._started_at)
+        if not self._hears_all(entry.scope):
+            arrivals = [self._last_arrival(tasks[0].stream_arn)]
+        silent = any(now - max(since, last or since) >= SILENT_AFTER for last in arrivals)
+        return "its audio has ended" if silent else None
+
+    def _stop(self, entry: ScopedPipeline, reason: str) -> None:
+        def work(unit: Unit) -> Pipeline | None:
+            pipeline = unit.pipelines.get(entry.scope, entry.pipeline.pipeline_id)
+            if pipeline is None:
+                return None
+            if pipeline.status == PipelineStatus.STOPPING:
+                return self._moves.end_if_idle(unit, entry.scope, pipeline)
+            return self._moves.stop(unit, entry.scope, pipeline)
+
+        try:
+            pipeline = self._store.write(work)
+        except Conflict:
+            return  # somebody else moved it just now; the next look sees where it is
+        if pipeline is not None:
+            _log.info("a pipeline was stopped", extra={"pipeline_id": pipeline.pipeline_id, "reason": reason})
+            self._moves.notify(pipeline)
+
+
+def stream_arns(pipeline: Pipeline) -> list[str]:
+    """Return the ARNs of the streams of a live source."""
+    return [stream["StreamArn"] for stream in live_source_of(pipeline).get("Streams", ())]

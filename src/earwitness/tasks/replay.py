@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from earwitness.audio.channel import call_of
 from earwitness.media.source import Source, StartPosition, StreamFragment
-from earwitness.tasks.checkpoint import Checkpoint, StreamPosition
+from earwitness.tasks.checkpoints import Checkpoint, StreamPosition
 
 JUMP_AFTER = timedelta(seconds=60)
 """A gap that is longer is jumped over, with a new connection where the source is far away; a shorter one, of a megabyte
@@ -50,7 +50,7 @@ class FragmentSlice:
 
     @property
     def is_passed_over(self) -> bool:
-        """Whether there is nothing to do for it."""
+        """Return whether there is nothing to do for it."""
         return self.end == 0 and not self.ends_passage
 
 
@@ -85,37 +85,37 @@ class Replay:
 
     @property
     def catching_up(self) -> bool:
-        """Whether what comes next was to be had before: it is known to be there, or to have been."""
+        """Return whether what comes next is known to be there, or to have been: it was heard before."""
         return self._catching_up
 
     @property
     def lost(self) -> bool:
-        """Whether the stream no longer had all that was to be heard again."""
+        """Return whether the stream no longer had all that was to be heard again."""
         return self._lost
 
     @property
     def lacks(self) -> bool:
-        """Whether audio that was to be heard is missing from the stream."""
+        """Return whether audio that was to be heard is missing from the stream."""
         return self._lacks
 
     @property
     def call(self) -> str:
-        """Tells the call that is heard from others, and says nothing of it; empty while nothing names it."""
+        """Return what tells this call from others (a hash); empty while nothing names it."""
         return self._call
 
     @property
     def ended(self) -> bool:
-        """Whether the call is over: another one goes on in the stream."""
+        """Return whether the call is over, because another one has begun in the stream."""
         return self._ended
 
     def remarks(self) -> list[str]:
-        """What explains that less was heard than was said."""
+        """Return what explains that less was heard than was said."""
         lost = self._lost or self._catching_up  # or nothing came at all
         said = {LOST: lost, LACKS: self._lacks, ANOTHER_CALL: self._ended}
         return [remark for remark, is_so in said.items() if is_so]
 
     async def pieces(self) -> AsyncGenerator[FragmentSlice]:
-        """What is to be heard, in its order, until the call ends; the errors are the source's.
+        """Yield what is to be heard, in its order, until the call ends. Raise what the source raises.
 
         Whoever stops early closes it.
         """
@@ -140,13 +140,13 @@ class Replay:
         return StartPosition(since=self._start.since, first_number=place.number, first_server_time=place.server_time)
 
     def _jump_from(self, fragment: StreamFragment) -> StartPosition | None:
-        """Where to go on instead of reading on, if anywhere."""
+        """Return where to go on instead of reading on, if anywhere."""
         place = None if self._connected else self._legs[0].start
         far = place is not None and place.server_time - fragment.server_time > JUMP_AFTER
         return self._at(place) if far and place is not None else None
 
     def _pieces_of(self, fragment: StreamFragment) -> list[FragmentSlice]:
-        """All of a fragment, none of it, or several pieces where one leg ends in it and another begins."""
+        """Return all of a fragment, none of it, or several pieces where one leg ends in it and another begins."""
         pieces: list[FragmentSlice] = []
         while (piece := self._piece_of(fragment)) is not None:
             pieces.append(piece)
@@ -177,7 +177,7 @@ class Replay:
         return FragmentSlice(fragment=fragment, start=start, end=end, begins=begins, ends_passage=True)
 
     def _is_of_another_call(self, fragment: StreamFragment) -> bool:
-        """Streams of a pool are used again: what names the call changes then. A fragment that names none goes on."""
+        """Return whether another call has begun: streams of a pool are used again. A fragment may name no call."""
         name = call_of(fragment.tags)
         if name is None:
             return False
@@ -191,7 +191,7 @@ class Replay:
         self._lacks = True
 
     def _lose(self) -> int:
-        """Say that something is gone; what there is counts from its first sample."""
+        """Remember that something is gone. Return where to begin in what is there: at its first sample."""
         if not self._lost:
             _log.warning("a stream no longer has all that is to be heard again; the task goes on with what there is")
         self._lost = True
@@ -199,7 +199,7 @@ class Replay:
 
 
 def _is_before(fragment: StreamFragment, place: StreamPosition) -> bool:
-    """Whether a fragment comes before a place; by its time as well, should a stream count anew."""
+    """Return whether a fragment comes before a position; by its time as well, in case a stream counts anew."""
     return int(fragment.number) < int(place.number) and fragment.server_time <= place.server_time
 
 

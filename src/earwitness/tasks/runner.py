@@ -1,17 +1,18 @@
-"""Tasks on the event loop of this process."""
+"""Run tasks on the event loop of this process: each once, again after a failure, and not more than it can bear."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TypeAlias
 
 from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.log import frames_of
+from earwitness.store.records import Scope
 from earwitness.tasks.retrying import FAILURES_MAX, STEADY_SECONDS, Retrying, reason_of
-from earwitness.tasks.work import GiveUp, RunTask, WorkItem
 from earwitness.wire.shares import may_take, most
 
 TASKS_AT_ONCE_MAX = 200
@@ -24,6 +25,24 @@ the rest is kept for accounts with fewer calls."""
 _log = logging.getLogger("earwitness.work")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkItem:
+    """A task, by name; all else stands in its record."""
+
+    scope: Scope
+    pipeline_id: str
+    task_id: str
+
+
+RunTask: TypeAlias = Callable[[WorkItem, asyncio.Event], Awaitable[None]]
+"""Runs a task to its end. The event is set when its record has changed, a stop was asked for say; whoever runs the task
+clears it and reads the record. It returns when the task has ended, and lets CancelledError pass when it must let go of
+a task that has not; another worker then takes it up."""
+
+GiveUp: TypeAlias = Callable[[WorkItem, str], Awaitable[None]]
+"""Ends a task that failed too often, with the reason. It is called again after an error that is retryable."""
+
+
 @dataclass(slots=True)
 class _Running:
     changed: asyncio.Event
@@ -31,7 +50,7 @@ class _Running:
 
 
 class TaskRunner:
-    """As the seam says. Tasks that are submitted before `start` wait for it."""
+    """Runs tasks. Every method but `close` may be called from any thread."""
 
     def __init__(
         self,
@@ -40,15 +59,17 @@ class TaskRunner:
         give_up: GiveUp,
         retrying: Retrying,
         at_once_max: int = TASKS_AT_ONCE_MAX,
+        call_soon: Callable[[Callable[[], None]], object],
         require_ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """`require_ready` raises Unavailable while no task could be run at all."""
+        """`call_soon` calls something on the event loop, from any thread; `require_ready` raises Unavailable while no
+        task could be run at all."""
         self._run = run
         self._give_up = give_up
         self._retrying = retrying
         self._require_ready = require_ready
         self._at_once_max = at_once_max
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._call_soon = call_soon
         self._running: dict[WorkItem, _Running] = {}
         self._submitted: set[WorkItem] = set()
         self._lock = Lock()
@@ -59,16 +80,11 @@ class TaskRunner:
         """Tasks in progress."""
         return len(self._submitted)
 
-    def start(self) -> None:
-        """Begin to run tasks, on the event loop that this is called on."""
-        with self._lock:
-            self._loop = asyncio.get_running_loop()
-            waiting = list(self._submitted)
-        for item in waiting:
-            self._start(item)
-
     def require_room(self, account_id: str, *, is_alone: bool) -> None:
-        """As the seam says."""
+        """Raise Unavailable when no task could be run or keep its pace, or the account has its share of tasks.
+
+        `is_alone`: there is no other account that room would have to be kept for.
+        """
         self._require_ready()
         free, held = self._free, self.running(account_id)
         if free <= 0:
@@ -82,12 +98,12 @@ class TaskRunner:
             )
 
     def running(self, account_id: str) -> int:
-        """As the seam says."""
+        """Return how many tasks of an account are in progress."""
         with self._lock:
             return sum(item.scope.account_id == account_id for item in self._submitted)
 
     def most(self, account_id: str, *, is_alone: bool) -> int:
-        """As the seam says."""
+        """Return how many tasks of an account may be in progress, if all others keep what they have."""
         held, free = self.running(account_id), max(0, self._free)
         return held + free if is_alone else most(held, free=free, weight=SHARE_WEIGHT)
 
@@ -96,29 +112,27 @@ class TaskRunner:
         return self._at_once_max - len(self._submitted)
 
     def submit(self, item: WorkItem) -> None:
-        """As the seam says."""
+        """Have a task run whose record says that it is active. One that runs already is not run twice."""
         with self._lock:
             if item in self._submitted or self._closing:
                 return
             self._submitted.add(item)
-            loop = self._loop
-        if loop is not None:
-            loop.call_soon_threadsafe(self._start, item)
+        self._call_soon(partial(self._start, item))
 
     def changed(self, item: WorkItem) -> None:
-        """As the seam says."""
-        self._on_loop(self._wake, item)
+        """Have the record of a task looked at by who runs it."""
+        self._call_soon(partial(self._wake, item))
 
     def pipeline_changed(self, pipeline_id: str) -> None:
-        """As the seam says."""
-        self._on_loop(self._wake_where, pipeline_id)
+        """Have the records of all tasks of a pipeline looked at."""
+        self._call_soon(partial(self._wake_where, pipeline_id))
 
     def all_changed(self) -> None:
-        """As the seam says."""
-        self._on_loop(self._wake_where, None)
+        """Have the records of all tasks looked at: a domain was deleted, say."""
+        self._call_soon(partial(self._wake_where, None))
 
     async def close(self) -> None:
-        """Let go of all tasks; their records still say that they are active, so they are taken up at the next start."""
+        """Let go of all tasks. Their records still say that they are active, so the next start takes them up."""
         self._closing = True
         await asyncio.sleep(0)  # those that were submitted just now
         running = [one.task for one in self._running.values()]
@@ -127,10 +141,6 @@ class TaskRunner:
         for task in running:
             with suppress(asyncio.CancelledError):
                 await task
-
-    def _on_loop(self, work: Callable[[Any], None], argument: object) -> None:  # `Any`: what `work` takes
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(work, argument)
 
     def _start(self, item: WorkItem) -> None:
         if self._closing:
@@ -175,7 +185,7 @@ class TaskRunner:
         await self._end_it(item, reason)
 
     async def _end_it(self, item: WorkItem, reason: str) -> None:
-        """Have it told that a task is given up. While the records are away that waits, a minute at a time."""
+        """End a task that is given up. While the records are away that waits, a minute at a time."""
         while True:
             try:
                 await self._give_up(item, reason)

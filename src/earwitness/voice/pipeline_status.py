@@ -144,14 +144,14 @@ ENDED = frozenset((PipelineStatus.STOPPED, PipelineStatus.FAILED))
 
 
 def first_state(element_types: Sequence[str]) -> PipelineState:
-    """Where a pipeline with elements of these types begins."""
+    """Return where a pipeline with elements of these types begins."""
     known = [(kind, FIRST_STATUS[kind]) for kind in element_types if kind in FIRST_STATUS]
     elements = tuple(Element(type=kind, status=status) for kind, status in known)
     return PipelineState(status=PipelineStatus.NOT_STARTED, elements=elements)
 
 
 def next_state(state: PipelineState, move: PipelineMove) -> PipelineState:
-    """Where the move leads; Conflict when it may not happen to a pipeline in this state."""
+    """Return where the move leads. Raise Conflict when it may not happen to a pipeline in this state."""
     elements = tuple(Element(type=one.type, status=_next(one.status, move, state)) for one in state.elements)
     run = [one.status for one in elements if one.status is not ElementStatus.NOT_SUPPORTED]
     # Without an element that runs, the pipeline is paused and stopped all the same: it stands for itself.
@@ -160,7 +160,7 @@ def next_state(state: PipelineState, move: PipelineMove) -> PipelineState:
 
 
 def status_of(elements: Collection[ElementStatus]) -> PipelineStatus:
-    """The status of a pipeline whose elements, of those that can run, have these statuses."""
+    """Return the status of a pipeline whose elements (those that can run) have these statuses."""
     for status in (_Status.STOPPING, _Status.IN_PROGRESS, _Status.INITIALIZING, _Status.PAUSED):
         if status in elements:
             return PipelineStatus(status)

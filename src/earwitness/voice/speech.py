@@ -1,6 +1,9 @@
 """SpeechSegment, SpeechQuality and NetSpeech: the speech found in one channel."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
@@ -41,6 +44,11 @@ class SpeechQuality:
     bandwidth_hz: float
     """Frequency above which the speech holds less than a millionth of its strongest part."""
 
+    def as_document(self) -> dict[str, float | None]:
+        """Return the numbers as JSON can hold them: an infinite level, of digital silence, becomes None."""
+        numbers: dict[str, float | None] = asdict(self)
+        return {name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpeech:
@@ -58,6 +66,10 @@ class NetSpeech:
     heard_seconds: float
     """Length of the channel that was listened to, speech and silence."""
 
+    def as_pcm(self) -> bytes:
+        """Return the speech as 16-bit samples at 16 kHz, which is what a new encoder will need."""
+        return np.clip(np.rint(self.samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
+
 
 _ENROL_LEVEL_DBFS_MIN = -50.0
 _ENROL_SNR_DB_MIN = 3.0
@@ -66,7 +78,7 @@ _ENROL_BANDWIDTH_HZ_MIN = {Band.TELEPHONE: 2_000.0, Band.WIDEBAND: 4_500.0}
 
 
 def enrolment_fault(speech: NetSpeech) -> str | None:
-    """Why this speech would spoil a profile and what to do, or None when it is good enough.
+    """Return why this speech would spoil a profile and what to do, or None when it is good enough.
 
     Poor audio may be searched with, where it costs one answer; enrolled, it would cost every later one.
     """

@@ -111,7 +111,7 @@ MOVES: dict[TaskStatus, dict[TaskMove, TaskStatus]] = {
 
 
 def next_status(status: TaskStatus, move: TaskMove) -> TaskStatus:
-    """Where the move leads; Conflict when it may not happen to a task of this status."""
+    """Return where the move leads. Raise Conflict when it may not happen to a task of this status."""
     following = MOVES[status].get(move)
     if following is None:
         raise Conflict(f"the task is {status} and cannot be {move} now; {_advice(status)}")
@@ -119,7 +119,7 @@ def next_status(status: TaskStatus, move: TaskMove) -> TaskStatus:
 
 
 def is_active(status: TaskStatus) -> bool:
-    """Whether anything can still happen to a task of this status."""
+    """Return whether anything can still happen to a task of this status."""
     return bool(MOVES[status])
 
 

@@ -6,6 +6,7 @@ import pytest
 from serving import Served
 from source_streams import KvsStream
 
+from earwitness.app import origin_settings
 from earwitness.config import Settings
 from earwitness.errors import Forbidden
 from earwitness.media.origins import MediaOrigins
@@ -21,7 +22,9 @@ SCOPE = Scope(account_id="000000000000", region="us-east-1")
 
 def sources(served: Served, *, key: str) -> MediaOrigins:
     settings = Settings(kvs_source="aws", kvs_endpoint_url=served.url, kvs_access_key_id=key, kvs_secret_access_key=key)
-    return MediaOrigins(settings, cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None))
+    return MediaOrigins(
+        origin_settings(settings), cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None)
+    )
 
 
 async def test_a_stream_that_is_there_and_one_that_is_not(served: Served) -> None:

@@ -14,6 +14,7 @@ from store_examples import MINE, Clock, add_domain, add_pipeline, opened
 
 from earwitness.errors import StoreFull
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.events import EventWriter
 from earwitness.tasks.expire import expire
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.voice.task_status import StopReason, TaskStatus
@@ -62,7 +63,9 @@ def require_full(store: Store) -> None:
 
 
 def steering() -> PipelineMoves:
-    return PipelineMoves(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event", pipeline_changed=lambda _: None)
+    return PipelineMoves(
+        EventWriter(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event"), pipeline_changed=lambda _: None
+    )
 
 
 @pytest.mark.slow

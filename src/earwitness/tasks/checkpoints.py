@@ -1,6 +1,7 @@
 """Where a task is in its stream: what of it holds speech and must be heard again, and where listening goes on.
 
-What belongs here: positions, and the document that is kept of them. What must never: audio, or the state of a model.
+What belongs here: positions, the document that is kept of them, and when it is written. What must never: audio, or the
+state of a model.
 """
 
 import logging
@@ -10,8 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from earwitness.audio.passages import PassageEnd
+from earwitness.errors import StoreUnavailable
 from earwitness.media.source import StreamFragment
 from earwitness.store.columns import JsonObject
+from earwitness.tasks.attempt import Attempt
 
 VERSION = 2
 """Of the document. The first had only the first fragment, and still says as much as that."""
@@ -71,7 +74,7 @@ class Checkpoint:
 class _Mark:
     """A fragment among the samples."""
 
-    place: StreamPosition
+    position: StreamPosition
     begins_at: int
     whole: bool
     """False when its first byte lies inside a sample that began in the fragment before: nobody can begin here."""
@@ -97,17 +100,17 @@ class PassageLog:
         return self._listening
 
     def arrive(self, fragment: StreamFragment, *, begins_at: int, whole: bool) -> None:
-        """The fragment's first sample is this one of those that are fed."""
+        """Note that a fragment's first sample is number `begins_at` of those that are fed."""
         place = StreamPosition(number=fragment.number, server_time=fragment.server_time)
         self._marks.append(_Mark(place, begins_at, whole))
 
     def begin_anew(self, position: int) -> None:
-        """The passage that begins here is not connected with what was heard before. Call it behind `arrive`."""
+        """Begin a passage that is not connected with what was heard before. Call this after `arrive`."""
         del self._marks[:-1]
         self._listening, self._spoken = self._place_of(position), False
 
     def passages_ended(self, ends: list[PassageEnd], *, settled: int) -> None:
-        """Passages have ended; the next one will end behind `settled`."""
+        """Note that passages have ended; the next one will end behind `settled`."""
         for end in ends:
             self._spoken = self._spoken or end.spoken
             place = self._place_of(end.position)
@@ -128,12 +131,12 @@ class PassageLog:
         mark = next(mark for mark in reversed(self._marks) if mark.begins_at <= position)
         if not mark.whole:
             return None
-        place = mark.place
+        place = mark.position
         return StreamPosition(number=place.number, server_time=place.server_time, offset=position - mark.begins_at)
 
 
 def document_of(checkpoint: Checkpoint) -> JsonObject:
-    """What is kept. A service of an earlier version reads the first fragment of it, and hears the call from there."""
+    """Return what is kept. A service of an earlier version reads its first fragment, and hears the call from there."""
     return {
         "version": VERSION,
         "firstFragmentNumber": checkpoint.first.number,
@@ -146,10 +149,10 @@ def document_of(checkpoint: Checkpoint) -> JsonObject:
 
 # `Any`: what `document_of` made, of this version or of another, or what became of it, here and below.
 def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint | None:
-    """What was kept. Of another version, or when it is damaged, that the call is to be heard from its start.
+    """Read what was kept. If it is of another version or damaged, the call is to be heard from its start.
 
-    None when not even its start can be read: the task begins as if it had heard nothing. Never raises, because a task
-    whose checkpoint raises would be taken up again for ever.
+    Return None when not even its start can be read: the task begins as if it had heard nothing. This never raises,
+    because a task whose checkpoint raises would be taken up again for ever.
     """
     try:
         first = _place_read(document["firstFragmentNumber"], document["firstServerTime"], 0)
@@ -182,7 +185,7 @@ def _read(place: Mapping[str, Any]) -> StreamPosition:
 
 # `Any`: whatever stands there.
 def _place_read(number: Any, server_time: Any, offset: Any) -> StreamPosition:
-    """A place that can be compared with a fragment. ValueError and TypeError for what is none."""
+    """Return a position that can be compared with a fragment. Raise ValueError or TypeError for anything else."""
     if not (isinstance(number, str) and number.isascii() and number.isdecimal() and len(number) <= _NUMBER_DIGITS_MAX):
         raise ValueError("not the number of a fragment")
     if not isinstance(offset, int) or offset < 0:
@@ -191,3 +194,46 @@ def _place_read(number: Any, server_time: Any, offset: Any) -> StreamPosition:
     if time.tzinfo is None:
         raise ValueError("a time without a zone")
     return StreamPosition(number=number, server_time=time.astimezone(UTC), offset=offset)
+
+
+CHECKPOINT_SECONDS = 10.0
+"""Audio between two checkpoints of a task, at least: two hundred silent calls write twenty times a second."""
+
+_log = logging.getLogger("earwitness.checkpoint")
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one attempt at one task."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        checkpoint = attempt.task.checkpoint
+        self.kept = None if checkpoint is None else checkpoint_of(checkpoint)
+        """The latest; None before the first fragment has come, and when it cannot be read."""
+
+        self._kept_at = 0.0  # seconds of audio before it, in this attempt
+
+    def begin(self, fragment: StreamFragment, *, call: str) -> JsonObject:
+        """Return the document to begin with: an earlier attempt's, or that this is the task's first fragment."""
+        if self.kept is None:
+            first = StreamPosition(number=fragment.number, server_time=fragment.server_time)
+            self.kept = Checkpoint(first=first, speech=(), listening=first, call=call)
+        return document_of(self.kept)
+
+    async def keep(self, passages: PassageLog, *, call: str, heard_seconds: float) -> None:
+        """Write where the task is and in which call, if it is time.
+
+        Raise AttemptSuperseded when another attempt has begun, NotFound when the domain was deleted.
+        """
+        kept, listening = self.kept, passages.listening
+        if kept is None or listening is None or heard_seconds - self._kept_at < CHECKPOINT_SECONDS:
+            return
+        now = Checkpoint(first=kept.first, speech=passages.speech, listening=listening, call=call)
+        if now == kept:
+            return
+        try:
+            await self._attempt.keep(document_of(now))
+        except StoreUnavailable as error:
+            _log.warning("a checkpoint was not written; a later one will be", extra={"reason": str(error)})
+            return
+        self.kept, self._kept_at = now, heard_seconds

@@ -1,0 +1,151 @@
+"""Events of tasks and pipelines: what they say of a call, and where they go."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from earwitness.sinks.aws import SinkClients, SinkSettings
+from earwitness.sinks.sink import Sink, sink_for
+from earwitness.sinks.targets import SINK_SERVICES
+from earwitness.sinks.webhook import WebhookSettings
+from earwitness.store.records import Pipeline, Scope, SpeakerSearchTask
+from earwitness.store.store import Unit
+from earwitness.voice.decision import Decision, Outcome
+from earwitness.voice.events import (
+    Envelope,
+    EventDocument,
+    EventKind,
+    IdentifiedProfile,
+    SearchedChannel,
+    event_body,
+    identification_no_matches_found,
+    identification_successful,
+)
+
+
+class EventWriter:
+    """Writes events into the outbox, in the transaction of what they tell."""
+
+    def __init__(
+        self, *, targets_of: Callable[[Pipeline, EventKind], tuple[str, ...]], new_id: Callable[[], str]
+    ) -> None:
+        self._targets_of = targets_of
+        self._new_id = new_id
+
+    def append(
+        self, unit: Unit, scope: Scope, pipeline: Pipeline, kind: EventKind, make: Callable[[Envelope], EventDocument]
+    ) -> None:
+        """Write the event that `make` returns, for all targets of the pipeline."""
+        event_id = self._new_id()
+        envelope = Envelope(event_id=event_id, occurred_at=unit.now, account_id=scope.account_id, region=scope.region)
+        unit.events.append(
+            scope,
+            event_id=event_id,
+            pipeline_id=pipeline.pipeline_id,
+            kind=kind.value,
+            body=event_body(make(envelope)),
+            targets=self._targets_of(pipeline, kind),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSettings:
+    """Where events go, and how."""
+
+    #: targets that get every event: files and the webhook
+    everywhere: tuple[str, ...] = ()
+    webhook: WebhookSettings | None = None
+    #: whether state changes go to the default event bus of their account
+    eventbridge: bool = False
+    sinks: SinkSettings
+
+
+class Targets:
+    """From a pipeline to the targets of its events, and from a target to its sink."""
+
+    def __init__(self, settings: TargetSettings, *, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._now = now
+        self._clients = SinkClients(settings.sinks)
+
+    def of(self, pipeline: Pipeline, kind: EventKind) -> tuple[str, ...]:
+        """Return where an event of a pipeline goes."""
+        everywhere = self._settings.everywhere
+        if kind is EventKind.STATE_CHANGE:
+            return (*everywhere, *([_default_bus(pipeline.arn)] if self._settings.eventbridge else []))
+        elements: Any = pipeline.configuration["Elements"]  # `Any`: as the caller sent them, validated then
+        sinks = [
+            element[f"{element['Type']}Configuration"]["InsightsTarget"]
+            for element in elements
+            if element["Type"] in SINK_SERVICES
+            and (element.get(f"{element['Type']}Configuration") or {}).get("InsightsTarget")
+        ]
+        return (*everywhere, *sinks)
+
+    def sink(self, target: str) -> Sink:
+        """Return the sink of a target."""
+        return sink_for(target, clients=self._clients, webhook=self._settings.webhook, now=self._now)
+
+    def close(self) -> None:
+        """Close the connections to all targets."""
+        self._clients.close()
+
+
+def _default_bus(pipeline_arn: str) -> str:
+    _, partition, _, region, account, _ = pipeline_arn.split(":", 5)
+    return f"arn:{partition}:events:{region}:{account}:event-bus/default"
+
+
+def live_source_of(pipeline: Pipeline) -> Mapping[str, Any]:  # `Any`: as the caller sent it, validated then
+    """Return a pipeline's live source: its streams, their channels and their sample rate."""
+    source: Any = pipeline.source.get("KinesisVideoStreamSourceRuntimeConfiguration") or {}
+    return source
+
+
+def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:
+    """Return the channel that a task listens to, as its events name it."""
+    metadata: Mapping[str, Any] = pipeline.runtime_metadata or {}  # `Any`: what the caller attached
+    return SearchedChannel(
+        task_id=task.task_id,
+        pipeline_id=pipeline.pipeline_id,
+        pipeline_arn=pipeline.arn,
+        stream_arn=task.stream_arn,
+        channel_id=task.channel_id,
+        participant_role=_role_of(pipeline, task.stream_arn, task.channel_id),
+        voice_connector_id=metadata.get("voiceConnectorId"),
+        transaction_id=metadata.get("transactionId"),
+    )
+
+
+def _role_of(pipeline: Pipeline, stream_arn: str, channel_id: int) -> str | None:
+    """Return AGENT or CUSTOMER, if the pipeline's source says which one a channel is."""
+    for stream in live_source_of(pipeline).get("Streams", ()):
+        if stream["StreamArn"] == stream_arn:
+            for definition in stream["StreamChannelDefinition"].get("ChannelDefinitions", ()):
+                if definition["ChannelId"] == channel_id:
+                    return definition.get("ParticipantRole")
+    return None
+
+
+def named(decision: Decision) -> tuple[IdentifiedProfile, ...]:
+    """Return the profiles at or above the threshold, best first; of all voices, if there are several."""
+    if decision.outcome is Outcome.SEVERAL_VOICES:
+        of_all = [profile for voice in decision.voices for profile in named(voice)]
+        best = {one.voice_profile_id: one for one in sorted(of_all, key=lambda profile: profile.confidence)}
+        return tuple(sorted(best.values(), key=lambda profile: -profile.confidence))
+    if decision.outcome is not Outcome.MATCH or decision.threshold is None:
+        return ()
+    return tuple(
+        IdentifiedProfile(voice_profile_id=candidate.profile_id, confidence=candidate.confidence)
+        for candidate in decision.candidates
+        if candidate.score >= decision.threshold.score
+    )
+
+
+def identification_event(envelope: Envelope, channel: SearchedChannel, decision: Decision) -> EventDocument:
+    """Return the event of a search that was made."""
+    results = named(decision)
+    if not results:
+        return identification_no_matches_found(envelope, channel)
+    return identification_successful(envelope, channel, results=results)
