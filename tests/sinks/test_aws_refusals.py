@@ -221,7 +221,7 @@ def test_a_profile_that_does_not_exist_is_told(clients_at: ClientsAt, monkeypatc
 
 
 def test_secrets_do_not_show() -> None:
-    credentials = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="hidden", session_token="hidden")  # noqa: S106
+    credentials = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="hidden")  # noqa: S106
     assert "hidden" not in repr(SinkSettings(credentials=credentials))
 
 

@@ -83,7 +83,7 @@ async def test_a_task_runs_once_and_hears_of_changes() -> None:
     await asyncio.to_thread(work.submit, item())
     await until(lambda: seen == ["t1"])
     await asyncio.to_thread(work.changed, item())
-    await until(lambda: work.running_count == 0)
+    await until(lambda: work.running(ACCOUNT) == 0)
     assert seen == ["t1", "changed"]
     work.changed(item())  # of a task that is over: nothing happens
     await work.close()
@@ -137,7 +137,7 @@ async def test_an_unexpected_end_is_not_the_end() -> None:
 
     work = work_of(run, time)
     work.submit(item())
-    await until(lambda: len(attempts) == 4 and work.running_count == 0)
+    await until(lambda: len(attempts) == 4 and work.running(ACCOUNT) == 0)
     assert time.waits == [1.5, 2.5, 4.5]
     await work.close()
 
@@ -158,7 +158,7 @@ async def test_a_task_that_always_fails_ends(error: Exception, said: str, caplog
 
     work = work_of(run, time, told)
     work.submit(item())
-    await until(lambda: work.running_count == 0)
+    await until(lambda: work.running(ACCOUNT) == 0)
     assert (len(attempts), told.reasons) == (FAILURES_MAX, [said])
     assert time.waits == sorted(time.waits) and max(time.waits) <= DELAY_SECONDS_MAX
     assert 300 < sum(time.waits) < 900
@@ -177,7 +177,7 @@ async def test_failures_that_lie_far_apart_are_not_added_up() -> None:
 
     work = work_of(run, time, told)
     work.submit(item())
-    await until(lambda: work.running_count == 0)
+    await until(lambda: work.running(ACCOUNT) == 0)
     assert (len(attempts), told.reasons, set(time.waits)) == (3 * FAILURES_MAX, [], {1.5})
     await work.close()
 
@@ -198,7 +198,7 @@ async def test_the_end_itself_is_told_when_that_is_possible(errors: list[Earwitn
 
     work = work_of(run, told=told)
     work.submit(item())
-    await until(lambda: work.running_count == 0)
+    await until(lambda: work.running(ACCOUNT) == 0)
     assert len(told.reasons) == times
     await work.close()
 
@@ -220,7 +220,7 @@ async def test_closing_lets_go() -> None:
     await work.close()
     assert ended == ["let go"]
     work.submit(item(2))
-    assert work.running_count == 0
+    assert work.running(ACCOUNT) == 0
 
 
 def _not_called(_work: Callable[[], None]) -> None:

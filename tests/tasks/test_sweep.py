@@ -13,7 +13,7 @@ from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
-from earwitness.tasks import sweep as room
+from earwitness.tasks import expire as room
 from earwitness.tasks.expire import GRACE, MediaSweep
 from earwitness.vault.data_key import DataKey
 

@@ -35,7 +35,6 @@ class AwsCredentials:
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +120,6 @@ class AwsClients:
             self._session = boto3.session.Session(
                 aws_access_key_id=given.access_key_id if given else None,
                 aws_secret_access_key=given.secret_access_key if given else None,
-                aws_session_token=given.session_token if given else None,
             )
         return self._session
 

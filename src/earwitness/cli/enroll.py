@@ -10,8 +10,8 @@ import typer
 from earwitness.cli.options import BandOption, ChannelOption, GalleryOption, JsonOption, Raw, parse_raw
 from earwitness.cli.output import note, print_json, progress_of, reporting, say, visible
 from earwitness.cli.voices import engine_for, gallery_path
+from earwitness.engine.folders import profile_name
 from earwitness.voice.band import Band
-from earwitness.voice.profile_name import profile_name
 
 if TYPE_CHECKING:
     from earwitness.engine.enrol import Enrolment

@@ -5,10 +5,10 @@ a kind that is not read too: whoever opens it says so by name.
 """
 
 import mimetypes
+import unicodedata
 from pathlib import Path
 
 from earwitness.errors import AudioUnreadable, GalleryUnreadable
-from earwitness.voice.profile_name import profile_name
 
 _SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".gsm", ".mkv", ".mka"}
@@ -57,3 +57,11 @@ def _is_recording(file: Path) -> bool:
     """By its name: what is in it, is seen when it is opened."""
     kind, _ = mimetypes.guess_type(file.name)
     return file.suffix.lower() in _SUFFIXES or (kind or "").startswith(("audio/", "video/"))
+
+
+def profile_name(text: str) -> str:
+    """Return what a person is called in a gallery: the name without blanks around it, in Unicode's composed form (NFC).
+
+    macOS gives file names decomposed: `Zoë` typed and `Zoë` read from a folder would be two people.
+    """
+    return unicodedata.normalize("NFC", text.strip())

@@ -17,10 +17,10 @@ from typing import Any
 import filelock
 import numpy as np
 
+from earwitness.engine.folders import profile_name
 from earwitness.errors import GalleryOfAnotherModel, GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
-from earwitness.voice.profile_name import profile_name
 
 _FORMAT = "earwitness gallery 1"
 _LOCK_SECONDS_MAX = 30.0

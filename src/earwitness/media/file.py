@@ -16,7 +16,7 @@ from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.producer.fragments import TRACK, recordings
 from earwitness.producer.fragments import fragments as cut
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _FilePart(NamedTuple):
@@ -31,10 +31,8 @@ class _FilePart(NamedTuple):
 class FileSource:
     """One file. Its fragments are numbered from 1 and lie as far apart as they do in the file."""
 
-    def __init__(self, path: Path, *, recorded_at: datetime = EPOCH) -> None:
-        """`recorded_at` is when its first fragment began."""
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._recorded_at = recorded_at
 
     async def fragments(self, start: StartPosition) -> AsyncGenerator[StreamFragment]:
         """Yield fragments as `Source` says; without a position, all of the file. Raise AudioError."""
@@ -52,7 +50,7 @@ class FileSource:
         first_ms: int | None = None
         for count, piece in enumerate(self._pieces(), start=1):
             first_ms = piece.timecode_ms if first_ms is None else first_ms
-            time = self._recorded_at + timedelta(milliseconds=piece.timecode_ms - first_ms)
+            time = _EPOCH + timedelta(milliseconds=piece.timecode_ms - first_ms)
             yield StreamFragment(
                 number=f"{count:047d}",
                 server_time=time,

@@ -199,8 +199,6 @@ def _place_read(number: Any, server_time: Any, offset: Any) -> StreamPosition:
 CHECKPOINT_SECONDS = 10.0
 """Audio between two checkpoints of a task, at least: two hundred silent calls write twenty times a second."""
 
-_log = logging.getLogger("earwitness.checkpoint")
-
 
 class CheckpointWriter:
     """Writes the checkpoints of one attempt at one task."""

@@ -12,7 +12,6 @@ have been started with other records than these media belong to.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -26,24 +25,20 @@ from earwitness.threads import RunInThread
 BATCH = 200
 """Deleted in one transaction at most."""
 
+RESULTS_KEPT = timedelta(days=7)
+"""Tasks with their results, and pipelines, after their end; events after they were written. Sources, as far as AWS
+says: va-data-retention and va-task-result-poll."""
+
+REQUEST_TOKENS_KEPT = timedelta(hours=24)
+
+AUDIT_KEPT = timedelta(days=365)
+
 _log = logging.getLogger("earwitness.expire")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ages:
-    """How long things are kept. Sources: va-data-retention and va-task-result-poll, where AWS says."""
-
-    results: timedelta = timedelta(days=7)
-    """Tasks with their results, and pipelines, after their end; events after they were written."""
-
-    request_tokens: timedelta = timedelta(hours=24)
-    audit: timedelta = timedelta(days=365)
-
-
-def expire(store: Store, *, now: datetime, ages: Ages | None = None) -> dict[str, int]:
+def expire(store: Store, *, now: datetime) -> dict[str, int]:
     """Delete all that is due, and return how many of each were deleted. Raise StoreUnavailable."""
-    ages = ages or Ages()
-    old = now - ages.results
+    old = now - RESULTS_KEPT
     steps: dict[str, Callable[[Unit, int], int]] = {
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
@@ -52,7 +47,7 @@ def expire(store: Store, *, now: datetime, ages: Ages | None = None) -> dict[str
         "events": lambda unit, limit: unit.events.purge(created_before=old, limit=limit),
     }
     done = {name: _all(store, step) for name, step in steps.items()}
-    yesterday, long_ago = now - ages.request_tokens, now - ages.audit
+    yesterday, long_ago = now - REQUEST_TOKENS_KEPT, now - AUDIT_KEPT
     done["request tokens"] = _deleted(store, lambda unit: unit.idempotency.purge(claimed_before=yesterday))
     done["audit entries"] = _deleted(store, lambda unit: unit.audit.purge(before=long_ago))
     return done
@@ -101,7 +96,7 @@ GRACE = timedelta(hours=1)
 _PAGE = 100
 """Records read at once: some 5 ms, which requests in other threads do not notice."""
 
-_log = logging.getLogger("earwitness.sweep")
+_sweep_log = logging.getLogger("earwitness.sweep")
 
 
 RetentionOf = Callable[[KinesisStream], Retention]
@@ -145,7 +140,7 @@ class MediaSweep:
         new = unknown - self._unknown_since.keys()
         self._unknown_since = {digest: self._unknown_since.get(digest, now) for digest in unknown}
         if new:
-            _log.warning(
+            _sweep_log.warning(
                 "there are media of streams that have no record; they are deleted in an hour. If these are the wrong "
                 "records for this media folder, stop the service",
                 extra={"streams": len(new)},
@@ -155,4 +150,4 @@ class MediaSweep:
             await self._log.delete_stored(digest)
             del self._unknown_since[digest]
         if due:
-            _log.info("deleted media of streams that have no record", extra={"streams": len(due)})
+            _sweep_log.info("deleted media of streams that have no record", extra={"streams": len(due)})

@@ -75,11 +75,6 @@ class TaskRunner:
         self._lock = Lock()
         self._closing = False
 
-    @property
-    def running_count(self) -> int:
-        """Tasks in progress."""
-        return len(self._submitted)
-
     def require_room(self, account_id: str, *, is_alone: bool) -> None:
         """Raise Unavailable when no task could be run or keep its pace, or the account has its share of tasks.
 

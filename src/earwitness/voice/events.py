@@ -34,7 +34,6 @@ class StateChange(StrEnum):
     IN_PROGRESS = "chime:MediaInsightsInProgress"
     PAUSED = "chime:MediaInsightsPaused"
     STOPPED = "chime:MediaInsightsStopped"
-    TEMPORARY_FAILURE = "chime:MediaInsightsTemporaryFailure"
     PERMANENT_FAILURE = "chime:MediaInsightsPermanentFailure"
 
 
