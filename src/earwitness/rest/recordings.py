@@ -59,7 +59,6 @@ def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> Deci
 
 def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
     """Make a profile of the voice in a recording, or add a voiceprint to a profile."""
-
     domain = domain_of(context, call)
     engine = context.engine_of(Band(domain.band))
     voiceprint_id, content = context.new_id(), _content(call)
