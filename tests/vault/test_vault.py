@@ -118,23 +118,18 @@ def test_without_its_wrapped_key_a_value_is_lost() -> None:
         vault.key(replacement, owner=OWNER).open(sealed, PLACE)
 
 
-class _Counting:
-    """A wrapper that counts what it is asked."""
+class _Counting(MasterKeyWrapper):
+    """A wrapper that counts what it unwraps."""
 
-    def __init__(self) -> None:
-        self.inner = MasterKeyWrapper(MASTER)
-        self.unwrapped = 0
-
-    def wrap(self, data_key: bytes, *, owner: str) -> bytes:
-        return self.inner.wrap(data_key, owner=owner)
+    unwrapped = 0
 
     def unwrap(self, wrapped_key: bytes, *, owner: str) -> bytes:
         self.unwrapped += 1
-        return self.inner.unwrap(wrapped_key, owner=owner)
+        return super().unwrap(wrapped_key, owner=owner)
 
 
 def test_keys_in_use_are_remembered_and_the_oldest_is_dropped() -> None:
-    wrapper = _Counting()
+    wrapper = _Counting(MASTER)
     vault = Vault(wrapper, keys_remembered_max=2)
     first, second, third = (vault.new_wrapped_key(owner=OWNER) for _ in range(3))
     for wrapped in (first, second, first, third, first):

@@ -29,19 +29,15 @@ class SealedPlace:
     """Where a ciphertext belongs; it opens nowhere else."""
 
     account_id: str
-    """The account that owns the row."""
-
+    #: The table, or the kind of file.
     table: str
-    """The table, or the kind of file."""
-
+    #: What identifies the row within account and table.
     row_id: str
-    """What identifies the row within account and table."""
-
+    #: The column, or the position within a file.
     column: str
-    """The column, or the position within a file."""
 
     def as_bytes(self) -> bytes:
-        """The place without ambiguity: every part after its length."""
+        """Return the place without ambiguity: every part after its length."""
         parts = [part.encode() for part in (self.account_id, self.table, self.row_id, self.column)]
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -57,12 +53,12 @@ class DataKey:
         self._random_bytes = random_bytes
 
     def seal(self, plaintext: bytes, place: SealedPlace) -> bytes:
-        """The ciphertext of this value at this place; another one every time."""
+        """Return the ciphertext of this value at this place; another one every time."""
         nonce = self._random_bytes(_NONCE_BYTES)
         return VERSION + nonce + self._cipher.encrypt(nonce, plaintext, VERSION + place.as_bytes())
 
     def open(self, ciphertext: bytes, place: SealedPlace) -> bytes:
-        """The value; CiphertextRefused when it is damaged, or was sealed for another place or under another key."""
+        """Return the value; raise CiphertextRefused when it is damaged, or was sealed for another place or key."""
         if len(ciphertext) < OVERHEAD_BYTES or ciphertext[:1] != VERSION:
             raise CiphertextRefused(_refusal(place))
         nonce, sealed = ciphertext[1 : 1 + _NONCE_BYTES], ciphertext[1 + _NONCE_BYTES :]
@@ -72,7 +68,7 @@ class DataKey:
             raise CiphertextRefused(_refusal(place)) from None
 
     def digest(self, data: bytes) -> bytes:
-        """32 bytes that are equal for equal data, and say nothing of it to whoever lacks the key.
+        """Return 32 bytes that are equal for equal data, and say nothing of it to whoever lacks the key.
 
         A plain hash of a phone number is found by trying all numbers.
         """

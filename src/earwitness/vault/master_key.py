@@ -32,7 +32,7 @@ class MasterKey:
 
 
 def master_key_from_text(text: str) -> MasterKey:
-    """The key that is written as base64 (44 characters); MasterKeyInvalid when it is anything else."""
+    """Return the key that is written as base64 (44 characters); raise MasterKeyInvalid when it is anything else."""
     try:
         key = base64.b64decode(text.strip().encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
@@ -44,7 +44,7 @@ def master_key_from_text(text: str) -> MasterKey:
 
 
 def load_or_make_master_key(path: Path, *, random_bytes: Callable[[int], bytes] = os.urandom) -> MasterKey:
-    """The key of this file, made first where there is none; MasterKeyInvalid when it cannot be used.
+    """Return the key of this file, made first where there is none; raise MasterKeyInvalid when it cannot be used.
 
     Of several processes that start at once, all get the same key. It is on the disk, name included, before this
     returns, so nothing is ever encrypted under a key that a power failure could take away.
@@ -75,7 +75,7 @@ def _read(path: Path) -> MasterKey:
 
 
 def _read_private(path: Path) -> bytes:
-    """The content of the very file whose rights were looked at."""
+    """Return the content of the very file whose rights were looked at."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)

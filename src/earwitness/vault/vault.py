@@ -12,14 +12,14 @@ from threading import Lock
 from earwitness.errors import CiphertextRefused, MasterKeyInvalid
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.master_key import KEY_BYTES
-from earwitness.vault.wrapping import KeyWrapper
+from earwitness.vault.wrapping import MasterKeyWrapper
 
 KEYS_REMEMBERED_MAX = 10_000
 """Data keys kept open: about 10 MB, and more domains, streams and access keys than are in use at one time."""
 
 
 def owner_of(*, account_id: str, table: str, row_id: str) -> str:
-    """The owner that a data key is bound to, `account/table/id`."""
+    """Return the owner that a data key is bound to, `account/table/id`."""
     return f"{account_id}/{table}/{row_id}"
 
 
@@ -28,7 +28,7 @@ class Vault:
 
     def __init__(
         self,
-        wrapper: KeyWrapper,
+        wrapper: MasterKeyWrapper,
         *,
         random_bytes: Callable[[int], bytes] = os.urandom,
         keys_remembered_max: int = KEYS_REMEMBERED_MAX,
@@ -40,11 +40,11 @@ class Vault:
         self._lock = Lock()
 
     def new_wrapped_key(self, *, owner: str) -> bytes:
-        """A new data key, wrapped for this owner. Store it beside what is sealed under it; it is the only copy."""
+        """Return a new data key, wrapped for this owner. Store it with what is sealed under it; it is the only copy."""
         return self._wrapper.wrap(self._random_bytes(KEY_BYTES), owner=owner)
 
     def key(self, wrapped_key: bytes, *, owner: str) -> DataKey:
-        """The data key; CiphertextRefused when it was wrapped for another owner, or damaged."""
+        """Return the data key; raise CiphertextRefused when it was wrapped for another owner, or damaged."""
         name = (wrapped_key, owner)
         with self._lock:
             known = self._remembered.get(name)
@@ -66,7 +66,7 @@ class Vault:
     def require_opens(self, check_value: bytes, *, owner: str) -> None:
         """Compare the master key with a check value, which is any key wrapped when the data began.
 
-        MasterKeyInvalid when it does not open, so that a wrong key is noticed at the start and not at the first read.
+        Raise MasterKeyInvalid when it does not open: a wrong key is noticed at the start, not at the first read.
         """
         try:
             self.key(check_value, owner=owner)
