@@ -25,7 +25,7 @@ from benchmarks.live_calls import (
 from benchmarks.served import Process
 from earwitness import config
 from earwitness.cli.output import progress_of
-from earwitness.engine.build import build_engine
+from earwitness.engine.engine import build_engine
 from earwitness.voice.band import Band
 
 _STEPS = (200, 400, 500, 600)

@@ -2,8 +2,7 @@
 
 from benchmarks.benchmark import SkippedError
 from earwitness import config
-from earwitness.engine.build import build_engine
-from earwitness.engine.engine import Engine
+from earwitness.engine.engine import Engine, build_engine
 from earwitness.errors import ModelMissing
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL

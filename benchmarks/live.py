@@ -22,7 +22,7 @@ from benchmarks.live_calls import (
 from benchmarks.workers import numbers_of
 from earwitness import config
 from earwitness.cli.output import progress_of
-from earwitness.engine.build import build_engine
+from earwitness.engine.engine import build_engine
 from earwitness.voice.band import Band
 
 _CALLS = 24

@@ -17,8 +17,8 @@ from earwitness.audio.files import open_recording
 from earwitness.audio.quality import QualityMeter, frame_bounds
 from earwitness.audio.vad import FRAME_SAMPLES, VoiceActivity
 from earwitness.cli.output import progress_of
+from earwitness.engine.encoder import Features, log_mel, without_mean
 from earwitness.engine.engine import Engine
-from earwitness.engine.filter_bank import Features, log_mel, without_mean
 from earwitness.models.catalogue import ENCODER_MODEL
 from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band

@@ -12,8 +12,8 @@ from benchmarks.benchmark import Numbers
 from benchmarks.speech import write_call
 from benchmarks.timing import Progress, Work, median_ratio, rounds
 from earwitness import config
+from earwitness.engine.encoder import log_mel, without_mean
 from earwitness.engine.engine import Engine
-from earwitness.engine.filter_bank import log_mel, without_mean
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.models.sessions import ModelSession

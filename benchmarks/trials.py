@@ -1,6 +1,6 @@
 """Verification trials on net speech: what the evaluation would give an encoder, for encoders that are not ours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,23 +10,21 @@ from numpy.typing import NDArray
 from benchmarks.benchmark import Numbers
 from benchmarks.engine import network_for
 from earwitness import config
-from earwitness.engine.compensation import shipped_compensation
-from earwitness.engine.encoder import SpeakerEncoder
+from earwitness.engine.encoder import SpeakerEncoder, shipped_compensation
 from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.hearing import SpeechPreparer
-from earwitness.evaluation.intervals import draws, percentiles, widened
 from earwitness.evaluation.manifest import adults, read_manifest
-from earwitness.evaluation.metrics import ErrorCurve, Scores
+from earwitness.evaluation.metrics import ErrorCurve, Scores, SpeakerWeights, draws, percentiles, widened
 from earwitness.evaluation.recordings import join_utterances
-from earwitness.evaluation.scores import ScoreTable, SpeakerWeights
+from earwitness.evaluation.scores import ScoreTable
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
+from earwitness.progress import Progress
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN, Samples
 
 ENROL_SECONDS, TEST_SECONDS = 20.0, 10.0
 _SEED = 0
 
-Show = Callable[[str, int, int], None]
 
 Vectors = NDArray[np.float32]
 """Shape (n, dimension), rows of unit length."""
@@ -66,24 +64,25 @@ class _NetSpeechKeeper(SpeakerEncoder):
         return samples, seconds
 
 
-def hear_trials(manifest: Path, conditions: Sequence[str], show: Show) -> Trials:
+def hear_trials(manifest: Path, conditions: Sequence[str], show: Progress) -> Trials:
     """The adults' enrolments and tests, cut, simulated and freed of silence as `earwitness evaluate` does."""
-    listener = _listener()
+    preparer = _preparer()
     utterances = adults(read_manifest(manifest))
-    net = listener.net_seconds(utterances, lambda done, total: show("net speech", done, total))
+    net = preparer.net_seconds(utterances, show)
     recordings = join_utterances(
         utterances, net.__getitem__, enrol_seconds=ENROL_SECONDS, test_seconds=TEST_SECONDS, seed=_SEED
     )
 
     def hear(which: str, channel: str) -> list[Spoken]:
         enrolling = which == "enrol"
-        heard = listener.hear(
+        heard = preparer.hear(
             recordings.enrolments if enrolling else [*recordings.tests, *recordings.strangers],
             channel=channel,
             net_seconds=ENROL_SECONDS if enrolling else TEST_SECONDS,
             seconds_min=ENROL_SECONDS_MIN if enrolling else SEARCH_SECONDS_MIN,
             others=[*recordings.enrolments, *recordings.tests],
-            progress=lambda done, total: show(f"{which} {channel}", done, total),
+            doing=f"{which} {channel}",
+            progress=show,
         )
         return [Spoken(speaker_id=one.recording.speaker_id, samples=one.raw) for one in heard if one.raw is not None]
 
@@ -126,7 +125,7 @@ def _curve(table: ScoreTable, weights: SpeakerWeights) -> ErrorCurve:
     return table.trial_set().curve(own[table.target_cells], both[table.nontarget_cells])
 
 
-def _listener() -> SpeechPreparer:
+def _preparer() -> SpeechPreparer:
     keeper = _NetSpeechKeeper(
         network_for(ENCODER_MODEL),
         band=Band.TELEPHONE,

@@ -13,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, TaskID
 
 from earwitness import config
+from earwitness.cli.output import progress_of
 from earwitness.engine.calibration import write_calibration
-from earwitness.engine.compensation import Compensation, shipped_compensation, write_compensation
-from earwitness.engine.encoder import SpeakerEncoder
+from earwitness.engine.encoder import Compensation, SpeakerEncoder, shipped_compensation, write_compensation
 from earwitness.evaluation.conditions import parse_condition
 from earwitness.evaluation.evaluate import Evaluator
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, fit_compensation
@@ -46,20 +45,13 @@ def main(manifest: Path) -> None:
     utterances = adults(read_manifest(manifest))
     made_from = f"adults of {manifest.parent.name}/{manifest.name}, seed {SEED}"
     package = Path(__file__).parents[1] / "src" / "earwitness"
-    with Progress() as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(doing: str, done: int, total: int) -> None:
-            if doing not in tasks:
-                tasks[doing] = bars.add_task(doing, total=total)
-            bars.update(tasks[doing], completed=done, total=total)
-
+    with progress_of() as show:
         for band in Band:
             dimension = model.model.dimension
             nothing = Compensation(np.zeros(dimension, np.float32), np.zeros((0, dimension), np.float32))
             encoder = SpeakerEncoder(model, band=band, compensation=nothing)
-            listener = SpeechPreparer(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
-            net = listener.net_seconds(utterances, lambda done, total: show("net speech", done, total))
+            preparer = SpeechPreparer(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
+            net = preparer.net_seconds(utterances, show)
             # Shorter tests are more tests: each duration divides the utterances anew.
             recordings = {
                 seconds: join_utterances(
@@ -68,7 +60,7 @@ def main(manifest: Path) -> None:
                 for seconds in FIT_SECONDS
             }
             evaluator = Evaluator(
-                listener=listener, recordings=recordings[TEST_SECONDS], enrol_seconds=ENROL_SECONDS, progress=show
+                preparer=preparer, recordings=recordings[TEST_SECONDS], enrol_seconds=ENROL_SECONDS, progress=show
             )
             file = package / "engine" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
             write_compensation(file, fit(evaluator, band), made_from=made_from)
@@ -78,7 +70,7 @@ def main(manifest: Path) -> None:
             tables = {}
             for seconds in FIT_SECONDS:
                 at_seconds = Evaluator(
-                    listener=replace(listener, encoder=encoder),
+                    preparer=replace(preparer, encoder=encoder),
                     recordings=recordings[seconds],
                     enrol_seconds=ENROL_SECONDS,
                     progress=show,

@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 
 from earwitness.audio.files import open_recording
-from earwitness.cli.output import note, say
-from earwitness.engine.engine import people_in
+from earwitness.cli.output import remark
+from earwitness.engine.enrol import people_in
 from earwitness.samples import first_call, second_call
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         calls = _calls_of(Path(arguments[0]), Path(folder)) if arguments else _sample_calls()
         with _Service(Path(folder) / "data") as service:
             command = [sys.executable, str(ROOT / "examples" / "live_call.py"), *map(str, calls)]
-            say("[dim]$ python examples/live_call.py {}[/dim]", " ".join(call.name for call in calls), to=note)
+            remark("[dim]$ python examples/live_call.py {}[/dim]", " ".join(call.name for call in calls))
             return subprocess.run(command, env=service.environment, check=False).returncode
 
 
@@ -39,7 +39,7 @@ class _Service:
 
     def __init__(self, data: Path) -> None:
         command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(data)]
-        say("[dim]$ earwitness serve --dev[/dim]", to=note)
+        remark("[dim]$ earwitness serve --dev[/dim]")
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self._is_ready = threading.Event()
         self._reader = threading.Thread(target=self._read)
@@ -66,7 +66,7 @@ class _Service:
             if line.startswith("ready:"):
                 self._is_ready.set()
             if not line.startswith(("In the shell", "  export")):
-                say("[dim]  {}[/dim]", line.rstrip(), to=note)
+                remark("[dim]  {}[/dim]", line.rstrip())
         self._process.wait()
         self._is_ready.set()
 

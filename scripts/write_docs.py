@@ -35,7 +35,7 @@ def commands() -> str:
     lines = Path(output.__file__).read_text(encoding="utf-8")
     codes = [f"| {code} | {meaning} |" for _, code, meaning in _EXIT_LINE.findall(lines)]
     plain = re.sub(r"\[/?b\]", "**", reference)
-    keys = [f"| `{name}` | {title} |" for name, title in RATES]
+    keys = [f"| `{name}` | {title} |" for name, title in RATES.items()]
     tables = (("Exit codes", "code", "meaning", codes), ("Keys of `evaluate --require`", "key", "in the table", keys))
     parts = [plain.rstrip()]
     parts += [

@@ -120,6 +120,6 @@ def speech_dir() -> Path:
 
 def _engine(model_cache: "ModelCache", band: "Band") -> "Engine":
     from earwitness.config import Settings
-    from earwitness.engine.build import build_engine
+    from earwitness.engine.engine import build_engine
 
     return build_engine(Settings(models_dir=model_cache.folder), band)

@@ -277,7 +277,7 @@ def build_background(
 
 
 def _build_engine(settings: EngineSettings, band: Band) -> "Engine":
-    from earwitness.engine.build import build_engine  # opens onnxruntime, which a start need not wait for
+    from earwitness.engine.engine import build_engine  # opens onnxruntime, which a start need not wait for
 
     return build_engine(settings, band)
 

@@ -213,6 +213,14 @@ def test_inspect(tmp_path: Path) -> None:
     )
 
 
+def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as Python has it for what cannot be imported
+    monkeypatch.delitem(sys.modules, "earwitness.evaluation.plots", raising=False)
+    result = run("inspect", second_call("sally"), "--picture", tmp_path / "wave.png")
+    assert result.exit_code == 2
+    assert "earwitness[plots]" in said(result)
+
+
 def test_models_doctor_and_version() -> None:
     assert json.loads(run("models", "pull", "--json").stdout) == {
         "campplus": "already there",

@@ -2,8 +2,7 @@
 
 import pytest
 
-from earwitness.cli.answers import exit_of, print_decision
-from earwitness.cli.output import Exit
+from earwitness.cli.output import Exit, exit_of, print_decision
 from earwitness.voice.decision import DecisionDocument, Outcome
 
 

@@ -6,15 +6,16 @@ import uuid
 import pytest
 from rich.console import Console
 
-from earwitness.cli.table import TableColumn, print_table
+from earwitness.cli.output import print_table
 
 ID, LONG = (str(uuid.UUID(int=16**31 * first)) for first in (8, 9))
 
 
 def shown(width: int, *, terminal: bool) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-    columns = ["task", "outcome", TableColumn("message", folds=True), "pipeline"]
-    print_table(columns, [(ID, "no match", "a text of many words \x1b[2J", LONG)], to=console)
+    titles = ["task", "outcome", "message", "pipeline"]
+    rows = [(ID, "no match", "a text of many words \x1b[2J", LONG)]
+    print_table(titles, rows, folds={"message"}, to=console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from earwitness.engine.compensation import (
+from earwitness.engine.encoder import (
     Compensation,
+    SpeakerEncoder,
+    log_mel,
     shipped_compensation,
     unit_length,
+    without_mean,
     write_compensation,
 )
-from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.engine import Engine
-from earwitness.engine.filter_bank import log_mel, without_mean
 from earwitness.errors import AudioNotFinite, ModelDamaged, NoSpeech, NotEnoughSpeech
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL

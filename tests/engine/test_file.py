@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import started
-from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
+from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
 from earwitness.errors import GalleryOfAnotherModel, GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
@@ -118,7 +118,7 @@ ENROL = """
 import sys
 from pathlib import Path
 import numpy as np
-from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
+from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
 path = Path(sys.argv[1])

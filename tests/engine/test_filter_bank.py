@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earwitness.engine.filter_bank import BINS, FRAME_LENGTH, FRAME_SHIFT, log_mel, without_mean
+from earwitness.engine.encoder import BINS, FRAME_LENGTH, FRAME_SHIFT, log_mel, without_mean
 
 
 def slowly(samples: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from earwitness.engine.folders import people_in, recordings_in
+from earwitness.engine.enrol import people_in, recordings_in
 from earwitness.errors import AudioUnreadable, GalleryUnreadable
 
 PASSED_OVER = ("._a.wav", ".DS_Store", "Thumbs.db", "notes.txt", "list.csv", ".cache/x.wav")

@@ -5,9 +5,8 @@ import pytest
 import soundfile
 
 from earwitness.audio.net_speech import gather
-from earwitness.engine.encoder import SpeakerEncoder
+from earwitness.engine.encoder import SpeakerEncoder, log_mel, without_mean
 from earwitness.engine.engine import Engine
-from earwitness.engine.filter_bank import log_mel, without_mean
 from earwitness.engine.several_voices import Grouping, divide, group, score_needed
 from earwitness.samples import KNOWN, first_call
 from earwitness.voice.band import Band

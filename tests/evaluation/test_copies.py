@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from earwitness.evaluation.copies import copies
 from earwitness.evaluation.manifest import TrialRole, Utterance
+from earwitness.evaluation.recordings import copies
 
 
 def test_copies_are_found_by_their_samples(tmp_path: Path) -> None:

@@ -8,12 +8,10 @@ import pytest
 from earwitness.engine.engine import Engine
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import parse_condition
-from earwitness.evaluation.evaluate import Evaluator, measure
+from earwitness.evaluation.evaluate import Evaluator, measure, parse_requirement
 from earwitness.evaluation.fit import fit_calibration
 from earwitness.evaluation.hearing import SpeechPreparer
-from earwitness.evaluation.manifest import TrialRole, Utterance
-from earwitness.evaluation.recordings import JoinedRecording, Recordings
-from earwitness.evaluation.requirement import parse_requirement
+from earwitness.evaluation.manifest import JoinedRecording, Recordings, TrialRole, Utterance
 from earwitness.evaluation.scores import ScoreTable, Searches, fnir_at_fpir, rates
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
@@ -26,13 +24,13 @@ def sample(name: str, call: int) -> JoinedRecording:
 
 @pytest.fixture(scope="module")
 def evaluator(engine: Engine) -> Evaluator:
-    listener = SpeechPreparer(vad=engine.vad, encoder=engine.encoder, workers=2, seed=0)
+    preparer = SpeechPreparer(vad=engine.vad, encoder=engine.encoder, workers=2, seed=0)
     recordings = Recordings(
         enrolments=tuple(sample(name, 1) for name in KNOWN),
         tests=tuple(sample(name, 2) for name in KNOWN),
         strangers=tuple(sample(name, 2) for name in STRANGERS),
     )
-    return Evaluator(listener=listener, recordings=recordings, enrol_seconds=10.0, progress=lambda *_: None)
+    return Evaluator(preparer=preparer, recordings=recordings, enrol_seconds=10.0, progress=lambda *_: None)
 
 
 @pytest.mark.slow
@@ -40,9 +38,12 @@ def evaluator(engine: Engine) -> Evaluator:
 def test_the_sample_calls_are_told_apart(evaluator: Evaluator, engine: Engine, name: str) -> None:
     condition = parse_condition(name)
     table = evaluator.score(condition, test_seconds=5.0)
-    result = measure(table, condition, engine.calibration, strangers_named_percent=1.0, speakers={}, seed=0)
-    assert (result.speakers, result.targets, result.nontargets) == (6, 4, 20)
-    assert (result.searches, result.stranger_searches, result.not_heard) == (4, 6, 0)
+    result = measure(
+        table, condition, engine.calibration, strangers_named_percent=1.0, speakers={}, seed=0, not_enrolled=0
+    )
+    counts = result.counts
+    assert (counts.speakers, counts.targets, counts.nontargets) == (6, 4, 20)
+    assert (counts.searches, counts.stranger_searches, counts.not_heard) == (4, 6, 0)
     assert result.rates.eer_percent == 0.0
     assert result.rates.found_percent == 100.0
     assert result.rates.false_alarm_percent == 0.0
@@ -72,7 +73,7 @@ def test_searches_by_hand(engine: Engine) -> None:
     assert searches.first.tolist() == [True, False, True, False]
     assert searches.found.tolist() == [True, False, False, False]
     assert searches.alarm.tolist() == [False, True, False, True]
-    measured = rates(table, searches, engine.calibration)(None)
+    measured = rates(table, engine.calibration, strangers_named_percent=1.0)(None)
     assert measured.top1_percent == pytest.approx(200 / 3)
     assert measured.found_percent == pytest.approx(100 / 3)
     assert measured.false_alarm_percent == pytest.approx(50.0)
@@ -84,7 +85,7 @@ def test_a_test_that_was_not_heard_is_missed(engine: Engine) -> None:
     assert searches.found.tolist() == [True, False]
     assert searches.alarm.tolist() == [False, False]
     assert table.target_cells.sum() == 1
-    measured = rates(table, searches, engine.calibration)(None)
+    measured = rates(table, engine.calibration, strangers_named_percent=1.0)(None)
     assert measured.found_percent == 50.0
     assert measured.eer_percent == 0.0
 
@@ -115,11 +116,17 @@ def test_nothing_to_measure_is_said(engine: Engine, evaluator: Evaluator) -> Non
     condition = parse_condition("recorded")
     with pytest.raises(TooFewSpeakers, match="no same-speaker"):
         measure(
-            table_of([[0.5, 0.1]], "x"), condition, engine.calibration, strangers_named_percent=1, speakers={}, seed=0
+            table_of([[0.5, 0.1]], "x"),
+            condition,
+            engine.calibration,
+            strangers_named_percent=1,
+            speakers={},
+            seed=0,
+            not_enrolled=0,
         )
     with pytest.raises(TooFewSpeakers, match="at least 2"):
         Evaluator(
-            listener=evaluator.listener,
+            preparer=evaluator.preparer,
             recordings=Recordings(enrolments=(), tests=(), strangers=()),
             enrol_seconds=20.0,
             progress=lambda *_: None,

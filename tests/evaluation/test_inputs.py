@@ -9,10 +9,17 @@ import soundfile
 
 from earwitness.errors import EvaluationError, ManifestInvalid, RequirementInvalid
 from earwitness.evaluation.conditions import CHANNELS, parse_condition
-from earwitness.evaluation.kaldi import is_trial_list, read_trials
-from earwitness.evaluation.manifest import TrialRole, Utterance, adults, children, read_manifest
+from earwitness.evaluation.evaluate import parse_requirement
+from earwitness.evaluation.manifest import (
+    TrialRole,
+    Utterance,
+    adults,
+    children,
+    is_trial_list,
+    read_manifest,
+    read_trials,
+)
 from earwitness.evaluation.recordings import join_utterances, seed_for
-from earwitness.evaluation.requirement import parse_requirement
 from earwitness.voice.band import Band
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from earwitness.engine.calibration import Calibration, shipped_calibration
-from earwitness.evaluation.labels import ids_of_one_person, ids_of_several_people
-from earwitness.evaluation.scores import ScoreTable
+from earwitness.evaluation.scores import ScoreTable, ids_of_one_person, ids_of_several_people
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from scipy.special import ndtr
 
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.fit import fit_compensation, fit_duration
-from earwitness.evaluation.intervals import draws, percentiles, widened
-from earwitness.evaluation.metrics import TrialSet, cllr
+from earwitness.evaluation.metrics import TrialSet, cllr, draws, percentiles, widened
 
 
 def trials(targets: list[float], nontargets: list[float]) -> TrialSet:

@@ -11,7 +11,8 @@ import soundfile
 from development_speech import RATE, recordings_of, telephone_line
 
 from earwitness.engine.engine import Engine
-from earwitness.engine.gallery_file import GalleryFile, write_gallery
+from earwitness.engine.enrol import voiceprints_of
+from earwitness.engine.gallery import GalleryFile, write_gallery
 
 # Read at import: tests/conftest.py clears these variables in each test.
 FIELD_DIR = Path(os.environ.get("EARWITNESS_FIELD_DIR", Path(__file__).parents[3] / "shared" / "field-inputs"))
@@ -37,7 +38,7 @@ def known(engine: Engine, speech_dir: Path, tmp_path_factory: pytest.TempPathFac
         path = folder / f"{speaker}.wav"
         line = telephone_line(files[: len(files) // 2])
         soundfile.write(path, line[: ENROLLED_SECONDS * RATE], RATE, subtype="PCM_16")
-        voiceprints += engine.voiceprints(speaker, [path]).voiceprints
+        voiceprints += voiceprints_of(engine, speaker, [path]).voiceprints
     gallery = folder / "gallery.json"
     encoder_id = engine.encoder.encoder_id
     write_gallery(gallery, GalleryFile(band=engine.band, encoder_id=encoder_id).with_voiceprints(voiceprints))

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from earwitness.audio.files import open_recording
 from earwitness.cli.main import app
 from earwitness.engine.engine import Engine
+from earwitness.engine.enrol import voiceprints_of
 from earwitness.errors import NotEnoughSpeech
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, Samples
 
@@ -69,7 +70,7 @@ def test_a_consumer_that_connected_again_saved_fragments_twice(field_dir: Path, 
     assert engine.listen(file).seconds == pytest.approx(5.3, abs=0.2)
     assert ENROL_SECONDS_MIN > 7
     with pytest.raises(NotEnoughSpeech):
-        engine.voiceprints("someone", [file])
+        voiceprints_of(engine, "someone", [file])
 
 
 def test_a_law_of_the_c_producer(field_dir: Path) -> None:

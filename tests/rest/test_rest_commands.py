@@ -25,10 +25,9 @@ from rest_examples import (
 )
 from typer.testing import CliRunner, Result
 
-from earwitness.cli.asking import asking
-from earwitness.cli.events import following
+from earwitness.cli.calls import WORDS, following
+from earwitness.cli.client import connect
 from earwitness.cli.main import app
-from earwitness.cli.status import WORDS
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
 from earwitness.store.store import Unit
@@ -170,7 +169,7 @@ def test_recordings_that_are_not_sent(url: str, tmp_path: Path, monkeypatch: pyt
     assert (missing.exit_code, "cannot be read" in said(missing)) == (4, True)
     large = tmp_path / "large.wav"
     large.write_bytes(b"12345")
-    monkeypatch.setattr("earwitness.cli.asking.RECORDING_BYTES_MAX", 4)
+    monkeypatch.setattr("earwitness.cli.client.RECORDING_BYTES_MAX", 4)
     refused = run("domains", "search", "vpd-1", str(large))
     assert (refused.exit_code, "20 s of speech are enough" in said(refused)) == (4, True)
     monkeypatch.undo()
@@ -207,7 +206,7 @@ def test_events(url: str, rest: Rest) -> None:
 @pytest.mark.slow
 def test_events_as_they_come_over_an_outage(url: str, rest: Rest) -> None:
     slept: list[float] = []
-    with asking(url=None, region=None) as service:
+    with connect(url=None, region=None) as service:
         real_get, outages = service.get, iter([503, 503])
 
         def get(path: str, **query: object) -> dict[str, object]:
@@ -238,7 +237,7 @@ def test_watch_prints_a_line_an_event(url: str, rest: Rest, monkeypatch: pytest.
         yield from rest.ask("GET", "events").json()["events"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("earwitness.cli.events.following", end)
+    monkeypatch.setattr("earwitness.cli.calls.following", end)
     printed = run("watch")
     assert printed.exit_code == 130
     assert re.search(r"^2026-01-01T00:00:00Z  pipeline-1  IdentificationSuccessful$", printed.stdout, re.MULTILINE)

@@ -7,7 +7,7 @@ import pytest
 from live import Live
 
 from earwitness import put_media
-from earwitness.cli.asking import asking
+from earwitness.cli.client import connect
 from earwitness.errors import PutMediaFailed, ServiceUnreachable, ServiceUntrusted
 from earwitness.samples import first_call
 
@@ -31,17 +31,17 @@ def test_a_certificate_that_is_not_trusted_is_told(
 ) -> None:
     live = secured()
     address = f"https://127.0.0.1:{live.port}"
-    with asking(url=address, region=None) as service, pytest.raises(ServiceUntrusted, match=UNTRUSTED) as refused:
+    with connect(url=address, region=None) as service, pytest.raises(ServiceUntrusted, match=UNTRUSTED) as refused:
         service.get("/tasks")
     assert not refused.value.retryable
     with pytest.raises(PutMediaFailed, match=UNTRUSTED):
         put_media(first_call("kal"), stream_arn=STREAM, endpoint_url=address)
-    plain = asking(url=f"http://127.0.0.1:{live.port}", region=None)
+    plain = connect(url=f"http://127.0.0.1:{live.port}", region=None)
     with plain as service, pytest.raises(ServiceUnreachable, match="begins with https"):
         service.get("/tasks")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
-    with asking(url=address, region=None) as service:
+    with connect(url=address, region=None) as service:
         assert service.get("/openapi.json")["openapi"].startswith("3.")
-    misnamed = asking(url=f"https://localhost:{live.port}", region=None)
+    misnamed = connect(url=f"https://localhost:{live.port}", region=None)
     with misnamed as service, pytest.raises(ServiceUntrusted, match="certificate is of another name"):
         service.get("/tasks")

@@ -15,6 +15,7 @@ from store_examples import MINE, START, add_domain, add_profile, guid
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.engine.decide import several_voices
 from earwitness.engine.engine import Engine
+from earwitness.engine.enrol import voiceprints_of
 from earwitness.media.source import StreamFragment
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import NewVoiceprint
@@ -61,7 +62,7 @@ class Enrolled:
 
 
 def enrol(office: Office, engine: Engine, *names: str) -> Enrolled:
-    vectors = {name: engine.voiceprints(name, [first_call(name)]).voiceprints[0].embedding for name in names}
+    vectors = {name: voiceprints_of(engine, name, [first_call(name)]).voiceprints[0].embedding for name in names}
 
     def work(unit: Any) -> Enrolled:
         domain_id = add_domain(unit).domain_id

@@ -1,15 +1,20 @@
 """`earwitness demo`: the main job on real audio, with the commands a user would type."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from earwitness.cli.options import JsonOption
 from earwitness.cli.output import Exit, out, print_json, progress_of, reporting, say
+from earwitness.cli.voices import engine_for
+from earwitness.errors import AudioError, TooFewSpeakers
+from earwitness.progress import Progress
+from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
+from earwitness.voice.band import CANONICAL_RATE, Band
+from earwitness.voice.decision import Outcome
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
@@ -36,16 +41,13 @@ class CallOutcome:
 
     caller: str
     is_known: bool
+    #: Every name, where several voices were heard and have one each.
     named: str | None
-    """Every name, where several voices were heard and have one each."""
-
+    #: None when nobody was searched for: there was too little speech.
     closest: str | None
-    """None when nobody was searched for: there was too little speech."""
-
     voices: int
+    #: Of the name that was given first, or that it is nobody enrolled.
     probability: float
-    """Of the name that was given first, or that it is nobody enrolled."""
-
     score: float
     threshold: float
     net_speech_seconds: float
@@ -53,10 +55,6 @@ class CallOutcome:
     @property
     def right(self) -> bool:
         return self.closest is not None and self.named == (self.caller if self.is_known else None)
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(demo)
 
 
 def demo(
@@ -71,80 +69,52 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Enrol some voices, name them in other calls, turn strangers away. Exit code 1: an answer was wrong."""
-    from earwitness.cli.voices import engine_for
-    from earwitness.voice.band import Band
-
     with reporting(as_json=as_json):
         engine = engine_for(Band.TELEPHONE)
         if speech is None:
-            known, strangers = sample_callers()
+            known, strangers = _sample_callers(KNOWN), _sample_callers(STRANGERS)
         else:
             with progress_of() as show:
-                known, strangers = callers_in(
-                    speech, engine, lambda done, total: show("looking for speech", done, total)
-                )
+                known, strangers = callers_in(speech, engine, show)
         if not as_json:
-            whose = "Synthetic callers" if speech is None else f"Callers from {speech}"
             say(
                 "{}: {} are enrolled from one call; then they and {} strangers call.\n",
-                whose,
+                "Synthetic callers" if speech is None else f"Callers from {speech}",
                 len(known),
                 len(strangers),
             )
-        with TemporaryDirectory(prefix="earwitness-demo-") as folder:
-            enrolled = list(enrol_callers(engine, known, Path(folder) / "gallery.json", quiet=as_json))
-            answers = list(answer_calls(engine, known, strangers, enrolled, quiet=as_json))
+        gallery = engine.gallery(list(_enrolled(engine, known, quiet=as_json)))
+        answers: list[CallOutcome] = []
+        for caller in known + strangers:
+            decision = engine.identify(_joined(engine, caller.call), gallery)
+            answers.append(answer_of(caller, decision, is_known=caller in known))
+            if not as_json:
+                say("[dim]$ earwitness identify {}[/dim]", _shown(caller.call))
+                print_answer(answers[-1])
     wrong = sum(not answer.right for answer in answers)
     if as_json:
         print_json({"enrolled": len(known), "wrong": wrong, "answers": answers})
     else:
-        conclude(engine, known, strangers, wrong)
+        _conclude(engine, known, strangers, wrong)
     if wrong:
         raise typer.Exit(Exit.NO)
 
 
-def enrol_callers(
-    engine: "Engine", known: list[SimulatedCaller], gallery_file: Path, *, quiet: bool
-) -> "Iterator[Voiceprint]":
-    """Enrol each caller into a gallery file, as the command would; then everything that is in the file."""
-    from earwitness.engine.gallery_file import GalleryFile, read_gallery, write_gallery
+def _enrolled(engine: "Engine", known: list[SimulatedCaller], *, quiet: bool) -> "Iterator[Voiceprint]":
+    """Yield the voiceprints of each caller."""
+    from earwitness.engine.enrol import voiceprints_of
 
-    stored = GalleryFile(band=engine.band, encoder_id=engine.encoder.encoder_id)
     for caller in known:
-        made = engine.voiceprints(caller.name, caller.enrolment).voiceprints
-        stored = stored.with_voiceprints(made)
-        write_gallery(gallery_file, stored)
+        made = voiceprints_of(engine, caller.name, caller.enrolment).voiceprints
         seconds = sum(voiceprint.embedding.net_speech_seconds for voiceprint in made)
         if not quiet:
             say("[dim]$ earwitness enroll {} {}[/dim]", caller.name, _shown(caller.enrolment))
             say("  enrolled {} with {:.1f} s of net speech", caller.name, seconds)
-    yield from read_gallery(gallery_file).voiceprints
-
-
-def answer_calls(
-    engine: "Engine",
-    known: list[SimulatedCaller],
-    strangers: list[SimulatedCaller],
-    enrolled: "list[Voiceprint]",
-    *,
-    quiet: bool,
-) -> "Iterator[CallOutcome]":
-    """Search for every caller's other call."""
-    gallery = engine.empty_gallery()
-    gallery.add_all(enrolled)
-    for caller in known + strangers:
-        speech = _joined(engine, caller.call)
-        answer = answer_of(caller, engine.identify(speech, gallery), is_known=caller in known)
-        if not quiet:
-            say("[dim]$ earwitness identify {}[/dim]", _shown(caller.call))
-            print_answer(answer)
-        yield answer
+        yield from made
 
 
 def answer_of(caller: SimulatedCaller, decision: "Decision", *, is_known: bool) -> CallOutcome:
-    """What a search came to. Of several voices the one counts that was named, else the one that was heard longest."""
-    from earwitness.voice.decision import Outcome
-
+    """Return what a search came to. Of several voices the first that was named counts, else the longest."""
     voices = decision.voices or (decision,)
     matches = [voice for voice in voices if voice.outcome is Outcome.MATCH]
     names = dict.fromkeys(match.candidates[0].profile_id for match in matches)
@@ -164,24 +134,27 @@ def answer_of(caller: SimulatedCaller, decision: "Decision", *, is_known: bool) 
 
 
 def print_answer(answer: CallOutcome) -> None:
-    """One line; wrong ones say so."""
+    """Print one line; a wrong answer says so."""
     if answer.closest is None:
         say("  [yellow]not enough speech[/yellow]: {:.1f} s  [red]wrong[/red]", answer.net_speech_seconds)
         return
     if answer.voices > 1:
         say("  [yellow]several voices[/yellow]: {}", answer.voices)
-    numbers = (100 * answer.probability, answer.score, answer.threshold, answer.net_speech_seconds)
+    who = "[green]{}[/green]" if answer.named else "[yellow]{}[/yellow]"
+    closest = "score" if answer.named else "closest score"
     mark = "" if answer.right else "  [red]wrong[/red]"
-    if answer.named:
-        line = "  [green]{}[/green], probability {:.1f} % (score {:.2f}, threshold {:.2f}, {:.1f} s)"
-        say(line + mark, answer.named, *numbers)
-    else:
-        line = "  [yellow]a stranger[/yellow], probability {:.1f} % (closest score {:.2f}, threshold {:.2f}, {:.1f} s)"
-        say(line + mark, *numbers)
+    say(
+        f"  {who}, probability {{:.1f}} % ({closest} {{:.2f}}, threshold {{:.2f}}, {{:.1f}} s){mark}",
+        answer.named or "a stranger",
+        100 * answer.probability,
+        answer.score,
+        answer.threshold,
+        answer.net_speech_seconds,
+    )
 
 
-def conclude(engine: "Engine", known: list[SimulatedCaller], strangers: list[SimulatedCaller], wrong: int) -> None:
-    """What it came to, what the threshold means, and where to go on."""
+def _conclude(engine: "Engine", known: list[SimulatedCaller], strangers: list[SimulatedCaller], wrong: int) -> None:
+    """Print what it came to, what the threshold means, and where to go on."""
     out.print(
         f"\nThe threshold was set so that at most {engine.strangers_named_percent:g} % of strangers are given a "
         f"name while {len(known)} people are enrolled.",
@@ -199,21 +172,18 @@ def conclude(engine: "Engine", known: list[SimulatedCaller], strangers: list[Sim
 
 
 def _joined(engine: "Engine", files: list[Path]) -> "NetSpeech":
-    """The net speech of one person's recordings as if they were one call."""
+    """Return the net speech of one person's recordings as if they were one call."""
     import numpy as np
 
-    from earwitness.voice.band import CANONICAL_RATE
     from earwitness.voice.embedding import SPEECH_SECONDS_MAX
 
     pieces = [engine.listen(file) for file in files]
     samples = np.concatenate([piece.samples for piece in pieces])[: round(SPEECH_SECONDS_MAX * CANONICAL_RATE)]
-    seconds = len(samples) / CANONICAL_RATE
-    return replace(pieces[0], samples=samples, seconds=seconds, heard_seconds=sum(p.heard_seconds for p in pieces))
+    return replace(pieces[0], samples=samples, seconds=len(samples) / CANONICAL_RATE)
 
 
 def _take(engine: "Engine", files: list[Path], *, seconds: float) -> tuple[list[Path], list[Path]]:
-    """The first recordings that are good enough and together hold this much net speech, and the rest."""
-    from earwitness.errors import AudioError
+    """Return the first recordings that are good enough and together hold this much net speech, and the rest."""
     from earwitness.voice.speech import enrolment_fault
 
     taken: list[Path] = []
@@ -232,28 +202,21 @@ def _take(engine: "Engine", files: list[Path], *, seconds: float) -> tuple[list[
     return [], []
 
 
-def sample_callers() -> tuple[list[SimulatedCaller], list[SimulatedCaller]]:
-    """The callers that come with earwitness."""
-    from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
-
-    known, strangers = (
-        [SimulatedCaller(name, [first_call(name)], [second_call(name)]) for name in names]
-        for names in (KNOWN, STRANGERS)
-    )
-    return known, strangers
+def _sample_callers(names: tuple[str, ...]) -> list[SimulatedCaller]:
+    """Return callers that come with earwitness."""
+    return [SimulatedCaller(name, [first_call(name)], [second_call(name)]) for name in names]
 
 
 def callers_in(
-    folder: Path, engine: "Engine", progress: Callable[[int, int], None]
+    folder: Path, engine: "Engine", progress: Progress
 ) -> tuple[list[SimulatedCaller], list[SimulatedCaller]]:
-    """The first people with enough speech in different recordings; the last third of them stay strangers."""
-    from earwitness.engine.folders import people_in
-    from earwitness.errors import TooFewSpeakers
+    """Return the first people with enough speech in different recordings; the last third of them stay strangers."""
+    from earwitness.engine.enrol import people_in
 
     callers: list[SimulatedCaller] = []
     people = people_in(folder)
     for done, (name, files) in enumerate(people.items(), start=1):
-        progress(done, len(people))
+        progress("looking for speech", done, len(people))
         enrolment, rest = _take(engine, files, seconds=_ENROL_SECONDS)
         call, _ = _take(engine, rest, seconds=_CALL_SECONDS)
         if enrolment and call:

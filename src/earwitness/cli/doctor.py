@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import typer
 
+from earwitness import config
+from earwitness.cli.models import model_cache
 from earwitness.cli.options import JsonOption
 from earwitness.cli.output import Exit, print_json, reporting, say
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(doctor)
+from earwitness.errors import AudioUnreadable, EarwitnessError, GalleryUnreadable, ModelDamaged
+from earwitness.voice.band import Band
+from earwitness.voice.decision import Outcome
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -34,8 +35,6 @@ def doctor(as_json: JsonOption = False) -> None:
 
 
 def _run(check: Callable[[], str]) -> tuple[bool, str]:
-    from earwitness.errors import EarwitnessError
-
     try:
         return True, check()
     except EarwitnessError as error:
@@ -52,7 +51,6 @@ def _versions() -> str:
 
 def _formats() -> str:
     from earwitness.audio.files import readable_formats
-    from earwitness.errors import AudioUnreadable
 
     formats = readable_formats()
     if missing := {"WAV", "FLAC", "OGG", "MP3"} - formats.keys():
@@ -63,8 +61,6 @@ def _formats() -> str:
 
 
 def _settings() -> str:
-    from earwitness import config
-
     settings = config.load()
     return (
         f"at most {settings.strangers_named_percent:g} % of strangers named, prior {settings.prior_known:g}, "
@@ -73,20 +69,16 @@ def _settings() -> str:
 
 
 def _models() -> str:
-    from earwitness import config
-    from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import catalogue
 
-    cache = ModelCache(config.load().models_dir)
+    cache = model_cache()
     for entry in catalogue().values():
         cache.read(entry)
     return f"{', '.join(catalogue())} verified in {cache.folder}"
 
 
 def _gallery() -> str:
-    from earwitness import config
-    from earwitness.engine.gallery_file import read_gallery
-    from earwitness.errors import GalleryUnreadable
+    from earwitness.engine.gallery import read_gallery
 
     path = config.load().gallery_file
     try:
@@ -101,16 +93,12 @@ def _gallery() -> str:
 
 
 def _known_search() -> str:
-    from earwitness import config
-    from earwitness.engine.build import build_engine
-    from earwitness.errors import ModelDamaged
+    from earwitness.engine.engine import build_engine
+    from earwitness.engine.enrol import voiceprints_of
     from earwitness.samples import first_call, second_call
-    from earwitness.voice.band import Band
-    from earwitness.voice.decision import Outcome
 
     engine = build_engine(config.Settings(models_dir=config.load().models_dir), Band.TELEPHONE)
-    gallery = engine.empty_gallery()
-    gallery.add_all(engine.voiceprints("sally", [first_call("sally")]).voiceprints)
+    gallery = engine.gallery(voiceprints_of(engine, "sally", [first_call("sally")]).voiceprints)
     known, stranger = (engine.identify(engine.listen(second_call(name)), gallery) for name in ("sally", "kal"))
     if known.outcome is not Outcome.MATCH or stranger.outcome is not Outcome.NO_MATCH:
         raise ModelDamaged(

@@ -6,11 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from earwitness.cli.answers import exit_of, print_decision
+from earwitness.cli.calls import service_client
 from earwitness.cli.options import BandOption, ChannelOption, JsonOption, RegionOption, UrlOption
-from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
-from earwitness.cli.table import TableColumn, print_table
-from earwitness.cli.tasks import every
+from earwitness.cli.output import (
+    Exit,
+    exit_of,
+    print_decision,
+    print_json,
+    print_table,
+    progress_of,
+    remark,
+    say,
+    warn,
+)
+from earwitness.errors import ConfigurationError
 from earwitness.voice.band import Band
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The id of a voice profile domain.")]
@@ -28,10 +37,6 @@ domains = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(domains, name="domains")
-
-
 @domains.command("create")
 def create_domain(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it, for people.")],
@@ -43,44 +48,32 @@ def create_domain(
     as_json: JsonOption = False,
 ) -> None:
     """Make a domain: a set of voices that are searched together, with an encryption key of its own."""
-    from earwitness.cli.asking import asking
-
-    with reporting(as_json=as_json), asking(url=url, region=region) as service:
+    with service_client(url, region, as_json=as_json) as service:
         asked = {"description": description, "band": band.value, "clientRequestToken": request_token}
         made = service.post("/domains", name=name, **asked)
     if as_json:
         print_json(made)
         return
     say("{}", made["domainId"])
-    say("{}", made["arn"], to=note)
+    remark("{}", made["arn"])
 
 
 @domains.command("list")
 def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Show the domains of the account in the Region, oldest first."""
-    from earwitness.cli.asking import asking
-
-    with reporting(as_json=as_json), asking(url=url, region=region) as service:
-        found = list(every(service, "/domains", "domains"))
+    with service_client(url, region, as_json=as_json) as service:
+        found = list(service.every("/domains", "domains"))
     if as_json:
         print_json(found)
     elif not found:
-        say("there are no domains; `earwitness domains create NAME` makes one", to=note)
+        remark("there are no domains; `earwitness domains create NAME` makes one")
     else:
-        columns = [
-            "domain",
-            TableColumn("name", folds=True),
-            "band",
-            "created",
-            TableColumn("description", folds=True),
-            "arn",
+        rows = [
+            (one["domainId"], one["name"], one["band"], one["createdAt"][:10], one["description"], one["arn"])
+            for one in found
         ]
-        print_table(columns, [_domain_row(domain) for domain in found])
-
-
-def _domain_row(domain: dict[str, Any]) -> tuple[str, ...]:
-    made = domain["createdAt"][:10]
-    return domain["domainId"], domain["name"], domain["band"], made, domain["description"], domain["arn"]
+        titles = ("domain", "name", "band", "created", "description", "arn")
+        print_table(titles, rows, folds={"name", "description"})
 
 
 @domains.command("delete")
@@ -92,24 +85,20 @@ def delete_domain(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a domain with every voice in it, for good: its key is destroyed."""
-    from earwitness.cli.asking import asking, segment
-
-    with reporting(as_json=as_json), asking(url=url, region=region) as service:
-        path = f"/domains/{segment(domain, what='domain')}"
+    with service_client(url, region, as_json=as_json) as service:
+        path = f"/domains/{service.segment(domain, what='domain')}"
         if not yes:
-            enrolled = sum(1 for _ in every(service, f"{path}/profiles", "profiles"))
+            enrolled = sum(1 for _ in service.every(f"{path}/profiles", "profiles"))
             _confirm(domain, enrolled)
         gone = service.delete(path)
     if as_json:
         print_json(gone)
     else:
-        say("deleted {} ({})", gone["domainId"], gone["name"], to=note)
+        remark("deleted {} ({})", gone["domainId"], gone["name"])
 
 
 def _confirm(domain: str, enrolled: int) -> None:
-    """Ask whoever sits there; without a terminal nobody can be asked, so --yes is needed."""
-    from earwitness.errors import ConfigurationError
-
+    """Ask the person at the terminal; without a terminal nobody can be asked, so --yes is needed."""
     people = f"{enrolled} profile{'' if enrolled == 1 else 's'}"
     if not sys.stdin.isatty():
         raise ConfigurationError(f"{domain} holds {people}, and deleting is for good; say --yes to do it")
@@ -135,9 +124,8 @@ def enroll_recording(
     as_json: JsonOption = False,
 ) -> None:
     """Enrol the voice in a recording: a new profile of a domain, or a further voiceprint of one."""
-    with reporting(as_json=as_json):
-        asked = {"consent": consent, "profileId": profile, "channel": channel, "clientRequestToken": request_token}
-        made = _send(domain, "profiles", file, url=url, region=region, asked=asked)
+    asked = {"consent": consent, "profileId": profile, "channel": channel, "clientRequestToken": request_token}
+    made = _send(domain, "profiles", file, url=url, region=region, as_json=as_json, asked=asked)
     if as_json:
         print_json(made)
         return
@@ -145,11 +133,10 @@ def enroll_recording(
     say("[green]enrolled[/green] [b]{}[/b]: voiceprints of {} of net speech", made["profileId"], seconds)
     say("expires {}", made["expiresAt"][:10])
     for other in made["sameVoiceAs"]:
-        say(
-            "[yellow]warning:[/yellow] the voice sounds like {}, a profile of the domain; if they are one person, "
-            "delete one of them, and give `--profile` next time",
+        warn(
+            "the voice sounds like {}, a profile of the domain; if they are one person, delete one of them, and give "
+            "`--profile` next time",
             other,
-            to=note,
         )
 
 
@@ -165,8 +152,7 @@ def search_recording(
     """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
     """
-    with reporting(as_json=as_json):
-        decision = _send(domain, "search", file, url=url, region=region, asked={"channel": channel})
+    decision = _send(domain, "search", file, url=url, region=region, as_json=as_json, asked={"channel": channel})
     if as_json:
         print_json(decision)
     else:
@@ -177,30 +163,24 @@ def search_recording(
 
 # `Any`: values of a query, and a JSON object.
 def _send(
-    domain: str, what: str, file: Path, *, url: str | None, region: str | None, asked: dict[str, Any]
+    domain: str, what: str, file: Path, *, url: str | None, region: str | None, as_json: bool, asked: dict[str, Any]
 ) -> dict[str, Any]:
-    from earwitness.cli.asking import asking, segment
-
-    path = f"/domains/{segment(domain, what='domain')}/{what}"
-    with asking(url=url, region=region) as service, progress_of(sizes=True) as show:
-        return service.send(path, file, sent=lambda done, total: show("sending", done, total), **asked)
+    with service_client(url, region, as_json=as_json) as service, progress_of(sizes=True) as show:
+        path = f"/domains/{service.segment(domain, what='domain')}/{what}"
+        return service.send(path, file, sent=show, **asked)
 
 
 def list_domain(domain: str, *, url: str | None, region: str | None, as_json: bool) -> None:
     """Print the profiles of a domain with their voiceprints."""
-    from earwitness.cli.asking import asking, segment
-
-    with reporting(as_json=as_json), asking(url=url, region=region) as service:
-        path = f"/domains/{segment(domain, what='domain')}/profiles"
-        found = list(every(service, path, "profiles"))
+    with service_client(url, region, as_json=as_json) as service:
+        found = list(service.every(f"/domains/{service.segment(domain, what='domain')}/profiles", "profiles"))
     if as_json:
         print_json(found)
-        return
-    if not found:
-        say("nobody is enrolled in {}", domain, to=note)
-        return
-    columns = ["profile", "voiceprints", "net speech", "expires", TableColumn("consent", folds=True), "created"]
-    print_table(columns, [_row(profile) for profile in found])
+    elif not found:
+        remark("nobody is enrolled in {}", domain)
+    else:
+        titles = ("profile", "voiceprints", "net speech", "expires", "consent", "created")
+        print_table(titles, [_row(profile) for profile in found], folds={"consent"})
 
 
 def _row(profile: dict[str, Any]) -> tuple[str, ...]:

@@ -1,17 +1,20 @@
 """`earwitness evaluate`: how well it works on somebody's labelled recordings."""
 
+import importlib
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.output import Exit, note, out, print_json, progress_of, reporting, say
-from earwitness.cli.table import print_table
+from earwitness import config
+from earwitness.cli.output import Exit, out, plain, print_json, print_table, progress_of, remark, reporting, warn
+from earwitness.cli.voices import engine_for
+from earwitness.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from earwitness.cli.evaluation_run import Evaluation
-    from earwitness.evaluation.evaluate import ConditionResult
+    from earwitness.evaluation.evaluate import ConditionResult, Evaluation, EvaluationResults
 
 
 class Speakers(StrEnum):
@@ -22,8 +25,18 @@ class Speakers(StrEnum):
     CHILDREN = "children"
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(evaluate)
+RATES = {
+    "found_percent": "found, %",
+    "false_alarm_percent": "strangers named, %",
+    "eer_percent": "EER, %",
+    "top1_percent": "top-1, %",
+    "cllr": "Cllr, bits",
+    "min_dcf": "minDCF(0.01)",
+}
+"""Every rate by its key for `--require` and in the JSON, and its title; the important ones first."""
+
+_COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
+_SLICED = ("EER, %", "found, %", "strangers named, %")
 
 
 def evaluate(
@@ -66,136 +79,121 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure accuracy on labelled recordings: error rates with 95 % intervals by speaker."""
-    from earwitness.cli.evaluation_run import Evaluation
+    from earwitness.evaluation.evaluate import Evaluation
 
     to_stdout = str(json_file) == "-"
     with reporting(as_json=to_stdout):
-        run = Evaluation(
+        if plots is not None:
+            # Without matplotlib it ends here, not after the work.
+            importlib.import_module("earwitness.evaluation.plots")
+        asked = Evaluation(
             trials,
             conditions=condition or ["recorded"],
+            requirements=require or [],
+            speakers=speakers,
             enrol_seconds=enrol_seconds,
             test_seconds=test_seconds,
-            speakers=speakers,
             seed=seed,
             wav_scp=wav_scp,
             utt2spk=utt2spk,
-            requirements=require or [],
             fits_calibration=fit_calibration is not None,
         )
-        warn_of_copies(run)
+        _warn_of_copies(asked)
+        engines = {band: engine_for(band) for band in asked.bands}
         with progress_of() as show:
-            results = run.results(show)
-    name_left_out(run)
-    warn_of_labels(run)
+            results = asked.run(engines, workers=config.load().workers, progress=show)
+    _warn_of_labels(results)
     # What took long is shown before anything that can still fail.
     if to_stdout:
-        print_json(run.document())
+        print_json(results.as_json())
     else:
-        print_results(results)
+        _print_results(results.conditions)
+    _write_files(results, json_file=None if to_stdout else json_file, plots=plots, calibration=fit_calibration)
+    _require_met(results.failures())
+
+
+def _write_files(
+    results: "EvaluationResults", *, json_file: Path | None, plots: Path | None, calibration: Path | None
+) -> None:
+    """Write what was asked for on disk, and name each file when it is there."""
     with reporting(as_json=False):
-        write_files(run, json_file=None if to_stdout else json_file, plots=plots, calibration=fit_calibration)
-    exit_on(run.failures())
+        if json_file is not None:
+            try:
+                json_file.write_text(json.dumps(plain(results.as_json()), indent=2) + "\n", encoding="utf-8")
+            except OSError as error:
+                raise EvaluationError(f"{json_file} cannot be written: {error.strerror}") from error
+            remark("wrote {}", json_file)
+        if plots is not None:
+            from earwitness.evaluation.plots import write_plots
+
+            write_plots(plots, results.conditions, results.engines)
+            remark("wrote {}", plots)
+        if calibration is not None:
+            _fit_calibration(calibration, results)
 
 
-def write_files(run: "Evaluation", *, json_file: Path | None, plots: Path | None, calibration: Path | None) -> None:
-    """What was asked for on disk, each said when it is there."""
-    if json_file is not None:
-        run.write_json(json_file, run.document())
-        wrote(json_file)
-    if plots is not None:
-        run.write_plots(plots)
-        wrote(plots)
-    if calibration is not None:
-        with progress_of() as show:
-            fitted = run.fit_calibration(calibration, show)
-        wrote(calibration)
-        lowest = max(fit.false_match.rate_min for fit in fitted.fits)
-        say(
-            "fitted on {} speakers and {} pairs; false-match rates are measured down to {:.2g} %, so that up to {} "
-            "voices can be enrolled at 1 % before thresholds are extrapolated",
-            fitted.speakers,
-            fitted.pairs,
-            100 * lowest,
-            int(0.01 / lowest),
-            to=note,
-        )
+def _fit_calibration(path: Path, results: "EvaluationResults") -> None:
+    fitted = results.fit_calibration(path)
+    remark("wrote {}", path)
+    lowest = max(fit.false_match.rate_min for fit in fitted.fits)
+    remark(
+        "fitted on {} speakers and {} pairs; false-match rates are measured down to {:.2g} %, so that up to {} "
+        "voices can be enrolled at 1 % before thresholds are extrapolated",
+        fitted.speakers,
+        fitted.pairs,
+        100 * lowest,
+        int(0.01 / lowest),
+    )
 
 
-def name_left_out(run: "Evaluation") -> None:
-    """Name the speakers who were given and could not be used."""
-    if run.left_out:
-        say(
-            "[yellow]left out[/yellow] {} of {} speakers, who have too little speech for an enrolment and a test: {}",
-            len(run.left_out),
-            run.speaker_count,
-            ", ".join(run.left_out),
-            to=note,
-        )
-
-
-def warn_of_copies(run: "Evaluation") -> None:
-    """Name recordings that are the same audio as another one."""
-    for earlier, copy in run.copies:
-        say(
-            "[yellow]warning:[/yellow] {} ({}) is the same audio as {} ({}); list it once, or the rates are not true",
-            copy.path.name,
-            copy.speaker_id,
-            earlier.path.name,
-            earlier.speaker_id,
-            to=note,
-        )
-
-
-def warn_of_labels(run: "Evaluation") -> None:
-    """Name ids that the voices contradict."""
-    for pair in run.one_person:
-        say(
-            "[yellow]warning:[/yellow] {} and {} sound like one person (score {:.2f}; of different people at most 1 "
-            "pair in 10,000 sounds so alike); if they are, give them one id, or the rates are not true",
-            *pair.speaker_ids,
-            pair.score,
-            to=note,
-        )
-    for one in run.several_people:
-        say(
-            "[yellow]warning:[/yellow] {} sounds like more than one person: {} of {} tests are unlike what was "
-            "enrolled; listen to the recordings of this id",
-            one.speaker_id,
-            one.unlike,
-            one.tests,
-            to=note,
-        )
-
-
-def wrote(path: Path) -> None:
-    """Say what was written where."""
-    say("wrote {}", path, to=note)
-
-
-def exit_on(failures: list[str]) -> None:
-    """Leave with 1 when a requirement does not hold, naming each."""
+def _require_met(failures: list[str]) -> None:
+    """Leave with 1 when a requirement does not hold; name each that does not."""
     for failure in failures:
-        say("[red]not met[/red] {}", failure, to=note)
+        remark("[red]not met[/red] {}", failure)
     if failures:
         raise typer.Exit(Exit.NO)
 
 
-RATES = (
-    ("found_percent", "found, %"),
-    ("false_alarm_percent", "strangers named, %"),
-    ("eer_percent", "EER, %"),
-    ("top1_percent", "top-1, %"),
-    ("cllr", "Cllr, bits"),
-    ("min_dcf", "minDCF(0.01)"),
-)
-"""Every rate by its key for `--require` and in the JSON, and its title; the important ones first."""
-
-_COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
-_SLICED = ("EER, %", "found, %", "strangers named, %")
+def _warn_of_copies(asked: "Evaluation") -> None:
+    """Name recordings that are the same audio as another one."""
+    for earlier, copy in asked.copies:
+        warn(
+            "{} ({}) is the same audio as {} ({}); list it once, or the rates are not true",
+            copy.path.name,
+            copy.speaker_id,
+            earlier.path.name,
+            earlier.speaker_id,
+        )
 
 
-def print_results(results: "list[ConditionResult]") -> None:
-    """Rates with intervals, counts, growing galleries and groups; a condition is a row."""
+def _warn_of_labels(results: "EvaluationResults") -> None:
+    """Name the speakers who could not be used, and the ids that the voices contradict."""
+    if left_out := results.left_out:
+        remark(
+            "[yellow]left out[/yellow] {} of {} speakers, who have too little speech for an enrolment and a test: {}",
+            len(left_out),
+            len(results.asked.speakers),
+            ", ".join(left_out),
+        )
+    for pair in results.one_person:
+        warn(
+            "{} and {} sound like one person (score {:.2f}; of different people at most 1 "
+            "pair in 10,000 sounds so alike); if they are, give them one id, or the rates are not true",
+            *pair.speaker_ids,
+            pair.score,
+        )
+    for one in results.several_people:
+        warn(
+            "{} sounds like more than one person: {} of {} tests are unlike what was "
+            "enrolled; listen to the recordings of this id",
+            one.speaker_id,
+            one.unlike,
+            one.tests,
+        )
+
+
+def _print_results(results: "list[ConditionResult]") -> None:
+    """Print rates with intervals, counts, growing galleries and groups; a condition is a row."""
     from earwitness.evaluation.evaluate import FPIR
 
     sizes = sorted({size.gallery for result in results for size in result.growing})
@@ -205,19 +203,16 @@ def print_results(results: "list[ConditionResult]") -> None:
     slices: list[list[str]] = []
     for result in results:
         name = result.condition.name
-        rates.append(
-            [name, *(_with_interval(getattr(result.rates, rate), result.intervals[rate]) for rate, _ in RATES)]
-        )
-        numbers = (result.speakers, result.targets, result.nontargets, result.searches, result.stranger_searches)
-        counts.append([name, *(str(number) for number in (*numbers, result.not_heard, result.not_enrolled))])
-        by_size = {size.gallery: _with_interval(size.fnir_percent, size.interval) for size in result.growing}
+        rates.append([name, *(_interval(getattr(result.rates, rate), result.intervals[rate]) for rate in RATES)])
+        counts.append([name, *map(str, vars(result.counts).values())])
+        by_size = {size.gallery: _interval(size.fnir_percent, size.interval) for size in result.growing}
         growing.append([name, *(by_size.get(size, "") for size in sizes)])
         for label, part in result.slices.items():
             measured = (part["eer_percent"], part["found_percent"], part["false_alarm_percent"])
             pairs = f"{part['targets']:.0f} / {part['nontargets']:.0f}"
             slices.append([label, name, pairs, *(f"{value:.3g}" for value in measured)])
     missed = f"not found, %, when {100 * FPIR:g} % of strangers get through, by how many are enrolled"
-    print_table(["condition", *(title for _, title in RATES)], rates, title="rate [95 % interval by speaker]")
+    print_table(["condition", *RATES.values()], rates, title="rate [95 % interval by speaker]")
     print_table(["condition", *_COUNTS], counts, title="what was counted")
     print_table(["condition", *map(str, sizes)], growing, title=missed)
     if slices:
@@ -229,5 +224,5 @@ def print_results(results: "list[ConditionResult]") -> None:
     )
 
 
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
+def _interval(value: float, interval: tuple[float, float]) -> str:
     return f"{value:.3g}\n[{interval[0]:.3g}, {interval[1]:.3g}]"

@@ -2,28 +2,40 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from earwitness.cli.answers import exit_of, print_decision
+from earwitness import config
 from earwitness.cli.options import ChannelOption, GalleryOption, JsonOption, KnownBand, Raw, parse_raw
-from earwitness.cli.output import Exit, exit_for, note, out, percent, print_json, progress_of, reporting, say
-from earwitness.cli.table import TableColumn, print_table
+from earwitness.cli.output import (
+    Exit,
+    exit_for,
+    exit_of,
+    out,
+    percent,
+    print_decision,
+    print_json,
+    print_table,
+    progress_of,
+    remark,
+    reporting,
+)
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, ConfigurationError, SpeechError
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome, decision_document
 
 if TYPE_CHECKING:
-    from earwitness.audio.files import RawFormat
-    from earwitness.engine.engine import Engine
+    from earwitness.engine.engine import Engine, Identified
     from earwitness.engine.enrol import NotEnrolled
     from earwitness.engine.gallery import Gallery
-    from earwitness.engine.identify import Identified
+
+    _Answer = Identified | AudioError | SpeechError
 
 _CSV_COLUMNS: tuple[str, ...] = (
     "file",
@@ -36,47 +48,6 @@ _CSV_COLUMNS: tuple[str, ...] = (
     "netSpeechSeconds",
     "error",
 )
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(identify)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Searched:
-    """A recording and what a search with it came to: an answer, or the error that prevented one."""
-
-    file: Path
-    found: "Identified | None" = None
-    error: AudioError | SpeechError | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """Whom recordings are searched among, and how they are read."""
-
-    engine: "Engine"
-    gallery: "Gallery"
-    left_out: "Sequence[NotEnrolled]"
-    channel: int | None
-    raw: "RawFormat | None"
-    whole: bool
-
-    def one(self, file: Path) -> Searched:
-        """The answer for one recording. Raises AudioError when it cannot be used."""
-        from earwitness.engine.identify import identify_recording
-
-        found = identify_recording(
-            self.engine, self.gallery, file, channel=self.channel, raw=self.raw, whole=self.whole
-        )
-        return Searched(file=file, found=found)
-
-    def each(self, file: Path) -> Searched:
-        """The same, with the error in it."""
-        try:
-            return self.one(file)
-        except (AudioError, SpeechError) as error:
-            return Searched(file=file, error=error)
 
 
 def identify(
@@ -122,6 +93,7 @@ def identify(
     code.
     """
     from earwitness.audio.files import open_recording
+    from earwitness.engine.engine import identify_recording, open_named
 
     if known is not None and gallery is not None:
         raise typer.BadParameter("give either a folder of known people or a gallery", param_hint="--known")
@@ -129,25 +101,29 @@ def identify(
         raise typer.BadParameter("a gallery has its band; --band goes with --known", param_hint="--band")
     if as_json and str(csv_file) == "-":
         raise typer.BadParameter("standard output holds one of the two; give --csv a file", param_hint="--csv")
-    many = len(files) > 1 or files[0].is_dir() or csv_file is not None
     with reporting(as_json=as_json):
         raw_format = parse_raw(raw)
         recordings = _recordings(files)
-        if not many:
-            open_recording(recordings[0], channel=channel, raw=raw_format)
+        many = len(files) > 1 or files[0].is_dir() or csv_file is not None
+        # A single one is opened before models are fetched.
+        single = None if many else open_recording(recordings[0], channel=channel, raw=raw_format)
         engine, voices, left_out = _voices(gallery, known, recordings, band=band or Band.TELEPHONE)
-        search = Search(engine=engine, gallery=voices, left_out=left_out, channel=channel, raw=raw_format, whole=whole)
-        answers = _all(search, recordings) if many else [search.one(recordings[0])]
-    if many:
-        with reporting(as_json=False):
-            _tell_all(answers, left_out, csv_file=csv_file, as_json=as_json)
-        raise typer.Exit(_exit_of_all(answers))
-    _tell_one(answers[0], left_out, as_json=as_json)
+        if single is not None:
+            _print_one(identify_recording(engine, voices, single, whole=whole), left_out, as_json=as_json)
+
+        def search(file: Path) -> "Identified":
+            return identify_recording(engine, voices, open_named(file, channel=channel, raw=raw_format), whole=whole)
+
+        answers = _all(search, recordings)
+    documents = [{"file": file, **_document(answer)} for file, answer in zip(recordings, answers, strict=True)]
+    with reporting(as_json=False):
+        _print_all(documents, left_out, csv_file=csv_file, as_json=as_json)
+    raise typer.Exit(_exit_of_all(answers))
 
 
 def _recordings(given: Sequence[Path]) -> list[Path]:
-    """The recordings that are meant, each once: files as they are given, folders as what they hold."""
-    from earwitness.engine.folders import recordings_in
+    """Return the recordings that are meant, each once: files as they are given, folders as what they hold."""
+    from earwitness.engine.enrol import recordings_in
 
     found = [file for path in given for file in (recordings_in(path) if path.is_dir() else [path])]
     return list(dict.fromkeys(found))
@@ -156,41 +132,36 @@ def _recordings(given: Sequence[Path]) -> list[Path]:
 def _voices(
     gallery: Path | None, known: Path | None, recordings: Sequence[Path], *, band: Band
 ) -> "tuple[Engine, Gallery, Sequence[NotEnrolled]]":
-    """Whom to search among: the gallery file, or a folder of people that is enrolled for this once."""
+    """Return whom to search among: the gallery file, or a folder of people that is enrolled for this once."""
+    from earwitness.engine.enrol import gallery_of
+    from earwitness.engine.gallery import read_gallery
+
     if known is None:
-        return *stored_voices(gallery), ()
+        stored = read_gallery(gallery_path(gallery))
+        engine = engine_for(stored.band)
+        return engine, engine.gallery(stored.require(engine.encoder.encoder_id).voiceprints), ()
     engine = engine_for(band)
     with progress_of() as show:
-        voices = engine.gallery_of(
-            known, probes=recordings, progress=lambda done, total: show("enrolling the known", done, total)
-        )
+        voices = gallery_of(engine, known, probes=recordings, progress=show)
     for one in voices.left_out:
-        say("[yellow]left out[/yellow] {}, {}: {}", one.profile_id, one.file, one.reason, to=note)
+        remark("[yellow]left out[/yellow] {}, {}: {}", one.profile_id, one.file, one.reason)
     return engine, voices.gallery, voices.left_out
 
 
-def stored_voices(gallery: Path | None) -> "tuple[Engine, Gallery]":
-    """The engine of a gallery file's band, and its voices."""
-    from earwitness.engine.gallery_file import read_gallery
+def _all(search: "Callable[[Path], Identified]", recordings: Sequence[Path]) -> "list[_Answer]":
+    """Return the answers in the order of the recordings, searched on as many threads as the settings say."""
 
-    stored = read_gallery(gallery_path(gallery))
-    engine = engine_for(stored.band)
-    voices = engine.empty_gallery()
-    voices.add_all(stored.require(engine.encoder.encoder_id).voiceprints)
-    return engine, voices
+    def answer_of(file: Path) -> "_Answer":
+        try:
+            return search(file)
+        except (AudioError, SpeechError) as error:
+            return error
 
-
-def _all(search: Search, recordings: Sequence[Path]) -> list[Searched]:
-    """The answers in the order of the recordings, on as many threads as the settings say."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from earwitness import config
-
-    answers: list[Searched] = []
+    answers: list[_Answer] = []
     pool = ThreadPoolExecutor(config.load().workers)
     try:
         with progress_of() as show:
-            for answer in pool.map(search.each, recordings):
+            for answer in pool.map(answer_of, recordings):
                 answers.append(answer)
                 show("searching", len(answers), len(recordings))
     finally:
@@ -198,22 +169,22 @@ def _all(search: Search, recordings: Sequence[Path]) -> list[Searched]:
     return answers
 
 
-# `object`: JSON, here and below.
-def _document(answer: Searched) -> dict[str, Any]:
-    found, error = answer.found, answer.error
+# `Any`: JSON, here and below.
+def _document(answer: "_Answer") -> dict[str, Any]:
+    if isinstance(answer, AudioError | SpeechError):
+        error = {"type": type(answer).__name__, "message": str(answer)}
+        return {"decision": None, "quality": None, "heardSeconds": None, "heardToTheEnd": None, "error": error}
     return {
-        "decision": None if found is None else decision_document(asdict(found.decision)),
-        "quality": None if found is None else found.quality,
-        "heardSeconds": None if found is None else found.heard_seconds,
-        "heardToTheEnd": None if found is None else found.to_the_end,
-        "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
+        "decision": decision_document(asdict(answer.decision)),
+        "quality": answer.quality,
+        "heardSeconds": answer.heard_seconds,
+        "heardToTheEnd": answer.to_the_end,
+        "error": None,
     }
 
 
-def _tell_one(answer: Searched, left_out: "Sequence[NotEnrolled]", *, as_json: bool) -> None:
-    if (found := answer.found) is None:
-        raise RuntimeError("a single recording has an answer or an error")
-    document = _document(answer)
+def _print_one(found: "Identified", left_out: "Sequence[NotEnrolled]", *, as_json: bool) -> NoReturn:
+    document = _document(found)
     if as_json:
         del document["error"]
         print_json({**document, "leftOut": left_out})
@@ -225,22 +196,23 @@ def _tell_one(answer: Searched, left_out: "Sequence[NotEnrolled]", *, as_json: b
     raise typer.Exit(exit_of(document["decision"]))
 
 
-def _tell_all(
-    answers: Sequence[Searched], left_out: "Sequence[NotEnrolled]", *, csv_file: Path | None, as_json: bool
+def _print_all(
+    documents: Sequence[dict[str, Any]],
+    left_out: "Sequence[NotEnrolled]",
+    *,
+    csv_file: Path | None,
+    as_json: bool,
 ) -> None:
-    documents: list[dict[str, Any]] = [{"file": answer.file, **_document(answer)} for answer in answers]
     if csv_file is not None:
         _write_csv(csv_file, documents)
     if as_json:
         print_json({"recordings": documents, "leftOut": left_out})
     elif str(csv_file) != "-":
-        print_table(
-            [TableColumn("file", folds=True), "answer", TableColumn("profile", folds=True), "probability", "speech"],
-            [_row(document) for document in documents],
-        )
+        titles = ("file", "answer", "profile", "probability", "speech")
+        print_table(titles, [_row(document) for document in documents], folds={"file", "profile"})
         for document in documents:
             if document["error"] is not None:
-                say("[red]not searched with[/red] {}: {}", document["file"], document["error"]["message"], to=note)
+                remark("[red]not searched with[/red] {}: {}", document["file"], document["error"]["message"])
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:
@@ -255,20 +227,20 @@ def _row(document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _cells(document: dict[str, Any]) -> dict[str, Any]:
-    """A recording as a row of the CSV: the profile that was named, or nothing; several with semicolons."""
+    """Return a recording as a row of the CSV: the profile that was named, or nothing; several with semicolons."""
     decision, error = document["decision"], document["error"]
     if decision is None:
         return {"file": document["file"], "outcome": "error", "error": error["message"]}
-    best: dict[str, Any] = decision["candidates"][0] if decision["candidates"] else {}
     named = [voice["candidates"][0] for voice in [decision, *decision["voices"]] if voice["outcome"] == Outcome.MATCH]
+    nobody = decision["nobodyProbability"]
     return {
         "file": document["file"],
         "outcome": decision["outcome"],
         "weak": "yes" if decision["weak"] else "",
         "profileId": ";".join(one["profileId"] for one in named),
         "probability": ";".join(str(one["probability"]) for one in named),
-        "nobodyProbability": "" if decision["nobodyProbability"] is None else decision["nobodyProbability"],
-        "score": best.get("score", ""),
+        "nobodyProbability": "" if nobody is None else nobody,
+        "score": decision["candidates"][0]["score"] if decision["candidates"] else "",
         "netSpeechSeconds": decision["netSpeechSeconds"],
         "error": "",
     }
@@ -286,12 +258,15 @@ def _write_csv(path: Path, documents: Sequence[dict[str, Any]]) -> None:
         path.write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    say("wrote {}", path, to=note)
+    remark("wrote {}", path)
 
 
-def _exit_of_all(answers: Sequence[Searched]) -> Exit:
-    """0 when all were searched with; 4 when one cannot be read, else 3 when one has too little speech."""
-    codes = {exit_for(answer.error) for answer in answers if answer.error is not None}
-    if any(answer.found and answer.found.decision.outcome is Outcome.NOT_ENOUGH_SPEECH for answer in answers):
-        codes.add(Exit.SPEECH)
-    return max(codes, default=Exit.OK)
+def _exit_of_all(answers: "Sequence[_Answer]") -> Exit:
+    """Return 0 when all were searched with; 4 when one cannot be read, else 3 when one has too little speech."""
+    codes = {Exit.OK}
+    for answer in answers:
+        if isinstance(answer, AudioError | SpeechError):
+            codes.add(exit_for(answer))
+        elif answer.decision.outcome is Outcome.NOT_ENOUGH_SPEECH:
+            codes.add(Exit.SPEECH)
+    return max(codes)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earwitness.cli.models import model_cache, pull_models
 from earwitness.cli.options import AudioFile, BandOption, ChannelOption, JsonOption, Raw, parse_raw
 from earwitness.cli.output import out, print_json, progress_of, reporting, say
 from earwitness.voice.band import Band
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _ROWS = 4
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(inspect)
 
 
 def inspect(
@@ -32,12 +29,9 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show levels, net speech and the waveform of a recording, with the speech marked."""
-    from earwitness import config
     from earwitness.audio.files import open_recording
     from earwitness.audio.net_speech import NetSpeechGatherer
     from earwitness.audio.quality import Outline
-    from earwitness.cli.models import pull_models
-    from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import VAD_MODEL
     from earwitness.models.sessions import open_session
     from earwitness.voice.speech import enrolment_fault
@@ -45,7 +39,7 @@ def inspect(
     with reporting(as_json=as_json):
         recording = open_recording(file, channel=channel, raw=parse_raw(raw))
         pull_models()
-        vad = open_session(ModelCache(config.load().models_dir), VAD_MODEL)
+        vad = open_session(model_cache(), VAD_MODEL)
         gatherer = NetSpeechGatherer(vad, band=band, rate=recording.rate, target_seconds=None, keep_samples=False)
         outline = Outline(recording.rate)
         with progress_of() as show:
@@ -56,7 +50,9 @@ def inspect(
         speech = gatherer.finish()
         fault = enrolment_fault(speech) if speech.segments else None
         if picture is not None:
-            draw(outline, speech, picture, title=file.name)
+            from earwitness.evaluation.plots import draw_waveform
+
+            draw_waveform(outline, speech, picture, title=file.name)
     if as_json:
         segments = [(round(each.start_seconds, 3), round(each.end_seconds, 3)) for each in speech.segments]
         print_json(
@@ -76,7 +72,7 @@ def inspect(
     quality = speech.quality
     which = f", channel {recording.channel} of {recording.channels}" if recording.channels > 1 else ""
     say("{}: {}, {} Hz{}, {:.1f} s", file.name, recording.format, recording.rate, which, outline.seconds)
-    print_waveform(outline, speech)
+    _print_waveform(outline, speech)
     snr = "unknown (no pauses)" if quality.snr_db is None else f"{quality.snr_db:.0f} dB"
     if quality.snr_db is not None and quality.snr_db < 0:
         snr = "below 0 dB: the pauses are louder than the speech"
@@ -100,8 +96,8 @@ def _use(speech: "NetSpeech", fault: str | None) -> str:
     return "searching and enrolling"
 
 
-def print_waveform(outline: "Outline", speech: "NetSpeech") -> None:
-    """The waveform in text, speech green, the rest dim, with a time axis."""
+def _print_waveform(outline: "Outline", speech: "NetSpeech") -> None:
+    """Print the waveform, speech green, the rest dim, with a time axis."""
     from earwitness.audio.quality import speech_columns
 
     width = max(20, min(out.width - 2, 100))
@@ -118,44 +114,3 @@ def print_waveform(outline: "Outline", speech: "NetSpeech") -> None:
     out.print("".join("[green]━[/green]" if is_speech else " " for is_speech in spoken))
     end = f"{outline.seconds:.1f} s"
     out.print(f"[dim]0 s{end:>{width - 3}}[/dim]")
-
-
-def draw(outline: "Outline", speech: "NetSpeech", path: Path, *, title: str) -> None:
-    """The same as a PNG."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import numpy as np
-    from matplotlib import pyplot as plt
-
-    from earwitness.errors import ConfigurationError
-
-    count = 1600
-    peaks = outline.columns(count)
-    times = np.linspace(0, outline.seconds, count)
-    figure, axes = plt.subplots(figsize=(12, 3), layout="constrained")
-    axes.fill_between(times, -peaks, peaks, color="0.6", linewidth=0)
-    for number, segment in enumerate(speech.segments):
-        label = "speech" if number == 0 else None
-        axes.axvspan(
-            segment.start_seconds,
-            segment.end_seconds,
-            color="tab:green",
-            alpha=0.25,
-            label=label,
-            linewidth=0,
-        )
-    axes.set(
-        xlim=(0, outline.seconds),
-        xlabel="seconds",
-        ylabel="sample",
-        title=f"{title}: {speech.seconds:.1f} s of net speech",
-    )
-    if speech.segments:
-        axes.legend(loc="upper right")
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the picture {path} cannot be written: {error}") from error
-    finally:
-        plt.close(figure)

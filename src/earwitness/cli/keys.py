@@ -3,19 +3,21 @@
 import re
 import secrets
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earwitness import config
+from earwitness.access.roles import Role
 from earwitness.cli.options import DataOption, JsonOption
-from earwitness.cli.output import Exit, note, print_json, reporting, say
-from earwitness.cli.table import TableColumn, print_table
+from earwitness.cli.output import Exit, print_json, print_table, remark, reporting, say
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from earwitness.store.records import Page, PageKey, RecordT
+    from earwitness.store.records import AccessKey, BearerToken, Page, PageKey, RecordT
     from earwitness.store.store import Store
 
 keys = typer.Typer(help="Access keys and bearer tokens: create, list, disable, rotate.", no_args_is_help=True)
@@ -44,10 +46,6 @@ NameOption = Annotated[str, typer.Option("--name", help="What to call it, for pe
 KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(keys, name="keys")
-
-
 @keys.command()
 def create(
     account: NewAccountOption = None,
@@ -57,7 +55,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
-    with _records(data, as_json=as_json, account=account, role=role, may_make=True) as store:
+    with _records(data, as_json=as_json, account=account, role=role) as store:
         account = _account_of_new(store, account)
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
@@ -71,35 +69,21 @@ def create(
 def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
     with _records(data, as_json=as_json, account=account) as store:
-        known = [
-            *(
-                ("key", key.key_id, key)
-                for key in _all(lambda after: store.access_keys.list(account, after=after, limit=_PAGE))
-            ),
-            *(
-                ("token", token.token_id, token)
-                for token in _all(lambda after: store.bearer_tokens.list(account, after=after, limit=_PAGE))
-            ),
-        ]
-    rows = [
-        {
-            "id": shown,
-            "kind": kind,
-            "role": one.role,
-            "state": one.state,
-            "name": one.name,
-            "made": f"{one.created_at:%FT%TZ}",
-        }
-        for kind, shown, one in known
-    ]
+        keys = _all(lambda after: store.access_keys.list(account, after=after, limit=_PAGE))
+        rows = [_row(key.key_id, "key", key) for key in keys]
+        tokens = _all(lambda after: store.bearer_tokens.list(account, after=after, limit=_PAGE))
+        rows += [_row(token.token_id, "token", token) for token in tokens]
     if as_json:
         print_json(rows)
-        return
-    if not rows:
-        say("account {} has no keys; make one with `earwitness keys create --account {}`", account, account, to=note)
-        return
-    columns = ["id", "kind", "role", "state", TableColumn("name", folds=True), "made"]
-    print_table(columns, [list(row.values()) for row in rows])
+    elif rows:
+        print_table(list(rows[0]), [list(row.values()) for row in rows], folds={"name"})
+    else:
+        remark("account {} has no keys; make one with `earwitness keys create --account {}`", account, account)
+
+
+def _row(shown: str, kind: str, one: "AccessKey | BearerToken") -> dict[str, str]:
+    made = f"{one.created_at:%FT%TZ}"
+    return {"id": shown, "kind": kind, "role": one.role, "state": one.state, "name": one.name, "made": made}
 
 
 @keys.command()
@@ -111,7 +95,7 @@ def disable(
         done = store.write(
             lambda unit: unit.access_keys.disable(account, key) or unit.bearer_tokens.revoke(account, key)
         )
-    _tell(done, f"{key} is disabled", account=account, as_json=as_json)
+    _report(done, f"{key} is disabled", account=account, as_json=as_json)
 
 
 @keys.command()
@@ -123,11 +107,11 @@ def rotate(
     with _records(data, as_json=as_json, account=account) as store:
         rotated = store.write(lambda unit: unit.access_keys.rotate(account, key, secret=secret))
     if rotated is None:
-        _tell(False, "", account=account, as_json=as_json)
+        _report(False, "", account=account, as_json=as_json)
     else:
         _show_secret(rotated.key_id, secret, account=account, role=rotated.role, as_json=as_json)
         if rotated.state != "enabled":
-            say("[yellow]{} stays disabled; make a new key to call the service[/yellow]", rotated.key_id, to=note)
+            remark("[yellow]{} stays disabled; make a new key to call the service[/yellow]", rotated.key_id)
 
 
 @keys.command()
@@ -140,7 +124,7 @@ def token(
 ) -> None:
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
-    with _records(data, as_json=as_json, account=account, role=role, may_make=True) as store:
+    with _records(data, as_json=as_json, account=account, role=role) as store:
         account = _account_of_new(store, account)
         token_id = f"tok-{secrets.token_hex(8)}"
         store.write(
@@ -152,23 +136,22 @@ def token(
         print_json({"id": token_id, "token": made, "account": account, "role": role})
         return
     say("{}", made)
-    say(
+    remark(
         "{}, role {}, account {}; shown this once. Send it as `Authorization: Bearer …`",
         token_id,
         role,
         account,
-        to=note,
     )
 
 
 def require_account(account: str) -> None:
-    """ConfigurationError when it is no account id."""
+    """Raise ConfigurationError when it is no account id."""
     if not re.fullmatch(r"[0-9]{12}", account):
         raise ConfigurationError("an account id has twelve digits, as in 000000000000")
 
 
 def _account_of_new(store: "Store", given: str | None) -> str:
-    """The account of a new key. Who leaves it out is asked for it where the records know another than the default."""
+    """Return the account of a new key. It must be given where the records know another than the default."""
     if given is not None:
         return given
     others = [account for account in store.access_keys.accounts() if account != DEFAULT_ACCOUNT]
@@ -177,20 +160,12 @@ def _account_of_new(store: "Store", given: str | None) -> str:
             f"say whose key it is: these records have keys of account {', '.join(others)}; add --account {others[0]}, "
             f"or --account {DEFAULT_ACCOUNT} if it is meant to see none of their records"
         )
-    say(
+    remark(
         "account {}, because --account was left out; to send events to SQS, SNS, Lambda or Kinesis at AWS, make the "
         "key with --account and the id of the AWS account that they are in",
         DEFAULT_ACCOUNT,
-        to=note,
     )
     return DEFAULT_ACCOUNT
-
-
-def _require_role(role: str) -> None:
-    from earwitness.access.roles import Role
-
-    if role not in set(Role):
-        raise ConfigurationError(f"there is no role {role!r}; give one of {', '.join(Role)}")
 
 
 def _new_secret() -> str:
@@ -198,35 +173,28 @@ def _new_secret() -> str:
 
 
 @contextmanager
-def _records(
-    data: Path | None, *, as_json: bool, account: str | None, role: str | None = None, may_make: bool = False
-) -> "Generator[Store]":
-    """The records, opened after what was asked for is known to make sense; errors become a line and an exit code.
+def _records(data: Path | None, *, as_json: bool, account: str | None, role: str | None = None) -> "Generator[Store]":
+    """Open the records after what was asked for is known to make sense; errors become a line and an exit code.
 
-    Only a command that makes a key may make an installation for it: for any other, a folder without one is a mistake.
+    Only a command that makes a key, and so has a role, may make an installation for it: for any other, a folder without
+    one is a mistake.
     """
-    from dataclasses import replace
-
-    from earwitness import config
     from earwitness.app import open_records
 
     with reporting(as_json=as_json):
         if account is not None:
             require_account(account)
-        if role is not None:
-            _require_role(role)
+        if role is not None and role not in set(Role):
+            raise ConfigurationError(f"there is no role {role!r}; give one of {', '.join(Role)}")
         settings = config.load()
         chosen = settings if data is None else replace(settings, data_dir=data)
-        store = open_records(chosen, may_make=may_make)
-        store.spend_reserve()
-        try:
+        with closing(open_records(chosen, may_make=role is not None)) as store:
+            store.spend_reserve()
             yield store
-        finally:
-            store.close()
 
 
 def _all(read: "Callable[[PageKey | None], Page[RecordT]]") -> "Iterator[RecordT]":
-    """The records of all pages."""
+    """Yield the records of all pages."""
     after: PageKey | None = None
     while True:
         page = read(after)
@@ -236,14 +204,14 @@ def _all(read: "Callable[[PageKey | None], Page[RecordT]]") -> "Iterator[RecordT
         after = page.next_key
 
 
-def _tell(done: bool, words: str, *, account: str, as_json: bool) -> None:
+def _report(done: bool, words: str, *, account: str, as_json: bool) -> None:
     """Say that it was done, or leave with "no" because there is no such key."""
     if as_json:
         print_json({"done": done})
     elif done:
-        say("{}", words, to=note)
+        remark("{}", words)
     else:
-        say("[red]error:[/red] account {} has no such key; `earwitness keys list` shows them", account, to=note)
+        remark("[red]error:[/red] account {} has no such key; `earwitness keys list` shows them", account)
     if not done:
         raise typer.Exit(Exit.NO)
 
@@ -254,4 +222,4 @@ def _show_secret(key_id: str, secret: str, *, account: str, role: str, as_json: 
         return
     say("export AWS_ACCESS_KEY_ID={}", key_id)
     say("export AWS_SECRET_ACCESS_KEY={}", secret)
-    say("role {}, account {}; the secret is shown this once", role, account, to=note)
+    remark("role {}, account {}; the secret is shown this once", role, account)

@@ -12,26 +12,22 @@ from typing import Annotated
 
 import typer
 
-from earwitness import __version__
+from earwitness import __version__, config, log
 from earwitness.cli import (
+    calls,
     demo,
     doctor,
     domains,
-    enroll,
     evaluate,
-    events,
     identify,
     inspect,
     keys,
     models,
     serve,
-    status,
     stream,
-    tasks,
     voices,
 )
-from earwitness.cli.output import Exit, note, out, say
-from earwitness.cli.pipes import write_until_nobody_reads
+from earwitness.cli.output import Exit, out, remark, reporting, warn, write_until_nobody_reads
 
 app = typer.Typer(
     name="earwitness",
@@ -43,25 +39,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-COMMANDS = (
-    demo,
-    enroll,
-    identify,
-    voices,
-    inspect,
-    evaluate,
-    serve,
-    status,
-    keys,
-    stream,
-    domains,
-    tasks,
-    events,
-    models,
-    doctor,
-)
-for module in COMMANDS:
-    module.register(app)
+for command in (
+    demo.demo,
+    voices.enroll,
+    identify.identify,
+    voices.verify,
+    voices.profiles,
+    voices.forget,
+    inspect.inspect,
+    evaluate.evaluate,
+    serve.serve,
+    serve.migrate,
+    calls.status,
+    stream.stream,
+    calls.tasks,
+    calls.watch,
+    doctor.doctor,
+):
+    app.command()(command)
+app.add_typer(keys.keys, name="keys")
+app.add_typer(domains.domains, name="domains")
+app.add_typer(calls.events, name="events")
+app.add_typer(models.models, name="models")
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,17 +76,14 @@ def options(
     ] = False,
 ) -> None:
     """Who is speaking?"""
-    from earwitness import config, log
-    from earwitness.cli.output import reporting
-
     for warning in config.mistyped():
-        say("[yellow]warning:[/yellow] {}", warning, to=note)
+        warn("{}", warning)
     with reporting(as_json=False):
         log.install(level=config.load().log_level)
 
 
 def main() -> None:
-    """Entry point. Typer turns an interruption into exit code 130; everything half-done is cleaned up on the way."""
+    """Run a command. Typer turns an interruption into exit code 130; everything half-done is cleaned up on the way."""
     signal.signal(signal.SIGTERM, _as_interruption)
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors="replace")  # a name must not fail because a terminal cannot show it
@@ -96,10 +92,10 @@ def main() -> None:
         app()
     except Exception as error:  # whatever escaped is a mistake of ours: one line, and the trace for those who ask
         logging.getLogger("earwitness").debug("an unexpected error", exc_info=True)
-        say("[red]internal error:[/red] {}: {}; please report it", type(error).__name__, error, to=note)
+        remark("[red]internal error:[/red] {}: {}; please report it", type(error).__name__, error)
         sys.exit(Exit.INTERNAL)
 
 
 def _as_interruption(_signal: int, _frame: FrameType | None) -> None:
-    """A polite kill cleans up as Ctrl-C does."""
+    """Clean up after a polite kill as after Ctrl-C."""
     raise KeyboardInterrupt

@@ -1,35 +1,39 @@
 """`earwitness models list | pull | verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earwitness import config
 from earwitness.cli.options import JsonOption
-from earwitness.cli.output import Exit, note, print_json, progress_of, reporting, say
-from earwitness.cli.table import TableColumn, print_table
+from earwitness.cli.output import Exit, print_json, print_table, progress_of, remark, reporting, say
+from earwitness.errors import ModelError, ModelFetchFailed
+
+if TYPE_CHECKING:
+    from earwitness.models.cache import ModelCache
 
 models = typer.Typer(help="The voice models on this machine: list, pull, verify.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(models, name="models")
+def model_cache() -> "ModelCache":
+    """Return the folder of the models, as the settings name it."""
+    from earwitness.models.cache import ModelCache
+
+    return ModelCache(config.load().models_dir)
 
 
 @models.command("list")
 def list_models(as_json: JsonOption = False) -> None:
     """Show the catalogue and what of it is on this machine."""
-    from earwitness import config
-    from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import catalogue
 
     with reporting(as_json=as_json):
-        cache = ModelCache(config.load().models_dir)
+        cache = model_cache()
         rows = [(entry, cache.is_installed(entry)) for entry in catalogue().values()]
     if as_json:
         print_json([{"installed": there, "path": cache.path(entry), "entry": entry} for entry, there in rows])
         return
-    columns = ["id", "here", "size", "licence", TableColumn("what", folds=True), "from"]
     shown = [
         (
             entry.id,
@@ -41,7 +45,7 @@ def list_models(as_json: JsonOption = False) -> None:
         )
         for entry, there in rows
     ]
-    print_table(columns, shown)
+    print_table(["id", "here", "size", "licence", "what", "from"], shown, folds={"what"})
     say("folder: {}", cache.folder)
 
 
@@ -65,13 +69,10 @@ def pull(
 def pull_models(
     ids: list[str] | None = None, *, source: Path | None = None, force: bool = False, announce: bool = False
 ) -> dict[str, str]:
-    """Install what is missing, with a progress bar; model id → `installed` or `already there`."""
-    from earwitness import config
-    from earwitness.errors import ModelFetchFailed
-    from earwitness.models.cache import ModelCache
+    """Install what is missing, with a progress bar. Return model id → `installed` or `already there`."""
     from earwitness.models.catalogue import catalogue, entry
 
-    cache = ModelCache(config.load().models_dir)
+    cache = model_cache()
     wanted = [entry(model_id) for model_id in ids or catalogue()]
     if source is not None and not source.is_dir() and len(wanted) > 1:
         raise ModelFetchFailed(f"--from names one file; say which model it is for: {', '.join(catalogue())}")
@@ -85,20 +86,17 @@ def pull_models(
             fresh = cache.install(model, source=source, force=force, progress=progress)
         done[model.id] = "installed" if fresh else "already there"
         if fresh or announce:
-            say("{}: {} in {}", model.id, done[model.id], cache.path(model).parent, to=note)
+            remark("{}: {} in {}", model.id, done[model.id], cache.path(model).parent)
     return done
 
 
 @models.command()
 def verify(as_json: JsonOption = False) -> None:
     """Check every installed model against the hash made when it was installed."""
-    from earwitness import config
-    from earwitness.errors import ModelError
-    from earwitness.models.cache import ModelCache
     from earwitness.models.catalogue import catalogue
 
     with reporting(as_json=as_json):
-        cache = ModelCache(config.load().models_dir)
+        cache = model_cache()
     found: dict[str, str] = {}
     for entry in catalogue().values():
         try:

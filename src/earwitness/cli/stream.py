@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness.cli.options import JsonOption
-from earwitness.cli.output import note, print_json, progress_of, reporting, say
+from earwitness.cli.output import print_json, progress_of, remark, reporting
+from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from earwitness.producer.connection import Ack
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(stream)
 
 
 def stream(
@@ -40,12 +37,15 @@ def stream(
     as_json: JsonOption = False,
 ) -> None:
     """Send audio to a Kinesis video stream, with AWS credentials from the environment or the files boto3 reads."""
-    with reporting(as_json=as_json):
-        _check(files, name, arn)
-        if create and name is not None:
-            _create(name, endpoint)
-        from earwitness.producer.put_media import put_media
+    from earwitness.producer.put_media import create_stream, put_media
 
+    with reporting(as_json=as_json):
+        if (name is None) == (arn is None):
+            raise ConfigurationError("give --stream NAME or --stream-arn ARN")
+        if Path("-") in files and len(files) > 1:
+            raise ConfigurationError("standard input is one stream; give files instead to send several channels")
+        if create and name is not None and not create_stream(name, endpoint_url=endpoint):
+            remark("the stream {} is there already", name)
         with progress_of() as show:
             total = _total(files)
 
@@ -67,31 +67,14 @@ def stream(
     if as_json:
         print_json(sent)
         return
-    say(
+    remark(
         "sent {:.1f} s in {} fragments, {} to {}; {} reconnects",
         sent.seconds,
         sent.fragments,
         sent.first_fragment_number,
         sent.last_fragment_number,
         sent.reconnects,
-        to=note,
     )
-
-
-def _check(files: list[Path], name: str | None, arn: str | None) -> None:
-    from earwitness.errors import ConfigurationError
-
-    if (name is None) == (arn is None):
-        raise ConfigurationError("give --stream NAME or --stream-arn ARN")
-    if Path("-") in files and len(files) > 1:
-        raise ConfigurationError("standard input is one stream; give files instead to send several channels")
-
-
-def _create(name: str, endpoint: str | None) -> None:
-    from earwitness.producer.put_media import create_stream
-
-    if not create_stream(name, endpoint_url=endpoint):
-        say("the stream {} is there already", name, to=note)
 
 
 def _total(files: list[Path]) -> int:

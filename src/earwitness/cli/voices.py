@@ -1,13 +1,16 @@
-"""`earwitness verify`, `profiles`, `forget`, and what commands on recordings share: the engine and the gallery."""
+"""`earwitness enroll`, `verify`, `profiles`, `forget`; and the engine and gallery of all commands on recordings."""
 
+import contextlib
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.answers import exit_of
+from earwitness import config
 from earwitness.cli.domains import list_domain
+from earwitness.cli.models import pull_models
 from earwitness.cli.options import (
     BandOption,
     ChannelOption,
@@ -18,35 +21,137 @@ from earwitness.cli.options import (
     UrlOption,
     parse_raw,
 )
-from earwitness.cli.output import out, percent, print_json, reporting, say
+from earwitness.cli.output import exit_of, out, percent, print_json, progress_of, remark, reporting, say, visible, warn
+from earwitness.errors import GalleryOfAnotherModel, SeveralVoices
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome, decision_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from earwitness.engine.engine import Engine
+    from earwitness.engine.enrol import Enrolment
     from earwitness.voice.embedding import Voiceprint
 
 
-def register(app: typer.Typer) -> None:
-    for command in (verify, profiles, forget):
-        app.command()(command)
-
-
 def engine_for(band: Band) -> "Engine":
-    """The engine of a band; models that are missing are pulled first, with a progress bar."""
-    from earwitness import config
-    from earwitness.cli.models import pull_models
-    from earwitness.engine.build import build_engine
+    """Return the engine of a band; models that are missing are pulled first, with a progress bar."""
+    from earwitness.engine.engine import build_engine
 
     pull_models()
     return build_engine(config.load(), band)
 
 
 def gallery_path(given: Path | None) -> Path:
-    """The gallery the user named, or the one of the settings."""
-    from earwitness import config
-
+    """Return the gallery the user named, or the one of the settings."""
     return given or config.load().gallery_file
+
+
+def enroll(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who speaks in the files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES…", help="Recordings of this one person.")],
+    gallery: GalleryOption = None,
+    band: BandOption = Band.TELEPHONE,
+    channel: ChannelOption = None,
+    raw: Raw = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Enrol even when more than one voice is heard in the recordings.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a voice to the gallery. Each recording with 10 s of speech becomes a voiceprint; shorter ones are joined to
+    voiceprints of 10 to 20 s. A recording that is in no voiceprint is named, with the reason. Recordings in which more
+    than one voice is heard are refused.
+    """
+    from earwitness.audio.files import open_recording
+    from earwitness.engine.enrol import voiceprints_of
+    from earwitness.engine.gallery import profile_name
+
+    name = profile_name(name)
+    if not name or visible(name) != name:
+        raise typer.BadParameter("a name needs at least one letter and no control characters", param_hint="NAME")
+    with reporting(as_json=as_json), _naming_force():
+        path = gallery_path(gallery)
+        raw_format = parse_raw(raw)
+        for file in files:
+            open_recording(file, channel=channel, raw=raw_format)  # before models are fetched
+        engine = engine_for(band)
+        with progress_of() as show:
+            enrolment = voiceprints_of(engine, name, files, channel=channel, raw=raw_format, force=force, progress=show)
+        stored = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
+        alike = engine.same_voice_as(enrolment.voiceprints, engine.gallery(stored))
+    enrolled = len({voiceprint.profile_id for voiceprint in stored})
+    if as_json:
+        print_json(
+            {
+                "profileId": name,
+                "gallery": path,
+                "profilesEnrolled": enrolled,
+                "sameVoiceAs": alike,
+                "voiceprints": _documents(enrolment.voiceprints),
+                "files": enrolment.files,
+            }
+        )
+        return
+    _print_enrolment(name, enrolment, enrolled=enrolled, path=path)
+    for other in alike:
+        warn(
+            "{} sounds like {}, who is enrolled too; if they are one person, `earwitness forget` one of the names",
+            name,
+            other,
+        )
+
+
+@contextlib.contextmanager
+def _naming_force() -> Generator[None]:
+    """Refuse several voices with the way to enrol them all the same."""
+    try:
+        yield
+    except SeveralVoices as error:
+        raise SeveralVoices(f"{error}; if it is one person nevertheless, add --force") from error
+
+
+def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":
+    """Write the voiceprints into the gallery file; return all that it holds then."""
+    from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
+
+    with changing(path):
+        known = read_gallery(path) if path.exists() else GalleryFile(band=band, encoder_id=encoder_id)
+        if known.band is not band:
+            raise GalleryOfAnotherModel(f"the gallery {path} is of the {known.band} band; add --band {known.band}")
+        changed = known.require(encoder_id).with_voiceprints(enrolment.voiceprints)
+        write_gallery(path, changed)
+    return changed.voiceprints
+
+
+def _print_enrolment(name: str, enrolment: "Enrolment", *, enrolled: int, path: Path) -> None:
+    made = enrolment.voiceprints
+    say(
+        "[green]enrolled[/green] [b]{}[/b]: {} voiceprint{} ({} of net speech); {} enrolled in {}",
+        name,
+        len(made),
+        "s" if len(made) > 1 else "",
+        _lengths(made),
+        enrolled,
+        path,
+    )
+    for voiceprint in made:
+        together = [use.file.name for use in enrolment.files if use.voiceprint_id == voiceprint.voiceprint_id]
+        if len(together) > 1:
+            say("joined to one voiceprint: {}", ", ".join(together))
+    for use in enrolment.files:
+        if use.left_out is not None:
+            remark("[yellow]left out[/yellow] {}: {}", use.file, use.left_out)
+
+
+def _lengths(voiceprints: "Sequence[Voiceprint]") -> str:
+    return ", ".join(f"{voiceprint.embedding.net_speech_seconds:.1f} s" for voiceprint in voiceprints)
+
+
+def _documents(voiceprints: "Sequence[Voiceprint]") -> list[dict[str, str | float]]:
+    return [
+        {"voiceprintId": one.voiceprint_id, "netSpeechSeconds": one.embedding.net_speech_seconds} for one in voiceprints
+    ]
 
 
 def verify(
@@ -93,7 +198,7 @@ def profiles(
     as_json: JsonOption = False,
 ) -> None:
     """List who is enrolled in the gallery, or in a domain of a running service."""
-    from earwitness.engine.gallery_file import read_gallery
+    from earwitness.engine.gallery import read_gallery
 
     if domain is not None:
         if gallery is not None:
@@ -106,19 +211,12 @@ def profiles(
     for voiceprint in stored.voiceprints:
         enrolled.setdefault(voiceprint.profile_id, []).append(voiceprint)
     if as_json:
-        shown = [{"profileId": name, "voiceprints": _prints(prints)} for name, prints in enrolled.items()]
+        shown = [{"profileId": name, "voiceprints": _documents(prints)} for name, prints in enrolled.items()]
         print_json({"band": stored.band, "encoderId": stored.encoder_id, "profiles": shown})
         return
     for name, prints in enrolled.items():
-        lengths = (f"{each['netSpeechSeconds']:.1f} s" for each in _prints(prints))
-        say("{}: {} of net speech", name, ", ".join(lengths))
+        say("{}: {} of net speech", name, _lengths(prints))
     say("{} enrolled, {} band, {}", len(enrolled), stored.band, stored.encoder_id)
-
-
-def _prints(voiceprints: "list[Voiceprint]") -> list[dict[str, str | float]]:
-    return [
-        {"voiceprintId": one.voiceprint_id, "netSpeechSeconds": one.embedding.net_speech_seconds} for one in voiceprints
-    ]
 
 
 def forget(
@@ -127,13 +225,12 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a person and all their voiceprints from the gallery file."""
-    from earwitness.engine.gallery_file import changing, read_gallery, write_gallery
+    from earwitness.engine.gallery import changing, read_gallery, write_gallery
 
     with reporting(as_json=as_json):
         path = gallery_path(gallery)
         with changing(path):
-            stored = read_gallery(path)
-            write_gallery(path, stored.without_profile(name))
+            write_gallery(path, read_gallery(path).without_profile(name))
     if as_json:
         print_json({"profileId": name, "forgotten": True})
     else:

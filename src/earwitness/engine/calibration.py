@@ -42,7 +42,7 @@ class FalseMatchCurve:
         return self.points[-1][1]
 
     def score_at(self, rate: float) -> float:
-        """The score that this share of stranger pairs reaches; may lie above 1 when extrapolated."""
+        """Return the score that this share of stranger pairs reaches; may lie above 1 when extrapolated."""
         wanted = _deviate(rate)
         scores, deviates = self._axes()
         if wanted > deviates[-1]:
@@ -50,7 +50,7 @@ class FalseMatchCurve:
         return float(np.interp(wanted, deviates, scores))
 
     def rate_at(self, score: float) -> float:
-        """The share of stranger pairs that reach this score."""
+        """Return the share of stranger pairs that reach this score."""
         scores, deviates = self._axes()
         if score > scores[-1]:
             return float(ndtr(-(deviates[-1] + (score - scores[-1]) * self._tail_slope())))
@@ -60,7 +60,7 @@ class FalseMatchCurve:
         return [score for score, _ in self.points], [_deviate(rate) for _, rate in self.points]
 
     def _tail_slope(self) -> float:
-        """Normal deviates per unit of score, by least squares over the last measured decade."""
+        """Return normal deviates per unit of score, by least squares over the last measured decade."""
         tail = [point for point in self.points if point[1] <= 10 * self.rate_min]
         if len(tail) < 2:
             tail = list(self.points[-2:])
@@ -70,7 +70,7 @@ class FalseMatchCurve:
 
 
 def _deviate(rate: float) -> float:
-    """How many standard deviations above its mean a normal variable is with this probability."""
+    """Return how many standard deviations above its mean a normal variable lies with this probability."""
     return -float(ndtri(rate))
 
 
@@ -79,9 +79,8 @@ class DurationFit:
     """The fit for one duration of net speech in the probe."""
 
     net_seconds: float
+    #: Natural-log likelihood ratio per unit of score: llr = slope * score + offset.
     slope: float
-    """Natural-log likelihood ratio per unit of score: llr = slope * score + offset."""
-
     offset: float
     false_match: FalseMatchCurve
 
@@ -97,14 +96,14 @@ class Calibration:
     fits: tuple[DurationFit, ...]
 
     def llr(self, score: float, *, net_seconds: float) -> float:
-        """Natural-log likelihood ratio of "same person" against "different", uncapped."""
+        """Return the natural-log likelihood ratio of "same person" against "different", uncapped."""
         low, high, weight = self._around(net_seconds)
         slope = low.slope + (high.slope - low.slope) * weight
         offset = low.offset + (high.offset - low.offset) * weight
         return slope * score + offset
 
     def threshold(self, *, gallery_size: int, strangers_named_percent: float, net_seconds: float) -> Threshold:
-        """The score that keeps the stated target: N voiceprints times the pair rate f is at most x."""
+        """Return the score that keeps the stated target: N voiceprints times the pair rate f is at most x."""
         rate = min(strangers_named_percent / 100.0 / max(gallery_size, 1), 0.5)
         low, high, weight = self._around(net_seconds)
         at_low, at_high = low.false_match.score_at(rate), high.false_match.score_at(rate)
@@ -117,13 +116,13 @@ class Calibration:
         )
 
     def false_match_rate(self, score: float, *, net_seconds: float) -> float:
-        """Share of different-speaker pairs that score at least this high."""
+        """Return the share of different-speaker pairs that score at least this high."""
         low, high, weight = self._around(net_seconds)
         at_low, at_high = low.false_match.rate_at(score), high.false_match.rate_at(score)
         return at_low + (at_high - at_low) * weight
 
     def require(self, encoder_id: str) -> "Calibration":
-        """Itself, or GalleryOfAnotherModel when it was fitted for another encoder."""
+        """Return itself; raise GalleryOfAnotherModel when it was fitted for another encoder."""
         if self.encoder_id != encoder_id:
             raise GalleryOfAnotherModel(
                 f"the calibration was fitted for {self.encoder_id} and the model is {encoder_id}; fit it again with "
@@ -142,13 +141,13 @@ class Calibration:
 
 
 def shipped_calibration(model_id: str, band: str) -> Calibration:
-    """The calibration that comes with earwitness for an encoder and band."""
+    """Return the calibration that comes with earwitness for an encoder and band."""
     file = resources.files("earwitness.engine").joinpath("data", f"calibration-{model_id}-{band}.json")
     return _parse(file.read_text(encoding="utf-8"), name=file.name)
 
 
 def read_calibration(path: Path) -> Calibration:
-    """A calibration from a file; ConfigurationError when it is none."""
+    """Read a calibration from a file; raise ConfigurationError when it is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

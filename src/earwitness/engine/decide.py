@@ -70,12 +70,12 @@ def decide(
 
 
 def not_enough_speech(net_seconds: float) -> Decision:
-    """The answer when there was too little to search with."""
+    """Return the answer when there was too little to search with."""
     return _without_search(Outcome.NOT_ENOUGH_SPEECH, net_seconds)
 
 
 def several_voices(decisions: Sequence[Decision]) -> Decision:
-    """The answer for a recording of several voices: that for each, the longest first."""
+    """Return the answer for a recording of several voices: the answer for each, the longest first."""
     seconds = sum(decision.net_speech_seconds for decision in decisions)
     return replace(_without_search(Outcome.SEVERAL_VOICES, seconds), voices=tuple(decisions))
 
@@ -93,7 +93,7 @@ def _without_search(outcome: Outcome, net_seconds: float) -> Decision:
 
 
 def posterior(llrs: list[float], *, profiles: int, prior_known: float) -> tuple[list[float], float]:
-    """Joint posterior of each profile and of "nobody", from natural-log likelihood ratios.
+    """Return the joint posterior of each profile and of "nobody", from natural-log likelihood ratios.
 
     Prior: `prior_known` shared evenly by `profiles`, the rest for nobody. Bayes' rule over the alternatives "it is
     profile i" with likelihood ratio exp(llr_i) against "it is nobody" with ratio 1. The likeliest alternative is capped
@@ -115,7 +115,7 @@ def posterior(llrs: list[float], *, profiles: int, prior_known: float) -> tuple[
 
 
 def _shares(log_weights: list[float]) -> list[float]:
-    """Shares that add up to 1, in proportion to exp(weight)."""
+    """Return shares that add up to 1, in proportion to exp(weight)."""
     top = max(log_weights)
     weights = [math.exp(weight - top) for weight in log_weights]
     total = math.fsum(weights)

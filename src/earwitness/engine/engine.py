@@ -1,58 +1,48 @@
-"""The voice engine: recordings in, answers out. What commands and calls in progress have in common."""
+"""The voice engine: recordings in, answers out. What commands and calls in progress have in common.
+
+Belongs here: listening, telling voices apart, searching and verifying. Enrolment is in enrol.py, numbers in decide.py.
+"""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import threadpoolctl
+
 from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.net_speech import gather, gather_all
 from earwitness.audio.recording import Recording
-from earwitness.engine.calibration import Calibration
+from earwitness.config.settings import EngineSettings
+from earwitness.engine.calibration import Calibration, read_calibration, shipped_calibration
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
-from earwitness.engine.encoder import SpeakerEncoder
-from earwitness.engine.enrol import (
-    Enrolment,
-    KnownVoices,
-    NotEnrolled,
-    RefusedRecording,
-    UsableRecording,
-    account,
-    enrolment_embedding,
-    joined_pieces,
-    nothing_enrolled,
-    voiceprint_id,
-    without_repetitions,
-)
-from earwitness.engine.folders import people_in
+from earwitness.engine.encoder import SpeakerEncoder, shipped_compensation
 from earwitness.engine.gallery import Gallery
-from earwitness.engine.tell_apart import Voice, joined, voices_of, without_leakage
-from earwitness.errors import (
-    AudioError,
-    GalleryUnreadable,
-    NoSpeech,
-    NotEnoughSpeech,
-    SeveralVoices,
-    SpeechError,
-    SpeechTooPoor,
-)
-from earwitness.models.sessions import ModelSession
-from earwitness.voice.band import Band
-from earwitness.voice.decision import Candidate, Decision
-from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
-from earwitness.voice.speech import NetSpeech, enrolment_fault
+from earwitness.errors import AudioError, AudioTooLong, NotEnoughSpeech, SeveralVoices
+from earwitness.models.cache import ModelCache
+from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
+from earwitness.models.sessions import ModelSession, open_session
+from earwitness.voice.band import CANONICAL_RATE, Band
+from earwitness.voice.decision import Candidate, Decision, Outcome
+from earwitness.voice.embedding import SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
+from earwitness.voice.speech import NetSpeech, SpeechQuality
 
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
+LEAKAGE_DB = 20.0
+"""A voice so far below the loudest one of its channel is another party's, heard through the line or the room. Echo
+cancellers leave 20 to 40 dB; two people at one telephone differ by less."""
 
+_LEVEL_SAMPLES = CANONICAL_RATE // 2
+_LEVEL_MIN = 1e-6
 
-def _quiet(_done: int, _total: int) -> None:
-    return None
+_SEARCHED_SECONDS_MAX = 60.0
+"""Net speech that is searched through when nobody is found, unless the whole recording is asked for."""
 
+_FAINT_DBFS = -45.0
+"""Telephone networks aim at -26 dBFS; speech so much quieter is judged only when all was heard: it may be leakage."""
 
 Decoded = Callable[[float], None]
-"""Called after each block of a recording with the seconds decoded so far. What it raises ends the listening."""
+"""Called after each block of a recording with the seconds decoded so far. An exception it raises ends the listening."""
 
 
 def unwatched(_seconds: float) -> None:
@@ -60,8 +50,32 @@ def unwatched(_seconds: float) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Voice:
+    """One voice of a recording."""
+
+    embedding: Embedding
+    #: Net speech of this voice.
+    seconds: float
+    #: Level of that speech in the canonical band: the median of half seconds, so that a loud word does not hide it.
+    level_dbfs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identified:
+    """The answer for a recording."""
+
+    decision: Decision
+    #: Of the first 20 s of speech.
+    quality: SpeechQuality
+    #: Length of the recording that was listened to, speech and silence.
+    heard_seconds: float
+    #: Whether that is all of it.
+    to_the_end: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Recordings in, answers out; safe to use from several threads."""
+    """The models and numbers that answer; safe to use from several threads."""
 
     vad: ModelSession
     encoder: SpeakerEncoder
@@ -74,36 +88,22 @@ class Engine:
         return self.encoder.band
 
     def listen(
-        self,
-        path: Path,
-        *,
-        channel: int | None = None,
-        raw: RawFormat | None = None,
-        target_seconds: float | None = SPEECH_SECONDS_MAX,
-        decoded: Decoded = unwatched,
+        self, path: Path, *, channel: int | None = None, raw: RawFormat | None = None, decoded: Decoded = unwatched
     ) -> NetSpeech:
-        """The net speech of one channel of a recording, up to the target. Errors name the file."""
+        """Return the first 20 s of net speech of one channel of a recording. Errors name the file."""
+        recording = open_named(path, channel=channel, raw=raw)
         with _naming(path):
-            recording = open_recording(path, channel=channel, raw=raw)
             return gather(
                 _watched(recording, decoded),
                 vad=self.vad,
                 band=self.band,
                 rate=recording.rate,
-                target_seconds=target_seconds,
+                target_seconds=SPEECH_SECONDS_MAX,
             )
 
-    def passages(
-        self,
-        path: Path,
-        *,
-        channel: int | None = None,
-        raw: RawFormat | None = None,
-        decoded: Decoded = unwatched,
-    ) -> Iterator[NetSpeech]:
-        """All net speech of one channel of a recording, 20 s at a time; at least one. Errors name the file."""
-        with _naming(path):
-            recording = open_recording(path, channel=channel, raw=raw)
+    def passages(self, recording: Recording, *, decoded: Decoded) -> Iterator[NetSpeech]:
+        """Yield all net speech of a recording, 20 s at a time; at least one passage. Errors name the file."""
+        with _naming(recording.path):
             yield from gather_all(
                 _watched(recording, decoded),
                 vad=self.vad,
@@ -113,25 +113,25 @@ class Engine:
             )
 
     def identify(self, speech: NetSpeech, gallery: Gallery) -> Decision:
-        """Who of the gallery speaks, if anyone."""
+        """Return who of the gallery speaks, if anyone."""
         try:
             return self.search_voices(voices_of(self.encoder, speech.samples), gallery)
         except NotEnoughSpeech as error:
             return not_enough_speech(error.have_seconds)
 
     def search_voices(self, voices: Sequence[Voice], gallery: Gallery) -> Decision:
-        """Who of the gallery has the voice, or each of the voices; `voices` holds at least one.
+        """Return who of the gallery has the voice, or each of the voices; `voices` holds at least one.
 
         Leakage is left out. With several voices each search may name a stranger, so they share the stated share.
         """
-        kept, leakage_seconds = without_leakage(voices)
-        kept = joined(kept, self.calibration)
+        kept, leakage_seconds = _without_leakage(voices)
+        kept = _joined(kept, self.calibration)
         found = [self.search(voice.embedding, gallery, searches=len(kept)) for voice in kept]
         decision = found[0] if len(found) == 1 else several_voices(found)
         return replace(decision, leakage_seconds=leakage_seconds)
 
     def search(self, probe: Embedding, gallery: Gallery, *, searches: int = 1) -> Decision:
-        """Who of the gallery has this voice, if anyone; one of so many searches of a recording."""
+        """Return who of the gallery has this voice, if anyone. `searches` are made with one recording."""
         return decide(
             gallery.search(probe, count=POSTERIOR_HITS),
             calibration=self.calibration,
@@ -142,108 +142,23 @@ class Engine:
             strangers_named_percent=self.strangers_named_percent / searches,
         )
 
-    def enrol(
-        self, pieces: Sequence[NetSpeech], *, profile_id: str, voiceprint_id: str, force: bool = False
-    ) -> Voiceprint:
-        """One voiceprint of all the pieces together; what `enrolment_embedding` refuses is raised."""
-        embedding = enrolment_embedding(self.encoder, pieces, force=force)
-        return Voiceprint(profile_id=profile_id, voiceprint_id=voiceprint_id, embedding=embedding)
-
-    def voiceprints(
-        self,
-        profile_id: str,
-        files: Sequence[Path],
-        *,
-        channel: int | None = None,
-        raw: RawFormat | None = None,
-        force: bool = False,
-        progress: Progress = _quiet,
-    ) -> Enrolment:
-        """Voiceprints of one person, joined as `joined_pieces` says, and what became of every file.
-
-        A voiceprint's id comes from the content, so the same recording enrolled twice stays one. Raises the error of
-        the recording (or one that names all of them) when nothing can be enrolled.
-        """
-        heard: list[UsableRecording | RefusedRecording] = []
-        for done, file in enumerate(files, start=1):
-            progress(done, len(files))
-            heard.append(self._enrollable(file, channel=channel, raw=raw))
-        heard = without_repetitions(heard)
-        groups, _ = joined_pieces([one for one in heard if isinstance(one, UsableRecording)])
-        if not groups:
-            raise nothing_enrolled(heard)
-        made = (self._voiceprint(group, profile_id=profile_id, force=force) for group in groups)
-        return Enrolment(voiceprints=tuple(made), files=account(heard, groups))
-
-    def _voiceprint(self, group: Sequence[UsableRecording], *, profile_id: str, force: bool) -> Voiceprint:
-        """Of one or more recordings; SeveralVoices names them."""
-        pieces = [piece.speech for piece in group]
-        try:
-            return self.enrol(pieces, profile_id=profile_id, voiceprint_id=voiceprint_id(group), force=force)
-        except SeveralVoices as error:
-            raise SeveralVoices(f"{', '.join(piece.file.name for piece in group)}: {error}") from error
-
-    def _enrollable(
-        self, file: Path, *, channel: int | None, raw: RawFormat | None
-    ) -> UsableRecording | RefusedRecording:
-        """A recording that is listened to, and is good enough to be enrolled; or why not."""
-        seconds = 0.0
-        try:
-            speech = self.listen(file, channel=channel, raw=raw)
-            seconds = speech.seconds
-            if not len(speech.samples):
-                raise NoSpeech(need_seconds=ENROL_SECONDS_MIN)
-            if fault := enrolment_fault(speech):
-                raise SpeechTooPoor(fault)
-        except (SpeechError, AudioError) as error:
-            return RefusedRecording(file=file, net_speech_seconds=seconds, reason=str(error), error=error)
-        return UsableRecording(file=file, content_id=_content_id(file, channel), speech=speech)
-
-    def gallery_of(self, known: Path, *, probes: Sequence[Path], progress: Progress = _quiet) -> KnownVoices:
-        """A gallery of the people in a folder (one folder or file each), and what had to be left out.
-
-        Recordings that are searched for are not enrolled, should they lie in there.
-        """
-        people = people_in(known)
-        gallery = self.empty_gallery()
-        searched = {probe.resolve() for probe in probes}
-        left_out: list[NotEnrolled] = []
-        for done, (name, files) in enumerate(people.items(), start=1):
-            reasons = {file: "it is a recording that is searched for" for file in files if file.resolve() in searched}
-            others = [file for file in files if file not in reasons]
-            try:
-                enrolment = self.voiceprints(name, others)
-                gallery.add_all(enrolment.voiceprints)
-                reasons |= {use.file: use.left_out for use in enrolment.files if use.left_out}
-            except (SpeechError, AudioError) as error:
-                reasons |= dict.fromkeys(others, str(error))
-            left_out += [NotEnrolled(profile_id=name, file=file, reason=reason) for file, reason in reasons.items()]
-            progress(done, len(people))
-        if not len(gallery):
-            first = "; ".join(f"{one.file.name}: {one.reason}" for one in left_out[:3])
-            raise GalleryUnreadable(f"nobody in {known} has a recording that can be enrolled ({first})")
-        return KnownVoices(gallery=gallery, left_out=tuple(left_out))
-
     def verify(self, first: NetSpeech, second: NetSpeech) -> Decision:
-        """Whether two recordings are of one person: a search among one, with the shorter side's certainty.
+        """Return whether two recordings are of one person: a search among one, as sure as the shorter side allows.
 
-        SeveralVoices when one of them is not of one voice.
+        Raise SeveralVoices when one of them is not of one voice.
         """
-        heard = [self.encoder.hear(speech.samples) for speech in (second, first)]
-        for which, one in zip(("second", "first"), heard, strict=True):
-            if one.several_voices:
+        probe, reference = (self.encoder.hear(speech.samples) for speech in (second, first))
+        for which, encoded in (("second", probe), ("first", reference)):
+            if encoded.several_voices:
                 raise SeveralVoices(f"the {which} recording is of more than one voice; cut out the one that is meant")
-        probe, reference = (one.embedding for one in heard)
-        seconds = min(probe.net_speech_seconds, reference.net_speech_seconds)
-        gallery = self.empty_gallery()
-        gallery.add(Voiceprint(profile_id="first", voiceprint_id="first", embedding=reference))
-        shorter = Embedding(vector=probe.vector, encoder_id=probe.encoder_id, net_speech_seconds=seconds)
-        return self.search(shorter, gallery)
+        seconds = min(probe.embedding.net_speech_seconds, reference.embedding.net_speech_seconds)
+        gallery = self.gallery([Voiceprint(profile_id="first", voiceprint_id="first", embedding=reference.embedding)])
+        return self.search(replace(probe.embedding, net_speech_seconds=seconds), gallery)
 
     def same_voice_as(self, made: Sequence[Voiceprint], gallery: Gallery) -> list[str]:
-        """Other profiles of the gallery that a search for these voiceprints would name, closest first.
+        """Return other profiles of the gallery that a search for these voiceprints would name, closest first.
 
-        The gallery may hold the voiceprints themselves: profiles of theirs are not returned.
+        The gallery may hold the voiceprints themselves: their profiles are not returned.
         """
         alike: list[Candidate] = []
         for voiceprint in made:
@@ -253,9 +168,146 @@ class Engine:
         closest_first = dict.fromkeys(one.profile_id for one in sorted(alike, key=lambda one: -one.score))
         return [profile_id for profile_id in closest_first if profile_id not in {one.profile_id for one in made}]
 
-    def empty_gallery(self) -> Gallery:
-        """A gallery for this engine's embeddings."""
-        return Gallery(self.encoder.encoder_id, self.encoder.dimension)
+    def gallery(self, voiceprints: Sequence[Voiceprint] = ()) -> Gallery:
+        """Return a gallery of this engine's embeddings that holds these."""
+        made = Gallery(self.encoder.encoder_id, self.encoder.dimension)
+        made.add_all(voiceprints)
+        return made
+
+
+def build_engine(settings: EngineSettings, band: Band) -> Engine:
+    """Return the engine of a band. Raise ModelMissing when its models were not pulled."""
+    # One native thread a call, for NumPy's products too: a second gains nothing on a filter bank or a search, and spins
+    # on a core that the next inference wants.
+    threadpoolctl.threadpool_limits(limits=1, user_api="blas")
+    cache = ModelCache(settings.models_dir)
+    encoder = SpeakerEncoder(
+        open_session(cache, ENCODER_MODEL), band=band, compensation=shipped_compensation(ENCODER_MODEL, band)
+    )
+    if settings.calibration_file is None:
+        calibration = shipped_calibration(ENCODER_MODEL, band)
+    else:
+        calibration = read_calibration(settings.calibration_file)
+    return Engine(
+        vad=open_session(cache, VAD_MODEL),
+        encoder=encoder,
+        calibration=calibration.require(encoder.encoder_id),
+        prior_known=settings.prior_known,
+        strangers_named_percent=settings.strangers_named_percent,
+    )
+
+
+def identify_recording(
+    engine: Engine, gallery: Gallery, recording: Recording, *, whole: bool = False, decoded: Decoded = unwatched
+) -> Identified:
+    """Return who of the gallery speaks in a recording, if anyone. Raise AudioError when it cannot be used.
+
+    The first 20 s of speech are searched with. An announcement before the caller, or another party's leakage, can fill
+    them, so the search goes on when they name nobody for sure. It ends after a minute of speech, or with `whole` at
+    the end of the recording.
+    """
+    voices: list[Voice] = []
+    heard: list[NetSpeech] = []
+    cut_off = False
+    try:
+        for speech in engine.passages(recording, decoded=decoded):
+            heard.append(speech)
+            try:
+                voices += voices_of(engine.encoder, speech.samples)
+            except NotEnoughSpeech:
+                continue  # the last seconds, or all there is
+            if not whole and _enough(engine, gallery, voices, sum(passage.seconds for passage in heard)):
+                break
+    except AudioTooLong:
+        if not voices:
+            raise
+        cut_off = True  # there is enough for an answer; only the search for a surer one ends here
+    seconds = sum(passage.seconds for passage in heard)
+    return Identified(
+        decision=engine.search_voices(voices, gallery) if voices else not_enough_speech(seconds),
+        quality=heard[0].quality,
+        heard_seconds=sum(passage.heard_seconds for passage in heard),
+        to_the_end=not cut_off and (whole or heard[-1].seconds < SPEECH_SECONDS_MAX),
+    )
+
+
+def _enough(engine: Engine, gallery: Gallery, voices: list[Voice], seconds: float) -> bool:
+    """Return whether the last voice is as loud as a talker's and is somebody's for sure, or the search is too long."""
+    if seconds >= _SEARCHED_SECONDS_MAX:
+        return True
+    if max(voice.level_dbfs for voice in voices) < _FAINT_DBFS:
+        return False
+    decision = engine.search_voices(voices[-1:], gallery)
+    return decision.outcome is Outcome.MATCH and not decision.weak
+
+
+def voices_of(encoder: SpeakerEncoder, samples: Samples) -> tuple[Voice, ...]:
+    """Return the voices in net speech, of which at most 20 s are heard; nearly always one.
+
+    The encoder runs once more for each voice, and only when there are several. Raise what `SpeakerEncoder.hear` does.
+    """
+    heard = encoder.hear(samples)
+    if not heard.several_voices:
+        return (_voice(heard.embedding, heard.samples),)
+    found: list[Voice] = []
+    for part in heard.voices():
+        try:
+            found.append(_voice(encoder.embed(part), part))
+        except NotEnoughSpeech:
+            continue  # a few words, too few to search with
+    return tuple(found) or (_voice(heard.embedding, heard.samples),)
+
+
+def _voice(embedding: Embedding, samples: Samples) -> Voice:
+    pieces = samples[: len(samples) // _LEVEL_SAMPLES * _LEVEL_SAMPLES].reshape(-1, _LEVEL_SAMPLES)
+    rms = float(np.median(np.sqrt(np.mean(pieces**2, axis=1))))
+    level_dbfs = 20.0 * float(np.log10(max(rms, _LEVEL_MIN)))
+    return Voice(embedding=embedding, seconds=embedding.net_speech_seconds, level_dbfs=level_dbfs)
+
+
+def _without_leakage(voices: Sequence[Voice]) -> tuple[list[Voice], float]:
+    """Return the voices that are not leakage, and the seconds of speech that are."""
+    loudest = max(voice.level_dbfs for voice in voices)
+    kept = [voice for voice in voices if voice.level_dbfs > loudest - LEAKAGE_DB]
+    return kept, sum(voice.seconds for voice in voices) - sum(voice.seconds for voice in kept)
+
+
+def _joined(voices: Sequence[Voice], calibration: Calibration) -> list[Voice]:
+    """Return the same voices, those that sound like one person made one; the longest first."""
+    groups: list[Voice] = []
+    for voice in voices:
+        same = (number for number, known in enumerate(groups) if _are_one(known, voice, calibration))
+        if (number := next(same, None)) is None:
+            groups.append(voice)
+        else:
+            groups[number] = _together(groups[number], voice)
+    return sorted(groups, key=lambda voice: -voice.seconds)
+
+
+def _are_one(first: Voice, second: Voice, calibration: Calibration) -> bool:
+    """Return whether they are likelier of one person than of two."""
+    seconds = min(first.embedding.net_speech_seconds, second.embedding.net_speech_seconds)
+    return calibration.llr(float(first.embedding.vector @ second.embedding.vector), net_seconds=seconds) > 0.0
+
+
+def _together(first: Voice, second: Voice) -> Voice:
+    seconds = first.seconds + second.seconds
+    mean = (first.seconds * first.embedding.vector + second.seconds * second.embedding.vector) / seconds
+    return Voice(
+        embedding=Embedding(
+            vector=(mean / np.linalg.norm(mean)).astype(np.float32),
+            encoder_id=first.embedding.encoder_id,
+            net_speech_seconds=min(seconds, SPEECH_SECONDS_MAX),
+        ),
+        seconds=seconds,
+        level_dbfs=max(first.level_dbfs, second.level_dbfs),
+    )
+
+
+def open_named(path: Path, *, channel: int | None = None, raw: RawFormat | None = None) -> Recording:
+    """Open a recording as `open_recording` does; an error names the file."""
+    with _naming(path):
+        return open_recording(path, channel=channel, raw=raw)
 
 
 def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
@@ -268,17 +320,10 @@ def _watched(recording: Recording, decoded: Decoded) -> Iterator[Samples]:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Generator[None]:
-    """An error of the audio names the file."""
+    """Let an error of the audio name the file."""
     try:
         yield
     except AudioError as error:
         if path.name in str(error):
             raise
         raise type(error)(f"{path.name}: {error}") from error
-
-
-def _content_id(file: Path, channel: int | None) -> str:
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256")
-    digest.update(str(channel).encode())
-    return digest.hexdigest()[:12]

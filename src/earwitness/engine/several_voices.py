@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.engine.compensation import Vectors
 from earwitness.voice.embedding import Samples
 
 WINDOW_HOP_SECONDS = 0.5
@@ -27,21 +26,19 @@ _SCORES = ((10.0, 0.60), (20.0, 0.67))
 
 _ROUNDS_MAX = 20
 
-Mask = NDArray[np.bool_]
+_Windows = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grouping:
     """The windows of a passage in the two groups that differ most."""
 
+    #: Cosine of the groups' mean embeddings; lower means more likely two voices.
     score: float
-    """Cosine of the groups' mean embeddings; lower means more likely two voices."""
-
-    first: Mask
-    """Shape (windows,): True for the windows of the group that begins the passage."""
-
+    #: Shape (windows,): True for the windows of the group that begins the passage.
+    first: _Windows
+    #: Length of the passage.
     seconds: float
-    """Length of the passage."""
 
     @property
     def several_voices(self) -> bool:
@@ -57,12 +54,12 @@ class Grouping:
 
 
 def score_needed(seconds: float) -> float:
-    """The score below which a passage of this length is of several voices."""
+    """Return the score below which a passage of this length is of several voices."""
     lengths, scores = zip(*_SCORES, strict=True)
     return float(np.interp(seconds, lengths, scores))
 
 
-def group(windows: Vectors, *, seconds: float) -> Grouping:
+def group(windows: NDArray[np.float32], *, seconds: float) -> Grouping:
     """Group the window embeddings, shape (count, dimension), unit length, of a passage of `seconds`."""
     first = _two_means(windows)
     if first.all() or not first.any():
@@ -71,7 +68,7 @@ def group(windows: Vectors, *, seconds: float) -> Grouping:
 
 
 def divide(samples: Samples, grouping: Grouping, *, rate: int) -> tuple[Samples, Samples]:
-    """The samples of the two groups; half a second goes to the group of most of the windows that cover it."""
+    """Return the samples of the two groups; half a second goes to the group of most of the windows that cover it."""
     hop = round(WINDOW_HOP_SECONDS * rate)
     count = -(-len(samples) // hop)
     votes = np.zeros(count)
@@ -83,12 +80,12 @@ def divide(samples: Samples, grouping: Grouping, *, rate: int) -> tuple[Samples,
 
 
 def _windows_over_a_chunk(chunks: int, windows: int) -> int:
-    """A window covers as many chunks as there are more chunks than windows, plus one."""
+    """Return how many chunks a window covers: the chunks that are more than the windows, plus one."""
     return max(chunks - windows, 0) + 1
 
 
-def _two_means(windows: Vectors) -> Mask:
-    """Two groups of unit vectors, from a start along the direction in which they vary most."""
+def _two_means(windows: NDArray[np.float32]) -> _Windows:
+    """Find two groups of unit vectors, from a start along the direction in which they vary most."""
     if len(windows) < 2:
         return np.ones(len(windows), np.bool_)
     centred = windows - windows.mean(axis=0)
@@ -104,6 +101,6 @@ def _two_means(windows: Vectors) -> Mask:
     return groups if groups[0] else ~groups
 
 
-def _mean(windows: Vectors, chosen: Mask) -> NDArray[np.float32]:
+def _mean(windows: NDArray[np.float32], chosen: _Windows) -> NDArray[np.float32]:
     mean = windows[chosen].mean(axis=0)
     return (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from earwitness.errors import ModelMissing, Unavailable
 from earwitness.log import frames_of
-from earwitness.models.cache import ModelCache, Progress
+from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import CatalogueEntry, catalogue
+from earwitness.progress import Progress
 from earwitness.voice.band import Band
 
 if TYPE_CHECKING:
@@ -28,17 +29,14 @@ _log = logging.getLogger("earwitness.models")
 class ModelPreparation:
     """How the models of a service are made ready at its start, and who is told."""
 
+    #: Whether what is missing or damaged is fetched.
     may_fetch: bool
-    """Whether what is missing or damaged is fetched."""
-
+    #: Shows the progress of a download for as long as the context lasts.
     progress: Callable[[], AbstractContextManager[Progress]]
-    """Shows the progress of a download for as long as the context lasts."""
-
+    #: Called when the models are open.
     opened: Callable[[], None]
-    """Called when the models are open."""
-
+    #: Called when they cannot be had; `VoiceModels.failure` says why.
     failed: Callable[[], None]
-    """Called when they cannot be had; `VoiceModels.failure` says why."""
 
 
 class VoiceModels:

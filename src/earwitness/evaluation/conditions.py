@@ -29,27 +29,21 @@ _ROOM_RT60_SECONDS = 0.45
 _ROOM_DIRECT_TO_REVERBERANT_DB = 3.0
 _ROOM_SECONDS = 0.6
 
-Random = np.random.Generator
-SimulatedLine = Callable[[Samples, Random, "list[Samples]"], tuple[Samples, int]]
+SimulatedLine = Callable[[Samples, np.random.Generator, "list[Samples]"], tuple[Samples, int]]
 """(speech at 16 kHz, randomness, other people's speech to make babble of) → (what arrives, its rate)."""
 
 
-def recorded(speech: Samples, _random: Random, _others: list[Samples]) -> tuple[Samples, int]:
-    """As it is, for recordings of real calls; heard in the telephone band."""
+def unchanged(speech: Samples, _random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
+    """Return speech as it is: `recorded` (real calls, telephone band) and `clean` (a studio, wide band)."""
     return speech, CANONICAL_RATE
 
 
-def clean(speech: Samples, _random: Random, _others: list[Samples]) -> tuple[Samples, int]:
-    """As it is, for studio recordings; heard in the wide band."""
-    return speech, CANONICAL_RATE
-
-
-def telephone(speech: Samples, _random: Random, _others: list[Samples]) -> tuple[Samples, int]:
+def telephone(speech: Samples, _random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
     """8 kHz, 300 to 3400 Hz, G.711 µ-law."""
     return _through("ULAW", _line(speech))
 
 
-def gsm(speech: Samples, random: Random, _others: list[Samples]) -> tuple[Samples, int]:
+def gsm(speech: Samples, random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
     """Another handset and codec: a random spectral tilt of up to ±6 dB, then GSM 06.10 full rate."""
     tilt = random.uniform(-_TILT_DB, _TILT_DB)
     frequency = np.fft.rfftfreq(256, 1 / TELEPHONE_RATE)
@@ -59,7 +53,7 @@ def gsm(speech: Samples, random: Random, _others: list[Samples]) -> tuple[Sample
     return _through("GSM610", tilted)
 
 
-def noise10(speech: Samples, random: Random, others: list[Samples]) -> tuple[Samples, int]:
+def noise10(speech: Samples, random: np.random.Generator, others: list[Samples]) -> tuple[Samples, int]:
     """Four other talkers and pink noise, together 10 dB below the speech, then the telephone."""
     noise = _pink(len(speech), random)
     if others:
@@ -70,7 +64,7 @@ def noise10(speech: Samples, random: Random, others: list[Samples]) -> tuple[Sam
     return telephone((speech + scale * noise).astype(np.float32), random, others)
 
 
-def reverb(speech: Samples, random: Random, others: list[Samples]) -> tuple[Samples, int]:
+def reverb(speech: Samples, random: np.random.Generator, others: list[Samples]) -> tuple[Samples, int]:
     """A synthetic room (RT60 0.45 s, direct sound 3 dB over the reverberation), then the telephone."""
     length = int(_ROOM_SECONDS * CANONICAL_RATE)
     # 6.9 nepers is the 60 dB that the reverberation time is defined by.
@@ -84,8 +78,8 @@ def reverb(speech: Samples, random: Random, others: list[Samples]) -> tuple[Samp
 
 
 CHANNELS: dict[str, SimulatedLine] = {
-    "recorded": recorded,
-    "clean": clean,
+    "recorded": unchanged,
+    "clean": unchanged,
     "telephone": telephone,
     "gsm": gsm,
     "noise10": noise10,
@@ -126,14 +120,14 @@ def parse_condition(name: str) -> Condition:
 
 
 def _line(speech: Samples) -> Samples:
-    """To the telephone network's level, rate and band."""
+    """Bring speech to the telephone network's level, rate and band."""
     level = speech * (_LINE_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-6))
     narrow = soxr.resample(np.clip(level, -1, 1), CANONICAL_RATE, TELEPHONE_RATE)
     return np.clip(signal.sosfilt(TELEPHONE_FILTER, narrow), -1, 1).astype(np.float32)
 
 
 def _through(codec: str, samples: Samples) -> tuple[Samples, int]:
-    """Coded and decoded by libsndfile at the telephone's rate."""
+    """Code and decode by libsndfile at the telephone's rate."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), TELEPHONE_RATE, format="WAV", subtype=codec)
     buffer.seek(0)
@@ -141,8 +135,8 @@ def _through(codec: str, samples: Samples) -> tuple[Samples, int]:
     return np.asarray(decoded, np.float32), rate
 
 
-def _pink(length: int, random: Random) -> Samples:
-    """Noise with power falling as 1/frequency."""
+def _pink(length: int, random: np.random.Generator) -> Samples:
+    """Return noise with power falling as 1/frequency."""
     spectrum = np.fft.rfft(random.standard_normal(length))
     divisor = np.sqrt(np.maximum(np.arange(len(spectrum)), 1.0))
     return np.fft.irfft(spectrum / divisor, length).astype(np.float32)

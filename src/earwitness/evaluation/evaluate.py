@@ -1,43 +1,81 @@
-"""Run an evaluation: hear the recordings under each condition, score them, and measure.
+"""An evaluation: read what is asked, hear the recordings under each condition, score them, measure.
 
 What is measured is the product's own way from audio to an answer, but for one gate: enrolments are not refused for
 poor quality, so that conditions can be compared on the same speakers. Nothing is tuned to the recordings at hand.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.engine.calibration import Calibration
-from earwitness.errors import TooFewSpeakers
-from earwitness.evaluation.conditions import Condition
+from earwitness.engine.calibration import Calibration, write_calibration
+from earwitness.engine.engine import Engine
+from earwitness.errors import EvaluationError, RequirementInvalid, TooFewSpeakers
+from earwitness.evaluation.conditions import Condition, parse_condition
+from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
 from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
-from earwitness.evaluation.intervals import Interval, draws, intervals, percentiles, widened, widened_cost
-from earwitness.evaluation.manifest import Utterance
-from earwitness.evaluation.metrics import ErrorCurve
-from earwitness.evaluation.recordings import JoinedRecording, Recordings
-from earwitness.evaluation.scores import Mask, Rates, ScoreTable, Searches, fnir_at_fpir, rates
+from earwitness.evaluation.manifest import (
+    JoinedRecording,
+    Recordings,
+    TrialRole,
+    Utterance,
+    adults,
+    children,
+    is_trial_list,
+    read_manifest,
+    read_trials,
+)
+from earwitness.evaluation.metrics import ErrorCurve, Interval, draws, percentiles, widened, widened_cost
+from earwitness.evaluation.recordings import copies, join_utterances
+from earwitness.evaluation.scores import (
+    RATE_NAMES,
+    OnePerson,
+    Rates,
+    ScoreTable,
+    SeveralPeople,
+    fnir_at_fpir,
+    ids_of_one_person,
+    ids_of_several_people,
+    rates,
+)
+from earwitness.progress import Progress
+from earwitness.voice.band import Band
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN
 
 GALLERY_SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
 FPIR = 0.01
-_COUNTED_BY = {
-    "eer_percent": "known",
-    "top1_percent": "known",
-    "found_percent": "known",
-    "false_alarm_percent": "everybody",
-}
-"""Rates that count errors of people, and which people can make them."""
+_PERCENT_OF_KNOWN = ("eer_percent", "top1_percent", "found_percent")
 _GALLERY_DRAWS = 100
 _GALLERIES_PER_DRAW = 10
 _SLICE_TARGETS_MIN = 5
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done and how much there is."""
+_OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_REQUIREMENT = re.compile(
+    r"\s*(?:(?P<condition>[a-z0-9>]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[0-9.]+)\s*"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What was counted under one condition."""
+
+    speakers: int
+    targets: int
+    nontargets: int
+    #: Tests of enrolled speakers: each can be found or missed.
+    searches: int
+    #: Tests against a gallery without their speaker: each can be a false alarm.
+    stranger_searches: int
+    #: Tests with too little speech for a search; they count as missed.
+    not_heard: int
+    #: Speakers whose enrolment had too little speech under this condition; nobody searches for them.
+    not_enrolled: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +92,7 @@ class ConditionResult:
     """Everything measured under one condition."""
 
     condition: Condition
-    speakers: int
-    targets: int
-    nontargets: int
-    searches: int
-    """Tests of enrolled speakers: each can be found or missed."""
-
-    stranger_searches: int
-    """Tests against a gallery without their speaker: each can be a false alarm."""
-
-    not_heard: int
-    """Tests with too little speech for a search; they count as missed."""
-
-    not_enrolled: int
-    """Speakers whose enrolment had too little speech under this condition; nobody searches for them."""
-
+    counts: Counts
     rates: Rates
     intervals: dict[str, Interval]
     growing: tuple[GrowingGallery, ...]
@@ -78,21 +102,16 @@ class ConditionResult:
 
     # `object`: numbers, and tables of numbers.
     def as_json(self) -> dict[str, object]:
-        """The result in the shape of `--json`."""
+        """Return the result in the shape of `--json`."""
+        growing = {
+            str(size.gallery): {"fnir_percent": size.fnir_percent, "interval": list(size.interval)}
+            for size in self.growing
+        }
         return {
-            "speakers": self.speakers,
-            "targets": self.targets,
-            "nontargets": self.nontargets,
-            "searches": self.searches,
-            "stranger_searches": self.stranger_searches,
-            "not_heard": self.not_heard,
-            "not_enrolled": self.not_enrolled,
+            **asdict(self.counts),
             **asdict(self.rates),
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
-            "fnir_percent_at_fpir_1_percent": {
-                str(size.gallery): {"fnir_percent": size.fnir_percent, "interval": list(size.interval)}
-                for size in self.growing
-            },
+            "fnir_percent_at_fpir_1_percent": growing,
             "slices": self.slices,
         }
 
@@ -101,7 +120,7 @@ class ConditionResult:
 class Evaluator:
     """Recordings heard under conditions. What was heard once (a telephone enrolment, say) is not heard again."""
 
-    listener: SpeechPreparer
+    preparer: SpeechPreparer
     recordings: Recordings
     enrol_seconds: float
     progress: Progress
@@ -118,64 +137,55 @@ class Evaluator:
         return {}
 
     def heard(self, which: str, channel: str, *, net_seconds: float) -> list[PreparedSpeech]:
-        """Raw embeddings of all recordings of a kind (`enrol`, `test`) under a channel."""
+        """Return raw embeddings of all recordings of a kind (`enrol`, `test`) under a channel."""
         key = (which, channel, net_seconds)
         if key not in self._memory:
-            self._memory[key] = self._hear(*key)
+            recordings: Sequence[JoinedRecording] = self.recordings.enrolments
+            if which == "test":
+                recordings = [*self.recordings.tests, *self.recordings.strangers]
+            self._memory[key] = self.preparer.hear(
+                recordings,
+                channel=channel,
+                net_seconds=net_seconds,
+                seconds_min=ENROL_SECONDS_MIN if which == "enrol" else SEARCH_SECONDS_MIN,
+                others=[*self.recordings.enrolments, *self.recordings.tests],
+                doing=f"{which} {channel}",
+                progress=self.progress,
+            )
         return self._memory[key]
 
-    def _hear(self, which: str, channel: str, net_seconds: float) -> list[PreparedSpeech]:
-        recordings: Sequence[JoinedRecording] = self.recordings.enrolments
-        if which == "test":
-            recordings = [*self.recordings.tests, *self.recordings.strangers]
-        seconds_min = ENROL_SECONDS_MIN if which == "enrol" else SEARCH_SECONDS_MIN
-        return self.listener.hear(
-            recordings,
-            channel=channel,
-            net_seconds=net_seconds,
-            seconds_min=seconds_min,
-            others=[*self.recordings.enrolments, *self.recordings.tests],
-            progress=lambda done, total: self.progress(f"{which} {channel}", done, total),
-        )
-
     def enrolled(self, condition: Condition) -> list[PreparedSpeech]:
-        """The enrolments of a condition that had enough speech: the columns of its score table."""
+        """Return the enrolments of a condition that had enough speech: the columns of its score table."""
         heard = self.heard("enrol", condition.enrol, net_seconds=self.enrol_seconds)
         return [one for one in heard if one.raw is not None]
 
     def score(self, condition: Condition, *, test_seconds: float) -> ScoreTable:
-        """The score table of a condition with tests of this much net speech."""
+        """Return the scores of every test of this much net speech against every enrolment, each one voiceprint."""
+        enrolled = self.enrolled(condition)
         tested = self.heard("test", condition.test, net_seconds=test_seconds)
-        return score_table(self.listener, self.enrolled(condition), tested)
+        scores = self._vectors(tested) @ self._vectors(enrolled).T
+        return ScoreTable(
+            enrolled=np.array([one.recording.speaker_id for one in enrolled]),
+            tested=np.array([one.recording.speaker_id for one in tested]),
+            scores=scores,
+            net_seconds=np.array([one.net_seconds for one in tested]),
+            trials=np.ones(scores.shape, np.bool_),
+            same_recording=_same_recording(enrolled, tested),
+        )
 
-
-def score_table(
-    listener: SpeechPreparer, enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]
-) -> ScoreTable:
-    """Every test against every enrolment; each enrolment one voiceprint."""
-    dimension = listener.encoder.dimension
-    unheard = np.full(dimension, np.nan, np.float32)
-
-    def vectors(heard: Sequence[PreparedSpeech]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def _vectors(self, heard: Sequence[PreparedSpeech]) -> NDArray[np.float64]:
+        """Return compensated embeddings, shape (recordings, dimension); NaN where there was too little speech."""
+        encoder = self.preparer.encoder
+        unheard = np.full(encoder.dimension, np.nan, np.float32)
         rows = [
-            unheard if one.raw is None else listener.encoder.compensate(one.raw, net_seconds=one.net_seconds).vector
+            unheard if one.raw is None else encoder.compensate(one.raw, net_seconds=one.net_seconds).vector
             for one in heard
         ]
-        return np.array(rows, np.float64).reshape(len(rows), dimension)
-
-    scores = vectors(tested) @ vectors(enrolled).T
-    return ScoreTable(
-        enrolled=np.array([one.recording.speaker_id for one in enrolled]),
-        tested=np.array([one.recording.speaker_id for one in tested]),
-        scores=scores,
-        net_seconds=np.array([one.net_seconds for one in tested]),
-        trials=np.ones(scores.shape, np.bool_),
-        same_recording=_same_recording(enrolled, tested),
-    )
+        return np.array(rows, np.float64).reshape(len(rows), encoder.dimension)
 
 
-def _same_recording(enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]) -> Mask:
-    """Cells whose two sides share an utterance, as in trial lists that enrol and test the same files."""
+def _same_recording(enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]) -> NDArray[np.bool_]:
+    """Return the cells whose two sides share an utterance, as in trial lists that enrol and test the same files."""
     columns: dict[Path, list[int]] = {}
     for column, one in enumerate(enrolled):
         for utterance in one.recording.utterances:
@@ -195,66 +205,56 @@ def measure(
     strangers_named_percent: float,
     speakers: dict[str, Utterance],
     seed: int,
-    not_enrolled: int = 0,
+    not_enrolled: int,
 ) -> ConditionResult:
-    """All rates of a table with intervals, growing galleries and slices. `speakers` has one utterance of each."""
+    """Measure a table: rates with intervals, growing galleries and slices. `speakers` has one utterance of each."""
     if not table.target_cells.any() or not table.nontarget_cells.any():
         raise TooFewSpeakers(f"condition {condition.name} has no same-speaker or no different-speaker pairs")
-    searches = Searches.of(table, calibration, strangers_named_percent=strangers_named_percent)
-    under = rates(table, searches, calibration)
-    found = intervals(under, draws(table.speakers, seed=seed))
+    under = rates(table, calibration, strangers_named_percent=strangers_named_percent)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        replicates = [asdict(under(weights)) for weights in draws(table.speakers, seed=seed)]
+    found = {name: percentiles([replicate[name] for replicate in replicates]) for name in RATE_NAMES}
     known, everybody = (len(set(table.tested[rows].tolist())) for rows in (table.known, table.heard))
-    for name, counted in _COUNTED_BY.items():
-        found[name] = widened(found[name], speakers=known if counted == "known" else everybody)
+    for name in _PERCENT_OF_KNOWN:
+        found[name] = widened(found[name], speakers=known)
+    found["false_alarm_percent"] = widened(found["false_alarm_percent"], speakers=everybody)
     found["min_dcf"] = widened_cost(found["min_dcf"], speakers=known)
+    people = len(set(table.enrolled.tolist()))
+    sizes = [*(size for size in GALLERY_SIZES if size < people), people]
     return ConditionResult(
         condition=condition,
-        speakers=len(table.speakers),
-        targets=int(table.target_cells.sum()),
-        nontargets=int(table.nontarget_cells.sum()),
-        searches=int(table.known.sum()),
-        stranger_searches=len(table.tested),
-        not_heard=int((~table.heard).sum()),
-        not_enrolled=not_enrolled,
+        counts=Counts(
+            speakers=len(table.speakers),
+            targets=int(table.target_cells.sum()),
+            nontargets=int(table.nontarget_cells.sum()),
+            searches=int(table.known.sum()),
+            stranger_searches=len(table.tested),
+            not_heard=int((~table.heard).sum()),
+            not_enrolled=not_enrolled,
+        ),
         rates=under(None),
         intervals=found,
-        growing=tuple(_growing(table, size, seed=seed) for size in _sizes(table)),
+        growing=tuple(_growing(table, size, seed=seed) for size in sizes),
         slices=_slices(table, calibration, strangers_named_percent=strangers_named_percent, speakers=speakers),
         table=table,
         curve=table.trial_set().curve(),
     )
 
 
-def _sizes(table: ScoreTable) -> list[int]:
-    everybody = len(set(table.enrolled.tolist()))
-    return [*(size for size in GALLERY_SIZES if size < everybody), everybody]
-
-
 def _growing(table: ScoreTable, size: int, *, seed: int) -> GrowingGallery:
-    """Galleries of random speakers; the interval re-draws the galleries and the tested speakers both."""
+    """Measure galleries of random speakers; the interval re-draws the galleries and the tested speakers both."""
     everybody = sorted(set(table.enrolled.tolist()))
     random = np.random.default_rng([seed, size])
     galleries = [set(random.choice(everybody, size, replace=False).tolist()) for _ in range(_GALLERY_DRAWS)]
     plain = [fnir_at_fpir(table, gallery_speakers=each, fpir=FPIR, weights=None) for each in galleries]
-    redrawn = [
-        float(
-            np.nanmean(
-                [
-                    fnir_at_fpir(table, gallery_speakers=galleries[index], fpir=FPIR, weights=weights)
-                    for index in _choose(random)
-                ]
-            )
-        )
-        for weights in draws(table.speakers, seed=seed, replicates=_GALLERY_DRAWS)
-    ]
+    redrawn: list[float] = []
+    for weights in draws(table.speakers, seed=seed, replicates=_GALLERY_DRAWS):
+        drawn: list[int] = random.integers(0, _GALLERY_DRAWS, _GALLERIES_PER_DRAW).tolist()
+        some = [fnir_at_fpir(table, gallery_speakers=galleries[index], fpir=FPIR, weights=weights) for index in drawn]
+        redrawn.append(float(np.nanmean(some)))
     people = len(set(table.tested[table.known].tolist()))
     interval = widened(percentiles(redrawn), speakers=people)
     return GrowingGallery(gallery=size, fnir_percent=float(np.nanmean(plain)), interval=interval)
-
-
-def _choose(random: np.random.Generator) -> list[int]:
-    drawn: NDArray[np.int64] = random.integers(0, _GALLERY_DRAWS, _GALLERIES_PER_DRAW)
-    return [int(index) for index in drawn]
 
 
 def _slices(
@@ -264,25 +264,225 @@ def _slices(
     strangers_named_percent: float,
     speakers: dict[str, Utterance],
 ) -> dict[str, dict[str, float]]:
-    """Rates among people of one sex, age group or source; groups with too few target trials are left out."""
+    """Return rates among people of one sex, age group or source; groups with too few target trials are left out."""
     groups: dict[str, set[str]] = {}
     for speaker_id, utterance in speakers.items():
-        labels = [
-            f"sex={utterance.sex}" if utterance.sex else "",
-            "age=adult" if utterance.is_adult else "age=child",
-        ]
-        labels.append(f"source={utterance.source}" if utterance.source else "")
-        for label in filter(None, labels):
-            groups.setdefault(label, set()).add(speaker_id)
+        age = "adult" if utterance.is_adult else "child"
+        for name, value in (("sex", utterance.sex), ("age", age), ("source", utterance.source)):
+            if value:
+                groups.setdefault(f"{name}={value}", set()).add(speaker_id)
     found: dict[str, dict[str, float]] = {}
     for label, members in sorted(groups.items()):
         part = table.restricted(members)
-        if part.target_cells.sum() < _SLICE_TARGETS_MIN or not part.nontarget_cells.any():
-            continue
-        searches = Searches.of(part, calibration, strangers_named_percent=strangers_named_percent)
-        counts: dict[str, float] = {
-            "targets": int(part.target_cells.sum()),
-            "nontargets": int(part.nontarget_cells.sum()),
-        }
-        found[label] = counts | asdict(rates(part, searches, calibration)(None))
+        targets, nontargets = int(part.target_cells.sum()), int(part.nontarget_cells.sum())
+        if targets >= _SLICE_TARGETS_MIN and nontargets:
+            measured = rates(part, calibration, strangers_named_percent=strangers_named_percent)(None)
+            found[label] = {"targets": targets, "nontargets": nontargets, **asdict(measured)}
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """A bound on one rate, under one condition or under all, so that an evaluation can gate somebody's CI."""
+
+    condition: str | None
+    rate: str
+    sign: str
+    bound: float
+
+    def failures(self, results: Sequence[ConditionResult]) -> list[str]:
+        """Return what does not meet it, in words. A rate that could not be measured does not."""
+        failed: list[str] = []
+        for result in results:
+            measured = asdict(result.rates)[self.rate]
+            if self.condition in (None, result.condition.name) and not _OPERATORS[self.sign](measured, self.bound):
+                failed.append(
+                    f"{result.condition.name}: {self.rate} is {measured:.4g}, required {self.sign} {self.bound:g}"
+                )
+        return failed
+
+
+def parse_requirement(text: str, conditions: Sequence[str]) -> Requirement:
+    """Parse `[CONDITION:]RATE<=BOUND`; RequirementInvalid says which rates and conditions there are."""
+    match = _REQUIREMENT.fullmatch(text)
+    if match is None or match["rate"] not in RATE_NAMES:
+        raise RequirementInvalid(f"{text!r} is not RATE<=BOUND; the rates are {', '.join(RATE_NAMES)}")
+    if match["condition"] not in (None, *conditions):
+        raise RequirementInvalid(f"{text!r} names a condition that is not evaluated; there are {', '.join(conditions)}")
+    try:
+        bound = float(match["bound"])
+    except ValueError:
+        raise RequirementInvalid(f"{text!r}: {match['bound']} is not a number") from None
+    return Requirement(condition=match["condition"], rate=match["rate"], sign=match["sign"], bound=bound)
+
+
+class Evaluation:
+    """What is asked, checked at once, before anything long begins."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        conditions: Sequence[str],
+        requirements: Sequence[str],
+        speakers: str,
+        enrol_seconds: float,
+        test_seconds: float,
+        seed: int,
+        wav_scp: Path | None,
+        utt2spk: Path | None,
+        fits_calibration: bool,
+    ) -> None:
+        """`path` is a manifest or a trial list; `speakers` is `all`, `adults` or `children`."""
+        self.path = path
+        self.conditions = [parse_condition(name) for name in dict.fromkeys(conditions)]
+        names = [condition.name for condition in self.conditions]
+        self.requirements = [parse_requirement(text, names) for text in requirements]
+        self.bands = list(dict.fromkeys(condition.band for condition in self.conditions))
+        if fits_calibration and len(self.bands) > 1:
+            raise EvaluationError("a calibration belongs to one band; fit `clean` apart from the telephone conditions")
+        self.enrol_seconds, self.test_seconds, self.seed = enrol_seconds, test_seconds, seed
+        self.trials = read_trials(path, wav_scp=wav_scp, utt2spk=utt2spk) if is_trial_list(path) else None
+        if speakers != "all" and self.trials is not None:
+            raise EvaluationError("a trial list has no ages; --speakers works with a manifest")
+        self.utterances = read_manifest(path) if self.trials is None else self.trials.utterances
+        if speakers != "all":
+            self.utterances = (adults if speakers == "adults" else children)(self.utterances)
+        self.speakers = {utterance.speaker_id: utterance for utterance in self.utterances}
+        if fits_calibration and self.trials is None:
+            require_enough_people(len(self.speakers), conditions=len(self.conditions))
+
+    @cached_property
+    def copies(self) -> list[tuple[Utterance, Utterance]]:
+        """Recordings that are the same audio as an earlier one, each behind that one."""
+        return copies(self.utterances)
+
+    def run(self, engines: Mapping[Band, Engine], *, workers: int, progress: Progress) -> "EvaluationResults":
+        """Measure every condition, with an engine for each band."""
+        evaluators = {
+            band: self._evaluator(engine, workers=workers, progress=progress) for band, engine in engines.items()
+        }
+        results: list[ConditionResult] = []
+        for condition in self.conditions:
+            engine, evaluator = engines[condition.band], evaluators[condition.band]
+            table = self.score(evaluator, condition, self.test_seconds)
+            progress(f"measuring {condition.name}", 0, 1)
+            measured = measure(
+                table,
+                condition,
+                engine.calibration,
+                strangers_named_percent=engine.strangers_named_percent,
+                speakers=self.speakers,
+                seed=self.seed,
+                not_enrolled=len(evaluator.recordings.enrolments) - len(evaluator.enrolled(condition)),
+            )
+            results.append(measured)
+            progress(f"measuring {condition.name}", 1, 1)
+        return EvaluationResults(asked=self, engines=engines, evaluators=evaluators, conditions=results)
+
+    def score(self, evaluator: Evaluator, condition: Condition, seconds: float) -> ScoreTable:
+        """Return the score table of a condition; of a trial list, with its trials."""
+        table = evaluator.score(condition, test_seconds=seconds)
+        if self.trials is None:
+            return table
+        enrolments = [one.recording.name for one in evaluator.enrolled(condition)]
+        tests = [one.name for one in evaluator.recordings.tests]
+        return replace(table, trials=self.trials.mask(enrolments, tests))
+
+    def _evaluator(self, engine: Engine, *, workers: int, progress: Progress) -> Evaluator:
+        preparer = SpeechPreparer(vad=engine.vad, encoder=engine.encoder, workers=workers, seed=self.seed)
+        net = preparer.net_seconds(self.utterances, progress)
+        if self.trials is not None:
+            recordings = self.trials.recordings(net.__getitem__)
+        else:
+            recordings = join_utterances(
+                self.utterances,
+                net.__getitem__,
+                enrol_seconds=self.enrol_seconds,
+                test_seconds=self.test_seconds,
+                seed=self.seed,
+            )
+        return Evaluator(preparer=preparer, recordings=recordings, enrol_seconds=self.enrol_seconds, progress=progress)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EvaluationResults:
+    """What an evaluation measured, and what else can be read off it."""
+
+    asked: Evaluation
+    engines: Mapping[Band, Engine]
+    evaluators: Mapping[Band, Evaluator]
+    conditions: list[ConditionResult]
+
+    @cached_property
+    def one_person(self) -> list[OnePerson]:
+        """Pairs of ids that sound like one person under the first condition."""
+        return ids_of_one_person(self.conditions[0].table, self._calibration)
+
+    @cached_property
+    def several_people(self) -> list[SeveralPeople]:
+        """Ids that sound like more than one person under the first condition."""
+        return ids_of_several_people(self.conditions[0].table, self._calibration)
+
+    @property
+    def _calibration(self) -> Calibration:
+        return self.engines[self.conditions[0].condition.band].calibration
+
+    @property
+    def left_out(self) -> list[str]:
+        """Speakers of whom nothing is enrolled or tested, because they have too little speech."""
+        given = {one.speaker_id for one in self.asked.utterances if one.role is not TrialRole.OTHER}
+        for evaluator in self.evaluators.values():
+            recordings = evaluator.recordings
+            for kind in (recordings.enrolments, recordings.tests, recordings.strangers):
+                given -= {one.speaker_id for one in kind}
+        return sorted(given)
+
+    def failures(self) -> list[str]:
+        """Return the requirements that do not hold, in words."""
+        return [failure for each in self.asked.requirements for failure in each.failures(self.conditions)]
+
+    def fit_calibration(self, path: Path) -> Calibration:
+        """Fit on all conditions together, for every duration up to that of the tests, and write the file."""
+        asked = self.asked
+        durations = {*(seconds for seconds in FIT_SECONDS if seconds < asked.test_seconds), asked.test_seconds}
+        ((band, evaluator),) = self.evaluators.items()
+        tables = {
+            seconds: [asked.score(evaluator, condition, seconds) for condition in asked.conditions]
+            for seconds in sorted(durations)
+        }
+        names = ", ".join(condition.name for condition in asked.conditions)
+        fitted = fit_calibration(
+            tables,
+            encoder_id=self.engines[band].encoder.encoder_id,
+            made_from=f"{asked.path.name} under {names}, seed {asked.seed}",
+        )
+        try:
+            write_calibration(path, fitted)
+        except OSError as error:
+            raise EvaluationError(f"the calibration {path} cannot be written: {error.strerror}") from error
+        return fitted
+
+    # `object`: JSON.
+    def as_json(self) -> dict[str, object]:
+        """Return the results as `--json` gives them."""
+        return {
+            "source": self.asked.path.name,
+            "seed": self.asked.seed,
+            "left_out_speakers": self.left_out,
+            "copies": [
+                {
+                    "file": str(copy.path),
+                    "speaker_id": copy.speaker_id,
+                    "same_as_file": str(earlier.path),
+                    "same_as_speaker_id": earlier.speaker_id,
+                }
+                for earlier, copy in self.asked.copies
+            ],
+            "ids_of_one_person": [asdict(found) for found in self.one_person],
+            "ids_of_several_people": [asdict(found) for found in self.several_people],
+            "enrol_seconds": self.asked.enrol_seconds,
+            "test_seconds": self.asked.test_seconds,
+            "encoder_ids": {band: engine.encoder.encoder_id for band, engine in self.engines.items()},
+            "conditions": {result.condition.name: result.as_json() for result in self.conditions},
+        }

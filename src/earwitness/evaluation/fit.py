@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from earwitness.engine.calibration import Calibration, DurationFit, FalseMatchCurve
-from earwitness.engine.compensation import Compensation, Vectors, unit_length
+from earwitness.engine.encoder import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX
@@ -35,7 +35,7 @@ _SLOPE_RIDGE = 1e-5
 def fit_compensation(
     *, reference: Vectors, same_under_channels: Sequence[Vectors], directions: int = CHANNEL_DIRECTIONS
 ) -> Compensation:
-    """Mean of `reference`, and the directions in which recordings move with the channel.
+    """Fit the mean of `reference`, and the directions in which recordings move with the channel.
 
     All vectors are raw embeddings, shape (n, dimension). `same_under_channels` holds the same n recordings in the
     same order under each channel; with fewer than two, only the mean is fitted.
@@ -52,7 +52,7 @@ def fit_compensation(
 
 
 def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, made_from: str) -> Calibration:
-    """One calibration from score tables of all conditions, by seconds of net speech in the tests."""
+    """Fit one calibration from score tables of all conditions, by seconds of net speech in the tests."""
     fits: list[DurationFit] = []
     pairs = 0
     speakers: set[str] = set()
@@ -68,9 +68,10 @@ def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, m
 
 
 def require_enough_people(people: int, *, conditions: int) -> None:
-    """TooFewSpeakers when no recordings of so many people could give the pairs that a calibration needs.
+    """Raise TooFewSpeakers when no recordings of so many people could give the pairs that a calibration needs.
 
-    Said before hours of work: each person gives at most four tests, and each test a pair with everybody else.
+    This is checked before hours of work. Each person gives at most four tests, and each test a pair with everybody
+    else.
     """
     needed = next(
         count
@@ -99,11 +100,12 @@ def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> 
 
 
 def false_match_curve(nontargets: Scores) -> FalseMatchCurve:
-    """The measured share of different-speaker pairs above each score, down to the rarest that was measured."""
+    """Return the measured share of different-speaker pairs above each score, down to the rarest that was measured."""
     ordered = np.sort(nontargets)[::-1]
-    rates = [rate for rate in _CURVE_RATES if rate * len(ordered) >= _TAIL_PAIRS_MIN]
     points: list[tuple[float, float]] = []
-    for rate in rates:
+    for rate in _CURVE_RATES:
+        if rate * len(ordered) < _TAIL_PAIRS_MIN:
+            break
         score = float(ordered[math.floor(rate * len(ordered)) - 1])
         if not points or score > points[-1][0]:
             points.append((score, rate))
@@ -111,7 +113,7 @@ def false_match_curve(nontargets: Scores) -> FalseMatchCurve:
 
 
 def _logistic(targets: Scores, nontargets: Scores) -> tuple[float, float]:
-    """Slope and offset of the natural-log likelihood ratio, each class weighing the same whatever its size."""
+    """Return slope and offset of the natural-log likelihood ratio, each class weighing the same whatever its size."""
 
     def cost(parameters: NDArray[np.float64]) -> float:
         slope, offset = parameters

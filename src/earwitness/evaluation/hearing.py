@@ -5,7 +5,7 @@ speech, encoder. What comes back is the raw embedding, so that a compensation ca
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,19 +17,17 @@ from earwitness.audio.net_speech import gather
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.conditions import CHANNELS
-from earwitness.evaluation.manifest import Utterance
-from earwitness.evaluation.recordings import JoinedRecording, read_joined, read_utterance, seed_for
+from earwitness.evaluation.manifest import JoinedRecording, Utterance
+from earwitness.evaluation.recordings import read_joined, read_utterance, seed_for
 from earwitness.models.sessions import ModelSession
+from earwitness.progress import Progress
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 
 _BABBLE_POOL = 24
 
-Progress = Callable[[int, int], None]
-"""Called with how many pieces of work are done and how many there are."""
-
-Item = TypeVar("Item")
-WorkResult = TypeVar("WorkResult")
+_ItemT = TypeVar("_ItemT")
+_ResultT = TypeVar("_ResultT")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,9 +35,8 @@ class PreparedSpeech:
     """What the encoder made of one recording under one condition."""
 
     recording: JoinedRecording
+    #: Shape (dimension,), before compensation; None when there was too little speech.
     raw: NDArray[np.float32] | None
-    """Shape (dimension,), before compensation; None when there was too little speech."""
-
     net_seconds: float
 
 
@@ -53,14 +50,13 @@ class SpeechPreparer:
     seed: int
 
     def net_seconds(self, utterances: Sequence[Utterance], progress: Progress) -> dict[Utterance, float]:
-        """Net speech of each utterance as recorded."""
+        """Return the net speech of each utterance as recorded."""
 
         def measure(utterance: Utterance) -> float:
             speech = read_utterance(utterance)
-            found = gather([speech], vad=self.vad, band=Band.WIDEBAND, rate=CANONICAL_RATE, target_seconds=None)
-            return found.seconds
+            return gather([speech], vad=self.vad, band=Band.WIDEBAND, rate=CANONICAL_RATE, target_seconds=None).seconds
 
-        return dict(zip(utterances, self._map(measure, utterances, progress), strict=True))
+        return dict(zip(utterances, self._map(measure, utterances, "net speech", progress), strict=True))
 
     def hear(
         self,
@@ -70,16 +66,17 @@ class SpeechPreparer:
         net_seconds: float,
         seconds_min: float,
         others: Sequence[JoinedRecording],
+        doing: str,
         progress: Progress,
     ) -> list[PreparedSpeech]:
-        """Each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech, at least
-        `seconds_min`.
+        """Return each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech.
 
-        `others` are recordings to make babble of; those of the same speaker are passed over.
+        Of less than `seconds_min` there is no embedding. `others` are recordings to make babble of; those of the same
+        speaker are passed over.
         """
         pool = _BabblePool(others, self.seed) if channel == "noise10" else None
 
-        def one(recording: JoinedRecording) -> PreparedSpeech:
+        def prepare(recording: JoinedRecording) -> PreparedSpeech:
             random = np.random.default_rng(seed_for(self.seed, channel, recording.name))
             babble = pool.without(recording.speaker_id) if pool else []
             arrived, rate = CHANNELS[channel](read_joined(recording), random, babble)
@@ -90,16 +87,17 @@ class SpeechPreparer:
                 return PreparedSpeech(recording=recording, raw=None, net_seconds=error.have_seconds)
             return PreparedSpeech(recording=recording, raw=raw, net_seconds=heard)
 
-        return self._map(one, recordings, progress)
+        return self._map(prepare, recordings, doing, progress)
 
-    def _map(self, work: Callable[[Item], WorkResult], items: Iterable[Item], progress: Progress) -> list[WorkResult]:
-        """`work` over all items in order, on the pool."""
-        waiting = list(items)
-        done: list[WorkResult] = []
+    def _map(
+        self, work: Callable[[_ItemT], _ResultT], items: Sequence[_ItemT], doing: str, progress: Progress
+    ) -> list[_ResultT]:
+        """Return `work` of all items in order, done on the pool."""
+        done: list[_ResultT] = []
         with ThreadPoolExecutor(self.workers) as pool:
-            for result in pool.map(work, waiting):
+            for result in pool.map(work, items):
                 done.append(result)
-                progress(len(done), len(waiting))
+                progress(doing, len(done), len(items))
         return done
 
 
@@ -107,13 +105,13 @@ class _BabblePool:
     """Speech of some talkers, read once."""
 
     def __init__(self, recordings: Sequence[JoinedRecording], seed: int) -> None:
-        order: NDArray[np.int64] = np.random.default_rng(seed).permutation(len(recordings))[:_BABBLE_POOL]
-        self._recordings = [recordings[int(index)] for index in order]
+        order: list[int] = np.random.default_rng(seed).permutation(len(recordings))[:_BABBLE_POOL].tolist()
+        self._recordings = [recordings[index] for index in order]
         self._speech: dict[str, Samples] = {}
         self._lock = threading.Lock()
 
     def without(self, speaker_id: str) -> list[Samples]:
-        """The speech of every talker in the pool but this one."""
+        """Return the speech of every talker in the pool but this one."""
         with self._lock:
             for recording in self._recordings:
                 if recording.name not in self._speech:

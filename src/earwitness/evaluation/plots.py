@@ -1,22 +1,31 @@
-"""Plots of an evaluation as PNG: DET curves, score histograms, misses against gallery size."""
+"""Plots as PNG: DET curves, score histograms, misses against gallery size; and the waveform of a recording.
+
+Matplotlib lives here. It comes with the extra `plots`; importing this module without it is a ConfigurationError.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from scipy.special import ndtri
 
-from earwitness.engine.calibration import Calibration
-from earwitness.errors import EvaluationError
+from earwitness.audio.quality import Outline
+from earwitness.engine.engine import Engine
+from earwitness.errors import ConfigurationError, EvaluationError
 from earwitness.evaluation.evaluate import FPIR, ConditionResult
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Threshold
+from earwitness.voice.speech import NetSpeech
 
-mpl.use("Agg")  # no screen needed
+try:
+    import matplotlib as mpl
 
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+    mpl.use("Agg")  # no screen needed
+
+    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise ConfigurationError("plots need matplotlib; install it with `pip install 'earwitness[plots]'`") from error
 
 _TICKS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4)
 _DET_LOW, _DET_HIGH = 0.00005, 0.5
@@ -25,34 +34,36 @@ _DET_LOW, _DET_HIGH = 0.00005, 0.5
 def write_plots(
     folder: Path,
     results: Sequence[ConditionResult],
-    calibrations: Mapping[Band, Calibration],
-    *,
-    strangers_named_percent: float,
-) -> list[Path]:
-    """det.png, galleries.png and one scores-CONDITION.png each, in `folder`; what was written."""
-    written: list[Path] = []
+    engines: Mapping[Band, Engine],
+) -> None:
+    """Write det.png, galleries.png and one scores-CONDITION.png each into `folder`."""
+    figures = {"det": _det(results), "galleries": _galleries(results)}
+    for result in results:
+        engine = engines[result.condition.band]
+        threshold = engine.calibration.threshold(  # everybody enrolled, tests of the usual length
+            gallery_size=len(result.table.enrolled),
+            strangers_named_percent=engine.strangers_named_percent,
+            net_seconds=float(np.nanmedian(result.table.net_seconds)),
+        )
+        figures[f"scores-{result.condition.name.replace('>', '-to-')}"] = _scores(result, threshold)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written.append(_save(_det(results), folder / "det.png"))
-        written.append(_save(_galleries(results), folder / "galleries.png"))
-        for result in results:
-            name = result.condition.name.replace(">", "-to-")
-            threshold = _threshold(result, calibrations[result.condition.band], strangers_named_percent)
-            written.append(_save(_scores(result, threshold), folder / f"scores-{name}.png"))
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png", dpi=110)
     except OSError as error:
         raise EvaluationError(f"the plots cannot be written to {folder}: {error.strerror or error}") from error
-    return written
+    finally:
+        plt.close("all")
 
 
 def _det(results: Sequence[ConditionResult]) -> Figure:
-    """Detection error trade-off: both axes are normal deviates, on which normally distributed scores give straight
-    lines.
+    """Draw the detection error trade-off.
+
+    Both axes are normal deviates, on which normally distributed scores give straight lines.
     """
     figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
-    low = _DET_HIGH
-    for result in results:
-        low = min(low, 1 / result.nontargets, 1 / result.targets)
-    low = max(low / 2, _DET_LOW)
+    most_trials = max(max(result.counts.targets, result.counts.nontargets) for result in results)
+    low = max(min(_DET_HIGH, 1 / most_trials) / 2, _DET_LOW)
     for result in results:
         # These axes have no place for a rate of zero: it is drawn on their edge, below the least that can be measured.
         alarms, misses = np.maximum(result.curve.false_alarms, low), np.maximum(result.curve.misses, low)
@@ -73,27 +84,14 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
 
 
 def _scores(result: ConditionResult, threshold: Threshold) -> Figure:
-    """How same-speaker and different-speaker pairs score, and where the engine draws the line."""
+    """Draw how same-speaker and different-speaker pairs score, and where the engine draws the line."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     trials = result.table.trial_set()
     scores = np.concatenate([trials.targets, trials.nontargets])
     bins = np.linspace(min(float(scores.min()), threshold.score) - 0.02, max(float(scores.max()), threshold.score), 91)
-    axes.hist(
-        trials.nontargets,
-        bins=bins.tolist(),
-        density=True,
-        alpha=0.6,
-        color="tab:gray",
-        label=f"different ({result.nontargets})",
-    )
-    axes.hist(
-        trials.targets,
-        bins=bins.tolist(),
-        density=True,
-        alpha=0.6,
-        color="tab:green",
-        label=f"same speaker ({result.targets})",
-    )
+    for pairs, colour, name in ((trials.nontargets, "gray", "different"), (trials.targets, "green", "same speaker")):
+        label = f"{name} ({len(pairs)})"
+        axes.hist(pairs, bins=bins.tolist(), density=True, alpha=0.6, color=f"tab:{colour}", label=label)
     label = f"threshold for {threshold.gallery_size} enrolled, {threshold.strangers_named_percent:g} % of strangers"
     axes.axvline(threshold.score, color="tab:red", linestyle="--", label=label)
     axes.set(xlabel="score", ylabel="density", title=f"Scores: {result.condition.name}")
@@ -101,31 +99,16 @@ def _scores(result: ConditionResult, threshold: Threshold) -> Figure:
     return figure
 
 
-def _threshold(result: ConditionResult, calibration: Calibration, strangers_named_percent: float) -> Threshold:
-    """The engine's threshold for everybody enrolled and tests of the usual length."""
-    return calibration.threshold(
-        gallery_size=len(result.table.enrolled),
-        strangers_named_percent=strangers_named_percent,
-        net_seconds=float(np.nanmedian(result.table.net_seconds)),
-    )
-
-
 def _galleries(results: Sequence[ConditionResult]) -> Figure:
-    """Misses at a fixed share of strangers let through, as the gallery grows."""
+    """Draw misses at a fixed share of strangers let through, as the gallery grows."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for result in results:
         sizes = [size.gallery for size in result.growing]
         rates = [size.fnir_percent for size in result.growing]
-        bounds = [size.interval for size in result.growing]
+        low, high = zip(*(size.interval for size in result.growing), strict=True)
         (line,) = axes.plot(sizes, rates, marker="o", label=result.condition.name, clip_on=False)
-        axes.vlines(sizes, *zip(*bounds, strict=True), alpha=0.3, color=line.get_color())  # one size makes no band
-        axes.fill_between(
-            sizes,
-            [low for low, _ in bounds],
-            [high for _, high in bounds],
-            alpha=0.12,
-            color=line.get_color(),
-        )
+        axes.vlines(sizes, low, high, alpha=0.3, color=line.get_color())  # one size makes no band
+        axes.fill_between(sizes, low, high, alpha=0.12, color=line.get_color())
     axes.set(xlabel="enrolled", ylabel="not found, %", xscale="log")
     axes.set_ylim(bottom=0)  # every interval is in sight: matplotlib chooses the top
     all_sizes = sorted({size.gallery for result in results for size in result.growing})
@@ -137,7 +120,28 @@ def _galleries(results: Sequence[ConditionResult]) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+def draw_waveform(outline: Outline, speech: NetSpeech, path: Path, *, title: str) -> None:
+    """Draw the waveform of a recording with the speech marked."""
+    count = 1600
+    peaks = outline.columns(count)
+    figure, axes = plt.subplots(figsize=(12, 3), layout="constrained")
+    axes.fill_between(np.linspace(0, outline.seconds, count), -peaks, peaks, color="0.6", linewidth=0)
+    for number, segment in enumerate(speech.segments):
+        label = "speech" if number == 0 else None
+        axes.axvspan(
+            segment.start_seconds, segment.end_seconds, color="tab:green", alpha=0.25, label=label, linewidth=0
+        )
+    axes.set(
+        xlim=(0, outline.seconds),
+        xlabel="seconds",
+        ylabel="sample",
+        title=f"{title}: {speech.seconds:.1f} s of net speech",
+    )
+    if speech.segments:
+        axes.legend(loc="upper right")
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the picture {path} cannot be written: {error}") from error
+    finally:
+        plt.close(figure)

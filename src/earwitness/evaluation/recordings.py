@@ -4,18 +4,17 @@ An utterance serves one recording only. Every recording is made a little longer 
 clean utterances, so that noise which hides some speech from the detector does not leave too little.
 """
 
+import hashlib
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from earwitness.audio.canonical import to_canonical
 from earwitness.audio.files import open_recording
 from earwitness.errors import AudioError, ChannelNotChosen, ManifestInvalid
-from earwitness.evaluation.manifest import TrialRole, Utterance
+from earwitness.evaluation.manifest import JoinedRecording, Recordings, TrialRole, Utterance
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Samples
 
@@ -23,31 +22,8 @@ _SURPLUS = 1.08
 TESTS_PER_SPEAKER_MAX = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class JoinedRecording:
-    """Utterances of one speaker to be heard one after the other."""
-
-    name: str
-    speaker_id: str
-    utterances: tuple[Utterance, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recordings:
-    """What is enrolled, what is searched for, and by whom nobody is enrolled."""
-
-    enrolments: tuple[JoinedRecording, ...]
-    """One per enrollable speaker."""
-
-    tests: tuple[JoinedRecording, ...]
-    """Of enrolled speakers."""
-
-    strangers: tuple[JoinedRecording, ...]
-    """Of speakers that may not be enrolled."""
-
-
 def seed_for(*parts: object) -> int:
-    """A seed that depends on these parts and on nothing else, on every machine."""
+    """Return a seed that depends on these parts and on nothing else, on every machine."""
     return zlib.crc32("/".join(map(str, parts)).encode())
 
 
@@ -66,15 +42,15 @@ def join_utterances(
     enrolments: list[JoinedRecording] = []
     tests: list[JoinedRecording] = []
     strangers: list[JoinedRecording] = []
+    lengths = [test_seconds] * TESTS_PER_SPEAKER_MAX
     for speaker_id in sorted(by_speaker):
         spoken = by_speaker[speaker_id]
-        order: NDArray[np.int64] = np.random.default_rng(seed_for(seed, speaker_id)).permutation(len(spoken))
-        shuffled = [spoken[int(index)] for index in order]
-        rest = [utterance for utterance in shuffled if utterance.role is not TrialRole.OTHER]
-        if any(utterance.role is TrialRole.IMPOSTOR for utterance in rest):
-            strangers += _cut(rest, net_seconds, [test_seconds] * TESTS_PER_SPEAKER_MAX, speaker_id)
+        order: list[int] = np.random.default_rng(seed_for(seed, speaker_id)).permutation(len(spoken)).tolist()
+        shuffled = [spoken[index] for index in order if spoken[index].role is not TrialRole.OTHER]
+        if any(utterance.role is TrialRole.IMPOSTOR for utterance in shuffled):
+            strangers += _cut(shuffled, net_seconds, lengths)
             continue
-        cut = _cut(rest, net_seconds, [enrol_seconds, *[test_seconds] * TESTS_PER_SPEAKER_MAX], speaker_id)
+        cut = _cut(shuffled, net_seconds, [enrol_seconds, *lengths])
         if len(cut) > 1:
             enrolments.append(cut[0])
             tests += cut[1:]
@@ -82,37 +58,32 @@ def join_utterances(
 
 
 def _cut(
-    spoken: list[Utterance], net_seconds: Callable[[Utterance], float], wanted: list[float], speaker_id: str
+    spoken: list[Utterance], net_seconds: Callable[[Utterance], float], wanted: list[float]
 ) -> list[JoinedRecording]:
-    """As many recordings of the wanted net lengths, in order, as the utterances allow."""
+    """Return as many recordings of the wanted net lengths, in order, as one speaker's utterances allow."""
     cut: list[JoinedRecording] = []
     taken: list[Utterance] = []
     seconds = 0.0
-
-    def finish() -> None:
-        name = f"{speaker_id}/{len(cut)}"
-        cut.append(JoinedRecording(name=name, speaker_id=speaker_id, utterances=tuple(taken)))
-
-    for utterance in spoken:
+    for number, utterance in enumerate(spoken, start=1):
         taken.append(utterance)
         seconds += net_seconds(utterance)
-        if seconds >= wanted[len(cut)] * _SURPLUS:
-            finish()
+        surplus = 1.0 if number == len(spoken) else _SURPLUS  # what is left at the end serves without a surplus
+        if seconds >= wanted[len(cut)] * surplus:
+            name = f"{utterance.speaker_id}/{len(cut)}"
+            cut.append(JoinedRecording(name=name, speaker_id=utterance.speaker_id, utterances=tuple(taken)))
             taken, seconds = [], 0.0
             if len(cut) == len(wanted):
-                return cut
-    if seconds >= wanted[len(cut)]:
-        finish()
+                break
     return cut
 
 
 def read_joined(recording: JoinedRecording) -> Samples:
-    """The utterances one after the other, at 16 kHz."""
+    """Return the utterances one after the other, at 16 kHz."""
     return np.concatenate([read_utterance(utterance) for utterance in recording.utterances])
 
 
 def read_utterance(utterance: Utterance) -> Samples:
-    """One utterance at 16 kHz."""
+    """Return one utterance at 16 kHz."""
     try:
         file = open_recording(utterance.path, channel=utterance.channel)
         blocks = [np.zeros(0, np.float32), *file.blocks()]
@@ -123,3 +94,30 @@ def read_utterance(utterance: Utterance) -> Samples:
         ) from error
     except AudioError as error:
         raise ManifestInvalid(f"{utterance.path.name} cannot be used: {error}") from error
+
+
+def copies(utterances: Iterable[Utterance]) -> list[tuple[Utterance, Utterance]]:
+    """Return each utterance whose samples, at 16 bits, were there before, behind the first one of them.
+
+    Names and containers do not matter. A copy that is enrolled and tested makes rates look better than they are; one
+    under two ids makes them look worse. A recording that cannot be read is no copy: whoever listens to it says what is
+    wrong.
+    """
+    first: dict[bytes, Utterance] = {}
+    found: list[tuple[Utterance, Utterance]] = []
+    for utterance in utterances:
+        content = _content(utterance)
+        if content is not None and (earlier := first.setdefault(content, utterance)) is not utterance:
+            found.append((earlier, utterance))
+    return found
+
+
+def _content(utterance: Utterance) -> bytes | None:
+    digest, count = hashlib.sha256(), 0
+    try:
+        for block in open_recording(utterance.path, channel=utterance.channel).blocks():
+            digest.update(np.round(block * 32_768).astype("<i4").tobytes())
+            count += len(block)
+    except AudioError:
+        return None
+    return digest.digest() if count else None

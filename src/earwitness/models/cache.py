@@ -29,23 +29,16 @@ import filelock
 
 from earwitness.errors import CacheUnwritable, ModelDamaged, ModelFetchFailed, ModelMissing
 from earwitness.models.catalogue import CatalogueEntry
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and how much there is (bytes); at least once a second while
-something is waited for. What it raises ends the work, and leaves nothing behind."""
+from earwitness.progress import Progress, not_shown
 
 _SILENCE_SECONDS_MAX = 1.0
-"""How long nothing may be told of a download that makes no progress."""
+"""How long a download that makes no progress may say nothing."""
 
 _LOCK_SECONDS_MAX, _LOCK_TURN_SECONDS = 900.0, 1.0
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _MEBIBYTE = 1 << 20
 _PIPE_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
-
-
-def _quiet(_doing: str, _done: int, _total: int) -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class ModelCache:
         *,
         source: Path | None = None,
         force: bool = False,
-        progress: Progress = _quiet,
+        progress: Progress = not_shown,
     ) -> bool:
         """Fetch, check, convert and put in place. False when it was there already, without any network.
 
@@ -96,7 +89,7 @@ class ModelCache:
             lambda: self.is_installed(entry) and not force, entry, source=source, progress=progress
         )
 
-    def ensure(self, entry: CatalogueEntry, *, progress: Progress = _quiet) -> bool:
+    def ensure(self, entry: CatalogueEntry, *, progress: Progress = not_shown) -> bool:
         """Install it when it is missing, and again when it is damaged. False when it was there and whole.
 
         Raises what `install` raises, and is as safe.

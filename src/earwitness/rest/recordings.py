@@ -46,31 +46,36 @@ def recording_file() -> "Generator[tuple[IO[bytes], Path]]":
 
 def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> DecisionAnswer:
     """Say who of a domain speaks in a recording, if anyone."""
-    from earwitness.engine.identify import identify_recording
+    from earwitness.engine.engine import identify_recording, open_named
 
     domain = domain_of(context, call)
     engine = context.engine_of(Band(domain.band))
     gallery = _gallery(context, call.scope, domain, engine)
     with _turn(context, call) as decoded:
-        found = identify_recording(engine, gallery, call.recording, channel=call.params.channel, decoded=decoded)
+        recording = open_named(call.recording, channel=call.params.channel)
+        found = identify_recording(engine, gallery, recording, decoded=decoded)
     context.store.write(lambda unit: call.caller.record(unit, domain.arn))
     return decision_answer(asdict(found.decision))
 
 
 def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
     """Make a profile of the voice in a recording, or add a voiceprint to a profile."""
+    from earwitness.engine.enrol import enrolment_embedding
+    from earwitness.voice.embedding import Voiceprint
+
     domain = domain_of(context, call)
     engine = context.engine_of(Band(domain.band))
     voiceprint_id, content = context.new_id(), _content(call)
     profile_id = call.params.profile_id or f"vp-{context.new_id()}"
     with _turn(context, call) as decoded:
         speech = engine.listen(call.recording, channel=call.params.channel, decoded=decoded)
-        made = engine.enrol([speech], profile_id=profile_id, voiceprint_id=voiceprint_id)
+        embedding = enrolment_embedding(engine.encoder, [speech])
+    made = Voiceprint(profile_id=profile_id, voiceprint_id=voiceprint_id, embedding=embedding)
     alike = engine.same_voice_as([made], _gallery(context, call.scope, domain, engine))
     voiceprint = NewVoiceprint(
-        encoder_id=made.embedding.encoder_id,
-        vector=made.embedding.vector.astype("<f4").tobytes(),
-        net_speech_seconds=made.embedding.net_speech_seconds,
+        encoder_id=embedding.encoder_id,
+        vector=embedding.vector.astype("<f4").tobytes(),
+        net_speech_seconds=embedding.net_speech_seconds,
         quality={**speech.quality.as_document()},
         audio=speech.as_pcm() if context.keep_audio else None,
     )

@@ -11,9 +11,8 @@ from earwitness.audio.channel import MediaType, ReferencedDecoder, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageGatherer
-from earwitness.engine.engine import Engine
+from earwitness.engine.engine import Engine, Voice, voices_of
 from earwitness.engine.enrol import enrolment_embedding
-from earwitness.engine.tell_apart import Voice, voices_of
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech
 from earwitness.tasks.checkpoints import PassageLog
 from earwitness.tasks.replay import FragmentSlice

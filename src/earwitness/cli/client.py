@@ -1,7 +1,7 @@
-"""Asking a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
+"""The client of a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
 
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from earwitness.errors import (
     ServiceUnreachable,
     ServiceUntrusted,
 )
+from earwitness.progress import Progress
 
 ANSWER_SECONDS_MAX = 40.0
 """Twice as long as the service lets a request for events wait."""
 
 RECORDING_SECONDS_MAX = 180.0
-"""Until a recording is listened to: models may have to be loaded, and silence has to be heard to its end."""
+"""How long a search may take: models may have to be loaded, and silence has to be heard to its end."""
 
 RECORDING_BYTES_MAX = 50_000_000
-"""More than this no service takes; said before it is sent."""
+"""No service takes more than this; it is refused before it is sent."""
 
 _PIECE_BYTES = 256 * 1024
 
@@ -43,33 +44,42 @@ _NEXT_STEPS = {
 }
 
 
-class Asking:
-    """A service and whom we ask it as."""
+class ServiceClient:
+    """A running service, asked with somebody's credentials about the records of a Region."""
 
     def __init__(self, client: httpx.Client, *, token: str, aws: AwsVariables, region: str) -> None:
-        """`region` is where records are looked for."""
         self._client = client
         self._token = token
         self._aws = aws
         self._region = region
 
-    # `Any`: a JSON object, and values that become text in the query. None leaves one out.
+    # `Any`: a JSON object, and values that become text in the query; None leaves one out. Here and below.
     def get(self, path: str, **query: Any) -> dict[str, Any]:
-        """The answer to GET. Raises ServiceUnreachable and ServiceRefused."""
-        return self._ask("GET", path, query)
+        """Return the answer to GET. Raise ServiceUnreachable and ServiceRefused, as the other methods do."""
+        return self._answer(self._request("GET", path, query))
 
     def post(self, path: str, **query: Any) -> dict[str, Any]:
-        """The same of POST without a body."""
-        return self._ask("POST", path, query)
+        """Return the answer to POST without a body."""
+        return self._answer(self._request("POST", path, query))
 
     def delete(self, path: str) -> dict[str, Any]:
-        """The same of DELETE."""
-        return self._ask("DELETE", path, {})
+        """Return the answer to DELETE."""
+        return self._answer(self._request("DELETE", path, {}))
 
-    def send(self, path: str, recording: Path, *, sent: Callable[[int, int], None], **query: Any) -> dict[str, Any]:
-        """The same of POST with a recording; `sent` is told how many bytes have gone, of how many.
+    def every(self, path: str, member: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages of a list."""
+        following = None
+        while True:
+            page = self.get(path, nextToken=following, limit=100, **query)
+            yield from page[member]
+            following = page["nextToken"]
+            if following is None:
+                return
 
-        Raises AudioUnreadable as well, when the file cannot be read or is too large.
+    def send(self, path: str, recording: Path, *, sent: Progress, **query: Any) -> dict[str, Any]:
+        """Return the answer to POST with a recording; `sent` is called with the bytes that have gone.
+
+        Raise AudioUnreadable as well, when the file cannot be read or is too large.
         """
         content = _content(recording)
         request = self._request(
@@ -82,17 +92,21 @@ class Asking:
         )
         return self._answer(request, content)
 
-    def _ask(self, method: str, path: str, query: dict[str, Any]) -> dict[str, Any]:
-        return self._answer(self._request(method, path, query), b"")
+    @staticmethod
+    def segment(text: str, *, what: str) -> str:
+        """Return an id as a segment of a path. Raise ConfigurationError when it cannot be one."""
+        if not text or "/" in text:
+            raise ConfigurationError(f"the {what} is an id without slashes, not an ARN")
+        return quote(text, safe="")
 
     def _request(self, method: str, path: str, query: dict[str, Any], **more: Any) -> httpx.Request:
         given = {name: value for name, value in query.items() if value is not None}
         return self._client.build_request(method, _PREFIX + path, params={"region": self._region, **given}, **more)
 
-    def _answer(self, request: httpx.Request, content: bytes) -> dict[str, Any]:
+    def _answer(self, request: httpx.Request, content: bytes = b"") -> dict[str, Any]:
         request.headers.update(self._credentials(request, content))
         try:
-            return _answer(self._client.send(request))
+            return _read(self._client.send(request))
         except httpx.RequestError as error:
             raise _unanswered(self._client.base_url, error) from error
 
@@ -105,10 +119,10 @@ class Asking:
 
 
 @contextmanager
-def asking(*, url: str | None, region: str | None) -> Generator[Asking]:
-    """Ask the service of the options, else of the settings; the Region is that of AWS's variables when none is given.
+def connect(*, url: str | None, region: str | None) -> Generator[ServiceClient]:
+    """Open a client of the service at `url`, else of the settings; the default Region is that of AWS's variables.
 
-    Raises ConfigurationError without an address or credentials.
+    Raise ConfigurationError without an address or credentials.
     """
     settings, aws = config.load(), aws_variables()
     if not settings.token and not (aws.key_id and aws.secret):
@@ -119,11 +133,11 @@ def asking(*, url: str | None, region: str | None) -> Generator[Asking]:
     if not settings.token.isascii() or not settings.token.isprintable():
         raise ConfigurationError("the token in EARWITNESS_TOKEN has characters that no token has; copy it again")
     with httpx.Client(base_url=_address(url or settings.url), timeout=ANSWER_SECONDS_MAX, verify=trusted()) as client:
-        yield Asking(client, token=settings.token, aws=aws, region=region or aws.region or DEFAULT_REGION)
+        yield ServiceClient(client, token=settings.token, aws=aws, region=region or aws.region or DEFAULT_REGION)
 
 
 def _unanswered(address: httpx.URL, error: httpx.RequestError) -> AskingError:
-    """Nothing answers, or what answers cannot be trusted: two different things to do."""
+    """Return the error when nothing answers, or when what answers cannot be trusted."""
     if fault := certificate_fault(error):
         return ServiceUntrusted(f"something answers at {address}, but {fault}")
     hint = ""
@@ -138,17 +152,10 @@ def _unanswered(address: httpx.URL, error: httpx.RequestError) -> AskingError:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The first of a chain of errors."""
+    """Return the first of a chain of errors."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return error
-
-
-def segment(text: str, *, what: str) -> str:
-    """An id as a segment of a path. ConfigurationError when it cannot be one."""
-    if not text or "/" in text:
-        raise ConfigurationError(f"the {what} is an id without slashes, not an ARN")
-    return quote(text, safe="")
 
 
 def _content(recording: Path) -> bytes:
@@ -163,11 +170,11 @@ def _content(recording: Path) -> bytes:
         raise AudioUnreadable(f"{recording} cannot be read: {error.strerror}") from error
 
 
-def _pieces(content: bytes, sent: Callable[[int, int], None]) -> Iterator[bytes]:
+def _pieces(content: bytes, sent: Progress) -> Iterator[bytes]:
     for start in range(0, len(content), _PIECE_BYTES):
         piece = content[start : start + _PIECE_BYTES]
         yield piece
-        sent(start + len(piece), len(content))
+        sent("sending", start + len(piece), len(content))
 
 
 def _address(text: str) -> httpx.URL:
@@ -181,7 +188,7 @@ def _address(text: str) -> httpx.URL:
 
 
 # `Any`: a JSON object.
-def _answer(response: httpx.Response) -> dict[str, Any]:
+def _read(response: httpx.Response) -> dict[str, Any]:
     try:
         document: Any = response.json()
         if response.is_success and isinstance(document, dict):
