@@ -30,7 +30,7 @@ from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS,
 from earwitness.config.settings import Quotas
 from earwitness.store.records import AuditEntry, NewVoiceprint, Scope, VoiceProfile
 from earwitness.store.store import Store, Unit, open_store
-from earwitness.tasks.events import EventWriter
+from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
@@ -150,7 +150,7 @@ class World:
             store=self.store,
             quotas=quotas or Quotas(),
             pipeline_moves=PipelineMoves(
-                EventWriter(targets_of=lambda _pipeline, _kind: (), new_id=lambda: str(uuid.uuid4())),
+                EventPublisher(targets_of=lambda _pipeline, _kind: (), new_id=lambda: str(uuid.uuid4())),
                 pipeline_changed=self.changed.append,
             ),
             work=TaskRunner(

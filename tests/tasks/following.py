@@ -21,7 +21,7 @@ from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.tasks.attempt import TaskContext
-from earwitness.tasks.events import EventWriter
+from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.follow import follow
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
@@ -116,7 +116,7 @@ class Office:
         self.lags = Lags(monotonic=lambda: 0.0)
         self.inference = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
-        self.events = EventWriter(targets_of=lambda *_: (TARGET,), new_id=guid)
+        self.events = EventPublisher(targets_of=lambda *_: (TARGET,), new_id=guid)
         self.moves = PipelineMoves(self.events, pipeline_changed=lambda _: None)
 
     def context(self) -> TaskContext:

@@ -10,7 +10,7 @@ from store_examples import MINE, Clock, add_domain, configuration_arn, guid, ope
 
 from earwitness.store.records import Pipeline
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.events import EventWriter
+from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.pipelines import SILENT_AFTER, PipelineMoves, Supervisor
 
 AGENT, CUSTOMER = (f"arn:aws:kinesisvideo:eu-central-1:111122223333:stream/{name}/1" for name in ("agent", "customer"))
@@ -75,7 +75,7 @@ def test_audio_has_ended_when_a_stream_is_silent_that_would_be_heard(
     arrivals: dict[str, datetime] = {arn: now - timedelta(seconds=seconds) for arn, seconds in came_last.items()}
     supervisor = Supervisor(
         store,
-        moves=PipelineMoves(EventWriter(targets_of=lambda *_: (), new_id=guid), pipeline_changed=lambda _: None),
+        moves=PipelineMoves(EventPublisher(targets_of=lambda *_: (), new_id=guid), pipeline_changed=lambda _: None),
         last_arrival=arrivals.get,
         hears_all=lambda _: hears_all,
         started_at=started_at,

@@ -11,7 +11,7 @@ from store_examples import MINE, Clock, add_domain, guid, opened
 
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.events import EventWriter
+from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.pipelines import PipelineMoves, Supervisor
 from earwitness.voice.task_status import StopReason, TaskStatus
 
@@ -30,7 +30,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.moves = PipelineMoves(
-            EventWriter(targets_of=lambda *_: (), new_id=guid), pipeline_changed=self.told.append
+            EventPublisher(targets_of=lambda *_: (), new_id=guid), pipeline_changed=self.told.append
         )
         self.supervisor = Supervisor(
             self.store,

@@ -15,7 +15,7 @@ from earwitness.media.source import Source
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.events import EventWriter, channel_of, identification_event
+from earwitness.tasks.events import EventPublisher, channel_of, identification_event
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
@@ -61,7 +61,7 @@ class TaskContext:
     turns: Turns
     #: threads for what waits for the store
     waiting: Executor
-    events: EventWriter
+    events: EventPublisher
     #: called from any thread after events were written, so that they go out at once
     events_written: Callable[[], None]
     moves: PipelineMoves

@@ -27,7 +27,7 @@ from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store
 from earwitness.tasks.deliver import THREADS, Deliverer
-from earwitness.tasks.events import EventWriter, Targets, TargetSettings
+from earwitness.tasks.events import EventPublisher, Targets, TargetSettings
 from earwitness.tasks.expire import MediaSweep, expire_quietly
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
@@ -108,7 +108,7 @@ class Background:
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
         self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings.targets, now=clock)
-        self._events = EventWriter(targets_of=self._targets.of, new_id=new_id)
+        self._events = EventPublisher(targets_of=self._targets.of, new_id=new_id)
         self.models = models
         self.notices = Notices()
         self.lags = Lags()

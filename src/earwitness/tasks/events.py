@@ -24,7 +24,7 @@ from earwitness.voice.events import (
 )
 
 
-class EventWriter:
+class EventPublisher:
     """Writes events into the outbox, in the transaction of what they tell."""
 
     def __init__(

@@ -13,7 +13,7 @@ from earwitness.errors import Conflict
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import Pipeline, Scope, ScopedPipeline
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.events import EventWriter, live_source_of
+from earwitness.tasks.events import EventPublisher, live_source_of
 from earwitness.voice.events import ElementState, EventKind, PipelineFacts, StateChange, state_change
 from earwitness.voice.pipeline_status import (
     ENDED,
@@ -43,7 +43,7 @@ class PipelineMoves:
 
     def __init__(
         self,
-        events: EventWriter,
+        events: EventPublisher,
         *,
         pipeline_changed: Callable[[str], None],
     ) -> None:

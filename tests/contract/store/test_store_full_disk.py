@@ -14,7 +14,7 @@ from store_examples import MINE, Clock, add_domain, add_pipeline, opened
 
 from earwitness.errors import StoreFull
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.events import EventWriter
+from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.expire import expire
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.voice.task_status import StopReason, TaskStatus
@@ -64,7 +64,7 @@ def require_full(store: Store) -> None:
 
 def steering() -> PipelineMoves:
     return PipelineMoves(
-        EventWriter(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event"), pipeline_changed=lambda _: None
+        EventPublisher(targets_of=lambda *_: ("arn:q",), new_id=lambda: "event"), pipeline_changed=lambda _: None
     )
 
 
