@@ -5,7 +5,7 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -26,6 +26,7 @@ from benchmarks.served import Process
 from earwitness import config
 from earwitness.cli.output import progress_of
 from earwitness.engine.engine import build_engine
+from earwitness.progress import Progress
 from earwitness.voice.band import Band
 
 _STEPS = (200, 400, 500, 600)
@@ -35,8 +36,6 @@ _CALL_SECONDS = 300.0
 _MEASURED_SECONDS = 120.0
 _INGEST_SECONDS = 30.0
 _RESULT_SECONDS_MAX = 2.0
-
-Show = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class _Load:
     """One step: media alone, then calls that begin evenly until so many are in progress, and go on beginning."""
 
     def __init__(
-        self, application: Application, seen: Seen, process: Process, calls: Sequence[Call], show: Show
+        self, application: Application, seen: Seen, process: Process, calls: Sequence[Call], show: Progress
     ) -> None:
         self._application, self._seen, self._process = application, seen, process
         self._calls, self._show = calls, show

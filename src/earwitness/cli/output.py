@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.cells import cell_len
@@ -88,21 +88,16 @@ def exit_of(decision: Mapping[str, Any]) -> Exit:
     return Exit.LOOK if decision["weak"] else _EXIT_OF_OUTCOME[Outcome(decision["outcome"])]
 
 
-def fail(error: errors.EarwitnessError, *, as_json: bool) -> NoReturn:
-    """Report one clear line (and, for scripts, an object) and leave."""
-    if as_json:
-        print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
-    remark("[red]error:[/red] {}", error)
-    raise typer.Exit(exit_for(error))
-
-
 @contextlib.contextmanager
 def reporting(*, as_json: bool) -> Generator[None]:
-    """Turn every error of ours inside into a line and an exit code."""
+    """Turn every error of ours inside into one clear line, for scripts an object as well, and an exit code."""
     try:
         yield
     except errors.EarwitnessError as error:
-        fail(error, as_json=as_json)
+        if as_json:
+            print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
+        remark("[red]error:[/red] {}", error)
+        raise typer.Exit(exit_for(error)) from error
 
 
 # `object`: numbers are formatted as the template says, anything else as its text.

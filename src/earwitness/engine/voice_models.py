@@ -1,6 +1,6 @@
 """The voice models of a service, from its start on: fetched where they are missing, then opened.
 
-What belongs here: whether the models can be used, and why not. What must never: how anybody is told of it.
+What belongs here: whether the models can be used, and why not. What must never: how that is shown.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _log = logging.getLogger("earwitness.models")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelPreparation:
-    """How the models of a service are made ready at its start, and who is told."""
+    """How the models of a service are made ready at its start, and who is notified."""
 
     #: Whether what is missing or damaged is fetched.
     may_fetch: bool
@@ -101,7 +101,7 @@ class VoiceModels:
             if missing and preparation.may_fetch:
                 with preparation.progress() as progress:
                     for model in missing:
-                        self._cache.ensure(model, progress=self._telling(model, progress))
+                        self._cache.ensure(model, progress=self._reporting(model, progress))
             self._doing = ""
             self.engine(Band.TELEPHONE)
         except _StoppedError:
@@ -114,15 +114,15 @@ class VoiceModels:
         self._open.set_result(None)
         preparation.opened()
 
-    def _telling(self, model: CatalogueEntry, progress: Progress) -> Progress:
-        def tell(doing: str, done: int, total: int) -> None:
+    def _reporting(self, model: CatalogueEntry, progress: Progress) -> Progress:
+        def report(doing: str, done: int, total: int) -> None:
             if self._stopping.is_set():
                 raise _StoppedError
             share = f" ({100 * done // total} %)" if 0 < done < total else ""
             self._doing = f"voice models are fetched: {model.id}, {doing}{share}"
             progress(f"{model.id}: {doing}", done, total)
 
-        return tell
+        return report
 
 
 class _StoppedError(Exception):

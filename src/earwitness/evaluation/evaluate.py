@@ -57,7 +57,7 @@ _SLICE_TARGETS_MIN = 5
 
 _OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _REQUIREMENT = re.compile(
-    r"\s*(?:(?P<condition>[a-z0-9>]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[0-9.]+)\s*"
+    r"\s*(?:(?P<condition>[a-z0-9>]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>\d+\.?\d*|\.\d+)\s*"
 )
 
 
@@ -309,11 +309,9 @@ def parse_requirement(text: str, conditions: Sequence[str]) -> Requirement:
         raise RequirementInvalid(f"{text!r} is not RATE<=BOUND; the rates are {', '.join(RATE_NAMES)}")
     if match["condition"] not in (None, *conditions):
         raise RequirementInvalid(f"{text!r} names a condition that is not evaluated; there are {', '.join(conditions)}")
-    try:
-        bound = float(match["bound"])
-    except ValueError:
-        raise RequirementInvalid(f"{text!r}: {match['bound']} is not a number") from None
-    return Requirement(condition=match["condition"], rate=match["rate"], sign=match["sign"], bound=bound)
+    return Requirement(
+        condition=match["condition"], rate=match["rate"], sign=match["sign"], bound=float(match["bound"])
+    )
 
 
 class Evaluation:
