@@ -34,6 +34,31 @@ def test_files_and_functions_fit_a_reader() -> None:
                 assert length <= FUNCTION_LINES_MAX, f"{path}:{node.lineno} {node.name} has {length} lines"
 
 
+def test_a_public_name_of_a_type_means_one_thing() -> None:
+    """Classes and aliases; docs/glossary.md has the words. Type variables may stand in many files."""
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for name in {
+            name for node in ast.parse(path.read_text(encoding="utf-8")).body for name in _names_of_types(node)
+        }:
+            homes.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
+def _names_of_types(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef):
+        names = [node.name]
+    elif isinstance(node, ast.AnnAssign):
+        names = [node.target.id] if isinstance(node.target, ast.Name) else []
+    elif isinstance(node, ast.Assign) and not (
+        isinstance(node.value, ast.Call) and "TypeVar" in ast.dump(node.value.func)
+    ):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    else:
+        names = []
+    return [name for name in names if name[0].isupper() and "_" not in name and not name.isupper()]
+
+
 def test_no_error_is_swallowed() -> None:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
