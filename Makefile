@@ -33,8 +33,9 @@ lint: $(VENV)/.ready  ## style, formatting and the rules between rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-type: $(VENV)/.ready  ## strict types
+type: $(VENV)/.ready  ## types: strict in src, basic in tests
 	$(BIN)/pyright
+	$(BIN)/pyright -p tests
 
 bench: $(VENV)/.ready  ## accuracy and speed; writes benchmarks/results
 	$(BIN)/python -m benchmarks
