@@ -123,7 +123,7 @@ def received(url: str, stream: str, *, count: int) -> tuple[Track, bytes]:
 
 
 def decoded_by_pyav(matroska: bytes) -> bytes:
-    with av.open(io.BytesIO(matroska), format="matroska") as container:
+    with av.open(io.BytesIO(matroska), "r", format="matroska") as container:
         frames = list(container.decode(container.streams.audio[0]))
         return b"".join(frame.to_ndarray().astype("<i2").tobytes() for frame in frames)
 

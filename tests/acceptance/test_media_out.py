@@ -53,7 +53,7 @@ def stream(served: Served) -> str:
 
 def samples_of(matroska: bytes) -> bytes:
     """The samples in a Matroska stream, as libavformat reads them."""
-    with av.open(io.BytesIO(matroska), format="matroska") as container:
+    with av.open(io.BytesIO(matroska), "r", format="matroska") as container:
         return b"".join(bytes(packet) for packet in container.demux(audio=0) if packet.size)
 
 

@@ -45,7 +45,7 @@ def kept(url: str, stream: str, *, count: int) -> np.ndarray:
 def frames_of(media: bytes) -> list[bytes]:
     import av
 
-    with av.open(io.BytesIO(media), format="matroska") as container:
+    with av.open(io.BytesIO(media), "r", format="matroska") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
@@ -167,7 +167,8 @@ def test_a_connection_that_falls_silent(url: str, session: boto3.Session, monkey
 def test_refusals_say_why(url: str, session: boto3.Session, tmp_path: Path) -> None:
     def put(audio: Any = b"", **named: Any) -> None:
         source = audio if isinstance(audio, Path) else io.BytesIO(tone(0.2))
-        earwitness.put_media(source, real_time=False, endpoint_url=url, **({"session": session} | named))
+        given: dict[str, Any] = {"session": session, **named}
+        earwitness.put_media(source, real_time=False, endpoint_url=url, **given)
 
     with pytest.raises(PutMediaFailed, match="ResourceNotFound"):
         put(stream_name="nowhere")

@@ -270,7 +270,7 @@ class World:
         return self.call(STREAMS, "CreateStream", StreamName=name, **more)["StreamARN"]
 
     def make_pipeline(self, configuration_arn: str, *stream_arns: str, **more: Any) -> dict[str, Any]:
-        source = {"KinesisVideoStreamSourceRuntimeConfiguration": live_source(*stream_arns)}
+        source: dict[str, Any] = {"KinesisVideoStreamSourceRuntimeConfiguration": live_source(*stream_arns)}
         made = self.call(
             PIPELINES,
             "CreateMediaInsightsPipeline",

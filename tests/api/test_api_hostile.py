@@ -38,7 +38,7 @@ def made(world: World) -> Resources:
     return make_resources(world)
 
 
-def real_names(made: Resources) -> dict[str, list[object]]:
+def real_names(made: Resources) -> dict[str, list[Any]]:
     """Values of members by name, so that requests get past the look-up often enough."""
     arns = [made.configuration, made.pipeline, made.domain, made.stream]
     return {
@@ -72,8 +72,9 @@ def test_requests_that_fit_the_model(world: World, made: Resources, row: Called,
     if row.operation == "CreateMediaInsightsPipeline" and choice.random() < 0.8:
         params |= CALLS[PIPELINES, row.operation](made)
         params.pop("KinesisVideoStreamRecordingSourceRuntimeConfiguration", None)
+    given: dict[str, Any] = {name: value for name, value in params.items() if value is not None}
     try:
-        world.call(row.service, row.operation, **{name: value for name, value in params.items() if value is not None})
+        world.call(row.service, row.operation, **given)
     except (ClientError, ParamValidationError) as error:
         assert str(error)
 

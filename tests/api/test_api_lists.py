@@ -179,7 +179,8 @@ def test_tokens_belong_to_one_filter(world: World) -> None:
     fill(world, 3)
     condition = {"ComparisonOperator": "BEGINS_WITH", "ComparisonValue": "n00"}
     token = first_token(world, STREAMS, "ListStreams", StreamNameCondition=condition)
-    for other in ({}, {"StreamNameCondition": condition | {"ComparisonValue": "n0"}}):
+    others: list[dict[str, Any]] = [{}, {"StreamNameCondition": condition | {"ComparisonValue": "n0"}}]
+    for other in others:
         with pytest.raises(BAD_TOKEN[STREAMS], match="NextToken"):
             world.call(STREAMS, "ListStreams", NextToken=token, **other)
     token = first_token(world, VOICE, "ListVoiceProfiles")

@@ -242,10 +242,11 @@ def test_settings_that_ask_for_what_is_not_done(world: World, status: str) -> No
     }
     notifications = {"Status": status, "DestinationConfig": {"Uri": "sns://topic"}}
     for name, setting in (("ImageGeneration", images), ("Notification", notifications)):
-        operation, member = f"Update{name}Configuration", f"{name}Configuration"
+        operation = f"Update{name}Configuration"
+        given: dict[str, Any] = {f"{name}Configuration": setting}
         world.call(STREAMS, operation, StreamName="caller")
         if status == "DISABLED":
-            world.call(STREAMS, operation, StreamName="caller", **{member: setting})
+            world.call(STREAMS, operation, StreamName="caller", **given)
             continue
         with pytest.raises(ERRORS.InvalidArgumentException, match=r"earwitness (makes no images|sends no notific)"):
-            world.call(STREAMS, operation, StreamName="caller", **{member: setting})
+            world.call(STREAMS, operation, StreamName="caller", **given)

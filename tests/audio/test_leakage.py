@@ -89,7 +89,9 @@ def test_how_frames_are_grouped_changes_nothing(groups: list[int]) -> None:
 @pytest.fixture(scope="module")
 def stereo() -> Samples:
     """The customer's channel beside the agent's: he is heard 25 dB down, falls silent, she answers, both talk."""
-    agent, customer = (soundfile.read(first_call(name), dtype="float32")[0] for name in ("russell", "sally"))
+    agent, customer = (
+        np.asarray(soundfile.read(first_call(name), dtype="float32")[0], np.float32) for name in ("russell", "sally")
+    )
     said = np.concatenate([agent[: 9 * RATE], silence(12), agent[9 * RATE : 14 * RATE]])
     answer = np.concatenate([silence(9), silence(5), customer[: 5 * RATE], silence(2), customer[5 * RATE : 10 * RATE]])
     return beside(answer + echo(said, db=-25, delay_ms=180), said)

@@ -44,6 +44,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         whole.sample_rate = rate
         with av.open(str(path), "w", format=container) as file:
             stream = file.add_stream(codec, rate=rate, layout=layout)
+            assert isinstance(stream, av.AudioStream)
             stream.bit_rate = 12_200 if "amr" in codec else 64_000
             stream.codec_context.open()
             resampler = av.AudioResampler(
@@ -110,6 +111,7 @@ def test_a_picture_that_goes_on_behind_the_audio_is_no_missing_audio(
     sound.sample_rate = 8_000
     with av.open(str(path), "w", format=container) as file:
         video, audio = file.add_stream("mpeg4", rate=1), file.add_stream(codec, rate=8_000, layout="mono")
+        assert isinstance(audio, av.AudioStream)
         video.width = video.height = 32
         video.pix_fmt = "yuv420p"
         for at in range(10):

@@ -49,7 +49,7 @@ def their_file(samples: np.ndarray, *, rate: int, into: io.RawIOBase | io.BytesI
 
 
 def their_samples(data: bytes, *, stream: int = 0) -> tuple[np.ndarray, int]:
-    with av.open(io.BytesIO(data), format="matroska") as container:
+    with av.open(io.BytesIO(data), "r", format="matroska") as container:
         chosen = container.streams.audio[stream]
         channels = chosen.channels
         parts = [frame.to_ndarray().reshape(-1, channels) for frame in container.decode(chosen)]
@@ -119,7 +119,7 @@ def test_they_read_our_two_tracks_and_every_lacing() -> None:
         theirs, _ = their_samples(data, stream=stream)
         ours = our_samples(data, channel=channel)
         assert len(theirs) == len(ours) or len(theirs) == len(ours) - 2  # they drop a half sample at each frame's end
-    with av.open(io.BytesIO(streams.corners()), format="matroska") as container:
+    with av.open(io.BytesIO(streams.corners()), "r", format="matroska") as container:
         packets = [bytes(packet) for packet in container.demux() if packet.size]
     events = PutMediaReader().feed(streams.corners())
     frames = [bytes(f.data) for e in events if isinstance(e, FragmentReceived) for f in read_frames(e.cluster)]
@@ -132,6 +132,6 @@ def test_they_read_a_chunk_of_get_media() -> None:
     assert isinstance(first, ConsumedFragment)
     assert isinstance(first.header, Header)
     data = streams.get_media()
-    with av.open(io.BytesIO(data[: data.index(first.header.raw, 1)]), format="matroska") as container:
+    with av.open(io.BytesIO(data[: data.index(first.header.raw, 1)]), "r", format="matroska") as container:
         packets = [bytes(packet) for packet in container.demux() if packet.size]
     assert packets == [bytes(frame.data) for frame in read_frames(first.cluster)]

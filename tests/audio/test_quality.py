@@ -1,5 +1,7 @@
 """Quality: constructed signals of known level, noise, clipping and bandwidth."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,9 @@ def test_bandwidth(hz: int) -> None:
     [(lambda x: x * 0.01, "too quiet"), (lambda x: np.clip(x * 12, -1, 1), "clipped")],
     ids=["quiet", "clipped"],
 )
-def test_poor_speech_must_not_be_enrolled(vad: ModelSession, call: np.ndarray, change: object, words: str) -> None:
+def test_poor_speech_must_not_be_enrolled(
+    vad: ModelSession, call: np.ndarray, change: Callable[[np.ndarray], np.ndarray], words: str
+) -> None:
     audio = np.asarray(change(call[: 8 * RATE]), np.float32)
     speech = gather([audio], vad=vad, band=Band.TELEPHONE, rate=RATE, target_seconds=None)
     fault = enrolment_fault(speech)

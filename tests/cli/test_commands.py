@@ -298,7 +298,7 @@ def bad_files(folder: Path, call: np.ndarray) -> dict[str, tuple[Path, int, str]
     poisoned = call.copy()
     poisoned[1000] = np.nan
     time = np.arange(30 * 8000) / 8000
-    music = sum(np.sin(2 * np.pi * 220 * 2 ** (step / 12) * time) for step in (0, 4, 7)) * 0.1
+    music = np.sum([np.sin(2 * np.pi * 220 * 2 ** (step / 12) * time) for step in (0, 4, 7)], axis=0) * 0.1
     return {
         "missing": (folder / "none.wav", 4, "cannot be read"),
         "folder": (folder, 4, "is a folder"),

@@ -22,7 +22,7 @@ from patience import PATIENCE_SECONDS, until
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
 CRASHES = int(os.environ.get("CRASHES", "10"))
-CALLERS = ("kal", "sally", "marvin")
+CALLERS: tuple[str, ...] = ("kal", "sally", "marvin")
 PACE_SECONDS = 0.12
 """Between two seconds of audio: a call of 35 s takes 4 s, in which two crashes fit."""
 

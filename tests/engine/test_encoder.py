@@ -47,7 +47,7 @@ def test_the_graph_computes_what_the_network_computes(session: ModelSession) -> 
 
 
 def test_rows_of_a_batch_do_not_touch_each_other(session: ModelSession) -> None:
-    first, second = (without_mean(log_mel(tone_and_noise(3.0) * gain)) for gain in (1.0, 0.5))
+    first, second = (without_mean(log_mel((tone_and_noise(3.0) * gain).astype(np.float32))) for gain in (1.0, 0.5))
     together, _ = session.run(features=np.stack([first, second]))
     alone, _ = session.run(features=second[None])
     np.testing.assert_allclose(together[1], alone[0], atol=1e-4)
@@ -82,7 +82,7 @@ def test_too_little_and_nothing_are_refused(engine: Engine) -> None:
 
 def test_level_does_not_matter(engine: Engine) -> None:
     samples = tone_and_noise(3.0)
-    loud, quiet = (engine.encoder.embed(samples * gain).vector for gain in (1.0, 0.2))
+    loud, quiet = (engine.encoder.embed((samples * gain).astype(np.float32)).vector for gain in (1.0, 0.2))
     assert float(loud @ quiet) > 0.999
 
 

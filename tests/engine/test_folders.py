@@ -2,6 +2,7 @@
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -41,7 +42,8 @@ def test_folders_without_recordings(tmp_path: Path) -> None:
 
 
 def test_a_name_is_one_name_however_it_is_written(tmp_path: Path) -> None:
-    for form, name in (("NFC", "1.wav"), ("NFD", "2.wav")):
+    written: dict[Literal["NFC", "NFD"], str] = {"NFC": "1.wav", "NFD": "2.wav"}
+    for form, name in written.items():
         folder = tmp_path / unicodedata.normalize(form, "Zoë Ünal")
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")

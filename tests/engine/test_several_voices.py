@@ -62,7 +62,9 @@ def test_the_speech_is_divided_where_most_windows_say() -> None:
 
 def speech_of(engine: Engine, name: str) -> Samples:
     samples, rate = soundfile.read(first_call(name), dtype="float32")
-    return gather([samples], vad=engine.vad, band=Band.TELEPHONE, rate=rate, target_seconds=20.0).samples
+    return gather(
+        [np.asarray(samples, np.float32)], vad=engine.vad, band=Band.TELEPHONE, rate=rate, target_seconds=20.0
+    ).samples
 
 
 def in_turns(first: Samples, second: Samples, *, seconds: float) -> Samples:

@@ -129,7 +129,7 @@ def _replace(_: random.Random, data: bytes, place: Place, piece: bytes) -> bytes
     return data[: place.begin] + piece + data[place.stop :]
 
 
-def _nest(rng: random.Random, data: bytes, place: Place, _: bytes) -> bytes:
+def _nest(rng: random.Random, data: bytes, place: Place, _piece: bytes) -> bytes:
     inner = data[place.begin : place.stop]
     for _ in range(rng.choice((1, 2, 30))):
         inner = write_id(place.id) + write_integer(len(inner), width=4) + inner

@@ -83,11 +83,11 @@ def test_a_former_version_did_not_say_whose_the_media_are(settings: Settings, tm
         open_installation(other, clock=at)
 
 
-def remove(name: str) -> Callable[[Path], None]:
+def remove(name: str) -> Callable[[Path], object]:
     return lambda data: (data / name).unlink()
 
 
-def empty(name: str) -> Callable[[Path], None]:
+def empty(name: str) -> Callable[[Path], object]:
     return lambda data: (data / name).write_bytes(b"")
 
 
@@ -110,7 +110,7 @@ def without_tables(data: Path) -> None:
 )
 @pytest.mark.parametrize("by_former_version", [False, True], ids=["now", "former version"])
 def test_what_is_missing_is_named(
-    settings: Settings, damage: Callable[[Path], None], said: str, by_former_version: bool
+    settings: Settings, damage: Callable[[Path], object], said: str, by_former_version: bool
 ) -> None:
     served_once(settings, by_former_version=by_former_version)
     damage(settings.data_dir)

@@ -46,9 +46,8 @@ def torch_names(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("only its name is used")
 
     _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
-    torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})
-    torch._utils = utils
+    vars(utils).update(_rebuild_tensor_v2=_rebuild_tensor_v2)
+    vars(torch).update(FloatStorage=type("FloatStorage", (), {"__module__": "torch"}), _utils=utils)
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setitem(sys.modules, "torch._utils", utils)
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rest_examples import Clock, Rest, open_accounts
@@ -36,7 +37,7 @@ def build(records_template: Path, tmp_path: Path, engine: Engine) -> Iterator[Ca
     shutil.copy(records_template, path)
     stores: list[Store] = []
 
-    def build_one(**given: object) -> Rest:
+    def build_one(**given: Any) -> Rest:
         clock = Clock()
         stores.append(opened(path, clock))
         return Rest(store=stores[-1], engine=engine, clock=clock, **given)

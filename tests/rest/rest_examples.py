@@ -255,10 +255,10 @@ def conclude(unit: Unit, task: SpeakerSearchTask) -> None:
     """Pick a task up, give it both results, end it."""
     taken = unit.attempts.adopt(task.scope, task.task_id)
     assert taken is not None
-    named = {"attempt": taken.attempt}
-    unit.attempts.conclude_identification(task.scope, task.task_id, identification=asdict(DECISION), **named)
-    unit.attempts.conclude_voiceprint(task.scope, task.task_id, voiceprint=VOICEPRINT, **named)
-    unit.attempts.end(task.scope, task.task_id, **named)
+    attempt = taken.attempt
+    unit.attempts.conclude_identification(task.scope, task.task_id, attempt=attempt, identification=asdict(DECISION))
+    unit.attempts.conclude_voiceprint(task.scope, task.task_id, attempt=attempt, voiceprint=VOICEPRINT)
+    unit.attempts.end(task.scope, task.task_id, attempt=attempt)
 
 
 def enrol(unit: Unit, *, profile_id: str = "vp-1", scope: Scope = MINE, consent: str | None = "form 12") -> None:

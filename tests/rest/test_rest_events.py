@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rest_examples import MINE, V1, Rest, add_domain, add_event, add_pipeline, require_error, require_fits, token
@@ -99,7 +100,7 @@ class Asking:
         self.rest = rest
         self.params = {"region": MINE.region, "after": "latest", "wait": "20", **params}
 
-    async def __call__(self) -> dict[str, object]:
+    async def __call__(self) -> dict[str, Any]:
         async with self.rest.client() as client:
             headers = {"authorization": f"Bearer {token('reader')}"}
             response = await client.get(f"{V1}/events", headers=headers, params=self.params)

@@ -123,7 +123,9 @@ def test_nobody_sees_another_account(rest: Rest, route: RestRoute) -> None:
             assert scope.account_id in response.json()["arn"]
         elif route.operation != "GetStatus":  # numbers of the whole process, for those who run it
             assert [] in response.json().values()
-    assert rest.store.events.get(MINE, "event-1").deliveries[0].attempts == 0
+    event = rest.store.events.get(MINE, "event-1")
+    assert event is not None
+    assert event.deliveries[0].attempts == 0
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=name_of)

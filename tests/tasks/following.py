@@ -169,7 +169,7 @@ class Office:
         """The details of a task's events, in their order."""
         events = self.store.events.list(MINE, task.pipeline_id, limit=100).items[::-1]
         assert len({event.event_id for event in events}) == len(events)
-        bodies = [json.loads(event.body) for event in events]
+        bodies = [json.loads(event.body) for event in events if event.body is not None]
         assert [body["id"] for body in bodies] == [event.event_id for event in events]
         return [body["detail"] for body in bodies if body["detail"].get("taskId") == task.task_id]
 

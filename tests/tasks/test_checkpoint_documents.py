@@ -40,16 +40,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-GOOD = document_of(
-    Checkpoint(
-        first=StreamPosition(number="5", server_time=datetime(2026, 1, 1, tzinfo=UTC)),
-        speech=(
-            SpeechRange(
-                start=StreamPosition(number="5", server_time=datetime(2026, 1, 1, tzinfo=UTC)),
-                end=StreamPosition(number="9", server_time=datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC), offset=77),
+GOOD = dict(
+    document_of(
+        Checkpoint(
+            first=StreamPosition(number="5", server_time=datetime(2026, 1, 1, tzinfo=UTC)),
+            speech=(
+                SpeechRange(
+                    start=StreamPosition(number="5", server_time=datetime(2026, 1, 1, tzinfo=UTC)),
+                    end=StreamPosition(number="9", server_time=datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC), offset=77),
+                ),
             ),
-        ),
-        listening=StreamPosition(number="9", server_time=datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC), offset=77),
+            listening=StreamPosition(number="9", server_time=datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC), offset=77),
+        )
     )
 )
 FIRST = StreamPosition(number="5", server_time=datetime(2026, 1, 1, tzinfo=UTC))

@@ -83,7 +83,9 @@ def test_joined_ranges_are_heard_again_with_the_silence_between_them(
         await cut_off(office, task, fragments[:25])
         kept = office.now(task).checkpoint
         assert kept is not None
-        (only,) = kept["speech"]
+        speech = kept["speech"]
+        assert isinstance(speech, list)
+        (only,) = speech
         first, last = int(only["from"]["number"]), int(only["to"]["number"])
         assert (first, last > 14) == (1, True)  # from the first words to the second, 12 s of silence between them
         heard.clear()

@@ -32,7 +32,7 @@ def probe_vector(engine: Engine, gatherer: PassageGatherer) -> np.ndarray:
 
 def the_other(name: str) -> Samples:
     samples, _ = soundfile.read(first_call(name), dtype="float32")
-    return samples
+    return np.asarray(samples, np.float32)
 
 
 @pytest.mark.slow

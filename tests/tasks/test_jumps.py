@@ -53,7 +53,9 @@ async def interrupted(office: Office, fragments: list[StreamFragment]) -> tuple[
     await cut_off(office, task, fragments[:25])
     kept = office.now(task).checkpoint
     assert kept is not None
-    assert len(kept["speech"]) == 2
+    speech = kept["speech"]
+    assert isinstance(speech, list)
+    assert len(speech) == 2
     office.line = Counting(fragments)
     await office.follow(task)
     assert office.now(task).status_message is None

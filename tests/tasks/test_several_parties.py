@@ -33,7 +33,7 @@ STEREO = write_header([pcm_track(rate=RATE, channels=2)])
 
 
 def call_of(name: str) -> Samples:
-    return soundfile.read(second_call(name), dtype="float32")[0]
+    return np.asarray(soundfile.read(second_call(name), dtype="float32")[0], np.float32)
 
 
 def pcm(samples: Samples) -> bytes:
@@ -188,7 +188,9 @@ def test_two_voices_on_one_channel_are_both_told_and_no_voiceprint_is_made(tmp_p
         kept = office.now(task).identification
         assert kept is not None
         assert kept["outcome"] == Outcome.SEVERAL_VOICES
-        assert len(kept["voices"]) == 2
+        voices = kept["voices"]
+        assert isinstance(voices, list)
+        assert len(voices) == 2
 
     run(tmp_path, engine, play)
 

@@ -36,6 +36,7 @@ def test_nothing_outlives_a_test_process_that_is_killed() -> None:
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-c", STARTS_AND_WAITS]
     with started.process(command, env=environment, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
         ids = [int(word) for word in killed.stdout.readline().split()]
         assert len(ids) == 2
         assert all(is_running(one) for one in ids)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from earwitness.errors import CiphertextRefused, MasterKeyInvalid
 from earwitness.vault.data_key import OVERHEAD_BYTES, DataKey, SealedPlace
 from earwitness.vault.master_key import MasterKey
-from earwitness.vault.vault import Vault, owner_of
+from earwitness.vault.vault import KEYS_REMEMBERED_MAX, Vault, owner_of
 from earwitness.vault.wrapping import MasterKeyWrapper
 
 KEY = DataKey(b"k" * 32)
@@ -21,8 +21,8 @@ parts = st.text(max_size=12)
 places = st.builds(SealedPlace, account_id=parts, table=parts, row_id=parts, column=parts)
 
 
-def _vault(master_key: MasterKey = MASTER, **limits: int) -> Vault:
-    return Vault(MasterKeyWrapper(master_key), **limits)
+def _vault(master_key: MasterKey = MASTER, *, keys_remembered_max: int = KEYS_REMEMBERED_MAX) -> Vault:
+    return Vault(MasterKeyWrapper(master_key), keys_remembered_max=keys_remembered_max)
 
 
 @given(plaintext=st.binary(max_size=200), place=places)

@@ -213,7 +213,7 @@ def test_an_event_that_cannot_be_opened_is_parked_and_the_others_go_on(
     (fourth,) = _claim(store)  # in the same turn in which the third is parked
     assert (fourth.event_id, fourth.body) == (mine[3], b"event 3")
     told = [record for record in caplog.records if record.message == "an event cannot be opened and is parked"]
-    assert [record.event_id for record in told] == [mine[0], mine[2]]
+    assert [vars(record)["event_id"] for record in told] == [mine[0], mine[2]]
     following = store.events.following(MINE, sequence=0, limit=9, pipeline_id=pipeline_id)
     assert [event.body for event in following] == [None, b"event 1", None, b"event 3"]
 

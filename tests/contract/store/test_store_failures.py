@@ -15,6 +15,7 @@ from store_examples import MINE, Clock, add_domain, add_stream, opened, vault
 
 import started
 from earwitness.errors import ConfigurationError, MasterKeyInvalid, SchemaTooNew, StoreError, StoreUnavailable
+from earwitness.store.sqlite import Sqlite
 from earwitness.store.store import Store, Unit, migrate_store, open_store
 from earwitness.vault.master_key import MasterKey
 
@@ -23,6 +24,13 @@ LIMIT_SECONDS = 0.3
 
 def _path(url: str) -> str:
     return str(make_url(url).database)
+
+
+def _driver(store: Store):
+    """The connection that a SQLite store writes with."""
+    database = store._database
+    assert isinstance(database, Sqlite)
+    return database._session.driver
 
 
 @contextmanager
@@ -94,7 +102,7 @@ def test_no_server_at_all_is_unavailable() -> None:
 def test_a_full_disk_is_unavailable_and_nothing_is_half_written(store: Store, kind: str) -> None:
     if kind == "postgresql":
         pytest.skip("a full disk cannot be played to a PostgreSQL server from here")
-    driver = store._database._session.driver
+    driver = _driver(store)
     kept = store.write(add_domain)
 
     def fill(unit: Unit) -> None:
@@ -117,7 +125,7 @@ def test_a_full_disk_at_the_commit_fails_the_whole_group(store: Store, kind: str
         pytest.skip("a full disk cannot be played to a PostgreSQL server from here")
     from concurrent.futures import ThreadPoolExecutor
 
-    driver = store._database._session.driver
+    driver = _driver(store)
     driver.execute(f"PRAGMA max_page_count = {driver.execute('PRAGMA page_count').fetchone()[0]}")
 
     def try_it(number: int) -> bool:

@@ -79,11 +79,13 @@ def test_a_status_changes_only_from_an_expected_one(store: Store) -> None:
         )
 
     paused = store.write(lambda unit: change(unit, ["NotStarted", "InProgress"], "Paused", paused_at=unit.now))
+    assert paused is not None
     assert (paused.status, paused.element_statuses) == ("Paused", ({"Type": "x"},))
     assert paused.paused_at is not None
     with pytest.raises(Conflict, match="Paused"):
         store.write(lambda unit: change(unit, ["NotStarted"], "InProgress"))
     ended = store.write(lambda unit: change(unit, ["Paused"], "Stopped", ended_at=unit.now))
+    assert ended is not None
     assert (ended.paused_at, ended.ended_at is None) == (None, False)
     missing = store.write(
         lambda unit: unit.pipelines.change_status(
@@ -189,6 +191,7 @@ def test_a_stream_changes_only_from_the_version_that_was_read(store: Store) -> N
         )
 
     second = update(first.version, "b" * 20, device_name="pbx", retention_hours=24)
+    assert second is not None
     assert (second.device_name, second.retention_hours, second.version) == ("pbx", 24, "b" * 20)
     with pytest.raises(VersionMismatch):
         update(first.version, "c" * 20)
