@@ -59,7 +59,10 @@ class CuttingProxy:
         left = self._up_bytes if doomed else 1 << 62
         while left and (data := _receive(client, min(left, 65_536))):
             left -= len(data)
-            server.sendall(data)
+            try:
+                server.sendall(data)
+            except OSError:  # `_down` has hung up, or the service has
+                return
         if left:  # the client is done
             _shut(server, socket.SHUT_WR)
         # else: nothing more goes up, and `_down` hangs up when it has seen its marks
