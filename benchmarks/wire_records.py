@@ -37,7 +37,7 @@ class Made:
 
 def settings_in(folder: Path, store_url: str) -> Settings:
     """The settings of the service that is measured, apart from its address; an empty URL is a SQLite file."""
-    return replace(config.Settings(), data_dir=folder, store_url=store_url, calls_per_second=CALLS_PER_SECOND)
+    return replace(config.Settings(), data_dir=folder, store_url=store_url, calls_per_second=str(CALLS_PER_SECOND))
 
 
 def make_records(settings: Settings) -> Made:

@@ -44,11 +44,11 @@ def test_other_defaults_stand_back_behind_what_is_set(tmp_path: Path) -> None:
     file.write_text('media_rates = "calls=5"\n')  # as the default
     loaded = config.load({"EARWITNESS_CONFIG": str(file)}, defaults=development.DEFAULTS)
     assert loaded.media_rates == MediaRateLimits(calls=5.0)
-    assert loaded.calls_per_second == 0.0
+    assert loaded.calls_per_second == "0"
 
 
 def test_all_rates_are_off_by_default_for_development() -> None:
-    assert {"calls_per_second": 0.0, "media_rates": MediaRateLimits()} == development.DEFAULTS
+    assert {"calls_per_second": "0", "media_rates": MediaRateLimits()} == development.DEFAULTS
     assert set(dataclasses.astuple(MediaRateLimits())) == {0.0}
 
 
@@ -90,6 +90,9 @@ def test_former_names_say_where_they_went(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("quota_domains = 5\n")
     with pytest.raises(ConfigurationError, match="'quota_domains', which is `domains` in the setting quotas now"):
+        config.load({"EARWITNESS_CONFIG": str(file)})
+    file.write_text('kvs_source_by_account = "111122223333=aws"\n')
+    with pytest.raises(ConfigurationError, match="which is `ACCOUNT=own` in the setting kvs_source now"):
         config.load({"EARWITNESS_CONFIG": str(file)})
     assert config.mistyped({"EARWITNESS_STREAM_CALLS_PER_SECOND": "1"}) == [
         "EARWITNESS_STREAM_CALLS_PER_SECOND is no setting and does nothing; it is `calls` in EARWITNESS_MEDIA_RATES now"

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+_EVENTBRIDGE_SOURCE = "aws.chime"
 _SPELLINGS = {status.value.lower(): status for status in DetailStatus}
 
 
@@ -90,12 +91,11 @@ class Service:
         self._store = store
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
-        self._threads = Threads(count=settings.threads, at_once_max=settings.limits.requests_at_once)
+        self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
         self._background = build_background(settings, store, events_file=events_file)
-        self._throttle = Throttle(
-            per_second=settings.calls_per_second, overrides=rates(settings.calls_per_second_by_operation)
-        )
+        per_second, overrides = rates(settings.calls_per_second)
+        self._throttle = Throttle(per_second=per_second, overrides=overrides)
         self._wrong_credentials = WrongCredentials()
         self._access = Access(
             store,
@@ -250,21 +250,20 @@ def build_background(
     settings: Settings, store: Store, *, events_file: Path | None, clock: Callable[[], datetime] = now
 ) -> Background:
     """Return what goes on without being asked. `events_file` gets every event as a line."""
-    folder = media_folder(settings)
-    limits = MediaLimits(
-        bytes_per_stream=settings.stream_bytes,
-        live_minutes=settings.limits.stream_live_minutes,
-        readers_per_stream=settings.limits.stream_readers,
-    )
+    folder, limits = media_folder(settings), settings.limits
     return Background(
         BackgroundSettings(
             media_folder=folder,
-            budget=Budget(folder, reserve_bytes=settings.limits.disk_reserve_bytes, bytes_max=settings.media_bytes),
-            media_limits=limits,
+            budget=Budget(folder, reserve_bytes=limits.disk_reserve_bytes, bytes_max=limits.media_bytes),
+            media_limits=MediaLimits(
+                bytes_per_stream=limits.stream_bytes,
+                live_minutes=limits.stream_live_minutes,
+                readers_per_stream=limits.stream_readers,
+            ),
             media_rates=MediaRates(settings.media_rates),
             origins=origin_settings(settings),
             targets=target_settings(settings, events_file=events_file),
-            threads=settings.threads,
+            threads=limits.threads,
             tasks_at_once=settings.tasks_at_once,
             voiceprint_spelling=_SPELLINGS[settings.voiceprint_status.lower()],
             keep_audio=settings.keep_enrolment_audio == "on",
@@ -295,33 +294,34 @@ def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSe
         )
         everywhere.append(settings.webhook_url)
     key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
-    urls = settings.sink_endpoint_urls
+    everywhere_url, urls = _with_exceptions(settings.sink_endpoint_url)
+    eventbridge = settings.eventbridge.lower()
     return TargetSettings(
         everywhere=tuple(everywhere),
         webhook=webhook,
-        eventbridge=settings.eventbridge == "on",
+        eventbridge=eventbridge != "off",
         sinks=SinkSettings(
-            endpoint_url=settings.sink_endpoint_url or None,
-            endpoint_urls={name: url for name, _, url in (part.partition("=") for part in _parts(urls))},
+            endpoint_url=everywhere_url or None,
+            endpoint_urls=urls,
             credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
-            state_change_source=settings.eventbridge_source or None,
+            state_change_source=_EVENTBRIDGE_SOURCE if eventbridge == "on" else settings.eventbridge,
         ),
     )
 
 
 def origin_settings(settings: Settings) -> OriginSettings:
     """Return where streams come from. Raise ConfigurationError for settings that cannot be used."""
-    by_account: dict[str, str] = {}
-    for part in _parts(settings.kvs_source_by_account):
-        account, _, kind = part.partition("=")
+    default, by_account = _with_exceptions(settings.kvs_source.lower())
+    if default not in ("own", "aws"):
+        raise ConfigurationError(f"setting kvs_source begins with own or aws, not {default!r}")
+    for account, kind in by_account.items():
         if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in ("own", "aws"):
-            raise ConfigurationError(f"kvs_source_by_account: {part!r} is not 12 digits and =own or =aws")
-        by_account[account] = kind
+            raise ConfigurationError(f"setting kvs_source: {account}={kind} is not 12 digits and =own or =aws")
     key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
     if bool(key_id) != bool(secret):
         raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
     return OriginSettings(
-        default=settings.kvs_source,
+        default=default,
         by_account=by_account,
         aws=AwsSettings(
             endpoint_url=settings.kvs_endpoint_url or None,
@@ -332,26 +332,39 @@ def origin_settings(settings: Settings) -> OriginSettings:
     )
 
 
-def _parts(text: str) -> Iterator[str]:
-    """Yield what stands between commas."""
-    return filter(None, (part.strip() for part in text.split(",")))
+def _with_exceptions(text: str) -> tuple[str, dict[str, str]]:
+    """Return what `DEFAULT,NAME=VALUE,…` says: the value of all ("" when there is none) and those of some, by name."""
+    default, exceptions = "", dict[str, str]()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if equals and "/" not in name:  # an address may hold a query
+            exceptions[name.strip()] = value.strip()
+        else:
+            default = part
+    return default, exceptions
 
 
-def rates(text: str) -> dict[str, float]:
-    """`GetVoiceProfile=5,…` as numbers by operation. Raises ConfigurationError for what cannot be read."""
-    found: dict[str, float] = {}
+def rates(text: str) -> tuple[float, dict[str, float]]:
+    """Return the calls per second of `200,GetVoiceProfile=5,…`: of all operations, and of some by name.
+
+    Raise ConfigurationError for what cannot be read.
+    """
+    default, exceptions = _with_exceptions(text)
     known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
-    for part in _parts(text):
-        name, _, number = part.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            found[name] = -1.0
-        if name not in known or not 0 <= found[name] < 1e9:
-            raise ConfigurationError(
-                f"calls_per_second_by_operation: {part!r} is not OPERATION=RATE with an operation that is served"
-            )
-    return found
+    for name in exceptions.keys() - known:
+        raise ConfigurationError(f"setting calls_per_second: no operation {name!r} is served")
+    found = {name: _rate(number) for name, number in {"": default, **exceptions}.items()}
+    return found.pop(""), found
+
+
+def _rate(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise ConfigurationError(f"setting calls_per_second: {text!r} is no number of calls per second")
+    return number
 
 
 _GUID_FIXED, _GUID_RANDOM = 0xF << 76 | 0x3 << 62, 0x4 << 76 | 0x2 << 62

@@ -16,7 +16,7 @@ DEV_KEY = "test"
 
 _DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
 
-DEFAULTS: Mapping[str, object] = {"calls_per_second": 0.0, "media_rates": MediaRateLimits()}
+DEFAULTS: Mapping[str, object] = {"calls_per_second": "0", "media_rates": MediaRateLimits()}
 """Settings whose default is another with `serve --dev`: nothing is slowed down or refused for its rate, unless the user
 sets one."""
 

@@ -52,7 +52,7 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         vault=Vault(MasterKeyWrapper(master_key)),
         clock=clock,
         wait_seconds_max=settings.limits.store_wait_seconds,
-        connections_max=2 * settings.threads,
+        connections_max=2 * settings.limits.threads,
     )
     try:
         _require_known(settings, store)

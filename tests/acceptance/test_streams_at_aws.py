@@ -32,7 +32,7 @@ def near(far: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     folder = tmp_path_factory.mktemp("near")
     settings = folder / "settings.toml"
     settings.write_text(
-        'kvs_source_by_account = "000000000000=aws"\n'
+        'kvs_source = "own,000000000000=aws"\n'
         f'kvs_endpoint_url = "{far.url}"\n'
         'kvs_access_key_id = "test"\n'
         'kvs_secret_access_key = "test"\n'

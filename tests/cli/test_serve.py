@@ -118,8 +118,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
-        ("CALLS_PER_SECOND_BY_OPERATION", "GetNothing=5", "is not OPERATION=RATE"),
-        ("CALLS_PER_SECOND_BY_OPERATION", "ListVoiceProfiles=nan", "is not OPERATION=RATE"),
+        ("CALLS_PER_SECOND", "200,GetNothing=5", "no operation 'GetNothing' is served"),
+        ("CALLS_PER_SECOND", "200,ListVoiceProfiles=nan", "'nan' is no number of calls per second"),
         ("TLS_CERTIFICATE", "/no/such/file", "the TLS certificate or key cannot be used"),
         ("TLS_KEY", "/no/such/file", "no tls_certificate"),
         ("STORE_URL", "mysql://host/name", "the store cannot be mysql"),

@@ -16,6 +16,7 @@ from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import VAD_MODEL, entry
 from earwitness.samples import first_call
+from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +72,8 @@ def test_while_models_are_fetched_the_service_answers_and_says_what_it_waits_for
 ) -> None:
     with Process(tmp_path / "data", "--dev") as served:
         connection, _ = silent_index.accept()  # pip has asked and waits
-        assert httpx.get(f"{served.url}/health").status_code == 200
-        ready = httpx.get(f"{served.url}/ready")
+        assert httpx.get(f"{served.url}/health", timeout=PATIENCE_SECONDS).status_code == 200
+        ready = httpx.get(f"{served.url}/ready", timeout=PATIENCE_SECONDS)
         assert (ready.status_code, ready.json()["status"]) == (503, "starting")
         assert ready.json()["reason"].startswith("voice models are fetched: campplus, ")
         client = served.client()
@@ -82,6 +83,7 @@ def test_while_models_are_fetched_the_service_answers_and_says_what_it_waits_for
             f"{served.url}/earwitness/v1/domains/{domain}/search?region=us-east-1",
             content=Path(str(first_call("sally"))).read_bytes(),
             headers={"authorization": "Bearer test"},
+            timeout=PATIENCE_SECONDS,
         )
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "Unavailable")
         assert "voice models are fetched" in refused.json()["error"]["message"]

@@ -30,26 +30,37 @@ def scope(account: str) -> Scope:
 
 
 @pytest.mark.parametrize(
-    ("default", "by_account", "kind"),
+    ("text", "kind"),
     [
-        ("own", "", OwnSource),
-        ("aws", "", KvsSource),
-        ("own", " 111122223333=aws, 444455556666=own", KvsSource),
-        ("aws", "111122223333=own", OwnSource),
-        ("own", "444455556666=aws", OwnSource),
+        ("own", OwnSource),
+        ("AWS", KvsSource),
+        ("own, 111122223333=aws, 444455556666=own", KvsSource),
+        ("aws,111122223333=own", OwnSource),
+        ("own,444455556666=aws", OwnSource),
     ],
 )
-def test_the_settings_say_whose_a_stream_is(default: str, by_account: str, kind: type) -> None:
-    chosen = sources(Settings(kvs_source=default, kvs_source_by_account=by_account))
+def test_the_setting_says_whose_a_stream_is(text: str, kind: type) -> None:
+    chosen = sources(Settings(kvs_source=text))
     assert isinstance(chosen.of(scope("111122223333"), ARN), kind)
     assert chosen.is_own(scope("111122223333")) is (kind is OwnSource)
     chosen.close()
 
 
-@pytest.mark.parametrize("text", ["aws", "1111=aws", "111122223333=amazon", "111122223333", "11112222333x=own"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amazon",
+        "",
+        "111122223333=aws",
+        "own,1111=aws",
+        "own,111122223333=amazon",
+        "own,111122223333",
+        "aws,11112222333x=own",
+    ],
+)
 def test_a_list_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="kvs_source_by_account"):
-        sources(Settings(kvs_source_by_account=text))
+    with pytest.raises(ConfigurationError, match="setting kvs_source"):
+        sources(Settings(kvs_source=text))
 
 
 def test_half_a_key_is_none() -> None:

@@ -40,8 +40,11 @@ class Live:
         delay_seconds_first: float = 0.1,
         **settings: Any,
     ) -> None:
-        """By default bad signatures are free: everybody here comes from one address, and most are not signed."""
+        """By default bad signatures are free: everybody here comes from one address, and most are not signed. A busy
+        machine may be slow to write; a test of that sets `store_wait_seconds`.
+        """
         self._free_failures, self._delay_seconds_first = free_failures, delay_seconds_first
+        settings.setdefault("store_wait_seconds", 60.0)
         limits = {name: settings.pop(name) for name in [*settings] if name in Limits.__dataclass_fields__}
         self.settings = Settings(data_dir=data, port=0, limits=Limits(**limits), **settings)
         self._write_seconds_max = write_seconds_max

@@ -76,8 +76,15 @@ def test_changes_go_to_eventbridge_where_that_is_wanted() -> None:
 
 
 def test_changes_have_the_source_that_the_bus_takes() -> None:
-    settings = target_settings(Settings(eventbridge="on", eventbridge_source="calls"), events_file=None)
-    assert settings.sinks.state_change_source == "calls"
+    settings = target_settings(Settings(eventbridge="calls"), events_file=None)
+    assert (settings.eventbridge, settings.sinks.state_change_source) == (True, "calls")
+    assert target_settings(Settings(eventbridge="on"), events_file=None).sinks.state_change_source == "aws.chime"
+
+
+def test_one_sink_may_be_elsewhere() -> None:
+    text = "http://localhost:4566, sqs=http://localhost:9324"
+    sinks = target_settings(Settings(sink_endpoint_url=text), events_file=None).sinks
+    assert (sinks.endpoint_url, sinks.endpoint_urls) == ("http://localhost:4566", {"sqs": "http://localhost:9324"})
 
 
 def test_a_webhook_without_a_secret_is_refused() -> None:

@@ -25,11 +25,15 @@ _OF_TESTS = frozenset({"EARWITNESS_SPEECH_DIR", "EARWITNESS_FIELD_DIR", "EARWITN
 """Read by the tests; CONTRIBUTING.md has them."""
 
 _FORMER: Mapping[str, tuple[str, str]] = {
+    "calls_per_second_by_operation": ("calls_per_second", "OPERATION=RATE"),
+    "kvs_source_by_account": ("kvs_source", "ACCOUNT=own"),
+    "eventbridge_source": ("eventbridge", "on"),
+    "sink_endpoint_urls": ("sink_endpoint_url", "SERVICE=URL"),
     **{name: ("limits", name) for name in Limits.__dataclass_fields__},
     **{f"quota_{name}": ("quotas", name) for name in Quotas.__dataclass_fields__},
     **{f"stream_{name}_per_second": ("media_rates", name) for name in MediaRateLimits.__dataclass_fields__},
 }
-"""Settings of version 0.1 that are numbers of a group now, by their former names."""
+"""Settings of version 0.1 that are a part of another setting now, by their former names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,6 +120,24 @@ class Limits:
         text="Free bytes of the media's disk below which media are refused, so that records and deletions have room; "
         "at most a twentieth of the disk. 0 is none.",
     )
+    stream_bytes: int = _row(
+        10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
+    )
+    media_bytes: int = _row(
+        0,
+        unit="bytes",
+        low=0,
+        high=1e18,
+        text="Media kept of all streams together; new media are refused above it, because what is kept was promised to "
+        "its account. 0 is no bound but the disk's.",
+    )
+    threads: int = _row(
+        16,
+        unit="threads",
+        low=1,
+        high=256,
+        text="Threads for requests that write or search; on PostgreSQL twice as many connections are used at most.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,25 +296,12 @@ class ServiceSettings:
         choices=("ignore", "refuse"),
         text="What to do with a session token in a signed request. Keys here are long-lived, so it proves nothing.",
     )
-    calls_per_second: float = _row(
-        200.0,
+    calls_per_second: str = _row(
+        "200",
         unit="calls/s",
-        low=0,
-        high=1e6,
         text="How often one key may call one operation, with bursts of twice as many; 0 is no limit, which is the "
-        "default of `serve --dev`.",
-    )
-    calls_per_second_by_operation: str = _row(
-        "",
-        unit="list",
-        text="Other rates for some operations, of AWS's or our own API, as in `GetSpeakerSearchTask=500,ListEvents=5`.",
-    )
-    threads: int = _row(
-        16,
-        unit="threads",
-        low=1,
-        high=256,
-        text="Threads for requests that write or search; on PostgreSQL twice as many connections are used at most.",
+        "default of `serve --dev`. Some operations of AWS's or our own API may have other rates, as in "
+        "`200,GetSpeakerSearchTask=500,ListEvents=5`.",
     )
     trusted_proxies: str = _row(
         "",
@@ -328,25 +333,11 @@ class MediaSettings:
         high=100_000,
         text="Calls listened to at once in this process; beyond it StartSpeakerSearchTask answers ServiceUnavailable.",
     )
-    stream_bytes: int = _row(
-        10 * 2**30, unit="bytes", low=1_000_000, high=1e15, text="Media kept of one stream; the oldest goes first."
-    )
-    media_bytes: int = _row(
-        0,
-        unit="bytes",
-        low=0,
-        high=1e18,
-        text="Media kept of all streams together; new media are refused above it, because what is kept was promised to "
-        "its account. 0 is no bound but the disk's.",
-    )
     kvs_source: str = _row(
         "own",
         unit="word",
-        choices=("own", "aws"),
-        text="Where tasks find their streams: in this service, or in AWS's Kinesis Video Streams. The ARNs look alike.",
-    )
-    kvs_source_by_account: str = _row(
-        "", unit="list", text="The same for some accounts, as in `111122223333=aws,444455556666=own`."
+        text="Where tasks find their streams: `own`, in this service, or `aws`, in AWS's Kinesis Video Streams; the "
+        "ARNs look alike. Some accounts may have the other, as in `own,111122223333=aws`.",
     )
     kvs_endpoint_url: str = _row(
         "",
@@ -376,26 +367,17 @@ class MediaSettings:
     )
     eventbridge: str = _row(
         "off",
-        unit="switch",
-        choices=_SWITCH,
-        text="Whether changes of a pipeline's state go to the default bus of EventBridge, as AWS's do.",
-    )
-    eventbridge_source: str = _row(
-        "aws.chime",
-        unit="name",
-        text="The `Source` of these events. AWS's own EventBridge keeps names that begin with `aws.` to itself and "
-        "refuses them from anybody else: name another there, and in your rules.",
+        unit="word",
+        text="Whether changes of a pipeline's state go to the default bus of EventBridge, as AWS's do: `off`, `on`, or "
+        "the `Source` that these events are to have. With `on` it is `aws.chime`; AWS's own EventBridge keeps names "
+        "that begin with `aws.` to itself and refuses them from anybody else: name another there, and in your rules.",
     )
     sink_endpoint_url: str = _row(
         "",
         unit="URL",
-        text="Where SQS, SNS, Lambda, Kinesis and EventBridge are reached; AWS itself when empty. `AWS_ENDPOINT_URL` "
-        "does not count here, because it names this service.",
-    )
-    sink_endpoint_urls: str = _row(
-        "",
-        unit="list",
-        text="Other addresses for some of them, as in `sqs=http://localhost:9324,sns=http://…`.",
+        text="Where SQS, SNS, Lambda, Kinesis and EventBridge are reached; AWS itself when empty. Some may be "
+        "elsewhere, as in `http://localhost:4566,sqs=http://localhost:9324`. `AWS_ENDPOINT_URL` does not count here, "
+        "because it names this service.",
     )
     sink_access_key_id: str = _row(
         "", unit="text", text="Access key for sinks; boto3's own search for credentials when empty."
