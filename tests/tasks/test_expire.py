@@ -5,13 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from search_examples import DAY, THREE_YEARS, append_event, end, enrol, with_voiceprint
-from store_examples import MINE, Clock, opened
+from search_examples import DAY, THREE_YEARS, append_event, end, enrol, vector, with_voiceprint
+from store_examples import MINE, Clock, add_domain, opened
 
 from earwitness.errors import Gone
-from earwitness.store.store import Store
+from earwitness.store.store import Store, Unit
 from earwitness.tasks import expire as room
 from earwitness.tasks.expire import expire
+from earwitness.voice.line import Codec
 
 SECOND = timedelta(seconds=1)
 
@@ -89,6 +90,23 @@ def test_a_profiles_voiceprints_when_it_expires(store: Store, clock: Clock) -> N
     assert page is not None
     assert page.page.items == ()
     assert store.profiles.get(MINE, profile.profile_id) is not None  # an update refills it
+
+
+def test_votes_after_a_day(store: Store, clock: Clock) -> None:
+    domain_id = store.write(add_domain).domain_id
+
+    def vote(unit: Unit) -> None:
+        unit.lines.lock(MINE, domain_id)
+        unit.lines.vote(
+            MINE, domain_id, Codec.PCM, encoder_id="two-d-1", vector=vector(), profile_id=None, task_id=None
+        )
+
+    store.write(vote)
+    clock.advance(DAY - SECOND)
+    assert done(store, clock) == {}
+    clock.advance(SECOND)
+    assert done(store, clock) == {"line votes": 1}
+    assert store.lines.votes(MINE, domain_id, Codec.PCM) == ()
 
 
 def test_more_than_one_batch(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

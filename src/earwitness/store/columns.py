@@ -131,8 +131,8 @@ class Whole(Stored):
     lies_as = int
 
 
-class Seconds(Stored):
-    """A duration in seconds."""
+class Real(Stored):
+    """A real number: a duration in seconds, a score."""
 
     impl = Double
     cache_ok = True
@@ -205,7 +205,8 @@ text = partial(_column, PlainText())
 document = partial(_column, Document())
 time = partial(_column, Time(), says=_TIME)
 whole = partial(_column, Whole())
-seconds = partial(_column, Seconds())
+seconds = partial(_column, Real())
+score = partial(_column, Real())
 digest = partial(_column, Binary(), form=Form.DIGEST)
 sealed = partial(_column, Binary(), form=Form.SEALED)
 wrapped_key = partial(_column, Binary(), "wrapped_key", form=Form.WRAPPED)

@@ -9,7 +9,18 @@ from earwitness.errors import AlreadyExists
 from earwitness.store.hot_reads import HotRead
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
 from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
-from earwitness.store.schema import domains, profile_voiceprints, profiles, tags, task_voiceprints, tasks
+from earwitness.store.schema import (
+    domains,
+    line_monitors,
+    line_switches,
+    line_versions,
+    line_votes,
+    profile_voiceprints,
+    profiles,
+    tags,
+    task_voiceprints,
+    tasks,
+)
 from earwitness.store.tags import TagWriter
 from earwitness.voice.band import Band
 from earwitness.voice.task_status import StopReason
@@ -87,7 +98,7 @@ class DomainWriter(Writer, DomainReader):
         return self.get(scope, domain_id)
 
     def delete(self, scope: Scope, domain_id: str) -> bool:
-        """Remove it, its key, its profiles, their tags, and what its tasks found and made; False without such a domain.
+        """Remove it, its key, profiles, their tags, lines, and what its tasks found and made; False without a domain.
 
         Its tasks stay. Those that are active get the stop reason DOMAIN_DELETED, for their workers to fail them.
         Whatever was sealed under its key cannot be read by anybody afterwards.
@@ -100,7 +111,8 @@ class DomainWriter(Writer, DomainReader):
         arns = select(profiles.c.arn).where(in_scope(profiles, scope, domain_id=domain_id))
         self._delete(tags, in_scope(tags, scope), tags.c.resource_arn.in_(arns))
         TagWriter(self._writing).clear(scope, row["arn"])
-        for table in (profile_voiceprints, profiles, domains):
+        lines = (line_votes, line_versions, line_monitors, line_switches)
+        for table in (profile_voiceprints, profiles, *lines, domains):
             self._delete(table, in_scope(table, scope, domain_id=domain_id))
         self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
         return True

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.hot_reads import StoredRow
+from earwitness.store.lines import LineWriter
 from earwitness.store.records import (
     GalleryEntry,
     GalleryPage,
@@ -69,6 +70,7 @@ class ProfileWriter(Writer, ProfileReader):
     def __init__(self, writing: Writing) -> None:
         super().__init__(writing)
         self._domains = DomainWriter(writing)
+        self._lines = LineWriter(writing)
         self._voiceprints = ProfileVoiceprintWriter(writing)
         self._task_voiceprints = TaskVoiceprintWriter(writing)
 
@@ -161,6 +163,7 @@ class ProfileWriter(Writer, ProfileReader):
             raise BadRequest("the task searched another domain than the profile's; start one in the profile's domain")
         _, found = self._task_voiceprints.require(scope, task_id)
         changed = self._renewed(scope, present, expires_at=expires_at)
+        self._lines.forget_profile(scope, domain_id, present.profile_id)
         self._voiceprints.clear(scope, present.profile_id)
         self._voiceprints.put(
             scope,
@@ -202,13 +205,14 @@ class ProfileWriter(Writer, ProfileReader):
         return changed
 
     def delete(self, scope: Scope, profile_id: str) -> bool:
-        """Remove it, its voiceprints, its tags, and the voiceprints of tasks that it was enrolled from.
+        """Remove it, its voiceprints, its tags, its voice's votes, and the voiceprints of tasks it was enrolled from.
 
         False when there is no such profile.
         """
         present = self._locked(scope, profile_id)
         if present is None:
             return False
+        self._lines.forget_profile(scope, present.domain_id, present.profile_id)
         self._forget_sources(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
         self._voiceprints.clear(scope, present.profile_id)
@@ -359,7 +363,7 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         return self._delete(profile_voiceprints, chosen) == 1
 
     def expire(self, *, expired_before: datetime, limit: int) -> int:
-        """Delete at most `limit` voiceprints of all accounts that expired by this time, and their audio.
+        """Delete at most `limit` voiceprints of all accounts that expired by this time, their audio and votes.
 
         Their profiles stay, so that an update can refill them. Return how many were deleted.
         """
@@ -375,6 +379,7 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
             if (scope, domain_id) not in locked:
                 locked.add((scope, domain_id))
                 DomainWriter(self._writing).move_version(scope, domain_id)
+            LineWriter(self._writing).forget_profile(scope, domain_id, row["profile_id"])
             ids = {"profile_id": row["profile_id"], "voiceprint_id": row["voiceprint_id"]}
             # Looked at again, because it may have been enrolled again before the domain was locked.
             count += self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, **ids), due)

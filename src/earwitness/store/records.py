@@ -10,6 +10,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from earwitness.store.columns import JsonObject
 from earwitness.voice.band import Band
+from earwitness.voice.line import Codec, LineChange, LineHealth
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
 RecordT = TypeVar("RecordT")
@@ -299,6 +300,55 @@ class GalleryPage:
     domain_version: int
     #: Ordered by profile and voiceprint.
     page: Page[GalleryEntry]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineVote:
+    """One voice that a line is learnt from; kept until the line is learnt, a day at most."""
+
+    #: Counts up within the line.
+    number: int
+    #: What made the vector.
+    encoder_id: str
+    #: The unit vector: float32, little endian.
+    vector: bytes = field(repr=False)
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineVersion:
+    """A line as it was from a time on. A line that was never learnt has none."""
+
+    codec: Codec
+    #: Counts up within the line.
+    number: int
+    why: LineChange
+    #: How many voices the mean is of; 0 without a mean.
+    voices: int
+    #: What made the vectors.
+    encoder_id: str
+    #: The version whose mean this one has again; None unless that was asked for.
+    reverted_to: int | None
+    #: The key that asked for it; None when the service learnt it.
+    key_id: str | None
+    created_at: datetime
+    #: Where the raw embeddings of the line lie: float32, little endian, not of unit length. None: where the shipped do.
+    mean: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LineMonitor:
+    """How strangers have scored over the last searches of a domain, about twenty."""
+
+    codec: Codec
+    #: How many were counted since the line last changed.
+    searches: int
+    #: Of the scores of voiceprints that did not match; near 0 is well.
+    mean: float
+    #: Their standard deviation.
+    spread: float
+    health: LineHealth
+    updated_at: datetime
 
 
 class DeliveryState(StrEnum):

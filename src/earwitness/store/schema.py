@@ -24,6 +24,7 @@ from earwitness.store.columns import (
     document,
     numbered,
     scope,
+    score,
     sealed,
     seconds,
     text,
@@ -35,9 +36,10 @@ from earwitness.store.columns import (
 )
 from earwitness.store.records import DeliveryState
 from earwitness.voice.band import Band
+from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of the migrations that makes this schema."""
 
 metadata = MetaData(
@@ -58,6 +60,7 @@ _SHOWN = "words that the client chose; answered by lists, which open no data key
 _KMS_KEY = "of a KMS key that the client gave; answered, and used for nothing"
 _NET_SPEECH = "how much speech there was; lists show it"
 _QUALITY = "levels of the recording in dB; lists show them"
+_CODEC = "how the audio was encoded; a domain has a line for each, found by it"
 _KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
 
 
@@ -336,6 +339,69 @@ profile_voiceprints = Table(
     _belongs_to(profiles, "profile_id"),
     Index("profile_voiceprints_by_profile", "account_id", "region", "profile_id"),
     Index("profile_voiceprints_by_expiry", "expires_at"),
+    Index("profile_voiceprints_by_encoder", "account_id", "region", "domain_id", "encoder_id"),
+)
+
+line_switches = Table(
+    "line_switches",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    word(LineLearning, "learning", _STATE),
+    time("updated_at"),
+    PrimaryKeyConstraint("account_id", "region", "domain_id"),
+    _belongs_to(domains, "domain_id"),
+)
+"""Domains that were told whether to learn their lines; all others do as the settings say."""
+
+line_votes = Table(
+    "line_votes",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    word(Codec, "codec", _CODEC),
+    whole("number", _COUNT),
+    text("encoder_id", "the voice model"),
+    text("profile_id", "the profile that the search named; found by it when the profile is deleted", nullable=True),
+    text("task_id", "the task that heard the voice; found by it when its profile is deleted", nullable=True),
+    time("created_at"),
+    sealed("vector_ciphertext", "a voice that the line is learnt from"),
+    PrimaryKeyConstraint("account_id", "region", "domain_id", "codec", "number"),
+    _belongs_to(domains, "domain_id"),
+    Index("line_votes_by_time", "created_at"),
+)
+
+line_versions = Table(
+    "line_versions",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    word(Codec, "codec", _CODEC),
+    whole("number", _COUNT),
+    word(LineChange, "why", _STATE),
+    whole("voices", "how many voices the mean is of, ten at least; 0 without a mean"),
+    text("encoder_id", "the voice model"),
+    whole("reverted_to", _COUNT, nullable=True),
+    text("key_id", "the id of the key that asked; null when it was learnt", nullable=True),
+    time("created_at"),
+    sealed("mean_ciphertext", "where the voices of this line lie, as one vector", nullable=True),
+    PrimaryKeyConstraint("account_id", "region", "domain_id", "codec", "number"),
+    _belongs_to(domains, "domain_id"),
+)
+
+line_monitors = Table(
+    "line_monitors",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    word(Codec, "codec", _CODEC),
+    whole("searches", "how many searches were counted"),
+    score("mean", "of the scores of voiceprints that did not match, over about twenty searches"),
+    score("spread", "of the same scores"),
+    word(LineHealth, "health", _STATE),
+    time("updated_at"),
+    PrimaryKeyConstraint("account_id", "region", "domain_id", "codec"),
+    _belongs_to(domains, "domain_id"),
 )
 
 events = Table(

@@ -15,6 +15,7 @@ from earwitness.store.attempts import AttemptWriter
 from earwitness.store.credentials import AccessKeyReader, AccessKeyWriter, BearerTokenReader, BearerTokenWriter
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
+from earwitness.store.lines import LineReader, LineWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
 from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
 from earwitness.store.postgres import Postgres
@@ -63,6 +64,7 @@ class Unit:
         self.domains = DomainWriter(writing)
         self.profiles = ProfileWriter(writing)
         self.profile_voiceprints = ProfileVoiceprintWriter(writing)
+        self.lines = LineWriter(writing)
         self.tasks = TaskWriter(writing)
         self.attempts = AttemptWriter(writing)
         self.task_voiceprints = TaskVoiceprintWriter(writing)
@@ -106,6 +108,7 @@ class Store:
         self.domains = DomainReader(*reads)
         self.profiles = ProfileReader(*reads)
         self.profile_voiceprints = ProfileVoiceprintReader(*reads)
+        self.lines = LineReader(*reads)
         self.tasks = TaskReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)

@@ -1,8 +1,8 @@
 """Delete what is older than it may be: records in small steps, so that nobody waits for it, and media.
 
-Records are deleted, not hidden: voiceprints of tasks after 24 hours, tasks with their results and ended pipelines after
-seven days, embeddings and audio of profiles when they expire, request tokens after 24 hours, delivered events after
-seven days, audit entries after a year.
+Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results and
+ended pipelines after seven days, embeddings and audio of profiles when they expire, request tokens after 24 hours,
+delivered events after seven days, audit entries after a year.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -31,6 +31,8 @@ says: va-data-retention and va-task-result-poll."""
 
 REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
+VOTES_KEPT = timedelta(hours=24)
+
 AUDIT_KEPT = timedelta(days=365)
 
 _log = logging.getLogger("earwitness.expire")
@@ -38,12 +40,13 @@ _log = logging.getLogger("earwitness.expire")
 
 def expire(store: Store, *, now: datetime) -> dict[str, int]:
     """Delete all that is due, and return how many of each were deleted. Raise StoreUnavailable."""
-    old = now - RESULTS_KEPT
+    old, voted = now - RESULTS_KEPT, now - VOTES_KEPT
     steps: dict[str, Callable[[Unit, int], int]] = {
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
         "pipelines": lambda unit, limit: unit.pipelines.purge(ended_before=old, limit=limit),
         "profile voiceprints": lambda unit, limit: unit.profile_voiceprints.expire(expired_before=now, limit=limit),
+        "line votes": lambda unit, limit: unit.lines.purge_votes(cast_before=voted, limit=limit),
         "events": lambda unit, limit: unit.events.purge(created_before=old, limit=limit),
     }
     done = {name: _all(store, step) for name, step in steps.items()}

@@ -15,9 +15,18 @@ from store_examples import MINE, add_domain, add_pipeline, add_profile, vault
 from earwitness.errors import CiphertextRefused
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.repository import key_owner
-from earwitness.store.schema import domains, events, metadata, profile_voiceprints, task_voiceprints, tasks
+from earwitness.store.schema import (
+    domains,
+    events,
+    line_votes,
+    metadata,
+    profile_voiceprints,
+    task_voiceprints,
+    tasks,
+)
 from earwitness.store.store import Store, Unit
 from earwitness.vault.data_key import SealedPlace
+from earwitness.voice.line import Codec
 
 SECRETS = {
     "secret": "AKSECRETvalue/0123456789abcdef",
@@ -28,6 +37,7 @@ SECRETS = {
 }
 HEARD = {
     "vector": vector(0.28, 0.96),
+    "mean": vector(0.14, 0.48),
     "audio": b"speech-of-a-caller" * 100,
     "checkpoint": b"91343852333181432392682062607743920146264022017",
     "result": b"vp-of-somebody-with-a-name",
@@ -160,6 +170,11 @@ def _hear(store: Store) -> SpeakerSearchTask:
         )
         made = replace(voiceprint(0.28, 0.96), audio=HEARD["audio"])
         unit.attempts.conclude_voiceprint(MINE, task.task_id, attempt=1, voiceprint=made)
+        line = {"encoder_id": "two-d-1"}
+        unit.lines.vote(
+            MINE, domain.domain_id, Codec.PCM, **line, vector=HEARD["vector"], profile_id=None, task_id=task.task_id
+        )
+        unit.lines.learn(MINE, domain.domain_id, Codec.PCM, **line, mean=HEARD["mean"], voices=10)
         unit.events.append(
             MINE, event_id="e-1", pipeline_id=pipeline.pipeline_id, kind="k", body=HEARD["body"], targets=["arn:q"]
         )
@@ -216,7 +231,7 @@ def test_nothing_heard_is_in_the_files_and_its_ciphertexts_go_with_it(store: Sto
         table.c[name]
         for table in (profile_voiceprints, task_voiceprints)
         for name in ("vector_ciphertext", "audio_ciphertext")
-    ]
+    ] + [line_votes.c.vector_ciphertext]
     with store._database.engine.connect() as connection:
         sealed = [connection.execute(select(column)).scalar_one() for column in columns]
     together = b"".join(_files(url).values())
@@ -228,7 +243,9 @@ def test_nothing_heard_is_in_the_files_and_its_ciphertexts_go_with_it(store: Sto
 
 
 @pytest.mark.usefixtures("sqlite_only")
-@pytest.mark.parametrize("by", ["expiry", "voiceprint purge", "task purge", "event purge", "domain"])
+@pytest.mark.parametrize(
+    "by", ["expiry", "voiceprint purge", "task purge", "event purge", "domain", "vote purge", "line reset"]
+)
 def test_what_is_deleted_is_in_no_file(store: Store, url: str, by: str) -> None:
     task = _hear(store)
     if by == "expiry":
@@ -242,6 +259,8 @@ def test_what_is_deleted_is_in_no_file(store: Store, url: str, by: str) -> None:
         "event purge": (events, "body_ciphertext"),
         "task purge": (tasks, "identification_ciphertext"),
         "domain": (tasks, "identification_ciphertext"),
+        "vote purge": (line_votes, "vector_ciphertext"),
+        "line reset": (line_votes, "vector_ciphertext"),
     }.get(by, (task_voiceprints, "vector_ciphertext"))
     with store._database.engine.connect() as connection:
         sealed = connection.execute(select(table.c[column])).scalar_one()
@@ -253,6 +272,8 @@ def test_what_is_deleted_is_in_no_file(store: Store, url: str, by: str) -> None:
         "task purge": lambda unit: unit.tasks.purge(ended_before=unit.now + late, limit=9),
         "event purge": lambda unit: unit.events.purge(created_before=unit.now + late, limit=9),
         "domain": lambda unit: unit.domains.delete(MINE, task.domain_id),
+        "vote purge": lambda unit: unit.lines.purge_votes(cast_before=unit.now + late, limit=9),
+        "line reset": lambda unit: unit.lines.reset(MINE, task.domain_id, Codec.PCM, encoder_id="e", key_id="k"),
     }
     assert store.write(deletions[by])
     assert not any(sealed in content for content in _files(url).values())
@@ -290,6 +311,8 @@ def test_records_of_what_was_heard_do_not_show_it(store: Store) -> None:
             ),
             gallery,
             store.events.get(MINE, "e-1"),
+            store.lines.votes(MINE, task.domain_id, Codec.PCM),
+            store.lines.versions(MINE, task.domain_id),
             store.write(lambda unit: unit.deliveries.claim(until=unit.now, limit=9)),
         )
     )
