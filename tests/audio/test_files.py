@@ -11,6 +11,7 @@ import soundfile
 from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.pcm import Encoding
 from earwitness.errors import AudioError, AudioTruncated, AudioUnreadable, ChannelNotChosen
+from earwitness.voice.line import Codec
 
 FORMATS = [
     ("wav", "PCM_16", 1e-4),
@@ -43,6 +44,29 @@ def test_reads(tmp_path: Path, call: np.ndarray, suffix: str, subtype: str, tole
         np.testing.assert_allclose(samples, call[:20_000], atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "codec"),
+    [
+        ("wav", "PCM_24", Codec.PCM),
+        ("wav", "FLOAT", Codec.PCM),
+        ("wav", "ULAW", Codec.MULAW),
+        ("wav", "ALAW", Codec.ALAW),
+        ("wav", "GSM610", Codec.GSM),
+        ("wav", "IMA_ADPCM", Codec.UNKNOWN),
+        ("flac", "PCM_16", Codec.PCM),
+        ("ogg", "VORBIS", Codec.UNKNOWN),
+        ("ogg", "OPUS", Codec.OPUS),
+        ("mp3", "MPEG_LAYER_III", Codec.MP3),
+    ],
+)
+def test_says_what_it_is_encoded_with(
+    tmp_path: Path, call: np.ndarray, suffix: str, subtype: str, codec: Codec
+) -> None:
+    path = tmp_path / f"call.{suffix}"
+    soundfile.write(path, call[:20_000], 8000, subtype=subtype)
+    assert open_recording(path).codec is codec
+
+
 @pytest.mark.parametrize("encoding", Encoding)
 def test_reads_headerless(tmp_path: Path, encoding: Encoding) -> None:
     path = tmp_path / "call.raw"
@@ -51,6 +75,7 @@ def test_reads_headerless(tmp_path: Path, encoding: Encoding) -> None:
     samples = np.concatenate(list(recording.blocks()))
     assert len(samples) == 25_600 // (2 * encoding.sample_bytes)
     assert recording.seconds == len(samples) / 8000
+    assert recording.codec is {"s16le": Codec.PCM, "mulaw": Codec.MULAW, "alaw": Codec.ALAW}[encoding]
 
 
 def test_takes_the_chosen_channel(tmp_path: Path, call: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from earwitness.audio import sound_file
 from earwitness.audio.libav_file import container_of, open_libav_file
 from earwitness.audio.matroska_file import is_matroska, needs_libav, open_matroska_file
 from earwitness.audio.pcm import Encoding, PcmDecoder
-from earwitness.audio.recording import BLOCK_SECONDS, Recording, choose_channel
+from earwitness.audio.recording import BLOCK_SECONDS, Recording, choose_channel, codec_named
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -66,6 +66,7 @@ def _open_headerless(path: Path, raw: RawFormat, size: int, *, channel: int | No
         channels=raw.channels,
         channel=choose_channel(raw.channels, channel),
         format=f"raw {raw.encoding}",
+        codec=codec_named(raw.encoding),
         seconds=size / (raw.encoding.sample_bytes * raw.channels * raw.rate),
         decode=partial(_raw_blocks, raw.encoding),
     )

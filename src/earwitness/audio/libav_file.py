@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from earwitness.audio.recording import BLOCK_SECONDS, Recording, changes_on_the_way, choose_channel, columns
+from earwitness.audio.recording import (
+    BLOCK_SECONDS,
+    Recording,
+    changes_on_the_way,
+    choose_channel,
+    codec_named,
+    columns,
+)
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -129,6 +136,7 @@ def open_libav_file(path: Path, container: Container, *, channel: int | None) ->
             channels=frame.layout.nb_channels if alone else len(streams),
             channel=chosen,
             format=f"{opened.format.name.partition(',')[0]} {_codec_of(streams[0])}",
+            codec=codec_named(_codec_of(streams[0])),
             seconds=_seconds(opened, stream) if container.demuxer in _LENGTH_KNOWN else 0.0,
             decode=partial(_blocks, container),
         )

@@ -31,7 +31,7 @@ from earwitness.audio.matroska.get_media import FRAGMENT_NUMBER
 from earwitness.audio.matroska.reader import MatroskaReader
 from earwitness.audio.matroska.tracks import PCM_CODEC_ID, Header, Track
 from earwitness.audio.pcm import Encoding
-from earwitness.audio.recording import Recording, choose_channel
+from earwitness.audio.recording import Recording, choose_channel, codec_named
 from earwitness.errors import AudioUnreadable, ChannelNotChosen, MatroskaInvalid
 from earwitness.voice.embedding import Samples
 
@@ -174,6 +174,7 @@ def open_matroska_file(path: Path, *, channel: int | None) -> Recording:
         channels=len(present) or _interleaved(first),
         channel=chosen,
         format=f"Matroska {_codec(first, decoder.audio.encoding)}",
+        codec=codec_named(decoder.audio.encoding),
         seconds=duration_ms / 1_000,
         decode=_blocks,
     )

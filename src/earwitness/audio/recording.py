@@ -9,6 +9,7 @@ from pathlib import Path
 
 from earwitness.errors import AudioUnreadable, ChannelNotChosen
 from earwitness.voice.embedding import Samples
+from earwitness.voice.line import Codec
 
 BLOCK_SECONDS = 1
 """About so much is decoded at a time, so that a two-hour file costs no more memory than a short one."""
@@ -26,6 +27,8 @@ class Recording:
     channel: int
     #: The container and encoding in words, for people.
     format: str
+    #: The encoding alone.
+    codec: Codec
     #: Length the header declares, 0 when it does not; of raw PCM and Matroska, the length of the file.
     seconds: float
     #: Decodes this recording, with the reference or without.
@@ -40,6 +43,33 @@ class Recording:
         Matroska breaks off.
         """
         return self.decode(self, reference and self.channels == 2)
+
+
+_CODECS = {
+    "ulaw": Codec.MULAW,
+    "mulaw": Codec.MULAW,
+    "pcm_mulaw": Codec.MULAW,
+    "alaw": Codec.ALAW,
+    "pcm_alaw": Codec.ALAW,
+    "gsm": Codec.GSM,
+    "amr": Codec.AMR,
+    "mp3": Codec.MP3,
+    "mpeg_layer_iii": Codec.MP3,
+    "opus": Codec.OPUS,
+    "s16le": Codec.PCM,
+    "pcm_": Codec.PCM,
+    "float": Codec.PCM,
+    "double": Codec.PCM,
+    "flac": Codec.PCM,
+    "alac": Codec.PCM,
+}
+"""By the beginning of its name, the longer ones of two first: as we write it, or libsndfile, or FFmpeg."""
+
+
+def codec_named(name: str) -> Codec:
+    """Return the codec that a name of ours, of libsndfile or of FFmpeg stands for."""
+    lower = name.lower()
+    return next((codec for beginning, codec in _CODECS.items() if lower.startswith(beginning)), Codec.UNKNOWN)
 
 
 def columns(channels: int, channel: int, *, reference: bool) -> int | list[int]:

@@ -18,7 +18,14 @@ import numpy as np
 import soundfile
 
 from earwitness.audio.links import FileParts, Link, links_of
-from earwitness.audio.recording import BLOCK_SECONDS, Recording, changes_on_the_way, choose_channel, columns
+from earwitness.audio.recording import (
+    BLOCK_SECONDS,
+    Recording,
+    changes_on_the_way,
+    choose_channel,
+    codec_named,
+    columns,
+)
 from earwitness.errors import AudioTruncated, AudioUnreadable
 from earwitness.voice.embedding import Samples
 
@@ -64,6 +71,7 @@ def open_sound_file(path: Path, *, channel: int | None) -> Recording:
         channels=first.channels,
         channel=choose_channel(first.channels, channel),
         format=f"{first.format} {first.subtype}",
+        codec=codec_named(first.subtype),
         seconds=sum(_declared_frames(file, link) / file.samplerate for file, link in zip(headers, links, strict=True)),
         decode=partial(_blocks, links),
     )

@@ -11,6 +11,7 @@ from earwitness.audio.channel import MediaType, ReferencedDecoder, media_type_of
 from earwitness.audio.matroska.frames import read_frames
 from earwitness.audio.matroska.tracks import parse_header
 from earwitness.audio.passages import PassageGatherer
+from earwitness.audio.recording import codec_named
 from earwitness.engine.engine import Engine, Voice, voices_of
 from earwitness.engine.enrol import enrolment_embedding
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech
@@ -18,6 +19,7 @@ from earwitness.tasks.checkpoints import PassageLog
 from earwitness.tasks.replay import FragmentSlice
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding
+from earwitness.voice.line import Codec
 from earwitness.voice.speech import NetSpeech
 
 _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)
@@ -78,6 +80,12 @@ class ChannelListener:
     def seconds(self) -> float:
         """Net speech so far."""
         return self._connection.gatherer.seconds if self._connection is not None else 0.0
+
+    @property
+    def codec(self) -> Codec:
+        """What the channel is encoded with, as the stream says lately."""
+        connection = self._connection
+        return codec_named(connection.decoder.own.audio.encoding) if connection is not None else Codec.UNKNOWN
 
     @property
     def can_identify(self) -> bool:

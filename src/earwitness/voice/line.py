@@ -13,6 +13,7 @@ class Codec(StrEnum):
     MULAW = "mulaw"
     ALAW = "alaw"
     GSM = "gsm"
+    AMR = "amr"
     MP3 = "mp3"
     OPUS = "opus"
     UNKNOWN = "unknown"
