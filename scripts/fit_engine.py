@@ -36,6 +36,8 @@ CONDITIONS = {
     Band.TELEPHONE: ["telephone", "gsm", "noise10", "reverb", "gsm>telephone", "gsm>gsm"],
     Band.WIDEBAND: ["clean"],
 }
+UNKNOWN_LINE_MARGIN = {Band.TELEPHONE: 0.0, Band.WIDEBAND: 0.0}
+"""What thresholds gain while a line is not known, in units of score."""
 
 
 def main(manifest: Path) -> None:
@@ -78,7 +80,13 @@ def main(manifest: Path) -> None:
                 tables[seconds] = [
                     at_seconds.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]
                 ]
-            calibration = fit_calibration(tables, encoder_id=encoder.encoder_id, made_from=made_from)
+            calibration = fit_calibration(
+                tables,
+                encoder_id=encoder.encoder_id,
+                made_from=made_from,
+                sexes={utterance.speaker_id: utterance.sex for utterance in utterances},
+                unknown_line_margin=UNKNOWN_LINE_MARGIN[band],
+            )
             write_calibration(package / "engine" / "data" / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
 
 

@@ -11,7 +11,14 @@ SALLY = SimulatedCaller("sally", [], [])
 
 def decision(name: str, *, match: bool) -> Decision:
     threshold = Threshold(
-        score=0.6, strangers_named_percent=1.0, gallery_size=3, pair_false_match_rate=0.01, extrapolated=False
+        score=0.6,
+        strangers_named_percent=1.0,
+        gallery_size=3,
+        pair_false_match_rate=0.01,
+        extrapolated=False,
+        persons=70,
+        person_pairs=2415,
+        persons_needed=None,
     )
     return Decision(
         outcome=Outcome.MATCH if match else Outcome.NO_MATCH,

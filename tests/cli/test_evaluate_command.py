@@ -132,7 +132,7 @@ def test_copies_and_labels_that_the_voices_contradict_are_told(manifest: Path, t
 def test_too_few_trials_for_a_calibration(manifest: Path, tmp_path: Path) -> None:
     result = run(manifest, *SHORT, "--fit-calibration", tmp_path / "calibration.json")
     assert result.exit_code == 7
-    assert "8 people with an enrolment and four tests each; the list has 6" in " ".join(result.stderr.split())
+    assert "10 people with an enrolment and tests; the list has 6" in " ".join(result.stderr.split())
     assert not (tmp_path / "calibration.json").exists()
 
 

@@ -1,5 +1,6 @@
 """The decision: thresholds that rise with the gallery, probabilities that add up, three different answers."""
 
+import json
 import math
 
 import numpy as np
@@ -31,7 +32,16 @@ def fit(seconds: float, shift: float = 0.0) -> DurationFit:
     return DurationFit(net_seconds=seconds, slope=28.0, offset=-14.0, false_match=FalseMatchCurve(points))
 
 
-CALIBRATION = Calibration(encoder_id="e", made_from="a test", speakers=10, pairs=1000, fits=(fit(5.0, 0.1), fit(10.0)))
+CALIBRATION = Calibration(
+    encoder_id="e",
+    made_from="a test",
+    persons=100,
+    person_pairs=4950,
+    trials=20_000,
+    sexes={"f": 40, "m": 59, "unknown": 1},
+    unknown_line_margin=0.05,
+    fits=(fit(5.0, 0.1), fit(10.0)),
+)
 
 
 def answer(
@@ -55,6 +65,24 @@ def test_the_threshold_keeps_the_stated_target(size: int, percent: float) -> Non
     rate = CALIBRATION.false_match_rate(threshold.score, net_seconds=10.0)
     assert threshold.score == 1.0 or size * rate == pytest.approx(percent / 100, rel=1e-6)
     assert threshold.extrapolated == (percent / 100 / size < ndtr(-3.0))
+    assert (threshold.persons, threshold.person_pairs) == (100, 4950)
+    if threshold.extrapolated:
+        assert threshold.persons_needed is not None
+        pairs = threshold.persons_needed * (threshold.persons_needed - 1) / 2
+        assert pairs * percent / 100 / size >= 5
+    else:
+        assert threshold.persons_needed is None
+
+
+def test_the_threshold_is_higher_while_the_line_is_unknown() -> None:
+    learnt, half, unknown = (
+        CALIBRATION.threshold(gallery_size=10, strangers_named_percent=1, net_seconds=10, line_unknown=share)
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert half.score - learnt.score == pytest.approx(0.025)
+    assert unknown.score - learnt.score == pytest.approx(0.05)
+    assert (learnt.line_margin, half.line_margin, unknown.line_margin) == pytest.approx((0.0, 0.025, 0.05))
+    assert unknown.pair_false_match_rate == learnt.pair_false_match_rate
 
 
 def test_the_target_holds_on_strangers_that_were_not_measured() -> None:
@@ -64,8 +92,9 @@ def test_the_target_holds_on_strangers_that_were_not_measured() -> None:
     calibration = Calibration(
         encoder_id="e",
         made_from="",
-        speakers=1,
-        pairs=1,
+        persons=1,
+        person_pairs=1,
+        trials=1,
         fits=(DurationFit(net_seconds=10, slope=1, offset=0, false_match=curve),),
     )
     for size in (5, 50, 500):
@@ -183,9 +212,24 @@ def test_calibrations_survive_being_written(tmp_path: object) -> None:
     write_calibration(path, CALIBRATION)
     read = read_calibration(path)
     assert read.require("e") is read
+    assert (read.persons, read.person_pairs, read.trials) == (100, 4950, 20_000)
+    assert (read.sexes, read.unknown_line_margin) == ({"f": 40, "m": 59, "unknown": 1}, 0.05)
     assert read.llr(0.5, net_seconds=7) == pytest.approx(CALIBRATION.llr(0.5, net_seconds=7), abs=1e-3)
     with pytest.raises(GalleryOfAnotherModel, match="fit it again"):
         read.require("other")
+
+
+def test_a_calibration_of_the_former_format_is_read(tmp_path: object) -> None:
+    """It knows how many spoke; its curve counts pairs of recordings."""
+    path = tmp_path / "calibration.json"  # type: ignore[operator]
+    fits = [{"net_seconds": 10.0, "slope": 28.0, "offset": -14.0, "false_match": [[0.0, 0.5], [0.4, 0.02]]}]
+    former = {"encoder_id": "e", "made_from": "a test", "speakers": 70, "pairs": 70_200, "fits": fits}
+    path.write_text(json.dumps({"format": "earwitness calibration 1", **former}))
+    read = read_calibration(path)
+    assert (read.persons, read.person_pairs, read.trials) == (70, None, 70_200)
+    assert (read.sexes, read.unknown_line_margin) == (None, 0.0)
+    threshold = read.threshold(gallery_size=1, strangers_named_percent=1.0, net_seconds=10, line_unknown=1.0)
+    assert (threshold.person_pairs, threshold.persons_needed, threshold.line_margin) == (None, 33, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +241,7 @@ def test_calibrations_survive_being_written(tmp_path: object) -> None:
         "null",
         '{"format": "earwitness calibration 1"}',
         '{"format": "earwitness calibration 2"}',
+        '{"format": "earwitness calibration 3"}',
         "\ud800",
     ],
 )
@@ -215,9 +260,13 @@ def test_what_is_no_calibration_is_refused(tmp_path: object, text: str) -> None:
         lambda text: text.replace("0.5\n", "1.5\n", 1),
         lambda text: text.replace('"fits": [', '"fits": [], "old": ['),
         lambda text: text.replace('"slope": 28.0', '"slope": NaN'),
-        lambda text: text.replace('"pairs": 1000', '"pairs": Infinity'),
+        lambda text: text.replace('"trials": 20000', '"trials": Infinity'),
+        lambda text: text.replace('"unknown_line_margin": 0.05', '"unknown_line_margin": -0.2'),
+        lambda text: text.replace('"f": 40', '"f": null'),
+        lambda text: text.replace('"sexes": {', '"sexes": [], "old": {'),
+        lambda text: text.replace('"persons"', '"speakers"'),
     ],
-    ids=["slope", "durations", "rates", "none", "not a number", "infinite"],
+    ids=["slope", "durations", "rates", "none", "not a number", "infinite", "margin", "sexes", "list", "persons"],
 )
 def test_impossible_calibrations_are_refused(tmp_path: object, break_it: object) -> None:
     path = tmp_path / "calibration.json"  # type: ignore[operator]

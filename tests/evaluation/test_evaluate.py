@@ -148,5 +148,5 @@ def test_a_calibration_is_fitted_from_tables() -> None:
     )
     fitted = fit_calibration({5.0: [table], 10.0: [table, table]}, encoder_id="e", made_from="a test")
     assert [fit.net_seconds for fit in fitted.fits] == [5.0, 10.0]
-    assert (fitted.speakers, fitted.pairs) == (20, 1200)
+    assert (fitted.persons, fitted.person_pairs, fitted.trials) == (20, 190, 1200)
     assert fitted.llr(0.9, net_seconds=7) > 0 > fitted.llr(0.1, net_seconds=7)

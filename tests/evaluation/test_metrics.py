@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
+from earwitness.engine.calibration import DurationFit
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.fit import fit_compensation, fit_duration
 from earwitness.evaluation.metrics import TrialSet, cllr, draws, percentiles, widened
+from earwitness.evaluation.scores import PersonPairs
 
 
 def trials(targets: list[float], nontargets: list[float]) -> TrialSet:
@@ -72,11 +74,17 @@ def test_cllr() -> None:
     assert cllr(np.array([-20.0]), np.array([0.0])) > 10
 
 
+def fit_of(targets: np.ndarray, nontargets: np.ndarray, *, persons: int = 20) -> DurationFit:
+    """Each pair of recordings is a pair of persons too."""
+    pairs = PersonPairs(persons=[f"s{number}" for number in range(persons)], scores=nontargets)
+    return fit_duration(targets=targets, nontargets=nontargets, person_pairs=pairs, net_seconds=10.0)
+
+
 def test_a_calibration_recovers_the_true_likelihood_ratio() -> None:
     """For normal scores of equal deviation the log ratio is linear: slope distance / variance."""
     random = np.random.default_rng(1)
     targets, nontargets = random.normal(0.8, 0.2, 200_000), random.normal(0.2, 0.2, 200_000)
-    fitted = fit_duration(targets=targets, nontargets=nontargets, net_seconds=10.0)
+    fitted = fit_of(targets, nontargets)
     assert fitted.slope == pytest.approx(0.6 / 0.04, rel=0.03)
     assert fitted.offset == pytest.approx(-0.5 * 0.6 / 0.04, rel=0.03)
     assert fitted.false_match.rate_at(0.2) == pytest.approx(0.5, abs=0.01)
@@ -86,21 +94,19 @@ def test_a_calibration_recovers_the_true_likelihood_ratio() -> None:
 
 def test_separable_scores_do_not_give_an_endless_slope() -> None:
     random = np.random.default_rng(2)
-    fitted = fit_duration(
-        targets=random.uniform(0.8, 0.9, 100), nontargets=random.uniform(-0.2, 0.3, 500), net_seconds=10.0
-    )
+    fitted = fit_of(random.uniform(0.8, 0.9, 100), random.uniform(-0.2, 0.3, 500))
     assert 5 < fitted.slope < 100
 
 
 def test_too_few_trials_are_refused() -> None:
     with pytest.raises(TooFewSpeakers, match="too few to calibrate"):
-        fit_duration(targets=np.ones(5), nontargets=np.zeros(500), net_seconds=10.0)
+        fit_of(np.ones(5), np.zeros(500))
 
 
 def test_labels_that_are_the_wrong_way_round_are_refused() -> None:
     random = np.random.default_rng(4)
     with pytest.raises(TooFewSpeakers, match="are the labels right"):
-        fit_duration(targets=random.normal(0, 0.1, 50), nontargets=random.normal(0.8, 0.1, 500), net_seconds=10.0)
+        fit_of(random.normal(0, 0.1, 50), random.normal(0.8, 0.1, 500))
 
 
 def test_compensation_finds_the_direction_of_the_channel() -> None:

@@ -50,7 +50,14 @@ DECISION = Decision(
         Candidate(profile_id="vp-2", voiceprint_id="p2", score=0.31, confidence=0.001, false_match_rate=0.02),
     ),
     threshold=Threshold(
-        score=0.52, strangers_named_percent=1.0, gallery_size=2, pair_false_match_rate=0.005, extrapolated=False
+        score=0.52,
+        strangers_named_percent=1.0,
+        gallery_size=2,
+        pair_false_match_rate=0.005,
+        extrapolated=False,
+        persons=70,
+        person_pairs=2415,
+        persons_needed=None,
     ),
     nobody_confidence=0.019,
     margin=0.5,

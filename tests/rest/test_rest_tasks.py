@@ -64,6 +64,10 @@ def test_a_result_in_full(filled: Rest) -> None:
         "strangersNamedPercent": 1.0,
         "pairFalseMatchRate": 0.005,
         "extrapolated": False,
+        "persons": 70,
+        "personPairs": 2415,
+        "personsNeeded": None,
+        "lineMargin": 0.0,
     }
     assert found["netSpeechSeconds"] == 10.0
     assert task["createdAt"] == "2026-01-01T00:00:00.000000Z"

@@ -197,7 +197,14 @@ def test_two_voices_on_one_channel_are_both_told_and_no_voiceprint_is_made(tmp_p
 
 def decision(*candidates: tuple[str, float, float], outcome: Outcome = Outcome.MATCH) -> Decision:
     threshold = Threshold(
-        score=0.6, strangers_named_percent=1.0, gallery_size=3, pair_false_match_rate=0.01, extrapolated=False
+        score=0.6,
+        strangers_named_percent=1.0,
+        gallery_size=3,
+        pair_false_match_rate=0.01,
+        extrapolated=False,
+        persons=70,
+        person_pairs=2415,
+        persons_needed=None,
     )
     return Decision(
         outcome=outcome,

@@ -137,13 +137,23 @@ def _fit_calibration(path: Path, results: "EvaluationResults") -> None:
     remark("wrote {}", path)
     lowest = max(fit.false_match.rate_min for fit in fitted.fits)
     remark(
-        "fitted on {} speakers and {} pairs; false-match rates are measured down to {:.2g} %, so that up to {} "
-        "voices can be enrolled at 1 % before thresholds are extrapolated",
-        fitted.speakers,
-        fitted.pairs,
+        "fitted on {:,} people, {:,} pairs of people and {:,} of recordings; false-match rates are measured down to "
+        "{:.2g} %, so that at 1 % {}; `earwitness calibration show {}` says how far more people would reach",
+        fitted.persons,
+        fitted.person_pairs or 0,
+        fitted.trials,
         100 * lowest,
-        int(0.01 / lowest),
+        f"up to {int(0.01 / lowest):,} voices can be enrolled before thresholds are extrapolated"
+        if lowest <= 0.01
+        else "every threshold is extrapolated",
+        path,
     )
+    if fitted.sexes is not None and len(fitted.sexes) == 1:
+        warn(
+            "everybody in this calibration is of one sex ({}); how alike other voices are it does not know. Fit it on "
+            "callers of every kind that you enrol or search for",
+            *fitted.sexes,
+        )
 
 
 def _require_met(failures: list[str]) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from earwitness import __version__, config, log
 from earwitness.cli import (
+    calibration,
     calls,
     demo,
     doctor,
@@ -57,6 +58,7 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
 app.add_typer(calls.events, name="events")

@@ -270,14 +270,26 @@ def _print_candidates(decision: Mapping[str, Any]) -> None:
 
 
 def _print_threshold(threshold: Mapping[str, Any], *, margin: float | None) -> None:
-    beyond = ", beyond the measured pairs" if threshold["extrapolated"] else ""
     size = threshold["gallerySize"]
     before = "" if margin is None else f"margin to the second {margin:.2f}; "
     out.print(
         f"{before}threshold {threshold['score']:.2f}: at most "
         f"{threshold['strangersNamedPercent']:g} % of strangers are named among {size} "
-        f"voiceprint{'s' if size > 1 else ''} ({100 * threshold['pairFalseMatchRate']:.2g} % of pairs{beyond})",
+        f"voiceprint{'s' if size > 1 else ''} ({100 * threshold['pairFalseMatchRate']:.2g} % of pairs of people"
+        f"{_beyond(threshold)})",
         soft_wrap=True,
+    )
+
+
+def _beyond(threshold: Mapping[str, Any]) -> str:
+    """Say that a rate was not measured, and how many persons would be needed to measure it."""
+    if not threshold["extrapolated"]:
+        return ""
+    if threshold["persons"] is None or threshold["personsNeeded"] is None:
+        return ", beyond the measured pairs"
+    return (
+        f", extrapolated beyond the {threshold['persons']:,} people of the calibration; "
+        f"{threshold['personsNeeded']:,} would be needed"
     )
 
 

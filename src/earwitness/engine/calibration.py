@@ -1,13 +1,14 @@
 """What a score means: how often strangers reach it, and how much likelier it makes "the same person".
 
-Both are measured, per duration of net speech, on pairs of known speakers over mixed codecs, noise and rooms, and
-stored as a calibration file. The shipped ones come from scripts/fit_engine.py; `earwitness evaluate --fit-
-calibration` writes one from the user's own labelled calls.
+Both are measured, per duration of net speech, on known speakers over mixed codecs, noise and rooms, and stored as a
+calibration file: how often on pairs of persons, how much likelier on trials. The shipped files come from
+scripts/fit_engine.py; `earwitness evaluate --fit-calibration` writes one from the user's own labelled calls.
 """
 
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -20,13 +21,27 @@ from scipy.special import ndtr, ndtri
 from earwitness.errors import ConfigurationError, GalleryOfAnotherModel
 from earwitness.voice.decision import Threshold
 
-_FORMAT = "earwitness calibration 1"
+_FORMAT = "earwitness calibration 2"
+_FORMAT_OF_TRIALS = "earwitness calibration 1"
+"""The former format, which is still read: its curve counts trials, so a pair of persons counts many times over."""
+
 _SCORE_MAX = 1.0
+
+TAIL_PAIRS_MIN = 5
+"""Pairs of persons that must lie at or above a score for its false-match rate to count as measured."""
+
+
+def persons_needed(rate: float) -> int:
+    """Return how many persons must be enrolled and tested for this false-match rate to be measured and not guessed."""
+    return math.ceil((1.0 + math.sqrt(1.0 + 8.0 * TAIL_PAIRS_MIN / rate)) / 2.0)
 
 
 @dataclass(frozen=True)
 class FalseMatchCurve:
-    """Share of different-speaker pairs that score at least s, as points of (score, share).
+    """Share of pairs of persons that score at least s, as points of (score, share).
+
+    A pair of persons has one score, the highest of all its trials under all conditions: counted by trials, two people
+    who sound alike would count once for each of their recordings, and the end of the curve would be theirs alone.
 
     Scores rise, shares fall. It is linear between points on the normal-deviate axis of a DET plot, and beyond the
     last measured point it goes on straight with the slope of the last decade. (Straight on a logarithmic axis would
@@ -42,7 +57,7 @@ class FalseMatchCurve:
         return self.points[-1][1]
 
     def score_at(self, rate: float) -> float:
-        """Return the score that this share of stranger pairs reaches; may lie above 1 when extrapolated."""
+        """Return the score that this share of pairs reaches; may lie above 1 when extrapolated."""
         wanted = _deviate(rate)
         scores, deviates = self._axes()
         if wanted > deviates[-1]:
@@ -50,7 +65,7 @@ class FalseMatchCurve:
         return float(np.interp(wanted, deviates, scores))
 
     def rate_at(self, score: float) -> float:
-        """Return the share of stranger pairs that reach this score."""
+        """Return the share of pairs of persons that reach this score."""
         scores, deviates = self._axes()
         if score > scores[-1]:
             return float(ndtr(-(deviates[-1] + (score - scores[-1]) * self._tail_slope())))
@@ -91,8 +106,16 @@ class Calibration:
 
     encoder_id: str
     made_from: str
-    speakers: int
-    pairs: int
+    #: Who was enrolled or tested, at the duration that had the fewest pairs of persons.
+    persons: int
+    #: Unordered pairs of persons that the false-match curve counts, at that duration; None when it counts trials.
+    person_pairs: int | None
+    #: Pairs of recordings that the likelihood ratio was fitted on, over all durations and conditions.
+    trials: int
+    #: How many of the persons are of each sex, as their manifest has it; None when nobody noted it.
+    sexes: Mapping[str, int] | None = None
+    #: What the threshold gains while nothing is known of the line, in units of score.
+    unknown_line_margin: float = 0.0
     fits: tuple[DurationFit, ...]
 
     def llr(self, score: float, *, net_seconds: float) -> float:
@@ -102,21 +125,32 @@ class Calibration:
         offset = low.offset + (high.offset - low.offset) * weight
         return slope * score + offset
 
-    def threshold(self, *, gallery_size: int, strangers_named_percent: float, net_seconds: float) -> Threshold:
-        """Return the score that keeps the stated target: N voiceprints times the pair rate f is at most x."""
+    def threshold(
+        self, *, gallery_size: int, strangers_named_percent: float, net_seconds: float, line_unknown: float = 0.0
+    ) -> Threshold:
+        """Return the score that keeps the stated target: N voiceprints times the pair rate f is at most x.
+
+        `line_unknown` is from 0, a line that was learnt, to 1, one of which nothing is known; it scales the margin.
+        """
         rate = min(strangers_named_percent / 100.0 / max(gallery_size, 1), 0.5)
         low, high, weight = self._around(net_seconds)
         at_low, at_high = low.false_match.score_at(rate), high.false_match.score_at(rate)
+        margin = self.unknown_line_margin * line_unknown
+        extrapolated = rate < max(low.false_match.rate_min, high.false_match.rate_min)
         return Threshold(
-            score=min(at_low + (at_high - at_low) * weight, _SCORE_MAX),
+            score=min(at_low + (at_high - at_low) * weight + margin, _SCORE_MAX),
             strangers_named_percent=strangers_named_percent,
             gallery_size=gallery_size,
             pair_false_match_rate=rate,
-            extrapolated=rate < max(low.false_match.rate_min, high.false_match.rate_min),
+            extrapolated=extrapolated,
+            persons=self.persons,
+            person_pairs=self.person_pairs,
+            persons_needed=persons_needed(rate) if extrapolated else None,
+            line_margin=margin,
         )
 
     def false_match_rate(self, score: float, *, net_seconds: float) -> float:
-        """Return the share of different-speaker pairs that score at least this high."""
+        """Return the share of pairs of persons that score at least this high."""
         low, high, weight = self._around(net_seconds)
         at_low, at_high = low.false_match.rate_at(score), high.false_match.rate_at(score)
         return at_low + (at_high - at_low) * weight
@@ -161,8 +195,11 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
         "format": _FORMAT,
         "encoder_id": calibration.encoder_id,
         "made_from": calibration.made_from,
-        "speakers": calibration.speakers,
-        "pairs": calibration.pairs,
+        "persons": calibration.persons,
+        "sexes": None if calibration.sexes is None else dict(calibration.sexes),
+        "person_pairs": calibration.person_pairs,
+        "trials": calibration.trials,
+        "unknown_line_margin": round(calibration.unknown_line_margin, 5),
         "fits": [
             {
                 "net_seconds": fit.net_seconds,
@@ -182,14 +219,13 @@ def _parse(text: str, *, name: str) -> Calibration:
     # `Any`: json; every value is converted or compared below, and what does not fit is one error.
     try:
         document: dict[str, Any] = json.loads(text)
-        if document["format"] != _FORMAT:
+        if document["format"] not in (_FORMAT, _FORMAT_OF_TRIALS):
             raise ValueError(f"format {document['format']!r}")
         calibration = Calibration(
             encoder_id=str(document["encoder_id"]),
             made_from=str(document["made_from"]),
-            speakers=int(document["speakers"]),
-            pairs=int(document["pairs"]),
             fits=tuple(_parse_fit(fit) for fit in document["fits"]),
+            **(_parse_counts(document) if document["format"] == _FORMAT else _parse_former_counts(document)),
         )
         numbers = [
             number for fit in calibration.fits for number in (fit.slope, fit.offset, *sum(fit.false_match.points, ()))
@@ -199,12 +235,30 @@ def _parse(text: str, *, name: str) -> Calibration:
         durations = [fit.net_seconds for fit in calibration.fits]
         if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
             raise ValueError("durations must be positive and rise")
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ConfigurationError(f"{name} is not a calibration of this version: {error}") from error
     return calibration
 
 
-# `Any`: as in _parse.
+# `Any`: as in _parse, here and below.
+def _parse_counts(document: dict[str, Any]) -> dict[str, Any]:
+    sexes, person_pairs = document["sexes"], document["person_pairs"]
+    margin = float(document["unknown_line_margin"])
+    if not 0.0 <= margin < _SCORE_MAX:
+        raise ValueError("the margin of an unknown line must be from 0 to 1")
+    return {
+        "persons": int(document["persons"]),
+        "person_pairs": None if person_pairs is None else int(person_pairs),
+        "trials": int(document["trials"]),
+        "sexes": None if sexes is None else {str(sex): int(count) for sex, count in sexes.items()},
+        "unknown_line_margin": margin,
+    }
+
+
+def _parse_former_counts(document: dict[str, Any]) -> dict[str, Any]:
+    return {"persons": int(document["speakers"]), "person_pairs": None, "trials": int(document["pairs"])}
+
+
 def _parse_fit(fit: dict[str, Any]) -> DurationFit:
     points = tuple((float(score), float(rate)) for score, rate in fit["false_match"])
     falls = all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(points))

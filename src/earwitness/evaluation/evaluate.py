@@ -454,6 +454,7 @@ class EvaluationResults:
             tables,
             encoder_id=self.engines[band].encoder.encoder_id,
             made_from=f"{asked.path.name} under {names}, seed {asked.seed}",
+            sexes={name: utterance.sex for name, utterance in asked.speakers.items()},
         )
         try:
             write_calibration(path, fitted)

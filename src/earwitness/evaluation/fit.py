@@ -4,18 +4,19 @@ scripts/fit_engine.py runs both; `earwitness evaluate --fit-calibration` runs th
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from earwitness.engine.calibration import Calibration, DurationFit, FalseMatchCurve
+from earwitness.engine.calibration import TAIL_PAIRS_MIN, Calibration, DurationFit, FalseMatchCurve
 from earwitness.engine.encoder import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX
-from earwitness.evaluation.scores import ScoreTable
+from earwitness.evaluation.scores import PersonPairs, ScoreTable
 
 FIT_SECONDS = (3.0, 5.0, 10.0)
 """Net speech of the tests a calibration is fitted on."""
@@ -24,10 +25,14 @@ CHANNEL_DIRECTIONS = 5
 """More remove no further errors on held-out speakers (docs/decisions)."""
 
 _CURVE_RATES = tuple(digit * 10.0**-decade for decade in range(1, 7) for digit in (5.0, 3.0, 2.0, 1.5, 1.0))
-_TAIL_PAIRS_MIN = 5
-"""Pairs that must lie above a score for its false-match rate to count as measured."""
+_STEP_MIN = 1e-4
+"""Points of a curve whose scores are closer are one; a file keeps five digits."""
 
 _TARGETS_MIN, _NONTARGETS_MIN = 10, 200
+
+PERSONS_MIN = 10
+"""Fewer persons give too few pairs for a curve: of 45 pairs one in nine is the rarest rate that is measured."""
+
 _SLOPE_RIDGE = 1e-5
 """Keeps the slope finite when the classes do not overlap; without effect when they do."""
 
@@ -51,43 +56,75 @@ def fit_compensation(
     return Compensation(mean, rows[:directions].astype(np.float32))
 
 
-def fit_calibration(tables: dict[float, list[ScoreTable]], *, encoder_id: str, made_from: str) -> Calibration:
-    """Fit one calibration from score tables of all conditions, by seconds of net speech in the tests."""
+def fit_calibration(
+    tables: Mapping[float, Sequence[ScoreTable]],
+    *,
+    encoder_id: str,
+    made_from: str,
+    sexes: Mapping[str, str] | None = None,
+    unknown_line_margin: float = 0.0,
+) -> Calibration:
+    """Fit one calibration from score tables of all conditions, by seconds of net speech in the tests.
+
+    `sexes` says of each speaker what the manifest says, if it does. Raise TooFewSpeakers when there are too few
+    persons or trials.
+    """
     fits: list[DurationFit] = []
-    pairs = 0
-    speakers: set[str] = set()
+    trials = 0
+    pairs: list[PersonPairs] = []
     for net_seconds, same_duration in sorted(tables.items()):
         targets = np.concatenate([table.scores[table.target_cells] for table in same_duration])
         nontargets = np.concatenate([table.scores[table.nontarget_cells] for table in same_duration])
-        fits.append(fit_duration(targets=targets, nontargets=nontargets, net_seconds=net_seconds))
-        pairs += len(targets) + len(nontargets)
-        speakers.update(*(table.speakers for table in same_duration))
+        pairs.append(PersonPairs.of(same_duration))
+        fits.append(
+            fit_duration(targets=targets, nontargets=nontargets, person_pairs=pairs[-1], net_seconds=net_seconds)
+        )
+        trials += len(targets) + len(nontargets)
+    fewest = min(pairs, key=lambda each: len(each.scores))
     return Calibration(
-        encoder_id=encoder_id, made_from=made_from, speakers=len(speakers), pairs=pairs, fits=tuple(fits)
+        encoder_id=encoder_id,
+        made_from=made_from,
+        persons=len(fewest.persons),
+        person_pairs=len(fewest.scores),
+        trials=trials,
+        sexes=_counted(fewest.persons, sexes or {}),
+        unknown_line_margin=unknown_line_margin,
+        fits=tuple(fits),
     )
 
 
+def _counted(persons: Sequence[str], sexes: Mapping[str, str]) -> dict[str, int] | None:
+    """Return how many persons are of each sex; None when it is noted of nobody."""
+    counts = Counter(sexes.get(person) or "unknown" for person in persons)
+    return None if set(counts) == {"unknown"} else dict(sorted(counts.items()))
+
+
 def require_enough_people(people: int, *, conditions: int) -> None:
-    """Raise TooFewSpeakers when no recordings of so many people could give the pairs that a calibration needs.
+    """Raise TooFewSpeakers when no recordings of so many people could give the trials that a calibration needs.
 
     This is checked before hours of work. Each person gives at most four tests, and each test a pair with everybody
     else.
     """
     needed = next(
         count
-        for count in range(2, _NONTARGETS_MIN)
+        for count in range(PERSONS_MIN, _NONTARGETS_MIN)
         if conditions * TESTS_PER_SPEAKER_MAX * count * (count - 1) >= _NONTARGETS_MIN
         and conditions * TESTS_PER_SPEAKER_MAX * count >= _TARGETS_MIN
     )
     if people < needed:
         raise TooFewSpeakers(
-            f"a calibration needs at least {_TARGETS_MIN} pairs of one speaker and {_NONTARGETS_MIN} of different "
-            f"ones: {needed} people with an enrolment and four tests each; the list has {people}"
+            f"a calibration needs at least {needed} people with an enrolment and tests; the list has {people}. "
+            f"With fewer, keep the shipped calibration"
         )
 
 
-def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> DurationFit:
-    """Calibrate the scores of one duration of net speech; TooFewSpeakers when there are too few trials."""
+def fit_duration(*, targets: Scores, nontargets: Scores, person_pairs: PersonPairs, net_seconds: float) -> DurationFit:
+    """Calibrate the scores of one duration of net speech; TooFewSpeakers when there are too few persons or trials."""
+    if len(person_pairs.persons) < PERSONS_MIN:
+        raise TooFewSpeakers(
+            f"{len(person_pairs.persons)} people with {net_seconds:g} s of speech in a test are too few to calibrate "
+            f"on; at least {PERSONS_MIN} are needed"
+        )
     if len(targets) < _TARGETS_MIN or len(nontargets) < _NONTARGETS_MIN:
         raise TooFewSpeakers(
             f"{len(targets)} same-speaker and {len(nontargets)} different-speaker pairs are too few to calibrate "
@@ -96,19 +133,29 @@ def fit_duration(*, targets: Scores, nontargets: Scores, net_seconds: float) -> 
     slope, offset = _logistic(targets, nontargets)
     if slope <= 0 or np.ptp(nontargets) == 0.0:
         raise TooFewSpeakers("same-speaker pairs score no higher than different-speaker pairs; are the labels right?")
-    return DurationFit(net_seconds=net_seconds, slope=slope, offset=offset, false_match=false_match_curve(nontargets))
+    curve = false_match_curve(person_pairs.scores)
+    return DurationFit(net_seconds=net_seconds, slope=slope, offset=offset, false_match=curve)
 
 
-def false_match_curve(nontargets: Scores) -> FalseMatchCurve:
-    """Return the measured share of different-speaker pairs above each score, down to the rarest that was measured."""
-    ordered = np.sort(nontargets)[::-1]
+def false_match_curve(person_pairs: Scores) -> FalseMatchCurve:
+    """Return the share of pairs of persons at or above each score, from one score a pair, in any order.
+
+    It ends at the score that exactly TAIL_PAIRS_MIN pairs reach: the height of rarer scores is chance, and the curve
+    goes on straight from there. Raise TooFewSpeakers when that leaves no curve.
+    """
+    ordered = np.sort(person_pairs)[::-1]
+    count = len(ordered)
+    rates = [rate for rate in _CURVE_RATES if rate * count > TAIL_PAIRS_MIN]
+    reached_by = [(rate, math.floor(rate * count)) for rate in rates]
+    if count > 2 * TAIL_PAIRS_MIN:
+        reached_by.append((TAIL_PAIRS_MIN / count, TAIL_PAIRS_MIN))
     points: list[tuple[float, float]] = []
-    for rate in _CURVE_RATES:
-        if rate * len(ordered) < _TAIL_PAIRS_MIN:
-            break
-        score = float(ordered[math.floor(rate * len(ordered)) - 1])
-        if not points or score > points[-1][0]:
+    for rate, pairs in reached_by:
+        score = float(ordered[pairs - 1])
+        if not points or score >= points[-1][0] + _STEP_MIN:
             points.append((score, rate))
+    if len(points) < 2:
+        raise TooFewSpeakers(f"{count} pairs of people are too few for a false-match curve, or all of them score alike")
     return FalseMatchCurve(tuple(points))
 
 

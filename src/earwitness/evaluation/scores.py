@@ -6,7 +6,7 @@ under one id as somebody who is not found.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -99,6 +99,35 @@ class ScoreTable:
             trials=self.trials[np.ix_(rows, columns)],
             same_recording=self.same_recording[np.ix_(rows, columns)],
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PersonPairs:
+    """Every unordered pair of persons once, with the highest score of all its trials."""
+
+    #: Everybody in a pair, sorted.
+    persons: Sequence[str]
+    #: Shape (pairs,).
+    scores: Scores
+
+    @staticmethod
+    def of(tables: Sequence[ScoreTable]) -> "PersonPairs":
+        """Return the pairs of all tables together: the same people under several conditions are the same pairs."""
+        names = sorted({name for table in tables for name in table.speakers})
+        highest = np.full(len(names) ** 2, -np.inf)
+        for table in tables:
+            cells = table.nontarget_cells
+            np.maximum.at(highest, _pair_codes(table, cells, names), table.scores[cells])
+        codes = np.flatnonzero(np.isfinite(highest))
+        persons = np.unique([codes // len(names), codes % len(names)]).tolist()
+        return PersonPairs(persons=[names[number] for number in persons], scores=highest[codes])
+
+
+def _pair_codes(table: ScoreTable, cells: _Mask, names: list[str]) -> NDArray[np.int64]:
+    """Return a number for each of these cells, the same for two persons whichever is tested: low * names + high."""
+    rows, columns = np.nonzero(cells)
+    tested, enrolled = np.searchsorted(names, table.tested)[rows], np.searchsorted(names, table.enrolled)[columns]
+    return np.minimum(tested, enrolled) * len(names) + np.maximum(tested, enrolled)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -238,10 +267,10 @@ class SeveralPeople:
 def ids_of_one_person(table: ScoreTable, calibration: Calibration) -> list[OnePerson]:
     """Return pairs of ids that sound like one person, the most alike first."""
     names = table.speakers
-    rows, columns = np.nonzero(~table.own & ~table.same_recording & table.heard[:, None])
-    tested, enrolled = np.searchsorted(names, table.tested)[rows], np.searchsorted(names, table.enrolled)[columns]
-    pairs = np.minimum(tested, enrolled) * len(names) + np.maximum(tested, enrolled)
-    scores = table.scores[rows, columns]
+    cells = ~table.own & ~table.same_recording & table.heard[:, None]
+    pairs = _pair_codes(table, cells, names)
+    rows, _ = np.nonzero(cells)
+    scores = table.scores[cells]
     counts = np.bincount(pairs, minlength=len(names) ** 2)
     means, excess = (
         np.bincount(pairs, weights=values, minlength=len(counts)) / np.maximum(counts, 1)

@@ -275,8 +275,19 @@ class ThresholdAnswer(Answer):
     strangers_named_percent: Annotated[
         float, doc("At most this share of strangers is named by a search of this gallery.")
     ]
-    pair_false_match_rate: Annotated[_Share, doc("Share of pairs of different speakers that score at least this high.")]
+    pair_false_match_rate: Annotated[_Share, doc(_PAIRS)]
     extrapolated: Annotated[bool, doc("True when that rate lies beyond the pairs that the curve was measured on.")]
+    persons: Annotated[
+        _Whole | None, doc("Persons whom the calibration was measured on; null in answers of earlier versions.")
+    ]
+    person_pairs: Annotated[
+        _Whole | None,
+        doc("Pairs of persons that its curve counts; null when it counts pairs of recordings, as former ones do."),
+    ]
+    persons_needed: Annotated[
+        _Whole | None, doc("Persons it would take to measure that rate; null when it was measured.")
+    ]
+    line_margin: Annotated[float, doc("How much of the score is there only because the line is not known.")]
 
 
 class DecisionAnswer(Answer):

@@ -52,10 +52,22 @@ class Threshold:
     """Voiceprints the probe was compared with. The threshold rises with it."""
 
     pair_false_match_rate: float
-    """Share of different-speaker pairs that score at least this high."""
+    """Share of pairs of different persons that score at least this high."""
 
     extrapolated: bool
     """True when the rate lies beyond the pairs that the curve was measured on."""
+
+    persons: int
+    """Persons whom the calibration was measured on."""
+
+    person_pairs: int | None
+    """Pairs of persons that its curve counts; None when it counts pairs of recordings, as former calibrations do."""
+
+    persons_needed: int | None
+    """Persons it would take to measure this rate; None when it was measured."""
+
+    line_margin: float = 0.0
+    """How much of the score is there only because the line is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +111,8 @@ DecisionDocument: TypeAlias = dict[str, Any]
 def decision_document(decision: Mapping[str, Any]) -> DecisionDocument:
     """Return a decision, given as it is kept (`dataclasses.asdict` of Decision), as JSON.
 
-    A decision that an earlier version kept lacks the voices and the leakage. The probabilities of the candidates, of
-    nobody and of the others, who are enrolled but not listed, add up to 1.
+    A decision that an earlier version kept lacks the voices, the leakage and what its threshold rests on. The
+    probabilities of the candidates, of nobody and of the others, who are enrolled but not listed, add up to 1.
     `Any`: its fields have several types.
     """
     threshold: Mapping[str, Any] | None = decision["threshold"]
@@ -143,4 +155,8 @@ def _threshold(threshold: Mapping[str, Any]) -> DecisionDocument:
         "strangersNamedPercent": threshold["strangers_named_percent"],
         "pairFalseMatchRate": threshold["pair_false_match_rate"],
         "extrapolated": threshold["extrapolated"],
+        "persons": threshold.get("persons"),
+        "personPairs": threshold.get("person_pairs"),
+        "personsNeeded": threshold.get("persons_needed"),
+        "lineMargin": threshold.get("line_margin", 0.0),
     }
