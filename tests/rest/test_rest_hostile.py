@@ -11,7 +11,7 @@ from msgspec import Meta
 from rest_examples import Rest, require_error
 
 from earwitness.errors import BadRequest
-from earwitness.rest.models import read_parameters
+from earwitness.rest.parameters import read_parameters
 from earwitness.rest.routes import openapi
 from earwitness.wire.faults import FAILURE_MESSAGE
 

@@ -119,7 +119,7 @@ class PersonPairs:
             cells = table.nontarget_cells
             np.maximum.at(highest, _pair_codes(table, cells, names), table.scores[cells])
         codes = np.flatnonzero(np.isfinite(highest))
-        persons = np.unique([codes // len(names), codes % len(names)]).tolist()
+        persons: list[int] = np.unique([codes // len(names), codes % len(names)]).tolist()
         return PersonPairs(persons=[names[number] for number in persons], scores=highest[codes])
 
 

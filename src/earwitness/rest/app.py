@@ -25,7 +25,8 @@ from earwitness.access.access import Access, Claimed, require_role
 from earwitness.access.caller import Caller
 from earwitness.errors import EarwitnessError, Forbidden, Unauthorized, UnknownOperation
 from earwitness.rest.context import NO_RECORDING, RestCall, RestContext
-from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi, Parameters, read_parameters
+from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
+from earwitness.rest.parameters import Parameters, read_parameters
 from earwitness.rest.recordings import recording_file
 from earwitness.rest.routes import PREFIX, ROUTES, RestRoute
 from earwitness.server.aws import received

@@ -13,7 +13,8 @@ from earwitness.access.caller import Caller
 from earwitness.access.paging import Pages
 from earwitness.engine.turns import Turns
 from earwitness.errors import NotFound
-from earwitness.rest.models import Answer, OpenApi, Parameters
+from earwitness.rest.models import Answer, OpenApi
+from earwitness.rest.parameters import Parameters
 from earwitness.store.records import Page, PageKey, RecordT, Scope
 from earwitness.store.store import Store
 from earwitness.tasks.lag import Lags

@@ -6,17 +6,13 @@ Every reading of profiles is written to the audit trail.
 from earwitness.access.once import once
 from earwitness.access.roles import Role
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
-from earwitness.rest.models import (
+from earwitness.rest.models import DomainAnswer, DomainsAnswer, ProfileAnswer, ProfilesAnswer, ProfileVoiceprintAnswer
+from earwitness.rest.parameters import (
     CreateDomain,
     DeleteDomain,
-    DomainAnswer,
-    DomainsAnswer,
     EnrolRecording,
     ListDomainProfiles,
     ListDomains,
-    ProfileAnswer,
-    ProfilesAnswer,
-    ProfileVoiceprintAnswer,
     SearchRecording,
 )
 from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain

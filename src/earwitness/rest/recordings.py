@@ -14,7 +14,8 @@ from earwitness.access.once import once
 from earwitness.errors import AudioTooLong, NotFound, Unavailable
 from earwitness.rest.context import RestCall, RestContext, answer_of
 from earwitness.rest.domains import domain_of, voiceprints_of
-from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer, EnrolRecording, SearchRecording
+from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer
+from earwitness.rest.parameters import EnrolRecording, SearchRecording
 from earwitness.rest.tasks import decision_answer
 from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit

@@ -15,16 +15,24 @@ from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
 from earwitness.rest.models import (
     Answer,
-    CreateDomain,
     DecisionAnswer,
-    DeleteDomain,
     DomainAnswer,
     DomainsAnswer,
     EnrolledProfileAnswer,
-    EnrolRecording,
     ErrorAnswer,
     EventAnswer,
     EventsAnswer,
+    OpenApi,
+    ProfilesAnswer,
+    ReplayAnswer,
+    StatusAnswer,
+    TaskAnswer,
+    TasksAnswer,
+)
+from earwitness.rest.parameters import (
+    CreateDomain,
+    DeleteDomain,
+    EnrolRecording,
     GetEvent,
     GetOpenApi,
     GetStatus,
@@ -33,15 +41,9 @@ from earwitness.rest.models import (
     ListDomains,
     ListEvents,
     ListTasks,
-    OpenApi,
-    ProfilesAnswer,
-    ReplayAnswer,
     ReplayEvent,
     Schema,
     SearchRecording,
-    StatusAnswer,
-    TaskAnswer,
-    TasksAnswer,
 )
 from earwitness.rest.recordings import enrol_recording, search_domain
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event

@@ -17,13 +17,7 @@ from earwitness.rest.models import (
     DeliveryAnswer,
     EventAnswer,
     EventsAnswer,
-    GetEvent,
-    GetStatus,
-    GetTask,
-    ListEvents,
-    ListTasks,
     ReplayAnswer,
-    ReplayEvent,
     StatusAnswer,
     TaskAnswer,
     TaskDomainAnswer,
@@ -32,6 +26,7 @@ from earwitness.rest.models import (
     TaskVoiceprintAnswer,
     UseAnswer,
 )
+from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent
 from earwitness.store.records import EventDelivery, OutboxEvent, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.notices import Subscription

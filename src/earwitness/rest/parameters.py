@@ -1,0 +1,226 @@
+"""What is asked: the parameters of every operation, and how they are read.
+
+One class makes the check, the type that handlers work with, and the schema in the OpenAPI document. What belongs here:
+names, types, limits, a sentence for each. What must never: what a handler does. The answers are in `models`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from earwitness.errors import BadRequest
+from earwitness.voice.band import Band
+
+WAIT_SECONDS_MAX = 20
+"""Below the 30 s and more after which proxies and clients give up."""
+
+SEQUENCE_MAX = 10**18 - 1
+
+
+def doc(text: str) -> Meta:
+    """Return the sentence that the OpenAPI document has for a field."""
+    return Meta(description=text)
+
+
+# Parameters of paths and queries. Patterns are ECMA-262's and Python's alike, and hold for the whole text.
+
+_Identifier: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=128)]
+_IdOrArn: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_:/.-]+$", min_length=1, max_length=1_024)]
+_RegionName: TypeAlias = Annotated[str, Meta(pattern="^[a-z0-9-]+$", min_length=1, max_length=32)]
+_RequestToken: TypeAlias = Annotated[str, Meta(pattern="^[-_a-zA-Z0-9]+$", min_length=1, max_length=64)]
+_Printable256: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+_Printable1024: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_024)]
+_Printable2048: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2_048)]
+_Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
+
+_DomainId: TypeAlias = Annotated[_Identifier, doc("The voice profile domain's id.")]
+_EventId: TypeAlias = Annotated[_Identifier, doc("The event's id.")]
+_OfPipeline: TypeAlias = Annotated[_IdOrArn | None, doc("Only of this media insights pipeline (its id or ARN).")]
+_Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100), doc("Items at most.")]
+_PageToken: TypeAlias = Annotated[_Printable2048 | None, doc("Where to go on, as the page before said.")]
+_InChannel: TypeAlias = Annotated[_Channel | None, doc("The channel, where the recording has several; from 0.")]
+_Once: TypeAlias = Annotated[
+    _RequestToken | None,
+    doc(
+        "Names this request: sent again within 24 hours, with the same parameters and recording, it makes nothing new."
+    ),
+]
+
+
+class Parameters(Struct, kw_only=True, rename="camel"):
+    """The parameters of an operation. A subclass is named as its operation, and its docstring is the summary."""
+
+    region: Annotated[_RegionName, doc("With a bearer token: the Region of the records.")] = "us-east-1"
+
+
+class GetOpenApi(Struct):
+    """This API as an OpenAPI document."""
+
+
+class GetStatus(Parameters):
+    """How many tasks run in this process, how far behind they are, and what the account uses of its limits."""
+
+
+class ListTasks(Parameters):
+    """Speaker search tasks with their results in full, newest first."""
+
+    pipeline_id: _OfPipeline = None
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class GetTask(Parameters, kw_only=True):
+    """One speaker search task with its result in full."""
+
+    task_id: Annotated[_Identifier, doc("The task's GUID.")]
+
+
+class ListEvents(Parameters):
+    """Events in the order of their numbers, with what became of them at each target; waits if asked to."""
+
+    pipeline_id: _OfPipeline = None
+    after: Annotated[
+        Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)] | Literal["latest"],
+        doc("Only events behind this number, or `latest`: from now on."),
+    ] = 0
+    limit: _Limit = 50
+    wait: Annotated[
+        int, Meta(ge=0, le=WAIT_SECONDS_MAX), doc("Seconds to wait at most when there is no event yet.")
+    ] = 0
+
+
+class GetEvent(Parameters, kw_only=True):
+    """One event."""
+
+    event_id: _EventId
+
+
+class ReplayEvent(Parameters, kw_only=True):
+    """Deliver an event again that was delivered or parked; same id, same body."""
+
+    event_id: _EventId
+    target: Annotated[_Printable2048 | None, doc("Only to this target.")] = None
+
+
+class ListDomains(Parameters):
+    """Voice profile domains, oldest first."""
+
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class CreateDomain(Parameters, kw_only=True):
+    """Make a voice profile domain with an encryption key of its own."""
+
+    name: Annotated[_Printable256, doc("What to call it, for people.")]
+    description: Annotated[_Printable1024 | None, doc("What it is for.")] = None
+    band: Annotated[Band, doc("What its calls are: telephone calls, or microphones on both sides.")] = Band.TELEPHONE
+    client_request_token: _Once = None
+
+
+class DeleteDomain(Parameters, kw_only=True):
+    """Delete a domain with every voice in it, for good; answers what it was."""
+
+    domain_id: _DomainId
+
+
+class ListDomainProfiles(Parameters, kw_only=True):
+    """Who is enrolled in a domain, by what voiceprints; written to the audit trail."""
+
+    domain_id: _DomainId
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class EnrolRecording(Parameters, kw_only=True):
+    """Enrol the voice in a recording: a new profile, or a further voiceprint of one."""
+
+    domain_id: _DomainId
+    consent: Annotated[
+        _Printable256,
+        doc("Where the consent of the voice's owner is recorded; kept encrypted with the voiceprint."),
+    ]
+    channel: _InChannel = None
+    profile_id: Annotated[
+        _Identifier | None, doc("The profile that gets a further voiceprint; a new one is made without it.")
+    ] = None
+    client_request_token: _Once = None
+
+
+class SearchRecording(Parameters, kw_only=True):
+    """Who of a domain speaks in a recording, if anyone; written to the audit trail."""
+
+    domain_id: _DomainId
+    channel: _InChannel = None
+
+
+# Reading parameters.
+
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema. `Any`: its keywords have values of every kind."""
+
+_ParametersT = TypeVar("_ParametersT", bound=Struct)
+
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+_PATTERNS = {
+    "^[A-Za-z0-9_-]+$": "letters, digits, - and _",
+    "^[A-Za-z0-9_:/.-]+$": "an id or an ARN",
+    "^[a-z0-9-]+$": "small letters, digits and -",
+    "^[-_a-zA-Z0-9]+$": "letters, digits, - and _",
+}
+"""What a pattern means, for people."""
+
+
+def read_parameters(
+    kind: type[_ParametersT], *, path: Mapping[str, str], query: Sequence[tuple[str, str]]
+) -> _ParametersT:
+    """Return the parameters of an operation.
+
+    Raise BadRequest, which names the first that is unknown, repeated, missing or no such value.
+    """
+    known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    given = dict(path)
+    for name, text in query:
+        if name not in known:
+            raise BadRequest("the query has a parameter that is not known here; /earwitness/v1/openapi.json lists them")
+        if name in given:
+            raise BadRequest(f"the parameter {name} comes twice; give it once")
+        given[name] = text
+    missing = next((name for name, field in known.items() if field.required and name not in given), None)
+    if missing is not None:
+        raise BadRequest(f"the parameter {missing} is missing; add it to the query")
+    return kind(**{known[name].name: _value(name, text, known[name].type) for name, text in given.items()})
+
+
+def _value(name: str, text: str, kind: Any) -> Any:  # `Any`: a type, or one with constraints; and what it makes
+    kinds = _kinds(kind)
+    takes_numbers = any(schema.get("type") == "integer" for schema in kinds)
+    value = int(text) if takes_numbers and _WHOLE_NUMBER.fullmatch(text) else text
+    if text.isprintable() and not text.isspace():
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(value, kind)
+    raise BadRequest(f"the parameter {name} has to be {', or '.join(_in_words(schema) for schema in kinds)}")
+
+
+@cache
+def _kinds(kind: Any) -> list[Schema]:  # `Any`: as above
+    """Return the schemas of what a parameter may be."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
+    found = [components.get(one.get("$ref", ""), one) for one in schema.get("anyOf", [schema])]
+    return [one for one in found if one != {"type": "null"}]
+
+
+def _in_words(schema: Schema) -> str:
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    if schema["type"] == "integer":
+        return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    if "pattern" in schema:
+        return f"{_PATTERNS[schema['pattern']]}, 1 to {schema['maxLength']} characters"
+    return f"1 to {schema['maxLength']} printable characters"
