@@ -45,6 +45,7 @@ from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.threads import Threads
 from earwitness.voice.band import Band
 from earwitness.voice.events import DetailStatus
+from earwitness.voice.line import LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.gateway import Gateway, GatewayLimits
 from earwitness.wire.service_models import load_services
@@ -216,6 +217,7 @@ class Service:
             use_of=self._context.use_of,
             limits=limits,
             keep_audio=settings.keep_enrolment_audio == "on",
+            line_learning=LineLearning(settings.line_learning),
             on_domain_deleted=background.work.all_changed,
             media_refusal=background.media_refusal,
         )

@@ -23,13 +23,14 @@ from earwitness.engine.turns import Turns
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
-from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
+from earwitness.store.records import LineVersion, NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
+from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.wrong_credentials import WrongCredentials
 
@@ -101,6 +102,7 @@ class Rest:
     limits: RestLimits = field(default_factory=RestLimits)
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
+    line_learning: LineLearning = LineLearning.ON
     deleted: list[None] = field(default_factory=list[None])
     """Grows whenever running tasks are told that a domain was deleted."""
 
@@ -136,6 +138,7 @@ class Rest:
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
             keep_audio=self.keep_audio,
+            line_learning=self.line_learning,
             on_domain_deleted=lambda: self.deleted.append(None),
             media_refusal=lambda: None,
         )
@@ -281,6 +284,12 @@ def enrol(unit: Unit, *, profile_id: str = "vp-1", scope: Scope = MINE, consent:
         expires_at=expires_at,
         consent_reference=consent,
     )
+
+
+def learn(unit: Unit, codec: Codec = Codec.PCM, *, voices: int = 10) -> LineVersion:
+    """A version of a line of the domain."""
+    mean = struct.pack("<2f", 0.1, 0.2)
+    return unit.lines.learn(MINE, "vpd-1", codec, encoder_id="two-d-1", mean=mean, voices=voices)
 
 
 def require_fits(document: object, schema: str) -> None:

@@ -21,6 +21,7 @@ from rest_examples import (
     conclude,
     enrol,
     key_id,
+    learn,
     token,
 )
 from typer.testing import CliRunner, Result
@@ -31,6 +32,7 @@ from earwitness.cli.main import app
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
 from earwitness.store.store import Unit
+from earwitness.voice.line import Codec
 
 HOOK = "https://hooks.example/calls"
 
@@ -88,6 +90,26 @@ def test_status(url: str) -> None:
     assert "speech behind voiceprints is not kept" in said(shown)
     told = json.loads(run("status", "--json").stdout)
     assert {one["name"] for one in told["use"]} <= set(WORDS)
+
+
+@pytest.mark.slow
+def test_the_lines_of_a_domain(url: str, rest: Rest) -> None:
+    of = ("--domain", "vpd-1")
+    assert "nobody was searched for yet" in said(run("line", "show", *of))
+    assert run("line", "revert", "1", *of).exit_code == 2
+    rest.store.write(learn)
+    shown = run("line", "show", *of)
+    assert shown.exit_code == 0
+    assert "pcm: learning, version 1 of 10 voices; too few searches" in said(shown)
+    assert json.loads(run("line", "off", *of, "--json").stdout)["learning"] == "off"
+    assert "learning is on in vpd-1" in said(run("line", "on", *of))
+    assert json.loads(run("line", "reset", *of, "--json").stdout)["lines"][0]["version"] == 2
+    assert "reverted to 1" in said(run("line", "revert", "1", *of))
+    assert "domain vpd-1, line pcm: learning, version 3 of 10 voices" in said(run("status"))
+    rest.store.write(lambda unit: learn(unit, Codec.GSM))
+    assert "gsm, pcm" in said(run("line", "revert", "1", *of))
+    assert run("line", "revert", "1", *of, "--codec", "gsm").exit_code == 0
+    assert run("line", "show", "--domain", "vpd-none").exit_code == 9
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from rest_examples import (
     add_task,
     conclude,
     enrol,
+    learn,
     require_error,
     require_fits,
 )
@@ -37,6 +38,7 @@ def fill(rest: Rest) -> None:
         conclude(unit, add_task(unit, task_id="task-1"))
         add_event(unit, "arn:aws:sqs:eu-central-1:111122223333:calls", event_id="event-1")
         enrol(unit)
+        learn(unit)
 
     rest.store.write(work)
 
@@ -44,7 +46,7 @@ def fill(rest: Rest) -> None:
 def params_of(route: RestRoute) -> dict[str, str]:
     operation = openapi()["paths"][PREFIX + route.path][route.method.lower()]
     required = [one["name"] for one in operation["parameters"] if one["required"] and one["in"] == "query"]
-    return dict.fromkeys(required, "form 12")
+    return {name: {"learning": "off", "codec": "pcm", "version": "1"}.get(name, "form 12") for name in required}
 
 
 def path_of(route: RestRoute) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import (
+    line_in_words,
     percent,
     print_decision,
     print_json,
@@ -19,6 +20,7 @@ from earwitness.cli.output import (
     remark,
     reporting,
     say,
+    warn_of_lines,
 )
 from earwitness.errors import AskingError
 from earwitness.voice.decision import Outcome
@@ -74,8 +76,9 @@ def status(url: UrlOption = None, region: RegionOption = None, as_json: JsonOpti
     """Show what a running service does now, and how much of its limits your account uses."""
     with service_client(url, region, as_json=as_json) as service:
         found = service.get("/status")
+        lines = lines_of_all(service)
     if as_json:
-        print_json(found)
+        print_json({**found, "lines": lines})
         return
     lag = found["lagSecondsMax"]
     behind = "" if lag is None else f", the last of them {lag:.1f} s behind its stream"
@@ -84,6 +87,17 @@ def status(url: UrlOption = None, region: RegionOption = None, as_json: JsonOpti
     print_table([f"account {found['accountId']}", "used", "most"], rows)
     kept = "kept, encrypted" if found["keepsEnrolmentAudio"] else "not kept"
     say("speech behind voiceprints is {} (EARWITNESS_KEEP_ENROLMENT_AUDIO)", kept)
+    for domain in lines:
+        for line in domain["lines"]:
+            say("domain {}, line {}: {}", domain["domainId"], line["codec"], line_in_words(line))
+        warn_of_lines(domain)
+
+
+# `Any`: JSON objects.
+def lines_of_all(service: "ServiceClient") -> list[dict[str, Any]]:
+    """Return what all domains of the account have learnt of their lines."""
+    domains = service.every("/domains", "domains")
+    return [service.get(f"/domains/{service.segment(one['domainId'], what='domain')}/lines") for one in domains]
 
 
 def tasks(

@@ -62,6 +62,10 @@ class ServiceClient:
         """Return the answer to POST without a body."""
         return self._answer(self._request("POST", path, query))
 
+    def put(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return the answer to PUT without a body."""
+        return self._answer(self._request("PUT", path, query))
+
     def delete(self, path: str) -> dict[str, Any]:
         """Return the answer to DELETE."""
         return self._answer(self._request("DELETE", path, {}))

@@ -23,6 +23,7 @@ from earwitness.cli import (
     identify,
     inspect,
     keys,
+    line,
     models,
     serve,
     stream,
@@ -61,6 +62,7 @@ for command in (
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
+app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
 

@@ -338,3 +338,25 @@ def write_until_nobody_reads() -> None:
 def reader_is_gone() -> bool:
     """Return whether nobody reads any more: a command that goes on by itself ends then."""
     return _pipe is not None and _pipe.reader_is_gone
+
+
+def line_in_words(line: Mapping[str, Any]) -> str:
+    """Return what is known of a line of a domain, as the JSON API tells it, in a line."""
+    of = f", version {line['version']} of {line['voices']} voices" if line["voices"] else ""
+    waiting = f", {line['waitingVoices']} voices wait to be learnt from" if line["waitingVoices"] else ""
+    scores = [
+        f"{name} {line[member]:+.2f}"
+        for member, name in (("voiceprintsMean", "voiceprints that did not match"), ("callersMean", "other callers"))
+        if line[member] is not None
+    ]
+    measured = f" (mean score of {', '.join(scores)})" if scores else ""
+    return f"{line['state']}{of}{waiting}; {line['health']}{measured}"
+
+
+def warn_of_lines(lines: Mapping[str, Any]) -> None:
+    """Print what to do about the lines of a domain, as the JSON API tells it."""
+    for line in lines["lines"]:
+        if line["advice"]:
+            warn("{}, line {}: {}", lines["domainId"], line["codec"], line["advice"])
+    if lines["advice"]:
+        warn("{}: {}", lines["domainId"], lines["advice"])

@@ -349,6 +349,13 @@ class MediaSettings:
         "", unit="text", text="Access key for the streams of `aws`; boto3's own search for credentials when empty."
     )
     kvs_secret_access_key: str = _row("", unit="text", secret=True, text="Its secret.")
+    line_learning: str = _row(
+        "on",
+        unit="switch",
+        choices=_SWITCH,
+        text="Whether domains learn their lines from who is searched for, unless `earwitness line` told them. While "
+        "they do, up to 50 voices are kept encrypted, for a day at most.",
+    )
     keep_enrolment_audio: str = _row(
         "off",
         unit="switch",

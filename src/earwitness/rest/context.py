@@ -21,6 +21,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
+from earwitness.voice.line import LineLearning
 from earwitness.wire.shares import Shares
 
 if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
@@ -85,6 +86,8 @@ class RestContext:
     on_domain_deleted: Callable[[], None]
     #: Whether the speech that a voiceprint is made of is kept, sealed beside it.
     keep_audio: bool
+    #: Whether domains learn their lines that were not told.
+    line_learning: LineLearning
     #: Returns why media are refused for want of room, None when they are taken. It looks at the disk.
     media_refusal: Callable[[], str | None]
     #: Turns to compute; calls in progress go first.

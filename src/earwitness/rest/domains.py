@@ -3,6 +3,8 @@
 Every reading of profiles is written to the audit trail.
 """
 
+from typing import TypeAlias
+
 from earwitness.access.once import once
 from earwitness.access.roles import Role
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
@@ -11,9 +13,13 @@ from earwitness.rest.parameters import (
     CreateDomain,
     DeleteDomain,
     EnrolRecording,
+    GetLines,
     ListDomainProfiles,
     ListDomains,
+    ResetLines,
+    RevertLine,
     SearchRecording,
+    SwitchLines,
 )
 from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
@@ -88,9 +94,20 @@ def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainA
     return answer_of(DomainAnswer, domain)
 
 
-def domain_of(
-    context: RestContext, call: RestCall[DeleteDomain | ListDomainProfiles | EnrolRecording | SearchRecording]
-) -> VoiceProfileDomain:
+DomainNamed: TypeAlias = (
+    DeleteDomain
+    | EnrolRecording
+    | GetLines
+    | ListDomainProfiles
+    | ResetLines
+    | RevertLine
+    | SearchRecording
+    | SwitchLines
+)
+"""Parameters that name a domain in the path."""
+
+
+def domain_of(context: RestContext, call: RestCall[DomainNamed]) -> VoiceProfileDomain:
     """Return the domain that the path names. Raise NotFound when the account has none of that id there."""
     domain = context.store.domains.get(call.scope, call.params.domain_id)
     return there(domain, "the voice profile domain does not exist; look at its id and the Region")

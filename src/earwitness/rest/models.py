@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from earwitness.rest.parameters import doc
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
+from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning, LineState
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
 _Whole: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -282,6 +283,47 @@ class DomainsAnswer(Answer):
 
     domains: list[DomainAnswer]
     next_token: _NextToken
+
+
+class LineVersionAnswer(Answer):
+    """A line as it was from a time on."""
+
+    number: _Whole
+    why: LineChange
+    voices: Annotated[_Whole, doc("Voices that its mean is of; 0 for the shipped mean.")]
+    reverted_to: Annotated[_Whole | None, doc("The version whose mean it has again.")]
+    key_id: Annotated[str | None, doc("The key that asked for it; null when the service learnt it.")]
+    created_at: _Time
+
+
+class LineAnswer(Answer):
+    """What a domain has learnt of the line of one codec, and how strangers have scored on it lately."""
+
+    codec: Codec
+    state: LineState
+    version: Annotated[_Whole, doc("The version that searches use; 0 before the first.")]
+    voices: Annotated[_Whole, doc("Voices that its mean is of; 0 for the shipped mean.")]
+    waiting_voices: Annotated[_Whole, doc("Voices that are kept, encrypted, to learn from.")]
+    health: LineHealth
+    searches: Annotated[_Whole, doc("Searches that met voiceprints which did not match.")]
+    voiceprints_mean: Annotated[float | None, doc("Mean score of these voiceprints, over about 20 searches; near 0.")]
+    voiceprints_spread: Annotated[float | None, doc("Standard deviation of the same scores.")]
+    callers_mean: Annotated[float | None, doc("Mean score between the voices of the last 20 searches; near 0.")]
+    advice: Annotated[str | None, doc("What to do, for people; null when nothing is.")]
+    versions: Annotated[list[LineVersionAnswer], doc("The latest first.")]
+
+
+class LinesAnswer(Answer):
+    """What a domain has learnt of its lines."""
+
+    domain_id: str
+    learning: LineLearning
+    voiceprints: Annotated[_Whole, doc("Voiceprints of its profiles.")]
+    former_voiceprints: Annotated[
+        _Whole, doc("Of these, made by an earlier version: they are compared as then, whatever the line.")
+    ]
+    advice: Annotated[str | None, doc("What to do about former voiceprints, for people; null without any.")]
+    lines: Annotated[list[LineAnswer], doc("By codec.")]
 
 
 # `Any`: an OpenAPI document has no class of its own.

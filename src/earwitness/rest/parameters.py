@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from earwitness.errors import BadRequest
 from earwitness.voice.band import Band
+from earwitness.voice.line import Codec, LineLearning
 
 WAIT_SECONDS_MAX = 20
 """Below the 30 s and more after which proxies and clients give up."""
@@ -135,6 +136,34 @@ class ListDomainProfiles(Parameters, kw_only=True):
     domain_id: _DomainId
     limit: _Limit = 50
     next_token: _PageToken = None
+
+
+class GetLines(Parameters, kw_only=True):
+    """What a domain has learnt of its lines, one for each codec, and whether they are well."""
+
+    domain_id: _DomainId
+
+
+class SwitchLines(Parameters, kw_only=True):
+    """Tell a domain whether to learn its lines. Off deletes the voices that are kept for it; what is learnt stays."""
+
+    domain_id: _DomainId
+    learning: Annotated[LineLearning, doc("On or off.")]
+
+
+class ResetLines(Parameters, kw_only=True):
+    """Forget what is learnt of a line, or of all lines of a domain; they are learnt anew where the domain learns."""
+
+    domain_id: _DomainId
+    codec: Annotated[Codec | None, doc("Only this line.")] = None
+
+
+class RevertLine(Parameters, kw_only=True):
+    """Give a line the mean of an earlier version again; where the domain learns, it goes on from there."""
+
+    domain_id: _DomainId
+    codec: Annotated[Codec, doc("The line.")]
+    version: Annotated[int, Meta(ge=1, le=10**9), doc("The version to go back to.")]
 
 
 class EnrolRecording(Parameters, kw_only=True):

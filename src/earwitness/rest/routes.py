@@ -13,6 +13,7 @@ from earwitness import __version__
 from earwitness.access.roles import Role
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
+from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.models import (
     Answer,
     DecisionAnswer,
@@ -22,6 +23,7 @@ from earwitness.rest.models import (
     ErrorAnswer,
     EventAnswer,
     EventsAnswer,
+    LinesAnswer,
     OpenApi,
     ProfilesAnswer,
     ReplayAnswer,
@@ -34,6 +36,7 @@ from earwitness.rest.parameters import (
     DeleteDomain,
     EnrolRecording,
     GetEvent,
+    GetLines,
     GetOpenApi,
     GetStatus,
     GetTask,
@@ -42,8 +45,11 @@ from earwitness.rest.parameters import (
     ListEvents,
     ListTasks,
     ReplayEvent,
+    ResetLines,
+    RevertLine,
     Schema,
     SearchRecording,
+    SwitchLines,
 )
 from earwitness.rest.recordings import enrol_recording, search_domain
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event
@@ -96,6 +102,10 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/profiles", ListDomainProfiles, list_profiles, ProfilesAnswer),
+    RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),
+    RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
+    RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/reset", ResetLines, reset_lines, LinesAnswer),
+    RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/revert", RevertLine, revert_line, LinesAnswer),
     RestRoute(
         _OPERATOR,
         "POST",

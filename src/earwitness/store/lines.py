@@ -73,6 +73,16 @@ class LineReader(Reader):
         counted = select(codec, func.count().label("votes")).where(in_scope(line_votes, scope, domain_id=domain_id))
         return {row["codec"]: row["votes"] for row in self._session.rows(counted.group_by(codec))}
 
+    def codecs(self, scope: Scope, domain_id: str) -> set[Codec]:
+        """Return the lines of a domain: whatever was learnt or watched of them."""
+        return {
+            row["codec"]
+            for table in (line_votes, line_versions, line_monitors)
+            for row in self._session.rows(
+                select(table.c.codec).where(in_scope(table, scope, domain_id=domain_id)).distinct()
+            )
+        }
+
     def monitor(self, scope: Scope, domain_id: str, codec: Codec) -> LineMonitor | None:
         """Return how strangers have scored on a line lately; None before the first search."""
         row = self._session.row(select_in_scope(line_monitors, scope, domain_id=domain_id, codec=codec))
@@ -161,10 +171,10 @@ class LineWriter(Writer, LineReader):
         """Return the version that the line has from now on. Its votes stay until `forget_votes` or their time."""
         return self._append(scope, domain_id, codec, LineChange.LEARNT, encoder_id=encoder_id, mean=mean, voices=voices)
 
-    def reset(self, scope: Scope, domain_id: str, codec: Codec, *, encoder_id: str, key_id: str) -> LineVersion:
+    def reset(self, scope: Scope, domain_id: str, codec: Codec, *, key_id: str) -> LineVersion:
         """Return a version without a mean, from which the line is learnt anew. Votes and what was watched are gone."""
         self._begin_anew(scope, domain_id, codec)
-        return self._append(scope, domain_id, codec, LineChange.RESET, encoder_id=encoder_id, key_id=key_id)
+        return self._append(scope, domain_id, codec, LineChange.RESET, key_id=key_id)
 
     def revert(self, scope: Scope, domain_id: str, codec: Codec, number: int, *, key_id: str) -> LineVersion | None:
         """Return a version with the mean of an earlier one; None when there is no such. Votes are gone."""
@@ -232,7 +242,7 @@ class LineWriter(Writer, LineReader):
         codec: Codec,
         why: LineChange,
         *,
-        encoder_id: str,
+        encoder_id: str | None = None,
         mean: bytes | None = None,
         voices: int = 0,
         reverted_to: int | None = None,

@@ -325,8 +325,8 @@ class LineVersion:
     why: LineChange
     #: How many voices the mean is of; 0 without a mean.
     voices: int
-    #: What made the vectors.
-    encoder_id: str
+    #: What made the vectors; None without a mean.
+    encoder_id: str | None
     #: The version whose mean this one has again; None unless that was asked for.
     reverted_to: int | None
     #: The key that asked for it; None when the service learnt it.
@@ -338,15 +338,17 @@ class LineVersion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineMonitor:
-    """How strangers have scored over the last searches of a domain, about twenty."""
+    """How strangers have scored over the last searches of a line, about twenty: near 0 is well."""
 
     codec: Codec
-    #: How many were counted since the line last changed.
+    #: How many met voiceprints that did not match, since the line last changed.
     searches: int
-    #: Of the scores of voiceprints that did not match; near 0 is well.
-    mean: float
+    #: Of the scores of these voiceprints; None without any.
+    voiceprints_mean: float | None
     #: Their standard deviation.
-    spread: float
+    voiceprints_spread: float | None
+    #: Of the scores between the voices of the last searches; None for too few of them since the service started.
+    callers_mean: float | None
     health: LineHealth
     updated_at: datetime
 

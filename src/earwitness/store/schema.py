@@ -380,7 +380,7 @@ line_versions = Table(
     whole("number", _COUNT),
     word(LineChange, "why", _STATE),
     whole("voices", "how many voices the mean is of, ten at least; 0 without a mean"),
-    text("encoder_id", "the voice model"),
+    text("encoder_id", "the voice model; null without a mean", nullable=True),
     whole("reverted_to", _COUNT, nullable=True),
     text("key_id", "the id of the key that asked; null when it was learnt", nullable=True),
     time("created_at"),
@@ -396,8 +396,11 @@ line_monitors = Table(
     text("domain_id", _ID),
     word(Codec, "codec", _CODEC),
     whole("searches", "how many searches were counted"),
-    score("mean", "of the scores of voiceprints that did not match, over about twenty searches"),
-    score("spread", "of the same scores"),
+    score(
+        "voiceprints_mean", "mean score of voiceprints that did not match, over about twenty searches", nullable=True
+    ),
+    score("voiceprints_spread", "standard deviation of the same scores", nullable=True),
+    score("callers_mean", "mean score between the voices of the last searches", nullable=True),
     word(LineHealth, "health", _STATE),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "codec"),

@@ -1,4 +1,4 @@
-"""What a line is called: the codec that it was heard through, and whether a domain learns its lines."""
+"""What is said of a line: the codec that it was heard through, how well it is known, and whether it is well."""
 
 from enum import StrEnum
 
@@ -24,6 +24,33 @@ class LineLearning(StrEnum):
 
     ON = "on"
     OFF = "off"
+
+
+class LineState(StrEnum):
+    """How well a line is known."""
+
+    UNKNOWN = "unknown"
+    """Fewer than ten voices were heard, or nothing is learnt: the shipped mean counts, and thresholds have a margin."""
+
+    LEARNING = "learning"
+    """A mean of ten to fifty voices counts, and further ones refine it."""
+
+    LEARNT = "learnt"
+    """Fifty voices were heard; the mean stays as it is."""
+
+
+VOICES_MIN = 10
+"""Below so many no mean is made: it would tell too much of each voice."""
+
+VOICES_MAX = 50
+"""With so many a line is learnt; more would move it no more than the measurement is worth."""
+
+
+def state_of(voices: int) -> LineState:
+    """Return how well a line is known whose mean is of so many voices."""
+    if voices < VOICES_MIN:
+        return LineState.UNKNOWN
+    return LineState.LEARNT if voices >= VOICES_MAX else LineState.LEARNING
 
 
 class LineChange(StrEnum):

@@ -122,7 +122,7 @@ def test_a_reset_forgets_votes_and_the_mean_and_a_revert_finds_it_again(store: S
     learnt = _learn(store, domain_id)
     store.write(lambda unit: _vote(unit, domain_id))
     store.write(lambda unit: unit.lines.watch(MINE, domain_id, _monitor(unit, searches=3)))
-    reset = store.write(lambda unit: unit.lines.reset(MINE, domain_id, Codec.PCM, encoder_id=ENCODER, key_id="key-1"))
+    reset = store.write(lambda unit: unit.lines.reset(MINE, domain_id, Codec.PCM, key_id="key-1"))
     assert (reset.number, reset.why, reset.voices, reset.mean) == (2, LineChange.RESET, 0, None)
     assert reset.key_id == "key-1"
     assert _votes(store, domain_id) == []
@@ -160,8 +160,9 @@ def _monitor(unit: Unit, *, searches: int, mean: float = 0.02) -> LineMonitor:
     return LineMonitor(
         codec=Codec.PCM,
         searches=searches,
-        mean=mean,
-        spread=0.11,
+        voiceprints_mean=mean,
+        voiceprints_spread=0.11,
+        callers_mean=None,
         health=LineHealth.WELL,
         updated_at=unit.now,
     )
@@ -173,7 +174,8 @@ def test_a_monitor_is_kept_in_place_of_the_one_before(store: Store, domain_id: s
         store.write(lambda unit, n=searches: unit.lines.watch(MINE, domain_id, _monitor(unit, searches=n)))
     found = store.lines.monitor(MINE, domain_id, Codec.PCM)
     assert found is not None
-    assert (found.searches, found.mean, found.spread, found.health) == (2, 0.02, 0.11, LineHealth.WELL)
+    assert (found.searches, found.voiceprints_mean, found.voiceprints_spread) == (2, 0.02, 0.11)
+    assert (found.callers_mean, found.health) == (None, LineHealth.WELL)
     assert store.lines.monitors(MINE, domain_id) == (found,)
     assert store.lines.monitor(MINE, domain_id, Codec.GSM) is None
 

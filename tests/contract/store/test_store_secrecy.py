@@ -273,7 +273,7 @@ def test_what_is_deleted_is_in_no_file(store: Store, url: str, by: str) -> None:
         "event purge": lambda unit: unit.events.purge(created_before=unit.now + late, limit=9),
         "domain": lambda unit: unit.domains.delete(MINE, task.domain_id),
         "vote purge": lambda unit: unit.lines.purge_votes(cast_before=unit.now + late, limit=9),
-        "line reset": lambda unit: unit.lines.reset(MINE, task.domain_id, Codec.PCM, encoder_id="e", key_id="k"),
+        "line reset": lambda unit: unit.lines.reset(MINE, task.domain_id, Codec.PCM, key_id="k"),
     }
     assert store.write(deletions[by])
     assert not any(sealed in content for content in _files(url).values())
