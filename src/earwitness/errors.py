@@ -30,6 +30,7 @@
     ├── EvaluationError               measuring accuracy
     │   ├── ManifestInvalid           a manifest or trial list that cannot be used
     │   ├── TooFewSpeakers            nothing to measure, or nothing to fit
+    │   ├── LabelsDoubtful            copies, or ids that the voices contradict; nothing is fitted on them
     │   └── RequirementInvalid        a --require expression that cannot be read
     ├── RequestError                  a request to the service that gets no result; becomes a modelled fault
     │   ├── BadRequest                malformed, or a value outside its constraints
@@ -228,6 +229,10 @@ class ManifestInvalid(EvaluationError):
 
 class TooFewSpeakers(EvaluationError):
     """There are too few speakers or trials to measure or fit anything."""
+
+
+class LabelsDoubtful(EvaluationError):
+    """Recordings are copies of each other, or their voices contradict their labels."""
 
 
 class RequirementInvalid(EvaluationError):

@@ -9,6 +9,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
+from earwitness.engine.calibration import read_calibration
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
@@ -134,6 +135,53 @@ def test_too_few_trials_for_a_calibration(manifest: Path, tmp_path: Path) -> Non
     assert result.exit_code == 7
     assert "10 people with an enrolment and tests; the list has 6" in " ".join(result.stderr.split())
     assert not (tmp_path / "calibration.json").exists()
+
+
+@pytest.fixture
+def doubled(tmp_path: Path) -> Path:
+    """Six voices under twelve ids, which take turns."""
+    lines = ["file,speaker_id,sex"]
+    for name in NAMES:
+        spoken = np.concatenate([soundfile.read(call(name))[0] for call in (first_call, second_call)])
+        for number, piece in enumerate(np.array_split(spoken, 16)):
+            soundfile.write(tmp_path / f"{name}-{number}.wav", piece, 8_000, subtype="PCM_16")
+            lines.append(f"{name}-{number}.wav,{name}-{('one', 'two')[number % 2]},f")
+    path = tmp_path / "doubled.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_calibration_is_fitted_on_labels_that_somebody_stands_for(doubled: Path, tmp_path: Path) -> None:
+    """Refused with the ids and the way out; accepted it is fitted, and says what it cannot know."""
+    file = tmp_path / "calibration.json"
+    fit = (doubled, "--enrol-seconds", 10, "--test-seconds", 3, "--fit-calibration", file)
+    refused = run(*fit)
+    said = " ".join(refused.stderr.split())
+    assert refused.exit_code == 7, refused.output
+    assert "no calibration is fitted on labels in doubt: " in said
+    options = said.partition("add ")[2].split()
+    assert "sally-one=sally-two" in options
+    assert not file.exists()
+    accepted = run(*fit, *options)
+    assert accepted.exit_code == 0, accepted.output
+    said = " ".join(accepted.stderr.split())
+    assert "sound like one person" not in said
+    assert "fitted on 12 people, 66 pairs of people" in said
+    assert "at 1 % every threshold is extrapolated" in said
+    assert "everybody in this calibration is of one sex (f)" in said
+    assert read_calibration(file).person_pairs == 66
+
+
+def test_a_calibration_is_not_fitted_on_copies(doubled: Path, tmp_path: Path) -> None:
+    """Refused before anything is heard, whatever is accepted."""
+    copy = doubled.with_name("copy.flac")
+    soundfile.write(copy, soundfile.read(doubled.with_name("kal-0.wav"))[0], 8_000)
+    doubled.write_text(doubled.read_text() + f"\n{copy.name},sally-one,f")
+    file = tmp_path / "calibration.json"
+    refused = run(doubled, "--fit-calibration", file, "--accept-labels", "kal-one=sally-one")
+    assert refused.exit_code == 7
+    assert "copies: copy.flac (sally-one) of kal-0.wav (kal-one)" in " ".join(refused.stderr.split())
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

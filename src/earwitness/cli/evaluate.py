@@ -38,6 +38,23 @@ RATES = {
 _COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
 _SLICED = ("EER, %", "found, %", "strangers named, %")
 
+AcceptLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-labels",
+        metavar="IDS",
+        help="You have listened to recordings whose labels sound doubtful, and they are right: A=B for two people "
+        "who sound alike, A for one person who sounds like several. Repeatable.",
+    ),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE",
+        help="Exit with 1 unless it holds, as in 'eer_percent<=0.5' or 'gsm:found_percent>=90'. Repeatable.",
+    ),
+]
+
 
 def evaluate(
     trials: Annotated[
@@ -70,13 +87,8 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
     ] = None,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RULE",
-            help="Exit with 1 unless it holds, as in 'eer_percent<=0.5' or 'gsm:found_percent>=90'. Repeatable.",
-        ),
-    ] = None,
+    accept_labels: AcceptLabels = None,
+    require: Require = None,
 ) -> None:
     """Measure accuracy on labelled recordings: error rates with 95 % intervals by speaker."""
     from earwitness.evaluation.evaluate import Evaluation
@@ -97,6 +109,7 @@ def evaluate(
             wav_scp=wav_scp,
             utt2spk=utt2spk,
             fits_calibration=fit_calibration is not None,
+            accepted_labels=accept_labels or [],
         )
         _warn_of_copies(asked)
         engines = {band: engine_for(band) for band in asked.bands}
@@ -185,14 +198,14 @@ def _warn_of_labels(results: "EvaluationResults") -> None:
             len(results.asked.speakers),
             ", ".join(left_out),
         )
-    for pair in results.one_person:
+    for pair in results.label_doubts.one_person:
         warn(
-            "{} and {} sound like one person (score {:.2f}; of different people at most 1 "
-            "pair in 10,000 sounds so alike); if they are, give them one id, or the rates are not true",
+            "{} and {} sound like one person (score {:.2f}; hardly any pair of different people sounds so alike); if "
+            "they are, give them one id, or the rates are not true",
             *pair.speaker_ids,
             pair.score,
         )
-    for one in results.several_people:
+    for one in results.label_doubts.several_people:
         warn(
             "{} sounds like more than one person: {} of {} tests are unlike what was "
             "enrolled; listen to the recordings of this id",

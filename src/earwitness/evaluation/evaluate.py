@@ -20,6 +20,7 @@ from earwitness.errors import EvaluationError, RequirementInvalid, TooFewSpeaker
 from earwitness.evaluation.conditions import Condition, parse_condition
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
 from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
+from earwitness.evaluation.labels import LabelDoubts, require_no_copies
 from earwitness.evaluation.manifest import (
     JoinedRecording,
     Recordings,
@@ -35,13 +36,9 @@ from earwitness.evaluation.metrics import ErrorCurve, Interval, draws, percentil
 from earwitness.evaluation.recordings import copies, join_utterances
 from earwitness.evaluation.scores import (
     RATE_NAMES,
-    OnePerson,
     Rates,
     ScoreTable,
-    SeveralPeople,
     fnir_at_fpir,
-    ids_of_one_person,
-    ids_of_several_people,
     rates,
 )
 from earwitness.progress import Progress
@@ -330,8 +327,13 @@ class Evaluation:
         wav_scp: Path | None,
         utt2spk: Path | None,
         fits_calibration: bool,
+        accepted_labels: Sequence[str],
     ) -> None:
-        """`path` is a manifest or a trial list; `speakers` is `all`, `adults` or `children`."""
+        """`path` is a manifest or a trial list; `speakers` is `all`, `adults` or `children`.
+
+        `accepted_labels` are those that sound doubtful and were listened to (LabelDoubts). Recordings that are copies
+        are refused when a calibration is to be fitted.
+        """
         self.path = path
         self.conditions = [parse_condition(name) for name in dict.fromkeys(conditions)]
         names = [condition.name for condition in self.conditions]
@@ -340,6 +342,7 @@ class Evaluation:
         if fits_calibration and len(self.bands) > 1:
             raise EvaluationError("a calibration belongs to one band; fit `clean` apart from the telephone conditions")
         self.enrol_seconds, self.test_seconds, self.seed = enrol_seconds, test_seconds, seed
+        self.accepted_labels = accepted_labels
         self.trials = read_trials(path, wav_scp=wav_scp, utt2spk=utt2spk) if is_trial_list(path) else None
         if speakers != "all" and self.trials is not None:
             raise EvaluationError("a trial list has no ages; --speakers works with a manifest")
@@ -349,6 +352,8 @@ class Evaluation:
         self.speakers = {utterance.speaker_id: utterance for utterance in self.utterances}
         if fits_calibration and self.trials is None:
             require_enough_people(len(self.speakers), conditions=len(self.conditions))
+        if fits_calibration:
+            require_no_copies(self.copies)
 
     @cached_property
     def copies(self) -> list[tuple[Utterance, Utterance]]:
@@ -413,18 +418,11 @@ class EvaluationResults:
     conditions: list[ConditionResult]
 
     @cached_property
-    def one_person(self) -> list[OnePerson]:
-        """Pairs of ids that sound like one person under the first condition."""
-        return ids_of_one_person(self.conditions[0].table, self._calibration)
-
-    @cached_property
-    def several_people(self) -> list[SeveralPeople]:
-        """Ids that sound like more than one person under the first condition."""
-        return ids_of_several_people(self.conditions[0].table, self._calibration)
-
-    @property
-    def _calibration(self) -> Calibration:
-        return self.engines[self.conditions[0].condition.band].calibration
+    def label_doubts(self) -> LabelDoubts:
+        """What the voices say against the labels under the first condition."""
+        first = self.conditions[0]
+        calibration = self.engines[first.condition.band].calibration
+        return LabelDoubts.of(first.table, calibration, accepted=self.asked.accepted_labels)
 
     @property
     def left_out(self) -> list[str]:
@@ -441,8 +439,12 @@ class EvaluationResults:
         return [failure for each in self.asked.requirements for failure in each.failures(self.conditions)]
 
     def fit_calibration(self, path: Path) -> Calibration:
-        """Fit on all conditions together, for every duration up to that of the tests, and write the file."""
+        """Fit on all conditions together, for every duration up to that of the tests, and write the file.
+
+        Raise LabelsDoubtful when the voices contradict labels that nobody accepted.
+        """
         asked = self.asked
+        self.label_doubts.require_none()
         durations = {*(seconds for seconds in FIT_SECONDS if seconds < asked.test_seconds), asked.test_seconds}
         ((band, evaluator),) = self.evaluators.items()
         tables = {
@@ -478,8 +480,9 @@ class EvaluationResults:
                 }
                 for earlier, copy in self.asked.copies
             ],
-            "ids_of_one_person": [asdict(found) for found in self.one_person],
-            "ids_of_several_people": [asdict(found) for found in self.several_people],
+            "accepted_labels": list(self.asked.accepted_labels),
+            "ids_of_one_person": [asdict(found) for found in self.label_doubts.one_person],
+            "ids_of_several_people": [asdict(found) for found in self.label_doubts.several_people],
             "enrol_seconds": self.asked.enrol_seconds,
             "test_seconds": self.asked.test_seconds,
             "encoder_ids": {band: engine.encoder.encoder_id for band, engine in self.engines.items()},

@@ -1,14 +1,9 @@
-"""The score table of an evaluation: every test against every enrolled voiceprint, and what is read off it.
+"""The score table of an evaluation: every test against every enrolled voiceprint, and the rates read off it."""
 
-Rates, and labels that the voices contradict: two ids that sound like one person, one id that sounds like two. A
-doubtful label makes all rates doubtful: one person under two ids is counted as a stranger who is named, two people
-under one id as somebody who is not found.
-"""
-
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +11,7 @@ from numpy.typing import NDArray
 from earwitness.engine.calibration import Calibration
 from earwitness.evaluation.metrics import Scores, SpeakerWeights, TrialSet, cllr
 
-SAME_RATE = 1e-4
-"""Ids sound like one person where at most this share of pairs of different people scores as high.
-
-Just below the lowest rate that the shipped calibration has measured, 2 in 10,000. A list of 100 people has 4,950 pairs
-of ids; each is judged by the mean of up to eight scores, which strays less than one score does. Among 80 development
-speakers the highest mean of the 2,380 pairs was 0.70, the lowest of a speaker with themselves 0.82; 0.76 is needed.
-"""
-
-OTHER_RATE = 0.1
-"""A test sounds like somebody else where at least this share of pairs of different people scores as high.
-
-The lowest of 71 tests of 40 development speakers was as high as 1 in 7,500 pairs of different people.
-"""
-
-_Mask = NDArray[np.bool_]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,36 +27,36 @@ class ScoreTable:
     #: Net speech of each test, shape (tests,).
     net_seconds: Scores
     #: Which cells count as verification trials, shape (tests, voiceprints).
-    trials: _Mask
+    trials: Mask
     #: Cells where test and voiceprint come from one recording: no evidence of anything, shape (tests, voiceprints).
-    same_recording: _Mask
+    same_recording: Mask
 
     @cached_property
-    def heard(self) -> _Mask:
+    def heard(self) -> Mask:
         """Rows that had enough speech, shape (tests,)."""
         return np.asarray(~np.isnan(self.scores).any(axis=1))
 
     @cached_property
-    def own(self) -> _Mask:
+    def own(self) -> Mask:
         """Cells where row and column are one person, shape (tests, voiceprints)."""
         return np.asarray(self.tested[:, None] == self.enrolled[None, :])
 
     @cached_property
-    def findable(self) -> _Mask:
+    def findable(self) -> Mask:
         """Cells by which a search can find its speaker: own, from another recording; shape (tests, voiceprints)."""
         return self.own & ~self.same_recording
 
     @cached_property
-    def known(self) -> _Mask:
+    def known(self) -> Mask:
         """Rows whose speaker is enrolled, shape (tests,)."""
         return np.asarray(self.findable.any(axis=1))
 
     @property
-    def target_cells(self) -> _Mask:
+    def target_cells(self) -> Mask:
         return self.trials & self.own & self.heard[:, None]
 
     @property
-    def nontarget_cells(self) -> _Mask:
+    def nontarget_cells(self) -> Mask:
         return self.trials & ~self.own & self.heard[:, None]
 
     @property
@@ -117,13 +98,13 @@ class PersonPairs:
         highest = np.full(len(names) ** 2, -np.inf)
         for table in tables:
             cells = table.nontarget_cells
-            np.maximum.at(highest, _pair_codes(table, cells, names), table.scores[cells])
+            np.maximum.at(highest, pair_codes(table, cells, names), table.scores[cells])
         codes = np.flatnonzero(np.isfinite(highest))
         persons: list[int] = np.unique([codes // len(names), codes % len(names)]).tolist()
         return PersonPairs(persons=[names[number] for number in persons], scores=highest[codes])
 
 
-def _pair_codes(table: ScoreTable, cells: _Mask, names: list[str]) -> NDArray[np.int64]:
+def pair_codes(table: ScoreTable, cells: Mask, names: list[str]) -> NDArray[np.int64]:
     """Return a number for each of these cells, the same for two persons whichever is tested: low * names + high."""
     rows, columns = np.nonzero(cells)
     tested, enrolled = np.searchsorted(names, table.tested)[rows], np.searchsorted(names, table.enrolled)[columns]
@@ -135,13 +116,13 @@ class Searches:
     """What the engine would answer to every test; shape (tests,) each."""
 
     #: The speaker is enrolled: these searches can find or miss.
-    known: _Mask
+    known: Mask
     #: The speaker's own voiceprint scored highest (known rows).
-    first: _Mask
+    first: Mask
     #: … and reached the threshold of the whole gallery.
-    found: _Mask
+    found: Mask
     #: With the speaker's own voiceprints taken out, somebody else reached the threshold of that gallery.
-    alarm: _Mask
+    alarm: Mask
 
     @staticmethod
     def of(table: ScoreTable, calibration: Calibration, *, strangers_named_percent: float) -> "Searches":
@@ -245,73 +226,12 @@ def fnir_at_fpir(
     return 100.0 - _share(found, row * findable.any(axis=1))
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnePerson:
-    """Two ids that sound like one person."""
-
-    speaker_ids: tuple[str, str]
-    #: Cosine, mean of the tests of each against the voiceprints of the other.
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeveralPeople:
-    """An id that sounds like more than one person."""
-
-    speaker_id: str
-    tests: int
-    #: Tests that sound like somebody else than the voiceprints of the id.
-    unlike: int
-
-
-def ids_of_one_person(table: ScoreTable, calibration: Calibration) -> list[OnePerson]:
-    """Return pairs of ids that sound like one person, the most alike first."""
-    names = table.speakers
-    cells = ~table.own & ~table.same_recording & table.heard[:, None]
-    pairs = _pair_codes(table, cells, names)
-    rows, _ = np.nonzero(cells)
-    scores = table.scores[cells]
-    counts = np.bincount(pairs, minlength=len(names) ** 2)
-    means, excess = (
-        np.bincount(pairs, weights=values, minlength=len(counts)) / np.maximum(counts, 1)
-        for values in (scores, scores - _scores_at(table, calibration, rate=SAME_RATE)[rows])
-    )
-    alike = np.flatnonzero((counts > 0) & (excess >= 0.0))
-    closest_first: list[int] = alike[np.argsort(-means[alike])].tolist()
-    return [
-        OnePerson(speaker_ids=(names[pair // len(names)], names[pair % len(names)]), score=float(means[pair]))
-        for pair in closest_first
-    ]
-
-
-def ids_of_several_people(table: ScoreTable, calibration: Calibration) -> list[SeveralPeople]:
-    """Return ids with a test that sounds like somebody else than each of their voiceprints.
-
-    Recordings in which both people speak are not seen here: what is joined from short clips holds both.
-    """
-    best_own = np.where(table.findable, table.scores, -np.inf).max(axis=1, initial=-np.inf)
-    known = table.known & table.heard
-    unlike = known & (best_own < _scores_at(table, calibration, rate=OTHER_RATE))
-    tests, contrary = (Counter[str](table.tested[rows].tolist()) for rows in (known, unlike))
-    return [SeveralPeople(speaker_id=name, tests=tests[name], unlike=contrary[name]) for name in sorted(contrary)]
-
-
-def _scores_at(table: ScoreTable, calibration: Calibration, *, rate: float) -> Scores:
-    """Return the score that this share of pairs of different people reaches, for the net speech of each test."""
-    seconds, which = np.unique(table.net_seconds, return_inverse=True)
-    scores = [
-        calibration.threshold(gallery_size=1, strangers_named_percent=100.0 * rate, net_seconds=each).score
-        for each in seconds.tolist()
-    ]
-    return np.array(scores, np.float64)[which]
-
-
 def _weight_of(speakers: NDArray[np.str_], weights: SpeakerWeights | None) -> Scores:
     if weights is None:
         return np.ones(len(speakers))
     return np.array([weights.get(speaker, 0) for speaker in speakers.tolist()], np.float64)
 
 
-def _share(hits: _Mask, weights: Scores) -> float:
+def _share(hits: Mask, weights: Scores) -> float:
     total = float(weights.sum())
     return 100.0 * float((hits * weights).sum()) / total if total else float("nan")
