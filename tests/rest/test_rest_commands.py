@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -31,8 +32,9 @@ from earwitness.cli.client import connect
 from earwitness.cli.main import app
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
+from earwitness.store.records import LineMonitor
 from earwitness.store.store import Unit
-from earwitness.voice.line import Codec
+from earwitness.voice.line import Codec, LineHealth
 
 HOOK = "https://hooks.example/calls"
 
@@ -110,6 +112,35 @@ def test_the_lines_of_a_domain(url: str, rest: Rest) -> None:
     assert "gsm, pcm" in said(run("line", "revert", "1", *of))
     assert run("line", "revert", "1", *of, "--codec", "gsm").exit_code == 0
     assert run("line", "show", "--domain", "vpd-none").exit_code == 9
+
+
+@pytest.mark.slow
+def test_doctor_tells_of_lines_that_are_off(url: str, rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def domains() -> dict[str, Any]:
+        return json.loads(run("doctor", "--json").stdout)["domains"]
+
+    def watch(unit: Unit) -> None:
+        monitor = LineMonitor(
+            codec=Codec.PCM,
+            searches=20,
+            voiceprints_mean=0.21,
+            voiceprints_spread=0.15,
+            callers_mean=None,
+            health=LineHealth.OFF,
+            updated_at=unit.now,
+        )
+        unit.lines.watch(MINE, "vpd-1", monitor)
+
+    assert domains() == {"ok": True, "found": "1 with 0 lines"}
+    rest.store.write(watch)
+    told = domains()
+    assert not told["ok"]
+    assert "vpd-1: line pcm: strangers score as if they were alike" in told["found"]
+    assert "(mean score of voiceprints that did not match +0.21)" in said(run("status"))
+    monkeypatch.setenv("EARWITNESS_URL", "http://127.0.0.1:9")
+    assert domains()["ok"]
+    monkeypatch.delenv("EARWITNESS_TOKEN")
+    assert domains()["ok"]
 
 
 @pytest.mark.slow

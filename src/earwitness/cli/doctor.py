@@ -5,12 +5,14 @@ from collections.abc import Callable
 import typer
 
 from earwitness import config
+from earwitness.cli.calls import lines_of_all
 from earwitness.cli.models import model_cache
 from earwitness.cli.options import JsonOption
-from earwitness.cli.output import Exit, print_json, reporting, say
-from earwitness.errors import AudioUnreadable, EarwitnessError, GalleryUnreadable, ModelDamaged
+from earwitness.cli.output import Exit, advice_of, print_json, reporting, say
+from earwitness.errors import AudioUnreadable, EarwitnessError, GalleryUnreadable, ModelDamaged, ServiceUnreachable
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
+from earwitness.voice.line import LineHealth
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -22,6 +24,7 @@ def doctor(as_json: JsonOption = False) -> None:
             "settings": _settings,
             "models": _models,
             "gallery": _gallery,
+            "domains": _domains,
             "a known search": _known_search,
         }
         results = {name: _run(check) for name, check in checks.items()}
@@ -34,9 +37,10 @@ def doctor(as_json: JsonOption = False) -> None:
         raise typer.Exit(Exit.NO)
 
 
-def _run(check: Callable[[], str]) -> tuple[bool, str]:
+def _run(check: Callable[[], str | tuple[bool, str]]) -> tuple[bool, str]:
     try:
-        return True, check()
+        found = check()
+        return (True, found) if isinstance(found, str) else found
     except EarwitnessError as error:
         return False, str(error)
 
@@ -90,6 +94,23 @@ def _gallery() -> str:
     stored = read_gallery(path)
     profiles = {voiceprint.profile_id for voiceprint in stored.voiceprints}
     return f"{len(profiles)} enrolled in {path}"
+
+
+def _domains() -> str | tuple[bool, str]:
+    """Whether the lines of all domains are well, if there is a service that may be asked."""
+    from earwitness.cli.client import connect
+
+    if not config.load().token:
+        return "no service was asked; EARWITNESS_TOKEN names nobody who could ask"
+    try:
+        with connect(url=None, region=None) as service:
+            domains = lines_of_all(service)
+    except ServiceUnreachable as error:
+        return str(error)
+    lines = [line for domain in domains for line in domain["lines"]]
+    said = [f"{len(domains)} with {len(lines)} lines"]
+    said += [f"{domain['domainId']}: {advice}" for domain in domains for advice in advice_of(domain)]
+    return all(line["health"] != LineHealth.OFF for line in lines), "; ".join(said)
 
 
 def _known_search() -> str:

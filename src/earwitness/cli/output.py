@@ -353,10 +353,13 @@ def line_in_words(line: Mapping[str, Any]) -> str:
     return f"{line['state']}{of}{waiting}; {line['health']}{measured}"
 
 
+def advice_of(lines: Mapping[str, Any]) -> list[str]:
+    """Return what to do about the lines and former voiceprints of a domain, as the JSON API tells it."""
+    told = [f"line {line['codec']}: {line['advice']}" for line in lines["lines"] if line["advice"]]
+    return told + ([lines["advice"]] if lines["advice"] else [])
+
+
 def warn_of_lines(lines: Mapping[str, Any]) -> None:
-    """Print what to do about the lines of a domain, as the JSON API tells it."""
-    for line in lines["lines"]:
-        if line["advice"]:
-            warn("{}, line {}: {}", lines["domainId"], line["codec"], line["advice"])
-    if lines["advice"]:
-        warn("{}: {}", lines["domainId"], lines["advice"])
+    """Print the same as warnings."""
+    for advice in advice_of(lines):
+        warn("{}: {}", lines["domainId"], advice)
