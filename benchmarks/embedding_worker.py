@@ -16,7 +16,8 @@ from earwitness.voice.embedding import Vector
 
 def main(arrived: str, embedded: str) -> None:
     """Embed all waveforms of a file."""
-    encoder = engine_for(Band.TELEPHONE).encoder
+    engine = engine_for(Band.TELEPHONE)
+    encoder, compensation = engine.encoder, engine.space.compensation
     with np.load(arrived) as archive:
         speech = [archive[name] for name in archive.files]
     encoder.embed(speech[0])  # what is loaded at first use does not count
@@ -25,8 +26,8 @@ def main(arrived: str, embedded: str) -> None:
     seconds: list[float] = []
     for samples in speech:
         started = perf_counter()
-        raw, heard = encoder.embed_raw(samples)
-        vectors.append(encoder.compensate(raw, net_seconds=heard).vector)
+        raw = encoder.embed(samples).vector
+        vectors.append(compensation.apply(raw[None])[0])
         seconds.append(perf_counter() - started)
         raws.append(raw)
     np.savez(embedded, embeddings=np.array(vectors), raw=np.array(raws), seconds=np.array(seconds))

@@ -15,7 +15,7 @@ from benchmarks.timing import Seconds, median_ms, median_ratio
 from benchmarks.trials import Trials, Vectors, hear_trials, trial_rates
 from benchmarks.workers import ONE_THREAD, run_worker
 from earwitness.cli.output import note, progress_of
-from earwitness.engine.encoder import unit_length
+from earwitness.engine.compensation import unit_length
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import Samples
 

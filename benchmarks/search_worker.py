@@ -17,12 +17,14 @@ from benchmarks.engine import engine_for
 from benchmarks.timing import Progress, Seconds, median_ms, median_ratio, rounds
 from earwitness.cli.output import progress_of
 from earwitness.engine.gallery import Gallery
+from earwitness.engine.space import shipped_space
+from earwitness.models.catalogue import ENCODER_MODEL
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Vector, Voiceprint
 
 _VOICES, _FEWER_VOICES = 1_000_000, 20_000
 _DIMENSION = 192
-_ENCODER_ID = "benchmark"
+_SPACE = shipped_space(ENCODER_MODEL, Band.TELEPHONE)
 _COUNT = 10
 _REPEATS, _FEWER_REPEATS = 25, 200
 _CHANGES = 2_000
@@ -97,7 +99,7 @@ def _changes(gallery: Gallery, matrix: Matrix, random: np.random.Generator) -> N
 
 def _filled(matrix: Matrix, progress: Progress) -> tuple[Gallery, Seconds]:
     """A gallery of all rows, a profile each, and the seconds that each addition took."""
-    gallery = Gallery(_ENCODER_ID, _DIMENSION)
+    gallery = Gallery(_SPACE)
     adds = np.empty(len(matrix))
     for row in range(len(matrix)):
         voiceprint = _voiceprint(row, matrix[row])
@@ -115,7 +117,7 @@ def _voiceprint(row: int, vector: Vector) -> Voiceprint:
 
 
 def _embedding(vector: Vector) -> Embedding:
-    return Embedding(vector=vector, encoder_id=_ENCODER_ID, net_speech_seconds=10.0)
+    return Embedding(vector=vector, encoder_id=_SPACE.encoder_id, net_speech_seconds=10.0)
 
 
 def _probes(random: np.random.Generator) -> Iterator[Embedding]:

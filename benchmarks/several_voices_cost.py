@@ -12,6 +12,7 @@ from benchmarks.benchmark import Numbers
 from benchmarks.speech import write_call
 from benchmarks.timing import Progress, Work, median_ratio, rounds
 from earwitness import config
+from earwitness.engine.compensation import unit_length
 from earwitness.engine.encoder import log_mel, without_mean
 from earwitness.engine.engine import Engine
 from earwitness.models.cache import ModelCache
@@ -39,9 +40,8 @@ def _measure(engine: Engine, path: Path, progress: Progress) -> Numbers:
 
     def embed(*passages: Samples) -> None:
         for samples in passages:
-            seconds = len(samples) / CANONICAL_RATE
             (raw,) = plain.run(features=without_mean(log_mel(samples))[None])
-            engine.encoder.compensate(raw[0], net_seconds=seconds)
+            unit_length(raw)
 
     def hear(*passages: Samples) -> None:
         for samples in passages:
@@ -58,14 +58,14 @@ def _measure(engine: Engine, path: Path, progress: Progress) -> Numbers:
     taken = rounds(work, repeats=_REPEATS, progress=progress, clock=time.process_time)
     call = {name: taken["listen"] + taken[name] for name in ("unjudged", "judged", "former")}
     (embedding,) = plain.run(features=without_mean(log_mel(speech))[None])
-    heard, _ = engine.encoder.embed_raw(speech)
+    heard = engine.encoder.embed(speech).vector
     return {
         **{f"cpu.{name}_ms": 1e3 * float(np.median(seconds)) for name, seconds in taken.items()},
         **{f"cpu.call_{name}_ms": 1e3 * float(np.median(seconds)) for name, seconds in call.items()},
         "cpu.call_judged_to_unjudged": median_ratio(call["judged"], call["unjudged"]),
         "cpu.call_judged_to_former": median_ratio(call["judged"], call["former"]),
         "cpu.judged_20s_to_unjudged_20s": median_ratio(taken["judged_20s"], taken["unjudged_20s"]),
-        "cpu.same_embedding": float(np.array_equal(embedding[0], heard)),
+        "cpu.same_embedding": float(np.array_equal(unit_length(embedding)[0], heard)),
     }
 
 

@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.benchmark import Numbers
-from benchmarks.engine import network_for
+from benchmarks.engine import engine_for, network_for
 from earwitness import config
-from earwitness.engine.encoder import SpeakerEncoder, shipped_compensation
-from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.hearing import SpeechPreparer
 from earwitness.evaluation.manifest import adults, read_manifest
 from earwitness.evaluation.metrics import ErrorCurve, Scores, SpeakerWeights, draws, percentiles, widened
 from earwitness.evaluation.recordings import join_utterances
 from earwitness.evaluation.scores import ScoreTable
-from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
+from earwitness.models.catalogue import VAD_MODEL
 from earwitness.progress import Progress
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, SEARCH_SECONDS_MIN, Samples
@@ -53,17 +51,6 @@ class Trials:
         return [*self.enrolments, *(spoken for tests in self.tests.values() for spoken in tests)]
 
 
-class _NetSpeechKeeper(SpeakerEncoder):
-    """An encoder whose output is the net speech itself, so that the evaluation's own way of hearing can be used."""
-
-    def embed_raw(self, samples: Samples, *, seconds_min: float = SEARCH_SECONDS_MIN) -> tuple[Samples, float]:
-        """The speech and its seconds. NotEnoughSpeech below `seconds_min`."""
-        seconds = len(samples) / CANONICAL_RATE
-        if seconds < seconds_min:
-            raise NotEnoughSpeech(have_seconds=seconds, need_seconds=seconds_min)
-        return samples, seconds
-
-
 def hear_trials(manifest: Path, conditions: Sequence[str], show: Progress) -> Trials:
     """The adults' enrolments and tests, cut, simulated and freed of silence as `earwitness evaluate` does."""
     preparer = _preparer()
@@ -75,16 +62,21 @@ def hear_trials(manifest: Path, conditions: Sequence[str], show: Progress) -> Tr
 
     def hear(which: str, channel: str) -> list[Spoken]:
         enrolling = which == "enrol"
-        heard = preparer.hear(
-            recordings.enrolments if enrolling else [*recordings.tests, *recordings.strangers],
+        spoken = recordings.enrolments if enrolling else [*recordings.tests, *recordings.strangers]
+        heard = preparer.net_speech(
+            spoken,
             channel=channel,
             net_seconds=ENROL_SECONDS if enrolling else TEST_SECONDS,
-            seconds_min=ENROL_SECONDS_MIN if enrolling else SEARCH_SECONDS_MIN,
             others=[*recordings.enrolments, *recordings.tests],
             doing=f"{which} {channel}",
             progress=show,
         )
-        return [Spoken(speaker_id=one.recording.speaker_id, samples=one.raw) for one in heard if one.raw is not None]
+        needed = ENROL_SECONDS_MIN if enrolling else SEARCH_SECONDS_MIN
+        return [
+            Spoken(speaker_id=recording.speaker_id, samples=speech.samples)
+            for recording, speech in zip(spoken, heard, strict=True)
+            if speech.seconds >= needed
+        ]
 
     return Trials(
         enrolments=hear("enrol", "telephone"), tests={condition: hear("test", condition) for condition in conditions}
@@ -126,9 +118,5 @@ def _curve(table: ScoreTable, weights: SpeakerWeights) -> ErrorCurve:
 
 
 def _preparer() -> SpeechPreparer:
-    keeper = _NetSpeechKeeper(
-        network_for(ENCODER_MODEL),
-        band=Band.TELEPHONE,
-        compensation=shipped_compensation(ENCODER_MODEL, Band.TELEPHONE),
-    )
-    return SpeechPreparer(vad=network_for(VAD_MODEL), encoder=keeper, workers=config.load().workers, seed=_SEED)
+    encoder = engine_for(Band.TELEPHONE).encoder
+    return SpeechPreparer(vad=network_for(VAD_MODEL), encoder=encoder, workers=config.load().workers, seed=_SEED)

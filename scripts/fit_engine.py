@@ -17,7 +17,8 @@ import numpy as np
 from earwitness import config
 from earwitness.cli.output import progress_of
 from earwitness.engine.calibration import write_calibration
-from earwitness.engine.encoder import Compensation, SpeakerEncoder, shipped_compensation, write_compensation
+from earwitness.engine.compensation import Compensation, no_compensation, shipped_compensation, write_compensation
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.evaluation.conditions import parse_condition
 from earwitness.evaluation.evaluate import Evaluator
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, fit_compensation
@@ -49,8 +50,7 @@ def main(manifest: Path) -> None:
     package = Path(__file__).parents[1] / "src" / "earwitness"
     with progress_of() as show:
         for band in Band:
-            dimension = model.model.dimension
-            nothing = Compensation(np.zeros(dimension, np.float32), np.zeros((0, dimension), np.float32))
+            nothing = no_compensation(model.model.dimension)
             encoder = SpeakerEncoder(model, band=band, compensation=nothing)
             preparer = SpeechPreparer(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
             net = preparer.net_seconds(utterances, show)
@@ -62,27 +62,26 @@ def main(manifest: Path) -> None:
                 for seconds in FIT_SECONDS
             }
             evaluator = Evaluator(
-                preparer=preparer, recordings=recordings[TEST_SECONDS], enrol_seconds=ENROL_SECONDS, progress=show
+                preparer=preparer,
+                compensation=nothing,
+                recordings=recordings[TEST_SECONDS],
+                enrol_seconds=ENROL_SECONDS,
+                progress=show,
             )
             file = package / "engine" / "data" / f"compensation-{ENCODER_MODEL}-{band}.json"
             write_compensation(file, fit(evaluator, band), made_from=made_from)
             # Read again, because the file's rounding is what every embedding will meet.
             read_back = shipped_compensation(ENCODER_MODEL, band)
-            encoder = SpeakerEncoder(model, band=band, compensation=read_back)
             tables = {}
             for seconds in FIT_SECONDS:
-                at_seconds = Evaluator(
-                    preparer=replace(preparer, encoder=encoder),
-                    recordings=recordings[seconds],
-                    enrol_seconds=ENROL_SECONDS,
-                    progress=show,
-                )
+                at_seconds = replace(evaluator, compensation=read_back, recordings=recordings[seconds])
                 tables[seconds] = [
                     at_seconds.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]
                 ]
+            space_id = f"{encoder.encoder_id}/{read_back.id}"
             calibration = fit_calibration(
                 tables,
-                encoder_id=encoder.encoder_id,
+                encoder_id=space_id,
                 made_from=made_from,
                 sexes={utterance.speaker_id: utterance.sex for utterance in utterances},
                 unknown_line_margin=UNKNOWN_LINE_MARGIN[band],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import started
-from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
+from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
 from earwitness.errors import GalleryOfAnotherModel, GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
@@ -52,6 +52,24 @@ def test_forgetting_leaves_nothing(tmp_path: Path, stored: GalleryFile) -> None:
     assert sorted(file.name for file in tmp_path.glob("*gallery*")) == ["gallery.json"]
     with pytest.raises(ProfileNotFound):
         stored.without_profile("nobody")
+
+
+def test_what_version_0_2_wrote_is_kept_until_enrolled_again(tmp_path: Path, stored: GalleryFile) -> None:
+    path = tmp_path / "gallery.json"
+    write_gallery(path, stored)
+    document = json.loads(path.read_text())
+    former = "campplus-0.2.2-r1/telephone/dfc758e8"
+    path.write_text(json.dumps({**document, "format": "earwitness gallery 1", "encoder_id": former}))
+    read = read_gallery(path)
+    assert (read.encoder_id, read.former_count) == ("campplus-0.2.2-r1/telephone", 3)
+    write_gallery(path, read.with_voiceprints([voiceprint("a", "2", read.encoder_id)]))
+    again = read_gallery(path)
+    assert json.loads(path.read_text())["format"] == "earwitness gallery 2"
+    assert [(one.voiceprint_id, one.embedding.encoder_id) for one in again.voiceprints if one.profile_id == "a"] == [
+        ("1", former),
+        ("2", read.encoder_id),
+    ]
+    assert again.former_count == 2
 
 
 def test_another_model_is_refused(stored: GalleryFile) -> None:
@@ -118,7 +136,7 @@ ENROL = """
 import sys
 from pathlib import Path
 import numpy as np
-from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
+from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
 path = Path(sys.argv[1])

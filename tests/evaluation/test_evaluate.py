@@ -30,7 +30,13 @@ def evaluator(engine: Engine) -> Evaluator:
         tests=tuple(sample(name, 2) for name in KNOWN),
         strangers=tuple(sample(name, 2) for name in STRANGERS),
     )
-    return Evaluator(preparer=preparer, recordings=recordings, enrol_seconds=10.0, progress=lambda *_: None)
+    return Evaluator(
+        preparer=preparer,
+        compensation=engine.space.compensation,
+        recordings=recordings,
+        enrol_seconds=10.0,
+        progress=lambda *_: None,
+    )
 
 
 @pytest.mark.slow
@@ -125,12 +131,7 @@ def test_nothing_to_measure_is_said(engine: Engine, evaluator: Evaluator) -> Non
             not_enrolled=0,
         )
     with pytest.raises(TooFewSpeakers, match="at least 2"):
-        Evaluator(
-            preparer=evaluator.preparer,
-            recordings=Recordings(enrolments=(), tests=(), strangers=()),
-            enrol_seconds=20.0,
-            progress=lambda *_: None,
-        )
+        dataclasses.replace(evaluator, recordings=Recordings(enrolments=(), tests=(), strangers=()))
 
 
 def test_a_calibration_is_fitted_from_tables() -> None:

@@ -12,7 +12,7 @@ from development_speech import RATE, recordings_of, telephone_line
 
 from earwitness.engine.engine import Engine
 from earwitness.engine.enrol import voiceprints_of
-from earwitness.engine.gallery import GalleryFile, write_gallery
+from earwitness.engine.gallery_file import GalleryFile, write_gallery
 
 # Read at import: tests/conftest.py clears these variables in each test.
 FIELD_DIR = Path(os.environ.get("EARWITNESS_FIELD_DIR", Path(__file__).parents[3] / "shared" / "field-inputs"))

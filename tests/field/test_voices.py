@@ -9,7 +9,8 @@ import soundfile
 from earwitness.audio.files import open_recording
 from earwitness.engine.engine import Engine, identify_recording
 from earwitness.engine.enrol import voiceprints_of
-from earwitness.engine.gallery import Gallery, read_gallery
+from earwitness.engine.gallery import Gallery
+from earwitness.engine.gallery_file import read_gallery
 from earwitness.errors import SeveralVoices
 from earwitness.samples import first_call, second_call
 from earwitness.voice.decision import Decision, Outcome

@@ -12,8 +12,9 @@ from earwitness.errors import NotFound
 from earwitness.store.records import VoiceProfile
 from earwitness.store.store import Store
 from earwitness.tasks.galleries import Galleries
+from spaces import plain_space
 
-ENCODER = "two-d-1"
+SPACE = plain_space("two-d-1", 2)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def enrolled(store: Store) -> VoiceProfile:
 
 
 def voices(galleries: Galleries, domain_id: str) -> Gallery:
-    return galleries.get(MINE, domain_id, encoder_id=ENCODER, dimension=2)
+    return galleries.get(MINE, domain_id, space=SPACE)
 
 
 def test_it_is_loaded_once_and_again_when_the_domain_changed(store: Store) -> None:
@@ -52,7 +53,7 @@ def test_it_is_loaded_once_and_again_when_the_domain_changed(store: Store) -> No
 def test_voices_of_another_encoder_are_left_out(store: Store) -> None:
     galleries = Galleries(store)
     profile = enrolled(store)
-    assert len(galleries.get(MINE, profile.domain_id, encoder_id="another", dimension=2)) == 0
+    assert len(galleries.get(MINE, profile.domain_id, space=plain_space("another", 2))) == 0
 
 
 def test_what_was_searched_longest_ago_goes_first(store: Store) -> None:

@@ -82,7 +82,7 @@ def _models() -> str:
 
 
 def _gallery() -> str:
-    from earwitness.engine.gallery import read_gallery
+    from earwitness.engine.gallery_file import read_gallery
 
     path = config.load().gallery_file
     try:
@@ -93,7 +93,10 @@ def _gallery() -> str:
         return f"none yet at {path}"
     stored = read_gallery(path)
     profiles = {voiceprint.profile_id for voiceprint in stored.voiceprints}
-    return f"{len(profiles)} enrolled in {path}"
+    former = (
+        f"; {stored.former_count} voiceprints of a former version, enrol these again" if stored.former_count else ""
+    )
+    return f"{len(profiles)} enrolled in {path}{former}"
 
 
 def _domains() -> str | tuple[bool, str]:

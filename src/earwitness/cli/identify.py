@@ -134,7 +134,7 @@ def _voices(
 ) -> "tuple[Engine, Gallery, Sequence[NotEnrolled]]":
     """Return whom to search among: the gallery file, or a folder of people that is enrolled for this once."""
     from earwitness.engine.enrol import gallery_of
-    from earwitness.engine.gallery import read_gallery
+    from earwitness.engine.gallery_file import read_gallery
 
     if known is None:
         stored = read_gallery(gallery_path(gallery))

@@ -65,7 +65,7 @@ def enroll(
     """
     from earwitness.audio.files import open_recording
     from earwitness.engine.enrol import voiceprints_of
-    from earwitness.engine.gallery import profile_name
+    from earwitness.engine.gallery_file import profile_name
 
     name = profile_name(name)
     if not name or visible(name) != name:
@@ -113,7 +113,7 @@ def _naming_force() -> Generator[None]:
 
 def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":
     """Write the voiceprints into the gallery file; return all that it holds then."""
-    from earwitness.engine.gallery import GalleryFile, changing, read_gallery, write_gallery
+    from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
 
     with changing(path):
         known = read_gallery(path) if path.exists() else GalleryFile(band=band, encoder_id=encoder_id)
@@ -198,7 +198,7 @@ def profiles(
     as_json: JsonOption = False,
 ) -> None:
     """List who is enrolled in the gallery, or in a domain of a running service."""
-    from earwitness.engine.gallery import read_gallery
+    from earwitness.engine.gallery_file import read_gallery
 
     if domain is not None:
         if gallery is not None:
@@ -211,12 +211,23 @@ def profiles(
     for voiceprint in stored.voiceprints:
         enrolled.setdefault(voiceprint.profile_id, []).append(voiceprint)
     if as_json:
-        shown = [{"profileId": name, "voiceprints": _documents(prints)} for name, prints in enrolled.items()]
+        shown = [
+            {"profileId": name, "former": sum(map(stored.is_former, prints)), "voiceprints": _documents(prints)}
+            for name, prints in enrolled.items()
+        ]
         print_json({"band": stored.band, "encoderId": stored.encoder_id, "profiles": shown})
         return
     for name, prints in enrolled.items():
-        say("{}: {} of net speech", name, _lengths(prints))
+        former = sum(map(stored.is_former, prints))
+        remark_former = f" ({former} by a former version)" if former else ""
+        say("{}: {} of net speech{}", name, _lengths(prints), remark_former)
     say("{} enrolled, {} band, {}", len(enrolled), stored.band, stored.encoder_id)
+    if stored.former_count:
+        remark(
+            "{} voiceprints were made by a former version and stay as they are; enrol the same recordings again, so "
+            "that they can be compared on any line",
+            stored.former_count,
+        )
 
 
 def forget(
@@ -225,7 +236,7 @@ def forget(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a person and all their voiceprints from the gallery file."""
-    from earwitness.engine.gallery import changing, read_gallery, write_gallery
+    from earwitness.engine.gallery_file import changing, read_gallery, write_gallery
 
     with reporting(as_json=as_json):
         path = gallery_path(gallery)

@@ -177,7 +177,7 @@ class Calibration:
 def shipped_calibration(model_id: str, band: str) -> Calibration:
     """Return the calibration that comes with earwitness for an encoder and band."""
     file = resources.files("earwitness.engine").joinpath("data", f"calibration-{model_id}-{band}.json")
-    return _parse(file.read_text(encoding="utf-8"), name=file.name)
+    return parse_calibration(file.read_text(encoding="utf-8"), name=file.name)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -186,7 +186,7 @@ def read_calibration(path: Path) -> Calibration:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the calibration file {path} cannot be read: {error}") from error
-    return _parse(text, name=str(path))
+    return parse_calibration(text, name=str(path))
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -215,7 +215,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     os.replace(partial, path)
 
 
-def _parse(text: str, *, name: str) -> Calibration:
+def parse_calibration(text: str, *, name: str) -> Calibration:
+    """Return the calibration in the text of a file of this name; raise ConfigurationError when it is none."""
     # `Any`: json; every value is converted or compared below, and what does not fit is one error.
     try:
         document: dict[str, Any] = json.loads(text)
@@ -240,7 +241,7 @@ def _parse(text: str, *, name: str) -> Calibration:
     return calibration
 
 
-# `Any`: as in _parse, here and below.
+# `Any`: as in parse_calibration, here and below.
 def _parse_counts(document: dict[str, Any]) -> dict[str, Any]:
     sexes, person_pairs = document["sexes"], document["person_pairs"]
     margin = float(document["unknown_line_margin"])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from earwitness.engine.calibration import Calibration
-from earwitness.engine.gallery import Hit
+from earwitness.engine.voiceprint_rows import Hit
 from earwitness.voice.decision import Candidate, Decision, Outcome
 
 POSTERIOR_HITS = 64

@@ -1,33 +1,25 @@
-"""From net speech to an embedding: Kaldi's filter bank, the network, and compensation of the channel.
+"""From net speech to an embedding: Kaldi's filter bank, and the network.
 
 The *filter bank* follows Kaldi's `compute-fbank-feats` with 80 bins, 25 ms frames every 10 ms, Povey window,
 pre-emphasis 0.97, low cut 20 Hz, no dither, snip edges, samples in -1..1. Largest difference to
 kaldi-native-fbank: 7e-4.
 
-*Compensation* takes out of an embedding what the line did to it, before cosines are taken. It has two steps, both data
-made by scripts/fit_engine.py. *Centring* subtracts the band's mean embedding: telephone audio moves all embeddings one
-way, so that strangers look alike (mean cosine 0.38 raw, 0.01 centred). *Nuisance attribute projection* (Solomonoff,
-Campbell, Boardman: "Advances in channel compensation for SVM speaker recognition", ICASSP 2005) removes the few
-directions in which one recording moves when only codec, noise or room change. The hash of the data is part of the
-encoder id, so embeddings that were compensated differently are never compared.
+The network's output is a *raw* embedding. What the line did to it is taken out when it is compared
+(compensation.py), not here.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earwitness.engine.compensation import Compensation, unit_length
 from earwitness.engine.several_voices import WINDOW_HOP_SECONDS, Grouping, divide, group
-from earwitness.errors import AudioNotFinite, ModelDamaged, NoSpeech, NotEnoughSpeech
+from earwitness.errors import AudioNotFinite, NoSpeech, NotEnoughSpeech
 from earwitness.models.catalogue import WINDOW_CHUNKS
 from earwitness.models.sessions import Array, ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.embedding import SEARCH_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples, Vector
+from earwitness.voice.embedding import SEARCH_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples
 
 BINS = 80
 FRAME_LENGTH = 400
@@ -43,11 +35,6 @@ _LOG_FLOOR = 1.1920929e-07  # float32 epsilon, Kaldi's floor before the logarith
 
 Features = NDArray[np.float32]
 """Shape (frames, 80)."""
-
-_DIGITS = 6
-
-Vectors = NDArray[np.float32]
-"""Shape (n, dimension)."""
 
 _STEP_SECONDS = 0.5
 """Speech is cropped down to a multiple of this: few distinct lengths, and no padding, which would change the result."""
@@ -94,59 +81,6 @@ _POVEY_WINDOW = (np.hanning(FRAME_LENGTH) ** 0.85).astype(np.float32)
 _MEL_BANK = _mel_bank()
 
 
-@dataclass(frozen=True, eq=False)
-class Compensation:
-    """What is taken out of the unit-length raw embeddings of one encoder in one band."""
-
-    #: Shape (dimension,); not of unit length.
-    mean: Vector
-    #: Shape (k, dimension), orthonormal rows; none for a band without a channel.
-    directions: Vectors
-
-    @property
-    def id(self) -> str:
-        """Eight hexadecimal digits that change with the numbers."""
-        numbers = np.concatenate([self.mean[None], self.directions])
-        return hashlib.sha256(np.round(numbers, _DIGITS).astype("<f4").tobytes()).hexdigest()[:8]
-
-    def apply(self, raw: Vectors) -> Vectors:
-        """Turn raw embeddings, shape (n, dimension), into compensated ones of unit length."""
-        centred = unit_length(unit_length(raw) - self.mean)
-        return unit_length(centred - centred @ self.directions.T @ self.directions)
-
-
-def unit_length(vectors: NDArray[np.floating]) -> Vectors:
-    """Scale each row to length 1."""
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def shipped_compensation(model_id: str, band: Band) -> Compensation:
-    """Return the data that comes with earwitness."""
-    file = resources.files("earwitness.engine").joinpath("data", f"compensation-{model_id}-{band}.json")
-    # `Any`: json of our own package; numpy refuses what are not numbers.
-    try:
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        mean = np.array(document["mean"], np.float32)
-        directions = np.array(document["directions"], np.float32).reshape(-1, len(mean))
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelDamaged(f"no channel compensation for {model_id} in the {band} band: {error}") from error
-    return Compensation(mean, directions)
-
-
-def write_compensation(path: Path, compensation: Compensation, *, made_from: str) -> None:
-    """Store the data in the form that is shipped."""
-
-    def rounded(vector: Vector) -> list[float]:
-        return [round(float(number), _DIGITS) for number in vector]
-
-    document = {
-        "made_from": made_from,
-        "mean": rounded(compensation.mean),
-        "directions": [rounded(direction) for direction in compensation.directions],
-    }
-    path.write_text(json.dumps(document, indent=0) + "\n", encoding="utf-8")
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodedSpeech:
     """What the encoder made of a passage of speech."""
@@ -174,19 +108,20 @@ class SpeakerEncoder:
     """Embeds net speech of one band; safe to call from several threads."""
 
     def __init__(self, session: ModelSession, *, band: Band, compensation: Compensation) -> None:
+        """`compensation` is what the check for several voices compares windows under; embeddings are raw."""
         self._session = session
         self._compensation = compensation
         self.band = band
         self.dimension = session.model.dimension
-        self.encoder_id = f"{session.model.numbers_id}/{band}/{compensation.id}"
+        self.encoder_id = f"{session.model.numbers_id}/{band}"
 
     def embed(self, samples: Samples, *, seconds_min: float = SEARCH_SECONDS_MIN) -> Embedding:
-        """Return the embedding of net speech at 16 kHz in this encoder's band; at most its first 20 s are heard.
+        """Return the raw embedding of net speech at 16 kHz in this encoder's band; at most its first 20 s are heard.
 
         Raise NotEnoughSpeech below `seconds_min`, NoSpeech for silence, AudioNotFinite for NaN and infinity.
         """
-        raw, seconds = self.embed_raw(samples, seconds_min=seconds_min)
-        return self.compensate(raw, net_seconds=seconds)
+        (raw, _), seconds = self._run(samples, seconds_min=seconds_min)
+        return self._embedding(raw, seconds)
 
     def hear(self, samples: Samples, *, seconds_min: float = SEARCH_SECONDS_MIN) -> EncodedSpeech:
         """Return the same embedding, and whether the speech is of one voice. It costs and raises what `embed` does."""
@@ -194,25 +129,13 @@ class SpeakerEncoder:
         whole = round(seconds / WINDOW_HOP_SECONDS) - WINDOW_CHUNKS + 1  # those behind reach beyond the end
         compensated = self._compensation.apply(windows[0].T[:whole])
         return EncodedSpeech(
-            embedding=self.compensate(raw[0], net_seconds=seconds),
+            embedding=self._embedding(raw, seconds),
             samples=samples[: round(seconds * CANONICAL_RATE)],
             grouping=group(compensated, seconds=seconds),
         )
 
-    def compensate(self, raw: NDArray[np.float32], *, net_seconds: float) -> Embedding:
-        """Return the embedding of the encoder's own output, shape (dimension,)."""
-        return Embedding(
-            vector=self._compensation.apply(raw[None])[0],
-            encoder_id=self.encoder_id,
-            net_speech_seconds=net_seconds,
-        )
-
-    def embed_raw(
-        self, samples: Samples, *, seconds_min: float = SEARCH_SECONDS_MIN
-    ) -> tuple[NDArray[np.float32], float]:
-        """Return the encoder's own output, shape (dimension,), before compensation, and the seconds it heard."""
-        (raw, _), seconds = self._run(samples, seconds_min=seconds_min)
-        return raw[0], seconds
+    def _embedding(self, raw: Array, net_seconds: float) -> Embedding:
+        return Embedding(vector=unit_length(raw)[0], encoder_id=self.encoder_id, net_speech_seconds=net_seconds)
 
     def _run(self, samples: Samples, *, seconds_min: float) -> tuple[tuple[Array, Array], float]:
         """Return the network's outputs, (1, dimension) and (1, dimension, windows), and the seconds it heard."""

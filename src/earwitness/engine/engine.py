@@ -16,9 +16,11 @@ from earwitness.audio.net_speech import gather, gather_all
 from earwitness.audio.recording import Recording
 from earwitness.config.settings import EngineSettings
 from earwitness.engine.calibration import Calibration, read_calibration, shipped_calibration
+from earwitness.engine.compensation import shipped_compensation
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
-from earwitness.engine.encoder import SpeakerEncoder, shipped_compensation
+from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.gallery import Gallery
+from earwitness.engine.space import Space
 from earwitness.errors import AudioError, AudioTooLong, NotEnoughSpeech, SeveralVoices
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
@@ -79,13 +81,18 @@ class Engine:
 
     vad: ModelSession
     encoder: SpeakerEncoder
-    calibration: Calibration
+    #: Where voices are compared unless a line is known.
+    space: Space
     prior_known: float
     strangers_named_percent: float
 
     @property
     def band(self) -> Band:
         return self.encoder.band
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.space.calibration
 
     def listen(
         self, path: Path, *, channel: int | None = None, raw: RawFormat | None = None, decoded: Decoded = unwatched
@@ -125,16 +132,24 @@ class Engine:
         Leakage is left out. With several voices each search may name a stranger, so they share the stated share.
         """
         kept, leakage_seconds = _without_leakage(voices)
-        kept = _joined(kept, self.calibration)
+        kept = _joined(kept, gallery.space)
         found = [self.search(voice.embedding, gallery, searches=len(kept)) for voice in kept]
         decision = found[0] if len(found) == 1 else several_voices(found)
         return replace(decision, leakage_seconds=leakage_seconds)
 
     def search(self, probe: Embedding, gallery: Gallery, *, searches: int = 1) -> Decision:
         """Return who of the gallery has this voice, if anyone. `searches` are made with one recording."""
+
+        def threshold_of(calibration: Calibration) -> float:
+            return calibration.threshold(
+                gallery_size=len(gallery),
+                strangers_named_percent=self.strangers_named_percent / searches,
+                net_seconds=probe.net_speech_seconds,
+            ).score
+
         return decide(
-            gallery.search(probe, count=POSTERIOR_HITS),
-            calibration=self.calibration,
+            gallery.search(probe, count=POSTERIOR_HITS, threshold_of=threshold_of),
+            calibration=gallery.space.calibration,
             gallery_size=len(gallery),
             profiles=gallery.profile_count,
             net_seconds=probe.net_speech_seconds,
@@ -170,7 +185,7 @@ class Engine:
 
     def gallery(self, voiceprints: Sequence[Voiceprint] = ()) -> Gallery:
         """Return a gallery of this engine's embeddings that holds these."""
-        made = Gallery(self.encoder.encoder_id, self.encoder.dimension)
+        made = Gallery(self.space)
         made.add_all(voiceprints)
         return made
 
@@ -181,17 +196,17 @@ def build_engine(settings: EngineSettings, band: Band) -> Engine:
     # on a core that the next inference wants.
     threadpoolctl.threadpool_limits(limits=1, user_api="blas")
     cache = ModelCache(settings.models_dir)
-    encoder = SpeakerEncoder(
-        open_session(cache, ENCODER_MODEL), band=band, compensation=shipped_compensation(ENCODER_MODEL, band)
-    )
+    compensation = shipped_compensation(ENCODER_MODEL, band)
+    encoder = SpeakerEncoder(open_session(cache, ENCODER_MODEL), band=band, compensation=compensation)
     if settings.calibration_file is None:
         calibration = shipped_calibration(ENCODER_MODEL, band)
     else:
         calibration = read_calibration(settings.calibration_file)
+    space = Space(encoder_id=encoder.encoder_id, compensation=compensation, calibration=calibration)
     return Engine(
         vad=open_session(cache, VAD_MODEL),
         encoder=encoder,
-        calibration=calibration.require(encoder.encoder_id),
+        space=space.require_calibration(),
         prior_known=settings.prior_known,
         strangers_named_percent=settings.strangers_named_percent,
     )
@@ -272,11 +287,11 @@ def _without_leakage(voices: Sequence[Voice]) -> tuple[list[Voice], float]:
     return kept, sum(voice.seconds for voice in voices) - sum(voice.seconds for voice in kept)
 
 
-def _joined(voices: Sequence[Voice], calibration: Calibration) -> list[Voice]:
+def _joined(voices: Sequence[Voice], space: Space) -> list[Voice]:
     """Return the same voices, those that sound like one person made one; the longest first."""
     groups: list[Voice] = []
     for voice in voices:
-        same = (number for number, known in enumerate(groups) if _are_one(known, voice, calibration))
+        same = (number for number, known in enumerate(groups) if _are_one(known, voice, space))
         if (number := next(same, None)) is None:
             groups.append(voice)
         else:
@@ -284,10 +299,9 @@ def _joined(voices: Sequence[Voice], calibration: Calibration) -> list[Voice]:
     return sorted(groups, key=lambda voice: -voice.seconds)
 
 
-def _are_one(first: Voice, second: Voice, calibration: Calibration) -> bool:
+def _are_one(first: Voice, second: Voice, space: Space) -> bool:
     """Return whether they are likelier of one person than of two."""
-    seconds = min(first.embedding.net_speech_seconds, second.embedding.net_speech_seconds)
-    return calibration.llr(float(first.embedding.vector @ second.embedding.vector), net_seconds=seconds) > 0.0
+    return space.llr(first.embedding, second.embedding) > 0.0
 
 
 def _together(first: Voice, second: Voice) -> Voice:

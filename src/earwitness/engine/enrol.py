@@ -16,7 +16,8 @@ from earwitness.audio.files import RawFormat
 from earwitness.audio.quality import distinct_seconds
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.engine import Engine
-from earwitness.engine.gallery import Gallery, profile_name
+from earwitness.engine.gallery import Gallery
+from earwitness.engine.gallery_file import profile_name
 from earwitness.errors import (
     AudioError,
     AudioUnreadable,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.engine.calibration import Calibration, write_calibration
+from earwitness.engine.compensation import Compensation
 from earwitness.engine.engine import Engine
 from earwitness.errors import EvaluationError, RequirementInvalid, TooFewSpeakers
 from earwitness.evaluation.conditions import Condition, parse_condition
@@ -118,6 +119,7 @@ class Evaluator:
     """Recordings heard under conditions. What was heard once (a telephone enrolment, say) is not heard again."""
 
     preparer: SpeechPreparer
+    compensation: Compensation
     recordings: Recordings
     enrol_seconds: float
     progress: Progress
@@ -172,13 +174,10 @@ class Evaluator:
 
     def _vectors(self, heard: Sequence[PreparedSpeech]) -> NDArray[np.float64]:
         """Return compensated embeddings, shape (recordings, dimension); NaN where there was too little speech."""
-        encoder = self.preparer.encoder
-        unheard = np.full(encoder.dimension, np.nan, np.float32)
-        rows = [
-            unheard if one.raw is None else encoder.compensate(one.raw, net_seconds=one.net_seconds).vector
-            for one in heard
-        ]
-        return np.array(rows, np.float64).reshape(len(rows), encoder.dimension)
+        dimension = len(self.compensation.mean)
+        unheard = np.full(dimension, np.nan, np.float32)
+        rows = [unheard if one.raw is None else one.raw for one in heard]
+        return self.compensation.apply(np.array(rows, np.float32).reshape(-1, dimension)).astype(np.float64)
 
 
 def _same_recording(enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]) -> NDArray[np.bool_]:
@@ -405,7 +404,13 @@ class Evaluation:
                 test_seconds=self.test_seconds,
                 seed=self.seed,
             )
-        return Evaluator(preparer=preparer, recordings=recordings, enrol_seconds=self.enrol_seconds, progress=progress)
+        return Evaluator(
+            preparer=preparer,
+            compensation=engine.space.compensation,
+            recordings=recordings,
+            enrol_seconds=self.enrol_seconds,
+            progress=progress,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -454,7 +459,7 @@ class EvaluationResults:
         names = ", ".join(condition.name for condition in asked.conditions)
         fitted = fit_calibration(
             tables,
-            encoder_id=self.engines[band].encoder.encoder_id,
+            encoder_id=self.engines[band].space.id,
             made_from=f"{asked.path.name} under {names}, seed {asked.seed}",
             sexes={name: utterance.sex for name, utterance in asked.speakers.items()},
         )
@@ -485,6 +490,6 @@ class EvaluationResults:
             "ids_of_several_people": [asdict(found) for found in self.label_doubts.several_people],
             "enrol_seconds": self.asked.enrol_seconds,
             "test_seconds": self.asked.test_seconds,
-            "encoder_ids": {band: engine.encoder.encoder_id for band, engine in self.engines.items()},
+            "encoder_ids": {band: engine.space.id for band, engine in self.engines.items()},
             "conditions": {result.condition.name: result.as_json() for result in self.conditions},
         }

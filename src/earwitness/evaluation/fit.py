@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from earwitness.engine.calibration import TAIL_PAIRS_MIN, Calibration, DurationFit, FalseMatchCurve
-from earwitness.engine.encoder import Compensation, Vectors, unit_length
+from earwitness.engine.compensation import Compensation, Vectors, unit_length
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX

@@ -23,6 +23,7 @@ from earwitness.models.sessions import ModelSession
 from earwitness.progress import Progress
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
+from earwitness.voice.speech import NetSpeech
 
 _BABBLE_POOL = 24
 
@@ -35,7 +36,7 @@ class PreparedSpeech:
     """What the encoder made of one recording under one condition."""
 
     recording: JoinedRecording
-    #: Shape (dimension,), before compensation; None when there was too little speech.
+    #: Shape (dimension,), raw, of unit length; None when there was too little speech.
     raw: NDArray[np.float32] | None
     net_seconds: float
 
@@ -74,20 +75,43 @@ class SpeechPreparer:
         Of less than `seconds_min` there is no embedding. `others` are recordings to make babble of; those of the same
         speaker are passed over.
         """
-        pool = _BabblePool(others, self.seed) if channel == "noise10" else None
+        arriving = self._arriving(channel, others, net_seconds=net_seconds)
 
         def prepare(recording: JoinedRecording) -> PreparedSpeech:
+            try:
+                heard = self.encoder.embed(arriving(recording).samples, seconds_min=seconds_min)
+            except NotEnoughSpeech as error:
+                return PreparedSpeech(recording=recording, raw=None, net_seconds=error.have_seconds)
+            return PreparedSpeech(recording=recording, raw=heard.vector, net_seconds=heard.net_speech_seconds)
+
+        return self._map(prepare, recordings, doing, progress)
+
+    def net_speech(
+        self,
+        recordings: Sequence[JoinedRecording],
+        *,
+        channel: str,
+        net_seconds: float,
+        others: Sequence[JoinedRecording],
+        doing: str,
+        progress: Progress,
+    ) -> list[NetSpeech]:
+        """Return what `hear` would embed."""
+        return self._map(self._arriving(channel, others, net_seconds=net_seconds), recordings, doing, progress)
+
+    def _arriving(
+        self, channel: str, others: Sequence[JoinedRecording], *, net_seconds: float
+    ) -> Callable[[JoinedRecording], NetSpeech]:
+        """Return a function from a recording to its net speech as it arrives by a channel."""
+        pool = _BabblePool(others, self.seed) if channel == "noise10" else None
+
+        def arrive(recording: JoinedRecording) -> NetSpeech:
             random = np.random.default_rng(seed_for(self.seed, channel, recording.name))
             babble = pool.without(recording.speaker_id) if pool else []
             arrived, rate = CHANNELS[channel](read_joined(recording), random, babble)
-            speech = gather([arrived], vad=self.vad, band=self.encoder.band, rate=rate, target_seconds=net_seconds)
-            try:
-                raw, heard = self.encoder.embed_raw(speech.samples, seconds_min=seconds_min)
-            except NotEnoughSpeech as error:
-                return PreparedSpeech(recording=recording, raw=None, net_seconds=error.have_seconds)
-            return PreparedSpeech(recording=recording, raw=raw, net_seconds=heard)
+            return gather([arrived], vad=self.vad, band=self.encoder.band, rate=rate, target_seconds=net_seconds)
 
-        return self._map(prepare, recordings, doing, progress)
+        return arrive
 
     def _map(
         self, work: Callable[[_ItemT], _ResultT], items: Sequence[_ItemT], doing: str, progress: Progress

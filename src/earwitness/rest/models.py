@@ -226,7 +226,7 @@ class ProfileVoiceprintAnswer(Answer):
     """A voiceprint of a profile; never the vector itself."""
 
     voiceprint_id: str
-    encoder_id: Annotated[str, doc("What made it; those of different encoders are never compared.")]
+    encoder_id: Annotated[str, doc("Model and band; behind them the compensation of a former version, if one made it.")]
     net_speech_seconds: _Seconds
     task_id: Annotated[str | None, doc("The task that made it; null when it was enrolled from a recording.")]
     has_consent_reference: bool

@@ -103,8 +103,7 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
 
 
 def _gallery(context: RestContext, scope: Scope, domain: VoiceProfileDomain, engine: "Engine") -> "Gallery":
-    encoder = engine.encoder
-    return context.galleries().get(scope, domain.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension)
+    return context.galleries().get(scope, domain.domain_id, space=engine.space)
 
 
 @contextmanager

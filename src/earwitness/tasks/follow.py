@@ -227,12 +227,10 @@ class _Listening:
             await self._attempt.conclude_identification(await self._identify())
 
     async def _identify(self) -> Decision:
-        context, task, encoder = self._context, self._attempt.task, self._engine.encoder
+        context, task, space = self._context, self._attempt.task, self._engine.space
 
         def gallery() -> Gallery:
-            return context.galleries.get(
-                task.scope, task.domain_id, encoder_id=encoder.encoder_id, dimension=encoder.dimension
-            )
+            return context.galleries.get(task.scope, task.domain_id, space=space)
 
         voices = await context.run_in_thread(gallery)
         return await context.compute(lambda: self._engine.search_voices(self._listener.probe(), voices))

@@ -7,6 +7,7 @@ from threading import Lock
 import numpy as np
 
 from earwitness.engine.gallery import Gallery
+from earwitness.engine.space import Space
 from earwitness.errors import NotFound
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
@@ -32,7 +33,7 @@ class _Slot:
 
 
 class Galleries:
-    """Galleries by domain and encoder. Safe to use from several threads; a gallery handed out never changes."""
+    """Galleries by domain and space. Safe to use from several threads; a gallery handed out never changes."""
 
     def __init__(self, store: Store, *, voiceprints_max: int = VOICEPRINTS_MAX) -> None:
         self._store = store
@@ -40,22 +41,25 @@ class Galleries:
         self._slots: OrderedDict[tuple[Scope, str, str], _Slot] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, scope: Scope, domain_id: str, *, encoder_id: str, dimension: int) -> Gallery:
-        """Return the domain's voices of one encoder as they are now. Raise NotFound when the domain is deleted."""
+    def get(self, scope: Scope, domain_id: str, *, space: Space) -> Gallery:
+        """Return the domain's voices that can be compared in a space, as they are now.
+
+        Raise NotFound when the domain is deleted.
+        """
         domain = self._store.domains.get(scope, domain_id)
         if domain is None:
             self._drop(scope, domain_id)
             raise NotFound("the voice profile domain was deleted")
-        slot = self._slot(scope, domain_id, encoder_id)
+        slot = self._slot(scope, domain_id, space.id)
         with slot.lock:
             if slot.gallery is None or slot.version < domain.version:
-                slot.version, slot.gallery = self._load(scope, domain_id, encoder_id=encoder_id, dimension=dimension)
+                slot.version, slot.gallery = self._load(scope, domain_id, space)
             gallery = slot.gallery
         self._make_room()
         return gallery
 
-    def _load(self, scope: Scope, domain_id: str, *, encoder_id: str, dimension: int) -> tuple[int, Gallery]:
-        gallery = Gallery(encoder_id, dimension)
+    def _load(self, scope: Scope, domain_id: str, space: Space) -> tuple[int, Gallery]:
+        gallery = Gallery(space)
         version, after = -1, None
         while True:
             part = self._store.profile_voiceprints.gallery_page(scope, domain_id, after=after, limit=_PAGE)
@@ -63,9 +67,9 @@ class Galleries:
                 raise NotFound("the voice profile domain was deleted")
             version = part.domain_version if version < 0 else version
             for entry in part.page.items:
-                if entry.encoder_id == encoder_id:
+                if space.takes(entry.encoder_id):
                     vector = np.frombuffer(entry.vector, "<f4")
-                    embedding = Embedding(vector=vector, encoder_id=encoder_id, net_speech_seconds=0.0)
+                    embedding = Embedding(vector=vector, encoder_id=entry.encoder_id, net_speech_seconds=0.0)
                     gallery.add(
                         Voiceprint(profile_id=entry.profile_id, voiceprint_id=entry.voiceprint_id, embedding=embedding)
                     )
@@ -73,10 +77,10 @@ class Galleries:
             if after is None:
                 return version, gallery
 
-    def _slot(self, scope: Scope, domain_id: str, encoder_id: str) -> _Slot:
+    def _slot(self, scope: Scope, domain_id: str, space_id: str) -> _Slot:
         with self._lock:
-            slot = self._slots.setdefault((scope, domain_id, encoder_id), _Slot())
-            self._slots.move_to_end((scope, domain_id, encoder_id))
+            slot = self._slots.setdefault((scope, domain_id, space_id), _Slot())
+            self._slots.move_to_end((scope, domain_id, space_id))
             return slot
 
     def _drop(self, scope: Scope, domain_id: str) -> None:

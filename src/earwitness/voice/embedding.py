@@ -17,10 +17,10 @@ class Embedding:
     """A unit vector and where it came from. Two of them compare only when `encoder_id` is the same."""
 
     vector: Vector
-    """Compensated and scaled to unit length, so that a dot product of two is their cosine."""
+    """The encoder's output at unit length: raw. A voiceprint of version 0.2 is compensated; its id says so."""
 
     encoder_id: str
-    """Model, band and compensation in one name; changes whenever any of them would change the vector."""
+    """Model and band in one name, and behind them the hash of the compensation, if any; see engine/space.py."""
 
     net_speech_seconds: float
     """Net speech the encoder heard, after cropping."""
