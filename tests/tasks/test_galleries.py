@@ -1,20 +1,31 @@
 """Voices in memory: as the records have them now, no more of them than fit, none of a domain that was deleted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from search_examples import end, enrol, running_task, voiceprint
 from store_examples import MINE, opened
 
+from earwitness.engine.compensation import Compensation
 from earwitness.engine.gallery import Gallery
+from earwitness.engine.space import Space
 from earwitness.errors import NotFound
+from earwitness.store.profiles import ProfileVoiceprintReader
 from earwitness.store.records import VoiceProfile
 from earwitness.store.store import Store
-from earwitness.tasks.galleries import Galleries
+from earwitness.tasks.galleries import LINES_MAX, Galleries
+from earwitness.voice.embedding import Embedding
 from spaces import plain_space
 
 SPACE = plain_space("two-d-1", 2)
+
+
+def under(space: Space, *mean: float) -> Space:
+    """The space of a line with another mean."""
+    return replace(space, compensation=Compensation(np.float32(mean), space.compensation.directions))
 
 
 @pytest.fixture
@@ -48,6 +59,40 @@ def test_it_is_loaded_once_and_again_when_the_domain_changed(store: Store) -> No
     store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
     assert len(voices(galleries, profile.domain_id)) == 0
     assert len(first) == 1  # what was handed out does not change
+
+
+def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    galleries = Galleries(store)
+    domain_id = enrolled(store).domain_id
+    probe = Embedding(vector=np.float32([1.0, 0.0]), encoder_id="two-d-1", net_speech_seconds=10.0)
+    before = voices(galleries, domain_id)
+    loads: list[None] = []
+    page = ProfileVoiceprintReader.gallery_page
+    monkeypatch.setattr(
+        ProfileVoiceprintReader, "gallery_page", lambda *given, **named: (loads.append(None), page(*given, **named))[1]
+    )
+    learnt = galleries.get(MINE, domain_id, space=under(SPACE, 0.3, 0.1))
+    assert loads == []
+    assert before.search(probe)[0].score == pytest.approx(0.6)  # of (0.6, 0.8)
+    centred, raw = np.array([0.3, 0.7]), np.array([0.7, -0.1])
+    expected = centred @ raw / np.linalg.norm(centred) / np.linalg.norm(raw)
+    assert learnt.search(probe)[0].score == pytest.approx(expected, abs=1e-6)
+    assert galleries.get(MINE, domain_id, space=under(SPACE, 0.3, 0.1)) is learnt
+    assert voices(galleries, domain_id) is before
+
+
+def test_a_deleted_voice_is_found_under_no_line(store: Store) -> None:
+    galleries = Galleries(store)
+    profile = enrolled(store)
+    spaces = [SPACE, *(under(SPACE, 0.01 * number, 0.0) for number in range(1, LINES_MAX + 3))]
+    for space in spaces:
+        assert len(galleries.get(MINE, profile.domain_id, space=space)) == 1
+    (slot,) = galleries._slots.values()
+    assert len(slot.galleries) == LINES_MAX
+    assert slot.size == 1
+    store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
+    for space in spaces:
+        assert len(galleries.get(MINE, profile.domain_id, space=space)) == 0
 
 
 def test_voices_of_another_encoder_are_left_out(store: Store) -> None:

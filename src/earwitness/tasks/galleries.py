@@ -1,4 +1,7 @@
-"""Domains' voices in memory, loaded when they are searched and again when they have changed."""
+"""Domains' voices in memory, loaded when they are searched and again when they have changed.
+
+They are loaded raw, once for all lines of a domain: under a line that is learnt anew they are compared as they lie.
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -16,6 +19,10 @@ from earwitness.voice.embedding import Embedding, Voiceprint
 VOICEPRINTS_MAX = 1_000_000
 """Voiceprints in memory, of all domains together: 0.8 GB. Those searched longest ago go first."""
 
+LINES_MAX = 16
+"""Lines of one domain that its voices are ready for, two versions of each codec; a further one costs a pass over them.
+Those searched longest ago go first."""
+
 _PAGE = 2_000
 
 
@@ -25,15 +32,25 @@ class _Slot:
     """Held while it is loaded, so that many searches at once load it once."""
 
     version: int = -1
-    gallery: Gallery | None = None
+    galleries: OrderedDict[str, Gallery] = field(default_factory=OrderedDict[str, Gallery])
+    """The same voiceprints under each line, by the id of its space."""
 
     @property
     def size(self) -> int:
-        return len(self.gallery) if self.gallery is not None else 0
+        return max((len(gallery) for gallery in self.galleries.values()), default=0)
+
+    def under(self, space: Space) -> Gallery:
+        """Return what is loaded, under a line."""
+        gallery = self.galleries.get(space.id) or next(iter(self.galleries.values())).under(space)
+        self.galleries[space.id] = gallery
+        self.galleries.move_to_end(space.id)
+        while len(self.galleries) > LINES_MAX:
+            self.galleries.popitem(last=False)
+        return gallery
 
 
 class Galleries:
-    """Galleries by domain and space. Safe to use from several threads; a gallery handed out never changes."""
+    """Galleries by domain, encoder and line. Safe to use from several threads; a gallery handed out never changes."""
 
     def __init__(self, store: Store, *, voiceprints_max: int = VOICEPRINTS_MAX) -> None:
         self._store = store
@@ -50,11 +67,12 @@ class Galleries:
         if domain is None:
             self._drop(scope, domain_id)
             raise NotFound("the voice profile domain was deleted")
-        slot = self._slot(scope, domain_id, space.id)
+        slot = self._slot(scope, domain_id, space.encoder_id)
         with slot.lock:
-            if slot.gallery is None or slot.version < domain.version:
-                slot.version, slot.gallery = self._load(scope, domain_id, space)
-            gallery = slot.gallery
+            if not slot.galleries or slot.version < domain.version:
+                slot.version, gallery = self._load(scope, domain_id, space)
+                slot.galleries = OrderedDict({space.id: gallery})
+            gallery = slot.under(space)
         self._make_room()
         return gallery
 
@@ -77,10 +95,10 @@ class Galleries:
             if after is None:
                 return version, gallery
 
-    def _slot(self, scope: Scope, domain_id: str, space_id: str) -> _Slot:
+    def _slot(self, scope: Scope, domain_id: str, encoder_id: str) -> _Slot:
         with self._lock:
-            slot = self._slots.setdefault((scope, domain_id, space_id), _Slot())
-            self._slots.move_to_end((scope, domain_id, space_id))
+            slot = self._slots.setdefault((scope, domain_id, encoder_id), _Slot())
+            self._slots.move_to_end((scope, domain_id, encoder_id))
             return slot
 
     def _drop(self, scope: Scope, domain_id: str) -> None:
