@@ -25,7 +25,7 @@ SPACE = plain_space("two-d-1", 2)
 
 def under(space: Space, *mean: float) -> Space:
     """The space of a line with another mean."""
-    return replace(space, compensation=Compensation(np.float32(mean), space.compensation.directions))
+    return replace(space, compensation=Compensation(np.array(mean, np.float32), space.compensation.directions))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_it_is_loaded_once_and_again_when_the_domain_changed(store: Store) -> No
 def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     galleries = Galleries(store)
     domain_id = enrolled(store).domain_id
-    probe = Embedding(vector=np.float32([1.0, 0.0]), encoder_id="two-d-1", net_speech_seconds=10.0)
+    probe = Embedding(vector=np.array([1.0, 0.0], np.float32), encoder_id="two-d-1", net_speech_seconds=10.0)
     before = voices(galleries, domain_id)
     loads: list[None] = []
     page = ProfileVoiceprintReader.gallery_page

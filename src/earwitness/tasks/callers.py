@@ -1,0 +1,87 @@
+"""The last callers of each line, in memory and nowhere else, for the monitor of the line.
+
+Different voices alone are kept, so that one person who calls again and again does not look like a line that is off.
+"""
+
+from collections import OrderedDict
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TypeAlias
+
+import numpy as np
+
+from earwitness.engine.monitor import CALLERS_MAX, mean_between
+from earwitness.engine.space import Space
+from earwitness.store.records import Scope
+from earwitness.voice.embedding import Embedding
+from earwitness.voice.line import Codec
+
+KEPT = timedelta(hours=24)
+
+LINES_MAX = 1_000
+"""Lines whose callers are in memory; 15 kB each. Those that were called longest ago go first."""
+
+LineName: TypeAlias = tuple[Scope, str, Codec]
+"""A domain and a codec of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    voice: Embedding
+    #: Whom the search named, if anyone.
+    profile_id: str | None
+    at: datetime
+
+
+class RecentCallers:
+    """Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[LineName, tuple[_Caller, ...]] = OrderedDict()
+        self._lock = Lock()
+
+    def hear(
+        self,
+        name: LineName,
+        voice: Embedding,
+        *,
+        space: Space,
+        profile_id: str | None,
+        enrolled: Set[str],
+        at: datetime,
+    ) -> float | None:
+        """Take the voice of a caller; return the mean score between the last different ones, None for too few.
+
+        `space` is the line's, `profile_id` whom the search named. Callers whom a search had named go when their profile
+        is not among the `enrolled` any more.
+        """
+        with self._lock:
+            kept = tuple(
+                one
+                for one in self._lines.pop(name, ())
+                if one.at > at - KEPT
+                and one.voice.encoder_id == voice.encoder_id
+                and (one.profile_id is None or one.profile_id in enrolled)
+            )
+            if not any(space.llr(voice, one.voice) > 0.0 for one in kept):
+                kept = (*kept, _Caller(voice, profile_id, at))[-CALLERS_MAX:]
+            self._lines[name] = kept
+            while len(self._lines) > LINES_MAX:
+                self._lines.popitem(last=False)
+        return mean_between(space.compensation.apply(np.stack([one.voice.vector for one in kept])))
+
+    def forget(self, *, before: datetime) -> None:
+        """Drop the callers of before this time."""
+        with self._lock:
+            self._lines = OrderedDict(
+                (name, kept)
+                for name, callers in self._lines.items()
+                if (kept := tuple(one for one in callers if one.at > before))
+            )
+
+    def forget_line(self, name: LineName) -> None:
+        """Drop the callers of a line, which is learnt anew."""
+        with self._lock:
+            self._lines.pop(name, None)
