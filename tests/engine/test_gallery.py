@@ -68,7 +68,7 @@ def test_deleting_leaves_nothing_behind(three: Gallery) -> None:
     assert three.profile_ids == ["b"]
     assert (len(three), three.profile_count) == (1, 1)
     assert [hit.profile_id for hit in three.search(embedding(1, 0))] == ["b"]
-    assert not three._rows._blocks[0][1:3].any()
+    assert not three._rows._blocks[0].numbers[:, 1:].any()
     with pytest.raises(ProfileNotFound):
         three.delete("a")
 
@@ -199,6 +199,7 @@ class AnyHistory(RuleBasedStateMachine):
         super().__init__()
         self.gallery = Gallery(plain_space("e", 3))
         self.model: dict[tuple[str, str], np.ndarray] = {}
+        self.copies: list[tuple[Gallery, dict[tuple[str, str], np.ndarray]]] = []
 
     @rule(
         profile=st.sampled_from("abcdef"),
@@ -219,22 +220,35 @@ class AnyHistory(RuleBasedStateMachine):
         for key in gone:
             del self.model[key]
 
+    @rule(goes_on_with_the_copy=st.booleans())
+    def copy(self, goes_on_with_the_copy: bool) -> None:
+        copy = self.gallery.under(self.gallery.space)
+        if goes_on_with_the_copy:
+            self.gallery, copy = copy, self.gallery
+        self.copies.append((copy, dict(self.model)))
+
     @invariant()
     def search_is_exact(self) -> None:
+        for gallery, model in ((self.gallery, self.model), *self.copies[-3:]):
+            self._require_exact(gallery, model)
+
+    def _require_exact(self, gallery: Gallery, model: dict[tuple[str, str], np.ndarray]) -> None:
         probe = embedding(0.5, -0.2, 0.8)
         best: dict[str, float] = {}
-        for (profile, _), vector in self.model.items():
+        for (profile, _), vector in model.items():
             best[profile] = max(best.get(profile, -2.0), float(vector @ probe.vector))
         expected = sorted(best, key=lambda profile: (-round(best[profile], 5), profile))[:4]
-        hits = self.gallery.search(probe, count=4)
+        hits = gallery.search(probe, count=4)
         assert [hit.score for hit in hits] == pytest.approx([best[profile] for profile in expected], abs=1e-5)
-        assert len(self.gallery) == len(self.model)
-        assert self.gallery.profile_ids == sorted(best)
+        assert len(gallery) == len(model)
+        assert gallery.profile_count == len(best)
+        assert gallery.profile_ids == sorted(best)
 
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voiceprint_rows, "_BLOCK_ROWS", 4)
+    monkeypatch.setattr(voiceprint_rows, "_FIRST_BLOCK_ROWS", 1)
     monkeypatch.setattr(voiceprint_rows, "_FIRST_LOOK", 3)
 
 

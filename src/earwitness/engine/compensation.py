@@ -56,6 +56,20 @@ class Compensation:
         """
         return np.linalg.norm(self._projected(raw - self.mean), axis=1).astype(np.float32)
 
+    def cosines(self, raw: Vectors, compensated: Vector) -> Vector:
+        """Return the cosine of raw embeddings, shape (n, dimension), with a compensated one; shape (n,).
+
+        Computed in float64 and rounded once, so equal embeddings get equal cosines, whatever they are compared beside.
+        One that is nothing but the mean has a cosine of 0.
+        """
+        centred = raw.astype(np.float64) - self.mean
+        directions = self.directions.astype(np.float64)
+        projected = centred - centred @ directions.T @ directions
+        probe = compensated.astype(np.float64)
+        lengths = np.linalg.norm(projected, axis=1) * np.linalg.norm(probe)
+        cosines = np.divide(projected @ probe, lengths, out=np.zeros(len(raw)), where=lengths > 0.0)
+        return cosines.astype(np.float32)
+
     def _projected(self, vectors: Vectors) -> Vectors:
         return (vectors - vectors @ self.directions.T @ self.directions).astype(np.float32)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from earwitness.engine.calibration import Calibration
 from earwitness.engine.space import Space, of_another_model
-from earwitness.engine.voiceprint_rows import Hit, VoiceprintRows
+from earwitness.engine.voiceprint_rows import Hit, RowOwner, VoiceprintRows
 from earwitness.errors import ProfileNotFound
 from earwitness.voice.embedding import Embedding, Voiceprint
 
@@ -38,7 +38,9 @@ class Gallery:
     @property
     def profile_count(self) -> int:
         """Profiles the voiceprints belong to."""
-        return len(self.profile_ids) if self._former else len(self._rows.profile_ids)
+        if not self._former:
+            return self._rows.profile_count
+        return len(set[str]().union(*(rows.profile_ids for rows in self._all())))
 
     @property
     def profile_ids(self) -> list[str]:
@@ -46,15 +48,21 @@ class Gallery:
         return sorted(set[str]().union(*(rows.profile_ids for rows in self._all())))
 
     def under(self, space: Space) -> "Gallery":
-        """Return the same voiceprints under another line. They share memory: neither may be changed after this."""
+        """Return a copy: the same voiceprints as they are now, under another line or the same.
+
+        It shares memory for as long as neither is changed.
+        """
         other = Gallery(space)
-        other._rows, other._former = self._rows.under(space.compensation), self._former
+        other._rows = self._rows.under(space.compensation)
+        other._former = {
+            encoder_id: (former, rows.under(former.compensation)) for encoder_id, (former, rows) in self._former.items()
+        }
         return other
 
     def add(self, voiceprint: Voiceprint) -> None:
         """Enrol one voiceprint; one of the same id under the same profile is replaced."""
         rows = self._rows_for(voiceprint.embedding)
-        rows.add(voiceprint.profile_id, voiceprint.voiceprint_id, voiceprint.embedding.vector)
+        rows.add([RowOwner(voiceprint.profile_id, voiceprint.voiceprint_id)], voiceprint.embedding.vector[None])
 
     def add_all(self, voiceprints: Iterable[Voiceprint]) -> None:
         for voiceprint in voiceprints:
