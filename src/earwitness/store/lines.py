@@ -53,7 +53,7 @@ class LineReader(Reader):
         return tuple(self._version(row) for row in rows)
 
     def votes(self, scope: Scope, domain_id: str, codec: Codec) -> tuple[LineVote, ...]:
-        """Return the voices that a line is learnt from at present, oldest first."""
+        """Return the voices that voted on a line and are kept, oldest first; its present version counts the first."""
         rows = self._session.rows(
             select_in_scope(line_votes, scope, domain_id=domain_id, codec=codec).order_by(line_votes.c.number)
         )
@@ -168,7 +168,7 @@ class LineWriter(Writer, LineReader):
     def learn(
         self, scope: Scope, domain_id: str, codec: Codec, *, encoder_id: str, mean: bytes, voices: int
     ) -> LineVersion:
-        """Return the version that the line has from now on. Its votes stay until `forget_votes` or their time."""
+        """Return the version that the line has from now on. Votes stay, so that nobody who voted votes again."""
         return self._append(scope, domain_id, codec, LineChange.LEARNT, encoder_id=encoder_id, mean=mean, voices=voices)
 
     def reset(self, scope: Scope, domain_id: str, codec: Codec, *, key_id: str) -> LineVersion:
@@ -215,25 +215,20 @@ class LineWriter(Writer, LineReader):
         self._forget(scope, domain_id, theirs)
 
     def purge_votes(self, *, cast_before: datetime, limit: int) -> int:
-        """Delete votes of all accounts, of at most `limit` lines, that were cast by this time or an earlier one.
+        """Delete at most `limit` votes of all accounts that were cast by this time or an earlier one, the oldest first.
 
-        Where a version counts one of them, all that it counts go with it: from then on that version stands for them.
-        Return how many were deleted.
+        Return how many there were.
         """
-        votes, line = line_votes.c, ("account_id", "region", "domain_id", "codec")
-        due = select(*(votes[name] for name in line)).where(votes.created_at <= cast_before).distinct().limit(limit)
-        count = 0
-        # In one order of domains, so that two that purge at once do not wait for each other.
-        for row in sorted(self._session.rows(due), key=lambda row: [row[name] for name in line]):
-            scope, domain_id, codec = scope_of(row), row["domain_id"], row["codec"]
-            self._lock_if_there(scope, domain_id)
-            current = self.current(scope, domain_id, codec)
-            oldest = self._oldest_vote(scope, domain_id, codec)
-            until = cast_before
-            if current is not None and oldest is not None and oldest <= current.created_at:
-                until = max(until, current.created_at)
-            count += self._forget(scope, domain_id, votes.codec == codec, votes.created_at <= until)
-        return count
+        votes = line_votes.c
+        key = votes.account_id, votes.region, votes.domain_id, votes.codec, votes.number
+        due = select(*key).where(votes.created_at <= cast_before).order_by(votes.created_at).limit(limit)
+        rows = self._session.rows(due.with_for_update(skip_locked=True))
+        for row in rows:
+            one = {column.name: row[column.name] for column in key[2:]}
+            self._delete(line_votes, in_scope(line_votes, scope_of(row), **one))
+        if rows:
+            self._writing.session.scrub()
+        return len(rows)
 
     def _append(
         self,
@@ -275,12 +270,3 @@ class LineWriter(Writer, LineReader):
         if count:
             self._writing.session.scrub()
         return count
-
-    def _lock_if_there(self, scope: Scope, domain_id: str) -> None:
-        chosen = select(domains.c.domain_id).where(in_scope(domains, scope, domain_id=domain_id))
-        self._session.row(chosen.with_for_update(key_share=True))
-
-    def _oldest_vote(self, scope: Scope, domain_id: str, codec: Codec) -> datetime | None:
-        theirs = select_in_scope(line_votes, scope, domain_id=domain_id, codec=codec)
-        row = self._session.row(theirs.order_by(line_votes.c.number).limit(1))
-        return None if row is None else row["created_at"]

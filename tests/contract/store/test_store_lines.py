@@ -285,10 +285,11 @@ def test_a_deleted_domain_takes_its_lines(store: Store, domain_id: str) -> None:
 # No vote outlives its day.
 
 
-def test_votes_that_no_version_counts_go_one_by_one(store: Store, domain_id: str, clock: Clock) -> None:
+def test_votes_go_after_a_day(store: Store, domain_id: str, clock: Clock) -> None:
     for x in (0.1, 0.2):
         store.write(lambda unit, x=x: _vote(unit, domain_id, x))
         clock.advance(HOUR)
+    learnt = _learn(store, domain_id)
     clock.advance(DAY - 2 * HOUR - timedelta(minutes=1))
     assert _purge(store, clock) == 0
     clock.advance(timedelta(minutes=2))
@@ -297,18 +298,12 @@ def test_votes_that_no_version_counts_go_one_by_one(store: Store, domain_id: str
     clock.advance(HOUR)
     assert _purge(store, clock) == 1
     assert _purge(store, clock) == 0
+    assert store.lines.current(MINE, domain_id, Codec.PCM) == learnt
 
 
-def test_votes_that_a_version_counts_go_together(store: Store, domain_id: str, clock: Clock) -> None:
-    """Else what is left of them would be counted a second time, on top of the version that has them in it."""
-    for x in (0.1, 0.2):
+def test_so_many_votes_go_at_once(store: Store, domain_id: str, clock: Clock) -> None:
+    for x in (0.1, 0.2, 0.3):
         store.write(lambda unit, x=x: _vote(unit, domain_id, x))
-        store.write(lambda unit: _vote(unit, domain_id, codec=Codec.GSM))
-        clock.advance(HOUR)
-    _learn(store, domain_id)
-    store.write(lambda unit: _vote(unit, domain_id, 0.3))
-    clock.advance(DAY - 2 * HOUR + timedelta(minutes=1))
-    assert _purge(store, clock) == 3
-    assert _votes(store, domain_id) == [vector(0.3)]
-    assert len(_votes(store, domain_id, Codec.GSM)) == 1
-    assert store.lines.current(MINE, domain_id, Codec.PCM) is not None
+    clock.advance(DAY)
+    purge = [store.write(lambda unit: unit.lines.purge_votes(cast_before=clock.now, limit=2)) for _ in range(3)]
+    assert purge == [2, 1, 0]
