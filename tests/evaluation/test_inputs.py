@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from earwitness.errors import EvaluationError, ManifestInvalid, RequirementInvalid
+from earwitness.evaluation.codecs import MU_LAW, coded, lost_packets
 from earwitness.evaluation.conditions import CHANNELS, parse_condition
 from earwitness.evaluation.evaluate import parse_requirement
 from earwitness.evaluation.manifest import (
@@ -201,13 +202,32 @@ def test_channels_depend_on_nothing_but_their_seed(name: str) -> None:
     random = np.random.default_rng(0)
     speech = (random.standard_normal(32_000) * 0.1).astype(np.float32)
     others = [(random.standard_normal(9_000) * 0.1).astype(np.float32)]
-    first, again, other = (CHANNELS[name](speech, np.random.default_rng(seed), others) for seed in (1, 1, 2))
+    first, again, other = (CHANNELS[name](speech, np.random.default_rng(seed), others) for seed in (1, 1, 5))
     np.testing.assert_array_equal(first[0], again[0])
-    assert first[1] in (8000, 16000)
-    assert len(first[0]) == pytest.approx(2 * first[1], abs=400)
+    assert first[1] in (8000, 16000, 48_000)
+    assert len(first[0]) / first[1] == pytest.approx(2.0, abs=0.1)
     assert np.isfinite(first[0]).all()
-    is_random = name in ("gsm", "noise10", "reverb")
+    is_random = name in ("gsm", "noise10", "reverb", "internet-mobile") or name.startswith("loss-")
     assert is_random is not np.array_equal(first[0], other[0])
+
+
+def test_packets_are_lost_in_bursts_and_as_many_as_said() -> None:
+    lost = lost_packets(200_000, share=0.05, random=np.random.default_rng(0))
+    bursts = np.count_nonzero(np.diff(lost.astype(np.int8)) == 1)
+    assert lost.mean() == pytest.approx(0.05, abs=0.002)
+    assert lost.sum() / bursts == pytest.approx(2.0, abs=0.1)
+
+
+def test_what_is_lost_fades_from_what_came_before() -> None:
+    tone = (0.2 * np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)).astype(np.float32)
+    whole, rate = coded(tone, MU_LAW)
+    holed, _ = coded(tone, MU_LAW, random=np.random.default_rng(3), loss=0.3)
+    assert rate == 8_000
+    np.testing.assert_allclose(whole, tone, atol=0.01)
+    heard, was = (each.reshape(-1, 160).std(axis=1) for each in (holed, whole))
+    assert len(heard) == len(was)
+    halvings = np.round(-np.log2(np.maximum(heard / was, 1 / 64))).astype(int).tolist()
+    assert {0, 1} <= set(halvings) <= {0, 1, 2, 3, 6}  # then silence
 
 
 def utterance(speaker: str, number: int, role: TrialRole = TrialRole.ENROL_AND_TEST) -> Utterance:
@@ -245,10 +265,11 @@ def test_seeds_are_the_same_on_every_machine() -> None:
         ("eer_percent<=0.5", "eer_percent", "<=", 0.5, None),
         (" gsm>telephone : found_percent >= 90 ", "found_percent", ">=", 90.0, "gsm>telephone"),
         ("cllr<1", "cllr", "<", 1.0, None),
+        ("amr-4.75: cllr<1", "cllr", "<", 1.0, "amr-4.75"),
     ],
 )
 def test_requirements(text: str, rate: str, sign: str, bound: float, condition: str | None) -> None:
-    parsed = parse_requirement(text, ["telephone", "gsm>telephone"])
+    parsed = parse_requirement(text, ["telephone", "gsm>telephone", "amr-4.75"])
     assert (parsed.rate, parsed.sign, parsed.bound, parsed.condition) == (rate, sign, bound, condition)
 
 

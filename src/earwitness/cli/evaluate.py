@@ -68,7 +68,8 @@ def evaluate(
         typer.Option(
             "--condition",
             help="recorded (your calls as they are; the default), clean (wideband), or simulated: telephone, gsm, "
-            "noise10, reverb; enrolled by telephone unless written ENROL>TEST. Repeatable.",
+            "noise10, reverb, or a codec of docs/evaluation.md, as amr-4.75; enrolled by telephone unless written "
+            "ENROL>TEST. Repeatable.",
         ),
     ] = None,
     enrol_seconds: Annotated[float, typer.Option(min=10.0, max=20.0, help="Net speech of an enrolment.")] = 20.0,

@@ -1,4 +1,4 @@
-"""Conditions a recording is heard under: simulated telephone channels, other codecs, noise and rooms.
+"""Conditions a recording is heard under: simulated telephone channels, codecs, lost packets, noise and rooms.
 
 Each takes clean speech at 16 kHz and gives what would arrive, with its sample rate. Every random choice comes from the
 generator passed in, so a seed fixes the whole evaluation.
@@ -16,6 +16,7 @@ from scipy import signal
 
 from earwitness.audio.canonical import TELEPHONE_FILTER, TELEPHONE_RATE
 from earwitness.errors import EvaluationError
+from earwitness.evaluation.codecs import CODECS, MU_LAW, SimulatedCodec, coded
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Samples
 
@@ -77,6 +78,21 @@ def reverb(speech: Samples, random: np.random.Generator, others: list[Samples]) 
     return telephone(heard[: len(speech)], random, others)
 
 
+def _over(*codecs: SimulatedCodec, loss: float = 0.0) -> SimulatedLine:
+    """Return a line through codecs, one after the other, of which the last loses this share of its packets."""
+
+    def line(speech: Samples, random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
+        samples, rate = (
+            (_line(speech), TELEPHONE_RATE) if codecs[0].rate == TELEPHONE_RATE else (_at_level(speech), CANONICAL_RATE)
+        )
+        for codec in codecs[:-1]:
+            samples, rate = coded(_resampled(samples, rate, codec.rate), codec)
+        last = codecs[-1]
+        return coded(_resampled(samples, rate, last.rate), last, random=random, loss=loss)
+
+    return line
+
+
 CHANNELS: dict[str, SimulatedLine] = {
     "recorded": unchanged,
     "clean": unchanged,
@@ -84,6 +100,12 @@ CHANNELS: dict[str, SimulatedLine] = {
     "gsm": gsm,
     "noise10": noise10,
     "reverb": reverb,
+    **{name: _over(codec) for name, codec in CODECS.items()},
+    **{f"loss-{percent}": _over(MU_LAW, loss=percent / 100) for percent in (1, 3, 5, 10)},
+    # From one mobile network to another; from the internet to a mobile network; a call recorder behind a mobile call.
+    "mobile-mobile": _over(CODECS["amr-12.2"], CODECS["alaw"], CODECS["amr-7.4"]),
+    "internet-mobile": _over(CODECS["opus-12"], MU_LAW, CODECS["amr-4.75"], loss=0.03),
+    "mobile-recorder": _over(CODECS["amr-7.4"], MU_LAW, CODECS["mp3-16"]),
 }
 
 
@@ -121,9 +143,17 @@ def parse_condition(name: str) -> Condition:
 
 def _line(speech: Samples) -> Samples:
     """Bring speech to the telephone network's level, rate and band."""
-    level = speech * (_LINE_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-6))
-    narrow = soxr.resample(np.clip(level, -1, 1), CANONICAL_RATE, TELEPHONE_RATE)
+    narrow = _resampled(_at_level(speech), CANONICAL_RATE, TELEPHONE_RATE)
     return np.clip(signal.sosfilt(TELEPHONE_FILTER, narrow), -1, 1).astype(np.float32)
+
+
+def _at_level(speech: Samples) -> Samples:
+    """Bring speech to the telephone network's level."""
+    return np.clip(speech * (_LINE_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-6)), -1, 1)
+
+
+def _resampled(samples: Samples, rate: int, wanted: int) -> Samples:
+    return samples if rate == wanted else np.asarray(soxr.resample(samples, rate, wanted), np.float32)
 
 
 def _through(codec: str, samples: Samples) -> tuple[Samples, int]:

@@ -55,7 +55,7 @@ _SLICE_TARGETS_MIN = 5
 
 _OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _REQUIREMENT = re.compile(
-    r"\s*(?:(?P<condition>[a-z0-9>]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>\d+\.?\d*|\.\d+)\s*"
+    r"\s*(?:(?P<condition>[a-z0-9.>-]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>\d+\.?\d*|\.\d+)\s*"
 )
 
 
