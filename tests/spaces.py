@@ -14,4 +14,4 @@ def plain_space(encoder_id: str, dimension: int) -> Space:
     calibration = Calibration(
         encoder_id=encoder_id, made_from="a test", persons=10, person_pairs=45, trials=1000, fits=(_FIT,)
     )
-    return Space(encoder_id=encoder_id, compensation=no_compensation(dimension), calibration=calibration)
+    return Space(encoder_id=encoder_id, shipped=no_compensation(dimension), calibration=calibration)

@@ -30,6 +30,9 @@ def document(outcome: Outcome, *, probability: float = 0.9, weak: bool = False) 
         "weak": weak,
         "voices": [],
         "leakageSeconds": 0.0,
+        "line": {"state": "unknown", "voices": 0, "version": 0},
+        "calibration": "0123abcd",
+        "galleryVersion": 3,
     }
 
 

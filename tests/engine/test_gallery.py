@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from earwitness.engine import voiceprint_rows
-from earwitness.engine.calibration import Calibration
 from earwitness.engine.compensation import Compensation, unit_length
 from earwitness.engine.gallery import Gallery
-from earwitness.engine.space import Space, shipped_space
+from earwitness.engine.space import Line, Space, shipped_space
 from earwitness.errors import GalleryOfAnotherModel, ProfileNotFound
 from earwitness.models.catalogue import ENCODER_MODEL
 from earwitness.voice.band import Band
@@ -111,7 +110,7 @@ def refitted() -> Space:
     """The space of a later version, whose compensation and calibration are others."""
     mean = SHIPPED.compensation.mean + np.float32(0.01)
     compensation = Compensation(mean, SHIPPED.compensation.directions[1:])
-    space = Space(encoder_id=SHIPPED.encoder_id, compensation=compensation, calibration=SHIPPED.calibration)
+    space = Space(encoder_id=SHIPPED.encoder_id, shipped=compensation, calibration=SHIPPED.calibration)
     fits = tuple(dataclasses.replace(fit, offset=fit.offset + 1.0) for fit in SHIPPED.calibration.fits)
     return dataclasses.replace(
         space, calibration=dataclasses.replace(SHIPPED.calibration, encoder_id=space.id, fits=fits)
@@ -128,9 +127,7 @@ def test_raw_rows_score_as_compensated_ones() -> None:
 
 def test_the_same_rows_are_compared_on_another_line() -> None:
     voices = raw_voices(40)
-    other = dataclasses.replace(
-        SHIPPED, compensation=Compensation(np.float32(0.7) * SHIPPED.compensation.mean, SHIPPED.compensation.directions)
-    )
+    other = SHIPPED.on(Line(mean=np.float32(0.7) * SHIPPED.shipped.mean, voices=20, version=2))
     gallery = Gallery(SHIPPED)
     gallery.add_all(enrolled(f"v{number:02}", raw(vector)) for number, vector in enumerate(voices))
     gallery.delete("v03")
@@ -165,8 +162,8 @@ def test_a_former_score_lies_as_far_above_the_threshold_as_its_own_calibration_s
     gallery.add(enrolled("old", former(voices[0])))
     own = former(voices[0]).vector @ former(voices[1]).vector
 
-    def threshold_of(calibration: Calibration) -> float:
-        return 0.6 if calibration is gallery.space.calibration else 0.7
+    def threshold_of(space: Space) -> float:
+        return 0.6 if space is gallery.space else 0.7
 
     (hit,) = gallery.search(raw(voices[1]), threshold_of=threshold_of)
     assert hit.score - 0.6 == pytest.approx(own - 0.7, abs=1e-6)

@@ -1,7 +1,6 @@
 """Voices in memory: as the records have them now, no more of them than fit, none of a domain that was deleted."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,8 @@ import pytest
 from search_examples import end, enrol, running_task, voiceprint
 from store_examples import MINE, opened
 
-from earwitness.engine.compensation import Compensation
 from earwitness.engine.gallery import Gallery
-from earwitness.engine.space import Space
+from earwitness.engine.space import Line, Space
 from earwitness.errors import NotFound
 from earwitness.store.profiles import ProfileVoiceprintReader
 from earwitness.store.records import VoiceProfile
@@ -25,7 +23,7 @@ SPACE = plain_space("two-d-1", 2)
 
 def under(space: Space, *mean: float) -> Space:
     """The space of a line with another mean."""
-    return replace(space, compensation=Compensation(np.array(mean, np.float32), space.compensation.directions))
+    return space.on(Line(mean=np.array(mean, np.float32), voices=50, version=1))
 
 
 @pytest.fixture
@@ -71,13 +69,14 @@ def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, monkeypatch: pyt
     monkeypatch.setattr(
         ProfileVoiceprintReader, "gallery_page", lambda *given, **named: (loads.append(None), page(*given, **named))[1]
     )
-    learnt = galleries.get(MINE, domain_id, space=under(SPACE, 0.3, 0.1))
+    line = under(SPACE, 0.3, 0.1)
+    learnt = galleries.get(MINE, domain_id, space=line)
     assert loads == []
     assert before.search(probe)[0].score == pytest.approx(0.6)  # of (0.6, 0.8)
     centred, raw = np.array([0.3, 0.7]), np.array([0.7, -0.1])
     expected = centred @ raw / np.linalg.norm(centred) / np.linalg.norm(raw)
     assert learnt.search(probe)[0].score == pytest.approx(expected, abs=1e-6)
-    assert galleries.get(MINE, domain_id, space=under(SPACE, 0.3, 0.1)) is learnt
+    assert galleries.get(MINE, domain_id, space=line) is learnt
     assert voices(galleries, domain_id) is before
 
 

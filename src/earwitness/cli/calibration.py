@@ -66,6 +66,7 @@ def show(
 def _document(shown: "Calibration", path: Path | None, thresholds: "list[list[Threshold]]") -> dict[str, object]:
     return {
         "file": path,
+        "id": shown.id,
         "encoderId": shown.encoder_id,
         "madeFrom": shown.made_from,
         "persons": shown.persons,

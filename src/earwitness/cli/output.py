@@ -253,6 +253,7 @@ def print_decision(decision: Mapping[str, Any]) -> None:
         say("[yellow]ambiguous[/yellow]: {} fits nearly as well; enrolled twice, or very alike", second)
     _print_candidates(decision)
     _print_threshold(decision["threshold"], margin=decision["margin"])
+    _print_line(decision)
 
 
 def _print_candidates(decision: Mapping[str, Any]) -> None:
@@ -279,6 +280,16 @@ def _print_threshold(threshold: Mapping[str, Any], *, margin: float | None) -> N
         f"{_beyond(threshold)})",
         soft_wrap=True,
     )
+
+
+def _print_line(decision: Mapping[str, Any]) -> None:
+    """Say what was known of the line; nothing is known of that in answers of former versions."""
+    if (line := decision["line"]) is None:
+        return
+    of = f", from {line['voices']} voices" if line["voices"] else ""
+    margin = decision["threshold"]["lineMargin"]
+    higher = f"; the threshold is {margin:.2f} higher for that" if round(margin, 2) else ""
+    say("line {}{}{}", line["state"], of, higher)
 
 
 def _beyond(threshold: Mapping[str, Any]) -> str:

@@ -5,11 +5,13 @@ calibration file: how often on pairs of persons, how much likelier on trials. Th
 scripts/fit_engine.py; `earwitness evaluate --fit-calibration` writes one from the user's own labelled calls.
 """
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -118,6 +120,11 @@ class Calibration:
     unknown_line_margin: float = 0.0
     fits: tuple[DurationFit, ...]
 
+    @cached_property
+    def id(self) -> str:
+        """Eight hexadecimal digits that change with what it says."""
+        return hashlib.sha256(json.dumps(_document(self), sort_keys=True).encode()).hexdigest()[:8]
+
     def llr(self, score: float, *, net_seconds: float) -> float:
         """Return the natural-log likelihood ratio of "same person" against "different", uncapped."""
         low, high, weight = self._around(net_seconds)
@@ -191,7 +198,14 @@ def read_calibration(path: Path) -> Calibration:
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Store a calibration; the file appears whole or not at all."""
-    document = {
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(_document(calibration), indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+# `Any`: JSON.
+def _document(calibration: Calibration) -> dict[str, Any]:
+    return {
         "format": _FORMAT,
         "encoder_id": calibration.encoder_id,
         "made_from": calibration.made_from,
@@ -210,9 +224,6 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
             for fit in calibration.fits
         ],
     }
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def parse_calibration(text: str, *, name: str) -> Calibration:

@@ -37,13 +37,17 @@ def decide(
     net_seconds: float,
     prior_known: float,
     strangers_named_percent: float,
+    line_unknown: float = 0.0,
 ) -> Decision:
     """Judge the closest profiles (at most POSTERIOR_HITS, best first) out of `gallery_size` voiceprints.
 
     The threshold counts voiceprints, each a chance to be mistaken; the prior counts the `profiles` they belong to.
     """
     threshold = calibration.threshold(
-        gallery_size=gallery_size, strangers_named_percent=strangers_named_percent, net_seconds=net_seconds
+        gallery_size=gallery_size,
+        strangers_named_percent=strangers_named_percent,
+        net_seconds=net_seconds,
+        line_unknown=line_unknown,
     )
     llrs = [calibration.llr(hit.score, net_seconds=net_seconds) for hit in hits]
     confidences, nobody = posterior(llrs, profiles=profiles, prior_known=prior_known)

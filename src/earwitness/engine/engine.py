@@ -26,7 +26,7 @@ from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
 from earwitness.models.sessions import ModelSession, open_session
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.decision import Candidate, Decision, Outcome
+from earwitness.voice.decision import Basis, Candidate, Decision, Outcome
 from earwitness.voice.embedding import SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, SpeechQuality
 
@@ -124,7 +124,7 @@ class Engine:
         try:
             return self.search_voices(voices_of(self.encoder, speech.samples), gallery)
         except NotEnoughSpeech as error:
-            return not_enough_speech(error.have_seconds)
+            return replace(not_enough_speech(error.have_seconds), basis=_basis(gallery))
 
     def search_voices(self, voices: Sequence[Voice], gallery: Gallery) -> Decision:
         """Return who of the gallery has the voice, or each of the voices; `voices` holds at least one.
@@ -135,19 +135,20 @@ class Engine:
         kept = _joined(kept, gallery.space)
         found = [self.search(voice.embedding, gallery, searches=len(kept)) for voice in kept]
         decision = found[0] if len(found) == 1 else several_voices(found)
-        return replace(decision, leakage_seconds=leakage_seconds)
+        return replace(decision, leakage_seconds=leakage_seconds, basis=_basis(gallery))
 
     def search(self, probe: Embedding, gallery: Gallery, *, searches: int = 1) -> Decision:
         """Return who of the gallery has this voice, if anyone. `searches` are made with one recording."""
 
-        def threshold_of(calibration: Calibration) -> float:
-            return calibration.threshold(
+        def threshold_of(space: Space) -> float:
+            return space.calibration.threshold(
                 gallery_size=len(gallery),
                 strangers_named_percent=self.strangers_named_percent / searches,
                 net_seconds=probe.net_speech_seconds,
+                line_unknown=space.line.unknown,
             ).score
 
-        return decide(
+        decision = decide(
             gallery.search(probe, count=POSTERIOR_HITS, threshold_of=threshold_of),
             calibration=gallery.space.calibration,
             gallery_size=len(gallery),
@@ -155,7 +156,9 @@ class Engine:
             net_seconds=probe.net_speech_seconds,
             prior_known=self.prior_known,
             strangers_named_percent=self.strangers_named_percent / searches,
+            line_unknown=gallery.space.line.unknown,
         )
+        return replace(decision, basis=_basis(gallery))
 
     def verify(self, first: NetSpeech, second: NetSpeech) -> Decision:
         """Return whether two recordings are of one person: a search among one, as sure as the shorter side allows.
@@ -202,7 +205,7 @@ def build_engine(settings: EngineSettings, band: Band) -> Engine:
         calibration = shipped_calibration(ENCODER_MODEL, band)
     else:
         calibration = read_calibration(settings.calibration_file)
-    space = Space(encoder_id=encoder.encoder_id, compensation=compensation, calibration=calibration)
+    space = Space(encoder_id=encoder.encoder_id, shipped=compensation, calibration=calibration)
     return Engine(
         vad=open_session(cache, VAD_MODEL),
         encoder=encoder,
@@ -238,11 +241,23 @@ def identify_recording(
             raise
         cut_off = True  # there is enough for an answer; only the search for a surer one ends here
     seconds = sum(passage.seconds for passage in heard)
+    nothing = replace(not_enough_speech(seconds), basis=_basis(gallery))
     return Identified(
-        decision=engine.search_voices(voices, gallery) if voices else not_enough_speech(seconds),
+        decision=engine.search_voices(voices, gallery) if voices else nothing,
         quality=heard[0].quality,
         heard_seconds=sum(passage.heard_seconds for passage in heard),
         to_the_end=not cut_off and (whole or heard[-1].seconds < SPEECH_SECONDS_MAX),
+    )
+
+
+def _basis(gallery: Gallery) -> Basis:
+    line = gallery.space.line
+    return Basis(
+        line_state=line.state,
+        line_voices=line.voices,
+        line_version=line.version,
+        calibration_id=gallery.space.calibration.id,
+        gallery_version=gallery.version,
     )
 
 

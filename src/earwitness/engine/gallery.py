@@ -6,23 +6,29 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from earwitness.engine.calibration import Calibration
 from earwitness.engine.space import Space, of_another_model
 from earwitness.engine.voiceprint_rows import Hit, RowOwner, VoiceprintRows
 from earwitness.errors import ProfileNotFound
 from earwitness.voice.embedding import Embedding, Voiceprint
 
+OTHERS_MAX = 1_000
+"""Voiceprints that did not match whose scores are looked at: more say no more of the line."""
 
-def _at_zero(_calibration: Calibration) -> float:
+
+def _at_zero(_space: Space) -> float:
     return 0.0
 
 
 class Gallery:
     """Voiceprints of one encoder and band. Not safe for concurrent change; searches may run together."""
 
-    def __init__(self, space: Space) -> None:
-        """It takes raw voiceprints of the space's encoder, and compensated ones of its former spaces."""
+    def __init__(self, space: Space, *, version: int | None = None) -> None:
+        """It takes raw voiceprints of the space's encoder, and compensated ones of its former spaces.
+
+        `version` is that of what it was loaded from, if it has one; every answer names it.
+        """
         self.space = space
+        self.version = version
         self._rows = VoiceprintRows(space.compensation)
         self._former: dict[str, tuple[Space, VoiceprintRows]] = {}  # by encoder id
 
@@ -52,7 +58,7 @@ class Gallery:
 
         It shares memory for as long as neither is changed.
         """
-        other = Gallery(space)
+        other = Gallery(space, version=self.version)
         other._rows = self._rows.under(space.compensation)
         other._former = {
             encoder_id: (former, rows.under(former.compensation)) for encoder_id, (former, rows) in self._former.items()
@@ -76,20 +82,22 @@ class Gallery:
         return sum(rows.delete(profile_id) for rows in holding)
 
     def search(
-        self, probe: Embedding, *, count: int = 10, threshold_of: Callable[[Calibration], float] = _at_zero
+        self, probe: Embedding, *, count: int = 10, threshold_of: Callable[[Space], float] = _at_zero
     ) -> list[Hit]:
         """Return the `count` closest profiles to a raw probe, best first, ties by profile id.
 
-        Scores of former voiceprints mean what their own calibration says. They are moved by what lies between its
-        threshold and the present one, so that all scores can be compared with the present threshold.
+        On a known line a score is no higher than the shipped mean would give it. Scores of former voiceprints mean what
+        their own calibration says: they are moved by what lies between its threshold and the present one, so that all
+        scores can be compared with the present threshold.
         """
         self._check(probe)
-        hits = self._rows.search(probe.vector, count=count)
+        shipped = None if self.space.line.mean is None else self.space.shipped
+        hits = self._rows.search(probe.vector, count=count, no_higher_than=shipped)
         if not self._former:
             return hits
-        present = threshold_of(self.space.calibration)
+        present = threshold_of(self.space)
         for space, rows in self._former.values():
-            moved = present - threshold_of(space.calibration)
+            moved = present - threshold_of(space)
             hits += [
                 replace(hit, score=min(max(hit.score + moved, -1.0), 1.0))
                 for hit in rows.search(probe.vector, count=count)
@@ -103,6 +111,11 @@ class Gallery:
         """Return the cosine of the probe with every voiceprint that is not former; shape (voiceprints,)."""
         self._check(probe)
         return self._rows.scores(probe.vector)
+
+    def scores_of_others(self, probe: Embedding, profile_id: str) -> NDArray[np.float32]:
+        """Return the scores on the line of at most OTHERS_MAX voiceprints of everybody but this profile, shape (n,)."""
+        self._check(probe)
+        return self._rows.scores_of_others(probe.vector, profile_id, count=OTHERS_MAX)
 
     def _all(self) -> list[VoiceprintRows]:
         return [self._rows, *(rows for _, rows in self._former.values())]

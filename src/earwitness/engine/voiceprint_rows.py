@@ -16,7 +16,7 @@ is overwritten by the last one, whose old place is zeroed, and a block is zeroed
 of a deleted voice stays in memory once the searches that began before have ended.
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -46,6 +46,10 @@ class Hit:
     profile_id: str
     voiceprint_id: str
     score: float
+
+
+def _best_first(hit: Hit) -> tuple[float, str]:
+    return -hit.score, hit.profile_id
 
 
 class RowOwner(NamedTuple):
@@ -144,6 +148,10 @@ def _widened(numbers: Vector, rows: int) -> Vector:
     return wide
 
 
+def _lowered(hit: Hit, bounds: Mapping[RowOwner, float]) -> Hit:
+    return replace(hit, score=min(hit.score, bounds[RowOwner(hit.profile_id, hit.voiceprint_id)]))
+
+
 class VoiceprintRows:
     """Unit vectors and whose they are. Not safe for concurrent change; searches may run together."""
 
@@ -206,20 +214,37 @@ class VoiceprintRows:
             self._drop(row)
         return len(rows)
 
-    def search(self, probe: Vector, *, count: int) -> list[Hit]:
-        """Return the `count` closest profiles, best first, ties by profile id. Every voiceprint is compared."""
+    def search(self, probe: Vector, *, count: int, no_higher_than: Compensation | None = None) -> list[Hit]:
+        """Return the `count` closest profiles, best first, ties by profile id. Every voiceprint is compared.
+
+        Their scores are no higher than under another compensation, if one is given.
+        """
         compensated = self._compensation.apply(probe[None])[0]
         estimates = self._estimates(compensated)
         wanted = min(count, self._profile_count)
         look = max(_FIRST_LOOK, wanted)
         while True:
             floor = estimates.floor(look)
-            hits = self._hits(estimates.places_from(floor), compensated)
+            owners, rows = self._gathered(estimates.places_from(floor))
+            hits = self._hits(owners, self._rows_lack.cosines(rows, compensated))
             # Of these and better ones nobody is missing; a profile below may have a better voiceprint elsewhere.
             sure = [hit for hit in hits if hit.score >= floor]
-            if len(sure) >= wanted or floor == -np.inf:
+            if len(sure) < wanted and floor != -np.inf:
+                look *= 4
+                continue
+            if no_higher_than is None:
                 return sure[:count]
-            look *= 4
+            other = no_higher_than.cosines(rows, no_higher_than.apply(probe[None])[0])
+            bounds = dict(zip(owners, other.tolist(), strict=True))
+            return sorted((_lowered(hit, bounds) for hit in sure[:count]), key=_best_first)
+
+    def scores_of_others(self, probe: Vector, profile_id: str, *, count: int) -> Vector:
+        """Return the scores of raw rows, of the first `count` of them without those of a profile; shape (n,)."""
+        if not self._blocks:
+            return np.zeros(0, np.float32)
+        block = self._blocks[0]
+        others = [place for place, owner in enumerate(block.owners[:count]) if owner.profile_id != profile_id]
+        return self._compensation.cosines(block.numbers[:, others].T, self._compensation.apply(probe[None])[0])
 
     def scores(self, probe: Vector) -> NDArray[np.float32]:
         """Return the compensated cosine of the probe with every voiceprint, in row order; shape (voiceprints,).
@@ -241,24 +266,24 @@ class VoiceprintRows:
             estimates.note(cosines, shortest=lengths.shortest)
         return estimates
 
-    def _hits(self, places: Iterable[NDArray[np.intp]], compensated: Vector) -> list[Hit]:
-        """Return the best row of each profile that has any at these places, a list of them for each block."""
+    def _gathered(self, places: Iterable[NDArray[np.intp]]) -> tuple[list[RowOwner], Vectors]:
+        """Return the rows at these places, a list of them for each block, and whose they are."""
         owners: list[RowOwner] = []
-        rows: list[Vectors] = []
+        rows: list[Vectors] = [np.zeros((0, self.dimension), np.float32)]
         for block, chosen in zip(self._blocks, places, strict=True):
             if len(chosen):
                 owners += [block.owners[place] for place in chosen.tolist()]
                 rows.append(block.numbers[:, chosen].T)
-        if not rows:
-            return []
+        return owners, np.concatenate(rows)
+
+    def _hits(self, owners: Sequence[RowOwner], scores: Vector) -> list[Hit]:
+        """Return the best row of each profile."""
         best: dict[str, Hit] = {}
-        for owner, score in zip(
-            owners, self._rows_lack.cosines(np.concatenate(rows), compensated).tolist(), strict=True
-        ):
+        for owner, score in zip(owners, scores.tolist(), strict=True):
             known = best.get(owner.profile_id)
             if known is None or (-score, owner.voiceprint_id) < (-known.score, known.voiceprint_id):
                 best[owner.profile_id] = Hit(owner.profile_id, owner.voiceprint_id, score)
-        return sorted(best.values(), key=lambda hit: (-hit.score, hit.profile_id))
+        return sorted(best.values(), key=_best_first)
 
     def _rows_by_profile(self) -> dict[str, tuple[int, ...]]:
         if self._rows is None:

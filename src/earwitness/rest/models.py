@@ -69,6 +69,14 @@ class ThresholdAnswer(Answer):
     line_margin: Annotated[float, doc("How much of the score is there only because the line is not known.")]
 
 
+class LineInUseAnswer(Answer):
+    """What was known of the line when the answer was given."""
+
+    state: LineState
+    voices: Annotated[_Whole, doc("Different voices that it was learnt from.")]
+    version: Annotated[_Whole, doc("Of what was learnt of it; 0 before the first version.")]
+
+
 class DecisionAnswer(Answer):
     """Who speaks, if anyone who is enrolled."""
 
@@ -90,6 +98,9 @@ class DecisionAnswer(Answer):
     leakage_seconds: Annotated[
         _Seconds, doc("Seconds of speech left out: at least 20 dB quieter than the rest, another party's.")
     ]
+    line: Annotated[LineInUseAnswer | None, doc("Null in answers of former versions.")]
+    calibration: Annotated[str | None, doc("Changes with what scores mean; null as `line` is.")]
+    gallery_version: Annotated[_Whole | None, doc("Changes with the voiceprints of the domain; null as `line` is.")]
 
 
 class TaskStreamAnswer(Answer):

@@ -41,7 +41,9 @@ class _Slot:
 
     def under(self, space: Space) -> Gallery:
         """Return what is loaded, under a line."""
-        gallery = self.galleries.get(space.id) or next(iter(self.galleries.values())).under(space)
+        gallery = self.galleries.get(space.id) or next(iter(self.galleries.values()))
+        if gallery.space is not space:  # the same mean may be of another version, or be off by now
+            gallery = gallery.under(space)
         self.galleries[space.id] = gallery
         self.galleries.move_to_end(space.id)
         while len(self.galleries) > LINES_MAX:
@@ -93,6 +95,7 @@ class Galleries:
                     )
             after = part.page.next_key
             if after is None:
+                gallery.version = version
                 return version, gallery
 
     def _slot(self, scope: Scope, domain_id: str, encoder_id: str) -> _Slot:

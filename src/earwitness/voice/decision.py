@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from earwitness.voice.line import LineState
+
 WEAK_BELOW = 0.5
 """A match that is less likely than all else together is weak: its score passed the threshold, and nothing more."""
 
@@ -71,6 +73,24 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What an answer rests on, so that it can be explained later."""
+
+    line_state: LineState
+    line_voices: int
+    """Different voices that the line was learnt from; 0 when the shipped mean counts."""
+
+    line_version: int
+    """Of what was learnt of the line; 0 before the first version."""
+
+    calibration_id: str
+    """Changes with the numbers of the calibration."""
+
+    gallery_version: int | None
+    """Changes with the voiceprints; None for a gallery that was made for this search alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """One search's answer with everything needed to judge it."""
 
@@ -98,6 +118,9 @@ class Decision:
     leakage_seconds: float = 0.0
     """Net speech that was left out because it is so much quieter than the rest: another party's, through the line."""
 
+    basis: Basis | None = None
+    """None in what a former version kept."""
+
     @property
     def weak(self) -> bool:
         """Return whether this is a match with a probability under a half, which a person should look at first."""
@@ -111,7 +134,7 @@ DecisionDocument: TypeAlias = dict[str, Any]
 def decision_document(decision: Mapping[str, Any]) -> DecisionDocument:
     """Return a decision, given as it is kept (`dataclasses.asdict` of Decision), as JSON.
 
-    A decision that an earlier version kept lacks the voices, the leakage and what its threshold rests on. The
+    A decision that an earlier version kept lacks the voices, the leakage and what it rests on. The
     probabilities of the candidates, of nobody and of the others, who are enrolled but not listed, add up to 1.
     `Any`: its fields have several types.
     """
@@ -130,6 +153,21 @@ def decision_document(decision: Mapping[str, Any]) -> DecisionDocument:
         "weak": decision["outcome"] == Outcome.MATCH and listed[0] < WEAK_BELOW,
         "voices": [decision_document(voice) for voice in decision.get("voices", ())],
         "leakageSeconds": decision.get("leakage_seconds", 0.0),
+        **_basis(decision.get("basis")),
+    }
+
+
+def _basis(basis: Mapping[str, Any] | None) -> DecisionDocument:
+    if basis is None:
+        return {"line": None, "calibration": None, "galleryVersion": None}
+    return {
+        "line": {
+            "state": str(basis["line_state"]),
+            "voices": basis["line_voices"],
+            "version": basis["line_version"],
+        },
+        "calibration": basis["calibration_id"],
+        "galleryVersion": basis["gallery_version"],
     }
 
 
