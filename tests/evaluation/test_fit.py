@@ -52,23 +52,45 @@ def test_more_recordings_of_the_same_people_are_no_more_pairs() -> None:
     assert again.fits[0].false_match == calibration.fits[0].false_match
 
 
-@given(scores=st.lists(st.floats(-1, 1), min_size=11, max_size=400), rate=st.floats(1e-7, 0.5))
-def test_a_curve_falls_and_ends_at_what_five_pairs_reach(scores: list[float], rate: float) -> None:
+SCORES = st.lists(st.floats(-1, 1), min_size=45, max_size=400)  # of ten people or more
+
+
+@given(scores=SCORES, rate=st.floats(1e-7, 0.5))
+def test_a_curve_falls_and_ends_at_the_share_of_five_pairs(scores: list[float], rate: float) -> None:
     array = np.array(scores)
     try:
         curve = false_match_curve(array)
     except TooFewSpeakers:
-        middle, fifth = np.sort(array)[::-1][[len(array) // 2 - 1, TAIL_PAIRS_MIN - 1]]
-        assert fifth - middle < 2e-4  # half of them score alike
+        middle, third = np.sort(array)[::-1][[len(array) // 2 - 1, 2]]
+        assert third - middle < 0.01  # half of them score alike
         return
     found, shares = zip(*curve.points, strict=True)
     assert (np.diff(found) > 0).all()
     assert (np.diff(shares) < 0).all()
-    for score, share in curve.points:
-        assert (array > score).sum() <= share * len(array) < (array >= score).sum() + 1
     assert curve.rate_min >= TAIL_PAIRS_MIN / len(array)
     assert curve.score_at(rate) >= curve.score_at(0.5) == found[0]
     assert curve.score_at(rate / 2) > curve.score_at(rate) or curve.score_at(rate) == found[0]
+
+
+@given(scores=SCORES)
+def test_only_what_is_frequent_is_read_off_single_pairs(scores: list[float]) -> None:
+    """Above half of at most a hundred pairs there is nothing but the line; the two highest scores do not enter."""
+    array = np.sort(np.array(scores))
+    raised = array.copy()
+    raised[-2:] = 1.0
+    try:
+        curve = false_match_curve(array)
+    except TooFewSpeakers:
+        return
+    assert false_match_curve(raised) == curve
+
+
+def test_the_rare_end_of_normal_scores_is_found() -> None:
+    random = np.random.default_rng(0)
+    found = [false_match_curve(random.normal(0.1, 0.15, 4950)).score_at(2e-4) for _ in range(20)]
+    truth = 0.1 + 0.15 * 3.54
+    assert np.mean(found) == pytest.approx(truth, abs=0.01)
+    assert np.std(found) < 0.03
 
 
 @given(rate=st.floats(1e-9, 0.4))
@@ -97,13 +119,13 @@ def test_three_speakers_are_refused_however_much_they_said() -> None:
     assert fitted(voices(PERSONS_MIN)).person_pairs == 45
 
 
-def test_one_person_under_several_ids_moves_the_threshold_little() -> None:
-    """Copies come before any fit; a few that slip through are fewer than the pairs a measured rate needs."""
+def test_one_person_under_two_ids_moves_the_threshold_little() -> None:
+    """Labels are audited before a fit; one pair that slips through does not set the threshold, as its trials would."""
     rate = 0.01 / 50
-    clean, dirty = voices(60), voices(60, copied=2)
+    clean, dirty = voices(60), voices(60, copied=1)
     by_pairs = [fitted(each).fits[0].false_match.score_at(rate) for each in (clean, dirty)]
     by_trials = [false_match_curve(each.scores[each.nontarget_cells]).score_at(rate) for each in (clean, dirty)]
-    assert by_pairs[1] - by_pairs[0] < 0.3 * (by_trials[1] - by_trials[0])
+    assert abs(by_pairs[1] - by_pairs[0]) < 0.02 < 0.05 < by_trials[1] - by_trials[0]
 
 
 def test_how_many_are_of_each_sex_is_kept() -> None:

@@ -5,11 +5,12 @@ scripts/fit_engine.py runs both; `earwitness evaluate --fit-calibration` runs th
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
+from scipy.special import ndtri
 
 from earwitness.engine.calibration import TAIL_PAIRS_MIN, Calibration, DurationFit, FalseMatchCurve
 from earwitness.engine.compensation import Compensation, Vectors, unit_length
@@ -25,6 +26,10 @@ CHANNEL_DIRECTIONS = 5
 """More remove no further errors on held-out speakers (docs/decisions)."""
 
 _CURVE_RATES = tuple(digit * 10.0**-decade for decade in range(1, 7) for digit in (5.0, 3.0, 2.0, 1.5, 1.0))
+_LINE_SHARE, _LINE_PAIRS_MIN, _LINE_LEFT_OUT = 0.02, 50, 2
+"""The rare end of a curve is drawn through this share of the scores, the highest, and through at least so many; but not
+through the two highest, which may be one person under several ids (docs/decisions)."""
+
 _STEP_MIN = 1e-4
 """Points of a curve whose scores are closer are one; a file keeps five digits."""
 
@@ -140,23 +145,34 @@ def fit_duration(*, targets: Scores, nontargets: Scores, person_pairs: PersonPai
 def false_match_curve(person_pairs: Scores) -> FalseMatchCurve:
     """Return the share of pairs of persons at or above each score, from one score a pair, in any order.
 
-    It ends at the score that exactly TAIL_PAIRS_MIN pairs reach: the height of rarer scores is chance, and the curve
-    goes on straight from there. Raise TooFewSpeakers when that leaves no curve.
+    Its rare end is a straight line on the normal-deviate axis, by least squares through the highest scores: how high a
+    single one lies is chance. It is measured down to the share of TAIL_PAIRS_MIN pairs, and goes on straight from
+    there. Raise TooFewSpeakers when that leaves no curve.
     """
     ordered = np.sort(person_pairs)[::-1]
     count = len(ordered)
-    rates = [rate for rate in _CURVE_RATES if rate * count > TAIL_PAIRS_MIN]
-    reached_by = [(rate, math.floor(rate * count)) for rate in rates]
-    if count > 2 * TAIL_PAIRS_MIN:
-        reached_by.append((TAIL_PAIRS_MIN / count, TAIL_PAIRS_MIN))
+    if count <= 2 * TAIL_PAIRS_MIN:
+        raise TooFewSpeakers(f"{count} pairs of people are too few for a false-match curve")
+    rates = [*(rate for rate in _CURVE_RATES if rate * count > TAIL_PAIRS_MIN), TAIL_PAIRS_MIN / count]
+    tail = min(max(math.floor(_LINE_SHARE * count), _LINE_PAIRS_MIN), count // 2)
+    line = _line_through(ordered[:tail], count)
     points: list[tuple[float, float]] = []
-    for rate, pairs in reached_by:
-        score = float(ordered[pairs - 1])
+    for rate in rates:
+        score = line(rate) if rate * count <= tail else float(ordered[math.floor(rate * count) - 1])
         if not points or score >= points[-1][0] + _STEP_MIN:
             points.append((score, rate))
     if len(points) < 2:
-        raise TooFewSpeakers(f"{count} pairs of people are too few for a false-match curve, or all of them score alike")
+        raise TooFewSpeakers(f"the {count} pairs of people score too much alike for a false-match curve")
     return FalseMatchCurve(tuple(points))
+
+
+def _line_through(highest: Scores, count: int) -> Callable[[float], float]:
+    """Return a score for each rate: the line through the highest of `count` scores, at least five in falling order."""
+    deviates = -ndtri((np.arange(len(highest)) + 0.5) / count)[_LINE_LEFT_OUT:]
+    scores = highest[_LINE_LEFT_OUT:]
+    offsets = deviates - deviates.mean()
+    slope = float(offsets @ scores / (offsets @ offsets))
+    return lambda rate: float(scores.mean()) + slope * (-float(ndtri(rate)) - float(deviates.mean()))
 
 
 def _logistic(targets: Scores, nontargets: Scores) -> tuple[float, float]:
