@@ -207,7 +207,7 @@ class Service:
         context = RestContext(
             store=self._store,
             engine_of=background.models.engine,
-            galleries=background.galleries,
+            lines=background.lines,
             run_in_thread=self._threads.run,
             clock=now,
             new_id=new_guid,
@@ -269,6 +269,7 @@ def build_background(
             tasks_at_once=settings.tasks_at_once,
             voiceprint_spelling=_SPELLINGS[settings.voiceprint_status.lower()],
             keep_audio=settings.keep_enrolment_audio == "on",
+            line_learning=LineLearning(settings.line_learning),
         ),
         store,
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),

@@ -25,9 +25,9 @@ from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
 from earwitness.store.records import LineVersion, NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
+from earwitness.tasks.voting import Lines
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.line import Codec, LineLearning
@@ -111,7 +111,7 @@ class Rest:
     token_characters_min: int = TOKEN_CHARACTERS_MIN
 
     def __post_init__(self) -> None:
-        galleries = Galleries(self.store)
+        lines = Lines(self.store, default=self.line_learning)
         numbers, lock = itertools.count(1_000_000), threading.Lock()
 
         def new_id() -> str:
@@ -128,7 +128,7 @@ class Rest:
         context = RestContext(
             store=self.store,
             engine_of=lambda band: {Band.TELEPHONE: self.engine}[band],
-            galleries=lambda: galleries,
+            lines=lambda: lines,
             run_in_thread=run,
             clock=self.clock,
             new_id=new_id,

@@ -36,7 +36,16 @@ def vote(rest: Rest, codec: Codec = Codec.PCM) -> None:
     def work(unit: Unit) -> None:
         unit.lines.lock(MINE, "vpd-1")
         vector = struct.pack("<2f", 0.6, 0.8)
-        unit.lines.vote(MINE, "vpd-1", codec, encoder_id="two-d-1", vector=vector, profile_id=None, task_id=None)
+        unit.lines.vote(
+            MINE,
+            "vpd-1",
+            codec,
+            encoder_id="two-d-1",
+            vector=vector,
+            net_speech_seconds=10.0,
+            profile_id=None,
+            task_id=None,
+        )
 
     rest.store.write(work)
 

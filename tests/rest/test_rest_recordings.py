@@ -77,6 +77,23 @@ def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_votes_on_the_line_of_its_codec(domain: Rest) -> None:
+    def search(path: Path) -> dict[str, Any]:
+        response = domain.ask("POST", SEARCH, content=path.read_bytes())
+        require_fits(response.json(), "Decision")
+        return response.json()
+
+    for path in (first_call("sally"), second_call("sally"), first_call("kal")):
+        assert search(path)["line"] == {"state": "unknown", "voices": 0, "version": 0}
+    (line,) = domain.ask("GET", "domains/vpd-1/lines").json()["lines"]
+    assert (line["codec"], line["waitingVoices"]) == ("pcm", 2)
+    domain.ask("PUT", "domains/vpd-1/lines", params={"learning": "off"})
+    search(first_call("marvin"))
+    (line,) = domain.ask("GET", "domains/vpd-1/lines").json()["lines"]
+    assert line["waitingVoices"] == 0
+
+
+@pytest.mark.slow
 def test_a_voice_that_is_enrolled_twice_is_told(domain: Rest) -> None:
     def enrol(path: Path, **asked: str) -> dict[str, Any]:
         response = domain.ask("POST", PROFILES, params=CONSENT | asked, content=path.read_bytes())

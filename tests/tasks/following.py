@@ -23,10 +23,11 @@ from earwitness.store.store import Store
 from earwitness.tasks.attempt import TaskContext
 from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.follow import follow
-from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
+from earwitness.tasks.voting import Lines
+from earwitness.voice.line import LineLearning
 from patience import PATIENCE_SECONDS
 
 RATE = 8_000
@@ -108,6 +109,7 @@ class Office:
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.clock = Clock()
         self.store: Store = opened(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
+        self.lines = Lines(self.store, default=LineLearning.ON)
         self.engine = ThreadsSeen(engine)
         self.engine_of: Any = lambda *_: self.engine
         self.models_opened: Any = nothing_to_wait_for
@@ -125,7 +127,8 @@ class Office:
             source_of=lambda *_: self.line,
             engine_of=self.engine_of,
             models_opened=self.models_opened,
-            galleries=Galleries(self.store),
+            clock=self.clock,
+            lines=self.lines,
             inference=self.inference,
             turns=Turns(1),
             waiting=self.waiting,

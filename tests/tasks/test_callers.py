@@ -8,13 +8,14 @@ from store_examples import MINE, START
 
 from earwitness.engine.monitor import CALLERS_MAX, SEARCHES_MIN
 from earwitness.tasks.callers import KEPT, RecentCallers
+from earwitness.tasks.lines import LineName
 from earwitness.voice.embedding import Embedding
 from earwitness.voice.line import Codec
 from spaces import plain_space
 
 DIMENSION = 192
 SPACE = plain_space("voices-1", DIMENSION)
-LINE = (MINE, "vpd-1", Codec.PCM)
+LINE = LineName(MINE, "vpd-1", Codec.PCM)
 
 
 def voices(count: int, *, shift: float = 0.0, seed: int = 0) -> list[Embedding]:
@@ -75,10 +76,3 @@ def test_a_deleted_profile_takes_its_voice() -> None:
     assert hear(callers, [stranger], enrolled=frozenset({"vp-1"})) is not None
     assert hear(callers, [stranger]) is None
     assert [one.voice for one in callers._lines[LINE]] == [stranger]
-
-
-def test_a_line_that_is_learnt_anew_begins_without_callers() -> None:
-    callers = RecentCallers()
-    hear(callers, voices(SEARCHES_MIN))
-    callers.forget_line(LINE)
-    assert hear(callers, voices(1, seed=1)) is None

@@ -98,7 +98,14 @@ def test_votes_after_a_day(store: Store, clock: Clock) -> None:
     def vote(unit: Unit) -> None:
         unit.lines.lock(MINE, domain_id)
         unit.lines.vote(
-            MINE, domain_id, Codec.PCM, encoder_id="two-d-1", vector=vector(), profile_id=None, task_id=None
+            MINE,
+            domain_id,
+            Codec.PCM,
+            encoder_id="two-d-1",
+            vector=vector(),
+            net_speech_seconds=10.0,
+            profile_id=None,
+            task_id=None,
         )
 
     store.write(vote)

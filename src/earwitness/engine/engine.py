@@ -67,12 +67,19 @@ class Identified:
     """The answer for a recording."""
 
     decision: Decision
-    #: Of the first 20 s of speech.
-    quality: SpeechQuality
+    #: The first 20 s of speech.
+    speech: NetSpeech
+    #: Heard in it, nearly always one; none where it is too short.
+    voices: tuple[Voice, ...]
     #: Length of the recording that was listened to, speech and silence.
     heard_seconds: float
     #: Whether that is all of it.
     to_the_end: bool
+
+    @property
+    def quality(self) -> SpeechQuality:
+        """Of the first 20 s of speech."""
+        return self.speech.quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,14 +233,17 @@ def identify_recording(
     """
     voices: list[Voice] = []
     heard: list[NetSpeech] = []
+    first: tuple[Voice, ...] = ()
     cut_off = False
     try:
         for speech in engine.passages(recording, decoded=decoded):
             heard.append(speech)
             try:
-                voices += voices_of(engine.encoder, speech.samples)
+                found = voices_of(engine.encoder, speech.samples)
             except NotEnoughSpeech:
                 continue  # the last seconds, or all there is
+            voices += found
+            first = first or found
             if not whole and _enough(engine, gallery, voices, sum(passage.seconds for passage in heard)):
                 break
     except AudioTooLong:
@@ -244,7 +254,8 @@ def identify_recording(
     nothing = replace(not_enough_speech(seconds), basis=_basis(gallery))
     return Identified(
         decision=engine.search_voices(voices, gallery) if voices else nothing,
-        quality=heard[0].quality,
+        speech=heard[0],
+        voices=first,
         heard_seconds=sum(passage.heard_seconds for passage in heard),
         to_the_end=not cut_off and (whole or heard[-1].seconds < SPEECH_SECONDS_MAX),
     )

@@ -36,6 +36,10 @@ class Gallery:
         """Return how many voiceprints are enrolled."""
         return len(self._rows) + self.former_count
 
+    def __contains__(self, profile_id: str) -> bool:
+        """Return whether a profile has a voiceprint in it."""
+        return any(profile_id in rows.profile_ids for rows in self._all())
+
     @property
     def former_count(self) -> int:
         """Voiceprints of former versions: they stay as they are when a line is learnt, until enrolled again."""

@@ -4,7 +4,8 @@ Two people who never met should score about 0 after compensation. Where the line
 from, all voices lie a little to one side, and strangers score alike: 0.1 to 0.3 was measured on lines of another kind.
 Two things are looked at, because each misses something. *Voiceprints that did not match* show a line that is off since
 before the enrolments. *Callers among themselves* show a line that changed since: against voiceprints of the former line
-their scores stay near 0 (docs/decisions/2026-11-26-line-monitor.md has the numbers).
+their scores stay near 0, or fall below it, which names nobody (docs/decisions/2026-11-26-line-monitor.md has the
+numbers).
 """
 
 import math
@@ -61,11 +62,11 @@ def mean_between(voices: NDArray[np.float32]) -> float | None:
 
 
 def health(scores: StrangerScores, callers_mean: float | None, *, before: LineHealth) -> LineHealth:
-    """Return whether a line is well, which was said to be `before`."""
-    told = [abs(scores.mean)] if scores.searches >= SEARCHES_MIN else []
-    told += [] if callers_mean is None else [abs(callers_mean)]
+    """Return whether a line is well, which was said to be `before`; with too few searches the same again."""
+    told = [scores.mean] if scores.searches >= SEARCHES_MIN else []
+    told += [] if callers_mean is None else [callers_mean]
     if not told:
-        return LineHealth.TOO_FEW
+        return before
     worst = max(told)
     if worst > OFF_FROM or (before is LineHealth.OFF and worst >= WELL_BELOW):
         return LineHealth.OFF

@@ -26,7 +26,7 @@ from earwitness.wire.shares import Shares
 
 if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
     from earwitness.engine.engine import Engine
-    from earwitness.tasks.galleries import Galleries
+    from earwitness.tasks.voting import Lines
 
 _AnswerT = TypeVar("_AnswerT", bound=Answer)
 _ParametersT_co = TypeVar("_ParametersT_co", bound=Parameters, covariant=True)
@@ -70,8 +70,8 @@ class RestContext:
     store: Store
     #: Returns the engine of a band; the first call opens its models and takes a second.
     engine_of: "Callable[[Band], Engine]"
-    #: Returns the voices of domains in memory.
-    galleries: "Callable[[], Galleries]"
+    #: Returns the lines of domains, with their voices in memory.
+    lines: "Callable[[], Lines]"
     run_in_thread: RunInThread
     #: Returns the time in UTC.
     clock: Callable[[], datetime]

@@ -17,13 +17,15 @@ from earwitness.rest.domains import domain_of, voiceprints_of
 from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer
 from earwitness.rest.parameters import EnrolRecording, SearchRecording
 from earwitness.rest.tasks import decision_answer
-from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile, VoiceProfileDomain
+from earwitness.store.records import NewVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
+from earwitness.tasks.lines import LineName
 from earwitness.voice.band import Band
 
 if TYPE_CHECKING:  # with numpy, as context.py says
+    from earwitness.audio.recording import Recording
     from earwitness.engine.engine import Engine
-    from earwitness.engine.gallery import Gallery
+    from earwitness.tasks.voting import LineNews, Searched
 
 
 @contextmanager
@@ -47,20 +49,53 @@ def recording_file() -> "Generator[tuple[IO[bytes], Path]]":
 
 def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> DecisionAnswer:
     """Say who of a domain speaks in a recording, if anyone."""
-    from earwitness.engine.engine import identify_recording, open_named
+    from earwitness.engine.engine import open_named
 
     domain = domain_of(context, call)
     engine = context.engine_of(Band(domain.band))
-    gallery = _gallery(context, call.scope, domain, engine)
+    recording = open_named(call.recording, channel=call.params.channel)
+    # Again when somebody was deleted meanwhile: nobody is found once that was answered.
+    while True:
+        searched = _searched(context, call, domain, engine, recording)
+        news = context.store.write(lambda unit, searched=searched: _write(context, call, unit, domain, searched))
+        if news is not None:
+            news.tell()
+            return decision_answer(asdict(searched.decision))
+
+
+def _searched(
+    context: RestContext,
+    call: RestCall[SearchRecording],
+    domain: VoiceProfileDomain,
+    engine: "Engine",
+    recording: "Recording",
+) -> "Searched":
+    from earwitness.engine.engine import identify_recording
+
+    lines, line = context.lines(), LineName(call.scope, domain.domain_id, recording.codec)
+    gallery = lines.gallery(line, engine)
     with _turn(context, call) as decoded:
-        recording = open_named(call.recording, channel=call.params.channel)
         found = identify_recording(engine, gallery, recording, decoded=decoded)
-    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
-    return decision_answer(asdict(found.decision))
+        now = context.clock()
+        return lines.searched(line, found.voices, found.speech, gallery, found.decision, task_id=None, at=now)
+
+
+def _write(
+    context: RestContext,
+    call: RestCall[SearchRecording],
+    unit: Unit,
+    domain: VoiceProfileDomain,
+    searched: "Searched",
+) -> "LineNews | None":
+    news = context.lines().write(unit, searched)
+    if news is not None:
+        call.caller.record(unit, domain.arn)
+    return news
 
 
 def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
     """Make a profile of the voice in a recording, or add a voiceprint to a profile."""
+    from earwitness.engine.engine import open_named
     from earwitness.engine.enrol import enrolment_embedding
     from earwitness.voice.embedding import Voiceprint
 
@@ -69,10 +104,12 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
     voiceprint_id, content = context.new_id(), _content(call)
     profile_id = call.params.profile_id or f"vp-{context.new_id()}"
     with _turn(context, call) as decoded:
+        codec = open_named(call.recording, channel=call.params.channel).codec
         speech = engine.listen(call.recording, channel=call.params.channel, decoded=decoded)
         embedding = enrolment_embedding(engine.encoder, [speech])
     made = Voiceprint(profile_id=profile_id, voiceprint_id=voiceprint_id, embedding=embedding)
-    alike = engine.same_voice_as([made], _gallery(context, call.scope, domain, engine))
+    gallery = context.lines().gallery(LineName(call.scope, domain.domain_id, codec), engine)
+    alike = engine.same_voice_as([made], gallery)
     voiceprint = NewVoiceprint(
         encoder_id=embedding.encoder_id,
         vector=embedding.vector.astype("<f4").tobytes(),
@@ -100,10 +137,6 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
         # a repeated request finds what it made before
         same_voice_as=[one for one in alike if one != profile.profile_id],
     )
-
-
-def _gallery(context: RestContext, scope: Scope, domain: VoiceProfileDomain, engine: "Engine") -> "Gallery":
-    return context.galleries().get(scope, domain.domain_id, space=engine.space)
 
 
 @contextmanager

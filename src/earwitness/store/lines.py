@@ -141,6 +141,7 @@ class LineWriter(Writer, LineReader):
         *,
         encoder_id: str,
         vector: bytes,
+        net_speech_seconds: float,
         profile_id: str | None,
         task_id: str | None,
     ) -> None:
@@ -158,6 +159,7 @@ class LineWriter(Writer, LineReader):
             **line,
             "number": number,
             "encoder_id": encoder_id,
+            "net_speech_seconds": net_speech_seconds,
             "profile_id": profile_id,
             "task_id": task_id,
             "created_at": self._now,

@@ -4,6 +4,7 @@ Every change moves the version of the domain, in the same transaction, and so lo
 else: a deletion of the domain never meets one half-way.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -266,6 +267,12 @@ class ProfileVoiceprintReader(Reader):
             select_in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
         )
         return None if row is None else self._seal(row).open_optional(row, "audio_ciphertext")
+
+    def enrolled(self, scope: Scope, profile_ids: Collection[str]) -> set[str]:
+        """Return those of these profiles that have a voiceprint."""
+        having = profile_voiceprints.c.profile_id
+        theirs = in_scope(profile_voiceprints, scope), having.in_(sorted(profile_ids))
+        return {row["profile_id"] for row in self._session.rows(select(having).where(*theirs).distinct())}
 
     def gallery_page(
         self, scope: Scope, domain_id: str, *, after: PageKey | None = None, limit: int

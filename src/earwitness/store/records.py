@@ -312,6 +312,8 @@ class LineVote:
     encoder_id: str
     #: The unit vector: float32, little endian.
     vector: bytes = field(repr=False)
+    #: How much speech it was made of.
+    net_speech_seconds: float
     created_at: datetime
 
 

@@ -362,6 +362,7 @@ line_votes = Table(
     word(Codec, "codec", _CODEC),
     whole("number", _COUNT),
     text("encoder_id", "the voice model"),
+    seconds("net_speech_seconds", "how much speech there was; what a score means depends on it"),
     text("profile_id", "the profile that the search named; found by it when the profile is deleted", nullable=True),
     text("task_id", "the task that heard the voice; found by it when its profile is deleted", nullable=True),
     time("created_at"),

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -16,12 +17,11 @@ from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.events import EventPublisher, channel_of, identification_event
-from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
+from earwitness.tasks.voting import LineNews, Lines, Searched
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Decision
 from earwitness.voice.embedding import Embedding
 from earwitness.voice.events import (
     DetailStatus,
@@ -48,13 +48,15 @@ class TaskContext:
     """What all attempts share."""
 
     store: Store
+    #: returns the time in UTC
+    clock: Callable[[], datetime]
     #: the stream of an ARN; raises StreamGone when there is none
     source_of: Callable[[Scope, str], Source]
     #: the engine of a band; the first call opens its models and takes a second
     engine_of: Callable[[Band], Engine]
     #: waits until the voice models are open, which takes minutes if they must be fetched first
     models_opened: Callable[[], Awaitable[None]]
-    galleries: Galleries
+    lines: Lines
     #: threads for what computes, as many as there are cores
     inference: Executor
     #: calls compute before recordings
@@ -131,18 +133,31 @@ class Attempt:
             lambda unit: unit.attempts.remark(*self._key, attempt=self._number, status_message=message)
         )
 
-    async def conclude_identification(self, decision: Decision) -> None:
-        """Write the answer of the search, with everything needed to judge it."""
+    async def conclude_identification(self, searched: Searched) -> bool:
+        """Write the answer of the search, with everything needed to judge it, and what it says of the line.
 
-        def work(unit: Unit) -> SpeakerSearchTask:
+        False when somebody in the answer was deleted meanwhile: search again.
+        """
+        decision = searched.decision
+
+        def work(unit: Unit) -> tuple[SpeakerSearchTask, LineNews] | None:
+            news = self.context.lines.write(unit, searched)
+            if news is None:
+                return None
             task = unit.attempts.conclude_identification(
                 *self._key, attempt=self._number, identification=asdict(decision)
             )
             self._append_event(unit, partial(identification_event, decision=decision))
-            return task
+            return task, news
 
-        await self._conclude(work)
+        written = await self.context.write(work)
+        if written is None:
+            return False
+        self.task, news = written
         self.identified = True
+        self.context.events_written()
+        news.tell()
+        return True
 
     async def conclude_voiceprint(self, embedding: Embedding, speech: NetSpeech) -> None:
         """Write the voiceprint; the task is over."""

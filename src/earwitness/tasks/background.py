@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from earwitness.engine.turns import Turns
@@ -28,17 +29,18 @@ from earwitness.store.records import PageKey
 from earwitness.store.store import Store
 from earwitness.tasks.deliver import THREADS, Deliverer
 from earwitness.tasks.events import EventPublisher, Targets, TargetSettings
-from earwitness.tasks.expire import MediaSweep, expire_quietly
+from earwitness.tasks.expire import VOTES_KEPT, MediaSweep, expire_quietly
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves, Supervisor
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.voice.events import DetailStatus
+from earwitness.voice.line import LineLearning
 
 if TYPE_CHECKING:
     from earwitness.tasks.attempt import TaskContext
-    from earwitness.tasks.galleries import Galleries
+    from earwitness.tasks.voting import Lines
 
 ResultT = TypeVar("ResultT")
 
@@ -75,6 +77,8 @@ class BackgroundSettings:
     tasks_at_once: int
     voiceprint_spelling: DetailStatus
     keep_audio: bool
+    #: whether domains learn their lines that were not told
+    line_learning: LineLearning
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Background:
         self._clock = clock
         self._running: _Running | None = None  # before the start
         self._arrivals: dict[str, datetime] = {}
+        self._lines: Lines | None = None  # before the first search
+        self._opening_lines = Lock()
         self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
         self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
@@ -222,15 +228,14 @@ class Background:
 
         await give_up(self._context, item, reason)
 
-    def galleries(self) -> "Galleries":
-        """Return domains' voices in memory."""
-        return self._galleries
+    def lines(self) -> "Lines":
+        """Return the lines of domains, with their voices in memory."""
+        with self._opening_lines:
+            if self._lines is None:
+                from earwitness.tasks.voting import Lines
 
-    @cached_property
-    def _galleries(self) -> "Galleries":
-        from earwitness.tasks.galleries import Galleries
-
-        return Galleries(self._store)
+                self._lines = Lines(self._store, default=self._settings.line_learning)
+            return self._lines
 
     @cached_property
     def _context(self) -> "TaskContext":
@@ -238,10 +243,11 @@ class Background:
 
         return TaskContext(
             store=self._store,
+            clock=self._clock,
             source_of=self.sources.of,
             engine_of=self.models.engine,
             models_opened=self.models.opened,
-            galleries=self._galleries,
+            lines=self.lines(),
             inference=self._inference,
             turns=self.turns,
             waiting=self._waiting,
@@ -281,7 +287,10 @@ class Background:
         await log.expire(now)
 
     async def _expire(self) -> None:
-        await self._run_in_thread(lambda: expire_quietly(self._store, now=self._clock()))
+        now = self._clock()
+        await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
+        if self._lines is not None:
+            self._lines.forget_callers(before=now - VOTES_KEPT)
         await self._run_in_thread(self._store.keep_reserve)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

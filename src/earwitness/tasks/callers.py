@@ -4,27 +4,22 @@ Different voices alone are kept, so that one person who calls again and again do
 """
 
 from collections import OrderedDict
-from collections.abc import Set
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TypeAlias
 
 import numpy as np
 
 from earwitness.engine.monitor import CALLERS_MAX, mean_between
 from earwitness.engine.space import Space
-from earwitness.store.records import Scope
+from earwitness.tasks.lines import LineName
 from earwitness.voice.embedding import Embedding
-from earwitness.voice.line import Codec
 
 KEPT = timedelta(hours=24)
 
 LINES_MAX = 1_000
 """Lines whose callers are in memory; 15 kB each. Those that were called longest ago go first."""
-
-LineName: TypeAlias = tuple[Scope, str, Codec]
-"""A domain and a codec of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class RecentCallers:
         *,
         space: Space,
         profile_id: str | None,
-        enrolled: Set[str],
+        enrolled: Container[str],
         at: datetime,
     ) -> float | None:
         """Take the voice of a caller; return the mean score between the last different ones, None for too few.
@@ -80,8 +75,3 @@ class RecentCallers:
                 for name, callers in self._lines.items()
                 if (kept := tuple(one for one in callers if one.at > before))
             )
-
-    def forget_line(self, name: LineName) -> None:
-        """Drop the callers of a line, which is learnt anew."""
-        with self._lock:
-            self._lines.pop(name, None)

@@ -10,8 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from earwitness.engine.engine import Engine
-from earwitness.engine.gallery import Gallery
+from earwitness.engine.engine import Engine, Voice
 from earwitness.errors import AttemptSuperseded, Conflict, EarwitnessError, NotFound, SpeechTooPoor
 from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.store.records import SpeakerSearchTask
@@ -19,10 +18,11 @@ from earwitness.tasks.attempt import Attempt, TaskContext, is_final, run_attempt
 from earwitness.tasks.checkpoints import CheckpointWriter
 from earwitness.tasks.events import live_source_of
 from earwitness.tasks.hear import ChannelListener
+from earwitness.tasks.lines import LineName
 from earwitness.tasks.replay import LOST, FragmentSlice, Replay
 from earwitness.tasks.runner import WorkItem
+from earwitness.tasks.voting import Searched
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Decision
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.task_status import StopReason, TaskStatus
 
@@ -224,16 +224,22 @@ class _Listening:
 
     async def _identify_if_due(self) -> None:
         if self._listener.can_identify and not self._attempt.identified:
-            await self._attempt.conclude_identification(await self._identify())
+            voices = await self._context.compute(self._listener.probe)
+            # Again when somebody was deleted meanwhile: nobody is found once that was answered.
+            while not await self._attempt.conclude_identification(await self._search(voices)):
+                pass
 
-    async def _identify(self) -> Decision:
-        context, task, space = self._context, self._attempt.task, self._engine.space
+    async def _search(self, voices: Sequence[Voice]) -> Searched:
+        context, task, engine, listener = self._context, self._attempt.task, self._engine, self._listener
+        line = LineName(task.scope, task.domain_id, listener.codec)
+        gallery = await context.run_in_thread(lambda: context.lines.gallery(line, engine))
 
-        def gallery() -> Gallery:
-            return context.galleries.get(task.scope, task.domain_id, space=space)
+        def search() -> Searched:
+            decision = engine.search_voices(voices, gallery)
+            speech, now = listener.speech(), context.clock()
+            return context.lines.searched(line, voices, speech, gallery, decision, task_id=task.task_id, at=now)
 
-        voices = await context.run_in_thread(gallery)
-        return await context.compute(lambda: self._engine.search_voices(self._listener.probe(), voices))
+        return await context.compute(search)
 
     async def _make_voiceprint(self) -> None:
         try:

@@ -6,6 +6,7 @@ They are loaded raw, once for all lines of a domain: under a line that is learnt
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 
@@ -26,14 +27,22 @@ Those searched longest ago go first."""
 _PAGE = 2_000
 
 
+_Name: TypeAlias = tuple[str, int, bool]
+
+
+def _name(space: Space) -> _Name:
+    """Return what tells a line: the same mean may be of another version, or be off by now."""
+    return space.id, space.line.version, space.line.is_off
+
+
 @dataclass(slots=True)
 class _Slot:
     lock: Lock = field(default_factory=Lock)
     """Held while it is loaded, so that many searches at once load it once."""
 
     version: int = -1
-    galleries: OrderedDict[str, Gallery] = field(default_factory=OrderedDict[str, Gallery])
-    """The same voiceprints under each line, by the id of its space."""
+    galleries: OrderedDict[_Name, Gallery] = field(default_factory=OrderedDict[_Name, Gallery])
+    """The same voiceprints under each line."""
 
     @property
     def size(self) -> int:
@@ -41,11 +50,10 @@ class _Slot:
 
     def under(self, space: Space) -> Gallery:
         """Return what is loaded, under a line."""
-        gallery = self.galleries.get(space.id) or next(iter(self.galleries.values()))
-        if gallery.space is not space:  # the same mean may be of another version, or be off by now
-            gallery = gallery.under(space)
-        self.galleries[space.id] = gallery
-        self.galleries.move_to_end(space.id)
+        name = _name(space)
+        gallery = self.galleries.get(name) or next(iter(self.galleries.values())).under(space)
+        self.galleries[name] = gallery
+        self.galleries.move_to_end(name)
         while len(self.galleries) > LINES_MAX:
             self.galleries.popitem(last=False)
         return gallery
@@ -73,7 +81,7 @@ class Galleries:
         with slot.lock:
             if not slot.galleries or slot.version < domain.version:
                 slot.version, gallery = self._load(scope, domain_id, space)
-                slot.galleries = OrderedDict({space.id: gallery})
+                slot.galleries = OrderedDict({_name(space): gallery})
             gallery = slot.under(space)
         self._make_room()
         return gallery

@@ -126,6 +126,10 @@ class ChannelListener:
         """Return the voices to search for, as `probe_of` does."""
         return probe_of(self._engine, self._gatherer())
 
+    def speech(self) -> NetSpeech:
+        """Return the speech so far, 20 s at most."""
+        return self._gatherer().speech()
+
     def voiceprint(self) -> tuple[Embedding, NetSpeech]:
         """Return the voiceprint and its speech, as `voiceprint_of` does."""
         return voiceprint_of(self._engine, self._gatherer())

@@ -1,12 +1,21 @@
 """What is told of the lines of a domain: to the JSON API, to commands and to the log."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from earwitness.store.records import LineMonitor, LineVersion, Scope
 from earwitness.store.store import Store
 from earwitness.voice.line import Codec, LineHealth, LineLearning, LineState, state_of
 
 _OFF = "strangers score as if they were alike, so more of them are named than the stated share"
+
+
+class LineName(NamedTuple):
+    """Which line: a codec of a domain."""
+
+    scope: Scope
+    domain_id: str
+    codec: Codec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,14 @@ def _vote(
 ) -> None:
     unit.lines.lock(MINE, domain_id)
     unit.lines.vote(
-        MINE, domain_id, codec, encoder_id=ENCODER, vector=vector(x), profile_id=profile_id, task_id=task_id
+        MINE,
+        domain_id,
+        codec,
+        encoder_id=ENCODER,
+        vector=vector(x),
+        net_speech_seconds=10.0,
+        profile_id=profile_id,
+        task_id=task_id,
     )
 
 

@@ -172,7 +172,14 @@ def _hear(store: Store) -> SpeakerSearchTask:
         unit.attempts.conclude_voiceprint(MINE, task.task_id, attempt=1, voiceprint=made)
         line = {"encoder_id": "two-d-1"}
         unit.lines.vote(
-            MINE, domain.domain_id, Codec.PCM, **line, vector=HEARD["vector"], profile_id=None, task_id=task.task_id
+            MINE,
+            domain.domain_id,
+            Codec.PCM,
+            **line,
+            vector=HEARD["vector"],
+            net_speech_seconds=10.0,
+            profile_id=None,
+            task_id=task.task_id,
         )
         unit.lines.learn(MINE, domain.domain_id, Codec.PCM, **line, mean=HEARD["mean"], voices=10)
         unit.events.append(

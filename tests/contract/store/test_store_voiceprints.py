@@ -265,6 +265,16 @@ def test_several_voiceprints_of_a_profile_are_kept_apart(store: Store) -> None:
     assert _gallery(store, profile.domain_id) == [(profile.profile_id, vector())]
 
 
+def test_which_profiles_have_a_voiceprint(store: Store) -> None:
+    profile = enrol(store, with_voiceprint(store))
+    empty = store.write(lambda unit: add_profile(unit, profile.domain_id))
+    asked = {profile.profile_id, empty.profile_id, "vp-none"}
+    assert store.profile_voiceprints.enrolled(MINE, asked) == {profile.profile_id}
+    assert store.profile_voiceprints.enrolled(MINE, set()) == set()
+    for scope in OTHERS:
+        assert store.profile_voiceprints.enrolled(scope, asked) == set()
+
+
 def test_a_deleted_profile_leaves_no_voiceprint_not_even_in_its_task(store: Store) -> None:
     task = with_voiceprint(store, audio=AUDIO)
     profile = enrol(store, task)

@@ -32,6 +32,7 @@ CREATE TABLE line_votes (
     codec {text} NOT NULL,
     number BIGINT NOT NULL,
     encoder_id {text} NOT NULL,
+    net_speech_seconds {double} NOT NULL,
     profile_id {text},
     task_id {text},
     created_at BIGINT NOT NULL,
