@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,7 @@ def test_a_call_votes_with_its_answer_and_names_its_line(tmp_path: Path, engine:
         await office.follow(task)
         (vote,) = office.store.lines.votes(MINE, task.domain_id, Codec.PCM)
         assert (vote.encoder_id, vote.net_speech_seconds) == (engine.encoder.encoder_id, 10.0)
-        identification = office.now(task).identification
-        assert identification is not None
+        identification: Any = office.now(task).identification
         assert identification["basis"]["line_state"] == LineState.UNKNOWN
         monitor = office.store.lines.monitor(MINE, task.domain_id, Codec.PCM)
         assert monitor is not None

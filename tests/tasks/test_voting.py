@@ -203,6 +203,21 @@ def test_what_is_learnt_counts_in_the_next_answer(domain: Domain) -> None:
     assert [one.candidates[0].profile_id for one in (before, after)] == [profile_id, profile_id]
 
 
+def test_a_line_that_another_voice_model_heard_is_learnt_anew(domain: Domain) -> None:
+    former = {"encoder_id": "another-1/telephone", "mean": callers(domain.engine, 1, seed=1)[0].vector.tobytes()}
+
+    def learn(unit: Unit) -> None:
+        unit.lines.lock(MINE, domain.line.domain_id)
+        unit.lines.learn(*domain.line, **former, voices=VOICES_MAX)
+
+    domain.store.write(learn)
+    line = domain.gallery().space.line
+    assert (line.state, line.version) == (LineState.UNKNOWN, 1)
+    domain.search_all(callers(domain.engine, VOICES_MIN, seed=2))
+    line = domain.gallery().space.line
+    assert (line.voices, line.version) == (VOICES_MIN, 2)
+
+
 def test_votes_of_a_day_ago_are_gone_and_what_was_learnt_goes_on(domain: Domain) -> None:
     voices = callers(domain.engine, 24, seed=4)
     domain.search_all(voices[:14])

@@ -6,12 +6,13 @@ vote never outlives the deletion of its profile.
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import ColumnElement, func, or_, select
 
 from earwitness.errors import NotFound
 from earwitness.store.hot_reads import StoredRow
-from earwitness.store.records import LineMonitor, LineVersion, LineVote, Scope
+from earwitness.store.records import LineMonitor, LineVersion, LineVote, Scope, VoiceProfileDomain
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, scope_of, select_in_scope
 from earwitness.store.schema import (
     domains,
@@ -115,14 +116,16 @@ class LineReader(Reader):
 class LineWriter(Writer, LineReader):
     """What can be changed of lines. `lock` comes first."""
 
-    def lock(self, scope: Scope, domain_id: str) -> None:
-        """Let nobody else change the domain before this unit ends; raise NotFound when there is none.
+    def lock(self, scope: Scope, domain_id: str) -> VoiceProfileDomain:
+        """Return the domain, which nobody else changes before this unit ends; raise NotFound when there is none.
 
         Lock it before a task of it, as a deletion does, so that no two wait for each other.
         """
-        chosen = select(domains.c.domain_id).where(in_scope(domains, scope, domain_id=domain_id))
-        if self._session.row(chosen.with_for_update(key_share=True)) is None:
+        chosen = select_in_scope(domains, scope, domain_id=domain_id).with_for_update(key_share=True)
+        domain = self._one(partial(record, VoiceProfileDomain), chosen)
+        if domain is None:
             raise NotFound("the voice profile domain does not exist, or was deleted; look at its id")
+        return domain
 
     def switch(self, scope: Scope, domain_id: str, learning: LineLearning) -> None:
         """Tell the domain whether to learn its lines. Off deletes the votes; what was learnt stays in use."""
@@ -198,8 +201,9 @@ class LineWriter(Writer, LineReader):
 
     def watch(self, scope: Scope, domain_id: str, monitor: LineMonitor) -> None:
         """Keep how strangers have scored on a line, in place of what was kept before."""
-        self._delete(line_monitors, in_scope(line_monitors, scope, domain_id=domain_id, codec=monitor.codec))
-        self._insert(line_monitors, monitor, **asdict(scope), domain_id=domain_id)
+        kept = in_scope(line_monitors, scope, domain_id=domain_id, codec=monitor.codec)
+        if not self._update(line_monitors, kept, **asdict(monitor)):
+            self._insert(line_monitors, monitor, **asdict(scope), domain_id=domain_id)
 
     def forget_votes(self, scope: Scope, domain_id: str, codec: Codec) -> None:
         """Delete the votes of a line, from the files as well."""

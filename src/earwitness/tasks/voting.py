@@ -18,14 +18,14 @@ from earwitness.engine.gallery import Gallery
 from earwitness.engine.line import PastMean, a_day_before, is_due, is_new, learn, may_vote
 from earwitness.engine.monitor import NO_SCORES, StrangerScores, health
 from earwitness.engine.space import Line, Space
-from earwitness.store.records import LineMonitor, LineVersion, LineVote
+from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.callers import RecentCallers
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lines import LineName, advice
 from earwitness.voice.decision import Decision, Outcome
 from earwitness.voice.embedding import Embedding, Vector
-from earwitness.voice.line import VOICES_MAX, LineChange, LineHealth, LineLearning, state_of
+from earwitness.voice.line import VOICES_MAX, LineChange, LineHealth, LineLearning
 from earwitness.voice.speech import NetSpeech
 
 LEARN_LINE = "LearnLine"
@@ -138,24 +138,27 @@ class Lines:
         Raise NotFound when the domain was deleted.
         """
         line = searched.line
-        unit.lines.lock(line.scope, line.domain_id)
-        if _is_outdated(unit, searched):
+        domain = unit.lines.lock(line.scope, line.domain_id)
+        if _is_outdated(unit, searched, domain):
             return None
         if searched.voice is None or not searched.may_vote:
             return LineNews(line=line)
-        learning = unit.lines.learning(line.scope, line.domain_id) or self._default
-        current = unit.lines.current(*line)
-        learnt = _vote(unit, searched, searched.voice, current) if learning is LineLearning.ON else None
-        before = unit.lines.monitor(*line)
-        after = _watched(before, searched, at=unit.now)
+        current, before = unit.lines.current(*line), unit.lines.monitor(*line)
+        space = searched.gallery.space.on(_line(current, None, searched.gallery.space))
+        after, learnt = _watched(before, searched, at=unit.now), None
+        if space.line.voices < VOICES_MAX and self._learning(unit, line) is LineLearning.ON:
+            since = None if current is None else current.created_at
+            learnt = _vote(unit, searched, searched.voice, domain, space, since=since)
         if learnt is not None:  # what was measured of the line before counts no more
             after = replace(after, searches=0, voiceprints_mean=None, voiceprints_spread=None, callers_mean=None)
         unit.lines.watch(line.scope, line.domain_id, after)
         if before is not None and before.health is after.health:
             return LineNews(line=line, learnt=learnt)
-        voices = current.voices if current is not None else 0
-        told = advice(after.health, state_of(voices), learning)
+        told = advice(after.health, space.line.state, self._learning(unit, line))
         return LineNews(line=line, learnt=learnt, health=after.health, advice=told)
+
+    def _learning(self, unit: Unit, line: LineName) -> LineLearning:
+        return unit.lines.learning(line.scope, line.domain_id) or self._default
 
     def forget_callers(self, *, before: datetime) -> None:
         """Drop the callers of before this time from memory."""
@@ -170,22 +173,28 @@ def _likely(decision: Decision, gallery: Gallery) -> str:
     return nearest.profile_id if gallery.space.calibration.llr(nearest.score, net_seconds=seconds) > 0.0 else ""
 
 
-def _is_outdated(unit: Unit, searched: Searched) -> bool:
+def _is_outdated(unit: Unit, searched: Searched, domain: VoiceProfileDomain) -> bool:
     """Whether a profile in the answer has no voiceprint any more: it was deleted while it was searched for."""
-    (scope, domain_id, _), decision = searched.line, searched.decision
-    domain = unit.domains.get(scope, domain_id)
-    if domain is None or domain.version == searched.gallery.version:
+    if domain.version == searched.gallery.version:
         return False
+    scope, decision = searched.line.scope, searched.decision
     named = {one.profile_id for answer in (decision, *decision.voices) for one in answer.candidates}
     return named != unit.profile_voiceprints.enrolled(scope, named)
 
 
-def _vote(unit: Unit, searched: Searched, voice: Embedding, current: LineVersion | None) -> LineVersion | None:
-    """Let a voice vote, unless it has voted; return the version that is learnt by that, if one is due."""
-    space = searched.gallery.space
-    space = space.on(_line(current, None, space))
-    if space.line.voices >= VOICES_MAX:
-        return None
+def _vote(
+    unit: Unit,
+    searched: Searched,
+    voice: Embedding,
+    domain: VoiceProfileDomain,
+    space: Space,
+    *,
+    since: datetime | None,
+) -> LineVersion | None:
+    """Let a voice vote, unless it has voted; return the version that is learnt by that, if one is due.
+
+    `since` is when the present version was made, which counts the votes of before.
+    """
     kept = [vote for vote in unit.lines.votes(*searched.line) if vote.encoder_id == voice.encoder_id]
     if len(kept) >= VOICES_MAX or not is_new(voice, map(_embedding, kept), space):
         return None
@@ -197,12 +206,13 @@ def _vote(unit: Unit, searched: Searched, voice: Embedding, current: LineVersion
         profile_id=searched.profile_id,
         task_id=searched.task_id,
     )
-    since = None if current is None else current.created_at
     fresh = [*(_embedding(vote) for vote in kept if since is None or vote.created_at > since), voice]
-    return _learn(unit, searched, space, fresh) if is_due(space.line, votes=len(fresh)) else None
+    return _learn(unit, searched, domain, space, fresh) if is_due(space.line, votes=len(fresh)) else None
 
 
-def _learn(unit: Unit, searched: Searched, space: Space, votes: Sequence[Embedding]) -> LineVersion:
+def _learn(
+    unit: Unit, searched: Searched, domain: VoiceProfileDomain, space: Space, votes: Sequence[Embedding]
+) -> LineVersion:
     scope, domain_id, codec = searched.line
     past = [_past(version, space) for version in unit.lines.versions(scope, domain_id) if version.codec is codec]
     line = learn(space, votes, moved_from=a_day_before(past, space, now=unit.now))
@@ -216,12 +226,11 @@ def _learn(unit: Unit, searched: Searched, space: Space, votes: Sequence[Embeddi
     )
     if line.voices >= VOICES_MAX:
         unit.lines.forget_votes(*searched.line)
-    domain = unit.domains.get(scope, domain_id)
     unit.audit.append(
         scope,
         key_id=SERVICE,
         operation=LEARN_LINE,
-        resource_arn="" if domain is None else domain.arn,
+        resource_arn=domain.arn,
         outcome="done",
         request_id="",
     )
