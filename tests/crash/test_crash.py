@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import soundfile
 from botocore.exceptions import BotoCoreError, ClientError
@@ -173,5 +174,14 @@ def test_nothing_is_lost_doubled_or_different(tmp_path: Path) -> None:
     told = [one for one in by_kind if one[0]]
     assert len(told) == len(set(told))
     assert app.voice.get_voice_profile(VoiceProfileId=profile)["VoiceProfile"]["VoiceProfileId"] == profile
+    assert voters(service.served, domain) == len(CALLERS)  # each voice once, in however many calls and attempts
     app.close()
     stop(service.served)
+
+
+def voters(served: Served, domain: str) -> int:
+    """How many voices the line of a domain is learnt from."""
+    path = f"/earwitness/v1/domains/{domain.rpartition('/')[2]}/lines"
+    answer = httpx.get(f"{served.url}{path}", headers={"Authorization": "Bearer test"}, timeout=PATIENCE_SECONDS)
+    (line,) = answer.json()["lines"]
+    return line["waitingVoices"]
