@@ -19,7 +19,7 @@ import numpy as np
 
 from earwitness import config
 from earwitness.cli.output import progress_of
-from earwitness.engine.calibration import write_calibration
+from earwitness.engine.calibration import Calibration, write_calibration
 from earwitness.engine.compensation import Compensation, no_compensation, parse_compensation, write_compensation
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.errors import EarwitnessError
@@ -30,6 +30,7 @@ from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
 from earwitness.evaluation.labels import LabelDoubts, require_no_copies
 from earwitness.evaluation.manifest import Utterance, adults, read_manifest
 from earwitness.evaluation.recordings import copies, join_utterances
+from earwitness.evaluation.scores import ScoreTable
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
 from earwitness.models.sessions import open_session
@@ -95,23 +96,24 @@ def fit_band(
     write_compensation(file, fit(evaluator, band), made_from=made_from)
     # Read again, because the file's rounding is what every embedding will meet.
     compensation = parse_compensation(file)
-    tables = {
-        seconds: [
-            replace(evaluator, compensation=compensation, recordings=recordings[seconds]).score(
-                parse_condition(name), test_seconds=seconds
-            )
-            for name in CONDITIONS[band]
-        ]
-        for seconds in FIT_SECONDS
-    }
-    calibration = fit_calibration(
-        tables,
-        encoder_id=f"{preparer.encoder.encoder_id}/{compensation.id}",
-        made_from=made_from,
-        sexes={utterance.speaker_id: utterance.sex for utterance in utterances},
-        unknown_line_margin=UNKNOWN_LINE_MARGIN[band],
-    )
-    LabelDoubts.of(tables[TEST_SECONDS][0], calibration, accepted=accepted).require_none()
+
+    def score(seconds: float) -> list[ScoreTable]:
+        of_duration = replace(evaluator, compensation=compensation, recordings=recordings[seconds])
+        return [of_duration.score(parse_condition(name), test_seconds=seconds) for name in CONDITIONS[band]]
+
+    def calibrate(tables: dict[float, list[ScoreTable]]) -> Calibration:
+        return fit_calibration(
+            tables,
+            encoder_id=f"{preparer.encoder.encoder_id}/{compensation.id}",
+            made_from=made_from,
+            sexes={utterance.speaker_id: utterance.sex for utterance in utterances},
+            unknown_line_margin=UNKNOWN_LINE_MARGIN[band],
+        )
+
+    tables = {TEST_SECONDS: score(TEST_SECONDS)}
+    LabelDoubts.of(tables[TEST_SECONDS][0], calibrate(tables), accepted=accepted).require_none()
+    tables |= {seconds: score(seconds) for seconds in FIT_SECONDS if seconds not in tables}
+    calibration = calibrate(tables)
     write_calibration(folder / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
 
 

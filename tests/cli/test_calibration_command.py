@@ -1,8 +1,10 @@
 """`earwitness calibration show`: what a calibration rests on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
@@ -67,10 +69,10 @@ def test_a_file_is_shown_with_the_persons_needed(tmp_path: Path) -> None:
     assert "warning" not in shown.stderr
 
 
-def test_measured_thresholds_need_nobody(tmp_path: Path, monkeypatch: object) -> None:
+def test_measured_thresholds_need_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "ours.json", sexes=None)
-    monkeypatch.setenv("EARWITNESS_STRANGERS_NAMED_PERCENT", "5")  # type: ignore[attr-defined]
-    monkeypatch.setenv("EARWITNESS_CALIBRATION_FILE", str(path))  # type: ignore[attr-defined]
+    monkeypatch.setenv("EARWITNESS_STRANGERS_NAMED_PERCENT", "5")
+    monkeypatch.setenv("EARWITNESS_CALIBRATION_FILE", str(path))
     document = json.loads(show("--json").stdout)
     assert document["file"] == str(path)
     assert document["sexes"] is None
@@ -92,3 +94,18 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
     shown = show(path, "--json")
     assert shown.exit_code == 2
     assert json.loads(shown.stdout)["error"]["type"] == "ConfigurationError"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("model_cache")
+def test_doctor_sees_a_calibration_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was fitted for a compensation of another version; any command that searches refuses it."""
+    shipped = shipped_calibration("campplus", "telephone")
+    path = tmp_path / "ours.json"
+    monkeypatch.setenv("EARWITNESS_CALIBRATION_FILE", str(path))
+    for encoder_id, fits in ((shipped.encoder_id, True), ("e", False)):
+        write_calibration(path, replace(shipped, encoder_id=encoder_id))
+        check = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["calibration"]
+        assert check["ok"] is fits
+        assert check["found"].startswith(f"{path}: {encoder_id} from {shipped.persons} people")
+        assert ("fit it again" in check["found"]) is not fits

@@ -37,13 +37,13 @@ def show(
     """Show on how many persons a calibration was measured, its thresholds for galleries of several sizes, and how many
     persons it would take to measure those that are extrapolated.
     """
-    from earwitness.engine.calibration import read_calibration, shipped_calibration
+    from earwitness.engine.calibration import calibration_in_use
     from earwitness.models.catalogue import ENCODER_MODEL
 
     with reporting(as_json=as_json):
         settings = config.load()
         path = file or settings.calibration_file
-        shown = shipped_calibration(ENCODER_MODEL, band) if path is None else read_calibration(path)
+        shown = calibration_in_use(path, model_id=ENCODER_MODEL, band=band)
     thresholds = [
         [
             shown.threshold(

@@ -22,6 +22,7 @@ def doctor(as_json: JsonOption = False) -> None:
             "versions": _versions,
             "audio formats": _formats,
             "settings": _settings,
+            "calibration": _calibration,
             "models": _models,
             "gallery": _gallery,
             "domains": _domains,
@@ -68,8 +69,24 @@ def _settings() -> str:
     settings = config.load()
     return (
         f"at most {settings.strangers_named_percent:g} % of strangers named, prior {settings.prior_known:g}, "
-        f"{settings.workers} workers, calibration {settings.calibration_file or 'shipped'}"
+        f"{settings.workers} workers"
     )
+
+
+def _calibration() -> str | tuple[bool, str]:
+    from earwitness.engine.calibration import read_calibration, shipped_calibration
+    from earwitness.models.catalogue import ENCODER_MODEL
+
+    shipped = [shipped_calibration(ENCODER_MODEL, band) for band in Band]
+    file = config.load().calibration_file
+    if file is None:
+        return "shipped: " + ", ".join(f"{one.encoder_id} from {one.persons:,} people" for one in shipped)
+    own = read_calibration(file)
+    found = f"{file}: {own.encoder_id} from {own.persons:,} people"
+    if own.encoder_id in (needed := [one.encoder_id for one in shipped]):
+        return found
+    again = "fit it again with `earwitness evaluate --fit-calibration`"
+    return False, f"{found}; this version needs one for {' or '.join(needed)}: {again}"
 
 
 def _models() -> str:

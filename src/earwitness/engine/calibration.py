@@ -125,6 +125,10 @@ class Calibration:
         """Eight hexadecimal digits that change with what it says."""
         return hashlib.sha256(json.dumps(_document(self), sort_keys=True).encode()).hexdigest()[:8]
 
+    def counts(self) -> dict[str, int | None]:
+        """Return how many persons, pairs of persons and trials it rests on."""
+        return {"persons": self.persons, "person_pairs": self.person_pairs, "trials": self.trials}
+
     def llr(self, score: float, *, net_seconds: float) -> float:
         """Return the natural-log likelihood ratio of "same person" against "different", uncapped."""
         low, high, weight = self._around(net_seconds)
@@ -179,6 +183,11 @@ class Calibration:
                 span = math.log(high.net_seconds / low.net_seconds)
                 return low, high, math.log(net_seconds / low.net_seconds) / span
         return self.fits[-1], self.fits[-1], 0.0
+
+
+def calibration_in_use(file: Path | None, *, model_id: str, band: str) -> Calibration:
+    """Return the user's own calibration, when a file is named, else the shipped one of an encoder and band."""
+    return shipped_calibration(model_id, band) if file is None else read_calibration(file)
 
 
 def shipped_calibration(model_id: str, band: str) -> Calibration:

@@ -15,7 +15,7 @@ from earwitness.audio.files import RawFormat, open_recording
 from earwitness.audio.net_speech import gather, gather_all
 from earwitness.audio.recording import Recording
 from earwitness.config.settings import EngineSettings
-from earwitness.engine.calibration import Calibration, read_calibration, shipped_calibration
+from earwitness.engine.calibration import Calibration, calibration_in_use
 from earwitness.engine.compensation import shipped_compensation
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
 from earwitness.engine.encoder import SpeakerEncoder
@@ -208,10 +208,7 @@ def build_engine(settings: EngineSettings, band: Band) -> Engine:
     cache = ModelCache(settings.models_dir)
     compensation = shipped_compensation(ENCODER_MODEL, band)
     encoder = SpeakerEncoder(open_session(cache, ENCODER_MODEL), band=band, compensation=compensation)
-    if settings.calibration_file is None:
-        calibration = shipped_calibration(ENCODER_MODEL, band)
-    else:
-        calibration = read_calibration(settings.calibration_file)
+    calibration = calibration_in_use(settings.calibration_file, model_id=ENCODER_MODEL, band=band)
     space = Space(encoder_id=encoder.encoder_id, shipped=compensation, calibration=calibration)
     return Engine(
         vad=open_session(cache, VAD_MODEL),

@@ -490,6 +490,7 @@ class EvaluationResults:
             "ids_of_several_people": [asdict(found) for found in self.label_doubts.several_people],
             "enrol_seconds": self.asked.enrol_seconds,
             "test_seconds": self.asked.test_seconds,
+            "calibrations": {band: engine.calibration.counts() for band, engine in self.engines.items()},
             "encoder_ids": {band: engine.space.id for band, engine in self.engines.items()},
             "conditions": {result.condition.name: result.as_json() for result in self.conditions},
         }
