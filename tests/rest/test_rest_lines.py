@@ -142,8 +142,8 @@ def test_a_line_that_is_off_says_what_to_do(domain: Rest) -> None:
     watched(domain, LineHealth.OFF)
     assert "not learnt yet" in shown(domain)["lines"][0]["advice"]
     domain.store.write(lambda unit: learn(unit, voices=50))
-    assert "line reset" in shown(domain)["lines"][0]["advice"]
-    assert "line on" in shown(domain, "PUT", learning="off")["lines"][0]["advice"]
+    assert "`earwitness line reset --domain vpd-1`" in shown(domain)["lines"][0]["advice"]
+    assert "`earwitness line on --domain vpd-1`" in shown(domain, "PUT", learning="off")["lines"][0]["advice"]
 
 
 def test_former_voiceprints_are_counted_and_told(domain: Rest) -> None:

@@ -83,7 +83,7 @@ def lines_of(store: Store, scope: Scope, domain_id: str, *, default: LineLearnin
             versions=theirs,
             waiting_voices=votes.get(codec, 0),
             monitor=monitor,
-            advice=advice(health, state, learning),
+            advice=advice(health, state, learning, domain_id=domain_id),
         )
 
     return DomainLines(
@@ -94,14 +94,20 @@ def lines_of(store: Store, scope: Scope, domain_id: str, *, default: LineLearnin
     )
 
 
-def advice(health: LineHealth, state: LineState, learning: LineLearning) -> str | None:
-    """Return what to do about a line; None when nothing is."""
+def advice(health: LineHealth, state: LineState, learning: LineLearning, *, domain_id: str) -> str | None:
+    """Return what to do about a line of a domain; None when nothing is."""
     if health is not LineHealth.OFF:
         return None
     if learning is LineLearning.OFF:
-        return f"{_OFF}; let the domain learn the line (`earwitness line on`), or set strangers_named_percent lower"
+        return (
+            f"{_OFF}; let the domain learn the line (`earwitness line on --domain {domain_id}`), or set "
+            "strangers_named_percent lower"
+        )
     if state is LineState.LEARNT:
-        return f"{_OFF}; if the line has changed, a new trunk perhaps, let it be learnt anew (`earwitness line reset`)"
+        return (
+            f"{_OFF}; if the line has changed, a new trunk perhaps, let it be learnt anew (`earwitness line reset "
+            f"--domain {domain_id}`)"
+        )
     return f"{_OFF}; the line is not learnt yet: it takes 50 different voices, 10 of them within a day"
 
 

@@ -154,7 +154,7 @@ class Lines:
         unit.lines.watch(line.scope, line.domain_id, after)
         if before is not None and before.health is after.health:
             return LineNews(line=line, learnt=learnt)
-        told = advice(after.health, space.line.state, self._learning(unit, line))
+        told = advice(after.health, space.line.state, self._learning(unit, line), domain_id=line.domain_id)
         return LineNews(line=line, learnt=learnt, health=after.health, advice=told)
 
     def _learning(self, unit: Unit, line: LineName) -> LineLearning:
