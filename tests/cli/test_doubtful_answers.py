@@ -50,6 +50,22 @@ def test_the_exit_code_of_each_answer(outcome: Outcome, weak: bool, code: int) -
     assert exit_of(document(outcome, weak=weak)) == Exit(code)
 
 
+def test_a_threshold_that_was_not_measured_says_who_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """In answers of former versions nobody counted the persons."""
+    answer = document(Outcome.MATCH)
+    print_decision(answer)
+    assert "(1 % of pairs of people)" in capsys.readouterr().out
+    answer["threshold"] |= {"extrapolated": True, "persons": 135, "personsNeeded": 1001}
+    print_decision(answer)
+    said = capsys.readouterr().out
+    assert (
+        "(1 % of pairs of people, extrapolated beyond the 135 people of the calibration; 1,001 would be needed)" in said
+    )
+    answer["threshold"] |= {"persons": None, "personsNeeded": None}
+    print_decision(answer)
+    assert "(1 % of pairs of people, beyond the measured pairs)" in capsys.readouterr().out
+
+
 def test_a_weak_match_and_several_voices_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     weak = document(Outcome.MATCH, probability=0.156, weak=True)
     print_decision(weak)

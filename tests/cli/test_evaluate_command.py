@@ -169,6 +169,7 @@ def test_a_calibration_is_fitted_on_labels_that_somebody_stands_for(doubled: Pat
     assert "fitted on 12 people, 66 pairs of people" in said
     assert "at 1 % every threshold is extrapolated" in said
     assert "everybody in this calibration is of one sex (f)" in said
+    assert "from 12 people come high thresholds" in said
     assert read_calibration(file).person_pairs == 66
 
 

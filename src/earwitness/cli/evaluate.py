@@ -35,6 +35,9 @@ RATES = {
 }
 """Every rate by its key for `--require` and in the JSON, and its title; the important ones first."""
 
+_PERSONS_FEW = 50
+"""From fewer people a calibration finds fewer callers than the shipped one (docs/evaluation.md)."""
+
 _COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
 _SLICED = ("EER, %", "found, %", "strangers named, %")
 
@@ -162,6 +165,13 @@ def _fit_calibration(path: Path, results: "EvaluationResults") -> None:
         else "every threshold is extrapolated",
         path,
     )
+    if fitted.persons < _PERSONS_FEW:
+        warn(
+            "from {} people come high thresholds: fewer callers are found than with the shipped calibration. {} people "
+            "and more make it worth while",
+            fitted.persons,
+            _PERSONS_FEW,
+        )
     if fitted.sexes is not None and len(fitted.sexes) == 1:
         warn(
             "everybody in this calibration is of one sex ({}); how alike other voices are it does not know. Fit it on "
