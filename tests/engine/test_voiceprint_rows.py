@@ -117,8 +117,9 @@ def test_a_deleted_voice_is_zeroed_when_the_last_search_that_may_see_it_has_ende
     searched = rows.under(rows._compensation)
     rows.delete("a")
     assert memory.any()
-    assert [hit.profile_id for hit in searched.search(np.float32([1, 0]), count=2)] == ["a", "b"]
-    assert [hit.profile_id for hit in rows.search(np.float32([1, 0]), count=2)] == ["b"]
+    probe = np.eye(2, dtype=np.float32)[0]
+    assert [hit.profile_id for hit in searched.search(probe, count=2)] == ["a", "b"]
+    assert [hit.profile_id for hit in rows.search(probe, count=2)] == ["b"]
     assert not rows._blocks[0].numbers[:, 1:].any()
     del searched
     assert not memory.any()

@@ -14,7 +14,7 @@ from earwitness.errors import NotFound
 from earwitness.store.profiles import ProfileVoiceprintReader
 from earwitness.store.records import VoiceProfile
 from earwitness.store.store import Store
-from earwitness.tasks.galleries import LINES_MAX, Galleries
+from earwitness.tasks.galleries import Galleries
 from earwitness.voice.embedding import Embedding
 from spaces import plain_space
 
@@ -48,30 +48,86 @@ def voices(galleries: Galleries, domain_id: str) -> Gallery:
     return galleries.get(MINE, domain_id, space=SPACE)
 
 
-def test_it_is_loaded_once_and_again_when_the_domain_changed(store: Store) -> None:
-    galleries = Galleries(store)
-    profile = enrolled(store)
-    first = voices(galleries, profile.domain_id)
-    assert len(first) == 1
-    assert voices(galleries, profile.domain_id) is first
-    store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
-    assert len(voices(galleries, profile.domain_id)) == 0
-    assert len(first) == 1  # what was handed out does not change
-
-
-def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    galleries = Galleries(store)
-    domain_id = enrolled(store).domain_id
-    probe = Embedding(vector=np.array([1.0, 0.0], np.float32), encoder_id="two-d-1", net_speech_seconds=10.0)
-    before = voices(galleries, domain_id)
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One item for every page that is loaded."""
     loads: list[None] = []
     page = ProfileVoiceprintReader.gallery_page
     monkeypatch.setattr(
         ProfileVoiceprintReader, "gallery_page", lambda *given, **named: (loads.append(None), page(*given, **named))[1]
     )
+    return loads
+
+
+def enrolled_again(store: Store, profile: VoiceProfile, voiceprint_id: str, *, x: float, y: float) -> None:
+    """Add a voiceprint to a profile."""
+    store.write(
+        lambda unit: unit.profiles.add_voiceprint(
+            MINE,
+            profile.profile_id,
+            voiceprint_id=voiceprint_id,
+            voiceprint=voiceprint(x, y),
+            expires_at=profile.expires_at,
+        )
+    )
+
+
+def test_it_is_loaded_once_and_then_changed_as_the_domain_is(store: Store, loads: list[None]) -> None:
+    galleries = Galleries(store)
+    profile = enrolled(store)
+    first = voices(galleries, profile.domain_id)
+    assert len(first) == 1
+    assert voices(galleries, profile.domain_id) is first
+    enrolled_again(store, profile, "second", x=1.0, y=0.0)
+    assert len(voices(galleries, profile.domain_id)) == 2
+    store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
+    assert len(voices(galleries, profile.domain_id)) == 0
+    assert len(first) == 1  # what was handed out does not change
+    assert len(loads) == 1
+
+
+def test_it_is_loaded_anew_when_the_notes_of_changes_are_gone(store: Store, loads: list[None]) -> None:
+    galleries = Galleries(store)
+    profile = enrolled(store)
+    assert len(voices(galleries, profile.domain_id)) == 1
+    for number in range(2):
+        enrolled_again(store, profile, f"{number}", x=1.0, y=0.0)
+        voices(galleries, profile.domain_id)
+    enrolled_again(store, profile, "last", x=1.0, y=0.0)
+    store.write(lambda unit: unit.domains.purge_changes(noted_before=unit.now))
+    enrolled_again(store, profile, "not noted before this one", x=0.0, y=1.0)
+    assert len(voices(galleries, profile.domain_id)) == 5
+    assert len(loads) == 2
+
+
+def test_what_was_deleted_leaves_memory_without_a_search(store: Store) -> None:
+    galleries = Galleries(store)
+    kept, deleted = enrolled(store), enrolled(store)
+    for profile in (kept, deleted):
+        enrolled_again(store, profile, "second", x=1.0, y=0.0)
+        voices(galleries, profile.domain_id)
+    blocks = [gallery._rows._blocks[0].numbers for gallery in _loaded(galleries).values()]
+    assert [block.any() for block in blocks] == [True, True]
+    store.write(lambda unit: unit.profiles.delete(MINE, kept.profile_id))
+    store.write(lambda unit: unit.domains.delete(MINE, deleted.domain_id))
+    galleries.renew()
+    assert [block.any() for block in blocks] == [False, False]
+    assert list(_loaded(galleries)) == [kept.domain_id]
+
+
+def _loaded(galleries: Galleries) -> dict[str, Gallery]:
+    """By domain."""
+    return {name[1]: slot.gallery for name, slot in galleries._slots.items() if slot.gallery is not None}
+
+
+def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, loads: list[None]) -> None:
+    galleries = Galleries(store)
+    domain_id = enrolled(store).domain_id
+    probe = Embedding(vector=np.array([1.0, 0.0], np.float32), encoder_id="two-d-1", net_speech_seconds=10.0)
+    before = voices(galleries, domain_id)
     line = under(SPACE, 0.3, 0.1)
     learnt = galleries.get(MINE, domain_id, space=line)
-    assert loads == []
+    assert len(loads) == 1
     assert before.search(probe)[0].score == pytest.approx(0.6)  # of (0.6, 0.8)
     centred, raw = np.array([0.3, 0.7]), np.array([0.7, -0.1])
     expected = centred @ raw / np.linalg.norm(centred) / np.linalg.norm(raw)
@@ -83,12 +139,9 @@ def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, monkeypatch: pyt
 def test_a_deleted_voice_is_found_under_no_line(store: Store) -> None:
     galleries = Galleries(store)
     profile = enrolled(store)
-    spaces = [SPACE, *(under(SPACE, 0.01 * number, 0.0) for number in range(1, LINES_MAX + 3))]
+    spaces = [SPACE, *(under(SPACE, 0.01 * number, 0.0) for number in range(1, 20))]
     for space in spaces:
         assert len(galleries.get(MINE, profile.domain_id, space=space)) == 1
-    (slot,) = galleries._slots.values()
-    assert len(slot.galleries) == LINES_MAX
-    assert slot.size == 1
     store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id))
     for space in spaces:
         assert len(galleries.get(MINE, profile.domain_id, space=space)) == 0

@@ -1,11 +1,12 @@
 """The voiceprints that a search compares with: raw ones in one space, and those of former versions in theirs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from earwitness.engine.compensation import Vectors
 from earwitness.engine.space import Space, of_another_model
 from earwitness.engine.voiceprint_rows import Hit, RowOwner, VoiceprintRows
 from earwitness.errors import ProfileNotFound
@@ -50,12 +51,12 @@ class Gallery:
         """Profiles the voiceprints belong to."""
         if not self._former:
             return self._rows.profile_count
-        return len(set[str]().union(*(rows.profile_ids for rows in self._all())))
+        return len(self._profile_ids())
 
     @property
     def profile_ids(self) -> list[str]:
         """Profiles enrolled, in order."""
-        return sorted(set[str]().union(*(rows.profile_ids for rows in self._all())))
+        return sorted(self._profile_ids())
 
     def under(self, space: Space) -> "Gallery":
         """Return a copy: the same voiceprints as they are now, under another line or the same.
@@ -64,26 +65,35 @@ class Gallery:
         """
         other = Gallery(space, version=self.version)
         other._rows = self._rows.under(space.compensation)
-        other._former = {
-            encoder_id: (former, rows.under(former.compensation)) for encoder_id, (former, rows) in self._former.items()
-        }
+        for encoder_id, (_, rows) in self._former.items():
+            former = space.former(encoder_id)
+            other._former[encoder_id] = former, rows.under(former.compensation)
         return other
 
     def add(self, voiceprint: Voiceprint) -> None:
         """Enrol one voiceprint; one of the same id under the same profile is replaced."""
-        rows = self._rows_for(voiceprint.embedding)
-        rows.add([RowOwner(voiceprint.profile_id, voiceprint.voiceprint_id)], voiceprint.embedding.vector[None])
+        embedding = voiceprint.embedding
+        owner = RowOwner(voiceprint.profile_id, voiceprint.voiceprint_id)
+        self.add_rows([owner], embedding.vector[None], encoder_id=embedding.encoder_id)
 
     def add_all(self, voiceprints: Iterable[Voiceprint]) -> None:
         for voiceprint in voiceprints:
             self.add(voiceprint)
 
+    def add_rows(self, owners: Sequence[RowOwner], vectors: Vectors, *, encoder_id: str) -> None:
+        """Enrol many voiceprints at once, their vectors of unit length, shape (owners, dimension)."""
+        self._rows_for(encoder_id, vectors.shape[1]).add(owners, vectors)
+
     def delete(self, profile_id: str) -> int:
         """Remove every voiceprint of a profile; return how many there were. Raise ProfileNotFound when it has none."""
-        holding = [rows for rows in self._all() if profile_id in rows.profile_ids]
-        if not holding:
+        count = self.discard(profile_id)
+        if not count:
             raise ProfileNotFound("nobody of that name is enrolled")
-        return sum(rows.delete(profile_id) for rows in holding)
+        return count
+
+    def discard(self, profile_id: str) -> int:
+        """Remove every voiceprint of a profile, if it has any; return how many there were."""
+        return sum(rows.delete(profile_id) for rows in self._all())
 
     def search(
         self, probe: Embedding, *, count: int = 10, threshold_of: Callable[[Space], float] = _at_zero
@@ -124,15 +134,21 @@ class Gallery:
     def _all(self) -> list[VoiceprintRows]:
         return [self._rows, *(rows for _, rows in self._former.values())]
 
-    def _rows_for(self, embedding: Embedding) -> VoiceprintRows:
-        if embedding.encoder_id == self.space.encoder_id or embedding.vector.shape != (self._rows.dimension,):
-            self._check(embedding)
-            return self._rows
-        if embedding.encoder_id not in self._former:
-            space = self.space.former(embedding.encoder_id)
-            self._former[embedding.encoder_id] = space, VoiceprintRows(space.compensation, compensated=True)
-        return self._former[embedding.encoder_id][1]
+    def _profile_ids(self) -> set[str]:
+        return set[str]().union(*(rows.profile_ids for rows in self._all()))
 
-    def _check(self, embedding: Embedding) -> None:
-        if embedding.encoder_id != self.space.encoder_id or embedding.vector.shape != (self._rows.dimension,):
-            raise of_another_model(self.space.encoder_id, embedding.encoder_id)
+    def _rows_for(self, encoder_id: str, dimension: int) -> VoiceprintRows:
+        if encoder_id == self.space.encoder_id or dimension != self._rows.dimension:
+            self._require(encoder_id, dimension)
+            return self._rows
+        if encoder_id not in self._former:
+            space = self.space.former(encoder_id)
+            self._former[encoder_id] = space, VoiceprintRows(space.compensation, compensated=True)
+        return self._former[encoder_id][1]
+
+    def _check(self, probe: Embedding) -> None:
+        self._require(probe.encoder_id, len(probe.vector))
+
+    def _require(self, encoder_id: str, dimension: int) -> None:
+        if encoder_id != self.space.encoder_id or dimension != self._rows.dimension:
+            raise of_another_model(self.space.encoder_id, encoder_id)

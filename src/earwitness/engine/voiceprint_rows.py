@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.engine.compensation import Compensation, Vectors, no_compensation
-from earwitness.errors import ProfileNotFound
 from earwitness.voice.embedding import Vector
 
 _BLOCK_ROWS = 8_192
@@ -32,8 +31,8 @@ _FIRST_BLOCK_ROWS = 16
 _FIRST_LOOK = 64
 """Best rows looked at before asking for more, so that several voiceprints of one profile do not crowd others out."""
 
-_LINES_MAX = 8
-"""Compensations whose lengths a block keeps, 4 bytes a row each: the codecs of one domain."""
+_LINES_MAX = 16
+"""Compensations whose lengths a block keeps, 4 bytes a row each: two versions of the lines of some codecs."""
 
 _SHORTEST = 1e-3
 """A compensated row that is shorter lies so near to the mean that float32 does not tell its direction."""
@@ -205,11 +204,9 @@ class VoiceprintRows:
             self._own(number).put(places[here], vectors[here])
 
     def delete(self, profile_id: str) -> int:
-        """Remove every voiceprint of a profile; return how many there were. Raise ProfileNotFound when it has none."""
+        """Remove every voiceprint of a profile; return how many there were."""
         rows = self._rows_by_profile().pop(profile_id, ())
-        if not rows:
-            raise ProfileNotFound("nobody of that name is enrolled")
-        self._profile_count -= 1
+        self._profile_count = len(self._rows_by_profile())
         for row in sorted(rows, reverse=True):
             self._drop(row)
         return len(rows)

@@ -1,6 +1,7 @@
 """Voice profile domains. Deleting one takes everything in it, in one transaction."""
 
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import select
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from earwitness.errors import AlreadyExists
 from earwitness.store.hot_reads import HotRead
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
-from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
+from earwitness.store.repository import Reader, RowSeal, Writer, holder_of, in_scope, key_owner, record, select_in_scope
 from earwitness.store.schema import (
     domains,
     line_monitors,
@@ -20,6 +21,7 @@ from earwitness.store.schema import (
     tags,
     task_voiceprints,
     tasks,
+    voiceprint_changes,
 )
 from earwitness.store.tags import TagWriter
 from earwitness.voice.band import Band
@@ -112,18 +114,40 @@ class DomainWriter(Writer, DomainReader):
         self._delete(tags, in_scope(tags, scope), tags.c.resource_arn.in_(arns))
         TagWriter(self._writing).clear(scope, row["arn"])
         lines = (line_votes, line_versions, line_monitors, line_switches)
-        for table in (profile_voiceprints, profiles, *lines, domains):
+        for table in (profile_voiceprints, profiles, voiceprint_changes, *lines, domains):
             self._delete(table, in_scope(table, scope, domain_id=domain_id))
         self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
         return True
 
-    def move_version(self, scope: Scope, domain_id: str) -> bool:
-        """Note that a voiceprint came, changed or went; False when there is no such domain.
+    def lock(self, scope: Scope, domain_id: str) -> bool:
+        """Let nobody else change its voiceprints before the transaction ends; False when there is no such domain."""
+        chosen = select(domains.c.domain_id).where(in_scope(domains, scope, domain_id=domain_id))
+        return self._session.row(chosen.with_for_update(key_share=True)) is not None
 
-        The domain stays locked until the transaction ends.
+    def note_change(self, scope: Scope, domain_id: str, profile_id: str) -> None:
+        """Note that voiceprints of a profile came or went. The domain is locked.
+
+        Every version has one note, so galleries in memory see whether they know of all changes.
         """
         chosen = in_scope(domains, scope, domain_id=domain_id)
-        return self._update(domains, chosen, version=domains.c.version + 1) == 1
+        self._update(domains, chosen, version=domains.c.version + 1)
+        row = self._session.row(select(domains.c.version, domains.c.wrapped_key).where(chosen))
+        if row is None:
+            return
+        key = self._vault.key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
+        seal = RowSeal(key, voiceprint_changes, scope, domain_id, str(row["version"]))
+        values = {
+            **asdict(scope),
+            "domain_id": domain_id,
+            "version": row["version"],
+            "created_at": self._now,
+            **seal.seal(profile_id_ciphertext=profile_id.encode()),
+        }
+        self._writing.session.insert_new(voiceprint_changes, values)
+
+    def purge_changes(self, *, noted_before: datetime) -> int:
+        """Delete the notes of this time and before, of all accounts; return how many there were."""
+        return self._delete(voiceprint_changes, voiceprint_changes.c.created_at <= noted_before)
 
     def _clear_tasks(self, scope: Scope, domain_id: str) -> None:
         theirs = in_scope(tasks, scope, domain_id=domain_id)

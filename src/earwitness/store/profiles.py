@@ -1,10 +1,10 @@
 """Voice profiles and their voiceprints. Several of one profile are kept apart: a mean would forget what each was.
 
-Every change moves the version of the domain, in the same transaction, and so locks the domain before it locks anything
-else: a deletion of the domain never meets one half-way.
+Every change locks the domain before it locks anything else, so a deletion of the domain never meets one half-way. One
+of voiceprints moves the domain's version and notes whose they were, in the same transaction.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
@@ -13,9 +13,11 @@ from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
-from earwitness.store.hot_reads import StoredRow
+from earwitness.store.driver_errors import convert
+from earwitness.store.hot_reads import Query, StoredRow
 from earwitness.store.lines import LineWriter
 from earwitness.store.records import (
+    GalleryChanges,
     GalleryEntry,
     GalleryPage,
     NewVoiceprint,
@@ -26,10 +28,11 @@ from earwitness.store.records import (
     VoiceProfile,
 )
 from earwitness.store.repository import Reader, RowSeal, Writer, holder_of, in_scope, record, scope_of, select_in_scope
-from earwitness.store.schema import profile_voiceprints, profiles, task_voiceprints, tasks
+from earwitness.store.schema import profile_voiceprints, profiles, task_voiceprints, tasks, voiceprint_changes
 from earwitness.store.session import Writing
 from earwitness.store.tags import TagWriter
 from earwitness.store.tasks import TaskVoiceprintWriter
+from earwitness.vault.data_key import DataKey
 
 CONSENT_LENGTH_MAX = 256
 """Characters of a consent reference: a document's number or address, not the document."""
@@ -40,6 +43,24 @@ _WITHOUT_VECTOR = select(
     *(column for column in profile_voiceprints.c if column.name not in {"vector_ciphertext", "audio_ciphertext"}),
     _HAS_AUDIO,
 )
+
+
+def _entries_of(scope: Scope, domain_id: str) -> Query:
+    """Return the query of what a search of a domain compares with."""
+    columns = profile_voiceprints.c
+    return select(columns.profile_id, columns.voiceprint_id, columns.encoder_id, columns.vector_ciphertext).where(
+        in_scope(profile_voiceprints, scope, domain_id=domain_id)
+    )
+
+
+def _entry_maker(key: DataKey, scope: Scope) -> Callable[[StoredRow], GalleryEntry]:
+    """Return what makes an entry of a row, whose domain has this key."""
+
+    def entry(row: StoredRow) -> GalleryEntry:
+        seal = RowSeal(key, profile_voiceprints, scope, row["profile_id"], row["voiceprint_id"])
+        return record(GalleryEntry, row, vector=seal.open(row, "vector_ciphertext"))
+
+    return entry
 
 
 class ProfileReader(Reader):
@@ -86,7 +107,7 @@ class ProfileWriter(Writer, ProfileReader):
         limit: int | None = None,
     ) -> VoiceProfile:
         """Return a new one; raise NotFound without such a domain, LimitExceeded when the domain has `limit` already."""
-        if not self._domains.move_version(scope, domain_id):
+        if not self._domains.lock(scope, domain_id):
             raise NotFound("the voice profile domain does not exist; look at its id")
         self._require_room(
             lambda: self.count(scope, domain_id),
@@ -165,7 +186,7 @@ class ProfileWriter(Writer, ProfileReader):
         _, found = self._task_voiceprints.require(scope, task_id)
         changed = self._renewed(scope, present, expires_at=expires_at)
         self._lines.forget_profile(scope, domain_id, present.profile_id)
-        self._voiceprints.clear(scope, present.profile_id)
+        self._voiceprints.clear(scope, present)
         self._voiceprints.put(
             scope,
             changed,
@@ -216,23 +237,23 @@ class ProfileWriter(Writer, ProfileReader):
         self._lines.forget_profile(scope, present.domain_id, present.profile_id)
         self._forget_sources(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
-        self._voiceprints.clear(scope, present.profile_id)
+        self._voiceprints.clear(scope, present)
         self._writing.session.scrub()
         return self._delete(profiles, in_scope(profiles, scope, profile_id=present.profile_id)) == 1
 
     def _locked(self, scope: Scope, profile_id: str) -> VoiceProfile | None:
-        """Return the profile, its domain's version moved: nobody else changes either before this unit ends."""
+        """Return the profile, its domain locked: nobody else changes either before this unit ends."""
         seen = self.get(scope, profile_id)
-        if seen is None or not self._domains.move_version(scope, seen.domain_id):
+        if seen is None or not self._domains.lock(scope, seen.domain_id):
             return None
         return self.get(scope, profile_id)
 
     def _lock_domain_of(self, scope: Scope, task_id: str) -> str:
-        """Return the domain of a task, its version moved: so it is locked before the task, as its deletion does it."""
+        """Return the domain of a task, locked before the task, as its deletion does it."""
         row = self._session.row(select_in_scope(tasks, scope, task_id=task_id))
         if row is None:
             raise NotFound("the speaker search task does not exist; look at its id")
-        if not self._domains.move_version(scope, row["domain_id"]):
+        if not self._domains.lock(scope, row["domain_id"]):
             raise NotFound("the voice profile domain of the task was deleted; start a task in another")
         return row["domain_id"]
 
@@ -284,23 +305,37 @@ class ProfileVoiceprintReader(Reader):
         domain = DomainReader(self._session, self._vault).get(scope, domain_id)
         if domain is None:
             return None
-        key = self._require_domain_key(scope, domain_id)
-
-        def entry(row: StoredRow) -> GalleryEntry:
-            seal = RowSeal(key, profile_voiceprints, scope, row["profile_id"], row["voiceprint_id"])
-            return record(GalleryEntry, row, vector=seal.open(row, "vector_ciphertext"))
-
-        columns = profile_voiceprints.c
         page = self._page(
-            entry,
-            select(columns.profile_id, columns.voiceprint_id, columns.encoder_id, columns.vector_ciphertext).where(
-                in_scope(profile_voiceprints, scope, domain_id=domain_id)
-            ),
-            order=(columns.profile_id, columns.voiceprint_id),
+            _entry_maker(self._require_domain_key(scope, domain_id), scope),
+            _entries_of(scope, domain_id),
+            order=(profile_voiceprints.c.profile_id, profile_voiceprints.c.voiceprint_id),
             after=after,
             limit=limit,
         )
         return GalleryPage(domain_version=domain.version, page=page)
+
+    def gallery_changes(self, scope: Scope, domain_id: str, *, since: int, limit: int) -> GalleryChanges | None:
+        """Return what changed after a version of a domain, at most `limit` changes.
+
+        None where that cannot be told any more: there is no such domain, or no note of what came next is kept. What is
+        read is never older than the version that is returned with it, and may be newer.
+        """
+        version = voiceprint_changes.c.version
+        noted = select_in_scope(voiceprint_changes, scope, domain_id=domain_id).where(version > since)
+        notes = self._session.rows(noted.order_by(version).limit(limit))
+        if not notes or [row["version"] for row in notes] != list(range(since + 1, since + 1 + len(notes))):
+            return None
+        key = self._require_domain_key(scope, domain_id)
+
+        def profile_id(row: StoredRow) -> str:
+            seal = RowSeal(key, voiceprint_changes, scope, domain_id, str(row["version"]))
+            return seal.open(row, "profile_id_ciphertext").decode()
+
+        changed = frozenset(convert(profile_id, row) for row in notes)
+        theirs = _entries_of(scope, domain_id).where(profile_voiceprints.c.profile_id.in_(sorted(changed)))
+        entry = _entry_maker(key, scope)
+        entries = tuple(convert(entry, row) for row in self._session.rows(theirs))
+        return GalleryChanges(version=since + len(notes), profile_ids=changed, entries=entries)
 
     def _record(self, row: StoredRow) -> ProfileVoiceprint:
         consent = None
@@ -316,6 +351,10 @@ class ProfileVoiceprintReader(Reader):
 
 class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
     """What can be changed of the voiceprints of profiles."""
+
+    def __init__(self, writing: Writing) -> None:
+        super().__init__(writing)
+        self._domains = DomainWriter(writing)
 
     def put(
         self,
@@ -349,25 +388,30 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         }
         if not self._insert(profile_voiceprints, voiceprint, **asdict(scope), **row, **sealed):
             raise AlreadyExists("the profile has a voiceprint of this id; choose another id")
+        self._domains.note_change(scope, profile.domain_id, profile.profile_id)
 
     def extend(self, scope: Scope, profile: VoiceProfile) -> None:
         """Let all voiceprints of a profile expire when it does."""
         theirs = in_scope(profile_voiceprints, scope, profile_id=profile.profile_id)
         self._update(profile_voiceprints, theirs, expires_at=profile.expires_at)
 
-    def clear(self, scope: Scope, profile_id: str) -> None:
-        """Delete all voiceprints of a profile, from the files as well."""
-        if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, profile_id=profile_id)):
+    def clear(self, scope: Scope, profile: VoiceProfile) -> None:
+        """Delete all voiceprints of a profile, which the caller's unit has locked, from the files as well."""
+        if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, profile_id=profile.profile_id)):
+            self._domains.note_change(scope, profile.domain_id, profile.profile_id)
             self._writing.session.scrub()
 
     def delete(self, scope: Scope, profile_id: str, voiceprint_id: str) -> bool:
         """Delete one voiceprint; its profile stays. False when there is no such voiceprint."""
         row = self._session.row(select_in_scope(profiles, scope, profile_id=profile_id))
-        if row is None or not DomainWriter(self._writing).move_version(scope, row["domain_id"]):
+        if row is None or not self._domains.lock(scope, row["domain_id"]):
             return False
         chosen = in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
+        if not self._delete(profile_voiceprints, chosen):
+            return False
+        self._domains.note_change(scope, row["domain_id"], profile_id)
         self._writing.session.scrub()
-        return self._delete(profile_voiceprints, chosen) == 1
+        return True
 
     def expire(self, *, expired_before: datetime, limit: int) -> int:
         """Delete at most `limit` voiceprints of all accounts that expired by this time, their audio and votes.
@@ -385,11 +429,13 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
             scope, domain_id = scope_of(row), row["domain_id"]
             if (scope, domain_id) not in locked:
                 locked.add((scope, domain_id))
-                DomainWriter(self._writing).move_version(scope, domain_id)
+                self._domains.lock(scope, domain_id)
             LineWriter(self._writing).forget_profile(scope, domain_id, row["profile_id"])
             ids = {"profile_id": row["profile_id"], "voiceprint_id": row["voiceprint_id"]}
             # Looked at again, because it may have been enrolled again before the domain was locked.
-            count += self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, **ids), due)
+            if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, **ids), due):
+                self._domains.note_change(scope, domain_id, row["profile_id"])
+                count += 1
         if count:
             self._writing.session.scrub()
         return count

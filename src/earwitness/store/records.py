@@ -131,7 +131,7 @@ class VoiceProfileDomain:
     band: Band
     #: The data key of its voiceprints.
     wrapped_key: bytes = field(repr=False)
-    #: Grows whenever a voiceprint comes, changes or goes, so that a gallery in memory knows that it is old.
+    #: Grows by one whenever a voiceprint comes or goes, so that a gallery in memory knows that it is old.
     version: int
     created_at: datetime
     #: When its name or description last changed.
@@ -293,13 +293,24 @@ class GalleryPage:
     """A part of a domain's voiceprints.
 
     Keep the first page's version with the gallery. What changed while the pages were read moved the version beyond it,
-    and so the gallery is seen to be old.
+    and so is among the changes since.
     """
 
     #: The domain's version just before this page was read.
     domain_version: int
     #: Ordered by profile and voiceprint.
     page: Page[GalleryEntry]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GalleryChanges:
+    """Profiles whose voiceprints came or went after a version of a domain, and what they have now."""
+
+    #: The version up to which they are told; the domain's own may be later.
+    version: int
+    profile_ids: frozenset[str]
+    #: All voiceprints of these profiles; none of one that is deleted or expired.
+    entries: tuple[GalleryEntry, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

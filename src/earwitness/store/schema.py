@@ -342,6 +342,20 @@ profile_voiceprints = Table(
     Index("profile_voiceprints_by_encoder", "account_id", "region", "domain_id", "encoder_id"),
 )
 
+voiceprint_changes = Table(
+    "voiceprint_changes",
+    metadata,
+    *scope(),
+    text("domain_id", _ID),
+    whole("version", "the version of the domain that the change made"),
+    sealed("profile_id_ciphertext", "the profile whose voiceprints came or went; it may be deleted since"),
+    time("created_at"),
+    PrimaryKeyConstraint("account_id", "region", "domain_id", "version"),
+    _belongs_to(domains, "domain_id"),
+    Index("voiceprint_changes_by_time", "created_at"),
+)
+"""What a gallery in memory has to read again."""
+
 line_switches = Table(
     "line_switches",
     metadata,

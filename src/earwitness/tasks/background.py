@@ -291,6 +291,7 @@ class Background:
         await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
         if self._lines is not None:
             self._lines.forget_callers(before=now - VOTES_KEPT)
+            await self._run_in_thread(self._lines.forget_deleted)
         await self._run_in_thread(self._store.keep_reserve)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

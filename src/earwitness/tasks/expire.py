@@ -1,8 +1,8 @@
 """Delete what is older than it may be: records in small steps, so that nobody waits for it, and media.
 
 Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results and
-ended pipelines after seven days, embeddings and audio of profiles when they expire, request tokens after 24 hours,
-delivered events after seven days, audit entries after a year.
+ended pipelines after seven days, embeddings and audio of profiles when they expire, request tokens and notes of changed
+galleries after 24 hours, delivered events after seven days, audit entries after a year.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -33,6 +33,9 @@ REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
 VOTES_KEPT = timedelta(hours=24)
 
+CHANGES_KEPT = timedelta(hours=24)
+"""Notes of which profiles changed; a gallery in memory that is older is loaded anew."""
+
 AUDIT_KEPT = timedelta(days=365)
 
 _log = logging.getLogger("earwitness.expire")
@@ -50,7 +53,8 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
         "events": lambda unit, limit: unit.events.purge(created_before=old, limit=limit),
     }
     done = {name: _all(store, step) for name, step in steps.items()}
-    yesterday, long_ago = now - REQUEST_TOKENS_KEPT, now - AUDIT_KEPT
+    yesterday, long_ago, noted = now - REQUEST_TOKENS_KEPT, now - AUDIT_KEPT, now - CHANGES_KEPT
+    done["voiceprint changes"] = _deleted(store, lambda unit: unit.domains.purge_changes(noted_before=noted))
     done["request tokens"] = _deleted(store, lambda unit: unit.idempotency.purge(claimed_before=yesterday))
     done["audit entries"] = _deleted(store, lambda unit: unit.audit.purge(before=long_ago))
     return done

@@ -1,9 +1,12 @@
-"""Domains' voices in memory, loaded when they are searched and again when they have changed.
+"""Domains' voices in memory: loaded when they are first searched, and changed as the records change.
 
 They are loaded raw, once for all lines of a domain: under a line that is learnt anew they are compared as they lie.
+Every change of a domain moves its version and notes whose voiceprints it was (`store/domains.py`). A search asks for
+the version first and reads again what changed since, so it never finds what was deleted before it began.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeAlias
@@ -12,51 +15,37 @@ import numpy as np
 
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.space import Space
+from earwitness.engine.voiceprint_rows import RowOwner
 from earwitness.errors import NotFound
-from earwitness.store.records import Scope
+from earwitness.store.records import GalleryEntry, Scope, VoiceProfileDomain
 from earwitness.store.store import Store
-from earwitness.voice.embedding import Embedding, Voiceprint
 
 VOICEPRINTS_MAX = 1_000_000
-"""Voiceprints in memory, of all domains together: 0.8 GB. Those searched longest ago go first."""
-
-LINES_MAX = 16
-"""Lines of one domain that its voices are ready for, two versions of each codec; a further one costs a pass over them.
-Those searched longest ago go first."""
+"""Voiceprints in memory, of all domains together: 1.2 GB. Those searched longest ago go first."""
 
 _PAGE = 2_000
 
+_LineName: TypeAlias = tuple[str, int, bool]
 
-_Name: TypeAlias = tuple[str, int, bool]
 
-
-def _name(space: Space) -> _Name:
+def _line_name(space: Space) -> _LineName:
     """Return what tells a line: the same mean may be of another version, or be off by now."""
     return space.id, space.line.version, space.line.is_off
 
 
 @dataclass(slots=True)
 class _Slot:
+    """The voices of one domain and encoder."""
+
     lock: Lock = field(default_factory=Lock)
-    """Held while it is loaded, so that many searches at once load it once."""
+    """Held while they are loaded or changed, so that many searches at once do it once."""
 
+    #: The version of the domain that they are as new as.
     version: int = -1
-    galleries: OrderedDict[_Name, Gallery] = field(default_factory=OrderedDict[_Name, Gallery])
-    """The same voiceprints under each line."""
-
-    @property
-    def size(self) -> int:
-        return max((len(gallery) for gallery in self.galleries.values()), default=0)
-
-    def under(self, space: Space) -> Gallery:
-        """Return what is loaded, under a line."""
-        name = _name(space)
-        gallery = self.galleries.get(name) or next(iter(self.galleries.values())).under(space)
-        self.galleries[name] = gallery
-        self.galleries.move_to_end(name)
-        while len(self.galleries) > LINES_MAX:
-            self.galleries.popitem(last=False)
-        return gallery
+    #: Changes with the domain; None until it is loaded.
+    gallery: Gallery | None = None
+    #: Copies that searches get, by line; these never change.
+    copies: dict[_LineName, Gallery] = field(default_factory=dict[_LineName, Gallery])
 
 
 class Galleries:
@@ -76,35 +65,63 @@ class Galleries:
         domain = self._store.domains.get(scope, domain_id)
         if domain is None:
             self._drop(scope, domain_id)
-            raise NotFound("the voice profile domain was deleted")
+            raise _deleted()
         slot = self._slot(scope, domain_id, space.encoder_id)
         with slot.lock:
-            if not slot.galleries or slot.version < domain.version:
-                slot.version, gallery = self._load(scope, domain_id, space)
-                slot.galleries = OrderedDict({_name(space): gallery})
-            gallery = slot.under(space)
+            gallery = self._renewed(slot, scope, domain, space)
+            copy = slot.copies.get(_line_name(space))
+            if copy is None:
+                copy = slot.copies[_line_name(space)] = gallery.under(space)
         self._make_room()
+        return copy
+
+    def renew(self) -> None:
+        """Change all galleries as their domains have changed: what was deleted leaves memory without a search."""
+        with self._lock:
+            slots = list(self._slots.items())
+        for (scope, domain_id, _), slot in slots:
+            domain = self._store.domains.get(scope, domain_id)
+            if domain is None:
+                self._drop(scope, domain_id)
+                continue
+            with slot.lock:
+                if slot.gallery is not None:
+                    self._renewed(slot, scope, domain, slot.gallery.space)
+
+    def _renewed(self, slot: _Slot, scope: Scope, domain: VoiceProfileDomain, space: Space) -> Gallery:
+        """Return the gallery of a slot, at least as new as the domain."""
+        gallery = slot.gallery
+        if gallery is None or domain.version - slot.version > len(gallery):  # then to load it is less
+            return self._load(slot, scope, domain.domain_id, space)
+        while slot.version < domain.version:
+            slot.copies.clear()
+            changes = self._store.profile_voiceprints.gallery_changes(
+                scope, domain.domain_id, since=slot.version, limit=_PAGE
+            )
+            if changes is None:
+                return self._load(slot, scope, domain.domain_id, space)
+            for profile_id in changes.profile_ids:
+                gallery.discard(profile_id)
+            _add(gallery, changes.entries)
+            slot.version = gallery.version = changes.version
         return gallery
 
-    def _load(self, scope: Scope, domain_id: str, space: Space) -> tuple[int, Gallery]:
+    def _load(self, slot: _Slot, scope: Scope, domain_id: str, space: Space) -> Gallery:
+        slot.gallery = None
+        slot.copies.clear()
         gallery = Gallery(space)
-        version, after = -1, None
+        version, after = None, None
         while True:
             part = self._store.profile_voiceprints.gallery_page(scope, domain_id, after=after, limit=_PAGE)
             if part is None:
-                raise NotFound("the voice profile domain was deleted")
-            version = part.domain_version if version < 0 else version
-            for entry in part.page.items:
-                if space.takes(entry.encoder_id):
-                    vector = np.frombuffer(entry.vector, "<f4")
-                    embedding = Embedding(vector=vector, encoder_id=entry.encoder_id, net_speech_seconds=0.0)
-                    gallery.add(
-                        Voiceprint(profile_id=entry.profile_id, voiceprint_id=entry.voiceprint_id, embedding=embedding)
-                    )
+                raise _deleted()
+            version = part.domain_version if version is None else version
+            _add(gallery, part.page.items)
             after = part.page.next_key
             if after is None:
-                gallery.version = version
-                return version, gallery
+                slot.version = gallery.version = version
+                slot.gallery = gallery
+                return gallery
 
     def _slot(self, scope: Scope, domain_id: str, encoder_id: str) -> _Slot:
         with self._lock:
@@ -120,7 +137,24 @@ class Galleries:
     def _make_room(self) -> None:
         """Drop what was searched longest ago. The latest stays, however large."""
         with self._lock:
-            total = sum(slot.size for slot in self._slots.values())
+            sizes = {name: 0 if slot.gallery is None else len(slot.gallery) for name, slot in self._slots.items()}
+            total = sum(sizes.values())
             while total > self._voiceprints_max and len(self._slots) > 1:
-                _, slot = self._slots.popitem(last=False)
-                total -= slot.size
+                name, _ = self._slots.popitem(last=False)
+                total -= sizes[name]
+
+
+def _add(gallery: Gallery, entries: Iterable[GalleryEntry]) -> None:
+    """Enrol what can be compared in the gallery's space."""
+    by_encoder: dict[str, list[GalleryEntry]] = {}
+    for entry in entries:
+        by_encoder.setdefault(entry.encoder_id, []).append(entry)
+    for encoder_id, theirs in by_encoder.items():
+        if gallery.space.takes(encoder_id):
+            owners = [RowOwner(entry.profile_id, entry.voiceprint_id) for entry in theirs]
+            vectors = np.frombuffer(b"".join(entry.vector for entry in theirs), "<f4").reshape(len(theirs), -1)
+            gallery.add_rows(owners, vectors, encoder_id=encoder_id)
+
+
+def _deleted() -> NotFound:
+    return NotFound("the voice profile domain was deleted")

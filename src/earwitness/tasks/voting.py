@@ -164,6 +164,10 @@ class Lines:
         """Drop the callers of before this time from memory."""
         self._callers.forget(before=before)
 
+    def forget_deleted(self) -> None:
+        """Drop from memory the voices that were deleted since the last search."""
+        self._galleries.renew()
+
 
 def _likely(decision: Decision, gallery: Gallery) -> str:
     """Return the profile that the voice is likelier of than not, named or not; empty for a stranger."""

@@ -329,7 +329,9 @@ def test_a_gallery_is_paged_with_the_version_it_is_not_newer_than(store: Store) 
             )
 
     store.write(add_many)
-    found, versions, after = [], [], None
+    found: list[bytes] = []
+    versions: list[int] = []
+    after = None
     while True:
         page = store.profile_voiceprints.gallery_page(MINE, domain.domain_id, after=after, limit=10)
         assert page is not None
@@ -338,7 +340,63 @@ def test_a_gallery_is_paged_with_the_version_it_is_not_newer_than(store: Store) 
         after = page.page.next_key
         if after is None:
             break
-        store.write(lambda unit: add_profile(unit, domain.domain_id))
-    assert sorted(found) == sorted(vector(number, 0.0) for number in range(25))
-    assert len(versions) == 3
+        store.write(lambda unit: _add_voice(unit, domain.domain_id, -1.0, 0.0))
+    assert set(found) >= {vector(number, 0.0) for number in range(25)}
     assert versions[0] < _version(store, domain.domain_id)
+
+
+def _add_voice(unit: Unit, domain_id: str, x: float, y: float) -> VoiceProfile:
+    """A profile with one voiceprint."""
+    profile = add_profile(unit, domain_id)
+    unit.profiles.add_voiceprint(
+        MINE,
+        profile.profile_id,
+        voiceprint_id="1",
+        voiceprint=voiceprint(x, y),
+        expires_at=START + THREE_YEARS,
+    )
+    return profile
+
+
+def test_a_gallery_is_told_what_changed_since_a_version(store: Store, clock: Clock) -> None:
+    domain = store.write(add_domain)
+    other = store.write(add_domain)
+
+    def changes(since: int, limit: int = 9) -> tuple[int, set[str], list[tuple[str, bytes]]] | None:
+        found = store.profile_voiceprints.gallery_changes(MINE, domain.domain_id, since=since, limit=limit)
+        if found is None:
+            return None
+        return found.version, set(found.profile_ids), [(entry.profile_id, entry.vector) for entry in found.entries]
+
+    begin = _version(store, domain.domain_id)
+    assert changes(begin) is None  # nothing came after it
+    one, two = (store.write(lambda unit, x=x: _add_voice(unit, domain.domain_id, x, 0.0)).profile_id for x in (1, 2))
+    store.write(lambda unit: _add_voice(unit, other.domain_id, 3.0, 0.0))
+    now = _version(store, domain.domain_id)
+    both = [(one, vector(1.0, 0.0)), (two, vector(2.0, 0.0))]
+    assert now == begin + 2
+    assert changes(begin) == (now, {one, two}, both)
+    assert changes(begin, limit=1) == (begin + 1, {one}, both[:1])
+    assert changes(begin + 1) == (now, {two}, both[1:])
+    assert changes(begin - 1) is None  # what came next is not noted
+    store.write(lambda unit: unit.profiles.delete(MINE, one))
+    store.write(lambda unit: unit.profile_voiceprints.delete(MINE, two, "1"))
+    assert changes(now) == (now + 2, {one, two}, [])
+    assert changes(begin) == (now + 2, {one, two}, [])
+    clock.advance(DAY)
+    third = store.write(lambda unit: _add_voice(unit, domain.domain_id, 4.0, 0.0)).profile_id
+    assert store.write(lambda unit: unit.domains.purge_changes(noted_before=unit.now - DAY)) == 5
+    assert changes(now) is None
+    assert changes(now + 2) == (now + 3, {third}, [(third, vector(4.0, 0.0))])
+    store.write(lambda unit: unit.domains.delete(MINE, domain.domain_id))
+    assert changes(now + 2) is None
+
+
+def test_what_changes_no_voiceprint_moves_no_version(store: Store) -> None:
+    profile = enrol(store, with_voiceprint(store))
+    before = _version(store, profile.domain_id)
+    assert store.write(lambda unit: unit.profile_voiceprints.delete(MINE, profile.profile_id, guid())) is False
+    empty = store.write(lambda unit: add_profile(unit, profile.domain_id))
+    store.write(lambda unit: unit.profiles.delete(MINE, empty.profile_id))
+    store.write(_expire)
+    assert _version(store, profile.domain_id) == before

@@ -1,4 +1,4 @@
-"""What domains learn of their lines, and voiceprints found by what made them."""
+"""What domains learn of their lines, voiceprints found by what made them, and notes of what changed in galleries."""
 
 from alembic import op
 
@@ -13,6 +13,19 @@ _WORDS = {
 
 _SQL = """
 CREATE INDEX profile_voiceprints_by_encoder ON profile_voiceprints (account_id, region, domain_id, encoder_id);
+
+CREATE TABLE voiceprint_changes (
+    account_id {text} NOT NULL,
+    region {text} NOT NULL,
+    domain_id {text} NOT NULL,
+    version BIGINT NOT NULL,
+    profile_id_ciphertext {bytes} NOT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT voiceprint_changes_pk PRIMARY KEY (account_id, region, domain_id, version),
+    CONSTRAINT voiceprint_changes_voice_profile_domains_fk FOREIGN KEY(account_id, region, domain_id)
+        REFERENCES voice_profile_domains (account_id, region, domain_id) ON DELETE CASCADE
+);
+CREATE INDEX voiceprint_changes_by_time ON voiceprint_changes (created_at);
 
 CREATE TABLE line_switches (
     account_id {text} NOT NULL,
