@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from benchmarks.benchmark import RESULTS, Benchmark, Numbers, Table, number
@@ -68,6 +69,26 @@ def write_result(benchmark: Benchmark, numbers: Numbers, *, command: str, load_b
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{benchmark.name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def fill_page(path: Path, benchmarks: Sequence[Benchmark]) -> None:
+    """Replace what stands between `<!-- made by: NAME -->` and `<!-- end -->` by the tables of benchmark NAME.
+
+    A benchmark without a result, or with one that lacks a number of today's, leaves what is there.
+    """
+    page = path.read_text(encoding="utf-8")
+    for benchmark in benchmarks:
+        begin, end = f"<!-- made by: {benchmark.name} -->", "<!-- end -->"
+        if begin not in page or (document := _read(benchmark)) is None:
+            continue
+        try:
+            tables = "\n".join(_markdown(table) for table in benchmark.tables(document["numbers"]))
+        except KeyError:
+            continue
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        page = f"{before}{begin}\n\n{tables}\n{end}{after}"
+    path.write_text(page, encoding="utf-8")
 
 
 def write_page(benchmarks: Sequence[Benchmark]) -> list[str]:

@@ -1,5 +1,7 @@
 """What a calibration is fitted on: pairs of persons for thresholds, trials for the likelihood ratio."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,7 +51,18 @@ def test_more_recordings_of_the_same_people_are_no_more_pairs() -> None:
     assert (calibration.persons, calibration.person_pairs) == (20, 190)
     again = fitted(once, once, once)
     assert (again.person_pairs, again.trials) == (190, 3 * calibration.trials)
-    assert again.fits[0].false_match == calibration.fits[0].false_match
+    curve, same = (each.fits[0].false_match for each in (calibration, again))
+    assert same.rate_min == pytest.approx(curve.rate_min)
+    assert [same.score_at(rate) for rate in (0.2, 0.05, 1e-3)] == pytest.approx(
+        [curve.score_at(rate) for rate in (0.2, 0.05, 1e-3)], abs=0.02
+    )
+
+
+def test_a_line_over_which_people_sound_alike_counts_as_one_of_several() -> None:
+    clean = voices(30)
+    alike = replace(clean, scores=np.minimum(clean.scores + 0.2, 1.0))
+    alone, mixed, worst = (fitted(*tables).fits[0].false_match for tables in ((clean,), (clean, alike), (alike,)))
+    assert alone.score_at(0.05) < mixed.score_at(0.05) < worst.score_at(0.05)
 
 
 def random_scores(seed: int, pairs: int, digits: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from earwitness.engine.calibration import DurationFit
+from earwitness.engine.compensation import Compensation
 from earwitness.errors import TooFewSpeakers
-from earwitness.evaluation.fit import fit_compensation, fit_duration
+from earwitness.evaluation.fit import fit_compensation, fit_duration, line_means
 from earwitness.evaluation.metrics import TrialSet, cllr, draws, percentiles, widened
 from earwitness.evaluation.scores import PersonPairs
 
@@ -77,7 +78,7 @@ def test_cllr() -> None:
 def fit_of(targets: np.ndarray, nontargets: np.ndarray, *, persons: int = 20) -> DurationFit:
     """Each pair of recordings is a pair of persons too."""
     pairs = PersonPairs(persons=[f"s{number}" for number in range(persons)], scores=nontargets)
-    return fit_duration(targets=targets, nontargets=nontargets, person_pairs=pairs, net_seconds=10.0)
+    return fit_duration(targets=targets, nontargets=nontargets, by_line=[pairs], net_seconds=10.0)
 
 
 def test_a_calibration_recovers_the_true_likelihood_ratio() -> None:
@@ -109,16 +110,25 @@ def test_labels_that_are_the_wrong_way_round_are_refused() -> None:
         fit_of(random.normal(0, 0.1, 50), random.normal(0.8, 0.1, 500))
 
 
-def test_compensation_finds_the_direction_of_the_channel() -> None:
+def test_compensation_finds_what_a_line_does_to_each_recording_in_its_own_way() -> None:
     random = np.random.default_rng(3)
     speakers = random.standard_normal((60, 16)).astype(np.float32)
-    channel = np.eye(16, dtype=np.float32)[0]
-    shifted = [speakers + shift * channel for shift in (-2.0, 0.0, 2.0)]
-    fitted = fit_compensation(reference=speakers, same_under_channels=shifted, directions=1)
-    assert abs(float(fitted.directions[0] @ channel)) > 0.95
-    before = float((shifted[0][0] @ shifted[2][0]) / np.linalg.norm(shifted[0][0]) / np.linalg.norm(shifted[2][0]))
-    after = float(fitted.apply(shifted[0][:1])[0] @ fitted.apply(shifted[2][:1])[0])
-    assert after > before + 0.1
+    one_way, other_way = np.eye(16, dtype=np.float32)[:2]
+    # A line moves all recordings the same way, which its own mean takes out, and each by as much as it likes.
+    lines = [speakers + 2.0 * one_way, speakers + 2.0 * random.standard_normal((60, 1)).astype(np.float32) * other_way]
+    fitted = fit_compensation(lines, directions=1)
+    assert abs(float(fitted.directions[0] @ other_way)) > 0.95
+    assert abs(float(fitted.directions[0] @ one_way)) < 0.2
+    own = [Compensation(mean, fitted.directions) for mean in line_means(lines)]
+    before, after = (
+        float(np.mean(np.sum(a.apply(lines[0]) * b.apply(lines[1]), axis=1))) for a, b in ((fitted, fitted), own)
+    )
+    assert after > before + 0.05
+
+
+def test_an_unknown_line_is_taken_to_lie_between_all_lines() -> None:
+    everybody = np.eye(4, dtype=np.float32)
+    np.testing.assert_allclose(fit_compensation([everybody[:2], everybody[2:]]).mean, np.full(4, 0.25))
 
 
 def test_no_error_seen_is_not_no_error_possible() -> None:

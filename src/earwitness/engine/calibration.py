@@ -42,7 +42,7 @@ def persons_needed(rate: float) -> int:
 class FalseMatchCurve:
     """Share of pairs of persons that score at least s, as points of (score, share).
 
-    A pair of persons has one score, the highest of all its trials under all conditions: counted by trials, two people
+    A pair of persons has one score for each line, the highest of its trials over it: counted by trials, two people
     who sound alike would count once for each of their recordings, and the end of the curve would be theirs alone.
 
     Scores rise, shares fall. It is linear between points on the normal-deviate axis of a DET plot, and beyond the

@@ -41,7 +41,7 @@ def unchanged(speech: Samples, _random: np.random.Generator, _others: list[Sampl
 
 def telephone(speech: Samples, _random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
     """8 kHz, 300 to 3400 Hz, G.711 µ-law."""
-    return _through("ULAW", _line(speech))
+    return _through("ULAW", telephone_line(speech))
 
 
 def gsm(speech: Samples, random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
@@ -50,7 +50,7 @@ def gsm(speech: Samples, random: np.random.Generator, _others: list[Samples]) ->
     frequency = np.fft.rfftfreq(256, 1 / TELEPHONE_RATE)
     gain = np.float64(10.0) ** (tilt * (frequency / (TELEPHONE_RATE / 2) - 0.5) / 20)
     response = np.roll(np.fft.irfft(gain), 128) * np.hanning(256)
-    tilted = np.asarray(signal.fftconvolve(_line(speech), response, "same"), np.float32)
+    tilted = np.asarray(signal.fftconvolve(telephone_line(speech), response, "same"), np.float32)
     return _through("GSM610", tilted)
 
 
@@ -83,7 +83,9 @@ def _over(*codecs: SimulatedCodec, loss: float = 0.0) -> SimulatedLine:
 
     def line(speech: Samples, random: np.random.Generator, _others: list[Samples]) -> tuple[Samples, int]:
         samples, rate = (
-            (_line(speech), TELEPHONE_RATE) if codecs[0].rate == TELEPHONE_RATE else (_at_level(speech), CANONICAL_RATE)
+            (telephone_line(speech), TELEPHONE_RATE)
+            if codecs[0].rate == TELEPHONE_RATE
+            else (at_level(speech), CANONICAL_RATE)
         )
         for codec in codecs[:-1]:
             samples, rate = coded(_resampled(samples, rate, codec.rate), codec)
@@ -141,13 +143,13 @@ def parse_condition(name: str) -> Condition:
     return Condition(name, enrol, test)
 
 
-def _line(speech: Samples) -> Samples:
+def telephone_line(speech: Samples) -> Samples:
     """Bring speech to the telephone network's level, rate and band."""
-    narrow = _resampled(_at_level(speech), CANONICAL_RATE, TELEPHONE_RATE)
+    narrow = _resampled(at_level(speech), CANONICAL_RATE, TELEPHONE_RATE)
     return np.clip(signal.sosfilt(TELEPHONE_FILTER, narrow), -1, 1).astype(np.float32)
 
 
-def _at_level(speech: Samples) -> Samples:
+def at_level(speech: Samples) -> Samples:
     """Bring speech to the telephone network's level."""
     return np.clip(speech * (_LINE_RMS / max(float(np.sqrt(np.mean(speech**2))), 1e-6)), -1, 1)
 

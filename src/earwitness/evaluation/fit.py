@@ -18,6 +18,7 @@ from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.metrics import Scores
 from earwitness.evaluation.recordings import TESTS_PER_SPEAKER_MAX
 from earwitness.evaluation.scores import PersonPairs, ScoreTable
+from earwitness.voice.embedding import Vector
 
 FIT_SECONDS = (3.0, 5.0, 10.0)
 """Net speech of the tests a calibration is fitted on."""
@@ -28,7 +29,7 @@ CHANNEL_DIRECTIONS = 5
 _CURVE_RATES = tuple(digit * 10.0**-decade for decade in range(1, 7) for digit in (5.0, 3.0, 2.0, 1.5, 1.0))
 _LINE_SHARE, _LINE_PAIRS_MIN, _LINE_LEFT_OUT = 0.02, 50, 2
 """The rare end of a curve is drawn through this share of the scores, the highest, and through at least so many; but not
-through the two highest, which may be one person under several ids (docs/decisions)."""
+through the two highest of each line, which may be one person under several ids (docs/decisions)."""
 
 _STEP_MIN = 1e-4
 """Points of a curve whose scores are closer are one; a file keeps five digits."""
@@ -42,20 +43,26 @@ _SLOPE_RIDGE = 1e-5
 """Keeps the slope finite when the classes do not overlap; without effect when they do."""
 
 
-def fit_compensation(
-    *, reference: Vectors, same_under_channels: Sequence[Vectors], directions: int = CHANNEL_DIRECTIONS
-) -> Compensation:
-    """Fit the mean of `reference`, and the directions in which recordings move with the channel.
+def line_means(under_lines: Sequence[Vectors]) -> list[Vector]:
+    """Return the mean of the unit-length raw embeddings of each line, shape (dimension,)."""
+    return [unit_length(vectors).mean(axis=0) for vectors in under_lines]
 
-    All vectors are raw embeddings, shape (n, dimension). `same_under_channels` holds the same n recordings in the
-    same order under each channel; with fewer than two, only the mean is fitted.
+
+def fit_compensation(same_under_lines: Sequence[Vectors], *, directions: int = CHANNEL_DIRECTIONS) -> Compensation:
+    """Fit the mean of all lines, and the directions in which recordings move with the line beyond its own mean.
+
+    `same_under_lines` holds the raw embeddings, shape (n, dimension), of the same n recordings in the same order under
+    each line. With fewer than two lines only the mean is fitted. Each line is centred by its own mean first, as a line
+    that was learnt is; the mean of all lines is where a line lies that nobody knows yet.
     """
-    mean = unit_length(reference).mean(axis=0)
-    none = np.zeros((0, len(mean)), np.float32)
-    if len(same_under_channels) < 2:
+    means = line_means(same_under_lines)
+    none = np.zeros((0, len(means[0])), np.float32)
+    mean = np.mean(means, axis=0)
+    if len(means) < 2:
         return Compensation(mean, none)
-    centring = Compensation(mean, none)
-    centred = np.stack([centring.apply(vectors) for vectors in same_under_channels])  # (channels, n, dimension)
+    centred = np.stack(
+        [Compensation(own, none).apply(vectors) for own, vectors in zip(means, same_under_lines, strict=True)]
+    )  # (lines, n, dimension)
     moved = (centred - centred.mean(axis=0)).reshape(-1, len(mean))
     _, _, rows = np.linalg.svd(moved, full_matrices=False)
     return Compensation(mean, rows[:directions].astype(np.float32))
@@ -81,9 +88,9 @@ def fit_calibration(
         targets = np.concatenate([table.scores[table.target_cells] for table in same_duration])
         nontargets = np.concatenate([table.scores[table.nontarget_cells] for table in same_duration])
         pairs.append(PersonPairs.of(same_duration))
-        fits.append(
-            fit_duration(targets=targets, nontargets=nontargets, person_pairs=pairs[-1], net_seconds=net_seconds)
-        )
+        # A search is made over one line: a pair counts once for each, not for all by the one it sounds most alike over.
+        by_line = [PersonPairs.of([table]) for table in same_duration]
+        fits.append(fit_duration(targets=targets, nontargets=nontargets, by_line=by_line, net_seconds=net_seconds))
         trials += len(targets) + len(nontargets)
     fewest = min(pairs, key=lambda each: len(each.scores))
     return Calibration(
@@ -123,12 +130,18 @@ def require_enough_people(people: int, *, conditions: int) -> None:
         )
 
 
-def fit_duration(*, targets: Scores, nontargets: Scores, person_pairs: PersonPairs, net_seconds: float) -> DurationFit:
-    """Calibrate the scores of one duration of net speech; TooFewSpeakers when there are too few persons or trials."""
-    if len(person_pairs.persons) < PERSONS_MIN:
+def fit_duration(
+    *, targets: Scores, nontargets: Scores, by_line: Sequence[PersonPairs], net_seconds: float
+) -> DurationFit:
+    """Calibrate the scores of one duration of net speech; TooFewSpeakers when there are too few persons or trials.
+
+    `by_line` has the pairs of persons over each line.
+    """
+    persons = len(set[str]().union(*(pairs.persons for pairs in by_line)))
+    if persons < PERSONS_MIN:
         raise TooFewSpeakers(
-            f"{len(person_pairs.persons)} people with {net_seconds:g} s of speech in a test are too few to calibrate "
-            f"on; at least {PERSONS_MIN} are needed"
+            f"{persons} people with {net_seconds:g} s of speech in a test are too few to calibrate on; at least "
+            f"{PERSONS_MIN} are needed"
         )
     if len(targets) < _TARGETS_MIN or len(nontargets) < _NONTARGETS_MIN:
         raise TooFewSpeakers(
@@ -138,12 +151,12 @@ def fit_duration(*, targets: Scores, nontargets: Scores, person_pairs: PersonPai
     slope, offset = _logistic(targets, nontargets)
     if slope <= 0 or np.ptp(nontargets) == 0.0:
         raise TooFewSpeakers("same-speaker pairs score no higher than different-speaker pairs; are the labels right?")
-    curve = false_match_curve(person_pairs.scores)
+    curve = false_match_curve(np.concatenate([pairs.scores for pairs in by_line]), lines=len(by_line))
     return DurationFit(net_seconds=net_seconds, slope=slope, offset=offset, false_match=curve)
 
 
-def false_match_curve(person_pairs: Scores) -> FalseMatchCurve:
-    """Return the share of pairs of persons at or above each score, from one score a pair, in any order.
+def false_match_curve(person_pairs: Scores, *, lines: int = 1) -> FalseMatchCurve:
+    """Return the share of pairs of persons at or above each score, from one score a pair and line, in any order.
 
     Its rare end is a straight line on the normal-deviate axis, by least squares through the highest scores: how high a
     single one lies is chance. It is measured down to the share of TAIL_PAIRS_MIN pairs, and goes on straight from
@@ -151,25 +164,26 @@ def false_match_curve(person_pairs: Scores) -> FalseMatchCurve:
     """
     ordered = np.sort(person_pairs)[::-1]
     count = len(ordered)
-    if count <= 2 * TAIL_PAIRS_MIN:
-        raise TooFewSpeakers(f"{count} pairs of people are too few for a false-match curve")
-    rates = [*(rate for rate in _CURVE_RATES if rate * count > TAIL_PAIRS_MIN), TAIL_PAIRS_MIN / count]
-    tail = min(max(math.floor(_LINE_SHARE * count), _LINE_PAIRS_MIN), count // 2)
-    line = _line_through(ordered[:tail], count)
+    if count <= 2 * TAIL_PAIRS_MIN * lines:
+        raise TooFewSpeakers(f"{count // lines} pairs of people are too few for a false-match curve")
+    rate_min = TAIL_PAIRS_MIN * lines / count
+    rates = [*(rate for rate in _CURVE_RATES if rate > rate_min), rate_min]
+    tail = min(max(math.floor(_LINE_SHARE * count), _LINE_PAIRS_MIN * lines), count // 2)
+    line = _line_through(ordered[:tail], count, left_out=_LINE_LEFT_OUT * lines)
     points: list[tuple[float, float]] = []
     for rate in rates:
         score = line(rate) if rate * count <= tail else float(ordered[math.floor(rate * count) - 1])
         if not points or score >= points[-1][0] + _STEP_MIN:
             points.append((score, rate))
     if len(points) < 2:
-        raise TooFewSpeakers(f"the {count} pairs of people score too much alike for a false-match curve")
+        raise TooFewSpeakers(f"the {count // lines} pairs of people score too much alike for a false-match curve")
     return FalseMatchCurve(tuple(points))
 
 
-def _line_through(highest: Scores, count: int) -> Callable[[float], float]:
-    """Return a score for each rate: the line through the highest of `count` scores, at least five in falling order."""
-    deviates = -ndtri((np.arange(len(highest)) + 0.5) / count)[_LINE_LEFT_OUT:]
-    scores = highest[_LINE_LEFT_OUT:]
+def _line_through(highest: Scores, count: int, *, left_out: int) -> Callable[[float], float]:
+    """Return a score for each rate: the line through the highest of `count` scores, in falling order."""
+    deviates = -ndtri((np.arange(len(highest)) + 0.5) / count)[left_out:]
+    scores = highest[left_out:]
     offsets = deviates - deviates.mean()
     slope = float(offsets @ scores / (offsets @ offsets))
     return lambda rate: float(scores.mean()) + slope * (-float(ndtri(rate)) - float(deviates.mean()))
