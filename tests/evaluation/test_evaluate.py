@@ -8,10 +8,11 @@ import pytest
 from earwitness.engine.engine import Engine
 from earwitness.errors import TooFewSpeakers
 from earwitness.evaluation.conditions import parse_condition
-from earwitness.evaluation.evaluate import Evaluator, measure, parse_requirement
+from earwitness.evaluation.evaluate import Evaluator, measure
 from earwitness.evaluation.fit import fit_calibration
 from earwitness.evaluation.hearing import SpeechPreparer
 from earwitness.evaluation.manifest import JoinedRecording, Recordings, TrialRole, Utterance
+from earwitness.evaluation.requirements import parse_requirement
 from earwitness.evaluation.scores import ScoreTable, Searches, fnir_at_fpir, rates
 from earwitness.samples import KNOWN, STRANGERS, first_call, second_call
 
@@ -55,8 +56,8 @@ def test_the_sample_calls_are_told_apart(evaluator: Evaluator, engine: Engine, n
     # Six synthetic voices, 5 s: one of them may pass for another while no margin of an unknown line is added.
     assert result.rates.false_alarm_percent <= 17.0
     assert [size.gallery for size in result.growing] == [4]
-    assert parse_requirement("eer_percent<=0", [name]).failures([result]) == []
-    assert parse_requirement("found_percent<50", [name]).failures([result]) == [
+    assert parse_requirement("eer_percent<=0", [name]).failures({name: result.rates}) == []
+    assert parse_requirement("found_percent<50", [name]).failures({name: result.rates}) == [
         f"{name}: found_percent is 100, required < 50"
     ]
 

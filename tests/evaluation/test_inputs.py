@@ -10,7 +10,6 @@ import soundfile
 from earwitness.errors import EvaluationError, ManifestInvalid, RequirementInvalid
 from earwitness.evaluation.codecs import MU_LAW, coded, lost_packets
 from earwitness.evaluation.conditions import CHANNELS, parse_condition
-from earwitness.evaluation.evaluate import parse_requirement
 from earwitness.evaluation.manifest import (
     TrialRole,
     Utterance,
@@ -21,6 +20,7 @@ from earwitness.evaluation.manifest import (
     read_trials,
 )
 from earwitness.evaluation.recordings import join_utterances, seed_for
+from earwitness.evaluation.requirements import parse_requirement
 from earwitness.voice.band import Band
 
 

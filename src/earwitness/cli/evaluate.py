@@ -15,6 +15,7 @@ from earwitness.errors import EvaluationError
 
 if TYPE_CHECKING:
     from earwitness.evaluation.evaluate import ConditionResult, Evaluation, EvaluationResults
+    from earwitness.evaluation.line import LineSummary, StrangersSummary
 
 
 class Speakers(StrEnum):
@@ -23,6 +24,13 @@ class Speakers(StrEnum):
     ALL = "all"
     ADULTS = "adults"
     CHILDREN = "children"
+
+
+class LineMode(StrEnum):
+    """Whether the line of the tests is learnt."""
+
+    LEARNT = "learnt"
+    UNKNOWN = "unknown"
 
 
 RATES = {
@@ -39,6 +47,7 @@ _PERSONS_FEW = 50
 """From fewer people a calibration finds fewer callers than the shipped one (docs/evaluation.md)."""
 
 _COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
+_LINE = ("line", "voices", "different people", "about the shipped mean")
 _SLICED = ("EER, %", "found, %", "strangers named, %")
 
 AcceptLabels = Annotated[
@@ -92,6 +101,13 @@ def evaluate(
         typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
     ] = None,
     accept_labels: AcceptLabels = None,
+    line: Annotated[
+        LineMode,
+        typer.Option(
+            help="Learn the line from the tests, without the two people of each trial, as searches come to know it; or "
+            "leave it unknown, as it is at first."
+        ),
+    ] = LineMode.LEARNT,
     require: Require = None,
 ) -> None:
     """Measure accuracy on labelled recordings: error rates with 95 % intervals by speaker."""
@@ -113,6 +129,7 @@ def evaluate(
             wav_scp=wav_scp,
             utt2spk=utt2spk,
             fits_calibration=fit_calibration is not None,
+            learns_line=line is LineMode.LEARNT,
             accepted_labels=accept_labels or [],
         )
         _warn_of_copies(asked)
@@ -235,6 +252,7 @@ def _print_results(results: "list[ConditionResult]") -> None:
     counts: list[list[str]] = []
     growing: list[list[str]] = []
     slices: list[list[str]] = []
+    lines = [[result.condition.name, *_line(result.line)] for result in results if result.line is not None]
     for result in results:
         name = result.condition.name
         rates.append([name, *(_interval(getattr(result.rates, rate), result.intervals[rate]) for rate in RATES)])
@@ -249,6 +267,7 @@ def _print_results(results: "list[ConditionResult]") -> None:
     print_table(["condition", *RATES.values()], rates, title="rate [95 % interval by speaker]")
     print_table(["condition", *_COUNTS], counts, title="what was counted")
     print_table(["condition", *map(str, sizes)], growing, title=missed)
+    print_table(["condition", *_LINE], lines, title="lines, and how different people score: near 0 is well")
     if slices:
         print_table(["within", "condition", "pairs same / different", *_SLICED], slices, title="by group")
     out.print(
@@ -256,6 +275,17 @@ def _print_results(results: "list[ConditionResult]") -> None:
         "everybody else of the group, which is a smaller gallery with a lower threshold",
         soft_wrap=True,
     )
+    for result in results:
+        if result.line is not None and result.line.advice is not None:
+            warn("{}: {}", result.condition.name, result.line.advice)
+
+
+def _line(line: "LineSummary") -> tuple[str, ...]:
+    def shown(strangers: "StrangersSummary") -> str:
+        return f"{strangers.mean:.2f} ± {strangers.spread:.2f}"
+
+    voices = str(line.voices) if line.voices else ""
+    return line.state, voices, shown(line.strangers), shown(line.strangers_shipped)
 
 
 def _interval(value: float, interval: tuple[float, float]) -> str:

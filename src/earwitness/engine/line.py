@@ -73,16 +73,23 @@ def is_due(line: Line, *, votes: int) -> bool:
 def learn_at_once(space: Space, voices: Sequence[Embedding]) -> Line | None:
     """Return the line that these voices come from, whatever was known of it; None when too few of them differ.
 
-    For recordings, which are all there at once. On a line far from the shipped mean different people sound alike, so
-    whose voices differ is asked again about the mean that was found.
+    For recordings, which are all there at once.
+    """
+    votes = votes_at_once(space, voices)
+    return learn(space.on(UNKNOWN_LINE), votes) if is_due(UNKNOWN_LINE, votes=len(votes)) else None
+
+
+def votes_at_once(space: Space, voices: Sequence[Embedding]) -> list[Embedding]:
+    """Return the voices that `learn_at_once` learns from.
+
+    On a line far from the shipped mean different people sound alike, so whose voices differ is asked again about the
+    mean that was found.
     """
     fresh = space.on(UNKNOWN_LINE)
-    line = None
-    for _ in range(2):
-        votes = new_voices(voices, fresh if line is None else fresh.on(line))
-        if is_due(UNKNOWN_LINE, votes=len(votes)):
-            line = learn(fresh, votes)
-    return line
+    votes = new_voices(voices, fresh)
+    if not is_due(UNKNOWN_LINE, votes=len(votes)):
+        return votes
+    return new_voices(voices, fresh.on(learn(fresh, votes)))
 
 
 def learn(space: Space, votes: Sequence[Embedding], *, moved_from: Vector | None = None) -> Line:
@@ -101,9 +108,14 @@ def learn(space: Space, votes: Sequence[Embedding], *, moved_from: Vector | None
     mean = (weight * before + len(vectors) * centre) / (weight + len(vectors))
     if moved_from is not None:
         mean = _within(mean, moved_from, DAY_DISTANCE_MAX)
-    mean = _within(mean, shipped, DISTANCE_MAX)
+    mean = shipped + (mean - shipped) * bounded_share(mean - shipped)
     voices = len(vectors) + (0 if line.mean is None else line.voices)
     return Line(mean=mean.astype(np.float32), voices=voices, version=line.version + 1)
+
+
+def bounded_share(shift: NDArray[np.float64]) -> float:
+    """Return how much of a shift from the shipped mean counts: all of it up to DISTANCE_MAX."""
+    return min(1.0, DISTANCE_MAX / max(float(np.linalg.norm(shift)), _NEAR))
 
 
 def vote_weights(votes: Vectors) -> NDArray[np.float64]:

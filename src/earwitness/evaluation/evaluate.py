@@ -4,8 +4,6 @@ What is measured is the product's own way from audio to an answer, but for one g
 poor quality, so that conditions can be compared on the same speakers. Nothing is tuned to the recordings at hand.
 """
 
-import operator
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,11 +15,13 @@ from numpy.typing import NDArray
 from earwitness.engine.calibration import Calibration, write_calibration
 from earwitness.engine.compensation import Compensation
 from earwitness.engine.engine import Engine
-from earwitness.errors import EvaluationError, RequirementInvalid, TooFewSpeakers
+from earwitness.engine.space import Space
+from earwitness.errors import EvaluationError, TooFewSpeakers
 from earwitness.evaluation.conditions import Condition, parse_condition
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, require_enough_people
-from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
+from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer, raw_vectors
 from earwitness.evaluation.labels import LabelDoubts, require_no_copies
+from earwitness.evaluation.line import LearntLine, LineSummary, scores_on_line, summary_of
 from earwitness.evaluation.manifest import (
     JoinedRecording,
     Recordings,
@@ -35,6 +35,7 @@ from earwitness.evaluation.manifest import (
 )
 from earwitness.evaluation.metrics import ErrorCurve, Interval, draws, percentiles, widened, widened_cost
 from earwitness.evaluation.recordings import copies, join_utterances
+from earwitness.evaluation.requirements import parse_requirement
 from earwitness.evaluation.scores import (
     RATE_NAMES,
     Rates,
@@ -52,11 +53,6 @@ _PERCENT_OF_KNOWN = ("eer_percent", "top1_percent", "found_percent")
 _GALLERY_DRAWS = 100
 _GALLERIES_PER_DRAW = 10
 _SLICE_TARGETS_MIN = 5
-
-_OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-_REQUIREMENT = re.compile(
-    r"\s*(?:(?P<condition>[a-z0-9.>-]+)\s*:)?\s*(?P<rate>\w+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>\d+\.?\d*|\.\d+)\s*"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +93,8 @@ class ConditionResult:
     slices: dict[str, dict[str, float]]
     table: ScoreTable
     curve: ErrorCurve
+    #: What was learnt of the line of its tests, and how strangers score; None when that was not asked.
+    line: LineSummary | None = None
 
     # `object`: numbers, and tables of numbers.
     def as_json(self) -> dict[str, object]:
@@ -111,6 +109,7 @@ class ConditionResult:
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "fnir_percent_at_fpir_1_percent": growing,
             "slices": self.slices,
+            "line": None if self.line is None else asdict(self.line),
         }
 
 
@@ -172,12 +171,17 @@ class Evaluator:
             same_recording=_same_recording(enrolled, tested),
         )
 
+    def on_line(
+        self, shipped: ScoreTable, condition: Condition, space: Space, *, test_seconds: float
+    ) -> tuple[ScoreTable, LearntLine | None]:
+        """Return shipped scores as they are on the line of the tests, and that line; None when it is not learnt."""
+        tested = self.heard("test", condition.test, net_seconds=test_seconds)
+        return scores_on_line(shipped, tested, self.enrolled(condition), space)
+
     def _vectors(self, heard: Sequence[PreparedSpeech]) -> NDArray[np.float64]:
         """Return compensated embeddings, shape (recordings, dimension); NaN where there was too little speech."""
-        dimension = len(self.compensation.mean)
-        unheard = np.full(dimension, np.nan, np.float32)
-        rows = [unheard if one.raw is None else one.raw for one in heard]
-        return self.compensation.apply(np.array(rows, np.float32).reshape(-1, dimension)).astype(np.float64)
+        raw = raw_vectors(heard, dimension=len(self.compensation.mean))
+        return self.compensation.apply(raw).astype(np.float64)
 
 
 def _same_recording(enrolled: Sequence[PreparedSpeech], tested: Sequence[PreparedSpeech]) -> NDArray[np.bool_]:
@@ -277,39 +281,6 @@ def _slices(
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Requirement:
-    """A bound on one rate, under one condition or under all, so that an evaluation can gate somebody's CI."""
-
-    condition: str | None
-    rate: str
-    sign: str
-    bound: float
-
-    def failures(self, results: Sequence[ConditionResult]) -> list[str]:
-        """Return what does not meet it, in words. A rate that could not be measured does not."""
-        failed: list[str] = []
-        for result in results:
-            measured = asdict(result.rates)[self.rate]
-            if self.condition in (None, result.condition.name) and not _OPERATORS[self.sign](measured, self.bound):
-                failed.append(
-                    f"{result.condition.name}: {self.rate} is {measured:.4g}, required {self.sign} {self.bound:g}"
-                )
-        return failed
-
-
-def parse_requirement(text: str, conditions: Sequence[str]) -> Requirement:
-    """Parse `[CONDITION:]RATE<=BOUND`; RequirementInvalid says which rates and conditions there are."""
-    match = _REQUIREMENT.fullmatch(text)
-    if match is None or match["rate"] not in RATE_NAMES:
-        raise RequirementInvalid(f"{text!r} is not RATE<=BOUND; the rates are {', '.join(RATE_NAMES)}")
-    if match["condition"] not in (None, *conditions):
-        raise RequirementInvalid(f"{text!r} names a condition that is not evaluated; there are {', '.join(conditions)}")
-    return Requirement(
-        condition=match["condition"], rate=match["rate"], sign=match["sign"], bound=float(match["bound"])
-    )
-
-
 class Evaluation:
     """What is asked, checked at once, before anything long begins."""
 
@@ -326,6 +297,7 @@ class Evaluation:
         wav_scp: Path | None,
         utt2spk: Path | None,
         fits_calibration: bool,
+        learns_line: bool = True,
         accepted_labels: Sequence[str],
     ) -> None:
         """`path` is a manifest or a trial list; `speakers` is `all`, `adults` or `children`.
@@ -341,6 +313,7 @@ class Evaluation:
         if fits_calibration and len(self.bands) > 1:
             raise EvaluationError("a calibration belongs to one band; fit `clean` apart from the telephone conditions")
         self.enrol_seconds, self.test_seconds, self.seed = enrol_seconds, test_seconds, seed
+        self.learns_line = learns_line
         self.accepted_labels = accepted_labels
         self.trials = read_trials(path, wav_scp=wav_scp, utt2spk=utt2spk) if is_trial_list(path) else None
         if speakers != "all" and self.trials is not None:
@@ -367,8 +340,11 @@ class Evaluation:
         results: list[ConditionResult] = []
         for condition in self.conditions:
             engine, evaluator = engines[condition.band], evaluators[condition.band]
-            table = self.score(evaluator, condition, self.test_seconds)
+            shipped = self.score(evaluator, condition, self.test_seconds)
             progress(f"measuring {condition.name}", 0, 1)
+            table, line = shipped, None
+            if self.learns_line:
+                table, line = evaluator.on_line(shipped, condition, engine.space, test_seconds=self.test_seconds)
             measured = measure(
                 table,
                 condition,
@@ -378,7 +354,7 @@ class Evaluation:
                 seed=self.seed,
                 not_enrolled=len(evaluator.recordings.enrolments) - len(evaluator.enrolled(condition)),
             )
-            results.append(measured)
+            results.append(replace(measured, line=summary_of(shipped, line, learns=self.learns_line)))
             progress(f"measuring {condition.name}", 1, 1)
         return EvaluationResults(asked=self, engines=engines, evaluators=evaluators, conditions=results)
 
@@ -406,7 +382,7 @@ class Evaluation:
             )
         return Evaluator(
             preparer=preparer,
-            compensation=engine.space.compensation,
+            compensation=engine.space.shipped,
             recordings=recordings,
             enrol_seconds=self.enrol_seconds,
             progress=progress,
@@ -441,7 +417,8 @@ class EvaluationResults:
 
     def failures(self) -> list[str]:
         """Return the requirements that do not hold, in words."""
-        return [failure for each in self.asked.requirements for failure in each.failures(self.conditions)]
+        measured = {result.condition.name: result.rates for result in self.conditions}
+        return [failure for each in self.asked.requirements for failure in each.failures(measured)]
 
     def fit_calibration(self, path: Path) -> Calibration:
         """Fit on all conditions together, for every duration up to that of the tests, and write the file.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.audio.net_speech import gather
+from earwitness.engine.compensation import Vectors
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.errors import NotEnoughSpeech
 from earwitness.evaluation.conditions import CHANNELS
@@ -39,6 +40,13 @@ class PreparedSpeech:
     #: Shape (dimension,), raw, of unit length; None when there was too little speech.
     raw: NDArray[np.float32] | None
     net_seconds: float
+
+
+def raw_vectors(heard: Sequence[PreparedSpeech], *, dimension: int) -> Vectors:
+    """Return raw embeddings, shape (recordings, dimension); NaN where there was too little speech."""
+    unheard = np.full(dimension, np.nan, np.float32)
+    rows = [unheard if one.raw is None else one.raw for one in heard]
+    return np.array(rows, np.float32).reshape(-1, dimension)
 
 
 @dataclass(frozen=True, kw_only=True)

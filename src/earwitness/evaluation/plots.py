@@ -44,6 +44,7 @@ def write_plots(
             gallery_size=len(result.table.enrolled),
             strangers_named_percent=engine.strangers_named_percent,
             net_seconds=float(np.nanmedian(result.table.net_seconds)),
+            line_unknown=result.table.line_unknown,
         )
         figures[f"scores-{result.condition.name.replace('>', '-to-')}"] = _scores(result, threshold)
     try:

@@ -30,6 +30,8 @@ class ScoreTable:
     trials: Mask
     #: Cells where test and voiceprint come from one recording: no evidence of anything, shape (tests, voiceprints).
     same_recording: Mask
+    #: The share of the threshold's margin that counts: 1 while nothing is known of the line of the tests.
+    line_unknown: float = 1.0
 
     @cached_property
     def heard(self) -> Mask:
@@ -139,6 +141,7 @@ class Searches:
                         gallery_size=size,
                         strangers_named_percent=strangers_named_percent,
                         net_seconds=seconds,
+                        line_unknown=table.line_unknown,
                     ).score
                     for size, seconds in zip(sizes.tolist(), table.net_seconds.tolist(), strict=True)
                 ]
