@@ -139,7 +139,7 @@ def _voices(
     if known is None:
         stored = read_gallery(gallery_path(gallery))
         engine = engine_for(stored.band)
-        return engine, engine.gallery(stored.require(engine.encoder.encoder_id).voiceprints), ()
+        return engine, engine.gallery_of(stored), ()
     engine = engine_for(band)
     with progress_of() as show:
         voices = gallery_of(engine, known, probes=recordings, progress=show)

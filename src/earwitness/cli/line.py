@@ -1,19 +1,25 @@
-"""`earwitness line`: what a domain of a running service has learnt of its telephone lines."""
+"""`earwitness line`: what a gallery file, or a domain of a running service, has learnt of its telephone lines."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from earwitness.cli.calls import service_client
-from earwitness.cli.options import JsonOption, RegionOption, UrlOption
+from earwitness.cli.file_line import change_file_line, require_no_domain_options, show_file_line
+from earwitness.cli.options import GalleryOption, JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import line_in_words, print_json, print_table, say, warn_of_lines
+from earwitness.cli.voices import gallery_path
 from earwitness.errors import ConfigurationError
-from earwitness.voice.line import Codec
+from earwitness.voice.line import Codec, LineLearning
 
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
 
-DomainOption = Annotated[str, typer.Option("--domain", metavar="ID", help="The id of a voice profile domain.")]
+DomainOption = Annotated[
+    str | None,
+    typer.Option("--domain", metavar="ID", help="A domain of a running service, instead of a gallery file."),
+]
 CodecOption = Annotated[
     Codec | None, typer.Option("--codec", help="Which line, where the domain has several: one for each codec.")
 ]
@@ -26,9 +32,18 @@ line = typer.Typer(
 
 @line.command("show")
 def show_line(
-    domain: DomainOption, url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False
+    domain: DomainOption = None,
+    gallery: GalleryOption = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show what was learnt, its versions, and whether strangers score as strangers."""
+    if domain is None:
+        require_no_domain_options(None, url, region)
+        show_file_line(gallery_path(gallery), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
     with service_client(url, region, as_json=as_json) as service:
         found = service.get(_path(service, domain))
     _print(found, as_json=as_json)
@@ -36,9 +51,18 @@ def show_line(
 
 @line.command("on")
 def switch_on(
-    domain: DomainOption, url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False
+    domain: DomainOption = None,
+    gallery: GalleryOption = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Learn from the voices that are heard from now on."""
+    """Learn from the voices that are heard from now on, as at first."""
+    if domain is None:
+        require_no_domain_options(None, url, region)
+        change_file_line(gallery_path(gallery), lambda line, _: line.switched(LineLearning.ON), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
     with service_client(url, region, as_json=as_json) as service:
         found = service.put(_path(service, domain), learning="on")
     _print(found, as_json=as_json)
@@ -46,9 +70,18 @@ def switch_on(
 
 @line.command("off")
 def switch_off(
-    domain: DomainOption, url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False
+    domain: DomainOption = None,
+    gallery: GalleryOption = None,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Learn nothing more, and delete the voices that are kept for it. What was learnt stays in use."""
+    if domain is None:
+        require_no_domain_options(None, url, region)
+        change_file_line(gallery_path(gallery), lambda line, _: line.switched(LineLearning.OFF), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
     with service_client(url, region, as_json=as_json) as service:
         found = service.put(_path(service, domain), learning="off")
     _print(found, as_json=as_json)
@@ -56,13 +89,19 @@ def switch_off(
 
 @line.command("reset")
 def reset_line(
-    domain: DomainOption,
+    domain: DomainOption = None,
+    gallery: GalleryOption = None,
     codec: CodecOption = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget what was learnt, of all lines without --codec, and learn anew: after a change of the trunk."""
+    if domain is None:
+        require_no_domain_options(codec, url, region)
+        change_file_line(gallery_path(gallery), lambda line, now: line.reset(at=now), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
     with service_client(url, region, as_json=as_json) as service:
         found = service.post(f"{_path(service, domain)}/reset", codec=codec)
     _print(found, as_json=as_json)
@@ -71,17 +110,28 @@ def reset_line(
 @line.command("revert")
 def revert_line(
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="As `line show` lists it.")],
-    domain: DomainOption,
+    domain: DomainOption = None,
+    gallery: GalleryOption = None,
     codec: CodecOption = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go back to an earlier version, as a new one."""
+    if domain is None:
+        require_no_domain_options(codec, url, region)
+        change_file_line(gallery_path(gallery), lambda line, now: line.reverted(version, at=now), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
     with service_client(url, region, as_json=as_json) as service:
         path = _path(service, domain)
         found = service.post(f"{path}/revert", codec=codec or _only_codec(service.get(path)), version=version)
     _print(found, as_json=as_json)
+
+
+def _require_no_gallery(gallery: Path | None) -> None:
+    if gallery is not None:
+        raise typer.BadParameter("give either a gallery or a domain", param_hint="--domain")
 
 
 def _path(service: "ServiceClient", domain: str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from earwitness.engine.engine import Engine
     from earwitness.engine.enrol import Enrolment
+    from earwitness.engine.gallery_file import GalleryFile
     from earwitness.voice.embedding import Voiceprint
 
 
@@ -79,8 +80,8 @@ def enroll(
         with progress_of() as show:
             enrolment = voiceprints_of(engine, name, files, channel=channel, raw=raw_format, force=force, progress=show)
         stored = _store(path, enrolment, band=band, encoder_id=engine.encoder.encoder_id)
-        alike = engine.same_voice_as(enrolment.voiceprints, engine.gallery(stored))
-    enrolled = len({voiceprint.profile_id for voiceprint in stored})
+        alike = engine.same_voice_as(enrolment.voiceprints, engine.gallery_of(stored))
+    enrolled = len({voiceprint.profile_id for voiceprint in stored.voiceprints})
     if as_json:
         print_json(
             {
@@ -111,8 +112,8 @@ def _naming_force() -> Generator[None]:
         raise SeveralVoices(f"{error}; if it is one person nevertheless, add --force") from error
 
 
-def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "tuple[Voiceprint, ...]":
-    """Write the voiceprints into the gallery file; return all that it holds then."""
+def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -> "GalleryFile":
+    """Write the voiceprints into the gallery file; return what it holds then."""
     from earwitness.engine.gallery_file import GalleryFile, changing, read_gallery, write_gallery
 
     with changing(path):
@@ -121,7 +122,7 @@ def _store(path: Path, enrolment: "Enrolment", *, band: Band, encoder_id: str) -
             raise GalleryOfAnotherModel(f"the gallery {path} is of the {known.band} band; add --band {known.band}")
         changed = known.require(encoder_id).with_voiceprints(enrolment.voiceprints)
         write_gallery(path, changed)
-    return changed.voiceprints
+    return changed
 
 
 def _print_enrolment(name: str, enrolment: "Enrolment", *, enrolled: int, path: Path) -> None:

@@ -20,7 +20,8 @@ from earwitness.engine.compensation import shipped_compensation
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.gallery import Gallery
-from earwitness.engine.space import Space
+from earwitness.engine.gallery_file import GalleryFile
+from earwitness.engine.space import UNKNOWN_LINE, Line, Space
 from earwitness.errors import AudioError, AudioTooLong, NotEnoughSpeech, SeveralVoices
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
@@ -193,11 +194,18 @@ class Engine:
         closest_first = dict.fromkeys(one.profile_id for one in sorted(alike, key=lambda one: -one.score))
         return [profile_id for profile_id in closest_first if profile_id not in {one.profile_id for one in made}]
 
-    def gallery(self, voiceprints: Sequence[Voiceprint] = ()) -> Gallery:
-        """Return a gallery of this engine's embeddings that holds these."""
-        made = Gallery(self.space)
+    def gallery(
+        self, voiceprints: Sequence[Voiceprint] = (), *, line: Line = UNKNOWN_LINE, version: int | None = None
+    ) -> Gallery:
+        """Return a gallery of this engine's embeddings that holds these, on a line."""
+        made = Gallery(self.space.on(line), version=version)
         made.add_all(voiceprints)
         return made
+
+    def gallery_of(self, stored: GalleryFile) -> Gallery:
+        """Return the gallery of a file; raise GalleryOfAnotherModel when another encoder made it, or another band."""
+        stored.require(self.encoder.encoder_id)
+        return self.gallery(stored.voiceprints, line=stored.line.current, version=stored.version)
 
 
 def build_engine(settings: EngineSettings, band: Band) -> Engine:

@@ -19,6 +19,7 @@ from typing import Any
 import filelock
 import numpy as np
 
+from earwitness.engine.file_line import FileLine, line_document, parse_line
 from earwitness.engine.space import of_another_model, raw_id_of
 from earwitness.errors import GalleryUnreadable, GalleryUnwritable, ProfileNotFound
 from earwitness.voice.band import Band
@@ -36,6 +37,10 @@ class GalleryFile:
     #: Of raw embeddings. Voiceprints of another id are former ones, compensated.
     encoder_id: str
     voiceprints: tuple[Voiceprint, ...] = field(default=())
+    #: Counts up with every change of the voiceprints; 0 in a file of format 1.
+    version: int = 0
+    #: What was learnt of the line of its calls.
+    line: FileLine = field(default_factory=FileLine)
 
     @property
     def former_count(self) -> int:
@@ -51,7 +56,7 @@ class GalleryFile:
             self.require(voiceprint.embedding.encoder_id)
         kept = {(voiceprint.profile_id, voiceprint.voiceprint_id): voiceprint for voiceprint in self.voiceprints}
         kept |= {(voiceprint.profile_id, voiceprint.voiceprint_id): voiceprint for voiceprint in added}
-        return replace(self, voiceprints=tuple(kept[key] for key in sorted(kept)))
+        return replace(self, voiceprints=tuple(kept[key] for key in sorted(kept)), version=self.version + 1)
 
     def without_profile(self, profile_id: str) -> "GalleryFile":
         """Return a copy that holds nothing of this profile; ProfileNotFound when it held nothing."""
@@ -59,7 +64,7 @@ class GalleryFile:
         kept = tuple(voiceprint for voiceprint in self.voiceprints if voiceprint.profile_id != name)
         if len(kept) == len(self.voiceprints):
             raise ProfileNotFound("nobody of that name is enrolled; `earwitness profiles` lists who is")
-        return replace(self, voiceprints=kept)
+        return replace(self, voiceprints=kept, version=self.version + 1)
 
     def require(self, encoder_id: str) -> "GalleryFile":
         """Return itself; raise GalleryOfAnotherModel when another encoder made its vectors, or in another band."""
@@ -84,13 +89,17 @@ def read_gallery(path: Path) -> GalleryFile:
         if document["format"] not in (_FORMAT, _FORMAT_1):
             raise ValueError(f"format {document['format']!r}")
         encoder_id = str(document["encoder_id"])  # in format 1 of compensated voiceprints
-        return GalleryFile(
+        read = GalleryFile(
             band=Band(document["band"]),
             encoder_id=raw_id_of(encoder_id),
             voiceprints=tuple(_parse(item, encoder_id) for item in document["voiceprints"]),
+            version=int(document.get("version", 0)),
+            line=parse_line(document.get("line")),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        _require_one_length(read)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise GalleryUnreadable(f"{path} is not a gallery of this version, or is damaged: {error}") from error
+    return read
 
 
 def write_gallery(path: Path, gallery: GalleryFile) -> None:
@@ -99,6 +108,8 @@ def write_gallery(path: Path, gallery: GalleryFile) -> None:
         "format": _FORMAT,
         "band": gallery.band,
         "encoder_id": gallery.encoder_id,
+        "version": gallery.version,
+        "line": line_document(gallery.line),
         "voiceprints": [_document(voiceprint, gallery) for voiceprint in gallery.voiceprints],
     }
     try:
@@ -138,6 +149,13 @@ def profile_name(text: str) -> str:
     macOS gives file names decomposed: `Zoë` typed and `Zoë` read from a folder would be two people.
     """
     return unicodedata.normalize("NFC", text.strip())
+
+
+def _require_one_length(gallery: GalleryFile) -> None:
+    lengths = {len(one.embedding.vector) for one in gallery.voiceprints}
+    lengths |= {len(version.mean) for version in gallery.line.versions if version.mean is not None}
+    if len(lengths) > 1:
+        raise ValueError("its vectors are of different lengths")
 
 
 # `Any`: JSON.
