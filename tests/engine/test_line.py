@@ -23,38 +23,14 @@ from earwitness.engine.line import (
     may_vote,
     new_voices,
 )
-from earwitness.engine.space import UNKNOWN_LINE, Line, Space, shipped_space
-from earwitness.models.catalogue import ENCODER_MODEL
+from earwitness.engine.space import UNKNOWN_LINE, Line, Space
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Embedding, Vector, Voiceprint
 from earwitness.voice.line import LineState
 from earwitness.voice.speech import NetSpeech
+from spaces import DIMENSION, SHIPPED, elsewhere, embedded, voices
 
-SHIPPED = shipped_space(ENCODER_MODEL, Band.TELEPHONE)
-DIMENSION = len(SHIPPED.shipped.mean)
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-
-_VOICE_DIMENSIONS = 30
-"""Strangers' cosines have a deviation of 0.18 then, as measured; in all 192 dimensions it would be 0.07."""
-
-_VOICE_LENGTH = 0.75
-_BASIS = np.linalg.qr(np.random.default_rng(11).standard_normal((DIMENSION, _VOICE_DIMENSIONS)))[0].T
-
-
-def voices(count: int, *, seed: int, line: Vector | None = None) -> Vectors:
-    """Raw embeddings of different people on a line; on one where the shipped mean fits unless another is given."""
-    directions = unit_length(np.random.default_rng(seed).standard_normal((count, _VOICE_DIMENSIONS)))
-    return unit_length((SHIPPED.shipped.mean if line is None else line) + _VOICE_LENGTH * directions @ _BASIS)
-
-
-def embedded(vectors: Vectors, *, seconds: float = 10.0) -> list[Embedding]:
-    return [Embedding(vector=one, encoder_id=SHIPPED.encoder_id, net_speech_seconds=seconds) for one in vectors]
-
-
-def elsewhere(seed: int, *, distance: float) -> Vector:
-    """The mean of a line that lies so far from the shipped one."""
-    direction = unit_length(np.random.default_rng(seed).standard_normal((1, _VOICE_DIMENSIONS)))[0] @ _BASIS
-    return SHIPPED.shipped.mean + np.float32(distance) * direction.astype(np.float32)
 
 
 def distance(line: Line, other: Vector = SHIPPED.shipped.mean) -> float:

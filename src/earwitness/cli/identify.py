@@ -4,13 +4,14 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from earwitness import config
+from earwitness.cli.file_line import keep_learnt_line
 from earwitness.cli.options import ChannelOption, GalleryOption, JsonOption, KnownBand, Raw, parse_raw
 from earwitness.cli.output import (
     Exit,
@@ -24,6 +25,7 @@ from earwitness.cli.output import (
     progress_of,
     remark,
     reporting,
+    warn,
 )
 from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, ConfigurationError, SpeechError
@@ -86,11 +88,12 @@ def identify(
     stranger takes three times the computing of a match. With --channel of a stereo call, speech of the other channel
     that leaks into this one is left out.
 
-    With several recordings, a folder or --csv there is a row for each. With --json their answers are the list
-    `recordings`, and the files of --known that could not be used are the list `leftOut`. A recording that cannot be
-    used does not stop the others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be
-    read; 3: one has too little speech. Several voices and weak matches are told in the row and do not change the exit
-    code.
+    With several recordings, a folder or --csv there is a row for each. From ten of different voices on, the line that
+    they come from is learnt, and kept in the gallery file for later searches (`earwitness line`); with --known it is
+    for this run alone. With --json their answers are the list `recordings`, the files of --known that could not be used
+    the list `leftOut`, and what is known of the line is `line`. A recording that cannot be used does not stop the
+    others. Exit code 0: every recording was searched with, whoever it was; 4: one cannot be read; 3: one has too little
+    speech. Several voices and weak matches are told in the row and do not change the exit code.
     """
     from earwitness.audio.files import open_recording
     from earwitness.engine.engine import identify_recording, open_named
@@ -107,17 +110,19 @@ def identify(
         many = len(files) > 1 or files[0].is_dir() or csv_file is not None
         # A single one is opened before models are fetched.
         single = None if many else open_recording(recordings[0], channel=channel, raw=raw_format)
-        engine, voices, left_out = _voices(gallery, known, recordings, band=band or Band.TELEPHONE)
+        path = None if known is not None else gallery_path(gallery)
+        engine, voices, left_out = _voices(path, known, recordings, band=band or Band.TELEPHONE)
         if single is not None:
             _print_one(identify_recording(engine, voices, single, whole=whole), left_out, as_json=as_json)
 
         def search(file: Path) -> "Identified":
-            return identify_recording(engine, voices, open_named(file, channel=channel, raw=raw_format), whole=whole)
+            recording = open_named(file, channel=channel, raw=raw_format)
+            return _without_speech(identify_recording(engine, voices, recording, whole=whole))
 
-        answers = _all(search, recordings)
+        answers, line = _on_their_line(engine, voices, _all(search, recordings), path)
     documents = [{"file": file, **_document(answer)} for file, answer in zip(recordings, answers, strict=True)]
     with reporting(as_json=False):
-        _print_all(documents, left_out, csv_file=csv_file, as_json=as_json)
+        _print_all(documents, left_out, line, csv_file=csv_file, as_json=as_json)
     raise typer.Exit(_exit_of_all(answers))
 
 
@@ -130,14 +135,14 @@ def _recordings(given: Sequence[Path]) -> list[Path]:
 
 
 def _voices(
-    gallery: Path | None, known: Path | None, recordings: Sequence[Path], *, band: Band
+    path: Path | None, known: Path | None, recordings: Sequence[Path], *, band: Band
 ) -> "tuple[Engine, Gallery, Sequence[NotEnrolled]]":
     """Return whom to search among: the gallery file, or a folder of people that is enrolled for this once."""
     from earwitness.engine.enrol import gallery_of
     from earwitness.engine.gallery_file import read_gallery
 
-    if known is None:
-        stored = read_gallery(gallery_path(gallery))
+    if known is None or path is not None:
+        stored = read_gallery(gallery_path(path))
         engine = engine_for(stored.band)
         return engine, engine.gallery_of(stored), ()
     engine = engine_for(band)
@@ -167,6 +172,44 @@ def _all(search: "Callable[[Path], Identified]", recordings: Sequence[Path]) -> 
     finally:
         pool.shutdown(cancel_futures=True)
     return answers
+
+
+def _without_speech(found: "Identified") -> "Identified":
+    """Return the same without the samples: those of a thousand recordings would be a gigabyte."""
+    return replace(found, speech=replace(found.speech, samples=found.speech.samples[:0].copy()))
+
+
+def _on_their_line(
+    engine: "Engine", gallery: "Gallery", answers: "Sequence[_Answer]", path: Path | None
+) -> "tuple[list[_Answer], dict[str, Any]]":
+    """Return the answers on the line of the recordings, where that can be learnt from them, and what is known of it.
+
+    `path` is of the gallery file, if there is one, which keeps what was learnt.
+    """
+    from earwitness.engine import batch
+    from earwitness.engine.file_line import FileLine
+    from earwitness.engine.gallery_file import read_gallery
+
+    found = [answer for answer in answers if not isinstance(answer, AudioError | SpeechError)]
+    kept = FileLine() if path is None else read_gallery(path).line
+    line, learnt = gallery.space.line, batch.line_of(engine, found)
+    if learnt is not None and kept.takes(learnt):
+        line = learnt if path is None else keep_learnt_line(path, learnt)
+    watched = batch.watched(gallery.under(engine.space.on(line)), found)
+    again = iter(batch.answers_on(engine, gallery, watched.line, found))
+    told = {
+        "state": line.state,
+        "voices": line.voices,
+        "version": line.version,
+        "learntNow": line is not gallery.space.line,
+        "health": watched.health,
+        "searches": watched.strangers.searches,
+        "voiceprintsMean": watched.strangers.mean if watched.strangers.searches else None,
+        "voiceprintsSpread": watched.strangers.spread if watched.strangers.searches else None,
+        "callersMean": watched.callers_mean,
+        "advice": batch.advice_for(watched, kept.learning),
+    }
+    return [answer if isinstance(answer, AudioError | SpeechError) else next(again) for answer in answers], told
 
 
 # `Any`: JSON, here and below.
@@ -199,6 +242,7 @@ def _print_one(found: "Identified", left_out: "Sequence[NotEnrolled]", *, as_jso
 def _print_all(
     documents: Sequence[dict[str, Any]],
     left_out: "Sequence[NotEnrolled]",
+    line: dict[str, Any],
     *,
     csv_file: Path | None,
     as_json: bool,
@@ -206,13 +250,22 @@ def _print_all(
     if csv_file is not None:
         _write_csv(csv_file, documents)
     if as_json:
-        print_json({"recordings": documents, "leftOut": left_out})
+        print_json({"recordings": documents, "leftOut": left_out, "line": line})
     elif str(csv_file) != "-":
         titles = ("file", "answer", "profile", "probability", "speech")
         print_table(titles, [_row(document) for document in documents], folds={"file", "profile"})
         for document in documents:
             if document["error"] is not None:
                 remark("[red]not searched with[/red] {}: {}", document["file"], document["error"]["message"])
+    _remark_on(line)
+
+
+def _remark_on(line: dict[str, Any]) -> None:
+    of = f", from {line['voices']} voices" if line["voices"] else ""
+    now = ", learnt from these recordings" if line["learntNow"] else ""
+    remark("[dim]line {}{}{}[/dim]", line["state"], of, now)
+    if line["advice"] is not None:
+        warn("{}", line["advice"])
 
 
 def _row(document: dict[str, Any]) -> tuple[str, ...]:

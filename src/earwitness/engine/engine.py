@@ -72,6 +72,8 @@ class Identified:
     speech: NetSpeech
     #: Heard in it, nearly always one; none where it is too short.
     voices: tuple[Voice, ...]
+    #: Heard in all that was listened to, one after the other.
+    all_voices: tuple[Voice, ...]
     #: Length of the recording that was listened to, speech and silence.
     heard_seconds: float
     #: Whether that is all of it.
@@ -261,9 +263,17 @@ def identify_recording(
         decision=engine.search_voices(voices, gallery) if voices else nothing,
         speech=heard[0],
         voices=first,
+        all_voices=tuple(voices),
         heard_seconds=sum(passage.heard_seconds for passage in heard),
         to_the_end=not cut_off and (whole or heard[-1].seconds < SPEECH_SECONDS_MAX),
     )
+
+
+def search_again(engine: Engine, gallery: Gallery, found: Identified) -> Identified:
+    """Return the answer for a recording from another gallery, without listening to it again."""
+    if not found.all_voices:
+        return replace(found, decision=replace(found.decision, basis=_basis(gallery)))
+    return replace(found, decision=engine.search_voices(found.all_voices, gallery))
 
 
 def _basis(gallery: Gallery) -> Basis:
