@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from earwitness.engine.compensation import Compensation, Vectors
 from earwitness.engine.line import bounded_share, vote_weights, votes_at_once
-from earwitness.engine.monitor import OFF_FROM
+from earwitness.engine.monitor import OFF_FROM, SEARCHES_MIN
 from earwitness.engine.space import PRIOR_VOICES, Line, Space
 from earwitness.evaluation.hearing import PreparedSpeech, raw_vectors
 from earwitness.evaluation.scores import ScoreTable
@@ -54,7 +54,7 @@ class LineSummary:
     strangers: StrangersSummary
     #: About the shipped mean.
     strangers_shipped: StrangersSummary
-    #: What to do; None when nothing is.
+    #: What to do; None when nothing is, or when too few people were heard to say.
     advice: str | None
 
 
@@ -87,6 +87,7 @@ def scores_on_line(
 
 def summary_of(shipped: ScoreTable, learnt: LearntLine | None, *, learns: bool) -> LineSummary:
     """Return what is said of a line, given the shipped scores and what was learnt, if that was asked."""
+    enough = len(shipped.speakers) >= SEARCHES_MIN
     before = _strangers(shipped, shipped.scores)
     after = before if learnt is None else _strangers(shipped, learnt.scores)
     return LineSummary(
@@ -94,7 +95,7 @@ def summary_of(shipped: ScoreTable, learnt: LearntLine | None, *, learns: bool) 
         voices=0 if learnt is None else learnt.voices,
         strangers=after,
         strangers_shipped=before,
-        advice=_advice(after.mean, learns=learns, has_learnt=learnt is not None),
+        advice=_advice(after.mean, learns=learns, has_learnt=learnt is not None) if enough else None,
     )
 
 
