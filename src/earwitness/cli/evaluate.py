@@ -59,6 +59,13 @@ AcceptLabels = Annotated[
         "who sound alike, A for one person who sounds like several. Repeatable.",
     ),
 ]
+LineOption = Annotated[
+    LineMode,
+    typer.Option(
+        help="Learn the line from the tests, without the two people of each trial, as searches come to know it; or "
+        "leave it unknown, as it is at first."
+    ),
+]
 Require = Annotated[
     list[str] | None,
     typer.Option(
@@ -101,13 +108,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
     ] = None,
     accept_labels: AcceptLabels = None,
-    line: Annotated[
-        LineMode,
-        typer.Option(
-            help="Learn the line from the tests, without the two people of each trial, as searches come to know it; or "
-            "leave it unknown, as it is at first."
-        ),
-    ] = LineMode.LEARNT,
+    line: LineOption = LineMode.LEARNT,
     require: Require = None,
 ) -> None:
     """Measure accuracy on labelled recordings: error rates with 95 % intervals by speaker."""
