@@ -59,6 +59,10 @@ AcceptLabels = Annotated[
         "who sound alike, A for one person who sounds like several. Repeatable.",
     ),
 ]
+FitCalibration = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
+]
 LineOption = Annotated[
     LineMode,
     typer.Option(
@@ -103,10 +107,7 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - prints them.")
     ] = None,
-    fit_calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
-    ] = None,
+    fit_calibration: FitCalibration = None,
     accept_labels: AcceptLabels = None,
     line: LineOption = LineMode.LEARNT,
     require: Require = None,
