@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
     _Answer = Identified | AudioError | SpeechError
 
+CsvOption = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Write a row for each recording; - prints them."),
+]
 _CSV_COLUMNS: tuple[str, ...] = (
     "file",
     "outcome",
@@ -69,15 +73,10 @@ def identify(
     band: KnownBand = None,
     channel: ChannelOption = None,
     raw: Raw = None,
-    csv_file: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Write a row for each recording; - prints them."),
-    ] = None,
+    csv_file: CsvOption = None,
     whole: Annotated[
         bool,
-        typer.Option(
-            "--whole", help="Listen to the end, and name everybody who speaks. Else the first voice is enough."
-        ),
+        typer.Option("--whole", help="Listen to the end, and name everybody who speaks; else the first voice."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
