@@ -16,7 +16,7 @@ is overwritten by the last one, whose old place is zeroed, and a block is zeroed
 of a deleted voice stays in memory once the searches that began before have ended.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -45,10 +45,6 @@ class Hit:
     profile_id: str
     voiceprint_id: str
     score: float
-
-
-def _best_first(hit: Hit) -> tuple[float, str]:
-    return -hit.score, hit.profile_id
 
 
 class RowOwner(NamedTuple):
@@ -147,10 +143,6 @@ def _widened(numbers: Vector, rows: int) -> Vector:
     return wide
 
 
-def _lowered(hit: Hit, bounds: Mapping[RowOwner, float]) -> Hit:
-    return replace(hit, score=min(hit.score, bounds[RowOwner(hit.profile_id, hit.voiceprint_id)]))
-
-
 class VoiceprintRows:
     """Unit vectors and whose they are. Not safe for concurrent change; searches may run together."""
 
@@ -214,26 +206,23 @@ class VoiceprintRows:
     def search(self, probe: Vector, *, count: int, no_higher_than: Compensation | None = None) -> list[Hit]:
         """Return the `count` closest profiles, best first, ties by profile id. Every voiceprint is compared.
 
-        Their scores are no higher than under another compensation, if one is given.
+        With another compensation, a voiceprint's score is the lower one under both.
         """
-        compensated = self._compensation.apply(probe[None])[0]
-        estimates = self._estimates(compensated)
+        views = [_View(self._rows_lack, self._compensation.apply(probe[None])[0])]
+        if no_higher_than is not None:
+            views.append(_View(no_higher_than, no_higher_than.apply(probe[None])[0]))
+        estimates = self._estimates(views)
         wanted = min(count, self._profile_count)
         look = max(_FIRST_LOOK, wanted)
         while True:
             floor = estimates.floor(look)
             owners, rows = self._gathered(estimates.places_from(floor))
-            hits = self._hits(owners, self._rows_lack.cosines(rows, compensated))
+            hits = _best_of(owners, np.min([view.cosines(rows) for view in views], axis=0))
             # Of these and better ones nobody is missing; a profile below may have a better voiceprint elsewhere.
             sure = [hit for hit in hits if hit.score >= floor]
-            if len(sure) < wanted and floor != -np.inf:
-                look *= 4
-                continue
-            if no_higher_than is None:
+            if len(sure) >= wanted or floor == -np.inf:
                 return sure[:count]
-            other = no_higher_than.cosines(rows, no_higher_than.apply(probe[None])[0])
-            bounds = dict(zip(owners, other.tolist(), strict=True))
-            return sorted((_lowered(hit, bounds) for hit in sure[:count]), key=_best_first)
+            look *= 4
 
     def scores_of_others(self, probe: Vector, profile_id: str, *, count: int) -> Vector:
         """Return the scores of raw rows, of the first `count` of them without those of a profile; shape (n,)."""
@@ -248,19 +237,20 @@ class VoiceprintRows:
 
         Within some 1e-5, which is the error of float32; `search` is exact.
         """
-        return self._estimates(self._compensation.apply(probe[None])[0]).cosines
+        return self._estimates([_View(self._rows_lack, self._compensation.apply(probe[None])[0])]).cosines
 
-    def _estimates(self, compensated: Vector) -> "_Estimates":
-        """Return the cosine with every row. That of raw rows is (probe · row - probe · mean) / length."""
-        offset = np.float32(compensated.astype(np.float64) @ self._rows_lack.mean.astype(np.float64))
+    def _estimates(self, views: Sequence["_View"]) -> "_Estimates":
+        """Return the cosine with every row, the lowest of all views."""
         estimates = _Estimates(len(self), dimension=self.dimension)
+        first, *others = views
         for block in self._blocks:
-            lengths = block.lengths_under(self._rows_lack)
             cosines = estimates.next(len(block))
-            np.matmul(compensated, block.filled, out=cosines)
-            cosines -= offset
-            cosines *= lengths.inverse[: len(block)]
-            estimates.note(cosines, shortest=lengths.shortest)
+            shortest = first.estimate(block, out=cosines)
+            for view in others:
+                further = np.empty_like(cosines)
+                shortest = min(shortest, view.estimate(block, out=further))
+                np.minimum(cosines, further, out=cosines)
+            estimates.note(cosines, shortest=shortest)
         return estimates
 
     def _gathered(self, places: Iterable[NDArray[np.intp]]) -> tuple[list[RowOwner], Vectors]:
@@ -272,15 +262,6 @@ class VoiceprintRows:
                 owners += [block.owners[place] for place in chosen.tolist()]
                 rows.append(block.numbers[:, chosen].T)
         return owners, np.concatenate(rows)
-
-    def _hits(self, owners: Sequence[RowOwner], scores: Vector) -> list[Hit]:
-        """Return the best row of each profile."""
-        best: dict[str, Hit] = {}
-        for owner, score in zip(owners, scores.tolist(), strict=True):
-            known = best.get(owner.profile_id)
-            if known is None or (-score, owner.voiceprint_id) < (-known.score, known.voiceprint_id):
-                best[owner.profile_id] = Hit(owner.profile_id, owner.voiceprint_id, score)
-        return sorted(best.values(), key=_best_first)
 
     def _rows_by_profile(self) -> dict[str, tuple[int, ...]]:
         if self._rows is None:
@@ -338,6 +319,40 @@ class VoiceprintRows:
             )
         if not len(last):
             self._blocks.pop()
+
+
+def _best_of(owners: Sequence[RowOwner], scores: Vector) -> list[Hit]:
+    """Return the best row of each profile, best first."""
+    best: dict[str, Hit] = {}
+    for owner, score in zip(owners, scores.tolist(), strict=True):
+        known = best.get(owner.profile_id)
+        if known is None or (-score, owner.voiceprint_id) < (-known.score, known.voiceprint_id):
+            best[owner.profile_id] = Hit(owner.profile_id, owner.voiceprint_id, score)
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.profile_id))
+
+
+class _View:
+    """A way to compare rows with a probe: what is to be taken out of the rows, and the compensated probe."""
+
+    def __init__(self, rows_lack: Compensation, probe: Vector) -> None:
+        self._rows_lack = rows_lack
+        self._probe = probe
+        self._offset = np.float32(probe.astype(np.float64) @ rows_lack.mean.astype(np.float64))
+
+    def estimate(self, block: _Block, *, out: Vector) -> float:
+        """Write the cosines with a block's rows, in float32: (probe · row - probe · mean) / length.
+
+        Return the shortest length.
+        """
+        lengths = block.lengths_under(self._rows_lack)
+        np.matmul(self._probe, block.filled, out=out)
+        out -= self._offset
+        out *= lengths.inverse[: len(out)]
+        return lengths.shortest
+
+    def cosines(self, rows: Vectors) -> Vector:
+        """Return the cosine with rows, shape (n, dimension), as exactly as float32 can hold it."""
+        return self._rows_lack.cosines(rows, self._probe)
 
 
 class _Estimates:
