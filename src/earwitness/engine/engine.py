@@ -16,7 +16,7 @@ from earwitness.audio.net_speech import gather, gather_all
 from earwitness.audio.recording import Recording
 from earwitness.config.settings import EngineSettings
 from earwitness.engine.calibration import Calibration, calibration_in_use
-from earwitness.engine.compensation import shipped_compensation
+from earwitness.engine.compensation import shipped_compensation, window_compensation
 from earwitness.engine.decide import POSTERIOR_HITS, decide, not_enough_speech, several_voices
 from earwitness.engine.encoder import SpeakerEncoder
 from earwitness.engine.gallery import Gallery
@@ -217,7 +217,7 @@ def build_engine(settings: EngineSettings, band: Band) -> Engine:
     threadpoolctl.threadpool_limits(limits=1, user_api="blas")
     cache = ModelCache(settings.models_dir)
     compensation = shipped_compensation(ENCODER_MODEL, band)
-    encoder = SpeakerEncoder(open_session(cache, ENCODER_MODEL), band=band, compensation=compensation)
+    encoder = SpeakerEncoder(open_session(cache, ENCODER_MODEL), band=band, compensation=window_compensation(band))
     calibration = calibration_in_use(settings.calibration_file, model_id=ENCODER_MODEL, band=band)
     space = Space(encoder_id=encoder.encoder_id, shipped=compensation, calibration=calibration)
     return Engine(
