@@ -143,17 +143,6 @@ def test_a_domain_is_created_updated_and_listed(store: Store) -> None:
         store.write(lambda unit: add_domain(unit, limit=1))
 
 
-def test_a_domains_version_moves_with_its_profiles(store: Store) -> None:
-    domain = store.write(add_domain)
-    profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
-    second = store.domains.get(MINE, domain.domain_id)
-    assert store.write(lambda unit: unit.profiles.delete(MINE, profile.profile_id)) is True
-    third = store.domains.get(MINE, domain.domain_id)
-    assert second is not None
-    assert third is not None
-    assert domain.version < second.version < third.version
-
-
 def test_profiles_belong_to_a_domain(store: Store) -> None:
     domain = store.write(add_domain)
     profile = store.write(lambda unit: add_profile(unit, domain.domain_id, limit=1))
