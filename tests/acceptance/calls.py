@@ -118,9 +118,10 @@ class Application:
         return task, self.results(task)
 
     def events(self) -> list[Event]:
-        """Everything told so far by the service."""
+        """Everything told so far by the service; a line that is being written is not."""
         file = self.data / "events.jsonl"
-        return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+        lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def results(self, task: str) -> list[Event]:
         """The details of a task's events."""
