@@ -58,14 +58,7 @@ def switch_on(
     as_json: JsonOption = False,
 ) -> None:
     """Learn from the voices that are heard from now on, as at first."""
-    if domain is None:
-        require_no_domain_options(None, url, region)
-        change_file_line(gallery_path(gallery), lambda line, _: line.switched(LineLearning.ON), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        found = service.put(_path(service, domain), learning="on")
-    _print(found, as_json=as_json)
+    _switch(LineLearning.ON, domain, gallery, url, region, as_json=as_json)
 
 
 @line.command("off")
@@ -77,14 +70,7 @@ def switch_off(
     as_json: JsonOption = False,
 ) -> None:
     """Learn nothing more, and delete the voices that are kept for it. What was learnt stays in use."""
-    if domain is None:
-        require_no_domain_options(None, url, region)
-        change_file_line(gallery_path(gallery), lambda line, _: line.switched(LineLearning.OFF), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        found = service.put(_path(service, domain), learning="off")
-    _print(found, as_json=as_json)
+    _switch(LineLearning.OFF, domain, gallery, url, region, as_json=as_json)
 
 
 @line.command("reset")
@@ -126,6 +112,25 @@ def revert_line(
     with service_client(url, region, as_json=as_json) as service:
         path = _path(service, domain)
         found = service.post(f"{path}/revert", codec=codec or _only_codec(service.get(path)), version=version)
+    _print(found, as_json=as_json)
+
+
+def _switch(
+    learning: LineLearning,
+    domain: str | None,
+    gallery: Path | None,
+    url: str | None,
+    region: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    if domain is None:
+        require_no_domain_options(None, url, region)
+        change_file_line(gallery_path(gallery), lambda line, _: line.switched(learning), as_json=as_json)
+        return
+    _require_no_gallery(gallery)
+    with service_client(url, region, as_json=as_json) as service:
+        found = service.put(_path(service, domain), learning=learning.value)
     _print(found, as_json=as_json)
 
 
