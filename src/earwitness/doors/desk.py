@@ -1,44 +1,15 @@
-"""The seam between doors and the records: which connectors there are, and what becomes of a call."""
+"""The seam between doors and the records: which connectors there are, and what becomes of a call.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+`tasks/connector_calls.py` is behind it.
+"""
+
 from typing import Protocol
 
 from earwitness.doors.events import CallEnded, CallStarted, CallUpdated, Leg
-from earwitness.fragments.stream import FragmentStream
-from earwitness.store.records import Scope
-from earwitness.voice.connector import DoorSecret
+from earwitness.store.connector_records import DoorAccess
+from earwitness.tasks.connector_calls import KeptCall
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DoorAccess:
-    """What a door knows of a Voice Connector: whose it is, and how a phone system proves that it may send calls."""
-
-    scope: Scope
-    connector_id: str
-    #: Not in use: its calls are refused.
-    disabled: bool
-    #: TLS only, media too.
-    require_encryption: bool
-    #: Addresses and networks that calls may come from, where a protocol has no other proof; empty: loopback only.
-    allowed_networks: tuple[str, ...]
-    secrets: Mapping[DoorSecret, str] = field(repr=False)
-    #: The label of the caller's leg where a protocol does not say who called; empty: by the protocol's rule.
-    caller_label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptCall:
-    """A call that is in the records."""
-
-    access: DoorAccess
-    #: What it is known by from now on: a UUID.
-    transaction_id: str
-    call_id: str
-    #: Where each leg's fragments go, by label.
-    streams: Mapping[str, FragmentStream] = field(repr=False)
-    #: ARNs, by label.
-    stream_arns: Mapping[str, str]
+__all__ = ["Desk", "DoorAccess", "KeptCall"]
 
 
 class Desk(Protocol):
@@ -61,7 +32,7 @@ class Desk(Protocol):
         ...
 
     async def add_leg(self, call: KeptCall, leg: Leg) -> KeptCall:
-        """Return the call with a stream for one more leg, or for a leg whose coding changed."""
+        """Return the call with a stream for one more leg. A leg whose coding changed keeps its stream."""
         ...
 
     async def update(self, call: KeptCall, told: CallUpdated) -> None:
@@ -69,7 +40,7 @@ class Desk(Protocol):
         ...
 
     async def end(self, call: KeptCall, ended: CallEnded) -> None:
-        """Write that a call ended. A second time changes nothing."""
+        """Write that a call ended, after its last fragment was written. A second time changes nothing."""
         ...
 
     def heard(self, stream_arn: str) -> None:
