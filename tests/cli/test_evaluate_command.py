@@ -123,8 +123,13 @@ def test_copies_and_labels_that_the_voices_contradict_are_told(manifest: Path, t
     assert warnings[0].startswith("copy.wav (sally) is the same audio as sally-1.flac (sally); list it once")
     assert warnings[1].startswith("russ and russell sound like one person (score 0.")
     assert warnings[2].startswith("both sounds like more than one person: ")
-    if to_stdout:
+    if not to_stdout:
+        assert "ids in doubt apart: pairs of ids that sound like one person are neither" in result.stdout
+    else:
         document = json.loads(result.stdout)
+        labelled = document["conditions"]["recorded"]
+        assert labelled["false_alarm_percent"] > labelled["ids_in_doubt_apart"]["false_alarm_percent"]
+        assert set(labelled["ids_in_doubt_apart"]) < set(labelled)
         assert [Path(copy["file"]).name for copy in document["copies"]] == ["copy.wav"]
         assert [pair["speaker_ids"] for pair in document["ids_of_one_person"]] == [["russ", "russell"]]
         assert [one["speaker_id"] for one in document["ids_of_several_people"]] == ["both"]

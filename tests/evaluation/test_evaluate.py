@@ -119,6 +119,19 @@ def test_a_recording_is_no_evidence_of_itself(engine: Engine) -> None:
     assert fnir_at_fpir(table, gallery_speakers={"a", "b"}, fpir=0.01, weights=None) == 0.0
 
 
+def test_ids_in_doubt_are_no_strangers_to_each_other(engine: Engine) -> None:
+    """Test b reaches a: one person perhaps. Test x reaches a as well: that stays an alarm."""
+    labelled = table_of([[0.9, 0.1], [0.95, 0.9], [0.1, 0.9], [0.9, 0.1]], "abbx")
+    apart = dataclasses.replace(labelled, doubted=[("b", "a")])
+    searches = Searches.of(apart, engine.calibration, strangers_named_percent=1.0)
+    assert searches.alarm.tolist() == [False, False, False, True]
+    assert searches.found.tolist() == [True, True, True, False]
+    assert apart.nontarget_cells.tolist() == [[False, False], [False, False], [False, False], [True, True]]
+    assert apart.restricted({"a", "b"}).nontarget_cells.sum() == 0
+    assert fnir_at_fpir(labelled, gallery_speakers={"a", "b"}, fpir=0.25, weights=None) == 100.0
+    assert fnir_at_fpir(apart, gallery_speakers={"a", "b"}, fpir=0.25, weights=None) == 0.0
+
+
 def test_nothing_to_measure_is_said(engine: Engine, evaluator: Evaluator) -> None:
     condition = parse_condition("recorded")
     with pytest.raises(TooFewSpeakers, match="no same-speaker"):

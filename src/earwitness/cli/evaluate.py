@@ -48,6 +48,7 @@ _PERSONS_FEW = 50
 
 _COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
 _LINE = ("line", "voices", "different people", "about the shipped mean")
+_APART = "ids in doubt apart"
 _SLICED = ("EER, %", "found, %", "strangers named, %")
 
 AcceptLabels = Annotated[
@@ -257,10 +258,12 @@ def _print_results(results: "list[ConditionResult]") -> None:
     lines = [[result.condition.name, *_line(result.line)] for result in results if result.line is not None]
     for result in results:
         name = result.condition.name
-        rates.append([name, *(_interval(getattr(result.rates, rate), result.intervals[rate]) for rate in RATES)])
         counts.append([name, *map(str, vars(result.counts).values())])
-        by_size = {size.gallery: _interval(size.fnir_percent, size.interval) for size in result.growing}
-        growing.append([name, *(by_size.get(size, "") for size in sizes)])
+        for title, one in ((name, result), (f"{name}, {_APART}", result.doubted_apart)):
+            if one is not None:
+                rates.append([title, *(_interval(getattr(one.rates, rate), one.intervals[rate]) for rate in RATES)])
+                by_size = {size.gallery: _interval(size.fnir_percent, size.interval) for size in one.growing}
+                growing.append([title, *(by_size.get(size, "") for size in sizes)])
         for label, part in result.slices.items():
             measured = (part["eer_percent"], part["found_percent"], part["false_alarm_percent"])
             pairs = f"{part['targets']:.0f} / {part['nontargets']:.0f}"
@@ -277,6 +280,12 @@ def _print_results(results: "list[ConditionResult]") -> None:
         "everybody else of the group, which is a smaller gallery with a lower threshold",
         soft_wrap=True,
     )
+    if any(result.doubted_apart is not None for result in results):
+        out.print(
+            f"{_APART}: pairs of ids that sound like one person are neither strangers to each other nor trials; "
+            "requirements count as labelled",
+            soft_wrap=True,
+        )
     for result in results:
         if result.line is not None and result.line.advice is not None:
             warn("{}: {}", result.condition.name, result.line.advice)

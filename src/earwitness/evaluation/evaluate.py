@@ -6,7 +6,7 @@ poor quality, so that conditions can be compared on the same speakers. Nothing i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -95,21 +95,30 @@ class ConditionResult:
     curve: ErrorCurve
     #: What was learnt of the line of its tests, and how strangers score; None when that was not asked.
     line: LineSummary | None = None
+    #: The same with the pairs of ids apart that sound like one person; None when there is no such pair.
+    doubted_apart: "ConditionResult | None" = None
 
     # `object`: numbers, and tables of numbers.
     def as_json(self) -> dict[str, object]:
         """Return the result in the shape of `--json`."""
+        apart = self.doubted_apart
+        return {
+            **asdict(self.counts),
+            **self._measured(),
+            "slices": self.slices,
+            "line": None if self.line is None else asdict(self.line),
+            "ids_in_doubt_apart": None if apart is None else apart._measured(),
+        }
+
+    def _measured(self) -> dict[str, object]:
         growing = {
             str(size.gallery): {"fnir_percent": size.fnir_percent, "interval": list(size.interval)}
             for size in self.growing
         }
         return {
-            **asdict(self.counts),
             **asdict(self.rates),
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "fnir_percent_at_fpir_1_percent": growing,
-            "slices": self.slices,
-            "line": None if self.line is None else asdict(self.line),
         }
 
 
@@ -337,26 +346,40 @@ class Evaluation:
         evaluators = {
             band: self._evaluator(engine, workers=workers, progress=progress) for band, engine in engines.items()
         }
-        results: list[ConditionResult] = []
+        heard: list[tuple[ScoreTable, ScoreTable, LearntLine | None]] = []
         for condition in self.conditions:
             engine, evaluator = engines[condition.band], evaluators[condition.band]
             shipped = self.score(evaluator, condition, self.test_seconds)
-            progress(f"measuring {condition.name}", 0, 1)
             table, line = shipped, None
             if self.learns_line:
                 table, line = evaluator.on_line(shipped, condition, engine.space, test_seconds=self.test_seconds)
-            measured = measure(
-                table,
-                condition,
-                engine.calibration,
+            heard.append((shipped, table, line))
+        first = engines[self.conditions[0].band].calibration
+        doubts = LabelDoubts.of(heard[0][1], first, accepted=self.accepted_labels)
+        results: list[ConditionResult] = []
+        for condition, (shipped, table, line) in zip(self.conditions, heard, strict=True):
+            progress(f"measuring {condition.name}", 0, 1)
+            engine, evaluator = engines[condition.band], evaluators[condition.band]
+            measured_as = partial(
+                measure,
+                condition=condition,
+                calibration=engine.calibration,
                 strangers_named_percent=engine.strangers_named_percent,
                 speakers=self.speakers,
                 seed=self.seed,
                 not_enrolled=len(evaluator.recordings.enrolments) - len(evaluator.enrolled(condition)),
             )
-            results.append(replace(measured, line=summary_of(shipped, line, learns=self.learns_line)))
+            apart = replace(table, doubted=[pair.speaker_ids for pair in doubts.one_person])
+            measured = replace(
+                measured_as(table),
+                line=summary_of(shipped, line, learns=self.learns_line),
+                doubted_apart=measured_as(apart) if apart.doubted and apart.nontarget_cells.any() else None,
+            )
+            results.append(measured)
             progress(f"measuring {condition.name}", 1, 1)
-        return EvaluationResults(asked=self, engines=engines, evaluators=evaluators, conditions=results)
+        return EvaluationResults(
+            asked=self, engines=engines, evaluators=evaluators, conditions=results, label_doubts=doubts
+        )
 
     def score(self, evaluator: Evaluator, condition: Condition, seconds: float) -> ScoreTable:
         """Return the score table of a condition; of a trial list, with its trials."""
@@ -397,13 +420,8 @@ class EvaluationResults:
     engines: Mapping[Band, Engine]
     evaluators: Mapping[Band, Evaluator]
     conditions: list[ConditionResult]
-
-    @cached_property
-    def label_doubts(self) -> LabelDoubts:
-        """What the voices say against the labels under the first condition."""
-        first = self.conditions[0]
-        calibration = self.engines[first.condition.band].calibration
-        return LabelDoubts.of(first.table, calibration, accepted=self.asked.accepted_labels)
+    #: What the voices say against the labels under the first condition.
+    label_doubts: LabelDoubts
 
     @property
     def left_out(self) -> list[str]:

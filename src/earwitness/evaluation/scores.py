@@ -32,6 +32,8 @@ class ScoreTable:
     same_recording: Mask
     #: The share of the threshold's margin that counts: 1 while nothing is known of the line of the tests.
     line_unknown: float = 1.0
+    #: Pairs of ids that may be one person: neither is a stranger to the other, and their cells are no trials.
+    doubted: Sequence[tuple[str, str]] = ()
 
     @cached_property
     def heard(self) -> Mask:
@@ -42,6 +44,14 @@ class ScoreTable:
     def own(self) -> Mask:
         """Cells where row and column are one person, shape (tests, voiceprints)."""
         return np.asarray(self.tested[:, None] == self.enrolled[None, :])
+
+    @cached_property
+    def strangers(self) -> Mask:
+        """Cells where row and column are two people beyond doubt, shape (tests, voiceprints)."""
+        cells = ~self.own
+        for pair in self.doubted:
+            cells &= ~(np.isin(self.tested, pair)[:, None] & np.isin(self.enrolled, pair)[None, :])
+        return cells
 
     @cached_property
     def findable(self) -> Mask:
@@ -59,7 +69,7 @@ class ScoreTable:
 
     @property
     def nontarget_cells(self) -> Mask:
-        return self.trials & ~self.own & self.heard[:, None]
+        return self.trials & self.strangers & self.heard[:, None]
 
     @property
     def speakers(self) -> list[str]:
@@ -129,7 +139,7 @@ class Searches:
     @staticmethod
     def of(table: ScoreTable, calibration: Calibration, *, strangers_named_percent: float) -> "Searches":
         """Search at the engine's threshold for the gallery's size and the test's net speech."""
-        others = np.where(table.own, -np.inf, table.scores)
+        others = np.where(table.strangers, table.scores, -np.inf)
         own = np.where(table.findable, table.scores, -np.inf)
         best_own = own.max(axis=1, initial=-np.inf)
         best_other = others.max(axis=1, initial=-np.inf)
@@ -216,9 +226,10 @@ def fnir_at_fpir(
     The gallery holds only these speakers; strangers are all tests with their own speaker taken out of it.
     """
     columns = np.isin(table.enrolled, list(gallery_speakers))
-    scores, own, findable = table.scores[:, columns], table.own[:, columns], table.findable[:, columns]
-    best_other = np.where(own, -np.inf, np.nan_to_num(scores, nan=-np.inf)).max(axis=1, initial=-np.inf)
-    best_own = np.where(findable, np.nan_to_num(scores, nan=-np.inf), -np.inf).max(axis=1, initial=-np.inf)
+    scores = np.nan_to_num(table.scores[:, columns], nan=-np.inf)
+    findable = table.findable[:, columns]
+    best_other = np.where(table.strangers[:, columns], scores, -np.inf).max(axis=1, initial=-np.inf)
+    best_own = np.where(findable, scores, -np.inf).max(axis=1, initial=-np.inf)
     row = _weight_of(table.tested, weights)
     order = np.argsort(-best_other)
     passed = np.cumsum(row[order]) / row.sum()
