@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from earwitness.cores import usable_cores
+
 _PACKAGES = ("earwitness", "numpy", "scipy", "onnxruntime", "soxr", "soundfile")
 
 
@@ -16,7 +18,7 @@ def machine() -> dict[str, str]:
     gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": _cpu(),
-        "cores": str(os.cpu_count()),
+        "cores": str(usable_cores()),
         "memory": f"{gibibytes:.0f} GiB",
         "os": f"{_system()}, {platform.machine()}",
     }

@@ -4,12 +4,13 @@ docs/settings.md is generated from them. Numbers that few need to change stand i
 `media_rates`), each of which is one setting.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+
+from earwitness.cores import usable_cores
 
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _SWITCH = ("off", "on")
@@ -248,7 +249,7 @@ class EngineSettings:
         None, unit="file", text="A calibration fitted on your own calls; the shipped one is used when empty."
     )
     workers: int = _row(
-        lambda: os.cpu_count() or 1,
+        usable_cores,
         unit="threads",
         low=1,
         high=1024,

@@ -5,7 +5,6 @@
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from earwitness.cores import usable_cores
 from earwitness.engine.turns import Turns
 from earwitness.engine.voice_models import VoiceModels
 from earwitness.errors import EarwitnessError, Unavailable
@@ -110,7 +110,7 @@ class Background:
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
-        self._inference = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="earwitness inference")
+        self._inference = ThreadPoolExecutor(usable_cores(), thread_name_prefix="earwitness inference")
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
         self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings.targets, now=clock)
@@ -118,7 +118,7 @@ class Background:
         self.models = models
         self.notices = Notices()
         self.lags = Lags()
-        self.turns = Turns(os.cpu_count() or 1)
+        self.turns = Turns(usable_cores())
         self.streams = MediaStreams(
             store, log=lambda: self._started().log, limits=settings.media_limits, rates=settings.media_rates
         )
