@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
+from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
@@ -287,9 +288,11 @@ def enrol(unit: Unit, *, profile_id: str = "vp-1", scope: Scope = MINE, consent:
 
 
 def learn(unit: Unit, codec: Codec = Codec.PCM, *, voices: int = 10) -> LineVersion:
-    """A version of a line of the domain."""
-    mean = struct.pack("<2f", 0.1, 0.2)
-    return unit.lines.learn(MINE, "vpd-1", codec, encoder_id="two-d-1", mean=mean, voices=voices)
+    """A version of a line of the domain, of voices that the present encoder heard."""
+    encoder = entry(ENCODER_MODEL)
+    mean = struct.pack(f"<{encoder.dimension}f", *[0.01] * encoder.dimension)
+    encoder_id = encoder.encoder_id(Band.TELEPHONE)
+    return unit.lines.learn(MINE, "vpd-1", codec, encoder_id=encoder_id, mean=mean, voices=voices)
 
 
 def require_fits(document: object, schema: str) -> None:

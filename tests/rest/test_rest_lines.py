@@ -50,10 +50,10 @@ def vote(rest: Rest, codec: Codec = Codec.PCM) -> None:
     rest.store.write(work)
 
 
-def watched(rest: Rest, health: LineHealth, *, mean: float = 0.21) -> None:
+def watched(rest: Rest, health: LineHealth, *, mean: float = 0.21, codec: Codec = Codec.PCM) -> None:
     def work(unit: Unit) -> None:
         monitor = LineMonitor(
-            codec=Codec.PCM,
+            codec=codec,
             searches=20,
             voiceprints_mean=mean,
             voiceprints_spread=0.15,
@@ -80,6 +80,20 @@ def test_a_domain_that_has_heard_nobody_has_no_lines(domain: Rest) -> None:
         "lines": [],
     }
     assert operations(domain) == []
+
+
+def test_the_list_of_domains_says_whether_their_lines_are_well(domain: Rest) -> None:
+    def told() -> str:
+        response = domain.ask("GET", "domains")
+        require_fits(response.json(), "Domains")
+        (answer,) = response.json()["domains"]
+        return answer["lineHealth"]
+
+    assert told() == "too few searches"
+    watched(domain, LineHealth.WELL)
+    assert told() == "well"
+    watched(domain, LineHealth.OFF, codec=Codec.MULAW)
+    assert told() == "off"
 
 
 def test_a_line_is_shown_with_its_versions_and_its_monitor(domain: Rest) -> None:

@@ -20,7 +20,7 @@ from earwitness.errors import NotFound
 from earwitness.store.records import LineVersion, NewVoiceprint
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.expire import expire
-from earwitness.tasks.lines import LineName, lines_of
+from earwitness.tasks.lines import LineName, LineReport, lines_of
 from earwitness.tasks.voting import LEARN_LINE, SERVICE, LineNews, Lines
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
@@ -77,6 +77,11 @@ class Domain:
 
         self.store.write(work)
         return profile_id
+
+    def told(self) -> tuple[LineReport, ...]:
+        """Return what commands and the JSON API are told."""
+        scope, domain_id, _ = self.line
+        return lines_of(self.store, scope, domain_id, band=Band.TELEPHONE, default=LineLearning.ON).lines
 
     def gallery(self) -> Gallery:
         return self.lines.gallery(self.line, self.engine)
@@ -213,9 +218,13 @@ def test_a_line_that_another_voice_model_heard_is_learnt_anew(domain: Domain) ->
     domain.store.write(learn)
     line = domain.gallery().space.line
     assert (line.state, line.version) == (LineState.UNKNOWN, 1)
+    (told,) = domain.told()
+    assert (told.state, told.voices, told.versions[0].voices) == (LineState.UNKNOWN, 0, VOICES_MAX)
     domain.search_all(callers(domain.engine, VOICES_MIN, seed=2))
     line = domain.gallery().space.line
     assert (line.voices, line.version) == (VOICES_MIN, 2)
+    (told,) = domain.told()
+    assert (told.state, told.voices) == (LineState.LEARNING, VOICES_MIN)
 
 
 def test_votes_of_a_day_ago_are_gone_and_what_was_learnt_goes_on(domain: Domain) -> None:
@@ -326,7 +335,7 @@ def test_a_new_trunk_is_noticed_within_twenty_callers_and_learnt_anew(
     assert (said.message, said.levelname) == ("a line is off", "WARNING")
     assert "earwitness line reset" in vars(said)["reason"]
     assert domain.gallery().space.line.unknown == 1.0  # its margin is back
-    (told,) = lines_of(domain.store, MINE, domain.line.domain_id, default=LineLearning.ON).lines
+    (told,) = domain.told()
     assert told.advice == vars(said)["reason"]
 
     domain.store.write(lambda unit: unit.lines.reset(*domain.line, key_id="key-1"))

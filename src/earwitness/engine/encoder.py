@@ -113,7 +113,7 @@ class SpeakerEncoder:
         self._compensation = compensation
         self.band = band
         self.dimension = session.model.dimension
-        self.encoder_id = f"{session.model.numbers_id}/{band}"
+        self.encoder_id = session.model.encoder_id(band)
 
     def embed(self, samples: Samples, *, seconds_min: float = SEARCH_SECONDS_MIN) -> Embedding:
         """Return the raw embedding of net speech at 16 kHz in this encoder's band; at most its first 20 s are heard.

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 
 from earwitness.errors import ModelMissing
+from earwitness.voice.band import Band
 
 ENCODER_MODEL, VAD_MODEL = "campplus", "silero-vad"
 """The models that the engine uses."""
@@ -67,6 +68,10 @@ class CatalogueEntry:
     def numbers_id(self) -> str:
         """Name of what the model computes; voiceprints of one name compare, whichever file made them."""
         return f"{self.id}-{self.version}-r{self.numbers_revision}"
+
+    def encoder_id(self, band: Band) -> str:
+        """Return the id of the raw embeddings that an encoder gives in a band."""
+        return f"{self.numbers_id}/{band}"
 
 
 @cache

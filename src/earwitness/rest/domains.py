@@ -3,6 +3,7 @@
 Every reading of profiles is written to the audit trail.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from earwitness.access.once import once
@@ -24,6 +25,7 @@ from earwitness.rest.parameters import (
 from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG
+from earwitness.voice.line import LineHealth
 
 SEE_CONSENT = frozenset({Role.ADMIN.value, Role.OPERATOR.value})
 """Roles that are told the text of a consent reference; it may name a person. Others learn whether there is one."""
@@ -67,7 +69,7 @@ def create_domain(context: RestContext, call: RestCall[CreateDomain]) -> DomainA
             find=lambda reference: unit.domains.get(call.scope, reference),
         )
 
-    return answer_of(DomainAnswer, context.store.write(write))
+    return _answer(context, call, [context.store.write(write)])[0]
 
 
 def list_domains(context: RestContext, call: RestCall[ListDomains]) -> DomainsAnswer:
@@ -78,7 +80,7 @@ def list_domains(context: RestContext, call: RestCall[ListDomains]) -> DomainsAn
         lambda after, limit: context.store.domains.list(call.scope, after=after, limit=limit),
         about="domains",
     )
-    return DomainsAnswer(domains=[answer_of(DomainAnswer, one) for one in found], next_token=following)
+    return DomainsAnswer(domains=_answer(context, call, found), next_token=following)
 
 
 def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainAnswer:
@@ -89,9 +91,20 @@ def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainA
         unit.domains.delete(call.scope, domain.domain_id)
         call.caller.record(unit, domain.arn)
 
+    (answer,) = _answer(context, call, [domain])
     context.store.write(delete)
     context.on_domain_deleted()
-    return answer_of(DomainAnswer, domain)
+    return answer
+
+
+def _answer(
+    context: RestContext,
+    call: RestCall[CreateDomain | ListDomains | DeleteDomain],
+    domains: Sequence[VoiceProfileDomain],
+) -> list[DomainAnswer]:
+    """Return domains as answers tell of them, with what the monitor says of their lines."""
+    said = context.store.lines.health(call.scope, [one.domain_id for one in domains])
+    return [answer_of(DomainAnswer, one, line_health=said.get(one.domain_id, LineHealth.TOO_FEW)) for one in domains]
 
 
 DomainNamed: TypeAlias = (

@@ -10,6 +10,7 @@ from earwitness.rest.parameters import GetLines, ResetLines, RevertLine, SwitchL
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.tasks.lines import LineReport, lines_of
+from earwitness.voice.band import Band
 from earwitness.voice.line import LineHealth
 
 
@@ -65,7 +66,7 @@ def revert_line(context: RestContext, call: RestCall[RevertLine]) -> LinesAnswer
 def _answer(
     context: RestContext, call: RestCall[GetLines | SwitchLines | ResetLines | RevertLine], domain: VoiceProfileDomain
 ) -> LinesAnswer:
-    found = lines_of(context.store, call.scope, domain.domain_id, default=context.line_learning)
+    found = lines_of(context.store, call.scope, domain.domain_id, band=Band(domain.band), default=context.line_learning)
     return answer_of(LinesAnswer, found, domain_id=domain.domain_id, lines=[_line(one) for one in found.lines])
 
 
@@ -75,7 +76,6 @@ def _line(report: LineReport) -> LineAnswer:
         LineAnswer,
         report,
         version=0 if current is None else current.number,
-        voices=0 if current is None else current.voices,
         health=LineHealth.TOO_FEW if monitor is None else monitor.health,
         searches=0 if monitor is None else monitor.searches,
         voiceprints_mean=monitor and monitor.voiceprints_mean,

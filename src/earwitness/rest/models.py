@@ -285,6 +285,7 @@ class DomainAnswer(Answer):
     name: str
     description: str
     band: Band
+    line_health: Annotated[LineHealth, doc("`off`: strangers score alike on one of its lines.")]
     created_at: _Time
     updated_at: _Time
 

@@ -4,6 +4,7 @@ Every change locks the domain first, as all changes of voiceprints do, so two th
 vote never outlives the deletion of its profile.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -24,7 +25,7 @@ from earwitness.store.schema import (
     profiles,
     tasks,
 )
-from earwitness.voice.line import Codec, LineChange, LineLearning
+from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 
 _NUMBER = line_versions.c.number
 
@@ -93,6 +94,16 @@ class LineReader(Reader):
         """Return the same for all lines of a domain, by codec."""
         theirs = select_in_scope(line_monitors, scope, domain_id=domain_id).order_by(line_monitors.c.codec)
         return tuple(record(LineMonitor, row) for row in self._session.rows(theirs))
+
+    def health(self, scope: Scope, domain_ids: Sequence[str]) -> dict[str, LineHealth]:
+        """Return whether the lines of domains are well: off where one of them is; nothing before the first search."""
+        theirs = in_scope(line_monitors, scope) & line_monitors.c.domain_id.in_(domain_ids)
+        rows = self._session.rows(select(line_monitors.c.domain_id, line_monitors.c.health).where(theirs))
+        found: dict[str, set[LineHealth]] = {}
+        for row in rows:
+            found.setdefault(row["domain_id"], set()).add(LineHealth(row["health"]))
+        worst_first = (LineHealth.OFF, LineHealth.WELL, LineHealth.TOO_FEW)
+        return {domain_id: next(one for one in worst_first if one in said) for domain_id, said in found.items()}
 
     def encoders(self, scope: Scope, domain_id: str) -> dict[str, int]:
         """Return how many voiceprints of profiles a domain has, by what made them."""

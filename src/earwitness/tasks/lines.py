@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.store.records import LineMonitor, LineVersion, Scope
 from earwitness.store.store import Store
+from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineHealth, LineLearning, LineState, state_of
 
 _OFF = "strangers score as if they were alike, so more of them are named than the stated share"
@@ -24,6 +26,8 @@ class LineReport:
 
     codec: Codec
     state: LineState
+    #: Of the mean that searches use; 0 for the shipped one.
+    voices: int
     #: The latest first; none before the line was learnt.
     versions: tuple[LineVersion, ...]
     #: Voices that are kept to learn from.
@@ -62,8 +66,12 @@ class DomainLines:
         )
 
 
-def lines_of(store: Store, scope: Scope, domain_id: str, *, default: LineLearning) -> DomainLines:
-    """Return what a domain has learnt; `default` is whether it learns when it was not told."""
+def lines_of(store: Store, scope: Scope, domain_id: str, *, band: Band, default: LineLearning) -> DomainLines:
+    """Return what a domain of a band has learnt; `default` is whether it learns when it was not told.
+
+    What was learnt from voices of another encoder is unknown to the present one, as it is to searches.
+    """
+    encoder_id = entry(ENCODER_MODEL).encoder_id(band)
     learning = store.lines.learning(scope, domain_id) or default
     votes = store.lines.vote_counts(scope, domain_id)
     monitors = {one.codec: one for one in store.lines.monitors(scope, domain_id)}
@@ -74,12 +82,14 @@ def lines_of(store: Store, scope: Scope, domain_id: str, *, default: LineLearnin
 
     def report(codec: Codec) -> LineReport:
         theirs = tuple(versions.get(codec, ()))
-        state = state_of(theirs[0].voices if theirs else 0)
+        voices = theirs[0].voices if theirs and theirs[0].encoder_id == encoder_id else 0
+        state = state_of(voices)
         monitor = monitors.get(codec)
         health = monitor.health if monitor is not None else LineHealth.TOO_FEW
         return LineReport(
             codec=codec,
             state=state,
+            voices=voices,
             versions=theirs,
             waiting_voices=votes.get(codec, 0),
             monitor=monitor,
