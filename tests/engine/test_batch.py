@@ -10,7 +10,7 @@ from earwitness.engine.batch import BatchLine, advice_for, answers_on, line_of, 
 from earwitness.engine.compensation import Vectors
 from earwitness.engine.engine import Engine, Identified, Voice, search_again
 from earwitness.engine.gallery import Gallery
-from earwitness.engine.monitor import NO_SCORES
+from earwitness.engine.monitor import NO_SCORES, PROFILES_MIN
 from earwitness.engine.space import UNKNOWN_LINE
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Voiceprint
@@ -82,7 +82,7 @@ def test_the_line_is_learnt_and_the_margin_goes(careful: Engine) -> None:
 
 
 def test_a_line_that_is_off_is_told_and_keeps_the_margin(careful: Engine) -> None:
-    gallery = gallery_of(careful, voices(20, seed=1, line=FAR))
+    gallery = gallery_of(careful, voices(PROFILES_MIN + 1, seed=1, line=FAR))
     before = found(careful, gallery, voices(12, seed=2, line=FAR))
     off = watched(gallery, before)
     assert off.health is LineHealth.OFF
@@ -105,6 +105,17 @@ def test_few_voices_and_poor_ones_teach_nothing(careful: Engine) -> None:
     nothing = watched(gallery, found(careful, gallery, voices(30, seed=4), snr_db=1.0))
     assert nothing.health is LineHealth.TOO_FEW
     assert nothing.strangers == NO_SCORES
+
+
+def test_a_few_people_who_sound_alike_are_no_line(careful: Engine) -> None:
+    caller, *alike = voices(40, seed=5)
+    compare = careful.space.shipped
+    alike.sort(key=lambda vector: -float(compare.apply(vector[None])[0] @ compare.apply(caller[None])[0]))
+    gallery = gallery_of(careful, np.stack([caller, *alike[: PROFILES_MIN - 1]]))
+    again = watched(gallery, found(careful, gallery, np.stack([caller] * 30)))
+    assert (again.health, again.strangers) == (LineHealth.TOO_FEW, NO_SCORES)
+    gallery = gallery_of(careful, np.stack([caller, *alike[:PROFILES_MIN]]))
+    assert watched(gallery, found(careful, gallery, np.stack([caller] * 30))).strangers.searches == 30
 
 
 def test_without_a_line_the_answers_are_the_same_to_the_bit(careful: Engine) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.engine.compensation import Vectors
+from earwitness.engine.monitor import PROFILES_MIN
 from earwitness.engine.space import Space, of_another_model
 from earwitness.engine.voiceprint_rows import Hit, RowOwner, VoiceprintRows
 from earwitness.errors import ProfileNotFound
@@ -127,9 +128,12 @@ class Gallery:
         return self._rows.scores(probe.vector)
 
     def scores_of_others(self, probe: Embedding, profile_id: str) -> NDArray[np.float32]:
-        """Return the scores on the line of at most OTHERS_MAX voiceprints of everybody but this profile, shape (n,)."""
+        """Return the scores on the line of at most OTHERS_MAX voiceprints of everybody but this profile, shape (n,).
+
+        None where fewer than PROFILES_MIN others are enrolled.
+        """
         self._check(probe)
-        return self._rows.scores_of_others(probe.vector, profile_id, count=OTHERS_MAX)
+        return self._rows.scores_of_others(probe.vector, profile_id, count=OTHERS_MAX, profiles_min=PROFILES_MIN)
 
     def _all(self) -> list[VoiceprintRows]:
         return [self._rows, *(rows for _, rows in self._former.values())]

@@ -23,6 +23,10 @@ WELL_BELOW = 0.07
 SEARCHES_MIN = 10
 """Searches, or callers, before anything is said."""
 
+PROFILES_MIN = 20
+"""Profiles that did not match, at least. One caller who calls again and again looks like a line that is off in 29 % of
+domains with one other voice, in 7 % with ten others and in 2 % with twenty."""
+
 CALLERS_MAX = 20
 """The last callers that are compared with each other; all new ones after so many calls."""
 

@@ -224,12 +224,17 @@ class VoiceprintRows:
                 return sure[:count]
             look *= 4
 
-    def scores_of_others(self, probe: Vector, profile_id: str, *, count: int) -> Vector:
-        """Return the scores of raw rows, of the first `count` of them without those of a profile; shape (n,)."""
+    def scores_of_others(self, probe: Vector, profile_id: str, *, count: int, profiles_min: int) -> Vector:
+        """Return the scores of raw rows, of the first `count` of them without those of a profile; shape (n,).
+
+        None where these are of fewer than `profiles_min` profiles.
+        """
         if not self._blocks:
             return np.zeros(0, np.float32)
         block = self._blocks[0]
         others = [place for place, owner in enumerate(block.owners[:count]) if owner.profile_id != profile_id]
+        if len({block.owners[place].profile_id for place in others}) < profiles_min:
+            return np.zeros(0, np.float32)
         return self._compensation.cosines(block.numbers[:, others].T, self._compensation.apply(probe[None])[0])
 
     def scores(self, probe: Vector) -> NDArray[np.float32]:

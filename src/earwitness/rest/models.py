@@ -317,7 +317,7 @@ class LineAnswer(Answer):
     voices: Annotated[_Whole, doc("Voices that its mean is of; 0 for the shipped mean.")]
     waiting_voices: Annotated[_Whole, doc("Voices that are kept, encrypted, to learn from.")]
     health: LineHealth
-    searches: Annotated[_Whole, doc("Searches that met voiceprints which did not match.")]
+    searches: Annotated[_Whole, doc("Searches that met voiceprints of 20 profiles or more which did not match.")]
     voiceprints_mean: Annotated[float | None, doc("Mean score of these voiceprints, over about 20 searches; near 0.")]
     voiceprints_spread: Annotated[float | None, doc("Standard deviation of the same scores.")]
     callers_mean: Annotated[float | None, doc("Mean score between the voices of the last 20 searches; near 0.")]
