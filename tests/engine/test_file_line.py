@@ -10,11 +10,13 @@ import pytest
 
 from earwitness.engine.file_line import VERSIONS_MAX, FileLine
 from earwitness.engine.gallery_file import GalleryFile, read_gallery, write_gallery
+from earwitness.engine.line import learn_at_once
 from earwitness.engine.space import Line
 from earwitness.errors import ConfigurationError, GalleryUnreadable
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import Embedding, Voiceprint
 from earwitness.voice.line import LineChange, LineLearning, LineState
+from spaces import SHIPPED, embedded, voices
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
@@ -35,6 +37,26 @@ def test_a_line_of_more_voices_takes_the_place_of_one_of_fewer() -> None:
     fifty = twenty.learnt(learnt(50, 0.3, 0.2), at=NOW)
     assert fifty.current.state is LineState.LEARNT
     assert not fifty.takes(learnt(50, 0.4, 0.2))
+
+
+def test_no_voice_can_be_computed_from_two_versions() -> None:
+    heard = embedded(voices(11, seed=1))
+    ten, eleven = learn_at_once(SHIPPED, heard[:10]), learn_at_once(SHIPPED, heard)
+    assert ten is not None
+    assert eleven is not None
+    assert ten.mean is not None
+    assert eleven.mean is not None
+    line = FileLine().learnt(ten, at=NOW)
+    assert line.takes(eleven)
+    # What the versions would tell, if both were kept: the voice that was added.
+    (told,) = SHIPPED.shipped.apply((16 * eleven.mean - 15 * ten.mean)[None])
+    assert SHIPPED.shipped.cosines(heard[10].vector[None], told) > 0.99
+    for changed in (line, line.reset(at=NOW), line.reset(at=NOW).reverted(1, at=NOW)):
+        means = [one.mean for one in changed.learnt(eleven, at=NOW).versions if one.mean is not None]
+        assert len(means) == 1
+        np.testing.assert_array_equal(means[0], eleven.mean)
+    twenty = line.learnt(learnt(20, 0.1, 0.2), at=NOW)
+    assert [one.number for one in twenty.versions] == [2, 1]
 
 
 def test_reset_and_revert_are_versions_too() -> None:

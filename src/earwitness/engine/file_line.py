@@ -1,7 +1,8 @@
 """What a gallery file keeps of its line: means, never voices.
 
 `identify` learns it from many recordings at once. Another such learning takes its place if it heard more voices; the
-two are not added up, because nobody could tell whether they heard the same people.
+two are not added up, because nobody could tell whether they heard the same people. Where they may have heard the same
+but for a few, the former mean goes: the voices of these few could be computed from the two.
 """
 
 import base64
@@ -63,7 +64,10 @@ class FileLine:
         )
 
     def learnt(self, line: Line, *, at: datetime) -> "FileLine":
-        return self._with(LineChange.LEARNT, voices=line.voices, mean=line.mean, at=at)
+        """Return the same on a line that was learnt, without the versions of nearly as many voices."""
+        far = [one for one in self.versions if one.mean is None or abs(one.voices - line.voices) >= VOICES_MIN]
+        learnt = self._with(LineChange.LEARNT, voices=line.voices, mean=line.mean, at=at).versions[:1]
+        return replace(self, versions=(*learnt, *far)[:VERSIONS_MAX])
 
     def reset(self, *, at: datetime) -> "FileLine":
         return self._with(LineChange.RESET, voices=0, mean=None, at=at)
