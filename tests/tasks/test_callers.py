@@ -69,6 +69,19 @@ def test_callers_of_yesterday_are_dropped() -> None:
     assert not callers._lines
 
 
+def test_what_is_deleted_goes_without_a_search() -> None:
+    callers = RecentCallers()
+    known, stranger = voices(2)
+    hear(callers, [known], profile_id="vp-1", enrolled=frozenset({"vp-1"}))
+    hear(callers, [stranger], enrolled=frozenset({"vp-1"}))
+    callers.forget_deleted(lambda _line, profile_ids: set(profile_ids))
+    assert [one.voice for one in callers._lines[LINE]] == [known, stranger]
+    callers.forget_deleted(lambda _line, _profile_ids: set())
+    assert [one.voice for one in callers._lines[LINE]] == [stranger]
+    callers.forget_deleted(lambda _line, _profile_ids: None)
+    assert not callers._lines
+
+
 def test_a_deleted_profile_takes_its_voice() -> None:
     callers = RecentCallers()
     known, (stranger,) = voices(SEARCHES_MIN), voices(1, seed=1)

@@ -12,7 +12,7 @@ from earwitness.engine.gallery import Gallery
 from earwitness.engine.space import Line, Space
 from earwitness.errors import NotFound
 from earwitness.store.profiles import ProfileVoiceprintReader
-from earwitness.store.records import VoiceProfile
+from earwitness.store.records import GalleryChanges, Scope, VoiceProfile
 from earwitness.store.store import Store
 from earwitness.tasks.galleries import Galleries
 from earwitness.voice.embedding import Embedding
@@ -118,6 +118,28 @@ def test_what_was_deleted_leaves_memory_without_a_search(store: Store) -> None:
 def _loaded(galleries: Galleries) -> dict[str, Gallery]:
     """By domain."""
     return {name[1]: slot.gallery for name, slot in galleries._slots.items() if slot.gallery is not None}
+
+
+def test_a_domain_deleted_while_it_is_read_keeps_no_other_from_being_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    galleries, deleted, kept = Galleries(store), enrolled(store), enrolled(store)
+    for profile in (deleted, kept):
+        voices(galleries, profile.domain_id)
+        enrolled_again(store, profile, "vp-2", x=0.0, y=1.0)
+    read = ProfileVoiceprintReader.gallery_changes
+
+    def changes(reader: ProfileVoiceprintReader, scope: Scope, domain_id: str, **how: int) -> GalleryChanges | None:
+        if domain_id == deleted.domain_id:
+            store.write(lambda unit: unit.domains.delete(scope, domain_id))
+        return read(reader, scope, domain_id, **how)
+
+    monkeypatch.setattr(ProfileVoiceprintReader, "gallery_changes", changes)
+    galleries.renew()
+    ((name, slot),) = galleries._slots.items()
+    assert name[1] == kept.domain_id
+    assert slot.gallery is not None
+    assert len(slot.gallery) == 2
 
 
 def test_a_line_that_is_learnt_anew_loads_nothing(store: Store, loads: list[None]) -> None:

@@ -315,6 +315,27 @@ def test_a_deleted_domain_is_not_learnt_from(domain: Domain) -> None:
         domain.search(voice, gallery=gallery)
 
 
+def test_callers_in_memory_go_with_their_profile_and_domain_and_when_the_line_is_reset(domain: Domain) -> None:
+    known, stranger, later = callers(domain.engine, 3, seed=8)
+    profile_id = domain.enrol(known)
+    domain.search_all([known, stranger])
+    domain.store.write(lambda unit: unit.profiles.delete(MINE, profile_id))
+    domain.lines.forget_deleted()
+    assert _remembered(domain) == [stranger]
+    domain.clock.advance(timedelta(minutes=1))
+    domain.store.write(lambda unit: unit.lines.reset(*domain.line, key_id="key-1"))
+    domain.clock.advance(timedelta(minutes=1))
+    domain.search(later)
+    assert _remembered(domain) == [later]
+    domain.store.write(lambda unit: unit.domains.delete(MINE, domain.line.domain_id))
+    domain.lines.forget_deleted()
+    assert _remembered(domain) == []
+
+
+def _remembered(domain: Domain) -> list[Embedding]:
+    return [one.voice for one in domain.lines._callers._lines.get(domain.line, ())]
+
+
 # The monitor.
 
 

@@ -4,7 +4,7 @@ Different voices alone are kept, so that one person who calls again and again do
 """
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -67,11 +67,30 @@ class RecentCallers:
                 self._lines.popitem(last=False)
         return mean_between(space.compensation.apply(np.stack([one.voice.vector for one in kept])))
 
-    def forget(self, *, before: datetime) -> None:
-        """Drop the callers of before this time."""
+    def forget(self, *, before: datetime, line: LineName | None = None) -> None:
+        """Drop the callers of this time and earlier ones, of one line or of all."""
+        for name in self._names() if line is None else [line]:
+            self._keep(name, lambda one: one.at > before)
+
+    def forget_deleted(self, enrolled: Callable[[LineName, Collection[str]], Container[str] | None]) -> None:
+        """Drop the callers of deleted domains and profiles.
+
+        `enrolled` returns which of these profiles still have a voiceprint; None when the domain is deleted.
+        """
+        for name in self._names():
+            named = {one.profile_id for one in self._lines.get(name, ()) if one.profile_id is not None}
+            still = enrolled(name, named)
+            gone = named if still is None else {profile_id for profile_id in named if profile_id not in still}
+            self._keep(name, lambda one, still=still, gone=gone: still is not None and one.profile_id not in gone)
+
+    def _names(self) -> list[LineName]:
         with self._lock:
-            self._lines = OrderedDict(
-                (name, kept)
-                for name, callers in self._lines.items()
-                if (kept := tuple(one for one in callers if one.at > before))
-            )
+            return list(self._lines)
+
+    def _keep(self, name: LineName, stays: "Callable[[_Caller], bool]") -> None:
+        with self._lock:
+            kept = tuple(filter(stays, self._lines.get(name, ())))
+            if kept:
+                self._lines[name] = kept
+            else:
+                self._lines.pop(name, None)

@@ -80,13 +80,19 @@ class Galleries:
         with self._lock:
             slots = list(self._slots.items())
         for (scope, domain_id, _), slot in slots:
-            domain = self._store.domains.get(scope, domain_id)
-            if domain is None:
+            try:
+                self._renew(slot, scope, domain_id)
+            except NotFound:
                 self._drop(scope, domain_id)
-                continue
-            with slot.lock:
-                if slot.gallery is not None:
-                    self._renewed(slot, scope, domain, slot.gallery.space)
+
+    def _renew(self, slot: _Slot, scope: Scope, domain_id: str) -> None:
+        """Change the gallery of a slot. Raise NotFound when the domain is deleted, also while it is read."""
+        domain = self._store.domains.get(scope, domain_id)
+        if domain is None:
+            raise _deleted()
+        with slot.lock:
+            if slot.gallery is not None:
+                self._renewed(slot, scope, domain, slot.gallery.space)
 
     def _renewed(self, slot: _Slot, scope: Scope, domain: VoiceProfileDomain, space: Space) -> Gallery:
         """Return the gallery of a slot, at least as new as the domain."""

@@ -6,7 +6,7 @@ profile is written beside its deletion.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -98,6 +98,8 @@ class Lines:
     def gallery(self, line: LineName, engine: Engine) -> Gallery:
         """Return the domain's voices on a line as they are now. Raise NotFound when the domain is deleted."""
         version, monitor = self._store.lines.current(*line), self._store.lines.monitor(*line)
+        if version is not None and version.why is not LineChange.LEARNT:
+            self._callers.forget(before=version.created_at, line=line)  # a reset: what was watched counts no more
         space = engine.space.on(_line(version, monitor, engine.space))
         return self._galleries.get(line.scope, line.domain_id, space=space)
 
@@ -166,6 +168,13 @@ class Lines:
 
     def forget_deleted(self) -> None:
         """Drop from memory the voices that were deleted since the last search."""
+
+        def enrolled(line: LineName, profile_ids: Collection[str]) -> set[str] | None:
+            if self._store.domains.get(line.scope, line.domain_id) is None:
+                return None
+            return self._store.profile_voiceprints.enrolled(line.scope, profile_ids)
+
+        self._callers.forget_deleted(enrolled)
         self._galleries.renew()
 
 
