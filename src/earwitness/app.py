@@ -24,6 +24,7 @@ from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
+from earwitness.doors.desk import Desk
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
@@ -95,6 +96,7 @@ class Service:
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
         self._background = build_background(settings, store, events_file=events_file)
+        self.desk: Desk = self._background.desk
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides)
         self._wrong_credentials = WrongCredentials()
@@ -270,6 +272,7 @@ def build_background(
             voiceprint_spelling=_SPELLINGS[settings.voiceprint_status.lower()],
             keep_audio=settings.keep_enrolment_audio == "on",
             line_learning=LineLearning(settings.line_learning),
+            active_pipelines=settings.quotas.active_pipelines,
         ),
         store,
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),

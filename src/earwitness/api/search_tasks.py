@@ -10,6 +10,7 @@ from earwitness.api.pipelines import LIVE
 from earwitness.errors import BadRequest, Conflict
 from earwitness.store.records import Pipeline, SpeakerSearchTask, SpeakerSearchTaskState
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.pipelines import searches_speakers
 from earwitness.tasks.runner import WorkItem
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
@@ -95,15 +96,11 @@ def _create(
 
 
 def _require_speaker_search(pipeline: Pipeline) -> None:
-    elements: Any = pipeline.configuration["Elements"]  # `Any`: as the caller sent them, validated then
-    for element in elements:
-        processor: Mapping[str, str] = element.get("VoiceAnalyticsProcessorConfiguration") or {}
-        if element["Type"] == "VoiceAnalyticsProcessor" and processor.get("SpeakerSearchStatus") == "Enabled":
-            return
-    raise BadRequest(
-        "the pipeline's configuration has no VoiceAnalyticsProcessor with SpeakerSearchStatus Enabled; "
-        "update it and create another pipeline"
-    )
+    if not searches_speakers(pipeline.configuration):
+        raise BadRequest(
+            "the pipeline's configuration has no VoiceAnalyticsProcessor with SpeakerSearchStatus Enabled; "
+            "update it and create another pipeline"
+        )
 
 
 def _channel(pipeline: Pipeline, wanted: Mapping[str, Any] | None) -> tuple[str, int, str | None]:

@@ -164,7 +164,7 @@ def _to_data_stream(client: Client, target: Arn, message: Message, _: SinkSettin
 
 def _to_event_bus(client: Client, target: Arn, message: Message, settings: SinkSettings) -> Receipt:
     """EventBridge makes the envelope anew, with an id of its own: a redelivered event cannot be told by its id."""
-    if message.kind is not EventKind.STATE_CHANGE:
+    if message.kind not in (EventKind.STATE_CHANGE, EventKind.STREAMING):
         raise SinkRefused("EventBridge gets state changes only; name another sink for the results of speaker search")
     answer = client.put_events(Entries=[_entry(message, source=settings.state_change_source)])
     if answer.get("FailedEntryCount"):

@@ -5,9 +5,24 @@ Secrets and telephone numbers do not show when a record is printed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from earwitness.store.columns import JsonObject
 from earwitness.store.records import Scope
-from earwitness.voice.connector import DoorSecret
+from earwitness.voice.call import AudioCoding, Leg
+from earwitness.voice.connector import CallLeg, CallStatus, DoorSecret
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoorSettings:
+    """Which calls a connector takes."""
+
+    #: None.
+    disabled: bool = False
+    #: Addresses and networks that calls may come from, where a protocol has no other proof; empty: loopback only.
+    allowed_networks: tuple[str, ...] = ()
+    #: The label of the caller's leg where a protocol does not say who called; empty: by the protocol's rule.
+    caller_label: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,3 +40,92 @@ class DoorAccess:
     secrets: Mapping[DoorSecret, str] = field(repr=False)
     #: The label of the caller's leg where a protocol does not say who called; empty: by the protocol's rule.
     caller_label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VoiceConnector:
+    """A Voice Connector."""
+
+    scope: Scope
+    #: As AWS writes them, 22 lower-case letters and digits; unique over all accounts.
+    connector_id: str
+    arn: str
+    name: str
+    #: What AWS has of it beside: AwsRegion, RequireEncryption, IntegrationType, NetworkType.
+    body: JsonObject
+    #: Its StreamingConfiguration as it was sent; None without one.
+    streaming: JsonObject | None
+    door: DoorSettings
+    secrets: Mapping[DoorSecret, str] = field(repr=False)
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def access(self) -> DoorAccess:
+        """Return what a door knows of it."""
+        streaming = self.streaming or {}
+        return DoorAccess(
+            scope=self.scope,
+            connector_id=self.connector_id,
+            disabled=self.door.disabled or bool(streaming.get("Disabled")),
+            require_encryption=bool(self.body.get("RequireEncryption")),
+            allowed_networks=self.door.allowed_networks,
+            secrets=self.secrets,
+            caller_label=self.door.caller_label,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptLeg:
+    """A leg of a call, and the stream that its audio goes to."""
+
+    #: What the protocol calls it.
+    label: str
+    is_caller: bool
+    coding: AudioCoding
+    #: Hz.
+    rate: int
+    stream_arn: str
+    #: What a pipeline calls its channel: 0 for the first leg, 1 for the second.
+    channel_id: int
+    #: A number before that of its first fragment and behind all earlier ones.
+    start_fragment_number: str
+    started_at: datetime
+
+    @property
+    def leg(self) -> Leg:
+        """Return the leg as its door told it."""
+        return Leg(label=self.label, is_caller=self.is_caller, coding=self.coding, rate=self.rate)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectorCall:
+    """A call of a connector; kept for seven days after its end."""
+
+    scope: Scope
+    #: A UUID of ours.
+    transaction_id: str
+    #: The connector it came by, which may be gone by now.
+    connector_id: str
+    #: The phone system's name for it.
+    call_id: str
+    #: The protocol it came by.
+    door: str
+    #: `Inbound` or `Outbound`.
+    direction: str
+    #: None when its connector named no configuration, or no pipeline could be made.
+    pipeline_id: str | None
+    status: CallStatus
+    #: Why it ended, in words without personal data; None before that.
+    reason: str | None
+    from_number: str = field(repr=False)
+    to_number: str = field(repr=False)
+    started_at: datetime
+    ended_at: datetime | None
+    #: In the order in which they came.
+    legs: tuple[KeptLeg, ...]
+
+    def leg(self, which: CallLeg) -> KeptLeg | None:
+        """Return the first leg of the caller, or of the other party; None when there is no such leg."""
+        wanted = which is CallLeg.CALLER
+        return next((leg for leg in self.legs if leg.is_caller == wanted), None)

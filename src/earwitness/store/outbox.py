@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import reduce
 
 from sqlalchemy import ColumnElement, and_, exists, func, insert, literal_column, select, true
 
@@ -35,7 +36,8 @@ from earwitness.store.repository import (
     scope_of,
     select_in_scope,
 )
-from earwitness.store.schema import deliveries, events, pipelines
+from earwitness.store.schema import EVENT_OWNERS, deliveries, events
+from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
 
 DAMAGED = "the event cannot be opened: it is damaged, or its key was destroyed; restore the records from a backup"
@@ -46,8 +48,14 @@ DAMAGED_PARKED_MAX = 100
 
 _log = logging.getLogger("earwitness.store")
 
-_WITH_KEY = select(events, pipelines.c.wrapped_key).select_from(
-    events.join(pipelines, same(events, pipelines, "pipeline_id"))
+_OWNERS = [
+    (table, table.c.wrapped_key.label(f"{table.name}_key"), same(events, table) & (row_id == events.c.pipeline_id))
+    for table, row_id in EVENT_OWNERS.items()
+]
+"""What an event may belong to, the name of its key beside the event, and how it is found."""
+
+_WITH_KEY = select(events, *(key for _, key, _ in _OWNERS)).select_from(
+    reduce(lambda found, owner: found.outerjoin(owner[0], owner[2]), _OWNERS, events)
 )
 
 _ahead = deliveries.alias("ahead")
@@ -129,15 +137,12 @@ class EventWriter(Writer, EventReader):
         """Write an event, to be delivered to each target; call it last in the unit that changes what it reports.
 
         Units that append in one account and Region wait for each other, so that its events are numbered in the order
-        in which they become visible, and whoever follows them by number misses none. Raise NotFound without such a
-        pipeline, AlreadyExists when the id is taken.
+        in which they become visible, and whoever follows them by number misses none. `pipeline_id` may be that of a
+        call. Raise NotFound without such a pipeline or call, AlreadyExists when the id is taken.
         """
         session = self._writing.session
         session.lock(f"events of {scope.account_id} {scope.region}")
-        row = session.row(select_in_scope(pipelines, scope, pipeline_id=pipeline_id))
-        if row is None:
-            raise NotFound("the media insights pipeline does not exist; look at its id")
-        key = self._vault.key(row["wrapped_key"], owner=key_owner(pipelines, scope, pipeline_id))
+        key = self._owner_key(scope, pipeline_id)
         values = {
             **asdict(scope),
             **RowSeal(key, events, scope, event_id).seal(body_ciphertext=body),
@@ -168,6 +173,13 @@ class EventWriter(Writer, EventReader):
             self._writing.session.scrub()
             self._delete(events, events.c.sequence.in_(sequences))
         return len(sequences)
+
+    def _owner_key(self, scope: Scope, owner_id: str) -> DataKey:
+        for table, row_id in EVENT_OWNERS.items():
+            row = self._session.row(select(table.c.wrapped_key).where(in_scope(table, scope), row_id == owner_id))
+            if row is not None:
+                return self._vault.key(row["wrapped_key"], owner=key_owner(table, scope, owner_id))
+        raise NotFound("the media insights pipeline, or the call, does not exist; look at its id")
 
     def _enqueue(self, scope: Scope, event_id: str, pipeline_id: str, targets: Collection[str]) -> None:
         sequence = select(events.c.sequence).where(in_scope(events, scope, event_id=event_id)).scalar_subquery()
@@ -286,11 +298,15 @@ class DeliveryWriter(Writer):
 def _body(vault: Vault, row: StoredRow) -> bytes | None:
     """Return None for one that cannot be opened, so that a single damaged event does not hide those around it."""
     scope = scope_of(row)
-    try:
-        key = vault.key(row["wrapped_key"], owner=key_owner(pipelines, scope, row["pipeline_id"]))
-        return RowSeal(key, events, scope, row["event_id"]).open(row, "body_ciphertext")
-    except CiphertextRefused:
-        return None
+    for table, wrapped_key, _ in _OWNERS:
+        if row[wrapped_key.name] is None:
+            continue
+        try:
+            key = vault.key(row[wrapped_key.name], owner=key_owner(table, scope, row["pipeline_id"]))
+            return RowSeal(key, events, scope, row["event_id"]).open(row, "body_ciphertext")
+        except CiphertextRefused:
+            return None
+    return None
 
 
 def _due(now: datetime, *, limit: int) -> Query:

@@ -26,7 +26,7 @@ from earwitness.store.repository import (
     scope_of,
     select_in_scope,
 )
-from earwitness.store.schema import configurations, pipelines
+from earwitness.store.schema import configurations, events, pipelines
 from earwitness.store.tags import TagWriter
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -232,6 +232,11 @@ class PipelineWriter(Writer, PipelineReader):
             raise Conflict(f"the pipeline is {present.status} by now; look at it again")
         return present
 
+    def set_source(self, scope: Scope, pipeline_id: str, source: JsonObject) -> Pipeline | None:
+        """Replace what it listens to: a call has got another leg. None when there is no such pipeline."""
+        self._update(pipelines, in_scope(pipelines, scope, pipeline_id=pipeline_id), source=source)
+        return self.get(scope, pipeline_id)
+
     def delete(self, scope: Scope, pipeline_id: str) -> bool:
         """Remove it, its metadata, tags, tasks, results and events; False when there is no such pipeline."""
         return self._delete_chosen(select_in_scope(pipelines, scope, pipeline_id=pipeline_id)) == 1
@@ -249,6 +254,7 @@ class PipelineWriter(Writer, PipelineReader):
         for row in rows:
             scope, pipeline_id = scope_of(row), row["pipeline_id"]
             TagWriter(self._writing).clear(scope, row["arn"])
+            self._delete(events, in_scope(events, scope, pipeline_id=pipeline_id))
             self._delete(pipelines, in_scope(pipelines, scope, pipeline_id=pipeline_id))
             self._writing.destroy_key(row["wrapped_key"], owner=key_owner(pipelines, scope, pipeline_id))
         return len(rows)

@@ -10,6 +10,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from earwitness.store.columns import JsonObject
 from earwitness.voice.band import Band
+from earwitness.voice.connector import CallLeg
 from earwitness.voice.line import Codec, LineChange, LineHealth
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
@@ -225,6 +226,8 @@ class SpeakerSearchTask:
     started_at: datetime | None
     #: When it stopped or failed; None as long as it is active.
     ended_at: datetime | None
+    #: The leg of a Voice Connector's call that it was started on; None for a channel of a pipeline.
+    call_leg: CallLeg | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,6 +278,15 @@ class ProfileVoiceprint:
     created_at: datetime
     #: When it is deleted, unless the profile is enrolled again.
     expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileEnrolment:
+    """A profile that got a voiceprint of a task."""
+
+    profile_id: str
+    task_id: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,9 @@ Text sorts by code point in both databases, so that a page ends at the same row 
 with account and Region. docs/records.md is printed from what the columns say of themselves.
 
 What is sealed of tasks and voiceprints is sealed under the domain's key, so that nothing of it outlives the domain;
-bodies of events are sealed under the pipeline's key, because they repeat its metadata. What belongs to a pipeline or a
-profile is deleted with it. A task stays when its domain goes, because somebody may still ask what became of it.
+bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
+belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
+what became of it. Tables of Voice Connectors are in `connector_schema.py`.
 """
 
 from sqlalchemy import (
@@ -34,40 +35,31 @@ from earwitness.store.columns import (
     word,
     wrapped_key,
 )
+from earwitness.store.connector_schema import connector_calls
 from earwitness.store.records import DeliveryState
+from earwitness.store.tables import (
+    ADDRESSES,
+    ARN,
+    COUNT,
+    ID,
+    KMS_KEY,
+    NAMED,
+    SHOWN,
+    STATE,
+    belongs_to,
+    metadata,
+)
 from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision of the migrations that makes this schema."""
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pk",
-        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
-        "fk": "%(table_name)s_%(referred_table_name)s_fk",
-    }
-)
-
-_ID = "an identifier that the service made; found and joined by it"
-_STATE = "a word of the service's own; found by it"
-_COUNT = "a number of the service's own"
-_NAMED = "a name that the client chose; found by it, and unique"
-_ARN = "an ARN, of account, Region and an identifier; found by it"
-_ADDRESSES = "the addresses and settings that the client gave; read without any key when a configuration is in use"
-_SHOWN = "words that the client chose; answered by lists, which open no data key. Write nothing about a person here"
-_KMS_KEY = "of a KMS key that the client gave; answered, and used for nothing"
 _NET_SPEECH = "how much speech there was; lists show it"
 _QUALITY = "levels of the recording in dB; lists show them"
 _CODEC = "how the audio was encoded; a domain has a line for each, found by it"
 _KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
-
-
-def _belongs_to(table: Table, row_id: str) -> ForeignKeyConstraint:
-    """Return the constraint that a row goes with the row of another table that it names."""
-    names = ["account_id", "region", row_id]
-    return ForeignKeyConstraint(names, [table.c[name] for name in names], ondelete="CASCADE")
 
 
 vault_checks = Table(
@@ -98,9 +90,9 @@ access_keys = Table(
     metadata,
     text("key_id", "the id of the key; a request names it"),
     text("account_id"),
-    text("role", _STATE),
+    text("role", STATE),
     text("name", "what the operator calls the key; shown by `earwitness keys list`"),
-    text("state", _STATE),
+    text("state", STATE),
     sealed("secret_ciphertext", "the secret of the key"),
     wrapped_key(),
     time("created_at"),
@@ -112,11 +104,11 @@ bearer_tokens = Table(
     "bearer_tokens",
     metadata,
     digest("token_sha256", "SHA-256 of the token, which is random"),
-    text("token_id", _ID),
+    text("token_id", ID),
     text("account_id"),
-    text("role", _STATE),
+    text("role", STATE),
     text("name", "what the operator calls the token; shown by `earwitness keys list`"),
-    text("state", _STATE),
+    text("state", STATE),
     time("created_at"),
     PrimaryKeyConstraint("token_sha256"),
     UniqueConstraint("account_id", "token_id"),
@@ -127,10 +119,10 @@ configurations = Table(
     "configurations",
     metadata,
     *scope(),
-    text("configuration_id", _ID),
-    text("name", _NAMED),
-    text("arn", _ARN),
-    document("body", _ADDRESSES),
+    text("configuration_id", ID),
+    text("name", NAMED),
+    text("arn", ARN),
+    document("body", ADDRESSES),
     time("created_at"),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "configuration_id"),
@@ -142,12 +134,12 @@ pipelines = Table(
     "pipelines",
     metadata,
     *scope(),
-    text("pipeline_id", _ID),
-    text("arn", _ARN),
-    text("configuration_arn", _ARN),
-    document("configuration", f"a copy of the configuration: {_ADDRESSES}"),
-    text("status", _STATE),
-    document("element_statuses", _STATE),
+    text("pipeline_id", ID),
+    text("arn", ARN),
+    text("configuration_arn", ARN),
+    document("configuration", f"a copy of the configuration: {ADDRESSES}"),
+    text("status", STATE),
+    document("element_statuses", STATE),
     document("source", "streams, channels and first fragments that the client gave; found by stream"),
     sealed("runtime_metadata_ciphertext", "`MediaInsightsRuntimeMetadata`", nullable=True),
     wrapped_key(),
@@ -166,14 +158,14 @@ domains = Table(
     "voice_profile_domains",
     metadata,
     *scope(),
-    text("domain_id", _ID),
-    text("arn", _ARN),
-    text("name", _SHOWN),
-    text("description", _SHOWN),
-    text("kms_key_arn", f"the ARN {_KMS_KEY}"),
-    word(Band, "band", _STATE),
+    text("domain_id", ID),
+    text("arn", ARN),
+    text("name", SHOWN),
+    text("description", SHOWN),
+    text("kms_key_arn", f"the ARN {KMS_KEY}"),
+    word(Band, "band", STATE),
     wrapped_key(),
-    whole("version", _COUNT),
+    whole("version", COUNT),
     time("created_at"),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id"),
@@ -185,15 +177,15 @@ profiles = Table(
     "voice_profiles",
     metadata,
     *scope(),
-    text("profile_id", _ID),
-    text("domain_id", _ID),
-    text("arn", _ARN),
+    text("profile_id", ID),
+    text("domain_id", ID),
+    text("arn", ARN),
     time("created_at"),
     time("updated_at"),
     time("expires_at"),
     PrimaryKeyConstraint("account_id", "region", "profile_id"),
     UniqueConstraint("account_id", "region", "arn"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
     Index("voice_profiles_by_time", "account_id", "region", "domain_id", "created_at", "profile_id"),
 )
 
@@ -201,14 +193,14 @@ kinesis_streams = Table(
     "kinesis_streams",
     metadata,
     *scope(),
-    text("name", _NAMED),
-    text("arn", _ARN),
-    text("version", _COUNT),
-    text("device_name", _SHOWN, nullable=True),
+    text("name", NAMED),
+    text("arn", ARN),
+    text("version", COUNT),
+    text("device_name", SHOWN, nullable=True),
     text("media_type", "a media type that the client gave", nullable=True),
-    text("kms_key_id", f"the id {_KMS_KEY}", nullable=True),
-    whole("retention_hours", _COUNT),
-    text("status", _STATE),
+    text("kms_key_id", f"the id {KMS_KEY}", nullable=True),
+    whole("retention_hours", COUNT),
+    text("status", STATE),
     wrapped_key(),
     time("created_at"),
     PrimaryKeyConstraint("account_id", "region", "name"),
@@ -219,9 +211,9 @@ tags = Table(
     "tags",
     metadata,
     *scope(),
-    text("resource_arn", _ARN),
-    text("tag_key", _SHOWN),
-    text("tag_value", _SHOWN),
+    text("resource_arn", ARN),
+    text("tag_key", SHOWN),
+    text("tag_value", SHOWN),
     PrimaryKeyConstraint("account_id", "region", "resource_arn", "tag_key"),
 )
 
@@ -229,7 +221,7 @@ idempotency_tokens = Table(
     "idempotency_tokens",
     metadata,
     *scope(),
-    text("operation", _STATE),
+    text("operation", STATE),
     digest("token_digest", "of the client's request token, keyed"),
     digest("request_digest", "of the whole request, keyed"),
     text("reference", "the id or ARN of what the request made"),
@@ -241,13 +233,13 @@ idempotency_tokens = Table(
 audit_entries = Table(
     "audit_entries",
     metadata,
-    numbered("entry_id", _COUNT),
+    numbered("entry_id", COUNT),
     *scope(),
     text("key_id", "the id of the key that asked"),
-    text("operation", _STATE),
+    text("operation", STATE),
     text("resource_arn", "the ARN of what was asked for; a stream's holds its name"),
-    text("outcome", _STATE),
-    text("request_id", _ID),
+    text("outcome", STATE),
+    text("request_id", ID),
     time("time"),
     Index("audit_entries_by_account", "account_id", "region", "entry_id"),
     Index("audit_entries_by_time", "time"),
@@ -257,18 +249,18 @@ tasks = Table(
     "speaker_search_tasks",
     metadata,
     *scope(),
-    text("task_id", _ID),
-    text("pipeline_id", _ID),
+    text("task_id", ID),
+    text("pipeline_id", ID),
     text("stream_arn", "the ARN of the stream, which holds its name; two tasks on one channel are refused by it"),
-    whole("channel_id", _COUNT),
-    text("domain_id", _ID),
-    text("domain_arn", _ARN),
+    whole("channel_id", COUNT),
+    text("domain_id", ID),
+    text("domain_arn", ARN),
     text("start_fragment_number", "a number of a fragment", nullable=True),
-    word(TaskStatus, "status", _STATE),
-    whole("attempt", _COUNT),
-    word(StopReason, "stop_reason", _STATE, nullable=True),
+    word(TaskStatus, "status", STATE),
+    whole("attempt", COUNT),
+    word(StopReason, "stop_reason", STATE, nullable=True),
     text("status_message", "a sentence of the service's own", nullable=True),
-    word(VoiceprintStatus, "voiceprint_status", _STATE, nullable=True),
+    word(VoiceprintStatus, "voiceprint_status", STATE, nullable=True),
     text(
         "profile_id",
         "the profile that was made from this task; found by it when the profile is deleted",
@@ -281,7 +273,7 @@ tasks = Table(
     time("started_at", nullable=True),
     time("ended_at", nullable=True),
     PrimaryKeyConstraint("account_id", "region", "task_id"),
-    _belongs_to(pipelines, "pipeline_id"),
+    belongs_to("pipelines", "pipeline_id"),
     # One active task per stream, channel and domain; both databases refuse a second.
     Index(
         "speaker_search_tasks_one_active",
@@ -303,8 +295,8 @@ task_voiceprints = Table(
     "task_voiceprints",
     metadata,
     *scope(),
-    text("task_id", _ID),
-    text("domain_id", _ID),
+    text("task_id", ID),
+    text("domain_id", ID),
     text("encoder_id", "the voice model"),
     seconds("net_speech_seconds", _NET_SPEECH),
     document("quality", _QUALITY),
@@ -313,7 +305,7 @@ task_voiceprints = Table(
     sealed("vector_ciphertext", "the voiceprint"),
     sealed("audio_ciphertext", _KEPT_AUDIO, nullable=True),
     PrimaryKeyConstraint("account_id", "region", "task_id"),
-    _belongs_to(tasks, "task_id"),
+    belongs_to("speaker_search_tasks", "task_id"),
     Index("task_voiceprints_by_domain", "account_id", "region", "domain_id"),
     Index("task_voiceprints_by_time", "keep_until"),
 )
@@ -322,13 +314,13 @@ profile_voiceprints = Table(
     "profile_voiceprints",
     metadata,
     *scope(),
-    text("domain_id", _ID),
-    text("profile_id", _ID),
-    text("voiceprint_id", _ID),
+    text("domain_id", ID),
+    text("profile_id", ID),
+    text("voiceprint_id", ID),
     text("encoder_id", "the voice model; found by it"),
     seconds("net_speech_seconds", _NET_SPEECH),
     document("quality", _QUALITY),
-    text("source_task_id", _ID, nullable=True),
+    text("source_task_id", ID, nullable=True),
     time("created_at"),
     time("expires_at"),
     sealed("consent_ciphertext", "where the consent of the person is recorded", nullable=True),
@@ -336,9 +328,12 @@ profile_voiceprints = Table(
     sealed("audio_ciphertext", _KEPT_AUDIO, nullable=True),
     # In the order in which a gallery is loaded.
     PrimaryKeyConstraint("account_id", "region", "domain_id", "profile_id", "voiceprint_id"),
-    _belongs_to(profiles, "profile_id"),
+    belongs_to("voice_profiles", "profile_id"),
     Index("profile_voiceprints_by_profile", "account_id", "region", "profile_id"),
     Index("profile_voiceprints_by_expiry", "expires_at"),
+    Index(
+        "profile_voiceprints_by_source", "account_id", "region", "source_task_id", **where("source_task_id IS NOT NULL")
+    ),
     Index("profile_voiceprints_by_encoder", "account_id", "region", "domain_id", "encoder_id"),
 )
 
@@ -346,12 +341,12 @@ voiceprint_changes = Table(
     "voiceprint_changes",
     metadata,
     *scope(),
-    text("domain_id", _ID),
+    text("domain_id", ID),
     whole("version", "the version of the domain that the change made"),
     sealed("profile_id_ciphertext", "the profile whose voiceprints came or went; it may be deleted since"),
     time("created_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "version"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
     Index("voiceprint_changes_by_time", "created_at"),
 )
 """What a gallery in memory has to read again."""
@@ -360,11 +355,11 @@ line_switches = Table(
     "line_switches",
     metadata,
     *scope(),
-    text("domain_id", _ID),
-    word(LineLearning, "learning", _STATE),
+    text("domain_id", ID),
+    word(LineLearning, "learning", STATE),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
 )
 """Domains that were told whether to learn their lines; all others do as the settings say."""
 
@@ -372,9 +367,9 @@ line_votes = Table(
     "line_votes",
     metadata,
     *scope(),
-    text("domain_id", _ID),
+    text("domain_id", ID),
     word(Codec, "codec", _CODEC),
-    whole("number", _COUNT),
+    whole("number", COUNT),
     text("encoder_id", "the voice model"),
     seconds("net_speech_seconds", "how much speech there was; what a score means depends on it"),
     text("profile_id", "the profile that the search named; found by it when the profile is deleted", nullable=True),
@@ -382,7 +377,7 @@ line_votes = Table(
     time("created_at"),
     sealed("vector_ciphertext", "a voice that the line is learnt from"),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "codec", "number"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
     Index("line_votes_by_time", "created_at"),
 )
 
@@ -390,25 +385,25 @@ line_versions = Table(
     "line_versions",
     metadata,
     *scope(),
-    text("domain_id", _ID),
+    text("domain_id", ID),
     word(Codec, "codec", _CODEC),
-    whole("number", _COUNT),
-    word(LineChange, "why", _STATE),
+    whole("number", COUNT),
+    word(LineChange, "why", STATE),
     whole("voices", "how many voices the mean is of, ten at least; 0 without a mean"),
     text("encoder_id", "the voice model; null without a mean", nullable=True),
-    whole("reverted_to", _COUNT, nullable=True),
+    whole("reverted_to", COUNT, nullable=True),
     text("key_id", "the id of the key that asked; null when it was learnt", nullable=True),
     time("created_at"),
     sealed("mean_ciphertext", "where the voices of this line lie, as one vector", nullable=True),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "codec", "number"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
 )
 
 line_monitors = Table(
     "line_monitors",
     metadata,
     *scope(),
-    text("domain_id", _ID),
+    text("domain_id", ID),
     word(Codec, "codec", _CODEC),
     whole("searches", "how many searches were counted"),
     score(
@@ -416,38 +411,40 @@ line_monitors = Table(
     ),
     score("voiceprints_spread", "standard deviation of the same scores", nullable=True),
     score("callers_mean", "mean score between the voices of the last searches", nullable=True),
-    word(LineHealth, "health", _STATE),
+    word(LineHealth, "health", STATE),
     time("updated_at"),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "codec"),
-    _belongs_to(domains, "domain_id"),
+    belongs_to("voice_profile_domains", "domain_id"),
 )
 
 events = Table(
     "outbox_events",
     metadata,
-    numbered("sequence", _COUNT),
+    numbered("sequence", COUNT),
     *scope(),
-    text("event_id", _ID),
-    text("pipeline_id", _ID),
-    text("kind", _STATE),
+    text("event_id", ID),
+    text("pipeline_id", "the pipeline it belongs to, or the call that has none; found by it"),
+    text("kind", STATE),
     sealed("body_ciphertext", "the event, with the metadata and the profiles that it names"),
     time("created_at"),
     UniqueConstraint("account_id", "region", "event_id"),
-    _belongs_to(pipelines, "pipeline_id"),
     Index("outbox_events_by_pipeline", "account_id", "region", "pipeline_id", "sequence"),
     Index("outbox_events_by_time", "created_at"),
     sqlite_autoincrement=True,  # the number of a purged event is never given to another
 )
 
+EVENT_OWNERS = {pipelines: pipelines.c.pipeline_id, connector_calls: connector_calls.c.transaction_id}
+"""What events belong to and are sealed under the keys of, and the column that their `pipeline_id` names it by."""
+
 deliveries = Table(
     "outbox_deliveries",
     metadata,
-    whole("sequence", _COUNT),
+    whole("sequence", COUNT),
     text("target", "the address of the sink, as the configuration has it; each sink has a queue by it"),
     *scope(),
-    text("pipeline_id", _ID),
-    word(DeliveryState, "state", _STATE),
-    whole("attempts", _COUNT),
+    text("pipeline_id", ID),
+    word(DeliveryState, "state", STATE),
+    whole("attempts", COUNT),
     time("next_attempt_at"),
     text("last_error", "why the sink did not take the event", nullable=True),
     time("delivered_at", nullable=True),

@@ -12,6 +12,8 @@ from sqlalchemy.exc import ArgumentError
 from earwitness.errors import ConfigurationError
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
+from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
+from earwitness.store.connectors import ConnectorReader, ConnectorWriter
 from earwitness.store.credentials import AccessKeyReader, AccessKeyWriter, BearerTokenReader, BearerTokenWriter
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
@@ -31,6 +33,7 @@ from earwitness.store.schema import vault_checks
 from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
+from earwitness.store.summaries import SummaryReader, SummaryWriter
 from earwitness.store.tags import TagReader, TagWriter
 from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
 from earwitness.vault.data_key import DataKey
@@ -71,6 +74,9 @@ class Unit:
         self.events = EventWriter(writing)
         self.deliveries = DeliveryWriter(writing)
         self.streams = StreamWriter(writing)
+        self.connectors = ConnectorWriter(writing)
+        self.connector_calls = ConnectorCallWriter(writing)
+        self.summaries = SummaryWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
         self.audit = AuditWriter(writing)
@@ -113,6 +119,9 @@ class Store:
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)
         self.streams = StreamReader(*reads)
+        self.connectors = ConnectorReader(*reads)
+        self.connector_calls = ConnectorCallReader(*reads)
+        self.summaries = SummaryReader(*reads)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
 

@@ -6,6 +6,7 @@ from functools import partial
 from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, VersionMismatch
+from earwitness.store.connector_schema import connector_call_streams
 from earwitness.store.hot_reads import Query
 from earwitness.store.records import KinesisStream, Page, PageKey, Scope
 from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
@@ -48,8 +49,9 @@ class StreamReader(Reader):
         )
 
     def count(self, scope: Scope) -> int:
-        """Return how many there are."""
-        return self._count(streams, in_scope(streams, scope))
+        """Return how many there are, but for those of the legs of calls, which nobody asked for."""
+        of_calls = self._count(connector_call_streams, in_scope(connector_call_streams, scope))
+        return self._count(streams, in_scope(streams, scope)) - of_calls
 
 
 class StreamWriter(Writer, StreamReader):

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, select
+from sqlalchemy import Column, ColumnElement, Table, exists, select
 
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, Gone, NotFound
 from earwitness.store.columns import JsonObject, from_json, to_json
+from earwitness.store.connector_schema import connector_call_tasks
 from earwitness.store.hot_reads import HotRead, StoredRow
 from earwitness.store.records import (
     NewVoiceprint,
@@ -47,8 +48,10 @@ VOICEPRINT_KEPT = timedelta(hours=24)
 va-architecture)."""
 
 # The domain may be gone; its key opens what is sealed.
-_WITH_DOMAIN = select(tasks, domains.c.wrapped_key).select_from(
-    tasks.outerjoin(domains, same(tasks, domains, "domain_id"))
+_WITH_DOMAIN = select(tasks, domains.c.wrapped_key, connector_call_tasks.c.call_leg).select_from(
+    tasks.outerjoin(domains, same(tasks, domains, "domain_id")).outerjoin(
+        connector_call_tasks, same(tasks, connector_call_tasks, "task_id")
+    )
 )
 _STATE = select(tasks.c.task_id, tasks.c.status, tasks.c.created_at, tasks.c.updated_at).select_from(
     tasks.join(pipelines, same(tasks, pipelines, "pipeline_id"))
@@ -253,8 +256,13 @@ class TaskWriter(Writer, TaskReader):
     def request_stop_of_pipeline(
         self, scope: Scope, pipeline_id: str, *, reason: StopReason
     ) -> tuple[SpeakerSearchTask, ...]:
-        """Ask the workers of all active tasks of a pipeline to wind up; return those that were not stopping before."""
+        """Ask the workers of all active tasks of a pipeline to wind up; return those that were not stopping before.
+
+        A pause leaves those alone that a call of a Voice Connector was given, as at AWS (va-in-voice-namespace).
+        """
         active = in_scope(tasks, scope, pipeline_id=pipeline_id, ended_at=None)
+        if reason is StopReason.PIPELINE_PAUSED:
+            active &= ~exists().where(same(connector_call_tasks, tasks, "task_id"))
         locked = self._session.rows(select(tasks.c.task_id).where(active).order_by(tasks.c.task_id).with_for_update())
         found = [self.get(scope, row["task_id"]) for row in locked]
         running = [task for task in found if task is not None and task.status is not TaskStatus.STOPPING]

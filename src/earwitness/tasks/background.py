@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
@@ -27,14 +27,18 @@ from earwitness.media.origins import MediaOrigins, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store
+from earwitness.tasks.call_events import CallEvents
+from earwitness.tasks.call_pipelines import CallPipelines
+from earwitness.tasks.connector_calls import ConnectorCalls
 from earwitness.tasks.deliver import THREADS, Deliverer
 from earwitness.tasks.events import EventPublisher, Targets, TargetSettings
-from earwitness.tasks.expire import VOTES_KEPT, MediaSweep, expire_quietly
+from earwitness.tasks.expire import VOTES_KEPT, MediaSweep, delete_old_streams, expire_quietly
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves, Supervisor
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
+from earwitness.tasks.summaries import Summaries
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
 
@@ -50,7 +54,13 @@ LOOK_SECONDS = 1.0
 TAKE_UP_AGAIN_SECONDS = 1.0
 """How long after a failure the tasks of a former process are looked for again."""
 
+SUMMARY_SECONDS = 5.0
+"""How often calls are looked for whose summary is due."""
+
 EXPIRE_SECONDS = 60.0
+
+ARRIVALS_KEPT = timedelta(hours=1)
+"""How long it is remembered when a stream last had a fragment; what is older is silent for every rule."""
 
 SWEEP_SECONDS = 600.0
 """How often the media of streams that nobody opened are looked at. A glance at a stream and its record takes some
@@ -79,6 +89,8 @@ class BackgroundSettings:
     keep_audio: bool
     #: whether domains learn their lines that were not told
     line_learning: LineLearning
+    #: active pipelines of an account, those of calls among them
+    active_pipelines: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Background:
         self._settings = settings
         self._store = store
         self._clock = clock
+        self._new_id = new_id
         self._running: _Running | None = None  # before the start
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
@@ -132,6 +145,23 @@ class Background:
             retrying=Retrying(chance=random.random, monotonic=time.monotonic, sleep=asyncio.sleep),
         )
         self.moves = PipelineMoves(self._events, pipeline_changed=self._pipeline_changed)
+        self.desk = self._connector_calls()
+
+    def _connector_calls(self) -> ConnectorCalls:
+        events = CallEvents(self._events, targets_of_account=self._targets.of_account)
+        active_max = self._settings.active_pipelines
+        return ConnectorCalls(
+            self._store,
+            media=self.streams,
+            events=events,
+            pipelines=CallPipelines(events, self.moves, new_id=self._new_id, active_max=active_max),
+            run_in_thread=self._run_in_thread,
+            new_id=self._new_id,
+            heard_from=self.heard_from,
+            events_written=self.events_written,
+            pipeline_changed=self.moves.notify,
+            started_at=self._clock(),
+        )
 
     def heard_from(self, stream_arn: str) -> None:
         """Remember that a fragment of this stream came."""
@@ -185,8 +215,10 @@ class Background:
             loop.create_task(work)
             for work in (
                 deliverer.run(),
-                self._take_up(),
+                self._until_done(self._take_up, "tasks could not be taken up and are looked for again"),
+                self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor, log)),
+                self._every(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
                 self._every(EXPIRE_SECONDS, self._expire),
                 self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
             )
@@ -260,17 +292,18 @@ class Background:
             keep_audio=self._settings.keep_audio,
         )
 
-    async def _take_up(self) -> None:
-        """Take up tasks that were active when a former process ended; nothing else would, so until that is done."""
+    async def _until_done(self, work: Callable[[], Awaitable[None]], failure: str) -> None:
+        """Do what must be done once after the start, and which nothing else would do; until it succeeds."""
         while True:
             try:
-                await self._take_up_all()
+                await work()
                 return
             except EarwitnessError as error:
-                _log.warning("tasks could not be taken up and are looked for again", extra={"reason": str(error)})
+                _log.warning(failure, extra={"reason": str(error)})
             await asyncio.sleep(TAKE_UP_AGAIN_SECONDS)
 
-    async def _take_up_all(self) -> None:
+    async def _take_up(self) -> None:
+        """Take up tasks that were active when a former process ended."""
         after: PageKey | None = None
         while True:
             read = partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE)
@@ -286,9 +319,17 @@ class Background:
         await self._run_in_thread(lambda: supervisor.look(now))
         await log.expire(now)
 
+    async def _sum_up(self, summaries: Summaries) -> None:
+        if await self._run_in_thread(lambda: summaries.tell(self._clock())):
+            self.events_written()
+
     async def _expire(self) -> None:
         now = self._clock()
         await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
+        await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
+        for stream_arn, last in list(self._arrivals.items()):
+            if now - last >= ARRIVALS_KEPT:
+                self._arrivals.pop(stream_arn, None)
         if self._lines is not None:
             self._lines.forget_callers(before=now - VOTES_KEPT)
             await self._run_in_thread(self._lines.forget_deleted)

@@ -1,10 +1,46 @@
-"""Calls of Voice Connectors: what becomes of one in the records."""
+"""Calls of Voice Connectors: what becomes of one in the records, from its first word to its end.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Doors tell what phone systems tell. What a call is in the records (its streams, its pipeline, its events) is written in
+one transaction for each thing that they tell. A call that no door can end any more, because the process died, is ended
+at the next start.
+"""
 
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from earwitness.access.caller import arn_of
+from earwitness.errors import Conflict, EarwitnessError, Forbidden, Gone, NotFound
+from earwitness.fragments.numbers import FragmentNumber, to_ms
 from earwitness.fragments.stream import FragmentStream
-from earwitness.store.connector_records import DoorAccess
+from earwitness.media.streams import MediaStreams
+from earwitness.store.connector_records import ConnectorCall, DoorAccess, KeptLeg, VoiceConnector
+from earwitness.store.records import KinesisStream, PageKey, Pipeline
+from earwitness.store.store import Store, Unit
+from earwitness.tasks.call_events import CallEvents
+from earwitness.tasks.call_pipelines import CallPipelines
+from earwitness.threads import RunInThread
+from earwitness.voice.call import CallEnded, CallStarted, CallUpdated, Leg
+from earwitness.voice.call_events import StreamingStatus
+from earwitness.voice.connector import CallStatus
+
+ResultT = TypeVar("ResultT")
+
+REASON_CHARACTERS_MAX = 500
+
+TRIES_MAX = 5
+"""How often the end of a call is written again when somebody else moves its pipeline in the same moment."""
+
+LOST = "the service ended while the call was in progress"
+"""Why a call failed that a former process did not end."""
+
+_PAGE = 200
+
+_log = logging.getLogger("earwitness.calls")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +55,229 @@ class KeptCall:
     streams: Mapping[str, FragmentStream] = field(repr=False)
     #: ARNs, by label.
     stream_arns: Mapping[str, str]
+
+
+class ConnectorCalls:
+    """The records' side of doors. Belongs to the event loop, and never blocks it."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        media: MediaStreams,
+        events: CallEvents,
+        pipelines: CallPipelines,
+        run_in_thread: RunInThread,
+        new_id: Callable[[], str],
+        heard_from: Callable[[str], None],
+        events_written: Callable[[], None],
+        pipeline_changed: Callable[[Pipeline], None],
+        started_at: datetime,
+    ) -> None:
+        """`heard_from` notes that a fragment of a stream came, by its ARN. `events_written` and `pipeline_changed` are
+        called when events and moves of pipelines are durable. `started_at` is when this process began: calls that
+        are older are of a former one."""
+        self._store = store
+        self._media = media
+        self._events = events
+        self._pipelines = pipelines
+        self._run_in_thread = run_in_thread
+        self._new_id = new_id
+        self._heard_from = heard_from
+        self._events_written = events_written
+        self._pipeline_changed = pipeline_changed
+        self._started_at = started_at
+        self._recovering = asyncio.Lock()
+        self._recovered = False
+
+    async def access(self, connector_id: str) -> DoorAccess | None:
+        """Return what is known of a connector, of any account; None when there is none."""
+        found = await self._run_in_thread(lambda: self._store.connectors.get_everywhere(connector_id))
+        return None if found is None else found.access
+
+    async def announced(self, call_id: str) -> DoorAccess | None:
+        """Return the connector that a call of this id was announced for, once; None when it was not, or is too old."""
+        found = await self._write(lambda unit: unit.connectors.take_announced(call_id))
+        return None if found is None else found.access
+
+    async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:
+        """Write that a call began, with a stream for each leg, and a pipeline if its connector names a configuration.
+
+        Raise Conflict when a call of this id is in progress, NotFound or Forbidden when the connector was deleted or
+        takes no calls by now.
+        """
+        await self.recover()
+        transaction_id = self._new_id()
+        kept = await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
+        self._events_written()
+        return await self._open(access, kept, {})
+
+    async def add_leg(self, call: KeptCall, leg: Leg) -> KeptCall:
+        """Return the call with a stream for one more leg. A leg whose coding changed keeps its stream.
+
+        Raise Gone when the call has ended.
+        """
+        kept = await self._write(lambda unit: self._add_leg(unit, call, leg))
+        self._events_written()
+        return await self._open(call.access, kept, call.streams)
+
+    async def update(self, call: KeptCall, told: CallUpdated) -> None:
+        """Write what the phone system says now; nothing changes for a call that has ended."""
+
+        def work(unit: Unit) -> None:
+            kept = unit.connector_calls.lock_active(call.access.scope, call.transaction_id)
+            if kept is None:
+                return
+            kept = unit.connector_calls.set_numbers(
+                kept, from_number=told.from_number or kept.from_number, to_number=told.to_number or kept.to_number
+            )
+            self._events.streaming(unit, kept, StreamingStatus.UPDATED, told=told)
+
+        await self._write(work)
+        self._events_written()
+
+    async def end(self, call: KeptCall, ended: CallEnded) -> None:
+        """Write that a call ended, after its last fragment was written. A second time changes nothing.
+
+        Its pipeline stops; tasks hear what there is, to the end.
+        """
+        status = CallStatus.FAILED if ended.failed else CallStatus.ENDED
+        found = await self._run_in_thread(
+            lambda: self._store.connector_calls.get(call.access.scope, call.transaction_id)
+        )
+        if found is not None:
+            await self._end(found, status, ended.reason)
+
+    def heard(self, stream_arn: str) -> None:
+        """Note that a fragment of this stream was written."""
+        self._heard_from(stream_arn)
+
+    async def recover(self) -> None:
+        """End the calls that a former process left, once; nobody can tell of them any more."""
+        async with self._recovering:
+            if self._recovered:
+                return
+            after: PageKey | None = None
+            while True:
+                read = partial(self._store.connector_calls.list_active_everywhere, after=after, limit=_PAGE)
+                page = await self._run_in_thread(read)
+                for call in page.items:
+                    if call.started_at < self._started_at:
+                        await self._end(call, CallStatus.FAILED, LOST)
+                after = page.next_key
+                if after is None:
+                    break
+            self._recovered = True
+
+    async def _end(self, call: ConnectorCall, status: CallStatus, reason: str) -> None:
+        stopped = await self._write_ended(call, status, reason)
+        self._events_written()
+        if stopped is not None:
+            self._pipeline_changed(stopped)
+
+    async def _write_ended(self, call: ConnectorCall, status: CallStatus, reason: str) -> Pipeline | None:
+        tries = 1
+        while True:
+            try:
+                return await self._write(lambda unit: self._ended(unit, call, status, reason))
+            except Conflict:
+                if tries == TRIES_MAX:
+                    raise
+            tries += 1
+
+    def _begin(
+        self, unit: Unit, access: DoorAccess, call: CallStarted, transaction_id: str, door: str
+    ) -> ConnectorCall:
+        connector = unit.connectors.get(access.scope, access.connector_id)
+        if connector is None:
+            raise NotFound("the Voice Connector does not exist, or was deleted; look at its id")
+        if connector.access.disabled:
+            raise Forbidden("the Voice Connector takes no calls: it, or its streaming, is disabled; enable it")
+        kept = unit.connector_calls.begin(
+            access.scope,
+            transaction_id=transaction_id,
+            connector_id=connector.connector_id,
+            call_id=call.call_id,
+            door=door,
+            direction="Inbound" if call.is_inbound else "Outbound",
+            from_number=call.from_number,
+            to_number=call.to_number,
+        )
+        for leg in sorted(call.legs, key=lambda leg: not leg.is_caller):
+            kept = self._put_leg(unit, connector, kept, leg)
+        kept, _ = self._pipelines.make(unit, connector, kept, call)
+        self._events.streaming(unit, kept, StreamingStatus.STARTED, told=call)
+        return kept
+
+    def _add_leg(self, unit: Unit, call: KeptCall, leg: Leg) -> ConnectorCall:
+        before = unit.connector_calls.lock_active(call.access.scope, call.transaction_id)
+        connector = unit.connectors.get(call.access.scope, call.access.connector_id)
+        if before is None or connector is None:
+            raise Gone("the call has ended; begin another")
+        kept = self._put_leg(unit, connector, before, leg)
+        status = StreamingStatus.UPDATED if len(kept.legs) == len(before.legs) else StreamingStatus.STARTED
+        if not before.legs:
+            kept, _ = self._pipelines.make(unit, connector, kept, None)
+        elif status is StreamingStatus.STARTED:
+            self._pipelines.add_leg(unit, kept)
+        changed = [one for one in kept.legs if one.label == leg.label]
+        self._events.streaming(unit, kept, status, legs=changed)
+        return kept
+
+    def _put_leg(self, unit: Unit, connector: VoiceConnector, call: ConnectorCall, leg: Leg) -> ConnectorCall:
+        if any(kept.label == leg.label for kept in call.legs):
+            return unit.connector_calls.put_leg(call, leg, stream_arn="", start_fragment_number="")
+        stream = self._create_stream(unit, connector)
+        # A pipeline that listens to it is silent until its first fragment; from now on, not since its task began.
+        self._heard_from(stream.arn)
+        # Behind nothing and before the first: fragments are counted from 1.
+        before_all = FragmentNumber(sequence=0, server_ms=to_ms(unit.now), random=0)
+        return unit.connector_calls.put_leg(call, leg, stream_arn=stream.arn, start_fragment_number=str(before_all))
+
+    def _create_stream(self, unit: Unit, connector: VoiceConnector) -> KinesisStream:
+        name = f"ChimeVoiceConnector-{connector.connector_id}-{self._new_id()}"
+        streaming = connector.streaming or {}
+        hours = streaming.get("DataRetentionInHours")
+        return unit.streams.create(
+            connector.scope,
+            name=name,
+            arn=arn_of(connector.scope, "kinesisvideo", f"stream/{name}/{to_ms(unit.now)}"),
+            version=self._new_id().replace("-", "")[:20],
+            retention_hours=hours if isinstance(hours, int) else 0,
+            status="ACTIVE",
+        )
+
+    def _ended(self, unit: Unit, call: ConnectorCall, status: CallStatus, reason: str) -> Pipeline | None:
+        kept = unit.connector_calls.lock_active(call.scope, call.transaction_id)
+        if kept is None:
+            return None
+        kept = unit.connector_calls.end(kept, status=status, reason=reason[:REASON_CHARACTERS_MAX])
+        told = StreamingStatus.FAILED if status is CallStatus.FAILED else StreamingStatus.ENDED
+        self._events.streaming(unit, kept, told)
+        return self._pipelines.stop(unit, kept)
+
+    async def _open(self, access: DoorAccess, kept: ConnectorCall, before: Mapping[str, FragmentStream]) -> KeptCall:
+        """Return the call with the streams of all its legs. Where the media log cannot be opened, the call fails."""
+        opened = KeptCall(
+            access=access,
+            transaction_id=kept.transaction_id,
+            call_id=kept.call_id,
+            streams=before,
+            stream_arns={leg.label: leg.stream_arn for leg in kept.legs},
+        )
+        try:
+            streams = {leg.label: before.get(leg.label) or await self._stream(access, leg) for leg in kept.legs}
+        except (EarwitnessError, asyncio.CancelledError):
+            if not before:
+                await self._end(kept, CallStatus.FAILED, "its audio cannot be kept")
+            raise
+        return replace(opened, streams=streams)
+
+    async def _stream(self, access: DoorAccess, leg: KeptLeg) -> FragmentStream:
+        stream = await self._run_in_thread(lambda: self._store.streams.get(access.scope, leg.stream_arn))
+        if stream is None:
+            raise Gone("the stream of a leg was deleted")
+        return await self._media.open(access.scope, stream)
+
+    async def _write(self, work: Callable[[Unit], ResultT]) -> ResultT:
+        return await self._run_in_thread(lambda: self._store.write(work))

@@ -1,16 +1,18 @@
 """Events of tasks and pipelines: what they say of a call, and where they go."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from earwitness.access.caller import arn_of
 from earwitness.sinks.aws import SinkClients, SinkSettings
 from earwitness.sinks.sink import Sink, sink_for
 from earwitness.sinks.targets import SINK_SERVICES
 from earwitness.sinks.webhook import WebhookSettings
 from earwitness.store.records import Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Unit
+from earwitness.voice.connector import CallLeg
 from earwitness.voice.decision import Decision, Outcome
 from earwitness.voice.events import (
     Envelope,
@@ -22,6 +24,15 @@ from earwitness.voice.events import (
     identification_no_matches_found,
     identification_successful,
 )
+
+STREAMING_TARGET = "ChimeVoiceConnector-Streaming"
+"""The queue and the topic of an account that streaming events go to. AWS names none, in its requests or its pages."""
+
+_NOTIFICATION_TARGETS = {
+    "EventBridge": ("events", "event-bus/default"),
+    "SQS": ("sqs", STREAMING_TARGET),
+    "SNS": ("sns", STREAMING_TARGET),
+}
 
 
 class EventPublisher:
@@ -37,15 +48,29 @@ class EventPublisher:
         self, unit: Unit, scope: Scope, pipeline: Pipeline, kind: EventKind, make: Callable[[Envelope], EventDocument]
     ) -> None:
         """Write the event that `make` returns, for all targets of the pipeline."""
+        targets = self._targets_of(pipeline, kind)
+        self.append_to(unit, scope, pipeline.pipeline_id, kind, make, targets=targets)
+
+    def append_to(
+        self,
+        unit: Unit,
+        scope: Scope,
+        owner_id: str,
+        kind: EventKind,
+        make: Callable[[Envelope], EventDocument],
+        *,
+        targets: Collection[str],
+    ) -> None:
+        """Write the event that `make` returns, for these targets. It belongs to the pipeline or call of this id."""
         event_id = self._new_id()
         envelope = Envelope(event_id=event_id, occurred_at=unit.now, account_id=scope.account_id, region=scope.region)
         unit.events.append(
             scope,
             event_id=event_id,
-            pipeline_id=pipeline.pipeline_id,
+            pipeline_id=owner_id,
             kind=kind.value,
             body=event_body(make(envelope)),
-            targets=self._targets_of(pipeline, kind),
+            targets=targets,
         )
 
 
@@ -83,6 +108,14 @@ class Targets:
         ]
         return (*everywhere, *sinks)
 
+    def of_account(self, scope: Scope, names: Collection[str]) -> tuple[str, ...]:
+        """Return where events go that name no ARN but what AWS calls a notification target: EventBridge, SQS, SNS.
+
+        EventBridge is the default bus of the account; queue and topic have one name in all accounts.
+        """
+        wanted = [_NOTIFICATION_TARGETS[name] for name in names if name != "EventBridge" or self._settings.eventbridge]
+        return (*self._settings.everywhere, *(arn_of(scope, service, resource) for service, resource in wanted))
+
     def sink(self, target: str) -> Sink:
         """Return the sink of a target."""
         return sink_for(target, clients=self._clients, webhook=self._settings.webhook, now=self._now)
@@ -115,6 +148,8 @@ def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:
         participant_role=_role_of(pipeline, task.stream_arn, task.channel_id),
         voice_connector_id=metadata.get("voiceConnectorId"),
         transaction_id=metadata.get("transactionId"),
+        call_id=metadata.get("callId"),
+        is_caller=None if task.call_leg is None else task.call_leg is CallLeg.CALLER,
     )
 
 
@@ -130,16 +165,21 @@ def _role_of(pipeline: Pipeline, stream_arn: str, channel_id: int) -> str | None
 
 def named(decision: Decision) -> tuple[IdentifiedProfile, ...]:
     """Return the profiles at or above the threshold, best first; of all voices, if there are several."""
-    if decision.outcome is Outcome.SEVERAL_VOICES:
-        of_all = [profile for voice in decision.voices for profile in named(voice)]
+    return named_in(asdict(decision))
+
+
+def named_in(decision: Mapping[str, Any]) -> tuple[IdentifiedProfile, ...]:
+    """Return the same of a decision as it is kept. `Any`: its fields have several types."""
+    if decision["outcome"] == Outcome.SEVERAL_VOICES:
+        of_all = [profile for voice in decision.get("voices", ()) for profile in named_in(voice)]
         best = {one.voice_profile_id: one for one in sorted(of_all, key=lambda profile: profile.confidence)}
         return tuple(sorted(best.values(), key=lambda profile: -profile.confidence))
-    if decision.outcome is not Outcome.MATCH or decision.threshold is None:
+    if decision["outcome"] != Outcome.MATCH or decision["threshold"] is None:
         return ()
     return tuple(
-        IdentifiedProfile(voice_profile_id=candidate.profile_id, confidence=candidate.confidence)
-        for candidate in decision.candidates
-        if candidate.score >= decision.threshold.score
+        IdentifiedProfile(voice_profile_id=candidate["profile_id"], confidence=candidate["confidence"])
+        for candidate in decision["candidates"]
+        if candidate["score"] >= decision["threshold"]["score"]
     )
 
 

@@ -1,8 +1,9 @@
 """Delete what is older than it may be: records in small steps, so that nobody waits for it, and media.
 
-Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results and
-ended pipelines after seven days, embeddings and audio of profiles when they expire, request tokens and notes of changed
-galleries after 24 hours, delivered events after seven days, audit entries after a year.
+Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results, ended
+pipelines and calls after seven days, embeddings and audio of profiles when they expire, request tokens and notes of
+changed galleries after 24 hours, delivered events after seven days, audit entries after a year, streams of calls when
+their retention has passed.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -18,7 +19,8 @@ from functools import partial
 from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
-from earwitness.store.records import KinesisStream, PageKey
+from earwitness.media.streams import MediaStreams
+from earwitness.store.records import KinesisStream, PageKey, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.threads import RunInThread
 
@@ -26,8 +28,8 @@ BATCH = 200
 """Deleted in one transaction at most."""
 
 RESULTS_KEPT = timedelta(days=7)
-"""Tasks with their results, and pipelines, after their end; events after they were written. Sources, as far as AWS
-says: va-data-retention and va-task-result-poll."""
+"""Tasks with their results, pipelines and calls, after their end; events after they were written. Sources, as far as
+AWS says: va-data-retention and va-task-result-poll."""
 
 REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
@@ -47,6 +49,7 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
     steps: dict[str, Callable[[Unit, int], int]] = {
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
+        "calls": lambda unit, limit: unit.connector_calls.purge(ended_before=old, limit=limit),
         "pipelines": lambda unit, limit: unit.pipelines.purge(ended_before=old, limit=limit),
         "profile voiceprints": lambda unit, limit: unit.profile_voiceprints.expire(expired_before=now, limit=limit),
         "line votes": lambda unit, limit: unit.lines.purge_votes(cast_before=voted, limit=limit),
@@ -55,6 +58,7 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
     done = {name: _all(store, step) for name, step in steps.items()}
     yesterday, long_ago, noted = now - REQUEST_TOKENS_KEPT, now - AUDIT_KEPT, now - CHANGES_KEPT
     done["voiceprint changes"] = _deleted(store, lambda unit: unit.domains.purge_changes(noted_before=noted))
+    done["announced calls"] = _deleted(store, lambda unit: unit.connectors.purge_announced())
     done["request tokens"] = _deleted(store, lambda unit: unit.idempotency.purge(claimed_before=yesterday))
     done["audit entries"] = _deleted(store, lambda unit: unit.audit.purge(before=long_ago))
     return done
@@ -93,6 +97,31 @@ def _deleted(store: Store, step: Callable[[Unit], int]) -> int:
     def work(unit: Unit) -> int:
         unit.use_reserve()
         return step(unit)
+
+    return store.write(work)
+
+
+async def delete_old_streams(store: Store, media: MediaStreams, *, now: datetime, run_in_thread: RunInThread) -> None:
+    """Delete streams of the legs of calls, and their media, whose retention has passed. Raise StoreUnavailable."""
+    while True:
+        old = await run_in_thread(lambda: store.connector_calls.list_old_streams(now=now, limit=BATCH))
+        for scope, stream_arn in old:
+            stream = await run_in_thread(partial(_delete_stream, store, scope, stream_arn))
+            if stream is not None:
+                # Should the service be killed before this, the sweep deletes media without a record.
+                await media.delete(scope, stream)
+        if len(old) < BATCH:
+            return
+
+
+def _delete_stream(store: Store, scope: Scope, stream_arn: str) -> KinesisStream | None:
+    """Return the stream whose record was deleted; None when it is gone already."""
+
+    def work(unit: Unit) -> KinesisStream | None:
+        stream = unit.streams.get(scope, stream_arn)
+        if stream is not None:
+            unit.streams.delete(scope, stream_arn)
+        return stream
 
     return store.write(work)
 

@@ -6,8 +6,9 @@ two hours of pause. A pipeline without a running task has no audio to miss.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from earwitness.errors import Conflict
 from earwitness.store.columns import JsonObject
@@ -34,8 +35,11 @@ _CHANGES = {
 }
 """What is told of a new status; AWS has no event for the others."""
 
-_TASKS_LOOKED_AT_MAX = 1_000
+TASKS_LOOKED_AT_MAX = 1_000
 """The latest tasks of a pipeline; nobody starts more on one call."""
+
+SUMMARY_AFTER = timedelta(minutes=5)
+"""When what came of a call is summed up, after its end (va-notification-targets)."""
 
 
 class PipelineMoves:
@@ -84,7 +88,7 @@ class PipelineMoves:
         if unit.tasks.count_active(scope, pipeline_id=pipeline.pipeline_id):
             return pipeline
         unit.use_reserve()
-        tasks = unit.tasks.list(scope, pipeline.pipeline_id, limit=_TASKS_LOOKED_AT_MAX).items
+        tasks = unit.tasks.list(scope, pipeline.pipeline_id, limit=TASKS_LOOKED_AT_MAX).items
         failed = bool(tasks) and all(task.status is TaskStatus.FAILED for task in tasks)
         return self.move(unit, scope, pipeline, PipelineMove.FAIL if failed else PipelineMove.END)
 
@@ -105,6 +109,8 @@ class PipelineMoves:
         )
         if changed is None:
             return pipeline
+        if after.status in ENDED:
+            unit.summaries.owe(scope, pipeline.pipeline_id, due_at=unit.now + SUMMARY_AFTER)
         if after.status in _CHANGES and after.status != before.status:
             self._append_event(unit, scope, changed, _CHANGES[after.status])
         return changed
@@ -127,6 +133,14 @@ class PipelineMoves:
 
 def _element(element: JsonObject, now: datetime) -> ElementState:
     return ElementState(type=str(element["Type"]), status=str(element["Status"]), updated_at=now)
+
+
+def searches_speakers(configuration: JsonObject) -> bool:
+    """Return whether pipelines of this configuration take speaker search tasks."""
+    elements: Any = configuration["Elements"]  # `Any`: as the caller sent them, validated then
+    processors = [element for element in elements if element["Type"] == "VoiceAnalyticsProcessor"]
+    options: list[Mapping[str, str]] = [one.get("VoiceAnalyticsProcessorConfiguration") or {} for one in processors]
+    return any(option.get("SpeakerSearchStatus") == "Enabled" for option in options)
 
 
 def state_of(pipeline: Pipeline) -> PipelineState:

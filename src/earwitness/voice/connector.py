@@ -1,4 +1,4 @@
-"""What is known of Voice Connectors: how a phone system proves that it may send calls to one."""
+"""What is known of Voice Connectors: how a phone system proves that it may send calls to one, and where a call is."""
 
 from enum import StrEnum
 
@@ -23,3 +23,22 @@ class DoorSecret(StrEnum):
 
     AUDIOHOOK_CLIENT_SECRET = "audiohookClientSecret"  # noqa: S105  # a name
     """Signs Genesys's handshakes (RFC 9421, HMAC-SHA256); in base64, as Genesys shows it."""
+
+
+class CallStatus(StrEnum):
+    """Where a call of a Voice Connector is."""
+
+    IN_PROGRESS = "InProgress"
+
+    ENDED = "Ended"
+    """As its phone system said."""
+
+    FAILED = "Failed"
+    """It broke off: a connection was lost, or the service ended."""
+
+
+class CallLeg(StrEnum):
+    """A leg of a call, in the words of the wire."""
+
+    CALLER = "Caller"
+    CALLEE = "Callee"

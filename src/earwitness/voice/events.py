@@ -26,10 +26,21 @@ class EventKind(StrEnum):
     SPEAKER_SEARCH = "speaker search"
     STATE_CHANGE = "state change"
     POST_CALL = "post call"
+    STREAMING = "streaming status"
+    """A call of a Voice Connector began, changed or ended."""
+
+    ANALYTICS_READY = "analytics ready"
+    """Tasks can be started on a call of a Voice Connector."""
 
 
 class StateChange(StrEnum):
     """What happened to a pipeline (`eventType`)."""
+
+    CREATED = "chime:MediaInsightsCreated"
+    """For a call of a Voice Connector."""
+
+    CREATE_FAILED = "chime:MediaInsightsCreateFailed"
+    """As above; the call goes on without a pipeline."""
 
     IN_PROGRESS = "chime:MediaInsightsInProgress"
     PAUSED = "chime:MediaInsightsPaused"
@@ -87,6 +98,10 @@ class SearchedChannel:
     transaction_id: str | None = None
     """As for the Voice Connector."""
 
+    call_id: str | None = None
+    is_caller: bool | None = None
+    """Whether it is the caller's leg, of a task that a call was given; such a task has no pipeline in its events."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class IdentifiedProfile:
@@ -111,7 +126,9 @@ class ElementState:
 class PipelineFacts:
     """What a state change tells of its pipeline."""
 
-    pipeline_arn: str
+    pipeline_arn: str | None
+    """None of one that could not be made."""
+
     change: StateChange
 
     elements: Sequence[ElementState] = ()
@@ -121,6 +138,10 @@ class PipelineFacts:
     """What the caller attached; it may name people."""
 
     failure_reason: str | None = None
+    failure_origin: str | None = None
+    http_status_code: str | None = None
+    configuration_arn: str | None = None
+    """Of one that was just made, or could not be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +153,16 @@ class ProfileRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SummarisedLeg:
+    """The leg of a Voice Connector's call that a channel is."""
+
+    call_id: str
+    transaction_id: str
+    voice_connector_id: str
+    is_caller: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PostCallSummary:
     """What came of speaker search on one channel, told after the pipeline stopped."""
 
@@ -139,6 +170,9 @@ class PostCallSummary:
     pipeline_arn: str
     stream_arn: str
     channel_id: int
+
+    call: SummarisedLeg | None = None
+    """Of a call of a Voice Connector."""
 
     best_matched_profile_id: str | None = None
     validated_profile_id: str | None = None
@@ -206,11 +240,12 @@ def state_change(envelope: Envelope, state: PipelineFacts) -> EventDocument:
         "eventType": state.change.value,
         "mediaInsightsPipelineElementStatuses": [_element(element) for element in state.elements] or None,
         "failureReason": state.failure_reason,
+        "failureOrigin": state.failure_origin,
+        "httpStatusCode": state.http_status_code,
+        "mediaInsightsPipelineConfigurationArn": state.configuration_arn,
     }
     metadata = {key: value for key, value in state.runtime_metadata.items() if key not in fixed}
-    return _enclosed(
-        envelope, "Media Insights State Change", detail=_present(fixed) | metadata, is_voice_analytics=False
-    )
+    return enclosed(envelope, "Media Insights State Change", detail=present(fixed) | metadata, is_voice_analytics=False)
 
 
 def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> EventDocument:
@@ -221,15 +256,24 @@ def post_call_summary(envelope: Envelope, summary: PostCallSummary) -> EventDocu
         "createVoiceProfileTransactions": [_request(request) for request in summary.created],
         "updateVoiceProfileTransactions": [_request(request) for request in summary.updated],
     }
+    call: EventDocument = {}
+    if summary.call is not None:
+        call = {
+            "callId": summary.call.call_id,
+            "transactionId": summary.call.transaction_id,
+            "voiceConnectorId": summary.call.voice_connector_id,
+            "isCaller": summary.call.is_caller,
+        }
     detail: EventDocument = {
         "detailStatus": "PostCallVoiceAnalytics",
+        **call,
         "mediaInsightsPipelineId": summary.pipeline_id,
         "sourceArn": summary.pipeline_arn,
         "streamArn": summary.stream_arn,
         "channelId": summary.channel_id,
-        "speakerSearchResults": _present(outcome),
+        "speakerSearchResults": present(outcome),
     }
-    return _enclosed(envelope, "VoiceAnalyticsStatus", detail=detail)
+    return enclosed(envelope, "VoiceAnalyticsStatus", detail=detail)
 
 
 def event_body(event: EventDocument) -> bytes:
@@ -243,24 +287,30 @@ def event_body(event: EventDocument) -> bytes:
 def _speaker_search(
     envelope: Envelope, channel: SearchedChannel, status: DetailStatus, extra: EventDocument
 ) -> EventDocument:
-    detail: EventDocument = {
-        "taskId": channel.task_id,
-        "detailStatus": status.value,
-        **extra,
+    place: EventDocument = {
         "mediaInsightsPipelineId": channel.pipeline_id,
         "sourceArn": channel.pipeline_arn,
         "streamArn": channel.stream_arn,
         "channelId": channel.channel_id,
         "participantRole": channel.participant_role,
+    }
+    if channel.is_caller is not None:
+        place = {"callId": channel.call_id, "isCaller": channel.is_caller}
+    detail: EventDocument = {
+        "taskId": channel.task_id,
+        "detailStatus": status.value,
+        **extra,
+        **place,
         "voiceConnectorId": channel.voice_connector_id,
         "transactionId": channel.transaction_id,
     }
-    return _enclosed(envelope, "SpeakerSearchStatus", detail=_present(detail))
+    return enclosed(envelope, "SpeakerSearchStatus", detail=present(detail))
 
 
-def _enclosed(
+def enclosed(
     envelope: Envelope, detail_type: str, *, detail: EventDocument, is_voice_analytics: bool = True
 ) -> EventDocument:
+    """Return an event of this kind: its envelope, with the detail inside."""
     service_type: EventDocument = {"service-type": "VoiceAnalytics"} if is_voice_analytics else {}
     return {
         "version": "0",
@@ -269,7 +319,7 @@ def _enclosed(
         **service_type,
         "source": "aws.chime",
         "account": envelope.account_id,
-        "time": _iso8601(envelope.occurred_at),
+        "time": iso8601(envelope.occurred_at),
         "region": envelope.region,
         "resources": [],
         "detail": detail,
@@ -277,7 +327,7 @@ def _enclosed(
 
 
 def _element(element: ElementState) -> EventDocument:
-    return _present(
+    return present(
         {
             "type": element.type,
             "status": element.status,
@@ -288,7 +338,7 @@ def _element(element: ElementState) -> EventDocument:
 
 
 def _request(request: ProfileRequest) -> EventDocument:
-    return {"voiceProfileId": request.voice_profile_id, "requestTimestamp": _iso8601(request.requested_at)}
+    return {"voiceProfileId": request.voice_profile_id, "requestTimestamp": iso8601(request.requested_at)}
 
 
 def _confidence(value: float) -> str:
@@ -297,8 +347,11 @@ def _confidence(value: float) -> str:
     return f"{value:.8f}"
 
 
-def _iso8601(moment: datetime) -> str:
-    """Milliseconds, cut and not rounded, with Z: parsers of whole seconds and of fractions take it."""
+def iso8601(moment: datetime) -> str:
+    """Return the time in milliseconds, cut and not rounded, with Z.
+
+    Parsers of whole seconds and of fractions take it.
+    """
     return _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -308,5 +361,6 @@ def _aware(moment: datetime) -> datetime:
     return moment
 
 
-def _present(values: EventDocument) -> EventDocument:
+def present(values: EventDocument) -> EventDocument:
+    """Return what is not None."""
     return {key: value for key, value in values.items() if value is not None}

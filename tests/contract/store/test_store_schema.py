@@ -19,7 +19,7 @@ from earwitness.store import migrate
 from earwitness.store.columns import EVERYWHERE, Binary, Form, secrecy
 from earwitness.store.schema import HEAD, metadata
 from earwitness.store.sqlite import Sqlite
-from earwitness.store.store import Store, migrate_store
+from earwitness.store.store import Store, Unit, migrate_store
 
 
 def test_the_newest_migration_is_the_schema_we_name() -> None:
@@ -142,6 +142,46 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
         _make_anew(store)
         with store._database.engine.connect() as connection:
             assert _described(connection) == migrated
+
+
+def test_events_of_a_former_database_are_kept_and_counted_on(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both tables of the outbox are written anew on SQLite."""
+    monkeypatch.setattr("earwitness.store.migrate.HEAD", "0004")
+    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_to(connection, "0004"))
+    with closing(opened(empty_url)) as store:
+        pipeline = store.write(add_pipeline)
+        for number in range(4):
+            store.write(lambda unit, number=number: _append(unit, pipeline.pipeline_id, f"e-{number}"))
+        # The last two are gone, and their numbers with them.
+        with store._database.engine.begin() as connection:
+            connection.execute(text("DELETE FROM outbox_events WHERE event_id IN ('e-2', 'e-3')"))
+            connection.execute(text("UPDATE outbox_deliveries SET state = 'delivered' WHERE sequence = 1"))
+    monkeypatch.undo()
+    migrate_store(empty_url)
+    with closing(opened(empty_url)) as store:
+        kept = store.events.list(MINE, pipeline.pipeline_id, limit=9).items
+        assert [(event.event_id, event.body, event.sequence) for event in kept] == [
+            ("e-1", b"{}", 2),
+            ("e-0", b"{}", 1),
+        ]
+        assert [event.deliveries[0].state.value for event in kept] == ["pending", "delivered"]
+        store.write(lambda unit: _append(unit, pipeline.pipeline_id, "e-4"))
+        assert store.events.last_sequence(MINE) == 5
+        with store._database.engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def _append(unit: Unit, pipeline_id: str, event_id: str) -> None:
+    unit.events.append(
+        MINE, event_id=event_id, pipeline_id=pipeline_id, kind="k", body=b"{}", targets=["file:///tmp/e"]
+    )
+
+
+def _migrate_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate._FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _migrate_as_then(connection: Connection, revision: str) -> None:
