@@ -1,5 +1,7 @@
 """`earwitness line`: what a gallery file, or a domain of a running service, has learnt of its telephone lines."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,14 +41,12 @@ def show_line(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was learnt, its versions, and whether strangers score as strangers."""
-    if domain is None:
-        require_no_domain_options(None, url, region)
-        show_file_line(gallery_path(gallery), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        found = service.get(_path(service, domain))
-    _print(found, as_json=as_json)
+    where = _Where(gallery=gallery, domain=domain, url=url, region=region)
+    where.carry_out(
+        lambda path: show_file_line(path, as_json=as_json),
+        lambda service, path: service.get(path),
+        as_json=as_json,
+    )
 
 
 @line.command("on")
@@ -58,7 +58,7 @@ def switch_on(
     as_json: JsonOption = False,
 ) -> None:
     """Learn from the voices that are heard from now on, as at first."""
-    _switch(LineLearning.ON, domain, gallery, url, region, as_json=as_json)
+    _switch(_Where(gallery=gallery, domain=domain, url=url, region=region), LineLearning.ON, as_json=as_json)
 
 
 @line.command("off")
@@ -70,7 +70,7 @@ def switch_off(
     as_json: JsonOption = False,
 ) -> None:
     """Learn nothing more, and delete the voices that are kept for it. What was learnt stays in use."""
-    _switch(LineLearning.OFF, domain, gallery, url, region, as_json=as_json)
+    _switch(_Where(gallery=gallery, domain=domain, url=url, region=region), LineLearning.OFF, as_json=as_json)
 
 
 @line.command("reset")
@@ -83,14 +83,12 @@ def reset_line(
     as_json: JsonOption = False,
 ) -> None:
     """Forget what was learnt, of all lines without --codec, and learn anew: after a change of the trunk."""
-    if domain is None:
-        require_no_domain_options(codec, url, region)
-        change_file_line(gallery_path(gallery), lambda line, now: line.reset(at=now), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        found = service.post(f"{_path(service, domain)}/reset", codec=codec)
-    _print(found, as_json=as_json)
+    where = _Where(gallery=gallery, domain=domain, codec=codec, url=url, region=region)
+    where.carry_out(
+        lambda path: change_file_line(path, lambda line, now: line.reset(at=now), as_json=as_json),
+        lambda service, path: service.post(f"{path}/reset", codec=codec),
+        as_json=as_json,
+    )
 
 
 @line.command("revert")
@@ -104,43 +102,57 @@ def revert_line(
     as_json: JsonOption = False,
 ) -> None:
     """Go back to an earlier version, as a new one."""
-    if domain is None:
-        require_no_domain_options(codec, url, region)
-        change_file_line(gallery_path(gallery), lambda line, now: line.reverted(version, at=now), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        path = _path(service, domain)
-        found = service.post(f"{path}/revert", codec=codec or _only_codec(service.get(path)), version=version)
-    _print(found, as_json=as_json)
+
+    def on_service(service: "ServiceClient", path: str) -> dict[str, Any]:
+        return service.post(f"{path}/revert", codec=codec or _only_codec(service.get(path)), version=version)
+
+    where = _Where(gallery=gallery, domain=domain, codec=codec, url=url, region=region)
+    where.carry_out(
+        lambda path: change_file_line(path, lambda line, now: line.reverted(version, at=now), as_json=as_json),
+        on_service,
+        as_json=as_json,
+    )
 
 
-def _switch(
-    learning: LineLearning,
-    domain: str | None,
-    gallery: Path | None,
-    url: str | None,
-    region: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    if domain is None:
-        require_no_domain_options(None, url, region)
-        change_file_line(gallery_path(gallery), lambda line, _: line.switched(learning), as_json=as_json)
-        return
-    _require_no_gallery(gallery)
-    with service_client(url, region, as_json=as_json) as service:
-        found = service.put(_path(service, domain), learning=learning.value)
-    _print(found, as_json=as_json)
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """The gallery file or the domain whose lines are meant."""
+
+    gallery: Path | None
+    domain: str | None
+    codec: Codec | None = None
+    url: str | None
+    region: str | None
+
+    # `Any`: a JSON object.
+    def carry_out(
+        self,
+        on_file: Callable[[Path], None],
+        on_service: "Callable[[ServiceClient, str], dict[str, Any]]",
+        *,
+        as_json: bool,
+    ) -> None:
+        """Do the one with the gallery file, or ask the service, with the path of the domain's lines, and print it.
+
+        Raise BadParameter for options that do not go together.
+        """
+        if self.domain is None:
+            require_no_domain_options(self.codec, self.url, self.region)
+            on_file(gallery_path(self.gallery))
+            return
+        if self.gallery is not None:
+            raise typer.BadParameter("give either a gallery or a domain", param_hint="--domain")
+        with service_client(self.url, self.region, as_json=as_json) as service:
+            found = on_service(service, f"/domains/{service.segment(self.domain, what='domain')}/lines")
+        _print(found, as_json=as_json)
 
 
-def _require_no_gallery(gallery: Path | None) -> None:
-    if gallery is not None:
-        raise typer.BadParameter("give either a gallery or a domain", param_hint="--domain")
-
-
-def _path(service: "ServiceClient", domain: str) -> str:
-    return f"/domains/{service.segment(domain, what='domain')}/lines"
+def _switch(where: _Where, learning: LineLearning, *, as_json: bool) -> None:
+    where.carry_out(
+        lambda path: change_file_line(path, lambda line, _: line.switched(learning), as_json=as_json),
+        lambda service, path: service.put(path, learning=learning.value),
+        as_json=as_json,
+    )
 
 
 # `Any`: JSON objects, here and below.
