@@ -119,10 +119,10 @@ class DomainWriter(Writer, DomainReader):
         self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
         return True
 
-    def lock(self, scope: Scope, domain_id: str) -> bool:
-        """Let nobody else change its voiceprints before the transaction ends; False when there is no such domain."""
-        chosen = select(domains.c.domain_id).where(in_scope(domains, scope, domain_id=domain_id))
-        return self._session.row(chosen.with_for_update(key_share=True)) is not None
+    def lock(self, scope: Scope, domain_id: str) -> VoiceProfileDomain | None:
+        """Return it, and let nobody else change its voiceprints before the transaction ends; None without a domain."""
+        chosen = select_in_scope(domains, scope, domain_id=domain_id).with_for_update(key_share=True)
+        return self._one(_record, chosen)
 
     def note_change(self, scope: Scope, domain_id: str, profile_id: str) -> None:
         """Note that voiceprints of a profile came or went. The domain is locked.

@@ -7,16 +7,15 @@ vote never outlives the deletion of its profile.
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import ColumnElement, func, or_, select
 
 from earwitness.errors import NotFound
+from earwitness.store.domains import DomainWriter
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, Scope, VoiceProfileDomain
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, scope_of, select_in_scope
 from earwitness.store.schema import (
-    domains,
     line_monitors,
     line_switches,
     line_versions,
@@ -132,8 +131,7 @@ class LineWriter(Writer, LineReader):
 
         Lock it before a task of it, as a deletion does, so that no two wait for each other.
         """
-        chosen = select_in_scope(domains, scope, domain_id=domain_id).with_for_update(key_share=True)
-        domain = self._one(partial(record, VoiceProfileDomain), chosen)
+        domain = DomainWriter(self._writing).lock(scope, domain_id)
         if domain is None:
             raise NotFound("the voice profile domain does not exist, or was deleted; look at its id")
         return domain
