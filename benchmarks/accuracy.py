@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.benchmark import RESULTS, ROOT, Benchmark, Numbers, Table, Target, number, script, speech_folder
+from benchmarks.benchmark import (
+    RESULTS,
+    ROOT,
+    Benchmark,
+    Numbers,
+    Table,
+    Target,
+    number,
+    script,
+    speech_folder,
+    with_interval,
+)
 from benchmarks.engine import require_models
 
 _CONDITIONS = ("telephone", "gsm", "gsm>telephone", "noise10", "reverb", "clean")
@@ -51,7 +62,7 @@ def tables(numbers: Numbers) -> list[Table]:
     """Rates with intervals, then counts; a condition a row."""
     rows = [(group, condition) for group, conditions in _GROUPS.items() for condition in conditions]
     rates = [
-        (f"{group}, {condition}", *(_with_interval(numbers, f"{group}.{condition}.{rate}") for rate in _RATES))
+        (f"{group}, {condition}", *(with_interval(numbers, f"{group}.{condition}.{rate}") for rate in _RATES))
         for group, condition in rows
     ]
     counts = [
@@ -84,11 +95,6 @@ def _flat(result: dict[str, Any]) -> Numbers:
         for name, value in ((rate, result[rate]), (f"{rate}.low", low), (f"{rate}.high", high)):
             numbers[name] = float("nan") if value is None else value
     return numbers
-
-
-def _with_interval(numbers: Numbers, name: str) -> str:
-    value, low, high = (number(numbers[key]) for key in (name, f"{name}.low", f"{name}.high"))
-    return f"{value} [{low}, {high}]"
 
 
 def _target(condition: str, rate: str, sign: Literal["<=", ">="], bound: float, aim: float | None = None) -> Target:

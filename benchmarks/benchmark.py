@@ -88,3 +88,9 @@ def number(value: float, digits: int = 3) -> str:
         return f"{value:,.0f}"
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:.10f}".rstrip("0").rstrip(".")
+
+
+def with_interval(numbers: Numbers, name: str) -> str:
+    """A number with its interval, `.low` to `.high`."""
+    value, low, high = (number(numbers[key]) for key in (name, f"{name}.low", f"{name}.high"))
+    return f"{value} [{low}, {high}]"

@@ -22,7 +22,7 @@ import soundfile
 
 import earwitness
 from benchmarks.benchmark import script
-from benchmarks.served import Process
+from benchmarks.served import Process, ending_with_us
 from earwitness.engine.engine import Engine
 from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import KNOWN, STRANGERS, first_call
@@ -170,7 +170,10 @@ def served(settings: Mapping[str, str]) -> Generator[tuple[Application, Seen, Pr
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         command = [str(script("earwitness")), "serve", "--dev", "--port", "0", "--data", str(data)]
-        with subprocess.Popen(command, env={**environment, **settings}, stderr=subprocess.PIPE, text=True) as process:
+        with (
+            subprocess.Popen(command, env={**environment, **settings}, stderr=subprocess.PIPE, text=True) as process,
+            ending_with_us(process),
+        ):
             assert process.stderr
             lines = iter(process.stderr.readline, "")
             url = next(found[1] for line in lines if (found := re.search(r"answers at (http://\S+?);", line)))
@@ -184,7 +187,6 @@ def served(settings: Mapping[str, str]) -> Generator[tuple[Application, Seen, Pr
             finally:
                 seen.over.set()
                 watching.join()
-                process.terminate()
 
 
 def inference_seconds(engine: Engine, call: Call) -> float:

@@ -9,10 +9,12 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 from benchmarks.benchmark import ROOT
 
 _READY_SECONDS_MAX = 60.0
+_WATCHDOG = "import os, signal, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), signal.SIGTERM)"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -50,15 +52,30 @@ class Process:
 def serving(command: Sequence[str | Path], port: int) -> Generator[Process]:
     """Run a command that listens on a port until the block ends; it is ready when the block begins."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("EARWITNESS_", "AWS_"))}
-    with subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+    with (
+        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process,
+        ending_with_us(process),
+    ):
+        began = time.perf_counter()
+        while not is_ready(port, seconds_max=_READY_SECONDS_MAX):
+            if process.poll() is not None or time.perf_counter() - began > _READY_SECONDS_MAX:
+                raise RuntimeError(f"`{' '.join(map(str, command))}` does not become ready")
+            time.sleep(0.002)
+        yield Process(process.pid)
+
+
+@contextmanager
+def ending_with_us(process: "subprocess.Popen[Any]") -> Generator[None]:
+    """End a process with the block, and also when we are killed before the block ends.
+
+    A watchdog reads from a pipe that closes when we are gone, as in tests/started.py.
+    """
+    command = [sys.executable, "-S", "-E", "-c", _WATCHDOG, str(process.pid)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as watchdog:
         try:
-            began = time.perf_counter()
-            while not is_ready(port, seconds_max=_READY_SECONDS_MAX):
-                if process.poll() is not None or time.perf_counter() - began > _READY_SECONDS_MAX:
-                    raise RuntimeError(f"`{' '.join(map(str, command))}` does not become ready")
-                time.sleep(0.002)
-            yield Process(process.pid)
+            yield
         finally:
+            watchdog.kill()
             process.terminate()
 
 

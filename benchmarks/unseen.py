@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.benchmark import Benchmark, Numbers, SkippedError, Table, Target, number, speech_folder
+from benchmarks.benchmark import Benchmark, Numbers, SkippedError, Table, Target, speech_folder, with_interval
 from benchmarks.heard import ENROL_SECONDS, TEST_SECONDS, HeardSet, RawVectors, heard_sets
 from earwitness.engine.compensation import Compensation, Vectors
 from earwitness.engine.line import learn_at_once
@@ -350,11 +350,6 @@ def _table(numbers: Numbers, title: str, prefix: str, lines: Sequence[str]) -> T
         for state in _STATES
     ]
     return Table(columns=(title, *_COLUMNS), rows=tuple(rows))
-
-
-def with_interval(numbers: Numbers, name: str) -> str:
-    value, low, high = (number(numbers[key]) for key in (name, f"{name}.low", f"{name}.high"))
-    return f"{value} [{low}, {high}]"
 
 
 _METHOD = f"""\

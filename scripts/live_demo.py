@@ -5,6 +5,7 @@ python scripts/live_demo.py [FOLDER]
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ FIRST_CALL_SECONDS, SECOND_CALL_SECONDS = 32.0, 16.0
 
 def main(arguments: list[str]) -> int:
     """Run the example on sample calls, or on calls made of a folder's recordings."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the service ends as well
     with tempfile.TemporaryDirectory(prefix="earwitness-demo-") as folder:
         calls = _calls_of(Path(arguments[0]), Path(folder)) if arguments else _sample_calls()
         with _Service(Path(folder) / "data") as service:
