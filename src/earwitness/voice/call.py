@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+RATES = range(8_000, 48_001)
+"""Sample rates that are heard, in Hz. A door refuses legs of others."""
+
 
 class AudioCoding(StrEnum):
     """How a leg's samples are coded. G.711 (RFC 3551) is kept as it came: half the bytes of 16 bits."""
@@ -33,7 +36,7 @@ class Leg:
     #: Whether it is who called. A Voice Connector says CUSTOMER of the caller and AGENT of the other one.
     is_caller: bool
     coding: AudioCoding
-    #: Hz.
+    #: Hz, of RATES.
     rate: int
 
 

@@ -4,6 +4,7 @@ What belongs here: the layout of a stream as PutMedia takes it. What must never:
 Tags are in `tags.write_tags`; GetMedia's chunks in `get_media`.
 """
 
+import struct
 from collections.abc import Iterable, Sequence
 
 from earwitness.audio.matroska import ids
@@ -16,7 +17,7 @@ from earwitness.audio.matroska.ebml import (
     write_unknown_size,
     write_unsigned,
 )
-from earwitness.audio.matroska.tracks import AUDIO_TRACK, PCM_CODEC_ID, Track
+from earwitness.audio.matroska.tracks import ACM_CODEC_ID, AUDIO_TRACK, PCM_CODEC_ID, Track
 
 MILLISECOND_NS = 1_000_000
 """The time scale of Kinesis Video Streams' own producers."""
@@ -38,6 +39,21 @@ def pcm_track(*, number: int = 1, rate: int, channels: int = 1, name: str = "") 
         sampling_frequency=float(rate),
         channels=channels,
         bit_depth=16,
+    )
+
+
+def g711_track(*, number: int = 1, tag: int, rate: int, name: str = "") -> Track:
+    """Return a track of one channel of G.711. `tag` is one of G711_TAGS."""
+    channels, bits, extra_bytes = 1, 8, 0
+    return Track(
+        number=number,
+        type=AUDIO_TRACK,
+        codec_id=ACM_CODEC_ID,
+        name=name,
+        codec_private=struct.pack("<HHIIHHH", tag, channels, rate, rate, channels, bits, extra_bytes),
+        sampling_frequency=float(rate),
+        channels=channels,
+        bit_depth=bits,
     )
 
 

@@ -1,0 +1,348 @@
+"""A call in progress: from what its door tells to records, and to fragments in a stream for each leg.
+
+`feed` never waits. Records are asked and told by a task of the call, fragments are written by one for each leg, and a
+look at the clock, four times a second, writes the silence of legs that nothing comes from: a call on hold stays a call.
+
+What belongs here: the order of things in one call. What must never: a protocol.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from earwitness.doors.desk import Desk, DoorAccess, KeptCall
+from earwitness.doors.events import (
+    Audio,
+    CallEnded,
+    CallStarted,
+    CallUpdated,
+    DoorEvent,
+    Dtmf,
+    Leg,
+    LegStarted,
+)
+from earwitness.doors.leg import LATE_SECONDS, SILENCE_SECONDS_MAX, LegFragment, LegTimeline
+from earwitness.doors.leg_media import leg_tags
+from earwitness.doors.leg_writer import LegWriter
+from earwitness.errors import BadRequest, EarwitnessError
+from earwitness.log import frames_of
+from earwitness.voice.call import RATES
+
+LOOK_SECONDS = 0.25
+
+LEGS_MAX = 8
+"""Legs of one call, at one time."""
+
+CHANGES_MAX = 200
+"""Legs that begin and updates of one call that are passed on to the records. A phone system has a handful."""
+
+WRITE_OUT_SECONDS = 5.0
+"""How long the end of a call waits for its last fragments to be written."""
+
+TELL_END_AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""When the end of a call is told to the records again, should they be away."""
+
+_log = logging.getLogger("earwitness.doors")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoorClock:
+    """Where doors have the time from."""
+
+    #: Seconds, of a clock that never jumps.
+    monotonic: Callable[[], float] = time.monotonic
+    utc: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(slots=True)
+class _Line:
+    """A leg from when it was announced."""
+
+    leg: Leg
+    writer: LegWriter
+    #: None before the call was first heard.
+    timeline: LegTimeline | None = None
+    #: Time of place 0.
+    begins: datetime | None = None
+
+
+class LiveCall:
+    """One call. Made by `begin`; ended by a CallEnded or by `close`, which a door calls whatever happens."""
+
+    def __init__(self, desk: Desk, kept: KeptCall, started: CallStarted, *, door: str, clock: DoorClock) -> None:
+        self.door = door
+        self.started_at = clock.utc()
+        self._desk = desk
+        self._kept = kept
+        self._clock = clock
+        self._numbers = (started.from_number, started.to_number)
+        self._announced_at = clock.monotonic()
+        # The time when the call was first heard: place 0 of its legs.
+        self._zero: float | None = None
+        self._lines: dict[str, _Line] = {}
+        self._former: list[_Line] = []
+        self._changes: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(CHANGES_MAX)
+        self._changed = 0
+        self._unknown_labels = 0
+        self._ended: CallEnded | None = None
+        self._over = asyncio.Event()
+        for leg in started.legs[:LEGS_MAX]:
+            self._lines[leg.label] = self._line(leg)
+            self._open(self._lines[leg.label])
+        self._tasks = [asyncio.create_task(self._look_again_and_again()), asyncio.create_task(self._tell_changes())]
+        self._ending = asyncio.create_task(self._end_when_over())
+
+    @classmethod
+    async def begin(
+        cls, desk: Desk, access: DoorAccess, started: CallStarted, *, door: str, clock: DoorClock | None = None
+    ) -> "LiveCall":
+        """Return the call, which is in the records now. Raise what `Desk.begin` raises.
+
+        `door` names the protocol. Nothing is kept of a call that is refused. Raise BadRequest for legs whose rate is
+        not heard.
+        """
+        if not all(leg.rate in RATES for leg in started.legs):
+            raise BadRequest(f"audio of {RATES[0]} to {RATES[-1]} Hz is heard; send another rate")
+        beginning = asyncio.ensure_future(desk.begin(access, started, door=door))
+        try:
+            kept = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(partial(_end_unattended, desk))
+            raise
+        return cls(desk, kept, started, door=door, clock=clock or DoorClock())
+
+    @property
+    def kept(self) -> KeptCall:
+        """The call as the records have it."""
+        return self._kept
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its door said that it ended."""
+        return self._ended is not None
+
+    def feed(self, event: DoorEvent) -> None:
+        """Take what its door tells, at once. What comes behind the end is dropped."""
+        if self._ended is not None:
+            return
+        if isinstance(event, Audio):
+            self._place(event)
+            return
+        match event:
+            case LegStarted():
+                self._begin_leg(event.leg)
+            case CallUpdated():
+                self._numbers = (event.from_number or self._numbers[0], event.to_number or self._numbers[1])
+                self._change(partial(self._update, event))
+            case CallEnded():
+                self._ended = event
+                self._over.set()
+            case Dtmf() | CallStarted():
+                pass
+
+    async def close(self, reason: str = "the connection was lost", *, failed: bool = True) -> None:
+        """End the call unless it has ended, and return when its last fragment is written and the records know."""
+        self.feed(CallEnded(reason, failed=failed))
+        await asyncio.shield(self._ending)
+
+    def _place(self, audio: Audio) -> None:
+        line = self._lines.get(audio.label)
+        if line is None:
+            self._unknown_labels += 1
+            if self._unknown_labels == 1:
+                _log.warning("a call sends audio of a leg that was not announced", extra=self._told)
+            return
+        now = self._clock.monotonic()
+        if line.timeline is None:
+            samples = len(audio.data) // line.leg.coding.sample_bytes
+            self._begin_timelines(now - samples / line.leg.rate, now=now)
+        if line.timeline is not None:
+            for fragment in line.timeline.place(audio.data, audio.at, now=now):
+                _put(line, fragment)
+
+    def _begin_timelines(self, zero: float, *, now: float) -> None:
+        """Let all legs that were announced begin with the call."""
+        self._zero = zero
+        for line in self._lines.values():
+            if line.timeline is None:
+                self._begin_timeline(line, zero, now=now)
+
+    def _begin_timeline(self, line: _Line, begins: float, *, now: float) -> None:
+        line.timeline = LegTimeline(line.leg, begins=begins)
+        line.begins = self._clock.utc() - timedelta(seconds=now - begins)
+
+    def _begin_leg(self, leg: Leg) -> None:
+        former = self._lines.get(leg.label)
+        if former is not None and former.leg == leg:
+            return
+        if leg.rate not in RATES or (former is None and len(self._lines) >= LEGS_MAX):
+            _log.warning("a leg of a call is dropped: it has too many, or a rate that is not heard", extra=self._told)
+            return
+        line = self._line(leg)
+        if not self._change(partial(self._add_leg, line, former)):
+            return
+        if former is not None:
+            self._former.append(former)
+            self._finish_timeline(former)
+        self._lines[leg.label] = line
+        if self._zero is not None:
+            now = self._clock.monotonic()
+            is_with_the_call = former is None and now - self._zero <= SILENCE_SECONDS_MAX
+            self._begin_timeline(line, self._zero if is_with_the_call else now, now=now)
+
+    def _line(self, leg: Leg) -> _Line:
+        def heard() -> None:
+            arn = self._kept.stream_arns.get(leg.label)
+            if arn is not None:
+                self._desk.heard(arn)
+
+        return _Line(leg, LegWriter(leg, tags=partial(self._tags, leg), heard=heard, told=self._told))
+
+    def _open(self, line: _Line) -> None:
+        stream = self._kept.streams.get(line.leg.label)
+        if stream is not None:
+            line.writer.write_to(stream)
+
+    def _tags(self, leg: Leg) -> bytes:
+        """What a Voice Connector writes (TransactionId, VoiceConnectorId), and whose audio it is."""
+        from_number, to_number = self._numbers
+        return leg_tags(
+            {
+                "TransactionId": self._kept.transaction_id,
+                "VoiceConnectorId": self._kept.access.connector_id,
+                "CallId": self._kept.call_id,
+                "Leg": leg.label,
+                "From": from_number,
+                "To": to_number,
+            }
+        )
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Write the silence that is due by the clock."""
+        now = self._clock.monotonic()
+        if self._zero is None:
+            if now - self._announced_at < LATE_SECONDS:
+                return
+            self._begin_timelines(self._announced_at, now=now)
+        for line in self._lines.values():
+            if line.timeline is not None:
+                for fragment in line.timeline.elapse(now):
+                    _put(line, fragment)
+
+    def _change(self, change: Callable[[], Awaitable[None]]) -> bool:
+        """Have the records told this, in its turn; False when a call changes too often."""
+        self._changed += 1
+        if self._changed > CHANGES_MAX:
+            if self._changed == CHANGES_MAX + 1:
+                _log.warning("a call changes too often; further changes are not kept", extra=self._told)
+            return False
+        self._changes.put_nowait(change)
+        return True
+
+    async def _tell_changes(self) -> None:
+        while True:
+            change = await self._changes.get()
+            try:
+                await change()
+            except EarwitnessError as error:
+                _log.warning("a change of a call could not be kept", extra={**self._told, "reason": str(error)})
+            finally:
+                self._changes.task_done()
+
+    async def _update(self, told: CallUpdated) -> None:
+        await self._desk.update(self._kept, told)
+
+    async def _add_leg(self, line: _Line, former: _Line | None) -> None:
+        if former is not None:  # they may be in one stream
+            await former.writer.finish(seconds_max=WRITE_OUT_SECONDS)
+        self._kept = await self._desk.add_leg(self._kept, line.leg)
+        self._open(line)
+
+    def _finish_timeline(self, line: _Line) -> None:
+        if line.timeline is not None:
+            for fragment in line.timeline.finish():
+                _put(line, fragment)
+
+    async def _end_when_over(self) -> None:
+        await self._over.wait()
+        for line in self._lines.values():
+            self._finish_timeline(line)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WRITE_OUT_SECONDS):
+                await self._changes.join()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        lines = [*self._former, *self._lines.values()]
+        finishing = (line.writer.finish(seconds_max=WRITE_OUT_SECONDS) for line in lines)
+        for failure in await asyncio.gather(*finishing, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                context = {**self._told, "error": type(failure).__name__, "frames": frames_of(failure)}
+                _log.error("writing a call failed", extra=context)
+        self._report(lines)
+        await _tell_end(self._desk, self._kept, self._ended or CallEnded("it ended"), sleep=self._clock.sleep)
+
+    def _report(self, lines: list[_Line]) -> None:
+        """Say in the log how a call went, for whoever looks for the reason why it was not understood."""
+        timelines = [line.timeline.counts for line in lines if line.timeline is not None]
+        writers = [line.writer.counts for line in lines]
+        _log.info(
+            "a call ended",
+            extra={
+                **self._told,
+                "failed": self._ended is not None and self._ended.failed,
+                "fragments": sum(each.written for each in writers),
+                "not_written": sum(each.not_written for each in writers),
+                "silenced": sum(each.silenced for each in writers),
+                "samples_lost": sum(each.lost for each in timelines),
+                "samples_late": sum(each.late for each in timelines),
+                "clock_jumps": sum(each.jumps for each in timelines),
+            },
+        )
+
+    @property
+    def _told(self) -> dict[str, str | None]:
+        return {"door": self.door, "transaction": self._kept.transaction_id}
+
+
+def _put(line: _Line, fragment: LegFragment) -> None:
+    if line.begins is not None:
+        line.writer.put(fragment, begins=line.begins)
+
+
+async def _tell_end(desk: Desk, kept: KeptCall, ended: CallEnded, *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Tell the records that a call ended, again and again while they are away."""
+    for pause in (*TELL_END_AGAIN_SECONDS, None):
+        try:
+            await desk.end(kept, ended)
+            return
+        except EarwitnessError as error:
+            if pause is None or not error.retryable:
+                context = {"transaction": kept.transaction_id, "reason": str(error)}
+                _log.error("the end of a call could not be kept; it ends at the next start", extra=context)
+                return
+        await sleep(pause)
+
+
+_unattended: set[asyncio.Task[None]] = set()
+"""Ends of calls whose door was gone before they had begun; tasks that nobody holds may vanish."""
+
+
+def _end_unattended(desk: Desk, beginning: "asyncio.Future[KeptCall]") -> None:
+    if beginning.cancelled() or beginning.exception() is not None:
+        return
+    ended = CallEnded("its door was gone before it had begun", failed=True)
+    task = asyncio.ensure_future(_tell_end(desk, beginning.result(), ended, sleep=asyncio.sleep))
+    _unattended.add(task)
+    task.add_done_callback(_unattended.discard)
