@@ -37,7 +37,7 @@ from earwitness.evaluation.evaluate import Evaluator
 from earwitness.evaluation.fit import FIT_SECONDS, fit_calibration, fit_compensation, line_means
 from earwitness.evaluation.hearing import PreparedSpeech, SpeechPreparer
 from earwitness.evaluation.labels import LabelDoubts, require_no_copies
-from earwitness.evaluation.manifest import Utterance, adults, read_manifest
+from earwitness.evaluation.manifest import Recordings, Utterance, adults, read_manifest
 from earwitness.evaluation.recordings import copies, join_utterances
 from earwitness.evaluation.scores import ScoreTable
 from earwitness.models.cache import ModelCache
@@ -67,11 +67,20 @@ def main(manifests: list[Path], accepted: list[str]) -> None:
     sets = [adults(read_manifest(manifest)) for manifest in manifests]
     require_no_copies(copies(utterance for utterances in sets for utterance in utterances))
     made_from = f"adults of {', '.join(f'{path.parent.name}/{path.name}' for path in manifests)}, seed {SEED}"
+    preparers = {
+        band: SpeechPreparer(
+            vad=vad,
+            encoder=SpeakerEncoder(model, band=band, compensation=no_compensation(model.model.dimension)),
+            workers=settings.workers,
+            seed=SEED,
+        )
+        for band in Band
+    }
     with TemporaryDirectory() as folder, progress_of() as show:
-        for band in Band:
-            encoder = SpeakerEncoder(model, band=band, compensation=no_compensation(model.model.dimension))
-            preparer = SpeechPreparer(vad=vad, encoder=encoder, workers=settings.workers, seed=SEED)
-            fit_band(band, preparer, sets, made_from=made_from, accepted=accepted, folder=Path(folder), show=show)
+        recordings = [recordings_of(utterances, preparers[Band.TELEPHONE], show) for utterances in sets]
+        for band, preparer in preparers.items():
+            evaluators = [evaluator_of(each, preparer, show) for each in recordings]
+            fit_band(band, evaluators, sets, made_from=made_from, accepted=accepted, folder=Path(folder))
         keep_former(Path(folder))
         for made in sorted(Path(folder).iterdir()):
             shutil.move(made, DATA / made.name)
@@ -79,19 +88,20 @@ def main(manifests: list[Path], accepted: list[str]) -> None:
 
 def fit_band(
     band: Band,
-    preparer: SpeechPreparer,
+    evaluators: Sequence[Evaluator],
     sets: Sequence[list[Utterance]],
     *,
     made_from: str,
     accepted: list[str],
     folder: Path,
-    show: Progress,
 ) -> None:
     """Write compensation and calibration of a band into `folder`; raise LabelsDoubtful when labels are in doubt.
 
     Babble is made of voices of the same set.
     """
-    evaluators = [evaluator_of(utterances, preparer, show) for utterances in sets]
+    for evaluator in evaluators:
+        for line in LINES[band]:
+            evaluator.hear("test", line, net_seconds=sorted({*FIT_SECONDS, TEST_SECONDS}))
     under_lines = heard_under_lines(evaluators, band)
     means = dict(zip(LINES[band], line_means(under_lines), strict=True))
     file = folder / f"compensation-{ENCODER_MODEL}-{band}.json"
@@ -105,7 +115,7 @@ def fit_band(
     def calibrate(tables: dict[float, list[ScoreTable]]) -> Calibration:
         return fit_calibration(
             tables,
-            encoder_id=f"{preparer.encoder.encoder_id}/{compensation.id}",
+            encoder_id=f"{evaluators[0].preparer.encoder.encoder_id}/{compensation.id}",
             made_from=made_from,
             sexes={utterance.speaker_id: utterance.sex for utterances in sets for utterance in utterances},
             unknown_line_margin=UNKNOWN_LINE_MARGIN[band],
@@ -118,11 +128,15 @@ def fit_band(
     write_calibration(folder / f"calibration-{ENCODER_MODEL}-{band}.json", calibration)
 
 
-def evaluator_of(utterances: list[Utterance], preparer: SpeechPreparer, show: Progress) -> Evaluator:
+def recordings_of(utterances: list[Utterance], preparer: SpeechPreparer, show: Progress) -> Recordings:
+    """Return what is enrolled and tested; the same in all bands."""
     net = preparer.net_seconds(utterances, show)
-    recordings = join_utterances(
+    return join_utterances(
         utterances, net.__getitem__, enrol_seconds=ENROL_SECONDS, test_seconds=TEST_SECONDS, seed=SEED
     )
+
+
+def evaluator_of(recordings: Recordings, preparer: SpeechPreparer, show: Progress) -> Evaluator:
     return Evaluator(
         preparer=preparer,
         compensation=no_compensation(preparer.encoder.dimension),

@@ -61,6 +61,22 @@ def test_the_sample_calls_are_told_apart(evaluator: Evaluator, engine: Engine, n
     ]
 
 
+@pytest.mark.slow
+def test_shorter_tests_are_the_starts_of_the_longest(evaluator: Evaluator) -> None:
+    together, apart = (dataclasses.replace(evaluator) for _ in range(2))
+    together.hear("test", "telephone", net_seconds=[5.0, 3.0])
+    for seconds in (3.0, 5.0):
+        pairs = zip(
+            together.heard("test", "telephone", net_seconds=seconds),
+            apart.heard("test", "telephone", net_seconds=seconds),
+            strict=True,
+        )
+        for one, other in pairs:
+            assert (one.recording, one.net_seconds) == (other.recording, seconds)
+            assert one.raw is not None
+            np.testing.assert_array_equal(one.raw, other.raw)
+
+
 def table_of(scores: list[list[float]], tested: str, enrolled: str = "ab") -> ScoreTable:
     array = np.array(scores)
     return ScoreTable(

@@ -145,21 +145,28 @@ class Evaluator:
 
     def heard(self, which: str, channel: str, *, net_seconds: float) -> list[PreparedSpeech]:
         """Return raw embeddings of all recordings of a kind (`enrol`, `test`) under a channel."""
-        key = (which, channel, net_seconds)
-        if key not in self._memory:
-            recordings: Sequence[JoinedRecording] = self.recordings.enrolments
-            if which == "test":
-                recordings = [*self.recordings.tests, *self.recordings.strangers]
-            self._memory[key] = self.preparer.hear(
-                recordings,
-                channel=channel,
-                net_seconds=net_seconds,
-                seconds_min=ENROL_SECONDS_MIN if which == "enrol" else SEARCH_SECONDS_MIN,
-                others=[*self.recordings.enrolments, *self.recordings.tests],
-                doing=f"{which} {channel}",
-                progress=self.progress,
-            )
-        return self._memory[key]
+        self.hear(which, channel, net_seconds=[net_seconds])
+        return self._memory[which, channel, net_seconds]
+
+    def hear(self, which: str, channel: str, *, net_seconds: Sequence[float]) -> None:
+        """Hear what `heard` will return for each of these seconds, in one go where it was not heard before."""
+        unheard = [seconds for seconds in net_seconds if (which, channel, seconds) not in self._memory]
+        if not unheard:
+            return
+        recordings: Sequence[JoinedRecording] = self.recordings.enrolments
+        if which == "test":
+            recordings = [*self.recordings.tests, *self.recordings.strangers]
+        heard = self.preparer.hear(
+            recordings,
+            channel=channel,
+            net_seconds=unheard,
+            seconds_min=ENROL_SECONDS_MIN if which == "enrol" else SEARCH_SECONDS_MIN,
+            others=[*self.recordings.enrolments, *self.recordings.tests],
+            doing=f"{which} {channel}",
+            progress=self.progress,
+        )
+        for place, seconds in enumerate(unheard):
+            self._memory[which, channel, seconds] = [starts[place] for starts in heard]
 
     def enrolled(self, condition: Condition) -> list[PreparedSpeech]:
         """Return the enrolments of a condition that had enough speech: the columns of its score table."""

@@ -72,25 +72,29 @@ class SpeechPreparer:
         recordings: Sequence[JoinedRecording],
         *,
         channel: str,
-        net_seconds: float,
+        net_seconds: Sequence[float],
         seconds_min: float,
         others: Sequence[JoinedRecording],
         doing: str,
         progress: Progress,
-    ) -> list[PreparedSpeech]:
-        """Return each recording under a channel of `conditions.CHANNELS`, up to `net_seconds` of net speech.
+    ) -> list[tuple[PreparedSpeech, ...]]:
+        """Return each recording under a channel of `conditions.CHANNELS`, up to each of `net_seconds` of net speech.
 
-        Of less than `seconds_min` there is no embedding. `others` are recordings to make babble of; those of the same
-        speaker are passed over.
+        The shorter ones are the starts of the longest, which arrives once. Of less than `seconds_min` there is no
+        embedding. `others` are recordings to make babble of; those of the same speaker are passed over.
         """
-        arriving = self._arriving(channel, others, net_seconds=net_seconds)
+        arriving = self._arriving(channel, others, net_seconds=max(net_seconds))
 
-        def prepare(recording: JoinedRecording) -> PreparedSpeech:
+        def start_of(recording: JoinedRecording, samples: Samples) -> PreparedSpeech:
             try:
-                heard = self.encoder.embed(arriving(recording).samples, seconds_min=seconds_min)
+                heard = self.encoder.embed(samples, seconds_min=seconds_min)
             except NotEnoughSpeech as error:
                 return PreparedSpeech(recording=recording, raw=None, net_seconds=error.have_seconds)
             return PreparedSpeech(recording=recording, raw=heard.vector, net_seconds=heard.net_speech_seconds)
+
+        def prepare(recording: JoinedRecording) -> tuple[PreparedSpeech, ...]:
+            samples = arriving(recording).samples
+            return tuple(start_of(recording, samples[: round(each * CANONICAL_RATE)]) for each in net_seconds)
 
         return self._map(prepare, recordings, doing, progress)
 
