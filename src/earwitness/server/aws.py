@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyLimit, BodyMemory
-from earwitness.server.protocol import CONNECTION, IS_CLOSING
+from earwitness.server.web_socket_protocol import CONNECTION, IS_CLOSING
 from earwitness.threads import Threads
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway

@@ -83,6 +83,14 @@ class Connections:
             self._silent.pop(connection, None)
             self._addresses[name].silent.pop(connection, None)
 
+    def hand_over(self, connection: Connection, following: Connection) -> None:
+        """Give a connection's place to another one, which is silent at first."""
+        self.is_asked(connection)
+        name = self._names.pop(connection, None)
+        if name is not None:
+            self._names[following] = name
+            self.falls_silent(following)
+
     def close(self, connection: Connection) -> None:
         """Give a connection's place back; nothing happens when it was given back before."""
         self.is_asked(connection)

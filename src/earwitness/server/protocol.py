@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from earwitness.server.connections import Connection, Connections
+from earwitness.server.web_socket_protocol import CONNECTION, IS_CLOSING, WebSocketProtocol
 
 HEADERS_MAX = 100
 """SDKs send about ten; proxies add a few."""
@@ -18,6 +19,9 @@ HEADERS_MAX = 100
 HEAD_BYTES_MAX = 65_536
 """Names, values and the path, and so much of anything else that the parser keeps to itself. nginx allows 32 KB, AWS's
 load balancers 64 KB."""
+
+DOORS_PATH = b"/doors/"
+"""A path that begins so may become a WebSocket."""
 
 PIPELINED_MAX = 16
 """Requests that wait on a connection for the one before them. SDKs send none before they have read the last answer."""
@@ -27,10 +31,6 @@ WRITE_SECONDS_MAX = 60.0
 
 CONNECTIONS_MAX = 10_000
 """Open connections, unless there are fewer file descriptors."""
-
-CONNECTION, IS_CLOSING = "earwitness.connection", "is_closing"
-"""Where a scope's `extensions` say whether the connection is closing. uvicorn does not: it throws away what is sent to
-nobody, and whoever does not ask for the body learns nothing."""
 
 GATHERED_BYTES_MAX = 65_536
 """More than this is passed on at once, so that a long body is paused by its reader and not gathered here."""
@@ -103,6 +103,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._parsed = 0
         self._silent_bytes = 0
         self._last_request_came = False
+        self._upgrades = False
         self._unsent_bytes = 0
         self.handshake: Connection | None = None
         """What was counted as this connection until its TLS handshake was done."""
@@ -172,6 +173,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED_MAX:
             raise HeadRefused
         self._in_head = False
+        self._upgrades = self._asks_for_a_door()
         self._stop_head_timer()
         self.connected.is_asked(self)
         super().on_headers_complete()
@@ -183,6 +185,32 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._parsed += 1
         super().on_message_complete()
+
+    def _asks_for_a_door(self) -> bool:
+        """Return whether a head that asks for a WebSocket gets one: none has a body or waits behind other requests."""
+        return (
+            self.url.startswith(DOORS_PATH)
+            and self.parser is not None
+            and self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
+            and not self._is_answering()
+            and not any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        )
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self._upgrades and self.ws_protocol_class is not None
+
+    def handle_websocket_upgrade(self) -> None:
+        """Give the connection and its place to the protocol of WebSockets."""
+        self._stop_head_timer()
+        self._stop_write_timer()
+        self.connections.discard(self)
+        web_socket = cast("type[WebSocketProtocol]", self.ws_protocol_class)(
+            self.config, self.server_state, self.app_state
+        )
+        self.connected.hand_over(self, web_socket)
+        self.transport.set_protocol(web_socket)
+        web_socket.upgrade(self.transport, cast("dict[str, Any]", self.scope), self.url)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing to say: whoever asks for another protocol is answered in this one (RFC 9110, 7.8)."""

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from earwitness.errors import StoreUnavailable, Unavailable
 from earwitness.log import lines_dropped
 from earwitness.server.aws import AwsApplication
+from earwitness.server.web_socket import WebSocket
 from earwitness.threads import Threads
 
 OWN_PATH = "/earwitness/"
@@ -39,6 +40,9 @@ class Root:
     failure: Exception | None = None
     """Why the start failed."""
 
+    doors: Callable[[WebSocket], Awaitable[None]] | None = None
+    """Takes every WebSocket; without it they are refused."""
+
     own: ASGIApp | None = None
     """earwitness's own API, which gets every path under OWN_PATH; without one, AWS's operations get them too."""
 
@@ -47,9 +51,16 @@ class Root:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        if scope["type"] != "http":
-            raise RuntimeError(f"there is no application for {scope['type']}")
+        if scope["type"] == "websocket":
+            await self._take(WebSocket(scope, receive, send))
+            return
         await self._application(scope["path"])(scope, receive, send)
+
+    async def _take(self, web_socket: WebSocket) -> None:
+        if self.doors is None:
+            await web_socket.refuse(404, "there is no door here")
+        else:
+            await self.doors(web_socket)
 
     def _application(self, path: str) -> ASGIApp:
         if self.own is not None and path.startswith(OWN_PATH):

@@ -22,6 +22,7 @@ from earwitness.log import drain, frames_of
 from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
+from earwitness.server.web_socket_protocol import WebSocketLimits, web_socket_protocol
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than SDKs' and load balancers' own 60 s, so that it is not we who close a connection just as it is used."""
@@ -60,6 +61,8 @@ class Listening:
 
     trusted_proxies: str = ""
     """Addresses and networks, with commas between them, that may have any number of connections."""
+
+    web_sockets: WebSocketLimits = WebSocketLimits()
 
     @property
     def scheme(self) -> str:
@@ -124,16 +127,17 @@ def prepare(
     """
     if listening.tls_key and not listening.tls_certificate:
         raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
+    connected = Connections(_connections_max(), trusted=trusted_networks(listening.trusted_proxies))
     protocol = limited_protocol(
         head_seconds_max=listening.head_seconds_max,
         write_seconds_max=listening.write_seconds_max,
-        connected=Connections(_connections_max(), trusted=trusted_networks(listening.trusted_proxies)),
+        connected=connected,
     )
     configuration = uvicorn.Config(
         application,
         http=protocol,
         loop="uvloop",
-        ws="none",
+        ws=web_socket_protocol(connected, listening.web_sockets),
         lifespan="on",
         proxy_headers=False,  # whoever connects is who it says, unless a proxy is trusted on purpose
         server_header=False,
