@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -36,7 +37,7 @@ it is."""
 _STOPPING = "the service is stopping; call again"
 
 # `Any`: ASGI's messages and scopes hold values of many types.
-Message: TypeAlias = dict[str, Any]
+AsgiMessage: TypeAlias = dict[str, Any]
 
 _log = logging.getLogger("earwitness.server")
 
@@ -57,7 +58,7 @@ class WebSocketLimits:
 
     unproved_seconds_max: float = 5.0
     unproved_bytes_max: int = 65_536
-    """Until the client has proved who it is, from when it was let in to do so."""
+    """Until the client has proved who it is, from when it was let in to do so. After so many bytes no more are read."""
 
     frames_per_second: float = 500.0
     bytes_per_second: float = 2_000_000.0
@@ -96,12 +97,12 @@ class WebSocketProtocol(asyncio.Protocol):
         self._protocol = ServerProtocol(max_size=self.limits.message_bytes_max, logger=_SILENT)
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
-        self._refusal: Message | None = None
+        self._refusal: AsgiMessage | None = None
         self._accepted, self._closing, self._lost, self._stopping, self._proved = False, False, False, False, False
         self._unproved_bytes = 0
         self._pieces: list[bytes] = []
         self._is_text = False
-        self._waiting: deque[tuple[Message, int]] = deque()
+        self._waiting: deque[tuple[AsgiMessage, int]] = deque()
         self._waiting_bytes = 0
         self._reader: asyncio.Future[None] | None = None
         self._writable = asyncio.Event()
@@ -113,7 +114,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # The connection.
 
-    def upgrade(self, transport: asyncio.Transport, scope: Message, url: bytes) -> None:
+    def upgrade(self, transport: asyncio.Transport, scope: AsgiMessage, url: bytes) -> None:
         """Take over a connection whose request, of this scope and URL, asks for a WebSocket."""
         self._transport = transport
         self._connections.add(self)
@@ -152,6 +153,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Note that the client has proved who it is: it keeps its place, and its time is not limited any more."""
         self._proved = True
         self._stop_timer("unproved")
+        self._release("unproved")
         self.connected.is_asked(self)
 
     def shutdown(self) -> None:
@@ -160,7 +162,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._hold("stopping")
         self._put({"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART})
 
-    def _extensions(self) -> Message:
+    def _extensions(self) -> AsgiMessage:
         return {
             "websocket.http.response": {},
             CONNECTION: {IS_CLOSING: lambda: self._closing, PROVED: self.proved},
@@ -175,9 +177,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._heard_at = self._loop.time()
         if not self._proved:
             self._unproved_bytes += len(data)
-            if self._unproved_bytes > self.limits.unproved_bytes_max:
-                self._fail(CloseCode.POLICY_VIOLATION, "too much before the proof")
-                return
+            if self._unproved_bytes >= self.limits.unproved_bytes_max:
+                self._hold("unproved")  # what came may prove it
         self._protocol.receive_data(data)
         frames = 0
         for event in self._protocol.events_received():
@@ -219,7 +220,7 @@ class WebSocketProtocol(asyncio.Protocol):
         except UnicodeDecodeError:
             self._fail(CloseCode.INVALID_DATA, "text is UTF-8")
 
-    def _put(self, message: Message, size: int = 0) -> None:
+    def _put(self, message: AsgiMessage, size: int = 0) -> None:
         self._waiting.append((message, size))
         self._waiting_bytes += size
         if self._reader is not None and not self._reader.done():
@@ -254,18 +255,17 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # ASGI.
 
-    async def _run(self, scope: Message) -> None:
+    async def _run(self, scope: AsgiMessage) -> None:
         try:
-            await self._application(cast("Any", scope), cast("Any", self._receive), cast("Any", self._send))
-        except ConnectionError:
-            pass  # whoever is gone cannot be sent to
+            with suppress(ConnectionError):  # whoever is gone cannot be sent to
+                await self._application(cast("Any", scope), cast("Any", self._receive), cast("Any", self._send))
         except Exception as error:
             _log.error("an error at a WebSocket", extra={"error": type(error).__name__, "frames": frames_of(error)})
             self._give_up(CloseCode.INTERNAL_ERROR)
         finally:
             self._give_up(CloseCode.SERVICE_RESTART if self._stopping else CloseCode.NORMAL_CLOSURE)
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> AsgiMessage:
         while not self._waiting:
             self._reader = self._loop.create_future()
             try:
@@ -278,7 +278,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._release("waiting")
         return message
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: AsgiMessage) -> None:
         """Send one of ASGI's messages. Raise ConnectionError when the WebSocket is at its end."""
         await self._writable.wait()
         if self._closing:
@@ -295,7 +295,7 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self._send_message(message)
 
-    def _accept(self, message: Message) -> None:
+    def _accept(self, message: AsgiMessage) -> None:
         response = self._response
         if response is None or self._accepted:
             raise RuntimeError("a WebSocket is accepted once")
@@ -326,7 +326,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flush()
         self._close_transport()
 
-    def _send_message(self, message: Message) -> None:
+    def _send_message(self, message: AsgiMessage) -> None:
         try:
             if message.get("text") is not None:
                 self._protocol.send_text(message["text"].encode())
@@ -453,7 +453,7 @@ def web_socket_protocol(connected: Connections, limits: WebSocketLimits) -> type
     return type("LimitedWebSocketProtocol", (WebSocketProtocol,), {"connected": connected, "limits": limits})
 
 
-def _scope(http: Message, url: bytes, state: Message, extensions: Message) -> Message:
+def _scope(http: AsgiMessage, url: bytes, state: AsgiMessage, extensions: AsgiMessage) -> AsgiMessage:
     parsed = httptools.parse_url(url)
     return {
         "type": "websocket",

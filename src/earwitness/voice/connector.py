@@ -9,6 +9,9 @@ class DoorSecret(StrEnum):
     TWILIO_AUTH_TOKEN = "twilioAuthToken"  # noqa: S105  # a name
     """Signs the handshakes of Twilio and SignalWire (HMAC-SHA1 over the URL)."""
 
+    TWILIO_ACCOUNT_SID = "twilioAccountSid"
+    """No secret: the account whose streams Twilio may send, should others know the token."""
+
     TOKEN = "token"  # noqa: S105  # a name
     """Travels in the path, in a custom parameter or as a bearer token; for systems that sign nothing."""
 

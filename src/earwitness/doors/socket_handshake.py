@@ -1,0 +1,149 @@
+"""What a phone system asks for when it dials, and whether it proves that it may: before anything is let in.
+
+What belongs here: one decision, from values. What must never: sockets, records, waiting.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import parse_qsl, urlsplit
+
+from earwitness.doors.desk import DoorAccess
+from earwitness.doors.proof import Dialled, Verdict
+from earwitness.doors.socket_kinds import SocketKind
+from earwitness.server.connections import Networks
+from earwitness.voice.connector import DoorSecret
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers that proxies add: who sends one does not come from this machine, wherever its connection comes from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """An upgrade, as it came."""
+
+    path: str = field(repr=False)
+    #: Path and query as they were sent.
+    target: str = field(repr=False)
+    #: By name in lower case.
+    headers: Mapping[str, str] = field(repr=False)
+    client: str
+    is_encrypted: bool
+
+    @property
+    def parts(self) -> list[str]:
+        """The path behind `/doors/`: connector, kind, and a token where there is one."""
+        return self.path.split("/")[2:]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What stands behind the path, by name."""
+        return dict(parse_qsl(self.target.partition("?")[2], max_num_fields=50))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """How this service looks from outside."""
+
+    #: Where it is reached, as the settings say; empty: as it is dialled.
+    public_url: str = ""
+    trusted_proxies: Networks = ()
+
+    def dialled(self, asked: Asked) -> Dialled:
+        """Return what a phone system dialled, as far as proofs look at it."""
+        host = asked.headers.get("host", "")
+        scheme = "wss" if self.is_encrypted(asked) else "ws"
+        places = [(scheme, host, asked.target)]
+        public = urlsplit(self.public_url) if self.public_url else None
+        if public is not None:
+            scheme = "wss" if public.scheme == "https" else "ws"
+            places.insert(0, (scheme, public.netloc, public.path.rstrip("/") + asked.target))
+        token = asked.parts[2] if len(asked.parts) == 3 else asked.query.get("token", "")
+        return Dialled(
+            urls=tuple(f"{scheme}://{authority}{target}" for scheme, authority, target in places),
+            targets=tuple((authority.lower(), target) for _, authority, target in places),
+            headers=asked.headers,
+            token=token,
+        )
+
+    def is_encrypted(self, asked: Asked) -> bool:
+        """Return whether nobody on the way could read it: our own TLS, or that of a proxy that we were told of."""
+        if asked.is_encrypted:
+            return True
+        if self._is_proxy(asked.client):
+            return asked.headers.get("x-forwarded-proto", "").lower() in ("https", "wss") or self._is_public_encrypted
+        return False
+
+    def is_here(self, asked: Asked) -> bool:
+        """Return whether it comes from this machine, and not through a proxy on it."""
+        address = _address(asked.client)
+        return (
+            address is not None
+            and address.is_loopback
+            and not self._is_proxy(asked.client)
+            and not any(name in asked.headers for name in _FORWARDED)
+        )
+
+    @property
+    def _is_public_encrypted(self) -> bool:
+        return self.public_url.startswith("https:")
+
+    def _is_proxy(self, client: str) -> bool:
+        address = _address(client)
+        return address is not None and any(address in network for network in self.trusted_proxies)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admission:
+    """What becomes of an upgrade."""
+
+    #: Of HTTP; 0: it is let in.
+    status: int = 0
+    #: For the log and for who is refused: the same words for all of one kind.
+    reason: str = ""
+    #: Whether somebody may be guessing.
+    is_wrong: bool = False
+    #: Whether it has proved who it is; otherwise its first messages have to.
+    is_proved: bool = False
+
+
+NOT_FOUND = Admission(status=404, reason="there is no such door", is_wrong=True)
+"""Also of a connector that nobody has: names are not to be found out."""
+
+
+def admit(kind: SocketKind, access: DoorAccess, asked: Asked, outside: Outside, *, now: float) -> Admission:
+    """Return whether an upgrade is let in. `now` is Unix time."""
+    is_here = outside.is_here(asked)
+    if not is_here and (kind.is_public or access.require_encryption) and not outside.is_encrypted(asked):
+        return Admission(status=403, reason="it came unencrypted; dial wss://")
+    dialled = outside.dialled(asked)
+    verdicts = [proof.judge(dialled, access.secrets, now=now) for proof in kind.proofs]
+    if Verdict.PROVED in verdicts:
+        return _unless_disabled(access, Admission(is_proved=True))
+    if Verdict.WRONG in verdicts:
+        return Admission(status=403, reason="what it proves itself with is wrong", is_wrong=True)
+    if kind.token_in_message and access.secrets.get(DoorSecret.TOKEN):
+        return _unless_disabled(access, Admission())
+    if any(access.secrets.get(secret) for secret in kind.secrets):
+        return Admission(status=403, reason="it proves itself with nothing", is_wrong=True)
+    if is_here or _is_among(asked.client, access.allowed_networks):
+        return _unless_disabled(access, Admission(is_proved=True))
+    return Admission(status=403, reason="its connector has no secret for this door, and does not allow its address")
+
+
+def _unless_disabled(access: DoorAccess, admission: Admission) -> Admission:
+    return Admission(status=403, reason="the connector is disabled") if access.disabled else admission
+
+
+def _is_among(client: str, networks: tuple[str, ...]) -> bool:
+    address = _address(client)
+    return address is not None and any(address in ip_network(network, strict=False) for network in networks)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
