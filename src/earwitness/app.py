@@ -25,6 +25,8 @@ from earwitness.config import Settings
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.desk import Desk
+from earwitness.doors.socket_handshake import Outside
+from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
@@ -36,6 +38,7 @@ from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import ROUTES
 from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.connections import trusted_networks
 from earwitness.server.root import Root
 from earwitness.sinks.aws import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings
@@ -100,6 +103,12 @@ class Service:
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides)
         self._wrong_credentials = WrongCredentials()
+        self.sockets = SocketDoors(
+            self.desk,
+            self._wrong_credentials,
+            outside=Outside(public_url=settings.public_url, trusted_proxies=trusted_networks(settings.trusted_proxies)),
+            new_id=new_guid,
+        )
         self._access = Access(
             store,
             in_background=self._threads.in_background,
@@ -135,6 +144,7 @@ class Service:
             start=self._background.start,
             stop=self._background.stop,
             own=self._rest(),
+            doors=self.sockets,
         )
 
     def _require_ready(self) -> None:
@@ -160,7 +170,7 @@ class Service:
 
     def begin_to_stop(self) -> None:
         """Take no new requests."""
-        self.root.aws.draining = True
+        self.root.aws.draining = self.sockets.is_draining = True
         self._background.notices.close()
 
     def close(self) -> None:

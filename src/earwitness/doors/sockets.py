@@ -8,6 +8,7 @@ import time
 from asyncio import timeout
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from earwitness.doors.desk import Desk, DoorAccess
@@ -17,7 +18,16 @@ from earwitness.doors.proof import AUDIOHOOK, Nonces, is_same, nonce_of
 from earwitness.doors.socket_core import Account, HangUp, Opening, Presented, Send, SocketCore
 from earwitness.doors.socket_handshake import NOT_FOUND, Admission, Asked, Outside, admit
 from earwitness.doors.socket_kinds import KINDS, SocketKind
-from earwitness.errors import BadRequest, Conflict, EarwitnessError, LimitExceeded, Throttled, Unavailable
+from earwitness.errors import (
+    BadRequest,
+    Conflict,
+    EarwitnessError,
+    Forbidden,
+    LimitExceeded,
+    NotFound,
+    Throttled,
+    Unavailable,
+)
 from earwitness.server.web_socket import WebSocket
 from earwitness.voice.connector import DoorSecret
 from earwitness.wire.wrong_credentials import WrongCredentials
@@ -118,11 +128,12 @@ class SocketDoors:
             raise Unavailable("there are too many calls; call again")
         parts = asked.parts
         kind = KINDS.get(parts[1]) if len(parts) in (2, 3) else None
-        try:
-            with self._wrong_credentials.place_of(asked.client, now_seconds=self._clock.monotonic()):
-                access = await self._desk.access(parts[0]) if kind else None
-        except Unavailable as error:
-            raise Throttled(str(error)) from None
+        with ExitStack() as place:
+            try:
+                place.enter_context(self._wrong_credentials.place_of(asked.client, now_seconds=self._clock.monotonic()))
+            except Unavailable as error:
+                raise Throttled(str(error)) from None
+            access = await self._desk.access(parts[0]) if kind else None
         if kind is None or access is None:
             return kind, None, NOT_FOUND
         now = self._clock.wall()
@@ -292,7 +303,7 @@ class _Session:
             raise _Broken(_REFUSED, "the stream is of another account", is_wrong=True)
         try:
             return await self._doors.begin(self._access, started, self._kind)
-        except BadRequest as error:
+        except (BadRequest, Forbidden, NotFound) as error:
             raise _Broken(_REFUSED, str(error)) from None
         except Conflict:
             raise _Broken(_REFUSED, "a call of this id is in progress") from None
