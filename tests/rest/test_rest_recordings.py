@@ -5,7 +5,7 @@ import io
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ import pytest
 import soundfile
 from rest_examples import MINE, THEIRS, V1, Rest, add_domain, require_error, require_fits, token
 
+from earwitness.engine.engine import Engine
+from earwitness.engine.gallery import Gallery
 from earwitness.errors import Unavailable
 from earwitness.rest.context import RestLimits
 from earwitness.rest.recordings import recording_file
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import Scope
+from earwitness.voice.embedding import Voiceprint
 
 SEARCH, PROFILES = "domains/vpd-1/search", "domains/vpd-1/profiles"
 CONSENT = {"consent": "form 12, page 3"}
@@ -106,6 +109,24 @@ def test_a_voice_that_is_enrolled_twice_is_told(domain: Rest) -> None:
     assert twice["sameVoiceAs"] == [sally["profileId"]]
     further = enrol(second_call("kal"), profileId=kal["profileId"])
     assert further["sameVoiceAs"] == []
+
+
+@pytest.mark.slow
+def test_nobody_is_told_who_is_deleted_while_another_is_enrolled(domain: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enrol(path: Path) -> dict[str, Any]:
+        return domain.ask("POST", PROFILES, params=CONSENT, content=path.read_bytes()).json()
+
+    sally = enrol(first_call("sally"))["profileId"]
+    compared = Engine.same_voice_as
+
+    def and_deleted(engine: Engine, made: Sequence[Voiceprint], gallery: Gallery) -> list[str]:
+        alike = compared(engine, made, gallery)
+        assert alike == [sally]
+        domain.store.write(lambda unit: unit.profiles.delete(MINE, sally))
+        return alike
+
+    monkeypatch.setattr(Engine, "same_voice_as", and_deleted)
+    assert enrol(second_call("sally"))["sameVoiceAs"] == []
 
 
 @pytest.mark.slow

@@ -130,12 +130,14 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
         )
 
     profile = context.store.write(write)
+    # Without those who were deleted meanwhile: nobody is found once that was answered.
+    left = context.store.profile_voiceprints.enrolled(call.scope, alike)
     return answer_of(
         EnrolledProfileAnswer,
         profile,
         voiceprints=voiceprints_of(context, call, profile),
         # a repeated request finds what it made before
-        same_voice_as=[one for one in alike if one != profile.profile_id],
+        same_voice_as=[one for one in alike if one in left and one != profile.profile_id],
     )
 
 
