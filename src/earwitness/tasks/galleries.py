@@ -44,6 +44,8 @@ class _Slot:
     version: int = -1
     #: Changes with the domain; None until it is loaded.
     gallery: Gallery | None = None
+    #: Voiceprints in it.
+    size: int = 0
     #: Copies that searches get, by line; these never change.
     copies: dict[_LineName, Gallery] = field(default_factory=dict[_LineName, Gallery])
 
@@ -69,6 +71,7 @@ class Galleries:
         slot = self._slot(scope, domain_id, space.encoder_id)
         with slot.lock:
             gallery = self._renewed(slot, scope, domain, space)
+            slot.size = len(gallery)
             copy = slot.copies.get(_line_name(space))
             if copy is None:
                 copy = slot.copies[_line_name(space)] = gallery.under(space)
@@ -143,11 +146,11 @@ class Galleries:
     def _make_room(self) -> None:
         """Drop what was searched longest ago. The latest stays, however large."""
         with self._lock:
-            sizes = {name: 0 if slot.gallery is None else len(slot.gallery) for name, slot in self._slots.items()}
-            total = sum(sizes.values())
+            # Not of the galleries themselves: other threads change them.
+            total = sum(slot.size for slot in self._slots.values())
             while total > self._voiceprints_max and len(self._slots) > 1:
-                name, _ = self._slots.popitem(last=False)
-                total -= sizes[name]
+                _, slot = self._slots.popitem(last=False)
+                total -= slot.size
 
 
 def _add(gallery: Gallery, entries: Iterable[GalleryEntry]) -> None:
