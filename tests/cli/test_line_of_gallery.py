@@ -86,6 +86,9 @@ def test_a_gallery_that_learnt_nothing_says_how_it_would(tmp_path: Path) -> None
     shown = run("line", "show", "--gallery", path)
     assert "line unknown" in shown.stdout
     assert "10 or more recordings" in shown.stdout
+    off = run("line", "off", "--gallery", path).stdout
+    assert "10 or more recordings" not in off
+    assert "earwitness line on" in off
     assert run("line", "show", "--gallery", tmp_path / "none.json").exit_code == 6
 
 

@@ -9,7 +9,7 @@ import typer
 
 from earwitness.cli.output import print_json, print_table, remark, reporting, say
 from earwitness.errors import GalleryUnwritable
-from earwitness.voice.line import VOICES_MIN
+from earwitness.voice.line import VOICES_MIN, LineLearning
 
 if TYPE_CHECKING:
     from earwitness.engine.file_line import FileLine
@@ -47,6 +47,8 @@ def show_file_line(path: Path, *, as_json: bool) -> None:
     ]
     if rows:
         print_table(("version", "why", "voices", "created"), rows)
+    elif stored.line.learning is LineLearning.OFF:
+        say("nothing is learnt of it before `earwitness line on`")
     else:
         say("it is learnt when `earwitness identify` is given {} or more recordings of different voices", VOICES_MIN)
 
