@@ -88,7 +88,7 @@ async def test_both_legs_of_a_twilio_call_are_kept(tmp_path: Path) -> None:
             assert len(set(kept[::160].tolist())) > 100  # each chunk in its place
         assert not world.desk.ended["transaction-1"].failed
         assert not world.doors.calls
-        await eventually(lambda: world.doors.sockets == 0)
+        await eventually(lambda: not world.doors._places._held)
 
 
 async def test_a_simulator_that_is_not_ours(tmp_path: Path) -> None:
@@ -287,7 +287,15 @@ async def test_who_is_refused_and_why(tmp_path: Path) -> None:
         assert (await refused(world.dial("jambonz", headers={"X-Forwarded-For": "9.9.9.9"})))[0] == 403
         assert (await refused(world.dial("twilio", headers={"Via": "1.1 proxy"})))[1].startswith("it came unencrypted")
         world.know({}, allowed_networks=("127.0.0.0/8",))
-        async with world.dial("jambonz", headers={"X-Forwarded-For": "9.9.9.9"}):
+        async with world.dial("jambonz", headers={"Origin": "http://localhost:8080"}):
+            pass
+        async with world.dial("jambonz", headers={"Origin": "https://a-page-in-a-browser.example"}):
+            pass
+        assert (await refused(world.dial("jambonz", headers={"X-Forwarded-For": "9.9.9.9"})))[0] == 403
+        world.know({})
+        assert (await refused(world.dial("jambonz", headers={"Origin": "https://page.example"})))[0] == 403
+        many = "&".join(f"a{number}=b" for number in range(60))
+        async with world.dial("jambonz", query=many):
             pass
         world.know({DoorSecret.TOKEN: SECRET}, disabled=True)
         assert await refused(world.dial("jambonz", SECRET)) == (403, "the connector is disabled")
@@ -403,7 +411,9 @@ async def test_a_stop_of_the_service_ends_calls_with_their_fragments(tmp_path: P
 
 
 async def test_too_many_sockets_are_told_to_come_again(tmp_path: Path) -> None:
-    async with served(tmp_path, sockets_max=1) as world, world.dial("asterisk", SECRET):
+    async with served(tmp_path, sockets_max=1) as world, world.dial("asterisk", SECRET) as first:
+        await send_all(first, [TEXT_START])
+        await eventually(lambda: world.doors.calls)
         with pytest.raises(InvalidStatus) as told:
             await world.dial("asterisk", SECRET)
         assert (told.value.response.status_code, told.value.response.headers["retry-after"]) == (503, "5")

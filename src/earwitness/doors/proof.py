@@ -113,7 +113,9 @@ def _twilio(dialled: Dialled, secrets: tuple[str, ...], _now: float) -> Verdict:
     right = False
     for url in dialled.urls:
         for spelling in _with_and_without_port(url):
-            expected = base64.b64encode(hmac.new(secrets[0].encode(), spelling.encode("latin-1"), digest).digest())
+            expected = base64.b64encode(
+                hmac.new(secrets[0].encode(), spelling.encode("latin-1", "replace"), digest).digest()
+            )
             right |= is_same(given, expected.decode())
     return _verdict(right)
 

@@ -96,7 +96,8 @@ class RawAudioSocket:
             raise BadRequest("a call has one channel, or two")
         self._labels = MONO if channels == 1 else STEREO
         caller = caller_among(self._labels, self._opening.caller_label)
-        attached, token = without_token({**told, **_headers_of(told)})
+        attached = {**told, **_headers_of(told), **object_in(told, "metadata", "customerData")}
+        attached, token = without_token(attached)
         outputs: list[Output] = [Presented(token)] if token else []
         if self._preamble.answer:
             outputs.append(Send(self._preamble.answer))
@@ -109,7 +110,7 @@ class RawAudioSocket:
                 from_number=text_in(told, "from", "caller") or text_in(query, "from"),
                 to_number=text_in(told, "to", "called") or text_in(query, "to"),
                 is_inbound="outbound" not in text_in(told, "direction").lower(),
-                metadata=metadata_of({**attached, **object_in(told, "metadata", "customerData")}),
+                metadata=metadata_of(attached),
             )
         )
         return outputs

@@ -18,6 +18,10 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers that proxies add: who sends one does not come from this machine, wherever its connection comes from."""
 
 
+_HERE = ("localhost", "127.0.0.1", "::1")
+"""Hosts of pages that this machine itself serves. Browsers name a page's; phone systems hardly name any."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """An upgrade, as it came."""
@@ -37,8 +41,11 @@ class Asked:
 
     @property
     def query(self) -> dict[str, str]:
-        """What stands behind the path, by name."""
-        return dict(parse_qsl(self.target.partition("?")[2], max_num_fields=50))
+        """What stands behind the path, by name; nothing when it is too much."""
+        try:
+            return dict(parse_qsl(self.target.partition("?")[2], max_num_fields=50))
+        except ValueError:
+            return {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,14 +82,16 @@ class Outside:
         return False
 
     def is_here(self, asked: Asked) -> bool:
-        """Return whether it comes from this machine, and not through a proxy on it."""
+        """Return whether it comes from this machine: not through a proxy, nor from a page in a browser on it."""
         address = _address(asked.client)
-        return (
-            address is not None
-            and address.is_loopback
-            and not self._is_proxy(asked.client)
-            and not any(name in asked.headers for name in _FORWARDED)
-        )
+        if address is None or not address.is_loopback or self.is_forwarded(asked):
+            return False
+        origin = asked.headers.get("origin", "")
+        return not origin or urlsplit(origin).hostname in _HERE
+
+    def is_forwarded(self, asked: Asked) -> bool:
+        """Return whether it comes through a proxy, so that its address says nothing of who sends it."""
+        return self._is_proxy(asked.client) or any(name in asked.headers for name in _FORWARDED)
 
     @property
     def _is_public_encrypted(self) -> bool:
@@ -126,7 +135,7 @@ def admit(kind: SocketKind, access: DoorAccess, asked: Asked, outside: Outside, 
         return _unless_disabled(access, Admission())
     if any(access.secrets.get(secret) for secret in kind.secrets):
         return Admission(status=403, reason="it proves itself with nothing", is_wrong=True)
-    if is_here or _is_among(asked.client, access.allowed_networks):
+    if is_here or (not outside.is_forwarded(asked) and _is_among(asked.client, access.allowed_networks)):
         return _unless_disabled(access, Admission(is_proved=True))
     return Admission(status=403, reason="its connector has no secret for this door, and does not allow its address")
 

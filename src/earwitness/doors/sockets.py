@@ -30,13 +30,18 @@ from earwitness.errors import (
 )
 from earwitness.server.web_socket import WebSocket
 from earwitness.voice.connector import DoorSecret
+from earwitness.wire.shares import Shares
 from earwitness.wire.wrong_credentials import WrongCredentials
 
 START_SECONDS_MAX = 30.0
 """How long a phone system that was let in may take until its call begins."""
 
 SOCKETS_MAX = 2_000
-"""Calls over WebSockets at one time."""
+ACCOUNT_WEIGHT = 4
+"""Calls over WebSockets at one time; one account that is alone may have four fifths of them."""
+
+REASONS_MAX = 200
+"""Reasons that refusals are counted by; others are counted together."""
 
 TELL_AGAIN_SECONDS = 60.0
 """How often the log says again that calls were refused for one reason."""
@@ -76,12 +81,11 @@ class SocketDoors:
         self._outside = outside
         self._new_id = new_id
         self._clock = clock or SocketClock()
-        self._sockets_max = sockets_max
+        self._places = Shares(
+            sockets_max, refusal="there are too many calls of this account; call again", weight=ACCOUNT_WEIGHT
+        )
         self._nonces = Nonces()
         self._told_at: dict[str, float] = {}
-        self.sockets = 0
-        """Those that were let in and are open."""
-
         self.calls: dict[LiveCall, str] = {}
         """Calls in progress, and the name of their door."""
 
@@ -114,18 +118,18 @@ class SocketDoors:
                 await self.hold_back(asked.client)
             await self._refuse(web_socket, kind.name if kind else "?", admission)
             return
-        self.sockets += 1
-        try:
+        with ExitStack() as place:
+            try:
+                place.enter_context(self._places.taken(access.scope.account_id))
+            except Unavailable as error:
+                await self._refuse(web_socket, kind.name, Admission(status=503, reason=str(error)))
+                return
             await self._run(web_socket, kind, access, asked, is_proved=admission.is_proved)
-        finally:
-            self.sockets -= 1
 
     async def _found(self, asked: Asked) -> tuple[SocketKind | None, DoorAccess | None, Admission]:
         """Return what an upgrade asks for, and what becomes of it."""
         if self.is_draining:
             raise Unavailable("the service is stopping; call again")
-        if self.sockets >= self._sockets_max:
-            raise Unavailable("there are too many calls; call again")
         parts = asked.parts
         kind = KINDS.get(parts[1]) if len(parts) in (2, 3) else None
         with ExitStack() as place:
@@ -182,6 +186,8 @@ class SocketDoors:
 
     def count_refusal(self, door: str, reason: str) -> None:
         """Count a refusal, and say so in the log, for each reason once in a while."""
+        if reason not in self.refused and len(self.refused) >= REASONS_MAX:
+            reason = "another reason"
         self.refused[reason] += 1
         now = self._clock.monotonic()
         if now >= self._told_at.get(reason, float("-inf")):
