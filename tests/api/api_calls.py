@@ -1,13 +1,18 @@
 """For every operation that is served: a call of it that succeeds, over resources of its own."""
 
 import re
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api_world import KMS_KEY_ARN, ROLE_ARN, VOICE_ELEMENT, World, live_source
+from api_world import KMS_KEY_ARN, MINE, ROLE_ARN, VOICE_ELEMENT, World, live_source
 
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, VOICE
+from earwitness.store.connector_records import ConnectorCall
+from earwitness.store.store import Unit
+from earwitness.voice.call import AudioCoding, Leg
+from earwitness.voice.connector import CallLeg
 
 TAG = [{"Key": "team", "Value": "fraud"}]
 
@@ -34,14 +39,65 @@ class Resources:
     fragment: str
     """The number of one that is kept of the stream."""
 
+    connector_id: str
+    connector: str
+    """Has calls in progress."""
+
+    idle_connector_id: str
+    """Has none, and a streaming configuration."""
+
+    transaction_id: str
+    """Of a call without a task."""
+
+    call_task_id: str
+    """Waits for a worker, on another call."""
+
     @property
     def names(self) -> set[str]:
         """What nobody else may ever be told."""
-        return {self.configuration, self.pipeline_id, self.domain_id, self.profile_id, self.stream, "secret"}
+        named = {self.configuration, self.pipeline_id, self.domain_id, self.profile_id, self.stream, "secret"}
+        return named | {self.connector_id, self.idle_connector_id, self.transaction_id, self.call_task_id}
 
 
 def _put_media(stream: str) -> dict[str, str]:
     return {"StreamARN": stream, "FragmentTimecodeType": "ABSOLUTE"}
+
+
+_STREAMING = {"DataRetentionInHours": 1, "Disabled": False}
+
+
+def make_call(
+    world: World,
+    connector_id: str,
+    configuration: str | None,
+    call_id: str,
+    *,
+    legs: tuple[CallLeg, ...] = tuple(CallLeg),
+) -> ConnectorCall:
+    """A call in progress, as its door would begin it; with a configuration it has a pipeline."""
+
+    def begin(unit: Unit) -> ConnectorCall:
+        call = unit.connector_calls.begin(
+            MINE,
+            transaction_id=str(uuid.uuid4()),
+            connector_id=connector_id,
+            call_id=call_id,
+            door="siprec",
+            direction="Inbound",
+            from_number="+49secret",
+            to_number="",
+        )
+        for leg in legs:
+            told = Leg(label=leg.value, is_caller=leg is CallLeg.CALLER, coding=AudioCoding.PCMU, rate=8_000)
+            call = unit.connector_calls.put_leg(call, told, stream_arn=streams[leg], start_fragment_number="1")
+        return call
+
+    streams = {leg: world.make_stream(f"{call_id}-{leg.value}".replace(" ", "-")) for leg in legs}
+    call = world.store.write(begin)
+    if configuration is None:
+        return call
+    pipeline = world.make_pipeline(configuration, *streams.values())
+    return world.store.write(lambda unit: unit.connector_calls.set_pipeline(call, pipeline["MediaPipelineId"]))
 
 
 def make_resources(world: World) -> Resources:
@@ -54,7 +110,29 @@ def make_resources(world: World) -> Resources:
     domain = world.make_domain("secret", Description="secret")
     printed_task_id = world.start_task(pipeline["MediaPipelineId"], domain["VoiceProfileDomainArn"])
     world.end_task(printed_task_id, with_voiceprint=True)
+    connector, idle = world.make_connector("secret"), world.make_connector("idle secret")
+    world.call(
+        VOICE,
+        "PutVoiceConnectorStreamingConfiguration",
+        VoiceConnectorId=idle["VoiceConnectorId"],
+        StreamingConfiguration=_STREAMING,
+    )
+    connector_id = connector["VoiceConnectorId"]
+    of_calls = world.make_configuration("secret-calls")["MediaInsightsPipelineConfigurationArn"]
+    heard = make_call(world, connector_id, of_calls, "heard secret")
+    call_task = world.call(
+        VOICE,
+        "StartSpeakerSearchTask",
+        VoiceConnectorId=connector_id,
+        TransactionId=heard.transaction_id,
+        VoiceProfileDomainId=domain["VoiceProfileDomainId"],
+    )["SpeakerSearchTask"]
     return Resources(
+        connector_id=connector_id,
+        connector=connector["VoiceConnectorArn"],
+        idle_connector_id=idle["VoiceConnectorId"],
+        transaction_id=make_call(world, connector_id, of_calls, "idle secret").transaction_id,
+        call_task_id=call_task["SpeakerSearchTaskId"],
         configuration=configuration,
         pipeline_id=pipeline["MediaPipelineId"],
         pipeline=pipeline["MediaPipelineArn"],
@@ -92,6 +170,7 @@ CREATES: dict[tuple[str, str], Params] = {
         "Name": "mine",
         "ServerSideEncryptionConfiguration": {"KmsKeyArn": KMS_KEY_ARN},
     },
+    (VOICE, "CreateVoiceConnector"): lambda _: {"Name": "mine", "RequireEncryption": False},
     (STREAMS, "CreateStream"): lambda _: {"StreamName": "mine"},
     (STREAMS, "DescribeMediaStorageConfiguration"): lambda _: {"ChannelName": "mine"},
 }
@@ -101,6 +180,7 @@ LISTS: dict[tuple[str, str], Params] = {
     (PIPELINES, "ListMediaInsightsPipelineConfigurations"): lambda _: {},
     (PIPELINES, "ListMediaPipelines"): lambda _: {},
     (VOICE, "ListVoiceProfileDomains"): lambda _: {},
+    (VOICE, "ListVoiceConnectors"): lambda _: {},
     (STREAMS, "ListStreams"): lambda _: {},
 }
 """Calls that name no resource and tell of many."""
@@ -150,6 +230,32 @@ NAMED: dict[tuple[str, str], Params] = {
     (MEDIA, "PutMedia"): lambda made: _put_media(made.stream),
     (MEDIA, "GetMedia"): _stream(StartSelector={"StartSelectorType": "EARLIEST"}),
     (ARCHIVED_MEDIA, "GetMediaForFragmentList"): lambda made: {"StreamARN": made.stream, "Fragments": [made.fragment]},
+    (VOICE, "GetVoiceConnector"): lambda made: {"VoiceConnectorId": made.connector_id},
+    (VOICE, "UpdateVoiceConnector"): lambda made: {
+        "VoiceConnectorId": made.connector_id,
+        "Name": "secret",
+        "RequireEncryption": False,
+    },
+    (VOICE, "PutVoiceConnectorStreamingConfiguration"): lambda made: {
+        "VoiceConnectorId": made.connector_id,
+        "StreamingConfiguration": _STREAMING,
+    },
+    (VOICE, "GetVoiceConnectorStreamingConfiguration"): lambda made: {"VoiceConnectorId": made.idle_connector_id},
+    (VOICE, "StartSpeakerSearchTask"): lambda made: {
+        "VoiceConnectorId": made.connector_id,
+        "TransactionId": made.transaction_id,
+        "VoiceProfileDomainId": made.domain_id,
+    },
+    (VOICE, "GetSpeakerSearchTask"): lambda made: {
+        "VoiceConnectorId": made.connector_id,
+        "SpeakerSearchTaskId": made.call_task_id,
+    },
+    (VOICE, "StopSpeakerSearchTask"): lambda made: {
+        "VoiceConnectorId": made.connector_id,
+        "SpeakerSearchTaskId": made.call_task_id,
+    },
+    (VOICE, "DeleteVoiceConnectorStreamingConfiguration"): lambda made: {"VoiceConnectorId": made.idle_connector_id},
+    (VOICE, "DeleteVoiceConnector"): lambda made: {"VoiceConnectorId": made.idle_connector_id},
     (VOICE, "GetVoiceProfileDomain"): lambda made: {"VoiceProfileDomainId": made.domain_id},
     (VOICE, "UpdateVoiceProfileDomain"): lambda made: {"VoiceProfileDomainId": made.domain_id, "Name": "secret"},
     (VOICE, "GetVoiceProfile"): lambda made: {"VoiceProfileId": made.profile_id},

@@ -289,6 +289,9 @@ class World:
         )
         return made["VoiceProfileDomain"]
 
+    def make_connector(self, name: str = "trunk", **more: Any) -> dict[str, Any]:
+        return self.call(VOICE, "CreateVoiceConnector", Name=name, RequireEncryption=False, **more)["VoiceConnector"]
+
     def make_profile(self, domain_id: str) -> VoiceProfile:
         """As a finished task would; there is no operation without one."""
         profile_id = f"vp-{uuid.uuid4()}"

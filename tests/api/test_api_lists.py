@@ -22,6 +22,7 @@ LISTS = {
     (PIPELINES, "ListMediaPipelines"): ("MediaPipelines", "MediaPipelineArn"),
     (VOICE, "ListVoiceProfileDomains"): ("VoiceProfileDomains", "VoiceProfileDomainArn"),
     (VOICE, "ListVoiceProfiles"): ("VoiceProfiles", "VoiceProfileArn"),
+    (VOICE, "ListVoiceConnectors"): ("VoiceConnectors", "VoiceConnectorArn"),
     (STREAMS, "ListStreams"): ("StreamInfoList", "StreamARN"),
 }
 each = pytest.mark.parametrize(("service", "operation"), LISTS, ids=[operation for _, operation in LISTS])
@@ -55,6 +56,8 @@ def _add_one(unit: Unit, scope: Scope, number: int, arn: Any) -> None:
         arn=arn("chime", f"media-insights-pipeline-configuration/{name}"),
         body={"Elements": []},
     )
+    connector_id = f"{scope.account_id}{scope.region.replace('-', '')}{number:04}"
+    unit.connectors.create(scope, connector_id=connector_id, arn=arn("chime", f"vc/{connector_id}"), name=name, body={})
     unit.pipelines.create(
         scope,
         pipeline_id=guid,

@@ -115,10 +115,9 @@ def test_profiles_of_a_domain_nobody_made(world: World) -> None:
     assert world.audit() == ()
 
 
-@pytest.mark.parametrize("operation", ["StartSpeakerSearchTask", "StopVoiceToneAnalysisTask", "ListVoiceConnectors"])
+@pytest.mark.parametrize("operation", ["StopVoiceToneAnalysisTask", "ListPhoneNumbers"])
 def test_operations_that_are_not_served(world: World, operation: str) -> None:
     params = {
-        "StartSpeakerSearchTask": {"VoiceConnectorId": "v", "TransactionId": "t", "VoiceProfileDomainId": "d"},
         "StopVoiceToneAnalysisTask": {"VoiceConnectorId": "v", "VoiceToneAnalysisTaskId": "t"},
     }
     with pytest.raises(ERRORS.BadRequestException, match=r"docs/parity\.md"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from earwitness.access.roles import Role
 from earwitness.api import (
+    call_tasks,
     configurations,
     domains,
     get_media,
@@ -17,6 +18,7 @@ from earwitness.api import (
     search_tasks,
     streams,
     tags,
+    voice_connectors,
 )
 from earwitness.api.context import OperationHandler, StreamHandler
 
@@ -174,7 +176,49 @@ TABLE: tuple[Served, ...] = (
     _served(VOICE, "UpdateVoiceProfile", profiles.update_profile, _OPERATOR),
     _served(VOICE, "DeleteVoiceProfile", profiles.delete_profile, _OPERATOR),
     _served(VOICE, "ListVoiceProfiles", profiles.list_profiles, _READER),
-    _quick(VOICE, "ListTagsForResource", tags.list_tags, note="For voice profile domains and voice profiles."),
+    _served(
+        VOICE,
+        "CreateVoiceConnector",
+        voice_connectors.create_connector,
+        _ADMIN,
+        "Its calls come in by a door (see doors.md); there is no OutboundHostName and no telephone number.",
+    ),
+    _quick(VOICE, "GetVoiceConnector", voice_connectors.get_connector),
+    _served(VOICE, "ListVoiceConnectors", voice_connectors.list_connectors, _READER, "The oldest comes first."),
+    _served(VOICE, "UpdateVoiceConnector", voice_connectors.update_connector, _ADMIN),
+    _served(
+        VOICE,
+        "DeleteVoiceConnector",
+        voice_connectors.delete_connector,
+        _ADMIN,
+        "ConflictException while a call of it is in progress.",
+    ),
+    _served(
+        VOICE,
+        "PutVoiceConnectorStreamingConfiguration",
+        voice_connectors.put_streaming,
+        _ADMIN,
+        "For calls that come afterwards. The configuration must exist and enable speaker search. EventBridge is the "
+        "default bus; SQS and SNS are the queue and topic `ChimeVoiceConnector-Streaming` of the account and Region.",
+    ),
+    _quick(VOICE, "GetVoiceConnectorStreamingConfiguration", voice_connectors.get_streaming),
+    _served(VOICE, "DeleteVoiceConnectorStreamingConfiguration", voice_connectors.delete_streaming, _ADMIN),
+    _served(
+        VOICE,
+        "StartSpeakerSearchTask",
+        call_tasks.start_task,
+        _OPERATOR,
+        "Without CallLeg it hears the caller. One active task per transaction. ConflictException for a domain that a "
+        "task of the pipeline searches on the same leg.",
+    ),
+    _quick(VOICE, "GetSpeakerSearchTask", call_tasks.get_task),
+    _served(VOICE, "StopSpeakerSearchTask", call_tasks.stop_task, _OPERATOR),
+    _quick(
+        VOICE,
+        "ListTagsForResource",
+        tags.list_tags,
+        note="For voice profile domains, voice profiles and Voice Connectors.",
+    ),
     _served(VOICE, "TagResource", tags.tag_resource, _OPERATOR, "A domain's tag `earwitness:band` cannot be changed."),
     _served(
         VOICE, "UntagResource", tags.untag_resource, _OPERATOR, "A domain's tag `earwitness:band` cannot be removed."
@@ -235,13 +279,11 @@ TABLE: tuple[Served, ...] = (
     _served(ARCHIVED_MEDIA, "ListFragments", get_media.list_fragments, _READER),
 )
 
-_NO_CALLS = "needs Voice Connector calls; use the operation with the same name in media pipelines"
 _NO_TONE = "is voice tone analysis, which earwitness does not do"
 _NO_CHANNELS = "is for signaling channels, which earwitness does not have"
 _NO_EDGE = "is for edge agents, which earwitness does not have"
 
 REFUSED: dict[tuple[str, str], str] = {
-    **{(VOICE, f"{verb}SpeakerSearchTask"): _NO_CALLS for verb in ("Start", "Get", "Stop")},
     **{(VOICE, f"{verb}VoiceToneAnalysisTask"): _NO_TONE for verb in ("Start", "Get", "Stop")},
     **{(PIPELINES, f"{verb}VoiceToneAnalysisTask"): _NO_TONE for verb in ("Start", "Get", "Stop")},
     **{(STREAMS, f"{verb}SignalingChannel"): _NO_CHANNELS for verb in ("Create", "Delete", "Describe", "Update")},

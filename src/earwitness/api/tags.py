@@ -5,13 +5,14 @@ from typing import TypeAlias
 from earwitness.access.caller import Caller
 from earwitness.api.context import ApiContext, named_tags, require
 from earwitness.errors import BadRequest
+from earwitness.store.connector_records import VoiceConnector
 from earwitness.store.records import Configuration, Pipeline, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.voice.band import BAND_TAG
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-_Tagged: TypeAlias = Configuration | Pipeline | VoiceProfileDomain | VoiceProfile
+_Tagged: TypeAlias = Configuration | Pipeline | VoiceProfileDomain | VoiceProfile | VoiceConnector
 
 
 def tag_resource(context: ApiContext, caller: Caller, params: Params) -> Result:
@@ -66,5 +67,7 @@ def _find(records: Store | Unit, scope: Scope, arn: str) -> _Tagged | None:
             return records.domains.get(scope, arn)
         case "voice-profile":
             return records.profiles.get(scope, arn)
+        case "vc":
+            return records.connectors.get(scope, arn)
         case _:
             return None

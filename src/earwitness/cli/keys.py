@@ -55,7 +55,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
-    with _records(data, as_json=as_json, account=account, role=role) as store:
+    with records(data, as_json=as_json, account=account, role=role) as store:
         account = _account_of_new(store, account)
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
@@ -68,7 +68,7 @@ def create(
 @keys.command("list")
 def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
-    with _records(data, as_json=as_json, account=account) as store:
+    with records(data, as_json=as_json, account=account) as store:
         keys = _all(lambda after: store.access_keys.list(account, after=after, limit=_PAGE))
         rows = [_row(key.key_id, "key", key) for key in keys]
         tokens = _all(lambda after: store.bearer_tokens.list(account, after=after, limit=_PAGE))
@@ -91,7 +91,7 @@ def disable(
     key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """Let a key or token do nothing any more, from the next request on."""
-    with _records(data, as_json=as_json, account=account) as store:
+    with records(data, as_json=as_json, account=account) as store:
         done = store.write(
             lambda unit: unit.access_keys.disable(account, key) or unit.bearer_tokens.revoke(account, key)
         )
@@ -104,7 +104,7 @@ def rotate(
 ) -> None:
     """Give a key a new secret; the old one stops at once. The new one is shown this once."""
     secret = _new_secret()
-    with _records(data, as_json=as_json, account=account) as store:
+    with records(data, as_json=as_json, account=account) as store:
         rotated = store.write(lambda unit: unit.access_keys.rotate(account, key, secret=secret))
     if rotated is None:
         _report(False, "", account=account, as_json=as_json)
@@ -124,7 +124,7 @@ def token(
 ) -> None:
     """Make a bearer token for earwitness's own API. It is shown this once."""
     made = f"ewt_{secrets.token_urlsafe(32)}"
-    with _records(data, as_json=as_json, account=account, role=role) as store:
+    with records(data, as_json=as_json, account=account, role=role) as store:
         account = _account_of_new(store, account)
         token_id = f"tok-{secrets.token_hex(8)}"
         store.write(
@@ -173,7 +173,7 @@ def _new_secret() -> str:
 
 
 @contextmanager
-def _records(data: Path | None, *, as_json: bool, account: str | None, role: str | None = None) -> "Generator[Store]":
+def records(data: Path | None, *, as_json: bool, account: str | None, role: str | None = None) -> "Generator[Store]":
     """Open the records after what was asked for is known to make sense; errors become a line and an exit code.
 
     Only a command that makes a key, and so has a role, may make an installation for it: for any other, a folder without

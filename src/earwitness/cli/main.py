@@ -16,6 +16,7 @@ from earwitness import __version__, config, log
 from earwitness.cli import (
     calibration,
     calls,
+    connectors,
     demo,
     doctor,
     domains,
@@ -62,6 +63,7 @@ for command in (
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
+app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")

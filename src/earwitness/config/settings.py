@@ -157,6 +157,7 @@ class Quotas:
     streams: int = _row(
         10_000, unit="count", low=0, high=1e9, text="Kinesis video streams; 10,000 at AWS in its large Regions."
     )
+    voice_connectors: int = _quota(100, "Voice Connectors; 3 at AWS.")
     tags_per_resource: int = _quota(50, "Tags of one resource; 50 at AWS, 200 for media pipelines.")
 
 

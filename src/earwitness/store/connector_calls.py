@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, ColumnElement, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, exists, select, type_coerce
 
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, NotFound
 from earwitness.store.columns import from_json, to_json, to_microseconds
@@ -30,7 +30,7 @@ from earwitness.store.repository import (
     scope_of,
     select_in_scope,
 )
-from earwitness.store.schema import events, kinesis_streams
+from earwitness.store.schema import events, kinesis_streams, tasks
 from earwitness.voice.call import Leg
 from earwitness.voice.connector import CallLeg, CallStatus
 
@@ -73,6 +73,12 @@ class ConnectorCallReader(Reader):
     def count_active(self, scope: Scope) -> int:
         """Return how many are in progress."""
         return self._count(connector_calls, in_scope(connector_calls, scope, ended_at=None))
+
+    def count_active_tasks(self, call: ConnectorCall) -> int:
+        """Return how many tasks that were started by a call have not ended."""
+        theirs = in_scope(connector_call_tasks, call.scope, transaction_id=call.transaction_id)
+        active = tasks.c.ended_at.is_(None) & same(connector_call_tasks, tasks, "task_id")
+        return self._count(connector_call_tasks, theirs, exists().where(active))
 
     def task_legs(self, scope: Scope, transaction_id: str) -> dict[str, CallLeg]:
         """Return the tasks that were started by a transaction, by id, each with its leg."""

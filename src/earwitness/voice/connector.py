@@ -1,6 +1,11 @@
 """What is known of Voice Connectors: how a phone system proves that it may send calls to one, and where a call is."""
 
+import base64
+import binascii
 from enum import StrEnum
+from ipaddress import ip_network
+
+from earwitness.errors import BadRequest
 
 
 class DoorSecret(StrEnum):
@@ -45,3 +50,32 @@ class CallLeg(StrEnum):
 
     CALLER = "Caller"
     CALLEE = "Callee"
+
+
+ANNOUNCED_KEPT = 600.0
+"""Seconds in which an announced call may come."""
+
+NETWORKS_MAX = 100
+SECRET_CHARACTERS_MAX = 1_024
+
+
+def network_of(text: str) -> str:
+    """Return an address or a network as it is written in full. Raise BadRequest for what is neither."""
+    try:
+        return str(ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise BadRequest("this is no address and no network; write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+def checked_secret(name: DoorSecret, secret: str) -> str:
+    """Return a secret. Raise BadRequest, which does not repeat it, when no phone system could use it."""
+    if not 1 <= len(secret) <= SECRET_CHARACTERS_MAX or not secret.isprintable():
+        raise BadRequest(f"a secret has 1 to {SECRET_CHARACTERS_MAX} printable characters, on one line")
+    if name is DoorSecret.BASIC and ":" not in secret.strip(":"):
+        raise BadRequest("the secret of HTTP's basic authentication is user:password")
+    if name is DoorSecret.AUDIOHOOK_CLIENT_SECRET:
+        try:
+            base64.b64decode(secret, validate=True)
+        except (binascii.Error, ValueError):
+            raise BadRequest("the client secret of Genesys is in base64; copy it as Genesys shows it") from None
+    return secret
