@@ -58,6 +58,7 @@ def test_a_call_is_in_the_records(live: Live, caplog: pytest.LogCaptureFixture) 
         client.send(TWILIO_STOP)
         with pytest.raises(Exception, match="1000"):
             client.recv(PATIENCE_SECONDS)
+    until(lambda: not live.service.sockets.calls)
     calls = live.store.connector_calls.list(SCOPE, limit=10).items
     assert [(call.call_id, call.door, call.status) for call in calls] == [
         ("CA-of-the-records", "twilio", CallStatus.ENDED)

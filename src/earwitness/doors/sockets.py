@@ -8,7 +8,7 @@ import time
 from asyncio import timeout
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from earwitness.doors.desk import Desk, DoorAccess
@@ -228,6 +228,8 @@ class _Session:
         self._is_proved = False
         self._account = ""
         self._call: LiveCall | None = None
+        #: Why it ended, where the end of the socket is not the reason.
+        self._ended: CallEnded | None = None
         self._is_over = False
 
     def prove(self) -> None:
@@ -240,15 +242,17 @@ class _Session:
         try:
             await self._take_all()
         except ConnectionError:
-            self._is_over = True  # who is gone cannot be answered; its call ends below
+            self._is_over = True  # who is gone cannot be answered
         except _Broken as broken:
             self._doors.count_refusal(self._kind.name, broken.reason)
+            self._ended = CallEnded(f"it was broken off: {broken.reason}", failed=True)
             if broken.is_wrong:
                 await self._doors.hold_back(self._client)
-            await self._end_call(CallEnded(f"it was broken off: {broken.reason}", failed=True))
-            await self._web_socket.close(broken.code, broken.reason[:120])
+            with suppress(ConnectionError):
+                await self._web_socket.close(broken.code, broken.reason[:120])
         finally:
-            await self._end_call(self._end_by_socket())
+            # The socket does not wait for the disk.
+            await self._end_call(self._ended or self._end_by_socket())
 
     async def _take_all(self) -> None:
         try:
@@ -285,7 +289,7 @@ class _Session:
                     await self._web_socket.send(output.text)
                 case HangUp():
                     self._is_over = True
-                    await self._end_call(CallEnded("its phone system hung up"))
+                    self._ended = CallEnded("its phone system hung up")
                     await self._web_socket.close(_NORMAL)
                 case _:
                     if call is not None:
