@@ -91,9 +91,12 @@ def test_one_sex_alone_is_told(tmp_path: Path) -> None:
 def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.json"
     path.write_text("[]")
-    shown = show(path, "--json")
-    assert shown.exit_code == 2
-    assert json.loads(shown.stdout)["error"]["type"] == "ConfigurationError"
+    for file in (path, tmp_path / "none.json"):
+        shown = show(file, "--json")
+        assert shown.exit_code == 2
+        error = json.loads(shown.stdout)["error"]
+        assert error["type"] == "ConfigurationError"
+        assert "make one with `earwitness evaluate LIST --fit-calibration FILE`" in error["message"]
 
 
 @pytest.mark.slow

@@ -201,7 +201,11 @@ def read_calibration(path: Path) -> Calibration:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the calibration file {path} cannot be read: {error}") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ConfigurationError(
+            f"the calibration file {path} cannot be read: {reason}; name another, or make one with `earwitness "
+            "evaluate LIST --fit-calibration FILE`"
+        ) from error
     return parse_calibration(text, name=str(path))
 
 
@@ -257,7 +261,10 @@ def parse_calibration(text: str, *, name: str) -> Calibration:
         if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
             raise ValueError("durations must be positive and rise")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise ConfigurationError(f"{name} is not a calibration of this version: {error}") from error
+        raise ConfigurationError(
+            f"{name} is not a calibration of this version: {error}; make one with `earwitness evaluate LIST "
+            "--fit-calibration FILE`"
+        ) from error
     return calibration
 
 
