@@ -150,6 +150,8 @@ def test_a_line_is_reset_and_reverted(domain: Rest) -> None:
     assert operations(domain) == ["ResetLines", "RevertLine", "ResetLines"]
     gone = domain.ask("POST", f"{LINES}/revert", params={"codec": "pcm", "version": "9"})
     assert "version" in require_error(gone, 404, "NotFound")
+    unheard = domain.ask("POST", f"{LINES}/reset", params={"codec": "mp3"})
+    assert "earwitness line show" in require_error(unheard, 404, "NotFound")
 
 
 def test_a_line_that_is_off_says_what_to_do(domain: Rest) -> None:

@@ -13,6 +13,8 @@ from earwitness.tasks.lines import LineReport, lines_of
 from earwitness.voice.band import Band
 from earwitness.voice.line import LineHealth
 
+_LIST = "`earwitness line show --domain ID` and GET /domains/{domainId}/lines list what there is"
+
 
 def get_lines(context: RestContext, call: RestCall[GetLines]) -> LinesAnswer:
     """Show what a domain has learnt of its lines."""
@@ -40,7 +42,9 @@ def reset_lines(context: RestContext, call: RestCall[ResetLines]) -> LinesAnswer
     def work(unit: Unit) -> None:
         unit.lines.lock(call.scope, domain.domain_id)
         codecs = unit.lines.codecs(call.scope, domain.domain_id)
-        for codec in codecs if params.codec is None else codecs & {params.codec}:
+        if params.codec is not None and params.codec not in codecs:
+            raise NotFound(f"nothing was learnt or watched of a line of this codec; {_LIST}")
+        for codec in codecs if params.codec is None else {params.codec}:
             unit.lines.reset(call.scope, domain.domain_id, codec, key_id=call.caller.principal.key_id)
         call.caller.record(unit, domain.arn)
 
@@ -56,7 +60,7 @@ def revert_line(context: RestContext, call: RestCall[RevertLine]) -> LinesAnswer
         unit.lines.lock(call.scope, domain.domain_id)
         key_id = call.caller.principal.key_id
         if not unit.lines.revert(call.scope, domain.domain_id, params.codec, params.version, key_id=key_id):
-            raise NotFound("the line has no version of this number; GET /domains/{domainId}/lines lists them")
+            raise NotFound(f"the line has no version of this number; {_LIST}")
         call.caller.record(unit, domain.arn)
 
     context.store.write(work)
