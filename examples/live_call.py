@@ -41,6 +41,7 @@ TRUSTED = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 ROLE = "arn:aws:iam::000000000000:role/earwitness"
 
 kinesis, voice, pipelines = map(boto3.client, ("kinesisvideo", "chime-sdk-voice", "chime-sdk-media-pipelines"))
+REGION = kinesis.meta.region_name
 name = f"line-{time.time_ns()}"
 
 stream = kinesis.create_stream(StreamName=name, DataRetentionInHours=1)["StreamARN"]
@@ -85,7 +86,7 @@ def details_of(pipeline: str):
     """The events of a pipeline's tasks as they come; an SQS, SNS, Lambda or Kinesis sink gets the same."""
     after = 0
     while True:
-        asked = Request(f"{EVENTS}?pipelineId={pipeline}&after={after}&wait=20", headers=BEARER)
+        asked = Request(f"{EVENTS}?region={REGION}&pipelineId={pipeline}&after={after}&wait=20", headers=BEARER)
         with urlopen(asked, context=TRUSTED) as answer:
             for event in json.load(answer)["events"]:
                 after = event["sequence"]
