@@ -116,8 +116,12 @@ def test_copies_and_labels_that_the_voices_contradict_are_told(manifest: Path, t
     add("both-2.wav", "both", angus[:130_000])
     add("copy.wav", "sally", soundfile.read(first_call("sally"))[0])
     manifest.write_text("\n".join(lines))
-    result = run(manifest, "--enrol-seconds", 10, "--test-seconds", 5, *(["--json", "-"] if to_stdout else []))
+    plots = manifest.with_name("plots")
+    result = run(
+        manifest, "--enrol-seconds", 10, "--test-seconds", 5, "--plots", plots, *(["--json", "-"] if to_stdout else [])
+    )
     assert result.exit_code == 0, result.output
+    assert (plots / "galleries.png").is_file()
     warnings = " ".join(result.stderr.split()).split("warning: ")[1:]
     assert len(warnings) == 3, warnings
     assert warnings[0].startswith("copy.wav (sally) is the same audio as sally-1.flac (sally); list it once")

@@ -48,7 +48,6 @@ _PERSONS_FEW = 50
 
 _COUNTS = ("speakers", "same", "other", "searches", "strangers", "not heard", "not enrolled")
 _LINE = ("line", "voices", "different people", "about the shipped mean")
-_APART = "ids in doubt apart"
 _SLICED = ("EER, %", "found, %", "strangers named, %")
 
 AcceptLabels = Annotated[
@@ -249,6 +248,7 @@ def _warn_of_labels(results: "EvaluationResults") -> None:
 def _print_results(results: "list[ConditionResult]") -> None:
     """Print rates with intervals, counts, growing galleries and groups; a condition is a row."""
     from earwitness.evaluation.evaluate import FPIR
+    from earwitness.evaluation.labels import APART
 
     sizes = sorted({size.gallery for result in results for size in result.growing})
     rates: list[list[str]] = []
@@ -259,7 +259,7 @@ def _print_results(results: "list[ConditionResult]") -> None:
     for result in results:
         name = result.condition.name
         counts.append([name, *map(str, vars(result.counts).values())])
-        for title, one in ((name, result), (f"{name}, {_APART}", result.doubted_apart)):
+        for title, one in ((name, result), (f"{name}, {APART}", result.doubted_apart)):
             if one is not None:
                 rates.append([title, *(_interval(getattr(one.rates, rate), one.intervals[rate]) for rate in RATES)])
                 by_size = {size.gallery: _interval(size.fnir_percent, size.interval) for size in one.growing}
@@ -282,7 +282,7 @@ def _print_results(results: "list[ConditionResult]") -> None:
     )
     if any(result.doubted_apart is not None for result in results):
         out.print(
-            f"{_APART}: pairs of ids that sound like one person are neither strangers to each other nor trials; "
+            f"{APART}: pairs of ids that sound like one person are neither strangers to each other nor trials; "
             "requirements count as labelled",
             soft_wrap=True,
         )

@@ -43,6 +43,9 @@ OTHER_RATE = 0.1
 The lowest of 71 tests of 40 development speakers was as high as 1 in 7,500 pairs of different people.
 """
 
+APART = "ids in doubt apart"
+"""Behind the name of a condition: what was measured with pairs of ids apart that sound like one person."""
+
 _NAMED_MAX = 10
 """Copies that a message names."""
 

@@ -3,7 +3,7 @@
 Matplotlib lives here. It comes with the extra `plots`; importing this module without it is a ConfigurationError.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from earwitness.audio.quality import Outline
 from earwitness.engine.engine import Engine
 from earwitness.errors import ConfigurationError, EvaluationError
 from earwitness.evaluation.evaluate import FPIR, ConditionResult
+from earwitness.evaluation.labels import APART
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Threshold
 from earwitness.voice.speech import NetSpeech
@@ -57,6 +58,14 @@ def write_plots(
         plt.close("all")
 
 
+def _curves(results: Sequence[ConditionResult]) -> Iterator[tuple[str, ConditionResult]]:
+    """Yield what has a curve of its own, with its title: each condition, and the same with ids in doubt apart."""
+    for result in results:
+        yield result.condition.name, result
+        if result.doubted_apart is not None:
+            yield f"{result.condition.name}, {APART}", result.doubted_apart
+
+
 def _det(results: Sequence[ConditionResult]) -> Figure:
     """Draw the detection error trade-off.
 
@@ -65,12 +74,12 @@ def _det(results: Sequence[ConditionResult]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 6.4), layout="constrained")
     most_trials = max(max(result.counts.targets, result.counts.nontargets) for result in results)
     low = max(min(_DET_HIGH, 1 / most_trials) / 2, _DET_LOW)
-    for result in results:
+    for name, result in _curves(results):
         # These axes have no place for a rate of zero: it is drawn on their edge, below the least that can be measured.
         alarms, misses = np.maximum(result.curve.false_alarms, low), np.maximum(result.curve.misses, low)
         drawn = (alarms <= _DET_HIGH) & (misses <= _DET_HIGH)
         least, most = result.intervals["eer_percent"]
-        label = f"{result.condition.name}: EER {result.rates.eer_percent:.2g} % [{least:.2g}, {most:.2g}]"
+        label = f"{name}: EER {result.rates.eer_percent:.2g} % [{least:.2g}, {most:.2g}]"
         points = ndtri(alarms[drawn]), ndtri(misses[drawn])
         axes.plot(*points, drawstyle="steps-post", marker=".", label=label, clip_on=False)
     ticks = [tick for tick in _TICKS if tick >= 2 * low]
@@ -103,11 +112,11 @@ def _scores(result: ConditionResult, threshold: Threshold) -> Figure:
 def _galleries(results: Sequence[ConditionResult]) -> Figure:
     """Draw misses at a fixed share of strangers let through, as the gallery grows."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for result in results:
+    for name, result in _curves(results):
         sizes = [size.gallery for size in result.growing]
         rates = [size.fnir_percent for size in result.growing]
         low, high = zip(*(size.interval for size in result.growing), strict=True)
-        (line,) = axes.plot(sizes, rates, marker="o", label=result.condition.name, clip_on=False)
+        (line,) = axes.plot(sizes, rates, marker="o", label=name, clip_on=False)
         axes.vlines(sizes, low, high, alpha=0.3, color=line.get_color())  # one size makes no band
         axes.fill_between(sizes, low, high, alpha=0.12, color=line.get_color())
     axes.set(xlabel="enrolled", ylabel="not found, %", xscale="log")
