@@ -25,6 +25,8 @@ from earwitness.config import Settings
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.desk import Desk
+from earwitness.doors.siprec.listener import SiprecDoor
+from earwitness.doors.siprec.settings import read_listening
 from earwitness.doors.socket_handshake import Outside
 from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
@@ -100,6 +102,7 @@ class Service:
         events_file = settings.data_dir / "events.jsonl" if development else None
         self._background = build_background(settings, store, events_file=events_file)
         self.desk: Desk = self._background.desk
+        self._siprec = self._siprec_door()
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides)
         self._wrong_credentials = WrongCredentials()
@@ -141,11 +144,37 @@ class Service:
             threads=self._threads,
             why_not_started=self._background.models.why_not_open,
             require_ready=self._require_ready,
-            start=self._background.start,
-            stop=self._background.stop,
+            start=self._start,
+            stop=self._stop,
             own=self._rest(),
             doors=self.sockets,
         )
+
+    async def _start(self) -> None:
+        await self._background.start()
+        if self._siprec is not None:
+            try:
+                await self._siprec.open()
+            except ConfigurationError:
+                await self._background.stop()
+                raise
+
+    async def _stop(self) -> None:
+        if self._siprec is not None:
+            await self._siprec.close()
+        await self._background.stop()
+
+    def _siprec_door(self) -> SiprecDoor | None:
+        settings = self._settings
+        listening = read_listening(
+            siprec=settings.siprec,
+            siprec_tls=settings.siprec_tls,
+            siprec_media=settings.siprec_media,
+            tls_certificate=settings.tls_certificate,
+            tls_key=settings.tls_key,
+            calls_max=settings.limits.calls_at_once,
+        )
+        return None if listening is None else SiprecDoor(self.desk, listening)
 
     def _require_ready(self) -> None:
         """StoreUnavailable or Unavailable when records or media cannot be written or read."""
@@ -171,6 +200,8 @@ class Service:
     def begin_to_stop(self) -> None:
         """Take no new requests."""
         self.root.aws.draining = self.sockets.is_draining = True
+        if self._siprec is not None:
+            self._siprec.drain()
         self._background.notices.close()
 
     def close(self) -> None:

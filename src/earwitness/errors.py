@@ -73,6 +73,12 @@
     ├── SinkError                     where events go
     │   ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
     │   └── SinkRefused               it does not exist, does not let us in, or never takes this event
+    ├── DoorError                     what a phone system sent
+    │   ├── SipUnreadable             bytes that are no SIP message which could be answered
+    │   ├── BodyNotUsable             a body of a type or coding that is not read
+    │   ├── SessionDescriptionInvalid  a session description (SDP) that cannot be read
+    │   ├── MediaNotAcceptable        no line of it has audio that is taken here
+    │   └── RecordingMetadataInvalid  recording metadata (RFC 7865) that cannot be read, or are not safe to
     └── AskingError                   a command that asks a running service
         ├── ServiceUnreachable        nothing answers at its address  (retryable)
         ├── ServiceUntrusted          its certificate is not trusted here, or is of another name
@@ -423,6 +429,30 @@ class SinkUnavailable(SinkError):
 
 class SinkRefused(SinkError):
     """The sink does not exist, does not let us in, or never takes this event."""
+
+
+class DoorError(EarwitnessError):
+    """What a phone system sent cannot be taken."""
+
+
+class SipUnreadable(DoorError):
+    """The bytes are no SIP message, or one that cannot even be answered."""
+
+
+class BodyNotUsable(DoorError):
+    """The body has a type or coding that is not read; send a session description, with or without metadata."""
+
+
+class SessionDescriptionInvalid(DoorError):
+    """The session description breaks the rules of SDP."""
+
+
+class MediaNotAcceptable(DoorError):
+    """No line of the session description has audio that is taken here."""
+
+
+class RecordingMetadataInvalid(DoorError):
+    """The recording metadata are malformed, too large, or have a document type or entities."""
 
 
 class AskingError(EarwitnessError):

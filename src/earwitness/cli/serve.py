@@ -184,6 +184,22 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
     if account is not None:
         remark("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
     remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
+    _announce_siprec(settings)
+
+
+def _announce_siprec(settings: "Settings") -> None:
+    """Say where calls come in, and warn where everybody may send them unencrypted."""
+    from earwitness.doors.siprec.settings import is_public_address
+
+    for where, address in (("UDP and TCP", settings.siprec), ("TLS", settings.siprec_tls)):
+        if address:
+            remark("SIPREC calls come in at {} {}", address, where)
+    if settings.siprec and is_public_address(settings.siprec):
+        remark(
+            "[yellow]siprec = {} may be reached from the internet, where an address proves nothing and everybody reads "
+            "along: listen on a private address, or use siprec_tls[/yellow]",
+            settings.siprec,
+        )
 
 
 def _preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], None]) -> "ModelPreparation":

@@ -99,6 +99,9 @@ class Limits:
         high=100_000,
         text="Requests in progress beyond which new ones get ServiceUnavailable. Media uploads and reads count apart.",
     )
+    calls_at_once: int = _row(
+        1_000, unit="count", low=0, high=100_000, text="Calls in progress at one door; one more is sent elsewhere."
+    )
     body_bytes: int = _row(
         1_048_576, unit="bytes", low=1_024, high=1e9, text="The largest body of a request that is no media upload."
     )
@@ -311,6 +314,21 @@ class ServiceSettings:
         text="Addresses or networks of your own proxies and load balancers, as in `10.0.0.7,192.168.4.0/24`. One "
         "address gets at most half of the 10,000 connections, which is too few for a proxy that brings everybody's; "
         "these may have any number.",
+    )
+    siprec: str = _row(
+        "",
+        unit="address",
+        text="Where calls come in by SIPREC over UDP and TCP, as in `10.0.0.5:5060`; nowhere when empty. For private "
+        "networks: nothing is encrypted, and the sender's address is the only proof.",
+    )
+    siprec_tls: str = _row(
+        "", unit="address", text="The same over TLS, as in `10.0.0.5:5061`, with `tls_certificate` and `tls_key`."
+    )
+    siprec_media: str = _row(
+        "16384-32767",
+        unit="ports",
+        text="UDP ports for the media of these calls, two for each party. Where phone systems see this machine at "
+        "another address, that too, as in `203.0.113.7:16384-32767`.",
     )
     quotas: Quotas = _group(Quotas(), text="How much an account may have in a Region, as in `domains=10,streams=100`.")
     limits: Limits = _group(

@@ -1,0 +1,469 @@
+"""The SIPREC door: sockets, and what is asked and told of each call.
+
+What belongs here: the order of things between SIP, the records and media. What must never: syntax, timers of SIP.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from earwitness.doors.desk import Desk, DoorAccess
+from earwitness.doors.events import CallEnded
+from earwitness.doors.live_call import DoorClock, LiveCall
+from earwitness.doors.siprec.allowed import AllowList, plain_address
+from earwitness.doors.siprec.call import Plan, RecordedCall
+from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
+from earwitness.doors.siprec.message import SipMessage, SipRequest, uri_of
+from earwitness.doors.siprec.ports import MediaPort, MediaPorts
+from earwitness.doors.siprec.server import Changed, Ended, Invited, ServerEvent, SipSend, SipServer, Transaction
+from earwitness.doors.siprec.transports import SipConnection, SipConnections, SipDatagrams
+from earwitness.errors import (
+    BodyNotUsable,
+    ConfigurationError,
+    Conflict,
+    EarwitnessError,
+    LimitExceeded,
+    MediaNotAcceptable,
+    SessionDescriptionInvalid,
+)
+from earwitness.log import frames_of
+from earwitness.server.connections import Connections
+
+DOOR = "siprec"
+
+LOOK_SECONDS = 0.1
+"""How often packets are handed on and timers are looked at."""
+
+CONNECTIONS_MAX = 1_000
+"""TCP and TLS together. A phone system holds one or a few."""
+
+SIGNALLING_BUFFER_BYTES = 1 << 20
+"""Datagrams kept by the kernel while the event loop is busy: some hundred calls that begin at once."""
+
+UNPROVED_MAX = 200
+"""Calls at once of which nobody knows yet whether they may come."""
+
+TELL_AGAIN_SECONDS = 60.0
+"""How often the log says again that calls were refused for one reason."""
+
+_RETRY_LATER = ("retry-after", "30")
+_STATUS: dict[type[EarwitnessError], int] = {
+    BodyNotUsable: 415,
+    SessionDescriptionInvalid: 400,
+    MediaNotAcceptable: 488,
+    Conflict: 486,
+}
+"""Anything else is 503: the phone system may try another recorder."""
+
+_log = logging.getLogger("earwitness.doors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiprecListening:
+    """Where to listen."""
+
+    #: UDP and TCP; None: neither. A port of 0 takes a free one.
+    plain: tuple[str, int] | None
+    #: TLS; None: not at all.
+    tls: tuple[str, int] | None
+    tls_context: ssl.SSLContext | None
+    #: Our address in session descriptions; empty: the one that the call came to.
+    media_address: str
+    #: The first and last port for media.
+    media_ports: tuple[int, int]
+    calls_max: int
+
+
+@dataclass(kw_only=True, eq=False)
+class _Session:
+    """A call that may be there."""
+
+    dialog: Dialog
+    call: RecordedCall
+    allowed: AllowList
+    live: LiveCall | None = None
+    ports: dict[int, MediaPort] = field(default_factory=dict[int, MediaPort])
+    #: Packets from addresses that may not send.
+    strangers: int = 0
+
+
+class SiprecDoor:
+    """Takes recorded calls. Lives on one event loop."""
+
+    def __init__(self, desk: Desk, listening: SiprecListening, *, clock: DoorClock | None = None) -> None:
+        #: Calls that were refused, by reason.
+        self.refused: Counter[str] = Counter()
+        self._desk = desk
+        self._listening = listening
+        self._clock = clock or DoorClock()
+        self._server = SipServer(new_token=lambda: secrets.token_hex(12))
+        host = (listening.plain or listening.tls or ("127.0.0.1", 0))[0]
+        low, high = listening.media_ports
+        self._media = MediaPorts(host, low=low, high=high)
+        self._sessions: dict[tuple[str, str, str], _Session] = {}
+        self._unproved = 0
+        self._is_closing = False
+        self._datagrams: SipDatagrams | None = None
+        self._connections = SipConnections(
+            Connections(CONNECTIONS_MAX, monotonic=self._clock.monotonic),
+            receive=self._receive,
+            unreadable=self._unreadable,
+            monotonic=self._clock.monotonic,
+        )
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._local_addresses: dict[str, str] = {}
+        self._plain_port = 0
+        self._told_at: dict[str, float] = {}
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls are in progress."""
+        return sum(session.live is not None for session in self._sessions.values())
+
+    @property
+    def addresses(self) -> list[tuple[str, str, int]]:
+        """Return what listens: transport, host and port."""
+        found = list[tuple[str, str, int]]()
+        if self._listening.plain is not None:
+            found += [(each, self._listening.plain[0], self._plain_port) for each in ("UDP", "TCP")]
+        if self._listening.tls is not None and self._servers:
+            found.append(("TLS", self._listening.tls[0], _port_of(self._servers[-1])))
+        return found
+
+    async def open(self) -> None:
+        """Begin to listen. Raise ConfigurationError when an address cannot be had; then nothing listens."""
+        loop = asyncio.get_running_loop()
+        try:
+            if self._listening.plain is not None:
+                await self._open_plain(loop, *self._listening.plain)
+            if self._listening.tls is not None:
+                host, port = self._listening.tls
+                make = self._maker(self._listening.tls_context)
+                self._servers.append(await loop.create_server(make, host, port))
+        except OSError as error:
+            await self.close()
+            raise ConfigurationError(
+                f"SIPREC cannot listen: {error.strerror or error}; choose another address"
+            ) from error
+        self._looking = loop.create_task(self._look_again_and_again())
+
+    def drain(self) -> None:
+        """Take no new calls: they, and OPTIONS, are answered 503. Those in progress go on."""
+        self._server.is_draining = True
+
+    async def close(self) -> None:
+        """End all calls, and stop listening. Return when the last fragments are written."""
+        self.drain()
+        self._is_closing = True
+        now = self._clock.monotonic()
+        for session in list(self._sessions.values()):
+            if session.live is not None:
+                self._do(self._server.hang_up(session.dialog, "the service stops", failed=True, now=now))
+        if self._looking is not None:
+            self._looking.cancel()
+        for server in self._servers:
+            server.close()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._connections.close()
+        if self._datagrams is not None:
+            self._datagrams.close()
+
+    async def _open_plain(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+        """Listen on one port for both; where any port will do, one that is free for both."""
+        server = await loop.create_server(self._maker(None), host, port)
+        self._servers.append(server)
+        self._plain_port = _port_of(server)
+        datagrams = SipDatagrams(receive=self._receive, unreadable=self._unreadable, local=self._local)
+        transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, local_addr=(host, self._plain_port))
+        opened = cast("socket.socket", transport.get_extra_info("socket"))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SIGNALLING_BUFFER_BYTES)
+        self._datagrams = datagrams
+
+    def _maker(self, context: ssl.SSLContext | None) -> Callable[[], SipConnection]:
+        return lambda: SipConnection(self._connections, context)
+
+    def _local(self, peer: str) -> tuple[str, int]:
+        """Return our address as a peer reaches it. Nothing is sent to find out."""
+        host = (self._listening.plain or ("", 0))[0]
+        bound = plain_address(host)
+        if bound is not None and not bound.is_unspecified:
+            return host, self._plain_port
+        if peer not in self._local_addresses:
+            if len(self._local_addresses) > 1_000:
+                self._local_addresses.clear()
+            family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.connect((peer, 9))
+                    self._local_addresses[peer] = str(probe.getsockname()[0])
+                except OSError:
+                    return host, self._plain_port
+        return self._local_addresses[peer], self._plain_port
+
+    def _unreadable(self) -> None:
+        self._count("not SIP")
+
+    def _count(self, reason: str, *, detail: str = "") -> None:
+        """Count a refusal, and say so in the log, for each reason once in a while."""
+        self.refused[reason] += 1
+        now = self._clock.monotonic()
+        if now - self._told_at.get(reason, float("-inf")) >= TELL_AGAIN_SECONDS:
+            self._told_at[reason] = now
+            context = {"door": DOOR, "reason": reason, "times": self.refused[reason]}
+            _log.warning("a phone system is refused", extra=context | ({"detail": detail} if detail else {}))
+
+    def _receive(self, message: SipMessage, flow: Flow) -> None:
+        self._do(self._server.receive(message, flow, now=self._clock.monotonic()))
+
+    def _do(self, events: list[ServerEvent]) -> None:
+        for event in events:
+            match event:
+                case SipSend():
+                    self._send(event)
+                case Invited():
+                    self._spawn(self._invited(event.transaction, event.dialog))
+                case Changed():
+                    self._changed(event.transaction, event.dialog)
+                case Ended():
+                    self._ended(event)
+
+    def _send(self, event: SipSend) -> None:
+        if event.flow.is_reliable:
+            self._connections.send(event.flow, event.data)
+        elif self._datagrams is not None:
+            self._datagrams.send(event.flow, event.data)
+
+    # `object`: what a coroutine would send or be sent is nobody's business.
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:  # pyright: ignore[reportPrivateUsage]
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a call failed", extra={"door": DOOR, "error": type(error).__name__, "frames": frames_of(error)})
+
+    async def _invited(self, transaction: Transaction, dialog: Dialog) -> None:
+        """Answer an INVITE, once it is known whose connector it is for."""
+        if self._unproved >= UNPROVED_MAX:
+            self._drop(transaction, 503, "too many at once")
+            return
+        self._unproved += 1
+        try:
+            access = await self._proved(transaction, dialog)
+        except EarwitnessError as error:
+            self._drop(transaction, 503, "records are away", detail=str(error))
+            return
+        finally:
+            self._unproved -= 1
+        if access is not None and dialog.state is DialogState.INVITED:
+            await self._admit(transaction, dialog, access)
+
+    async def _proved(self, transaction: Transaction, dialog: Dialog) -> DoorAccess | None:
+        """Return the connector that a call is for, if it may come; None when it was refused."""
+        flow, request = transaction.flow, transaction.request
+        access = await self._desk.access(uri_of(request).user)
+        if access is None:
+            self._drop(transaction, 404, "no such connector")
+            return None
+        allowed = AllowList(access.allowed_networks)
+        if not allowed.allows(flow.address):
+            self._drop(transaction, 403, "address not on the allow list")
+        elif access.disabled:
+            self._drop(transaction, 403, "connector not in use")
+        elif access.require_encryption and flow.transport != "TLS":
+            self._drop(transaction, 403, "connector needs TLS")
+        elif not _is_recording(request):
+            self._drop(transaction, 421, "no recording session", more=("require", "siprec"))
+        else:
+            dialog.may_send = allowed.allows
+            return access
+        return None
+
+    async def _admit(self, transaction: Transaction, dialog: Dialog, access: DoorAccess) -> None:
+        request = transaction.request
+        if len(self._sessions) >= self._listening.calls_max:
+            self._refuse(transaction, 503, "too many calls")
+            return
+        self._do(self._server.proceed(transaction))
+        call = RecordedCall(access, new_key=secrets.token_bytes, session=secrets.randbits(31))
+        session = _Session(dialog=dialog, call=call, allowed=AllowList(access.allowed_networks))
+        self._sessions[dialog.key] = session
+        try:
+            plan = call.plan(request, is_confidential=transaction.flow.transport == "TLS")
+            if plan is None or not plan.lines:
+                raise MediaNotAcceptable("there is no offer")
+            self._open_ports(session, plan)
+            started = call.begin(plan, request)
+            session.live = await LiveCall.begin(self._desk, access, started, door=DOOR, clock=self._clock)
+        except EarwitnessError as error:
+            self._forget(session)
+            self._refuse(transaction, _STATUS.get(type(error), 503), _reason(error), detail=str(error))
+            return
+        except BaseException:
+            self._forget(session)
+            self._refuse(transaction, 500, "an error of ours")
+            raise
+        if dialog.state is not DialogState.INVITED or self._is_closing:  # it was cancelled meanwhile
+            self._forget(session)
+            self._refuse(transaction, 503, "the service stops")
+            await _finish(session.live, CallEnded("the call was cancelled"))
+            return
+        self._tell_metadata_problem(call)
+        answer = call.answer(plan, _numbers(session), address=self._media_address(transaction.flow))
+        self._read(session)
+        self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
+        self._connections.is_asked(transaction.flow.connection)
+
+    def _changed(self, transaction: Transaction, dialog: Dialog) -> None:
+        """Answer a re-INVITE or UPDATE. What cannot be taken leaves the call as it was (RFC 3261, 14.2)."""
+        session = self._sessions.get(dialog.key)
+        if session is None or session.live is None:
+            self._refuse(transaction, 500, "call not ready")
+            return
+        before = set(session.ports)
+        try:
+            plan = session.call.plan(transaction.request, is_confidential=transaction.flow.transport == "TLS")
+            if plan is not None:
+                self._open_ports(session, plan)
+        except EarwitnessError as error:
+            self._close_ports(session, set(session.ports) - before)
+            self._refuse(transaction, _STATUS.get(type(error), 503), _reason(error), detail=str(error))
+            return
+        self._hand_on(session)
+        if plan is not None:
+            for event in session.call.change(plan):
+                session.live.feed(event)
+            self._tell_metadata_problem(session.call)
+            if plan.lines:
+                self._close_ports(session, set(session.ports) - set(plan.taken))
+        needs_answer = transaction.request.method == "INVITE" or (plan is not None and bool(plan.lines))
+        address = self._media_address(transaction.flow)
+        answer = session.call.answer(plan, _numbers(session), address=address) if needs_answer else b""
+        self._read(session)
+        self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
+
+    def _ended(self, ended: Ended) -> None:
+        session = self._sessions.get(ended.dialog.key)
+        if session is not None and session.live is not None:
+            self._hand_on(session)
+            self._forget(session)
+            self._spawn(_finish(session.live, CallEnded(ended.reason, failed=ended.failed)))
+
+    def _forget(self, session: _Session) -> None:
+        self._sessions.pop(session.dialog.key, None)
+        self._close_ports(session, set(session.ports))
+        connection = session.dialog.flow.connection
+        if not any(each.dialog.flow.connection == connection for each in self._sessions.values()):
+            self._connections.falls_silent(connection)
+
+    def _open_ports(self, session: _Session, plan: Plan) -> None:
+        for index in plan.taken:
+            if index not in session.ports:
+                session.ports[index] = self._media.open()
+
+    def _close_ports(self, session: _Session, indices: set[int]) -> None:
+        for index in indices:
+            session.ports.pop(index).close()
+
+    def _read(self, session: _Session) -> None:
+        """Have each port's packets read for the line that it is of now."""
+        for index, port in session.ports.items():
+
+            def receive(packet: bytes, address: str, index: int = index) -> None:
+                line = session.call.lines.get(index)
+                if line is None:
+                    return
+                if plain_address(address) != line.address and not session.allowed.allows(address):
+                    session.strangers += 1
+                    if session.strangers == 1:
+                        self._count("media from a stranger")
+                    return
+                line.receive(packet, now=self._clock.monotonic())
+
+            port.read(receive)
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            now = self._clock.monotonic()
+            for session in list(self._sessions.values()):
+                self._hand_on(session)
+            self._do(self._server.elapse(now=now))
+            self._connections.elapse(now)
+
+    def _hand_on(self, session: _Session) -> None:
+        if session.live is not None:
+            for event in session.call.take_audio():
+                session.live.feed(event)
+
+    def _media_address(self, flow: Flow) -> str:
+        return self._listening.media_address or flow.local_address
+
+    def _drop(
+        self,
+        transaction: Transaction,
+        status: int,
+        reason: str,
+        *,
+        detail: str = "",
+        more: tuple[str, str] | None = None,
+    ) -> None:
+        self._count(reason, detail=detail)
+        self._do(self._server.drop(transaction, status, *([more] if more else [])))
+
+    def _refuse(self, transaction: Transaction, status: int, reason: str, *, detail: str = "") -> None:
+        self._count(reason, detail=detail)
+        more = [_RETRY_LATER] if status == 503 else []
+        self._do(self._server.refuse(transaction, status, more=more, now=self._clock.monotonic()))
+
+    def _tell_metadata_problem(self, call: RecordedCall) -> None:
+        if call.metadata_problem:
+            self._count("metadata not read", detail=call.metadata_problem)
+
+
+async def _finish(live: LiveCall, ended: CallEnded) -> None:
+    live.feed(ended)
+    await live.close()
+
+
+def _is_recording(request: SipRequest) -> bool:
+    """Say whether an INVITE is of a recording client: AudioCodes writes `src` for `+sip.src`, some forget Require."""
+    if "siprec" in request.headers.tokens("require"):
+        return True
+    contact = (request.headers.get("contact") or "").lower().replace(" ", "")
+    return ";+sip.src" in contact or ";src" in contact or b"rs-metadata" in request.body
+
+
+def _numbers(session: _Session) -> dict[int, int]:
+    return {index: port.number for index, port in session.ports.items()}
+
+
+def _reason(error: EarwitnessError) -> str:
+    match error:
+        case BodyNotUsable():
+            return "body not usable"
+        case SessionDescriptionInvalid():
+            return "session description not readable"
+        case MediaNotAcceptable():
+            return "no audio that is taken here"
+        case Conflict():
+            return "call id in use"
+        case LimitExceeded():
+            return "quota reached"
+        case _:
+            return "cannot take calls now"
+
+
+def _port_of(server: asyncio.Server) -> int:
+    return cast("int", server.sockets[0].getsockname()[1])

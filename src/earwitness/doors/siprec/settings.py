@@ -1,0 +1,85 @@
+"""The door's settings, read: where to listen, and which ports media have.
+
+What belongs here: words of the settings to values. What must never: sockets.
+"""
+
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+
+from earwitness.doors.siprec.listener import SiprecListening
+from earwitness.errors import ConfigurationError
+
+SIP_PORT = 5_060
+SIPS_PORT = 5_061
+
+
+def read_listening(
+    *,
+    siprec: str,
+    siprec_tls: str,
+    siprec_media: str,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    calls_max: int,
+) -> SiprecListening | None:
+    """Return where SIPREC calls come in; None when they do not. Raise ConfigurationError for what cannot be used."""
+    if not siprec and not siprec_tls:
+        return None
+    context = None
+    if siprec_tls:
+        if tls_certificate is None:
+            raise ConfigurationError("there is a siprec_tls and no tls_certificate; set tls_certificate and tls_key")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(tls_certificate, tls_key)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
+    address, ports = _media(siprec_media)
+    return SiprecListening(
+        plain=_host_and_port("siprec", siprec, SIP_PORT) if siprec else None,
+        tls=_host_and_port("siprec_tls", siprec_tls, SIPS_PORT) if siprec_tls else None,
+        tls_context=context,
+        media_address=address,
+        media_ports=ports,
+        calls_max=calls_max,
+    )
+
+
+def is_public_address(text: str) -> bool:
+    """Say whether `ADDRESS:PORT` may be reached from the internet: a public address, or all that there are."""
+    address = ip_address(_host_and_port("siprec", text, SIP_PORT)[0])
+    return address.is_unspecified or address.is_global
+
+
+def _host_and_port(name: str, text: str, port: int) -> tuple[str, int]:
+    host, colon, number = text.strip().rpartition(":")
+    if not colon or (text.count(":") > 1 and not host.startswith("[")):  # an address alone, of IPv6 too
+        host, number = text.strip(), str(port)
+    host = host.strip("[]")
+    try:
+        ip_address(host)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"setting {name} is an address and a port, as in 10.0.0.5:{port}, not {text}"
+        ) from error
+    if not number.isdecimal() or int(number) > 65_535:
+        raise ConfigurationError(f"setting {name}: {number} is no port; give one from 0 to 65535")
+    return host, int(number)
+
+
+def _media(text: str) -> tuple[str, tuple[int, int]]:
+    """Return the address, if there is one, and the first and last port of `ADDRESS:LOW-HIGH` or `LOW-HIGH`."""
+    host, _, ports = text.strip().rpartition(":")
+    low, dash, high = ports.partition("-")
+    try:
+        first, last = int(low), int(high if dash else low)
+        if host:
+            ip_address(host.strip("[]"))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"setting siprec_media is a range of ports, as in 16384-32767 or 203.0.113.7:16384-32767, not {text}"
+        ) from error
+    if not 1_024 <= first < last <= 65_535:
+        raise ConfigurationError("setting siprec_media: the ports go from 1024 to 65535, the lower one first")
+    return host.strip("[]"), (first, last)

@@ -1,0 +1,236 @@
+"""The sockets of SIP: datagrams, TCP and TLS connections. They hand messages over and send answers.
+
+What belongs here: reading, writing, and bounds on who may hold a connection. What must never: what a message means.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from itertools import count
+from typing import cast
+
+from earwitness.doors.siprec.dialog import Flow
+from earwitness.doors.siprec.message import SipMessage, read_datagram
+from earwitness.doors.siprec.stream import KeepAlive, SipStream
+from earwitness.errors import SipUnreadable
+from earwitness.server.connections import Connections
+
+HANDSHAKE_SECONDS = 10.0
+"""How long a TLS handshake may take."""
+
+MESSAGE_SECONDS = 30.0
+"""How long a message may take to come, from its first byte."""
+
+UNREAD_BYTES_MAX = 262_144
+"""Answers that a client does not read; beyond them its connection is closed."""
+
+_numbers = count(1)
+
+
+class SipDatagrams(asyncio.DatagramProtocol):
+    """The UDP socket."""
+
+    def __init__(
+        self,
+        *,
+        receive: Callable[[SipMessage, Flow], None],
+        unreadable: Callable[[], None],
+        local: Callable[[str], tuple[str, int]],
+    ) -> None:
+        """`local` returns our address and port as a peer at some address reaches us."""
+        self._receive = receive
+        self._unreadable = unreadable
+        self._local = local
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to listen."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    # The address of IPv6 has four parts, that of IPv4 two.
+    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
+        """Take a message; empty lines keep a NAT's hole open and say nothing."""
+        if not data.strip(b"\r\n\0 "):
+            return
+        try:
+            message = read_datagram(data)
+        except SipUnreadable:
+            self._unreadable()
+            return
+        address, port = str(addr[0]), int(addr[1])
+        local_address, local_port = self._local(address)
+        flow = Flow(transport="UDP", address=address, port=port, local_address=local_address, local_port=local_port)
+        self._receive(message, flow)
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """Send a datagram."""
+        if self._transport is not None and not self._transport.is_closing() and flow.port:
+            self._transport.sendto(data, (flow.address, flow.port))
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class SipConnections:
+    """All TCP and TLS connections, by number."""
+
+    def __init__(
+        self,
+        places: Connections,
+        *,
+        receive: Callable[[SipMessage, Flow], None],
+        unreadable: Callable[[], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.places = places
+        self.receive = receive
+        self.unreadable = unreadable
+        self.monotonic = monotonic
+        self.open: dict[int, SipConnection] = {}
+
+    def send(self, flow: Flow, data: bytes) -> None:
+        """Send on the connection that a flow names, if it is still there."""
+        connection = self.open.get(flow.connection)
+        if connection is not None:
+            connection.send(data)
+
+    def is_asked(self, number: int) -> None:
+        """Note that a call came over a connection: it is not closed to make room."""
+        connection = self.open.get(number)
+        if connection is not None:
+            self.places.is_asked(connection)
+
+    def falls_silent(self, number: int) -> None:
+        """Note that there is no call over a connection any more."""
+        connection = self.open.get(number)
+        if connection is not None:
+            self.places.falls_silent(connection)
+
+    def elapse(self, now: float) -> None:
+        """Close connections whose message does not end."""
+        for connection in list(self.open.values()):
+            if connection.is_late(now):
+                self.unreadable()
+                connection.evict()
+
+    def close(self) -> None:
+        """Close all, after what was sent."""
+        for connection in list(self.open.values()):
+            connection.close()
+
+
+class SipConnection(asyncio.Protocol):
+    """One connection. With a context it begins with TLS."""
+
+    def __init__(self, connections: SipConnections, context: ssl.SSLContext | None) -> None:
+        self.number = next(_numbers)
+        self._connections = connections
+        self._context = context
+        self._stream = SipStream()
+        self._transport: asyncio.Transport | None = None
+        self._plain: asyncio.Transport | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._early: list[bytes] = []
+        self._message_began: float | None = None
+        self._flow: Flow | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it, and begin to read or to shake hands."""
+        plain = cast("asyncio.Transport", transport)
+        peer, local = plain.get_extra_info("peername"), plain.get_extra_info("sockname")
+        if not peer or not self._connections.places.open(self, str(peer[0])):
+            plain.abort()
+            return
+        self._plain = plain
+        self._connections.open[self.number] = self
+        self._flow = Flow(
+            transport="TCP" if self._context is None else "TLS",
+            address=str(peer[0]),
+            port=int(peer[1]),
+            local_address=str(local[0]),
+            local_port=int(local[1]),
+            connection=self.number,
+        )
+        if self._context is None:
+            self._transport = plain
+        else:
+            plain.pause_reading()
+            self._handshake = asyncio.get_running_loop().create_task(self._shake(plain, self._context))
+
+    def data_received(self, data: bytes) -> None:
+        """Take messages."""
+        if self._transport is None:  # with the last bytes of the handshake
+            self._early.append(data)
+            return
+        if self._flow is None or self._transport.is_closing():
+            return
+        try:
+            found = self._stream.feed(data)
+        except SipUnreadable:
+            self._connections.unreadable()
+            self.evict()
+            return
+        for each in found:
+            if isinstance(each, KeepAlive):
+                self.send(b"\r\n")
+            else:
+                self._connections.receive(each, self._flow)
+        now = self._connections.monotonic()
+        began = self._message_began if self._message_began is not None and not found else now
+        self._message_began = began if self._stream.is_within_message else None
+        if self._stream.is_broken:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as asyncio calls it
+        """Give the place back. Calls live on: their client may come again."""
+        self._connections.open.pop(self.number, None)
+        self._connections.places.close(self)
+        if self._handshake is not None:
+            self._handshake.cancel()
+
+    def send(self, data: bytes) -> None:
+        """Write, unless the client reads nothing."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            self.evict()
+
+    def is_late(self, now: float) -> bool:
+        """Say whether a message takes too long."""
+        return self._message_began is not None and now - self._message_began > MESSAGE_SECONDS
+
+    def close(self) -> None:
+        """Close it after what was sent."""
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self.evict()
+
+    def evict(self) -> None:
+        """Close it at once."""
+        if self._handshake is not None:
+            self._handshake.cancel()
+        for transport in (self._transport, self._plain):
+            if transport is not None:
+                transport.abort()
+
+    async def _shake(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            secured = await loop.start_tls(
+                plain, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
+            plain.abort()
+            self.connection_lost(None)
+            return
+        if secured is None:
+            self.connection_lost(None)
+            return
+        self._transport = secured
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
