@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +51,23 @@ def chunks(recording: Path) -> Iterator[bytes]:
         yield coded[place : place + 160].ljust(160, b"\xff")
 
 
-def pipelines(app: Application) -> set[str]:
-    listed = app.pipelines.list_media_pipelines(MaxResults=99)["MediaPipelines"]
-    return {pipeline["MediaPipelineId"] for pipeline in listed}
+def transaction(app: Application, call_id: str) -> str:
+    """What the service calls a call that it told of."""
+    details = [event["detail"] for event in app.events()]
+    found = {detail["transactionId"] for detail in details if detail.get("callId") == call_id}
+    return "".join(found)
 
 
-def place(app: Application, recording: Path, *, domain: str, connector_id: str) -> str:
-    """Place a call as Twilio would; return the search task that was started in it."""
+def place(app: Application, recording: Path, *, connector_id: str, start: Callable[[str], str]) -> str:
+    """Place a call as Twilio would; return the search task that `start` began, given the call's transaction."""
     twilio = MediaStreamEncoder()
-    before = pipelines(app)
     url = app.url.replace("http", "ws") + f"/doors/{connector_id}/twilio"
     with connect(url, proxy=None, open_timeout=PATIENCE_SECONDS) as client:
         _send(client, twilio.connected())
-        _send(client, twilio.start(tracks=["inbound"]))
+        _send(client, twilio.start(tracks=["inbound", "outbound"]))
         _send(client, twilio.media(b"\xff" * 160))
-        until(lambda: pipelines(app) - before)
-        (pipeline,) = pipelines(app) - before
-        task = app.start(pipeline, domain)
+        until(lambda: transaction(app, twilio.identity.call_sid))
+        task = start(transaction(app, twilio.identity.call_sid))
         for chunk in chunks(recording):
             _send(client, twilio.media(chunk))
         _send(client, twilio.stop())
@@ -81,16 +81,26 @@ def _send(client: ClientConnection, message: dict[str, Any]) -> None:
 
 def test_an_enrolled_caller_is_named_when_they_call_again(app: Application) -> None:
     domain, connector_id = app.domain("callers"), connector(app)
-    task = place(app, first_call("sally"), domain=domain, connector_id=connector_id)
-    unknown, printed = app.results(task)
+
+    def on_the_call(transaction: str) -> str:
+        made = app.voice.start_speaker_search_task(
+            VoiceConnectorId=connector_id,
+            TransactionId=transaction,
+            VoiceProfileDomainId=domain.rpartition("/")[2],
+            CallLeg="Caller",
+        )
+        return str(made["SpeakerSearchTask"]["SpeakerSearchTaskId"])
+
+    task = place(app, first_call("sally"), connector_id=connector_id, start=on_the_call)
+    unknown, _ = app.results(task)
     assert unknown["detailStatus"] == "IdentificationNoMatchesFound"
-    assert f"stream/ChimeVoiceConnector-{connector_id}-" in printed["streamArn"]
     profile = app.voice.create_voice_profile(SpeakerSearchTaskId=task)["VoiceProfile"]
 
-    named, _ = app.results(place(app, second_call("sally"), domain=domain, connector_id=connector_id))
-    assert named["detailStatus"] == "IdentificationSuccessful"
-    (result,) = named["speakerSearchDetails"]["results"]
-    assert result["voiceProfileId"] == profile["VoiceProfileId"]
+    task = place(app, second_call("sally"), connector_id=connector_id, start=on_the_call)
+    described = app.voice.get_speaker_search_task(VoiceConnectorId=connector_id, SpeakerSearchTaskId=task)
+    (result,) = described["SpeakerSearchTask"]["SpeakerSearchDetails"]["Results"]
+    assert result["VoiceProfileId"] == profile["VoiceProfileId"]
+    assert described["SpeakerSearchTask"]["CallDetails"]["IsCaller"]
 
-    refused, _ = app.results(place(app, second_call("russell"), domain=domain, connector_id=connector_id))
+    refused, _ = app.results(place(app, second_call("russell"), connector_id=connector_id, start=on_the_call))
     assert refused["detailStatus"] == "IdentificationNoMatchesFound"
