@@ -30,6 +30,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.voting import Lines
 from earwitness.voice.band import Band
+from earwitness.voice.call import AudioCoding, Leg
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
@@ -222,6 +223,26 @@ def add_domain(unit: Unit, scope: Scope = MINE, *, domain_id: str = "vpd-1") -> 
         kms_key_arn="arn:aws:kms:eu-central-1:111122223333:key/1",
         band=Band.TELEPHONE,
     )
+
+
+def add_connector(unit: Unit, scope: Scope = MINE) -> None:
+    """A Voice Connector with a call in progress."""
+    arn = f"arn:aws:chime:{scope.region}:{scope.account_id}:vc/connector-1"
+    unit.connectors.create(scope, connector_id="connector-1", arn=arn, name="trunk", body={"RequireEncryption": True})
+    call = unit.connector_calls.begin(
+        scope,
+        transaction_id="transaction-1",
+        connector_id="connector-1",
+        call_id="call-1",
+        door="siprec",
+        direction="Inbound",
+        from_number="+49secret",
+        to_number="",
+    )
+    stream = f"arn:aws:kinesisvideo:{scope.region}:{scope.account_id}:stream/leg/1"
+    unit.streams.create(scope, name="leg", arn=stream, version="v", retention_hours=0, status="ACTIVE")
+    leg = Leg(label="1", is_caller=True, coding=AudioCoding.PCMU, rate=8_000)
+    unit.connector_calls.put_leg(call, leg, stream_arn=stream, start_fragment_number="1")
 
 
 def add_pipeline(unit: Unit, scope: Scope = MINE, *, pipeline_id: str = "pipeline-1") -> Pipeline:

@@ -9,6 +9,7 @@ from rest_examples import (
     THEIRS,
     V1,
     Rest,
+    add_connector,
     add_domain,
     add_event,
     add_pipeline,
@@ -28,7 +29,7 @@ from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 
 GUARDED = [route for route in ROUTES if route.roles]
-IDS = {"taskId": "task-1", "eventId": "event-1", "domainId": "vpd-1"}
+IDS = {"taskId": "task-1", "eventId": "event-1", "domainId": "vpd-1", "connectorId": "connector-1"}
 
 
 def fill(rest: Rest) -> None:
@@ -39,6 +40,7 @@ def fill(rest: Rest) -> None:
         add_event(unit, "arn:aws:sqs:eu-central-1:111122223333:calls", event_id="event-1")
         enrol(unit)
         learn(unit)
+        add_connector(unit)
 
     rest.store.write(work)
 
@@ -46,7 +48,14 @@ def fill(rest: Rest) -> None:
 def params_of(route: RestRoute) -> dict[str, str]:
     operation = openapi()["paths"][PREFIX + route.path][route.method.lower()]
     required = [one["name"] for one in operation["parameters"] if one["required"] and one["in"] == "query"]
-    return {name: {"learning": "off", "codec": "pcm", "version": "1"}.get(name, "form 12") for name in required}
+    return {
+        name: {"learning": "off", "codec": "pcm", "version": "1", "connectorId": "connector-1"}.get(name, "form 12")
+        for name in required
+    }
+
+
+def names_a_record(route: RestRoute) -> bool:
+    return "{" in route.path or route.operation == "AnnounceCall"
 
 
 def path_of(route: RestRoute) -> str:
@@ -105,7 +114,7 @@ def test_each_role_may_what_the_table_says(rest: Rest, route: RestRoute, role: s
     """Without records: whoever may is told that there are none, or is shown an empty list."""
     response = rest.ask(route.method, path_of(route), role=role, params=params_of(route))
     if role in route.roles:
-        assert response.status_code == (404 if "{" in route.path else 200), response.text
+        assert response.status_code == (404 if names_a_record(route) else 200), response.text
         return
     message = require_error(response, 403, "Forbidden")
     assert role in message
@@ -119,7 +128,7 @@ def test_nobody_sees_another_account(rest: Rest, route: RestRoute) -> None:
     fill(rest)
     for scope in (THEIRS, Scope(account_id=MINE.account_id, region="us-east-1")):
         response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=b"no audio")
-        if "{" in route.path:
+        if names_a_record(route):
             require_error(response, 404, "NotFound")
         elif route.operation == "CreateDomain":
             assert scope.account_id in response.json()["arn"]

@@ -154,13 +154,13 @@ class JsonApi:
         with ExitStack() as held:
             if claimed.claim is None:  # a token has proved itself: whoever may not is told so before the body comes
                 self._admit(request, caller, held)
-            recording, body_sha256 = await self._receive(request, held, is_signed=claimed.claim is not None)
+            recording, body, body_sha256 = await self._receive(request, held, is_signed=claimed.claim is not None)
             if claimed.claim is not None:
                 await self._context.run_in_thread(
                     lambda: self._access.prove(claimed, request.request, body_sha256=body_sha256)
                 )
                 self._admit(request, caller, held)
-            return await self._work(request, RestCall(caller=caller, params=params, recording=recording))
+            return await self._work(request, RestCall(caller=caller, params=params, recording=recording, body=body))
 
     async def _claimed(self, request: Request) -> Claimed:
         with self._wrong_credentials.place_of(request.client, now_seconds=self._monotonic()):
@@ -179,14 +179,15 @@ class JsonApi:
         if route.takes_recording:
             held.enter_context(self._context.recordings.taken(caller.scope.account_id))
 
-    async def _receive(self, request: RestRequest, held: ExitStack, *, is_signed: bool) -> tuple[Path, str]:
-        """Receive the body. Return where its recording is, until what is held is let go, and the hash of a body that is
-        signed. Nothing else is kept of it."""
+    async def _receive(self, request: RestRequest, held: ExitStack, *, is_signed: bool) -> tuple[Path, bytes, str]:
+        """Receive the body. Return where its recording is, until what is held is let go, what its JSON is, and the hash
+        of a body that is signed. Nothing else is kept of it."""
         limits, incoming, digest = self._context.limits, request.incoming, sha256()
         if not request.route.takes_recording:
-            limit = BodyLimit(bytes_max=PLAIN_BYTES_MAX, seconds_max=limits.body_seconds_max)
-            await receive_body(incoming.scope, incoming.receive, digest.update, limit)
-            return NO_RECORDING, digest.hexdigest()
+            limit, body = BodyLimit(bytes_max=PLAIN_BYTES_MAX, seconds_max=limits.body_seconds_max), bytearray()
+            await receive_body(incoming.scope, incoming.receive, body.extend, limit)
+            digest.update(body)
+            return NO_RECORDING, bytes(body) if request.route.body else b"", digest.hexdigest()
         held.enter_context(self._received.taken(address_group(request.request.client)))
         file, path = held.enter_context(recording_file())
 
@@ -198,7 +199,7 @@ class JsonApi:
         limit = BodyLimit(bytes_max=limits.recording_bytes_max, seconds_max=limits.recording_seconds_max)
         await receive_body(incoming.scope, incoming.receive, keep, limit)
         file.flush()
-        return path, digest.hexdigest()
+        return path, b"", digest.hexdigest()
 
     async def _work(self, request: RestRequest, call: RestCall[Any]) -> Answer | OpenApi:
         """Do what was asked for; work on a recording ends when its client hangs up."""

@@ -123,6 +123,8 @@ class RestCall(Generic[_ParametersT_co]):
     params: _ParametersT_co
     #: The recording in the body, empty for routes that take none; it is gone when the request is answered.
     recording: Path = NO_RECORDING
+    #: The body of a route that takes JSON, not looked at yet; empty for others.
+    body: bytes = b""
     #: Set when nobody waits for the answer any more: the client has gone, or the service stops.
     abandoned: Event = field(default_factory=Event)
 

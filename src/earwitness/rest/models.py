@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 
 from earwitness.rest.parameters import doc
 from earwitness.voice.band import Band
+from earwitness.voice.call import AudioCoding
+from earwitness.voice.connector import CallStatus, DoorSecret
 from earwitness.voice.decision import Outcome
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning, LineState
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
@@ -336,6 +338,60 @@ class LinesAnswer(Answer):
     ]
     advice: Annotated[str | None, doc("What to do about former voiceprints, for people; null without any.")]
     lines: Annotated[list[LineAnswer], doc("By codec.")]
+
+
+class DoorAnswer(Answer):
+    """Which phone systems may send calls to a Voice Connector."""
+
+    connector_id: str
+    disabled: Annotated[bool, doc("True where it takes no calls: it, or its streaming, is disabled.")]
+    require_encryption: bool
+    allowed_networks: Annotated[list[str], doc("Empty: this machine alone.")]
+    caller_label: str
+    secrets: Annotated[list[DoorSecret], doc("Those that are set.")]
+
+
+class AnnouncedCallAnswer(Answer):
+    """A call that may come."""
+
+    call_id: Annotated[str, doc("What the phone system must send: a UUID.")]
+    connector_id: str
+    expires_at: _Time
+
+
+class CallLegAnswer(Answer):
+    """A leg of a call."""
+
+    label: Annotated[str, doc("What the phone system calls it.")]
+    is_caller: bool
+    coding: AudioCoding
+    rate: Annotated[_Whole, doc("Hz.")]
+    stream_arn: str
+    channel_id: _Whole
+    started_at: _Time
+
+
+class CallAnswer(Answer):
+    """A call of a Voice Connector. Telephone numbers are in its events, not here."""
+
+    transaction_id: str
+    connector_id: str
+    call_id: Annotated[str, doc("The phone system's name for it.")]
+    door: Annotated[str, doc("The protocol it came by.")]
+    direction: str
+    pipeline_id: Annotated[str | None, doc("Null without a configuration.")]
+    status: CallStatus
+    reason: Annotated[str | None, doc("Why it ended; null while it is in progress.")]
+    started_at: _Time
+    ended_at: _Time | None
+    legs: list[CallLegAnswer]
+
+
+class CallsAnswer(Answer):
+    """A page of calls."""
+
+    calls: list[CallAnswer]
+    next_token: str | None
 
 
 # `Any`: an OpenAPI document has no class of its own.

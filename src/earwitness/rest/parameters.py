@@ -11,7 +11,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from earwitness.errors import BadRequest
 from earwitness.voice.band import Band
@@ -39,7 +39,9 @@ _Printable1024: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_024)]
 _Printable2048: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2_048)]
 _Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
 
+_GUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _DomainId: TypeAlias = Annotated[_Identifier, doc("The voice profile domain's id.")]
+_ConnectorId: TypeAlias = Annotated[_Identifier, doc("The Voice Connector's id.")]
 _EventId: TypeAlias = Annotated[_Identifier, doc("The event's id.")]
 _OfPipeline: TypeAlias = Annotated[_IdOrArn | None, doc("Only of this media insights pipeline (its id or ARN).")]
 _Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100), doc("Items at most.")]
@@ -188,6 +190,50 @@ class SearchRecording(Parameters, kw_only=True):
     channel: _InChannel = None
 
 
+class GetDoor(Parameters, kw_only=True):
+    """Which phone systems may send calls to a Voice Connector; which secrets are set, never what they are."""
+
+    connector_id: _ConnectorId
+
+
+class PutDoor(Parameters, kw_only=True):
+    """Say which phone systems may send calls to a Voice Connector; what the body leaves out stays."""
+
+    connector_id: _ConnectorId
+
+
+class AnnounceCall(Parameters, kw_only=True):
+    """Let a call of this id come within ten minutes, once, where a protocol has no other proof."""
+
+    connector_id: _ConnectorId
+    call_id: Annotated[
+        Annotated[str, Meta(pattern=_GUID, min_length=36, max_length=36)] | None,
+        doc("The call's id, a random UUID; one is made without it."),
+    ] = None
+
+
+class ListCalls(Parameters):
+    """Calls of Voice Connectors with their legs, newest first; kept for seven days after their end."""
+
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class ChangedDoor(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What changes of a Voice Connector's door. What is left out stays."""
+
+    disabled: Annotated[bool, doc("Take no calls.")] | UnsetType = UNSET
+    allowed_networks: (
+        Annotated[list[str], doc("Addresses and networks that calls may come from; empty: this machine alone.")]
+        | UnsetType
+    ) = UNSET
+    caller_label: (
+        Annotated[str, Meta(max_length=256), doc("The label of the caller's leg; empty: by the protocol's rule.")]
+        | UnsetType
+    ) = UNSET
+    secrets: Annotated[dict[str, str | None], doc("Secrets by name; null forgets one.")] | UnsetType = UNSET
+
+
 # Reading parameters.
 
 Schema: TypeAlias = dict[str, Any]
@@ -200,6 +246,7 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PATTERNS = {
     "^[A-Za-z0-9_-]+$": "letters, digits, - and _",
     "^[A-Za-z0-9_:/.-]+$": "an id or an ARN",
+    _GUID: "a UUID",
     "^[a-z0-9-]+$": "small letters, digits and -",
     "^[-_a-zA-Z0-9]+$": "letters, digits, - and _",
 }

@@ -11,14 +11,18 @@ import msgspec
 
 from earwitness import __version__
 from earwitness.access.roles import Role
+from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.models import (
+    AnnouncedCallAnswer,
     Answer,
+    CallsAnswer,
     DecisionAnswer,
     DomainAnswer,
     DomainsAnswer,
+    DoorAnswer,
     EnrolledProfileAnswer,
     ErrorAnswer,
     EventAnswer,
@@ -32,18 +36,23 @@ from earwitness.rest.models import (
     TasksAnswer,
 )
 from earwitness.rest.parameters import (
+    AnnounceCall,
+    ChangedDoor,
     CreateDomain,
     DeleteDomain,
     EnrolRecording,
+    GetDoor,
     GetEvent,
     GetLines,
     GetOpenApi,
     GetStatus,
     GetTask,
+    ListCalls,
     ListDomainProfiles,
     ListDomains,
     ListEvents,
     ListTasks,
+    PutDoor,
     ReplayEvent,
     ResetLines,
     RevertLine,
@@ -78,6 +87,8 @@ class RestRoute:
     answer: type[Answer] | None
     #: Whether its body is an audio file.
     takes_recording: bool = False
+    #: What its body holds as JSON; None where none is needed.
+    body: type[msgspec.Struct] | None = None
 
     @property
     def operation(self) -> str:
@@ -98,6 +109,10 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_READER, "GET", "/events", ListEvents, list_events, EventsAnswer),
     RestRoute(_READER, "GET", "/events/{eventId}", GetEvent, get_event, EventAnswer),
     RestRoute(_OPERATOR, "POST", "/events/{eventId}/replay", ReplayEvent, replay_event, ReplayAnswer),
+    RestRoute(_READER, "GET", "/calls", ListCalls, list_calls, CallsAnswer),
+    RestRoute(_OPERATOR, "POST", "/calls", AnnounceCall, announce_call, AnnouncedCallAnswer),
+    RestRoute(_ADMIN, "GET", "/connectors/{connectorId}/door", GetDoor, get_door, DoorAnswer),
+    RestRoute(_ADMIN, "PUT", "/connectors/{connectorId}/door", PutDoor, put_door, DoorAnswer, body=ChangedDoor),
     RestRoute(_READER, "GET", "/domains", ListDomains, list_domains, DomainsAnswer),
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
@@ -161,7 +176,8 @@ def openapi() -> OpenApi:
     """Return the document of all routes."""
     answers = [ErrorAnswer, *(route.answer for route in ROUTES if route.answer)]
     _, parameters = msgspec.json.schema_components([route.parameters for route in ROUTES], ref_template=_REFERENCE)
-    _, schemas = msgspec.json.schema_components(answers, ref_template=_REFERENCE)
+    bodies = [route.body for route in ROUTES if route.body]
+    _, schemas = msgspec.json.schema_components([*answers, *bodies], ref_template=_REFERENCE)
     for schema in schemas.values():
         if "enum" in schema:  # its docstring is for those who read the code
             schema.update({"type": "string", "description": ""})
@@ -202,6 +218,9 @@ def _operation(route: RestRoute, parameters: Schema) -> Schema:
         operation["security"] = []
     if route.takes_recording:
         operation["requestBody"] = _RECORDING
+    elif route.body:
+        schema = {"$ref": _REFERENCE.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 

@@ -1,0 +1,82 @@
+"""`earwitness connectors`: made, shown, opened and closed; secrets come from standard input and are shown nowhere."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.main import app
+
+pytestmark = pytest.mark.slow
+
+SECRET = "shared-with-a-phone-system"  # noqa: S105  # a test's
+
+
+@pytest.fixture(autouse=True)
+def _records() -> None:
+    """An installation: a key makes it."""
+    assert CliRunner().invoke(app, ["keys", "create"]).exit_code == 0
+
+
+def run(*arguments: object, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["connectors", *(str(argument) for argument in arguments)], input=given)
+
+
+def document(*arguments: object, given: str | None = None) -> Any:
+    result = run(*arguments, "--json", given=given)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_connector_is_made_opened_and_deleted() -> None:
+    made = document("create", "trunk", "--retention", 24)
+    key = made["connectorId"]
+    assert len(key) == 22
+    assert (made["allowedNetworks"], made["secrets"], made["disabled"]) == ([], [], False)
+    assert made["streaming"] == {"DataRetentionInHours": 24, "Disabled": False}
+    set_now = document("secret", key, "twilioAuthToken", given=SECRET + "\n")
+    assert set_now["secrets"] == ["twilioAuthToken"]
+    assert document("allow", key, "10.1.2.3/8", "192.0.2.7")["allowedNetworks"] == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert document("set", key, "--disable", "--caller", "a_leg")["disabled"] is True
+    shown = document("show", key)
+    assert (shown["callerLabel"], shown["allowedNetworks"]) == ("a_leg", ["10.0.0.0/8", "192.0.2.7/32"])
+    assert document("list") == [shown]
+    listed = run("list").stdout
+    assert "trunk" in listed and "none" in listed
+    for result in (run("list"), run("show", key), run("list", "--json")):
+        assert SECRET not in result.output
+    assert document("secret", key, "twilioAuthToken", "--unset")["secrets"] == []
+    assert document("allow", key)["allowedNetworks"] == []
+    assert len(document("announce", key)["callId"]) == 36
+    assert run("delete", key).exit_code == 2
+    assert run("delete", key, "--yes").exit_code == 0
+    assert run("show", key).exit_code != 0
+    assert document("list") == []
+
+
+def test_a_new_secret_is_shown_once() -> None:
+    key = document("create", "trunk")["connectorId"]
+    shown = document("secret", key, "token", "--new")
+    assert len(shown["secret"]) == 40
+    assert shown["secret"] not in run("show", key, "--json").output
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("token", ""), ("basic", "nobody"), ("audiohookClientSecret", "no base64!"), ("token", "a\tb")]
+)
+def test_a_secret_that_nobody_could_use_is_refused_and_not_repeated(name: str, given: str) -> None:
+    key = document("create", "trunk")["connectorId"]
+    refused = run("secret", key, name, given=given + "\n")
+    assert refused.exit_code != 0
+    assert not given or given not in refused.output
+    assert document("show", key)["secrets"] == []
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    key = document("create", "trunk")["connectorId"]
+    assert run("allow", key, "everywhere").exit_code != 0
+    assert run("secret", key, "nothing", given="x").exit_code == 2
+    assert run("create", "trunk", "--configuration", "nobody").exit_code != 0
+    assert run("show", "a" * 22).exit_code != 0
+    assert run("list", "--account", "12").exit_code == 2
