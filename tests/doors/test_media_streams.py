@@ -172,6 +172,16 @@ def test_relatives(kind: str, told: dict[str, Any], found: tuple[str, AudioCodin
     assert (started.call_id, started.legs[0].coding, started.legs[0].rate) == found
 
 
+def test_the_order_in_which_tracks_are_named_swaps_nobody() -> None:
+    for tracks in (["outbound", "inbound"], ["outbound_track", "inbound_track", "outbound"]):
+        started = heard(core(), start(tracks=tracks))[-1]
+        assert isinstance(started, CallStarted)
+        assert [(leg.label, leg.is_caller) for leg in started.legs] == [("inbound", True), ("outbound", False)]
+    started = heard(core(), start(tracks=["outbound"]))[-1]
+    assert isinstance(started, CallStarted)
+    assert [(leg.label, leg.is_caller) for leg in started.legs] == [("outbound", False)]
+
+
 def test_who_the_caller_is_can_be_said() -> None:
     started = heard(core(caller_label="outbound"), start())[-1]
     assert isinstance(started, CallStarted)
