@@ -22,9 +22,10 @@ test: $(VENV)/.ready  ## the test suite (K=tests/wire/test_router.py or K=router
 stress: $(VENV)/.ready  ## the test suite while BUSY=4 other processes keep the machine busy (K=, N= as for test)
 	$(BIN)/python scripts/stress.py $(BUSY) $(CHOSEN)
 
-fuzz: $(VENV)/.ready  ## break Matroska streams and SIPREC calls in many ways (CASES=N, SEED=N: the same N, the same cases)
+fuzz: $(VENV)/.ready  ## break Matroska streams and calls of phone systems in many ways (CASES=N, SEED=N: the same N, the same cases)
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 	$(BIN)/python -m tests.fuzz.siprec --cases $(CASES) --seed $(SEED)
+	$(BIN)/python -m tests.fuzz.audiosocket --cases $(CASES) --seed $(SEED)
 
 crash: $(VENV)/.ready  ## kill the service at random moments while calls run (CRASHES=50), and look for what is lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash -n 0

@@ -24,7 +24,9 @@ from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
+from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
+from earwitness.doors.doors import Door, Doors, WebSocketsDoor, address_of
 from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import read_listening
 from earwitness.doors.socket_handshake import Outside
@@ -102,7 +104,6 @@ class Service:
         events_file = settings.data_dir / "events.jsonl" if development else None
         self._background = build_background(settings, store, events_file=events_file)
         self.desk: Desk = self._background.desk
-        self._siprec = self._siprec_door()
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides)
         self._wrong_credentials = WrongCredentials()
@@ -112,6 +113,7 @@ class Service:
             outside=Outside(public_url=settings.public_url, trusted_proxies=trusted_networks(settings.trusted_proxies)),
             new_id=new_guid,
         )
+        self.doors = Doors([WebSocketsDoor(self.sockets), *build_doors(settings, self.desk)])
         self._access = Access(
             store,
             in_background=self._threads.in_background,
@@ -150,32 +152,6 @@ class Service:
             doors=self.sockets,
         )
 
-    async def _start(self) -> None:
-        await self._background.start()
-        if self._siprec is not None:
-            try:
-                await self._siprec.open()
-            except ConfigurationError:
-                await self._background.stop()
-                raise
-
-    async def _stop(self) -> None:
-        if self._siprec is not None:
-            await self._siprec.close()
-        await self._background.stop()
-
-    def _siprec_door(self) -> SiprecDoor | None:
-        settings = self._settings
-        listening = read_listening(
-            siprec=settings.siprec,
-            siprec_tls=settings.siprec_tls,
-            siprec_media=settings.siprec_media,
-            tls_certificate=settings.tls_certificate,
-            tls_key=settings.tls_key,
-            calls_max=settings.limits.calls_at_once,
-        )
-        return None if listening is None else SiprecDoor(self.desk, listening)
-
     def _require_ready(self) -> None:
         """StoreUnavailable or Unavailable when records or media cannot be written or read."""
         self._store.require_ready()
@@ -199,15 +175,28 @@ class Service:
 
     def begin_to_stop(self) -> None:
         """Take no new requests."""
-        self.root.aws.draining = self.sockets.is_draining = True
-        if self._siprec is not None:
-            self._siprec.drain()
+        self.root.aws.draining = True
+        self.doors.drain()
         self._background.notices.close()
 
     def close(self) -> None:
         """Finish what runs. The records stay open: whoever opened them gives up the claim on them, then closes them."""
         self._background.models.stop()
         self._threads.close()
+
+    async def _start(self) -> None:
+        """Begin with what goes on without a request, then let calls in."""
+        await self._background.start()
+        try:
+            await self.doors.open()
+        except BaseException:
+            await self._background.stop()
+            raise
+
+    async def _stop(self) -> None:
+        """End the calls, then all else."""
+        await self.doors.close()
+        await self._background.stop()
 
     def _api_context(self, *, near: bool) -> ApiContext:
         """What AWS's operations work with; `near` when reads of the records need no thread."""
@@ -258,6 +247,7 @@ class Service:
             lags=background.lags,
             turns=background.turns,
             use_of=self._context.use_of,
+            doors=self.doors.status,
             limits=limits,
             keep_audio=settings.keep_enrolment_audio == "on",
             line_learning=LineLearning(settings.line_learning),
@@ -289,6 +279,25 @@ class Service:
             ),
             provoked=development.provoked if development else None,
         )
+
+
+def build_doors(settings: Settings, desk: Desk) -> list[Door]:
+    """Return the doors that the settings name. Raise ConfigurationError for settings that cannot be used."""
+    doors: list[Door] = []
+    if settings.audiosocket:
+        host, port = address_of(settings.audiosocket, setting="audiosocket")
+        doors.append(AudioSocketDoor(desk, host=host, port=port))
+    listening = read_listening(
+        siprec=settings.siprec,
+        siprec_tls=settings.siprec_tls,
+        siprec_media=settings.siprec_media,
+        tls_certificate=settings.tls_certificate,
+        tls_key=settings.tls_key,
+        calls_max=settings.limits.calls_at_once,
+    )
+    if listening is not None:
+        doors.append(SiprecDoor(desk, listening))
+    return doors
 
 
 def build_background(

@@ -82,6 +82,7 @@
     └── AskingError                   a command that asks a running service
         ├── ServiceUnreachable        nothing answers at its address  (retryable)
         ├── ServiceUntrusted          its certificate is not trusted here, or is of another name
+        ├── CallNotPlaced             nothing listens at a door's address, or it does not take the call
         └── ServiceRefused            it answered with an error
 
 A message says what happened and, after it, what to do next. It never holds personal data: no audio, vector,
@@ -467,6 +468,10 @@ class ServiceUnreachable(AskingError):
 
 class ServiceUntrusted(AskingError):
     """Something answers at the service's address, with a certificate that we do not trust."""
+
+
+class CallNotPlaced(AskingError):
+    """Nothing listens at a door's address, or the door does not take the call."""
 
 
 class ServiceRefused(AskingError):

@@ -31,6 +31,7 @@ from earwitness.tasks.notices import Notices
 from earwitness.tasks.voting import Lines
 from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding, Leg
+from earwitness.voice.connector import DoorStatus
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
@@ -108,6 +109,7 @@ class Rest:
     deleted: list[None] = field(default_factory=list[None])
     """Grows whenever running tasks are told that a domain was deleted."""
 
+    doors: list[DoorStatus] = field(default_factory=list[DoorStatus])
     monotonic: Callable[[], float] = lambda: 0.0
     wrong_credentials: WrongCredentials = field(default_factory=WrongCredentials)
     token_characters_min: int = TOKEN_CHARACTERS_MIN
@@ -137,6 +139,7 @@ class Rest:
             events_changed=self.notices,
             lags=self.lags,
             turns=self.turns,
+            doors=lambda: self.doors,
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
             keep_audio=self.keep_audio,

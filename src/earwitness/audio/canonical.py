@@ -85,6 +85,11 @@ class _TelephoneBand:
         )
 
 
+def resampled(samples: Samples, *, rate: int, to: int) -> Samples:
+    """Return a whole channel at another rate."""
+    return samples if rate == to else soxr.resample(samples, rate, to)
+
+
 def to_canonical(samples: Samples, *, band: Band, rate: int) -> Samples:
     """Convert a whole channel at once."""
     converter = CanonicalBand(band, rate)

@@ -47,6 +47,14 @@ def decode(encoding: Encoding, data: bytes | memoryview) -> Samples:
     return _G711[encoding][codes]
 
 
+def encode_mulaw(samples: NDArray[np.int16]) -> bytes:
+    """Return 16-bit samples as G.711 µ-law: of each the nearest code."""
+    levels = np.rint(_G711[Encoding.MULAW] * 32_768).astype(np.int32)
+    codes = np.argsort(levels, kind="stable")
+    between = (levels[codes][1:] + levels[codes][:-1]) / 2
+    return codes[np.searchsorted(between, samples)].astype(np.uint8).tobytes()
+
+
 class PcmDecoder:
     """Feed bytes, take one channel's samples; a sample or frame cut in two waits for its other half."""
 

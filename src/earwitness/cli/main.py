@@ -20,6 +20,7 @@ from earwitness.cli import (
     demo,
     doctor,
     domains,
+    doors,
     evaluate,
     identify,
     inspect,
@@ -57,6 +58,8 @@ for command in (
     stream.stream,
     calls.tasks,
     calls.watch,
+    doors.doors,
+    doors.call,
     doctor.doctor,
 ):
     app.command()(command)

@@ -330,6 +330,12 @@ class ServiceSettings:
         text="UDP ports for the media of these calls, two for each party. Where phone systems see this machine at "
         "another address, that too, as in `203.0.113.7:16384-32767`.",
     )
+    audiosocket: str = _row(
+        "",
+        unit="address",
+        text="Where Asterisk's AudioSocket is taken, as in `127.0.0.1:9092`; nowhere when empty. It has no encryption: "
+        "for this machine or a private network.",
+    )
     quotas: Quotas = _group(Quotas(), text="How much an account may have in a Region, as in `domains=10,streams=100`.")
     limits: Limits = _group(
         Limits(),

@@ -21,6 +21,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
+from earwitness.voice.connector import DoorStatus
 from earwitness.voice.line import LineLearning
 from earwitness.wire.shares import Shares
 
@@ -92,6 +93,8 @@ class RestContext:
     media_refusal: Callable[[], str | None]
     #: Turns to compute; calls in progress go first.
     turns: Turns
+    #: Returns what the doors of this process do.
+    doors: Callable[[], Sequence[DoorStatus]]
     #: Returns what is used of tasks, media connections and quotas, and the most of each, by name. Reads the records.
     use_of: Callable[[Scope], Mapping[str, tuple[int, int]]]
 

@@ -197,6 +197,38 @@ class StatusAnswer(Answer):
     use: Annotated[list[UseAnswer], doc("What the account uses of what it may have, some of it in this Region.")]
 
 
+class DoorAddressAnswer(Answer):
+    """Where a door listens."""
+
+    transport: Annotated[str, doc("TCP, UDP or TLS.")]
+    host: str
+    port: _Whole
+
+
+class DoorRefusalAnswer(Answer):
+    """Calls, or what would have become calls, that a door did not take."""
+
+    reason: Annotated[str, doc("Why, and what to do next.")]
+    count: Annotated[_Whole, doc("How often since the start of the process, by anybody.")]
+
+
+class OpenDoorAnswer(Answer):
+    """Where calls come in by one protocol."""
+
+    name: Annotated[str, doc("The protocol.")]
+    addresses: Annotated[
+        list[DoorAddressAnswer], doc("Where it listens; empty when it is at the service's own address.")
+    ]
+    calls: Annotated[_Whole, doc("Calls in progress, of all accounts.")]
+    refused: Annotated[list[DoorRefusalAnswer], doc("What it did not take; the most frequent first.")]
+
+
+class DoorsAnswer(Answer):
+    """The doors of this process."""
+
+    doors: list[OpenDoorAnswer]
+
+
 class DeliveryAnswer(Answer):
     """What became of an event at one target."""
 

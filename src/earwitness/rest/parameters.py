@@ -69,6 +69,10 @@ class GetStatus(Parameters):
     """How many tasks run in this process, how far behind they are, and what the account uses of its limits."""
 
 
+class GetDoors(Parameters):
+    """Where calls of phone systems come in, how many are in progress, and what was refused and why."""
+
+
 class ListTasks(Parameters):
     """Speaker search tasks with their results in full, newest first."""
 

@@ -14,6 +14,7 @@ from earwitness.access.roles import Role
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
+from earwitness.rest.doors import get_doors
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.models import (
     AnnouncedCallAnswer,
@@ -23,6 +24,7 @@ from earwitness.rest.models import (
     DomainAnswer,
     DomainsAnswer,
     DoorAnswer,
+    DoorsAnswer,
     EnrolledProfileAnswer,
     ErrorAnswer,
     EventAnswer,
@@ -42,6 +44,7 @@ from earwitness.rest.parameters import (
     DeleteDomain,
     EnrolRecording,
     GetDoor,
+    GetDoors,
     GetEvent,
     GetLines,
     GetOpenApi,
@@ -104,6 +107,7 @@ def get_openapi(_context: RestContext, _call: RestCall[Any]) -> OpenApi:  # `Any
 ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_ANYBODY, "GET", "/openapi.json", GetOpenApi, get_openapi, None),
     RestRoute(_OPERATOR, "GET", "/status", GetStatus, get_status, StatusAnswer),
+    RestRoute(_OPERATOR, "GET", "/doors", GetDoors, get_doors, DoorsAnswer),
     RestRoute(_READER, "GET", "/tasks", ListTasks, list_tasks, TasksAnswer),
     RestRoute(_READER, "GET", "/tasks/{taskId}", GetTask, get_task, TaskAnswer),
     RestRoute(_READER, "GET", "/events", ListEvents, list_events, EventsAnswer),

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
 
@@ -79,3 +81,17 @@ def checked_secret(name: DoorSecret, secret: str) -> str:
         except (binascii.Error, ValueError):
             raise BadRequest("the client secret of Genesys is in base64; copy it as Genesys shows it") from None
     return secret
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoorStatus:
+    """What a door does at this moment, for those who run the service. It names nobody."""
+
+    #: The protocol.
+    name: str
+    #: Transport, host and port; nothing for a door at the service's own address.
+    addresses: Sequence[tuple[str, str, int]]
+    #: Calls in progress, of all accounts.
+    calls: int
+    #: How often something was refused since the start, by the reason.
+    refused: Mapping[str, int]

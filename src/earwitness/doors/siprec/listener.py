@@ -96,6 +96,8 @@ class _Session:
 class SiprecDoor:
     """Takes recorded calls. Lives on one event loop."""
 
+    name = DOOR
+
     def __init__(self, desk: Desk, listening: SiprecListening, *, clock: DoorClock | None = None) -> None:
         #: Calls that were refused, by reason.
         self.refused: Counter[str] = Counter()

@@ -1,0 +1,133 @@
+"""All doors of this process: opened with the service, drained and closed with it.
+
+Each stands for itself: a door that cannot be opened stops the start, because somebody set it; what goes wrong in an
+open one stays there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from earwitness.doors.sockets import SocketDoors
+from earwitness.errors import ConfigurationError
+from earwitness.log import frames_of
+from earwitness.voice.connector import DoorStatus
+
+_log = logging.getLogger("earwitness.doors")
+
+
+class Door(Protocol):
+    """Where calls come in by one protocol. Lives on the event loop."""
+
+    @property
+    def name(self) -> str:
+        """The protocol."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls are in progress."""
+        ...
+
+    @property
+    def addresses(self) -> Sequence[tuple[str, str, int]]:
+        """Return what listens: transport, host and port; nothing for a door at the service's own address."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Return how often something was refused since the start, by the reason. A reason names nobody."""
+        ...
+
+    async def open(self) -> None:
+        """Begin to listen. Raise ConfigurationError when an address cannot be had."""
+        ...
+
+    def drain(self) -> None:
+        """Take no new calls. Those in progress go on."""
+        ...
+
+    async def close(self) -> None:
+        """End all calls; return when their last fragments are written. Nothing happens to a door that never opened."""
+        ...
+
+
+class Doors:
+    """The doors that are set."""
+
+    def __init__(self, doors: Sequence[Door] = ()) -> None:
+        self._doors = list(doors)
+
+    def status(self) -> list[DoorStatus]:
+        """Return what each of them does at this moment."""
+        return [
+            DoorStatus(name=door.name, addresses=tuple(door.addresses), calls=door.calls, refused=dict(door.refused))
+            for door in self._doors
+        ]
+
+    async def open(self) -> None:
+        """Open all of them, or none. Raise ConfigurationError when one cannot be opened."""
+        try:
+            for door in self._doors:
+                await door.open()
+                for transport, host, port in door.addresses:
+                    context = {"door": door.name, "transport": transport, "host": host, "port": port}
+                    _log.info("a door is open", extra=context)
+        except BaseException:
+            await self.close()
+            raise
+
+    def drain(self) -> None:
+        """Take no new calls anywhere."""
+        for door in self._doors:
+            door.drain()
+
+    async def close(self) -> None:
+        """End all calls everywhere."""
+        results = await asyncio.gather(*(door.close() for door in self._doors), return_exceptions=True)
+        for door, failure in zip(self._doors, results, strict=True):
+            if isinstance(failure, BaseException):
+                context = {"door": door.name, "error": type(failure).__name__, "frames": frames_of(failure)}
+                _log.error("a door could not be closed in order", extra=context)
+
+
+class WebSocketsDoor:
+    """The doors over WebSockets as one of them. The service's own server listens for it."""
+
+    name = "websockets"
+    addresses: Sequence[tuple[str, str, int]] = ()
+
+    def __init__(self, sockets: SocketDoors) -> None:
+        self._sockets = sockets
+
+    @property
+    def calls(self) -> int:
+        """Return how many calls are in progress."""
+        return len(self._sockets.calls)
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Return how often something was refused, by the reason."""
+        return self._sockets.refused
+
+    async def open(self) -> None:
+        """There is nothing to open."""
+
+    def drain(self) -> None:
+        """Take no new calls."""
+        self._sockets.is_draining = True
+
+    async def close(self) -> None:
+        """End all calls; return when their last fragments are written."""
+        self.drain()
+        await asyncio.gather(*(call.close("the service stops") for call in list(self._sockets.calls)))
+
+
+def address_of(text: str, *, setting: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`, as in `127.0.0.1:9092` or `[::1]:9092`. Raise ConfigurationError."""
+    host, colon, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
+        raise ConfigurationError(f"setting {setting} is no address; give host and port as in 127.0.0.1:9092")
+    return host, int(port)

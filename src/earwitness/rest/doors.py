@@ -1,0 +1,24 @@
+"""What the doors of this process do, for those who run the service."""
+
+from earwitness.rest.context import RestCall, RestContext
+from earwitness.rest.models import DoorAddressAnswer, DoorRefusalAnswer, DoorsAnswer, OpenDoorAnswer
+from earwitness.rest.parameters import GetDoors
+from earwitness.voice.connector import DoorStatus
+
+REFUSALS_MAX = 100
+"""Reasons that are told of one door."""
+
+
+def get_doors(context: RestContext, _call: RestCall[GetDoors]) -> DoorsAnswer:
+    """Return where calls come in, how many are in progress, and what was refused and why."""
+    return DoorsAnswer(doors=[_answer(door) for door in context.doors()])
+
+
+def _answer(door: DoorStatus) -> OpenDoorAnswer:
+    refused = sorted(door.refused.items(), key=lambda each: -each[1])[:REFUSALS_MAX]
+    return OpenDoorAnswer(
+        name=door.name,
+        addresses=[DoorAddressAnswer(transport=each[0], host=each[1], port=each[2]) for each in door.addresses],
+        calls=door.calls,
+        refused=[DoorRefusalAnswer(reason=reason, count=count) for reason, count in refused],
+    )
