@@ -1,5 +1,6 @@
 """Whose streams are looked for where."""
 
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -18,10 +19,11 @@ from earwitness.threads import RunInThread
 ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/line/1"
 
 
-def sources(settings: Settings) -> MediaOrigins:
-    """With nothing behind them: who is asked is decided before."""
+def sources(settings: Settings, *kept: str) -> MediaOrigins:
+    """With nothing behind them but the ARNs of streams in the records: who is asked is decided before."""
+    records = SimpleNamespace(streams=SimpleNamespace(get=lambda _scope, arn: arn if arn in kept else None))
     return MediaOrigins(
-        origin_settings(settings), cast(Store, None), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None)
+        origin_settings(settings), cast(Store, records), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None)
     )
 
 
@@ -43,6 +45,11 @@ def test_the_setting_says_whose_a_stream_is(text: str, kind: type) -> None:
     chosen = sources(Settings(kvs_source=text))
     assert isinstance(chosen.of(scope("111122223333"), ARN), kind)
     assert chosen.is_own(scope("111122223333")) is (kind is OwnSource)
+
+
+def test_a_stream_of_a_call_that_came_in_here_is_our_own() -> None:
+    chosen = sources(Settings(kvs_source="aws"), ARN)
+    assert isinstance(chosen.of(scope("111122223333"), ARN), OwnSource)
     chosen.close()
 
 

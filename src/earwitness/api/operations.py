@@ -181,7 +181,7 @@ TABLE: tuple[Served, ...] = (
         "CreateVoiceConnector",
         voice_connectors.create_connector,
         _ADMIN,
-        "Its calls come in by a door (see doors.md); there is no OutboundHostName and no telephone number.",
+        "Its calls come in by a door (connectors.md); there is no OutboundHostName and no telephone number.",
     ),
     _quick(VOICE, "GetVoiceConnector", voice_connectors.get_connector),
     _served(VOICE, "ListVoiceConnectors", voice_connectors.list_connectors, _READER, "The oldest comes first."),

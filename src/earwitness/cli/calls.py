@@ -261,7 +261,13 @@ def _line_of(event: Mapping[str, Any]) -> str:
     """Return an event in a line for people."""
     body: Mapping[str, Any] = event["body"] or {}
     detail: Mapping[str, Any] = body.get("detail", {})
-    what = detail.get("detailStatus") or detail.get("eventType") or body.get("detail-type") or event["kind"]
+    what = (
+        detail.get("detailStatus")
+        or detail.get("eventType")
+        or detail.get("streamingStatus")
+        or body.get("detail-type")
+        or event["kind"]
+    )
     parts = [f"{event['createdAt'][:19]}Z", event["pipelineId"], str(what)]
     if "channelId" in detail:
         parts.append(f"channel {detail['channelId']}")

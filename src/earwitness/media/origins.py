@@ -55,8 +55,11 @@ class MediaOrigins:
         self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="earwitness kvs")
 
     def of(self, scope: Scope, stream_arn: str) -> Source:
-        """Return the source of a stream, whether the stream exists or not."""
-        if not self.is_own(scope):
+        """Return the source of a stream, whether the stream exists or not. This reads the records.
+
+        Streams of the legs of calls that came in here are our own, wherever the account's others are.
+        """
+        if not self.is_own(scope) and self._store.streams.get(scope, stream_arn) is None:
             from earwitness.media.kvs import KvsSource  # with botocore, which a start need not wait for
 
             return KvsSource(self._at_aws(stream_arn), threads=self._readers)

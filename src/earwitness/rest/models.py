@@ -245,7 +245,7 @@ class EventAnswer(Answer):
 
     sequence: Annotated[_Whole, doc("Its number in the whole store; give the last one back as `after`.")]
     event_id: str
-    pipeline_id: str
+    pipeline_id: Annotated[str, doc("The pipeline it belongs to, or the transaction of a call that has none.")]
     kind: str
     created_at: _Time
     # `Any`: whatever JSON can hold.

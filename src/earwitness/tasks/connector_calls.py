@@ -163,11 +163,23 @@ class ConnectorCalls:
                 page = await self._run_in_thread(read)
                 for call in page.items:
                     if call.started_at < self._started_at:
-                        await self._end(call, CallStatus.FAILED, LOST)
+                        await self._end_lost(call)
                 after = page.next_key
                 if after is None:
                     break
             self._recovered = True
+
+    async def _end_lost(self, call: ConnectorCall) -> None:
+        """End a call of a former process. One whose record is damaged stays as it is, and holds up no other."""
+        try:
+            await self._end(call, CallStatus.FAILED, LOST)
+        except EarwitnessError as error:
+            if error.retryable:
+                raise
+            _log.error(
+                "a call of a former process cannot be ended",
+                extra={"transaction_id": call.transaction_id, "reason": str(error)},
+            )
 
     async def _end(self, call: ConnectorCall, status: CallStatus, reason: str) -> None:
         stopped = await self._write_ended(call, status, reason)

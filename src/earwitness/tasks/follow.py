@@ -101,8 +101,9 @@ async def _run(attempt: Attempt, watch: _Watch) -> None:
         raise _domain_deleted()
     engine = await context.compute(lambda: context.engine_of(Band(domain.band)))
     checkpoints = CheckpointWriter(attempt)
+    source = await context.run_in_thread(lambda: context.source_of(task.scope, task.stream_arn))
     replay = Replay(
-        context.source_of(task.scope, task.stream_arn),
+        source,
         start=StartPosition(since=task.created_at, after_number=task.start_fragment_number),
         checkpoint=checkpoints.kept,
         lost=attempt.task.status_message == LOST,
