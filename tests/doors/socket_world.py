@@ -18,6 +18,7 @@ from earwitness.doors.socket_handshake import Outside
 from earwitness.doors.sockets import SocketClock, SocketDoors
 from earwitness.server import run
 from earwitness.server.web_socket import WebSocket
+from earwitness.server.web_socket_protocol import WebSocketLimits
 from earwitness.voice.connector import DoorSecret
 from earwitness.wire.wrong_credentials import WrongCredentials
 from patience import PATIENCE_SECONDS
@@ -84,6 +85,7 @@ async def served(
             tls_key=certificate[1] if certificate else None,
             head_seconds_max=30.0,
             stop_seconds_max=30.0,
+            web_sockets=WebSocketLimits(unproved_seconds_max=PATIENCE_SECONDS),
         )
         listener = run.open_socket(listening)
         stopping: list[bool] = []

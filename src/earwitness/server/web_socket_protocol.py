@@ -56,6 +56,8 @@ class WebSocketLimits:
     """A message, in however many frames. FreeSWITCH sends what it held back for 2 s at once: 128 KB of 16 kHz
     stereo."""
 
+    message_frames_max: int = 1_024
+
     unproved_seconds_max: float = 5.0
     unproved_bytes_max: int = 65_536
     """Until the client has proved who it is, from when it was let in to do so. After so many bytes no more are read."""
@@ -204,7 +206,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._pieces = [bytes(frame.data)]
         elif frame.opcode is Opcode.CONT:
             self._pieces.append(bytes(frame.data))
-            if frame.fin:
+            if len(self._pieces) > self.limits.message_frames_max:
+                self._fail(CloseCode.POLICY_VIOLATION, "a message of too many frames")
+            elif frame.fin:
                 whole, self._pieces = b"".join(self._pieces), []
                 self._pass_on(whole)
         elif frame.opcode is Opcode.CLOSE:
