@@ -279,7 +279,7 @@ TABLE: tuple[Served, ...] = (
     _served(ARCHIVED_MEDIA, "ListFragments", get_media.list_fragments, _READER),
 )
 
-_NO_TONE = "is voice tone analysis, which earwitness does not do"
+_NO_TONE = "is voice tone analysis: no free model of telephone speech exists, and a score without one would be made up"
 _NO_CHANNELS = "is for signaling channels, which earwitness does not have"
 _NO_EDGE = "is for edge agents, which earwitness does not have"
 
