@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from siprec_examples import ExampleCall, description, document, multipart
 
-from earwitness.doors.siprec.allowed import AllowList
+from earwitness.doors.allowed import AllowList
 from earwitness.doors.siprec.body import SessionBody, read_body
 from earwitness.doors.siprec.caller import address_of_record, callers_label, number_of
 from earwitness.doors.siprec.message import SipRequest, read_datagram

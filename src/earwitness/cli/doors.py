@@ -45,17 +45,28 @@ def call(
     ],
     to: Annotated[
         str,
-        typer.Option("--to", metavar="URL", help="The door, as in [b]audiosocket://127.0.0.1:9092/UUID[/b]."),
+        typer.Option(
+            "--to",
+            metavar="URL",
+            help="The door, as in [b]audiosocket://127.0.0.1:9092/UUID[/b], or "
+            "[b]wss://HOST/doors/CONNECTOR/twilio/TOKEN[/b].",
+        ),
     ],
-    fast: Annotated[bool, typer.Option("--fast", help="Twenty times as fast as it was spoken.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Ten times as fast as it was spoken.")] = False,
+    sign: Annotated[
+        bool,
+        typer.Option("--sign", help="Sign the handshake as Twilio does; asks for the token unless it is exported."),
+    ] = False,
+    auth_token: Annotated[str, typer.Option(envvar="TWILIO_AUTH_TOKEN", hidden=True)] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Place a recording as a call at a door, as a phone system would."""
     from earwitness.dialer.place import place_call
 
     with reporting(as_json=as_json):
+        secret = auth_token or typer.prompt("Twilio's auth token", hide_input=True, err=True) if sign else ""
         with progress_of() as show:
-            placed = place_call(files, to=to, speed=20.0 if fast else 1.0, progress=show)
+            placed = place_call(files, to=to, speed=10.0 if fast else 1.0, secret=secret, progress=show)
         if as_json:
             print_json(placed)
         else:

@@ -1,7 +1,7 @@
 """What a call is placed with, and what came of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult
 
@@ -35,6 +35,8 @@ class CallPlan:
     address: SplitResult
     pace: Callable[[], Pace]
     progress: Progress
+    #: What handshakes are signed with; empty: not at all.
+    secret: str = field(default="", repr=False)
 
     def speech(self, *, rate_of: Callable[[int], int], legs_max: int) -> CallSpeech:
         """Return what is said. Raise AudioError, or ConfigurationError for more legs than the protocol carries."""

@@ -1,7 +1,7 @@
 """The AudioSocket door: TCP connections of Asterisk, one call each.
 
 The protocol proves nothing but that its sender knows a UUID. So the UUID has to be one that was announced, and the
-address has to be loopback or on the connector's list.
+address has to be on the connector's list; without a list, loopback.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
-from earwitness.doors.allowed import may_call_from
+from earwitness.doors.allowed import AllowList
 from earwitness.doors.audiosocket import (
     HANG_UP,
     AudioSocketEvent,
@@ -246,7 +246,7 @@ class _Connection(asyncio.Protocol):
             raise BadRequest("the Voice Connector takes no calls; enable it")
         if access.require_encryption:
             raise BadRequest("the Voice Connector takes encrypted calls only, and AudioSocket has no encryption")
-        if not may_call_from(self._address, access.allowed_networks):
+        if not AllowList(access.allowed_networks).allows(self._address):
             raise BadRequest("the address is not on the Voice Connector's list; add it")
         self._access = access
         self._door.connections.is_asked(self)

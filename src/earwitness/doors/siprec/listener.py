@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+from earwitness.doors.allowed import AllowList, plain_address
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded
 from earwitness.doors.live_call import DoorClock, LiveCall
-from earwitness.doors.siprec.allowed import AllowList, plain_address
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
 from earwitness.doors.siprec.message import SipMessage, SipRequest, uri_of
