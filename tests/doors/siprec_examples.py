@@ -124,7 +124,7 @@ class Answer:
 
 def read_answer(data: bytes) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
-    start, *lines = head.decode().split("\r\n")
+    start, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return Answer(start, headers, body.decode())
 

@@ -15,10 +15,18 @@ from door_world import START, LogDesk, access, eventually, fragments_of, log_des
 from siprec_examples import CONNECTOR, ExampleCall, TcpClient, description, document, multipart
 
 import started
-from earwitness.doors.siprec.listener import SiprecDoor, SiprecListening
+from earwitness.doors.siprec.listener import SiprecDoor
+from earwitness.doors.siprec.settings import SiprecListening
 from patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: the service runs on uvloop."""
+    return "asyncio", {"use_uvloop": request.param}
+
 
 needs_sipp = pytest.mark.skipif(shutil.which("sipp") is None, reason="there is no sipp; Debian's sip-tester has it")
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
@@ -215,6 +223,21 @@ async def test_encrypted_media_of_ffmpeg_over_tls(tmp_path: Path) -> None:
         await eventually(lambda: desk.ended)
         await check_both_legs(desk)
         calling.close()
+
+
+async def test_handshakes_that_do_not_end_hold_up_nobody(tmp_path: Path) -> None:
+    server, client = contexts(tmp_path)
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, _):
+        address = door.addresses[0][1:]
+        silent = [await asyncio.open_connection(*address) for _ in range(50)]
+        silent[0][1].write(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")
+        calling = await TcpClient.open(address, context=client)
+        assert (await calling.ask(ExampleCall(transport="TLS").request("OPTIONS"))).status == 200
+        calling.close()
+        for _, writer in silent:
+            writer.close()
+        await eventually(lambda: not door._connections.handshakes)
+        assert door.refused["not SIP"]
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:

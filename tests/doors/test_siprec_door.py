@@ -24,7 +24,9 @@ from siprec_examples import (
     rtp,
 )
 
-from earwitness.doors.siprec.listener import SiprecDoor, SiprecListening
+from earwitness.doors.siprec import listener
+from earwitness.doors.siprec.listener import SiprecDoor
+from earwitness.doors.siprec.settings import SiprecListening
 from earwitness.errors import LimitExceeded, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -436,3 +438,50 @@ async def test_bytes_that_are_no_sip_are_told_and_nothing_else(world: World, cli
     await eventually(lambda: world.door.refused)
     assert world.door.refused == {"not SIP": 1}
     assert not client.came
+
+
+async def test_a_client_that_died_is_noticed_without_a_session_timer(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "SILENT_SECONDS", 20.0)
+    call = ExampleCall()
+    await begun(client, call)
+    await world.time.passes(21.0)
+    await eventually(lambda: client.requests)
+    asked = client.requests[0]
+    assert asked.start.startswith("OPTIONS ")
+    copied = [f"{name}: {asked.headers[name]}" for name in ("via", "from", "to", "call-id", "cseq")]
+    client.send("\r\n".join(["SIP/2.0 200 OK", *copied, "Content-Length: 0", "", ""]).encode())
+    await eventually(lambda: not world.door._server._asked)
+    await world.time.passes(15.0)
+    assert world.door.calls == 1
+    await world.time.passes(45.0)  # nobody answers the next one
+    await eventually(lambda: world.desk.ended)
+    assert world.desk.ended["transaction-1"].failed
+
+
+async def test_names_that_no_database_takes_are_made_plain(world: World, client: UdpClient) -> None:
+    call = ExampleCall(caller="sip:%00%0Abob@example.com")
+    invite = call.request("INVITE", body=multipart(description(labels=("a\0b", "\u00fc")), None))
+    invite = invite.replace(b"Call-ID: ", b"X-Name: J\xf6rg\0\r\nCall-ID: \xff")
+    assert (await client.ask(invite)).status == 200
+    started = world.desk.started[0][0]
+    everything = [started.call_id, started.from_number, *started.invite_headers.values()]
+    everything += [leg.label for leg in started.legs]
+    assert all(text.isprintable() and text.encode() for text in everything)
+
+
+@pytest.mark.parametrize("user", ["%00", "a%2Fb", "x" * 65, "%F0%9F%98%80"])
+async def test_the_records_are_asked_for_names_of_connectors_only(
+    world: World, client: UdpClient, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.desk, "access", None)
+    assert (await client.ask(ExampleCall(connector=user).request("INVITE", body=OFFER))).status == 404
+
+
+async def test_an_error_of_ours_is_answered_and_leaves_nothing(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.desk, "access", None)
+    assert (await client.ask(ExampleCall().request("INVITE", body=OFFER))).status == 500
+    assert not world.door._server.dialogs

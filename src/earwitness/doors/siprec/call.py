@@ -24,6 +24,8 @@ LEGS_MAX = 8
 """Lines of one description that are taken."""
 
 _HEADERS_MAX = 32
+_CALL_ID_CHARACTERS_MAX = 256
+_NUMBER_CHARACTERS_MAX = 128
 _HEADER_CHARACTERS_MAX = 1_024
 _HEADERS_TOLD = (
     "from", "to", "call-id", "contact", "user-agent", "diversion", "p-asserted-identity", "history-info", "session-id",
@@ -128,9 +130,9 @@ class RecordedCall:
         )
         self._legs = {label: _leg(leg, is_caller=label == caller) for label, leg in self._legs.items()}
         return CallStarted(
-            call_id=request.call_id,
+            call_id=plain_text(request.call_id, most=_CALL_ID_CHARACTERS_MAX),
             legs=tuple(self._legs.values()),
-            from_number=self._number(is_caller=True) or number_of(request.headers.get("from") or ""),
+            from_number=self._number(is_caller=True) or _number(request.headers.get("from") or ""),
             to_number=self._number(is_caller=False) or _called_number(request),
             siprec_metadata=document,
             invite_headers=_told_headers(request),
@@ -197,7 +199,7 @@ class RecordedCall:
         except RecordingMetadataInvalid as error:
             self.metadata_problem = str(error)
             return ""
-        return body.metadata.decode("utf-8", "replace").strip()
+        return body.metadata.decode("utf-8", "replace").replace("\0", "").strip()
 
     def _take(self, planned: Sequence[PlannedLine]) -> list[Leg]:
         """Have the lines be received. Return the legs that are new, or have other audio from now on."""
@@ -247,8 +249,17 @@ class RecordedCall:
         """Return who is on the caller's leg, or on the first other one, of those that are received now."""
         for line in self.lines.values():
             if self._legs[line.label].is_caller == is_caller:
-                return number_of(self._metadata.address_of(line.label))
+                return _number(self._metadata.address_of(line.label))
         return ""
+
+
+def plain_text(text: str, *, most: int) -> str:
+    """Return what may be kept and shown of what a stranger wrote: printable characters, not too many."""
+    return "".join(each if each.isprintable() else "?" for each in text[:most])
+
+
+def _number(text: str) -> str:
+    return plain_text(number_of(text), most=_NUMBER_CHARACTERS_MAX)
 
 
 def _leg(leg: Leg, *, is_caller: bool) -> Leg:
@@ -268,7 +279,7 @@ def _labels(offer: Sequence[MediaLine]) -> list[str]:
 
 def _called_number(request: SipRequest) -> str:
     """Return who was called, unless that is only our connector."""
-    called = number_of(request.headers.get("to") or "")
+    called = _number(request.headers.get("to") or "")
     return "" if called == uri_of(request).user.lower() else called
 
 
@@ -277,5 +288,5 @@ def _told_headers(request: SipRequest) -> dict[str, str]:
     told = dict[str, str]()
     for name, value in request.headers.fields:
         if (name in _HEADERS_TOLD or name.startswith("x-")) and name not in told and len(told) < _HEADERS_MAX:
-            told[name] = value[:_HEADER_CHARACTERS_MAX]
+            told[plain_text(name, most=64)] = plain_text(value, most=_HEADER_CHARACTERS_MAX)
     return {"-".join(word.capitalize() for word in name.split("-")): value for name, value in told.items()}

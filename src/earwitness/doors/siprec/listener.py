@@ -5,6 +5,7 @@ What belongs here: the order of things between SIP, the records and media. What 
 
 import asyncio
 import logging
+import re
 import secrets
 import socket
 import ssl
@@ -19,19 +20,19 @@ from earwitness.doors.events import CallEnded
 from earwitness.doors.live_call import DoorClock, LiveCall
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
-from earwitness.doors.siprec.message import SipMessage, SipRequest, uri_of
+from earwitness.doors.siprec.message import SipMessage, uri_of
 from earwitness.doors.siprec.ports import MediaPort, MediaPorts
+from earwitness.doors.siprec.refusals import is_recording, refusal_of
 from earwitness.doors.siprec.server import Changed, Ended, Invited, ServerEvent, SipSend, SipServer, Transaction
-from earwitness.doors.siprec.transports import SipConnection, SipConnections, SipDatagrams
-from earwitness.errors import (
-    BodyNotUsable,
-    ConfigurationError,
-    Conflict,
-    EarwitnessError,
-    LimitExceeded,
-    MediaNotAcceptable,
-    SessionDescriptionInvalid,
+from earwitness.doors.siprec.settings import SiprecListening
+from earwitness.doors.siprec.transports import (
+    SipConnection,
+    SipConnections,
+    SipDatagrams,
+    TlsHandshake,
+    datagram_socket,
 )
+from earwitness.errors import ConfigurationError, EarwitnessError, MediaNotAcceptable
 from earwitness.log import frames_of
 from earwitness.server.connections import Connections
 
@@ -43,41 +44,18 @@ LOOK_SECONDS = 0.1
 CONNECTIONS_MAX = 1_000
 """TCP and TLS together. A phone system holds one or a few."""
 
-SIGNALLING_BUFFER_BYTES = 1 << 20
-"""Datagrams kept by the kernel while the event loop is busy: some hundred calls that begin at once."""
-
 UNPROVED_MAX = 200
 """Calls at once of which nobody knows yet whether they may come."""
 
 TELL_AGAIN_SECONDS = 60.0
 """How often the log says again that calls were refused for one reason."""
 
+SILENT_SECONDS = 300.0
+"""After which the client of a call without session timer is asked whether it is still there."""
+
+_CONNECTOR_ID = re.compile(r"[a-z0-9-]{1,64}")
 _RETRY_LATER = ("retry-after", "30")
-_STATUS: dict[type[EarwitnessError], int] = {
-    BodyNotUsable: 415,
-    SessionDescriptionInvalid: 400,
-    MediaNotAcceptable: 488,
-    Conflict: 486,
-}
-"""Anything else is 503: the phone system may try another recorder."""
-
 _log = logging.getLogger("earwitness.doors")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SiprecListening:
-    """Where to listen."""
-
-    #: UDP and TCP; None: neither. A port of 0 takes a free one.
-    plain: tuple[str, int] | None
-    #: TLS; None: not at all.
-    tls: tuple[str, int] | None
-    tls_context: ssl.SSLContext | None
-    #: Our address in session descriptions; empty: the one that the call came to.
-    media_address: str
-    #: The first and last port for media.
-    media_ports: tuple[int, int]
-    calls_max: int
 
 
 @dataclass(kw_only=True, eq=False)
@@ -91,6 +69,8 @@ class _Session:
     ports: dict[int, MediaPort] = field(default_factory=dict[int, MediaPort])
     #: Packets from addresses that may not send.
     strangers: int = 0
+    #: When it was last certain that its client is there.
+    alive_at: float = 0.0
 
 
 class SiprecDoor:
@@ -105,9 +85,8 @@ class SiprecDoor:
         self._listening = listening
         self._clock = clock or DoorClock()
         self._server = SipServer(new_token=lambda: secrets.token_hex(12))
-        host = (listening.plain or listening.tls or ("127.0.0.1", 0))[0]
         low, high = listening.media_ports
-        self._media = MediaPorts(host, low=low, high=high)
+        self._media = MediaPorts(listening.media_host, low=low, high=high)
         self._sessions: dict[tuple[str, str, str], _Session] = {}
         self._unproved = 0
         self._is_closing = False
@@ -185,13 +164,13 @@ class SiprecDoor:
         self._servers.append(server)
         self._plain_port = _port_of(server)
         datagrams = SipDatagrams(receive=self._receive, unreadable=self._unreadable, local=self._local)
-        transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, local_addr=(host, self._plain_port))
-        opened = cast("socket.socket", transport.get_extra_info("socket"))
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SIGNALLING_BUFFER_BYTES)
+        await loop.create_datagram_endpoint(lambda: datagrams, sock=datagram_socket(host, self._plain_port))
         self._datagrams = datagrams
 
-    def _maker(self, context: ssl.SSLContext | None) -> Callable[[], SipConnection]:
-        return lambda: SipConnection(self._connections, context)
+    def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.Protocol]:
+        if context is None:
+            return lambda: SipConnection(self._connections, transport="TCP")
+        return lambda: TlsHandshake(self._connections, context)
 
     def _local(self, peer: str) -> tuple[str, int]:
         """Return our address as a peer reaches it. Nothing is sent to find out."""
@@ -253,7 +232,7 @@ class SiprecDoor:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a call failed", extra={"door": DOOR, "error": type(error).__name__, "frames": frames_of(error)})
+            _tell_failure("a call failed", error)
 
     async def _invited(self, transaction: Transaction, dialog: Dialog) -> None:
         """Answer an INVITE, once it is known whose connector it is for."""
@@ -266,6 +245,9 @@ class SiprecDoor:
         except EarwitnessError as error:
             self._drop(transaction, 503, "records are away", detail=str(error))
             return
+        except Exception:
+            self._drop(transaction, 500, "an error of ours")
+            raise
         finally:
             self._unproved -= 1
         if access is not None and dialog.state is DialogState.INVITED:
@@ -274,7 +256,8 @@ class SiprecDoor:
     async def _proved(self, transaction: Transaction, dialog: Dialog) -> DoorAccess | None:
         """Return the connector that a call is for, if it may come; None when it was refused."""
         flow, request = transaction.flow, transaction.request
-        access = await self._desk.access(uri_of(request).user)
+        user = uri_of(request).user.lower()
+        access = await self._desk.access(user) if _CONNECTOR_ID.fullmatch(user) else None
         if access is None:
             self._drop(transaction, 404, "no such connector")
             return None
@@ -285,7 +268,7 @@ class SiprecDoor:
             self._drop(transaction, 403, "connector not in use")
         elif access.require_encryption and flow.transport != "TLS":
             self._drop(transaction, 403, "connector needs TLS")
-        elif not _is_recording(request):
+        elif not is_recording(request):
             self._drop(transaction, 421, "no recording session", more=("require", "siprec"))
         else:
             dialog.may_send = allowed.allows
@@ -300,6 +283,7 @@ class SiprecDoor:
         self._do(self._server.proceed(transaction))
         call = RecordedCall(access, new_key=secrets.token_bytes, session=secrets.randbits(31))
         session = _Session(dialog=dialog, call=call, allowed=AllowList(access.allowed_networks))
+        session.alive_at = self._clock.monotonic()
         self._sessions[dialog.key] = session
         try:
             plan = call.plan(request, is_confidential=transaction.flow.transport == "TLS")
@@ -310,7 +294,7 @@ class SiprecDoor:
             session.live = await LiveCall.begin(self._desk, access, started, door=DOOR, clock=self._clock)
         except EarwitnessError as error:
             self._forget(session)
-            self._refuse(transaction, _STATUS.get(type(error), 503), _reason(error), detail=str(error))
+            self._refuse(transaction, *refusal_of(error), detail=str(error))
             return
         except BaseException:
             self._forget(session)
@@ -340,20 +324,26 @@ class SiprecDoor:
                 self._open_ports(session, plan)
         except EarwitnessError as error:
             self._close_ports(session, set(session.ports) - before)
-            self._refuse(transaction, _STATUS.get(type(error), 503), _reason(error), detail=str(error))
+            self._refuse(transaction, *refusal_of(error), detail=str(error))
             return
-        self._hand_on(session)
-        if plan is not None:
-            for event in session.call.change(plan):
-                session.live.feed(event)
-            self._tell_metadata_problem(session.call)
-            if plan.lines:
-                self._close_ports(session, set(session.ports) - set(plan.taken))
+        self._take(session, session.live, plan)
         needs_answer = transaction.request.method == "INVITE" or (plan is not None and bool(plan.lines))
         address = self._media_address(transaction.flow)
         answer = session.call.answer(plan, _numbers(session), address=address) if needs_answer else b""
         self._read(session)
         self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
+        self._connections.is_asked(transaction.flow.connection)
+
+    def _take(self, session: _Session, live: LiveCall, plan: Plan | None) -> None:
+        """Take a plan whose ports are open."""
+        self._hand_on(session)
+        if plan is None:
+            return
+        for event in session.call.change(plan):
+            live.feed(event)
+        self._tell_metadata_problem(session.call)
+        if plan.lines:
+            self._close_ports(session, set(session.ports) - set(plan.taken))
 
     def _ended(self, ended: Ended) -> None:
         session = self._sessions.get(ended.dialog.key)
@@ -398,11 +388,23 @@ class SiprecDoor:
     async def _look_again_and_again(self) -> None:
         while True:
             await self._clock.sleep(LOOK_SECONDS)
-            now = self._clock.monotonic()
-            for session in list(self._sessions.values()):
-                self._hand_on(session)
-            self._do(self._server.elapse(now=now))
-            self._connections.elapse(now)
+            try:
+                self._look(self._clock.monotonic())
+            except Exception as error:  # the calls of all hang on this
+                _log.error(
+                    "a look failed", extra={"door": DOOR, "error": type(error).__name__, "frames": frames_of(error)}
+                )
+
+    def _look(self, now: float) -> None:
+        self._do(self._server.elapse(now=now))
+        self._connections.elapse(now)
+        for session in list(self._sessions.values()):
+            self._hand_on(session)
+            heard = max((line.stream.heard_at or 0.0 for line in session.call.lines.values()), default=0.0)
+            session.alive_at = max(session.alive_at, heard)
+            if session.dialog.timer is None and now - session.alive_at >= SILENT_SECONDS:
+                session.alive_at = now
+                self._do(self._server.probe(session.dialog, now=now))
 
     def _hand_on(self, session: _Session) -> None:
         if session.live is not None:
@@ -439,32 +441,12 @@ async def _finish(live: LiveCall, ended: CallEnded) -> None:
     await live.close()
 
 
-def _is_recording(request: SipRequest) -> bool:
-    """Say whether an INVITE is of a recording client: AudioCodes writes `src` for `+sip.src`, some forget Require."""
-    if "siprec" in request.headers.tokens("require"):
-        return True
-    contact = (request.headers.get("contact") or "").lower().replace(" ", "")
-    return ";+sip.src" in contact or ";src" in contact or b"rs-metadata" in request.body
+def _tell_failure(text: str, error: BaseException) -> None:
+    _log.error(text, extra={"door": DOOR, "error": type(error).__name__, "frames": frames_of(error)})
 
 
 def _numbers(session: _Session) -> dict[int, int]:
     return {index: port.number for index, port in session.ports.items()}
-
-
-def _reason(error: EarwitnessError) -> str:
-    match error:
-        case BodyNotUsable():
-            return "body not usable"
-        case SessionDescriptionInvalid():
-            return "session description not readable"
-        case MediaNotAcceptable():
-            return "no audio that is taken here"
-        case Conflict():
-            return "call id in use"
-        case LimitExceeded():
-            return "quota reached"
-        case _:
-            return "cannot take calls now"
 
 
 def _port_of(server: asyncio.Server) -> int:

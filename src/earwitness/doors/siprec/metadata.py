@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.parsers.expat import ExpatError, ParserCreate
 
+from earwitness.doors.siprec.sdp import read_label
 from earwitness.errors import RecordingMetadataInvalid
 
 METADATA_BYTES_MAX = 131_072
@@ -67,7 +68,7 @@ def read_metadata(document: bytes, before: RecordingMetadata | None = None) -> R
         address = _address(element) or (known.address if known else "")
         participants[identity] = Participant(id=identity, address=address)
     for element in root.find("stream"):
-        labels[element.id("stream_id")] = next((each.text.strip() for each in element.find("label")), "")
+        labels[element.id("stream_id")] = read_label(next((each.text for each in element.find("label")), ""))
     sent.update(_sent(root))
     call = next(root.find("calldata"), None)
     return RecordingMetadata(

@@ -103,6 +103,11 @@ def read_offer(body: bytes) -> tuple[MediaLine, ...]:
     return tuple(_media_line(section, head) for section in sections)
 
 
+def read_label(text: str) -> str:
+    """Return a label (RFC 4574: a token) as legs have it: what stands in no token becomes an underscore."""
+    return re.sub(r"[^A-Za-z0-9!#$%&'*+.^_`{|}~@:=-]", "_", text.strip()[:64])
+
+
 def write_answer(answered: Sequence[AnsweredLine], *, address: str, session: int, version: int) -> bytes:
     """Return the answer: every line of the offer in its order, with its label, received or declined.
 
@@ -144,7 +149,7 @@ def _media_line(section: list[str], head: list[str]) -> MediaLine:
         port=int(matched[2]),
         profile=matched[3].upper(),
         formats=formats,
-        label=_value(attributes, "label"),
+        label=read_label(_value(attributes, "label")),
         direction=_direction(attributes) or _direction([line[2:].strip() for line in head]) or "sendrecv",
         address=_connection(section) or _connection(head),
         codings=tuple((number, coding) for number in numbers if (coding := _coding(number, names)) is not None),

@@ -148,7 +148,9 @@ class SipServer:
             if now >= asked.repeated.give_up_at:
                 del self._asked[branch]
                 if asked.method != "BYE":
-                    events += self.hang_up(asked.dialog, "a refresh was not answered", failed=True, now=now)
+                    events += self.hang_up(
+                        asked.dialog, "the phone system does not answer any more", failed=True, now=now
+                    )
             elif not asked.flow.is_reliable and asked.repeated.is_due(now):
                 events.append(SipSend(asked.flow, asked.repeated.data))
         return events
@@ -201,6 +203,12 @@ class SipServer:
             self._forget(transaction.dialog)
         transaction.is_final = True
         return self._once(transaction, status, *more)
+
+    def probe(self, dialog: Dialog, *, now: float) -> list[ServerEvent]:
+        """Ask whether the other side still knows a dialog. One that is not answered for, or not known, ends."""
+        if dialog.state is not DialogState.CONFIRMED:
+            return []
+        return self._ask(dialog, "OPTIONS", now=now)
 
     def hang_up(self, dialog: Dialog, reason: str, *, failed: bool, now: float) -> list[ServerEvent]:
         """End a dialog that was answered, with BYE; one that has ended stays as it is."""
@@ -302,7 +310,7 @@ class SipServer:
         if response.status in (408, 481):
             self._forget(asked.dialog)
             return [Ended(asked.dialog, "the phone system does not know the call any more", True)]
-        if response.status < 300:
+        if response.status < 300 and asked.method == "UPDATE":
             asked.dialog.refreshed(asked.dialog.timer, now)
         return []
 

@@ -4,14 +4,38 @@ What belongs here: words of the settings to values. What must never: sockets.
 """
 
 import ssl
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from earwitness.doors.siprec.listener import SiprecListening
 from earwitness.errors import ConfigurationError
 
 SIP_PORT = 5_060
 SIPS_PORT = 5_061
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiprecListening:
+    """Where to listen."""
+
+    #: UDP and TCP; None: neither. A port of 0 takes a free one.
+    plain: tuple[str, int] | None
+    #: TLS; None: not at all.
+    tls: tuple[str, int] | None
+    tls_context: ssl.SSLContext | None
+    #: Our address in session descriptions; empty: the one that the call came to.
+    media_address: str
+    #: The first and last port for media.
+    media_ports: tuple[int, int]
+    calls_max: int
+
+    @property
+    def media_host(self) -> str:
+        """Return where media come in: where signalling does, or everywhere if that is in two places."""
+        hosts = {each[0] for each in (self.plain, self.tls) if each is not None}
+        if len(hosts) == 1:
+            return hosts.pop()
+        return "::" if any(":" in host for host in hosts) else "0.0.0.0"  # noqa: S104  # as the settings have it
 
 
 def read_listening(

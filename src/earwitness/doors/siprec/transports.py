@@ -4,6 +4,8 @@ What belongs here: reading, writing, and bounds on who may hold a connection. Wh
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from itertools import count
@@ -24,7 +26,25 @@ MESSAGE_SECONDS = 30.0
 UNREAD_BYTES_MAX = 262_144
 """Answers that a client does not read; beyond them its connection is closed."""
 
+SIGNALLING_BUFFER_BYTES = 1 << 20
+"""Datagrams kept by the kernel while the event loop is busy: some hundred calls that begin at once."""
+
 _numbers = count(1)
+
+
+def datagram_socket(host: str, port: int) -> socket.socket:
+    """Return a UDP socket that takes what comes at once. Raise OSError when the address cannot be had."""
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        if opened.family is socket.AF_INET6:  # as asyncio does it for TCP
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SIGNALLING_BUFFER_BYTES)
+        opened.setblocking(False)
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 class SipDatagrams(asyncio.DatagramProtocol):
@@ -89,6 +109,7 @@ class SipConnections:
         self.unreadable = unreadable
         self.monotonic = monotonic
         self.open: dict[int, SipConnection] = {}
+        self.handshakes: set[TlsHandshake] = set()
 
     def send(self, flow: Flow, data: bytes) -> None:
         """Send on the connection that a flow names, if it is still there."""
@@ -117,54 +138,93 @@ class SipConnections:
 
     def close(self) -> None:
         """Close all, after what was sent."""
+        for handshake in list(self.handshakes):
+            handshake.evict()
         for connection in list(self.open.values()):
             connection.close()
 
 
-class SipConnection(asyncio.Protocol):
-    """One connection. With a context it begins with TLS."""
+class TlsHandshake(asyncio.Protocol):
+    """A connection until TLS is agreed, counted and bounded in time; a SipConnection takes over then.
 
-    def __init__(self, connections: SipConnections, context: ssl.SSLContext | None) -> None:
-        self.number = next(_numbers)
+    The event loop's own way tells nobody of connections whose handshake is not done (`server/handshake.py`).
+    """
+
+    def __init__(self, connections: SipConnections, context: ssl.SSLContext) -> None:
         self._connections = connections
         self._context = context
+        self._shaking: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake, on a socket that nothing was read from."""
+        plain = cast("asyncio.Transport", transport)
+        peer = plain.get_extra_info("peername")
+        if peer and self._connections.places.open(self, str(peer[0])):
+            accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            accepted.setblocking(False)
+            self._connections.handshakes.add(self)
+            self._shaking = asyncio.get_running_loop().create_task(self._shake(accepted))
+            self._shaking.add_done_callback(lambda shaking: self._ended(shaking, accepted))
+        plain.abort()
+
+    def evict(self) -> None:
+        """Close it at once."""
+        if self._shaking is not None:
+            self._shaking.cancel()
+
+    async def _shake(self, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: SipConnection(self._connections, transport="TLS"),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+        except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
+            accepted.close()
+            self._connections.unreadable()
+
+    def _ended(self, shaking: "asyncio.Task[None]", accepted: socket.socket) -> None:
+        if shaking.cancelled():
+            accepted.close()
+        self._connections.handshakes.discard(self)
+        self._connections.places.close(self)
+
+
+class SipConnection(asyncio.Protocol):
+    """One connection, over TCP or behind a handshake."""
+
+    def __init__(self, connections: SipConnections, *, transport: str) -> None:
+        """`transport` is TCP or TLS."""
+        self.number = next(_numbers)
+        self._connections = connections
+        self._kind = transport
         self._stream = SipStream()
         self._transport: asyncio.Transport | None = None
-        self._plain: asyncio.Transport | None = None
-        self._handshake: asyncio.Task[None] | None = None
-        self._early: list[bytes] = []
         self._message_began: float | None = None
         self._flow: Flow | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it, and begin to read or to shake hands."""
-        plain = cast("asyncio.Transport", transport)
-        peer, local = plain.get_extra_info("peername"), plain.get_extra_info("sockname")
+        """Count it, and begin to read."""
+        made = cast("asyncio.Transport", transport)
+        peer, local = made.get_extra_info("peername"), made.get_extra_info("sockname")
         if not peer or not self._connections.places.open(self, str(peer[0])):
-            plain.abort()
+            made.abort()
             return
-        self._plain = plain
+        self._transport = made
         self._connections.open[self.number] = self
         self._flow = Flow(
-            transport="TCP" if self._context is None else "TLS",
+            transport=self._kind,
             address=str(peer[0]),
             port=int(peer[1]),
             local_address=str(local[0]),
             local_port=int(local[1]),
             connection=self.number,
         )
-        if self._context is None:
-            self._transport = plain
-        else:
-            plain.pause_reading()
-            self._handshake = asyncio.get_running_loop().create_task(self._shake(plain, self._context))
 
     def data_received(self, data: bytes) -> None:
         """Take messages."""
-        if self._transport is None:  # with the last bytes of the handshake
-            self._early.append(data)
-            return
-        if self._flow is None or self._transport.is_closing():
+        if self._flow is None or self._transport is None or self._transport.is_closing():
             return
         try:
             found = self._stream.feed(data)
@@ -187,8 +247,6 @@ class SipConnection(asyncio.Protocol):
         """Give the place back. Calls live on: their client may come again."""
         self._connections.open.pop(self.number, None)
         self._connections.places.close(self)
-        if self._handshake is not None:
-            self._handshake.cancel()
 
     def send(self, data: bytes) -> None:
         """Write, unless the client reads nothing."""
@@ -206,31 +264,8 @@ class SipConnection(asyncio.Protocol):
         """Close it after what was sent."""
         if self._transport is not None:
             self._transport.close()
-        else:
-            self.evict()
 
     def evict(self) -> None:
         """Close it at once."""
-        if self._handshake is not None:
-            self._handshake.cancel()
-        for transport in (self._transport, self._plain):
-            if transport is not None:
-                transport.abort()
-
-    async def _shake(self, plain: asyncio.Transport, context: ssl.SSLContext) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            secured = await loop.start_tls(
-                plain, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
-            )
-        except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
-            plain.abort()
-            self.connection_lost(None)
-            return
-        if secured is None:
-            self.connection_lost(None)
-            return
-        self._transport = secured
-        early, self._early = self._early, []
-        for data in early:
-            self.data_received(data)
+        if self._transport is not None:
+            self._transport.abort()
