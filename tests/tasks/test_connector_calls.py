@@ -18,7 +18,7 @@ from earwitness.app import build_background
 from earwitness.config import Settings
 from earwitness.config.settings import Quotas
 from earwitness.doors.desk import Desk, DoorAccess, KeptCall
-from earwitness.errors import Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound
+from earwitness.errors import BadRequest, Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound
 from earwitness.fragments.interface import AfterFragment
 from earwitness.store.connector_records import DoorSettings
 from earwitness.store.store import Store, Unit
@@ -289,6 +289,21 @@ async def test_who_may_not_call_leaves_nothing(tmp_path: Path) -> None:
             await office.desk.begin(access, replace(CALL, call_id="third"), door="siprec")
         assert len(office.store.connector_calls.list(MINE, limit=9).items) == 1
         assert len(office.store.streams.list(MINE, limit=9).items) == 2
+
+
+async def test_names_that_are_too_long(tmp_path: Path) -> None:
+    async with working(tmp_path) as office:
+        access = office.connect()
+        label = Leg(label="x" * 257, is_caller=True, coding=AudioCoding.PCMU, rate=8_000)
+        for call in (replace(CALL, call_id="x" * 257), replace(CALL, legs=(label,)), replace(CALL, call_id="a\0b")):
+            with pytest.raises(BadRequest):
+                await office.desk.begin(access, call, door="siprec")
+        long = replace(CALL, from_number="9" * 5_000, invite_headers={"X": "y" * 70_000}, siprec_metadata="z" * 70_000)
+        kept = await office.desk.begin(access, long, door="siprec")
+        told = office.told(kept.transaction_id)[0]["detail"]
+        assert told["fromNumber"] == "9" * 256
+        assert "inviteHeaders" not in told and "siprecMetadata" not in told
+        assert len(office.store.connector_calls.list(MINE, limit=9).items) == 1
 
 
 async def test_an_announced_call_is_taken_once(tmp_path: Path) -> None:

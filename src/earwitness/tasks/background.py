@@ -326,7 +326,6 @@ class Background:
     async def _expire(self) -> None:
         now = self._clock()
         await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
-        await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
         for stream_arn, last in list(self._arrivals.items()):
             if now - last >= ARRIVALS_KEPT:
                 self._arrivals.pop(stream_arn, None)
@@ -334,6 +333,7 @@ class Background:
             self._lines.forget_callers(before=now - VOTES_KEPT)
             await self._run_in_thread(self._lines.forget_deleted)
         await self._run_in_thread(self._store.keep_reserve)
+        await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again. A failure is logged, and the next turn tries again."""

@@ -24,7 +24,7 @@ from earwitness.voice.call_events import (
 from earwitness.voice.events import EventKind, PipelineFacts, StateChange, state_change
 
 METADATA_CHARACTERS_MAX = 65_536
-"""SIPREC metadata that is longer is left out of events: sinks take 256 KB of each."""
+"""SIPREC metadata and headers that are longer are left out of events: sinks take 256 KB of each."""
 
 TargetsOfAccount = Callable[[Scope, Collection[str]], tuple[str, ...]]
 """From an account and AWS's names of notification targets to targets."""
@@ -116,7 +116,7 @@ def _streamed(call: ConnectorCall, told: CallStarted | CallUpdated | None) -> St
         direction=call.direction,
         from_number=call.from_number,
         to_number=call.to_number,
-        invite_headers=told.invite_headers if isinstance(told, CallStarted) else {},
+        invite_headers=_fitting_headers(told),
         siprec_metadata=_fitting(told),
     )
 
@@ -124,6 +124,14 @@ def _streamed(call: ConnectorCall, told: CallStarted | CallUpdated | None) -> St
 def _fitting(told: CallStarted | CallUpdated | None) -> str:
     document = "" if told is None else told.siprec_metadata
     return document if len(document) <= METADATA_CHARACTERS_MAX else ""
+
+
+def _fitting_headers(told: CallStarted | CallUpdated | None) -> Mapping[str, str]:
+    if not isinstance(told, CallStarted):
+        return {}
+    headers = told.invite_headers
+    characters = sum(len(name) + len(value) for name, value in headers.items())
+    return headers if characters <= METADATA_CHARACTERS_MAX else {}
 
 
 def _streamed_leg(leg: KeptLeg) -> StreamedLeg:

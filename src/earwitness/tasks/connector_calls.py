@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from earwitness.access.caller import arn_of
-from earwitness.errors import Conflict, EarwitnessError, Forbidden, Gone, NotFound
+from earwitness.errors import BadRequest, Conflict, EarwitnessError, Forbidden, Gone, NotFound
 from earwitness.fragments.numbers import FragmentNumber, to_ms
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import MediaStreams
@@ -29,6 +29,9 @@ from earwitness.voice.call_events import StreamingStatus
 from earwitness.voice.connector import CallStatus
 
 ResultT = TypeVar("ResultT")
+
+NAME_CHARACTERS_MAX = 256
+"""Of what a phone system calls a call, a leg or a party."""
 
 REASON_CHARACTERS_MAX = 500
 
@@ -103,9 +106,10 @@ class ConnectorCalls:
     async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:
         """Write that a call began, with a stream for each leg, and a pipeline if its connector names a configuration.
 
-        Raise Conflict when a call of this id is in progress, NotFound or Forbidden when the connector was deleted or
-        takes no calls by now.
+        Raise BadRequest for an id or a label that is too long, Conflict when a call of this id is in progress, NotFound
+        or Forbidden when the connector was deleted or takes no calls by now.
         """
+        _require_short(call.call_id, *(leg.label for leg in call.legs))
         await self.recover()
         transaction_id = self._new_id()
         kept = await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
@@ -117,6 +121,7 @@ class ConnectorCalls:
 
         Raise Gone when the call has ended.
         """
+        _require_short(leg.label)
         kept = await self._write(lambda unit: self._add_leg(unit, call, leg))
         self._events_written()
         return await self._open(call.access, kept, call.streams)
@@ -129,7 +134,9 @@ class ConnectorCalls:
             if kept is None:
                 return
             kept = unit.connector_calls.set_numbers(
-                kept, from_number=told.from_number or kept.from_number, to_number=told.to_number or kept.to_number
+                kept,
+                from_number=told.from_number[:NAME_CHARACTERS_MAX] or kept.from_number,
+                to_number=told.to_number[:NAME_CHARACTERS_MAX] or kept.to_number,
             )
             self._events.streaming(unit, kept, StreamingStatus.UPDATED, told=told)
 
@@ -212,8 +219,8 @@ class ConnectorCalls:
             call_id=call.call_id,
             door=door,
             direction="Inbound" if call.is_inbound else "Outbound",
-            from_number=call.from_number,
-            to_number=call.to_number,
+            from_number=call.from_number[:NAME_CHARACTERS_MAX],
+            to_number=call.to_number[:NAME_CHARACTERS_MAX],
         )
         for leg in sorted(call.legs, key=lambda leg: not leg.is_caller):
             kept = self._put_leg(unit, connector, kept, leg)
@@ -293,3 +300,8 @@ class ConnectorCalls:
 
     async def _write(self, work: Callable[[Unit], ResultT]) -> ResultT:
         return await self._run_in_thread(lambda: self._store.write(work))
+
+
+def _require_short(*names: str) -> None:
+    if any(len(name) > NAME_CHARACTERS_MAX for name in names):
+        raise BadRequest(f"the id of a call, or the label of a leg, has more than {NAME_CHARACTERS_MAX} characters")

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from earwitness.errors import CiphertextRefused
+from earwitness.log import frames_of
 from earwitness.store.connector_records import ConnectorCall
 from earwitness.store.records import Pipeline, ProfileEnrolment, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
@@ -44,8 +45,9 @@ class Summaries:
         for scope, pipeline_id in due:
             try:
                 self._store.write(partial(self._tell, scope=scope, pipeline_id=pipeline_id))
-            except CiphertextRefused as error:
-                _log.error("a call cannot be summed up", extra={"pipeline_id": pipeline_id, "reason": str(error)})
+            except (CiphertextRefused, KeyError, TypeError, ValueError) as error:  # of a damaged or odd record
+                context = {"pipeline_id": pipeline_id, "error": type(error).__name__, "frames": frames_of(error)}
+                _log.error("a call cannot be summed up", extra=context)
                 self._store.write(lambda unit, of=(scope, pipeline_id): unit.summaries.take(*of))
         return len(due)
 
