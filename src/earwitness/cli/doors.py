@@ -48,8 +48,8 @@ def call(
         typer.Option(
             "--to",
             metavar="URL",
-            help="The door, as in [b]audiosocket://127.0.0.1:9092/UUID[/b], or "
-            "[b]wss://HOST/doors/CONNECTOR/twilio/TOKEN[/b].",
+            help="The door, as in [b]audiosocket://127.0.0.1:9092/UUID[/b], "
+            "[b]wss://HOST/doors/CONNECTOR/twilio/TOKEN[/b], or [b]siprec://HOST:5060/CONNECTOR[/b].",
         ),
     ],
     fast: Annotated[bool, typer.Option("--fast", help="Ten times as fast as it was spoken.")] = False,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from earwitness.dialer.audiosocket import call_by_audiosocket
 from earwitness.dialer.media_streams import call_by_media_streams
 from earwitness.dialer.plan import CallPlan, PlacedCall
+from earwitness.dialer.siprec import call_by_siprec
 from earwitness.dialer.speech import Pace
 from earwitness.errors import ConfigurationError
 from earwitness.progress import Progress, not_shown
@@ -16,6 +17,7 @@ PROTOCOLS: dict[str, Callable[[CallPlan], Awaitable[PlacedCall]]] = {
     "audiosocket": call_by_audiosocket,
     "ws": call_by_media_streams,
     "wss": call_by_media_streams,
+    "siprec": call_by_siprec,
 }
 """By the scheme of the address."""
 
