@@ -485,3 +485,12 @@ async def test_an_error_of_ours_is_answered_and_leaves_nothing(
     monkeypatch.setattr(world.desk, "access", None)
     assert (await client.ask(ExampleCall().request("INVITE", body=OFFER))).status == 500
     assert not world.door._server.dialogs
+
+
+async def test_phone_systems_outside_are_told_the_address_that_they_see(tmp_path: Path) -> None:
+    async with world_of(tmp_path, media_address="203.0.113.7") as world:
+        client = await UdpClient.open(world.address)
+        answer = await client.ask(ExampleCall().request("INVITE", body=OFFER))
+        assert "c=IN IP4 203.0.113.7" in answer.body
+        assert "@203.0.113.7:" in answer.headers["contact"]
+        client.close()

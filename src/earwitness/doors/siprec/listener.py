@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from earwitness.doors.allowed import AllowList, plain_address
@@ -203,6 +203,8 @@ class SiprecDoor:
             _log.warning("a phone system is refused", extra=context | ({"detail": detail} if detail else {}))
 
     def _receive(self, message: SipMessage, flow: Flow) -> None:
+        if self._listening.media_address:  # where they see us is where they answer to as well
+            flow = replace(flow, local_address=self._listening.media_address)
         self._do(self._server.receive(message, flow, now=self._clock.monotonic()))
 
     def _do(self, events: list[ServerEvent]) -> None:
@@ -306,7 +308,7 @@ class SiprecDoor:
             await _finish(session.live, CallEnded("the call was cancelled"))
             return
         self._tell_metadata_problem(call)
-        answer = call.answer(plan, _numbers(session), address=self._media_address(transaction.flow))
+        answer = call.answer(plan, _numbers(session), address=transaction.flow.local_address)
         self._read(session)
         self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
         self._connections.is_asked(transaction.flow.connection)
@@ -328,7 +330,7 @@ class SiprecDoor:
             return
         self._take(session, session.live, plan)
         needs_answer = transaction.request.method == "INVITE" or (plan is not None and bool(plan.lines))
-        address = self._media_address(transaction.flow)
+        address = transaction.flow.local_address
         answer = session.call.answer(plan, _numbers(session), address=address) if needs_answer else b""
         self._read(session)
         self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
@@ -410,9 +412,6 @@ class SiprecDoor:
         if session.live is not None:
             for event in session.call.take_audio():
                 session.live.feed(event)
-
-    def _media_address(self, flow: Flow) -> str:
-        return self._listening.media_address or flow.local_address
 
     def _drop(
         self,

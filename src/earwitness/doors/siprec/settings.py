@@ -23,7 +23,7 @@ class SiprecListening:
     #: TLS; None: not at all.
     tls: tuple[str, int] | None
     tls_context: ssl.SSLContext | None
-    #: Our address in session descriptions; empty: the one that the call came to.
+    #: Our address in session descriptions and Contact; empty: the one that the call came to.
     media_address: str
     #: The first and last port for media.
     media_ports: tuple[int, int]
