@@ -98,6 +98,14 @@ class LegTimeline:
         samples = len(data) // self._bytes
         if not samples:
             return []
+        end = self._end
+        stop = end + samples
+        if self._goes_on(at, end) and stop < self._cut + self._length:  # the usual case, fifty times a second
+            self._window += data[: samples * self._bytes]
+            self._heard[-1] = (self._heard[-1][0], stop)
+            self._anchor_time, self._anchor_place = now, stop
+            self._late_run = 0
+            return []
         if self._origin is None:
             first = self._begin(samples, at or 0, now=now)
         elif at is None:
@@ -115,6 +123,12 @@ class LegTimeline:
     def finish(self) -> list[LegFragment]:
         """Return the rest, up to the last sample that came."""
         return [self._take(self._end)] if self._window else []
+
+    def _goes_on(self, at: int | None, end: int) -> bool:
+        """Return whether audio follows the latest without a gap."""
+        if self._is_resting or self._origin is None or not self._heard or self._heard[-1][1] != end:
+            return False
+        return at is None or self._origin + at == end
 
     def _begin(self, samples: int, at: int, *, now: float) -> int:
         """Return the place of a leg's first audio: where it is by the clock."""
