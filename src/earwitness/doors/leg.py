@@ -49,7 +49,7 @@ class LegFragment:
 class LegCounts:
     """What was wrong with a leg, in samples."""
 
-    #: Came after its place was given away.
+    #: Came after its place was given away; copies of what was there in time among them.
     late: int = 0
     #: Came twice.
     duplicate: int = 0
