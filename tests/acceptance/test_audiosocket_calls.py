@@ -163,7 +163,7 @@ class Line:
 def search(served: Served, app: Application, recording: Path, domain: str) -> tuple[str, list[dict[str, Any]]]:
     """A call that speaks a recording, with a task on it; the task and the details of its events."""
     line = Line(served, app)
-    assert line.record is not None
+    assert line.record is not None and line.record.pipeline_id is not None
     task = app.start(line.record.pipeline_id, domain)
     line.say_in_time(pcm(recording).read())
     line.hang_up()

@@ -13,8 +13,6 @@ from tests.fuzz.streams import seeds
 
 Judges: TypeAlias = Callable[[bytes, random.Random], str | None]
 
-Judges: TypeAlias = Callable[[bytes, random.Random], str | None]
-
 CASE_SECONDS_MAX = 5.0
 """A case takes under a millisecond; one that takes this long hangs."""
 
