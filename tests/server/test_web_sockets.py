@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
+from earwitness.server.protocol import LimitedProtocol
 from earwitness.server.web_socket import WebSocket
 from earwitness.server.web_socket_protocol import WebSocketLimits
 from patience import PATIENCE_SECONDS, until
@@ -132,6 +133,21 @@ def test_messages_go_both_ways(open_door: Live, door: Door) -> None:
     until(lambda: door.ended)
     assert door.ended == [1000]
     assert door.paths == ["/doors/one/echo?a=b%20c"]
+
+
+def test_the_limit_of_heads_ends_no_call(open_door: Live, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_over = LimitedProtocol.handle_websocket_upgrade
+
+    def and_no_time_for_heads(protocol: LimitedProtocol) -> None:
+        protocol.head_seconds_max = 0.0
+        hand_over(protocol)
+
+    monkeypatch.setattr(LimitedProtocol, "handle_websocket_upgrade", and_no_time_for_heads)
+    with dial(open_door) as client:
+        client.send("still here")
+        assert client.recv(PATIENCE_SECONDS) == "still here"
+    until(lambda: door.ended)
+    assert door.ended == [1000]
 
 
 def test_nobody_gets_compression(open_door: Live, door: Door) -> None:

@@ -104,6 +104,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._silent_bytes = 0
         self._last_request_came = False
         self._upgrades = False
+        # Whether the connection is another protocol's by now.
+        self._is_handed_over = False
         self._unsent_bytes = 0
         self.handshake: Connection | None = None
         """What was counted as this connection until its TLS handshake was done."""
@@ -140,6 +142,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         parsed = self._parsed
         super().data_received(data)
+        if self._is_handed_over:
+            return
         # Most heads come as a whole and need no timer.
         if self._head_timer is None and (self._in_head or not self._is_answering()):
             self._start_head_timer()
@@ -204,6 +208,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Give the connection and its place to the protocol of WebSockets."""
         self._stop_head_timer()
         self._stop_write_timer()
+        self._is_handed_over = True
         self.connections.discard(self)
         web_socket = cast("type[WebSocketProtocol]", self.ws_protocol_class)(
             self.config, self.server_state, self.app_state
