@@ -332,6 +332,18 @@ async def test_the_end_is_told_when_the_records_are_back(desk: LogDesk, time: Vi
     await call.close()
 
 
+async def test_a_leg_that_begins_while_the_records_are_away_is_heard(desk: LogDesk, time: VirtualTime) -> None:
+    call = await begun(desk, time, replace(STARTED, legs=(CALLER,)))
+    desk.failures = [StoreUnavailable("the database is away"), StoreUnavailable("the database is away")]
+    call.feed(LegStarted(OTHER))
+    said = await talk(call, time, 5.0, "caller", "other")
+    while "other" not in call.kept.streams:
+        await time.passes(1.0)
+    await call.close()
+    heard = samples_of(await fragments_of(call.kept.streams["other"]))
+    np.testing.assert_array_equal(heard[: 5 * 8_000], decode(Encoding.MULAW, said))
+
+
 async def test_changes_and_legs_without_end_are_bounded(desk: LogDesk, time: VirtualTime) -> None:
     call = await begun(desk, time, replace(STARTED, legs=()))
     for number in range(1_000):

@@ -18,7 +18,7 @@ from earwitness.app import build_background
 from earwitness.config import Settings
 from earwitness.config.settings import Quotas
 from earwitness.doors.desk import Desk, DoorAccess, KeptCall
-from earwitness.errors import BadRequest, Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound
+from earwitness.errors import BadRequest, Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound, StoreUnavailable
 from earwitness.fragments.interface import AfterFragment
 from earwitness.store.connector_records import DoorSettings
 from earwitness.store.store import Store, Unit
@@ -363,6 +363,48 @@ async def test_a_call_whose_audio_cannot_be_kept_fails(tmp_path: Path, monkeypat
         assert call.status is CallStatus.FAILED
         assert call.pipeline_id is not None
         assert office.told(call.pipeline_id)[-1]["detail"]["eventType"] == "chime:MediaInsightsStopped"
+
+
+async def test_an_end_that_its_door_gives_up_is_written_when_the_records_are_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.tasks.background.OWED_SECONDS", 0.01)
+    async with working(tmp_path) as office:
+        kept = await office.desk.begin(office.associate(), CALL, door="siprec")
+        with monkeypatch.context() as outage:
+            outage.setattr(office.store, "write", _away)
+            with pytest.raises(StoreUnavailable):
+                await office.desk.end(kept, CallEnded("hung up"))
+            assert office.call(kept).status is CallStatus.IN_PROGRESS
+        while office.call(kept).status is CallStatus.IN_PROGRESS:
+            await asyncio.sleep(0.001)
+        assert (office.call(kept).status, office.call(kept).reason) == (CallStatus.ENDED, "hung up")
+        assert office.pipeline(office.call(kept).pipeline_id).status == "Stopped"
+
+
+async def test_a_call_that_was_written_though_the_records_said_nothing_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.tasks.background.OWED_SECONDS", 0.01)
+    async with working(tmp_path) as office:
+        access = office.connect()
+        write = office.store.write
+
+        def written_and_away(work: Any) -> None:
+            write(work)
+            _away()
+
+        with monkeypatch.context() as outage:
+            outage.setattr(office.store, "write", written_and_away)
+            with pytest.raises(StoreUnavailable):
+                await office.desk.begin(access, CALL, door="siprec")
+        while office.store.connector_calls.count_active(MINE):
+            await asyncio.sleep(0.001)
+        await office.desk.begin(access, CALL, door="siprec")
+
+
+def _away(*_: Any) -> None:
+    raise StoreUnavailable("the database is away")
 
 
 async def test_streams_of_calls_are_deleted_with_their_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

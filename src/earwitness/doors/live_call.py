@@ -44,8 +44,8 @@ CHANGES_MAX = 200
 WRITE_OUT_SECONDS = 5.0
 """How long the end of a call waits for its last fragments to be written."""
 
-TELL_END_AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""When the end of a call is told to the records again, should they be away."""
+TELL_AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""When a change of a call, or its end, is told to the records again, should they be away."""
 
 _log = logging.getLogger("earwitness.doors")
 
@@ -254,7 +254,7 @@ class LiveCall:
         while True:
             change = await self._changes.get()
             try:
-                await change()
+                await _until_kept(change, sleep=self._clock.sleep)
             except EarwitnessError as error:
                 _log.warning("a change of a call could not be kept", extra={**self._told, "reason": str(error)})
             finally:
@@ -321,18 +321,26 @@ def _put(line: _Line, fragment: LegFragment) -> None:
         line.writer.put(fragment, begins=line.begins)
 
 
-async def _tell_end(desk: Desk, kept: KeptCall, ended: CallEnded, *, sleep: Callable[[float], Awaitable[None]]) -> None:
-    """Tell the records that a call ended, again and again while they are away."""
-    for pause in (*TELL_END_AGAIN_SECONDS, None):
+async def _until_kept(change: Callable[[], Awaitable[None]], *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Tell the records, again and again while they are away. Raise what the last try raised."""
+    for pause in TELL_AGAIN_SECONDS:
         try:
-            await desk.end(kept, ended)
-            return
+            await change()
         except EarwitnessError as error:
-            if pause is None or not error.retryable:
-                context = {"transaction": kept.transaction_id, "reason": str(error)}
-                _log.error("the end of a call could not be kept; it ends at the next start", extra=context)
-                return
-        await sleep(pause)
+            if not error.retryable:
+                raise
+            await sleep(pause)
+        else:
+            return
+    await change()
+
+
+async def _tell_end(desk: Desk, kept: KeptCall, ended: CallEnded, *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    try:
+        await _until_kept(lambda: desk.end(kept, ended), sleep=sleep)
+    except EarwitnessError as error:
+        context = {"transaction": kept.transaction_id, "reason": str(error)}
+        _log.error("the end of a call could not be kept; the records have it in progress until they can", extra=context)
 
 
 _unattended: set[asyncio.Task[None]] = set()

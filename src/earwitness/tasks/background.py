@@ -54,6 +54,9 @@ LOOK_SECONDS = 1.0
 TAKE_UP_AGAIN_SECONDS = 1.0
 """How long after a failure the tasks of a former process are looked for again."""
 
+OWED_SECONDS = 10.0
+"""How often ends of calls are written again that could not be."""
+
 SUMMARY_SECONDS = 5.0
 """How often calls are looked for whose summary is due."""
 
@@ -218,6 +221,7 @@ class Background:
                 self._until_done(self._take_up, "tasks could not be taken up and are looked for again"),
                 self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor, log)),
+                self._every(OWED_SECONDS, self.desk.write_owed_ends),
                 self._every(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
                 self._every(EXPIRE_SECONDS, self._expire),
                 self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),

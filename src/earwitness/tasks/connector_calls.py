@@ -14,12 +14,12 @@ from functools import partial
 from typing import TypeVar
 
 from earwitness.access.caller import arn_of
-from earwitness.errors import BadRequest, Conflict, EarwitnessError, Forbidden, Gone, NotFound
+from earwitness.errors import BadRequest, Conflict, EarwitnessError, Forbidden, Gone, NotFound, StoreUnavailable
 from earwitness.fragments.numbers import FragmentNumber, to_ms
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import MediaStreams
 from earwitness.store.connector_records import ConnectorCall, DoorAccess, KeptLeg, VoiceConnector
-from earwitness.store.records import KinesisStream, PageKey, Pipeline
+from earwitness.store.records import KinesisStream, PageKey, Pipeline, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.call_events import CallEvents
 from earwitness.tasks.call_pipelines import CallPipelines
@@ -37,6 +37,9 @@ REASON_CHARACTERS_MAX = 500
 
 TRIES_MAX = 5
 """How often the end of a call is written again when somebody else moves its pipeline in the same moment."""
+
+DOUBTFUL_MAX = 1_000
+"""Calls that began while the records were away, and that are looked for when they are back."""
 
 LOST = "the service ended while the call was in progress"
 """Why a call failed that a former process did not end."""
@@ -58,6 +61,16 @@ class KeptCall:
     streams: Mapping[str, FragmentStream] = field(repr=False)
     #: ARNs, by label.
     stream_arns: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OwedEnd:
+    """The end of a call that is to be written."""
+
+    scope: Scope
+    transaction_id: str
+    status: CallStatus
+    reason: str
 
 
 class ConnectorCalls:
@@ -90,6 +103,8 @@ class ConnectorCalls:
         self._events_written = events_written
         self._pipeline_changed = pipeline_changed
         self._started_at = started_at
+        # Ends that are not written yet, by transaction: who told them may have given up.
+        self._owed: dict[str, _OwedEnd] = {}
         self._recovering = asyncio.Lock()
         self._recovered = False
 
@@ -112,7 +127,12 @@ class ConnectorCalls:
         _require_short(call.call_id, *(leg.label for leg in call.legs))
         await self.recover()
         transaction_id = self._new_id()
-        kept = await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
+        try:
+            kept = await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
+        except StoreUnavailable:  # it may be written all the same
+            if len(self._owed) < DOUBTFUL_MAX:
+                self._owe(access.scope, transaction_id, CallStatus.FAILED, "the records were away when it began")
+            raise
         self._events_written()
         return await self._open(access, kept, {})
 
@@ -149,11 +169,12 @@ class ConnectorCalls:
         Its pipeline stops; tasks hear what there is, to the end.
         """
         status = CallStatus.FAILED if ended.failed else CallStatus.ENDED
-        found = await self._run_in_thread(
-            lambda: self._store.connector_calls.get(call.access.scope, call.transaction_id)
-        )
-        if found is not None:
-            await self._end(found, status, ended.reason)
+        await self._write_owed(self._owe(call.access.scope, call.transaction_id, status, ended.reason))
+
+    async def write_owed_ends(self) -> None:
+        """Write the ends that could not be written when they were told. Raise what the records raise."""
+        for owed in list(self._owed.values()):
+            await self._write_owed(owed)
 
     def heard(self, stream_arn: str) -> None:
         """Note that a fragment of this stream was written."""
@@ -187,6 +208,22 @@ class ConnectorCalls:
                 "a call of a former process cannot be ended",
                 extra={"transaction_id": call.transaction_id, "reason": str(error)},
             )
+
+    def _owe(self, scope: Scope, transaction_id: str, status: CallStatus, reason: str) -> _OwedEnd:
+        """Note an end, should it not be there already; the first one counts."""
+        owed = _OwedEnd(scope=scope, transaction_id=transaction_id, status=status, reason=reason)
+        return self._owed.setdefault(transaction_id, owed)
+
+    async def _write_owed(self, owed: _OwedEnd) -> None:
+        try:
+            found = await self._run_in_thread(lambda: self._store.connector_calls.get(owed.scope, owed.transaction_id))
+            if found is not None:
+                await self._end(found, owed.status, owed.reason)
+        except EarwitnessError as error:
+            if not error.retryable and not isinstance(error, Conflict):
+                self._owed.pop(owed.transaction_id, None)
+            raise
+        self._owed.pop(owed.transaction_id, None)
 
     async def _end(self, call: ConnectorCall, status: CallStatus, reason: str) -> None:
         stopped = await self._write_ended(call, status, reason)
@@ -288,7 +325,8 @@ class ConnectorCalls:
             streams = {leg.label: before.get(leg.label) or await self._stream(access, leg) for leg in kept.legs}
         except (EarwitnessError, asyncio.CancelledError):
             if not before:
-                await self._end(kept, CallStatus.FAILED, "its audio cannot be kept")
+                reason = "its audio cannot be kept"
+                await self._write_owed(self._owe(access.scope, kept.transaction_id, CallStatus.FAILED, reason))
             raise
         return replace(opened, streams=streams)
 
