@@ -419,6 +419,28 @@ async def test_too_many_sockets_are_told_to_come_again(tmp_path: Path) -> None:
         assert (told.value.response.status_code, told.value.response.headers["retry-after"]) == (503, "5")
 
 
+async def test_who_has_not_proved_itself_takes_no_place_of_an_account(tmp_path: Path) -> None:
+    async with served(tmp_path, sockets_max=1) as world, world.dial("twilio") as stranger:
+        async with world.dial("asterisk", SECRET) as first:
+            await send_all(first, [TEXT_START])
+            await eventually(lambda: world.doors.calls)
+            await send_all(stranger, twilio_start(token=SECRET))
+            assert (await closed(stranger))[0] == 1013
+        await ended(world)
+        async with world.dial("twilio") as proved:
+            await send_all(proved, [*twilio_start(token=SECRET), TWILIO_STOP])
+            assert await closed(proved) == (1000, "")
+        await ended(world, 2)
+
+
+async def test_sockets_that_prove_nothing_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earwitness.doors.sockets.UNPROVED_MAX", 2)
+    async with served(tmp_path) as world, world.dial("twilio"):
+        assert (await refused(world.dial("twilio")))[0] == 503
+        async with world.dial("twilio", SECRET):
+            pass
+
+
 async def test_a_start_that_never_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("earwitness.doors.sockets.START_SECONDS_MAX", 0.05)
     async with served(tmp_path) as world, world.dial("asterisk", SECRET) as client:

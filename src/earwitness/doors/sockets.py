@@ -8,7 +8,7 @@ import time
 from asyncio import timeout
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 
 from earwitness.doors.desk import Desk, DoorAccess
@@ -31,7 +31,7 @@ from earwitness.errors import (
 from earwitness.server.web_socket import WebSocket
 from earwitness.voice.connector import DoorSecret
 from earwitness.wire.shares import Shares
-from earwitness.wire.wrong_credentials import WrongCredentials
+from earwitness.wire.wrong_credentials import WrongCredentials, address_group
 
 START_SECONDS_MAX = 30.0
 """How long a phone system that was let in may take until its call begins."""
@@ -39,6 +39,10 @@ START_SECONDS_MAX = 30.0
 SOCKETS_MAX = 2_000
 ACCOUNT_WEIGHT = 4
 """Calls over WebSockets at one time; one account that is alone may have four fifths of them."""
+
+UNPROVED_MAX = 500
+"""Sockets at one time that were let in to prove themselves by a message; one address may have half of those that are
+free. Whose connector they name costs that connector's account nothing."""
 
 REASONS_MAX = 200
 """Reasons that refusals are counted by; others are counted together."""
@@ -84,6 +88,7 @@ class SocketDoors:
         self._places = Shares(
             sockets_max, refusal="there are too many calls of this account; call again", weight=ACCOUNT_WEIGHT
         )
+        self._unproved = Shares(UNPROVED_MAX, refusal="too many sockets have not proved themselves yet; call again")
         self._nonces = Nonces()
         self._told_at: dict[str, float] = {}
         self.calls: dict[LiveCall, str] = {}
@@ -120,11 +125,14 @@ class SocketDoors:
             return
         with ExitStack() as place:
             try:
-                place.enter_context(self._places.taken(access.scope.account_id))
+                if admission.is_proved:
+                    place.enter_context(self.place_of(access))
+                else:
+                    place.enter_context(self._unproved.taken(address_group(asked.client)))
             except Unavailable as error:
                 await self._refuse(web_socket, kind.name, Admission(status=503, reason=str(error)))
                 return
-            await self._run(web_socket, kind, access, asked, is_proved=admission.is_proved)
+            await self._run(web_socket, kind, access, asked, place, is_proved=admission.is_proved)
 
     async def _found(self, asked: Asked) -> tuple[SocketKind | None, DoorAccess | None, Admission]:
         """Return what an upgrade asks for, and what becomes of it."""
@@ -149,7 +157,14 @@ class SocketDoors:
         return kind, access, admission
 
     async def _run(
-        self, web_socket: WebSocket, kind: SocketKind, access: DoorAccess, asked: Asked, *, is_proved: bool
+        self,
+        web_socket: WebSocket,
+        kind: SocketKind,
+        access: DoorAccess,
+        asked: Asked,
+        place: ExitStack,
+        *,
+        is_proved: bool,
     ) -> None:
         core = kind.core(
             Opening(
@@ -159,12 +174,16 @@ class SocketDoors:
                 call_id=self._new_id(),
             )
         )
-        session = _Session(self, web_socket, kind, access, core, client=asked.client)
+        session = _Session(self, web_socket, kind, access, core, place, client=asked.client)
         if is_proved:
             session.prove()
         agreed = [name for name in kind.subprotocols if name in web_socket.subprotocols]
         await web_socket.accept(agreed[0] if agreed else "")
         await session.run()
+
+    def place_of(self, access: DoorAccess) -> AbstractContextManager[None]:
+        """Hold one of an account's places while this lasts. Raise Unavailable when it has its share of them."""
+        return self._places.taken(access.scope.account_id)
 
     async def begin(self, access: DoorAccess, started: CallStarted, kind: SocketKind) -> LiveCall:
         """Begin a call. Raise what `LiveCall.begin` raises."""
@@ -216,14 +235,17 @@ class _Session:
         kind: SocketKind,
         access: DoorAccess,
         core: SocketCore,
+        place: ExitStack,
         *,
         client: str,
     ) -> None:
+        """`place` holds what the socket takes of what all share."""
         self._doors = doors
         self._web_socket = web_socket
         self._kind = kind
         self._access = access
         self._core = core
+        self._place = place
         self._client = client
         self._is_proved = False
         self._account = ""
@@ -303,6 +325,11 @@ class _Session:
         secret = self._access.secrets.get(DoorSecret.TOKEN, "")
         if not secret or not is_same(token, secret):
             raise _Broken(_REFUSED, "what it proves itself with is wrong", is_wrong=True)
+        self._place.close()
+        try:
+            self._place.enter_context(self._doors.place_of(self._access))
+        except Unavailable as error:
+            raise _Broken(_TRY_AGAIN, str(error)) from None
         self.prove()
 
     async def _begin(self, started: CallStarted) -> LiveCall:
