@@ -1,12 +1,16 @@
 """`earwitness connectors`: made, shown, opened and closed; secrets come from standard input and are shown nowhere."""
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from earwitness import config
+from earwitness.app import open_records
 from earwitness.cli.main import app
+from earwitness.store.records import Scope
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +75,22 @@ def test_a_secret_that_nobody_could_use_is_refused_and_not_repeated(name: str, g
     assert refused.exit_code != 0
     assert not given or given not in refused.output
     assert document("show", key)["secrets"] == []
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [("Enabled", 0), ("Disabled", 2)])
+def test_a_configuration_has_to_search_speakers(status: str, exit_code: int) -> None:
+    processor = {"VoiceAnalyticsProcessorConfiguration": {"SpeakerSearchStatus": status}}
+    body: dict[str, Any] = {"Elements": [{"Type": "VoiceAnalyticsProcessor", **processor}]}
+    scope = Scope(account_id="000000000000", region="us-east-1")
+    with closing(open_records(config.load())) as store:
+        store.write(
+            lambda unit: unit.configurations.create(
+                scope, configuration_id="c", name="calls", arn="arn:aws:chime:us-east-1:000000000000:c", body=body
+            )
+        )
+    result = run("create", "trunk", "--configuration", "calls")
+    assert result.exit_code == exit_code, result.output
+    assert ("SpeakerSearchStatus" in result.output) == bool(exit_code)
 
 
 def test_what_makes_no_sense_is_refused() -> None:

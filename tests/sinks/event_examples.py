@@ -25,18 +25,21 @@ PIPELINE_ARN = f"arn:aws:chime:us-east-1:123456789012:media-pipeline/{PIPELINE_I
 NOON = datetime(2026, 11, 24, 12, 0, 0, 250_000, tzinfo=UTC)
 ENVELOPE = Envelope(event_id=EVENT_ID, occurred_at=NOON, account_id=ACCOUNT, region=REGION)
 
-BODY = event_body(
-    identification_no_matches_found(
-        ENVELOPE,
-        SearchedChannel(
-            task_id="11111111-1111-4222-8333-444455556666",
-            pipeline_id=PIPELINE_ID,
-            pipeline_arn=PIPELINE_ARN,
-            stream_arn="arn:aws:kinesisvideo:us-east-1:123456789012:stream/calls/1562589645061",
-            channel_id=0,
-        ),
+
+def found_nobody(transaction_id: str | None) -> bytes:
+    """Return an event of a search, of a Voice Connector's call if it has a transaction."""
+    channel = SearchedChannel(
+        task_id="11111111-1111-4222-8333-444455556666",
+        pipeline_id=PIPELINE_ID,
+        pipeline_arn=PIPELINE_ARN,
+        stream_arn="arn:aws:kinesisvideo:us-east-1:123456789012:stream/calls/1562589645061",
+        channel_id=0,
+        transaction_id=transaction_id,
     )
-)
+    return event_body(identification_no_matches_found(ENVELOPE, channel))
+
+
+BODY = found_nobody(None)
 STATE_BODY = event_body(
     state_change(
         ENVELOPE,

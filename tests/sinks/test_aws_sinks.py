@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from event_examples import ACCOUNT, BODY, EVENT_ID, PIPELINE_ID, REGION, STATE_BODY
+from event_examples import ACCOUNT, BODY, EVENT_ID, PIPELINE_ID, REGION, STATE_BODY, found_nobody
 from recording_server import Recording
 
 from earwitness.errors import SinkRefused, SinkUnavailable
@@ -58,17 +58,19 @@ def test_a_topic_hands_the_bytes_to_a_queue(aws: Aws, clients_at: ClientsAt, mot
 
 
 @pytest.mark.slow
-def test_a_data_stream_gets_the_bytes_under_the_pipeline(
-    aws: Aws, clients_at: ClientsAt, moto_server: str, unique: str
+@pytest.mark.parametrize("transaction", [None, "22222222-1111-4222-8333-444455556666"])
+def test_a_data_stream_gets_the_bytes_under_the_transaction_or_the_pipeline(
+    aws: Aws, clients_at: ClientsAt, moto_server: str, unique: str, transaction: str | None
 ) -> None:
     kinesis = aws("kinesis")
     kinesis.create_stream(StreamName=unique, ShardCount=1)
     description = kinesis.describe_stream(StreamName=unique)["StreamDescription"]
-    send(description["StreamARN"], clients_at(moto_server))
+    body = found_nobody(transaction)
+    send(description["StreamARN"], clients_at(moto_server), body=body)
     shard = description["Shards"][0]["ShardId"]
     start = kinesis.get_shard_iterator(StreamName=unique, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
     (record,) = kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]
-    assert (record["Data"], record["PartitionKey"]) == (STATE_BODY, PIPELINE_ID)
+    assert (record["Data"], record["PartitionKey"]) == (body, transaction or PIPELINE_ID)
 
 
 @pytest.mark.slow

@@ -120,6 +120,15 @@ def new_connector_id(new_id: Callable[[], str]) -> str:
     return characters
 
 
+def require_speaker_search(configuration: JsonObject) -> None:
+    """Raise BadRequest when no tasks could be started on calls of this configuration."""
+    if not searches_speakers(configuration):
+        raise BadRequest(
+            "the configuration has no VoiceAnalyticsProcessor with SpeakerSearchStatus Enabled; update it, or name "
+            "another"
+        )
+
+
 def _require_streaming(unit: Unit, caller: Caller, streaming: Mapping[str, Any]) -> None:
     """Raise BadRequest or NotFound when calls could not be streamed so. `Any`: validated by the wire room."""
     hours: int = streaming["DataRetentionInHours"]
@@ -139,11 +148,7 @@ def _require_streaming(unit: Unit, caller: Caller, streaming: Mapping[str, Any])
     found = unit.configurations.get(caller.scope, arn) if arn.startswith("arn:") else None
     if found is None:
         raise NotFound("the configuration does not exist; look at its ARN")
-    if not searches_speakers(found.body):
-        raise BadRequest(
-            "the configuration has no VoiceAnalyticsProcessor with SpeakerSearchStatus Enabled; update it, or name "
-            "another"
-        )
+    require_speaker_search(found.body)
 
 
 def _given(params: Mapping[str, Any], names: Sequence[str]) -> JsonObject:

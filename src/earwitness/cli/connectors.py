@@ -84,7 +84,7 @@ def create(
 ) -> None:
     """Make a connector. It takes calls from this machine alone until `secret` or `allow` says more."""
     from earwitness.access.caller import arn_of
-    from earwitness.api.voice_connectors import new_connector_id
+    from earwitness.api.voice_connectors import new_connector_id, require_speaker_search
     from earwitness.store.records import Scope
     from earwitness.store.store import Unit
 
@@ -95,7 +95,11 @@ def create(
         if configuration is not None:
             found = unit.configurations.get(scope, configuration)
             if found is None:
-                raise NotFound("there is no configuration of this name in the account and Region; look at its name")
+                raise NotFound(
+                    "there is no configuration of this name in the account and Region; "
+                    "CreateMediaInsightsPipelineConfiguration makes one"
+                )
+            require_speaker_search(found.body)
             streaming["MediaInsightsConfiguration"] = {"Disabled": False, "ConfigurationArn": found.arn}
         body = {"RequireEncryption": encrypted}
         arn = arn_of(scope, "chime", f"vc/{connector_id}")

@@ -158,8 +158,14 @@ def _to_function(client: Client, target: Arn, message: Message, _: SinkSettings)
 
 
 def _to_data_stream(client: Client, target: Arn, message: Message, _: SinkSettings) -> Receipt:
-    answer = client.put_record(StreamARN=str(target), Data=message.body, PartitionKey=message.ordering_key)
+    answer = client.put_record(StreamARN=str(target), Data=message.body, PartitionKey=_partition_key(message))
     return answer.get("SequenceNumber")
+
+
+def _partition_key(message: Message) -> str:
+    """Return what keeps the events of a call in one shard, in their order: its transaction, else its pipeline."""
+    detail: Any = json.loads(message.body).get("detail") or {}  # `Any`: JSON
+    return detail.get("transactionId") or message.ordering_key
 
 
 def _to_event_bus(client: Client, target: Arn, message: Message, settings: SinkSettings) -> Receipt:
