@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from siprec_examples import ExampleCall
 from torture_messages import ANSWERS, REQUESTS
 
-from earwitness.doors.siprec.addresses import read_name_address, read_uri, read_vias
+from earwitness.doors.siprec.addresses import _split, read_name_address, read_uri, read_vias
 from earwitness.doors.siprec.message import (
     BODY_BYTES_MAX,
     HEAD_BYTES_MAX,
+    VIAS_MAX,
     Headers,
     SipMessage,
     SipRequest,
@@ -151,3 +152,47 @@ def test_long_addresses_take_no_long_time(attack: str) -> None:
         read_name_address(text)
         read_vias(text)
         read_uri(re.sub(r"\s", "", text))
+
+
+def split_by_hand(text: str, separator: str) -> list[str]:
+    """What is outside quotes and angle brackets, a character at a time."""
+    parts, quoted, bracketed, at = [""], False, False, 0
+    while at < len(text):
+        step = 2 if quoted and text[at] == "\\" else 1
+        if step == 1 and text[at] == '"' and not bracketed:
+            quoted = not quoted
+        elif step == 1 and text[at] in "<>" and not quoted:
+            bracketed = text[at] == "<"
+        if text[at] == separator and not quoted and not bracketed:
+            parts.append("")
+        else:
+            parts[-1] += text[at : at + step]
+        at += step
+    return parts
+
+
+@given(st.text('ab,;"<>\\\n', max_size=30), st.sampled_from(",;"))
+def test_lists_are_cut_where_the_rfc_cuts_them(text: str, separator: str) -> None:
+    assert [*_split(text, separator)] == split_by_hand(text, separator)
+
+
+@pytest.mark.parametrize("name", ["via", "from", "to", "contact"])
+def test_an_address_that_is_too_long_is_none(name: str) -> None:
+    lines = ExampleCall().request("OPTIONS").decode().split("\r\n\r\n")[0].split("\r\n")
+    kept = [line for line in lines if not line.lower().startswith(f"{name}:")]
+    value = "SIP/2.0/UDP h;branch=z9hG4bK1;" if name == "via" else "<sip:a@b>;tag=1;"
+    data = "\r\n".join([*kept, f"{name}: {value}x={'y' * 5_000}", "", ""]).encode()
+    request = read_datagram(data)
+    assert isinstance(request, SipRequest)
+    fault = fault_of(request)
+    assert (fault is None) == (name == "contact")  # which OPTIONS has no use for
+    assert fault is None or fault.status == 400
+
+
+def test_a_request_comes_over_so_many_hops() -> None:
+    head, _, _ = ExampleCall().request("OPTIONS").partition(b"\r\n\r\n")
+    request = read_datagram(head + b"\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1" * VIAS_MAX + b"\r\n\r\n")
+    assert isinstance(request, SipRequest)
+    fault = fault_of(request)
+    assert fault is not None
+    assert fault.status == 483

@@ -21,7 +21,12 @@ _VIA = re.compile(
     r"\s*(?::\s*(?P<port>\d{1,5}))?\s*(?P<rest>;.*)?",
     re.IGNORECASE | re.DOTALL,
 )
+_MARKS = {each: re.compile(rf'"(?:[^"\\]+|\\.?)*"?|<[^>]*>?|{each}', re.DOTALL) for each in ",;"}
+"""What is quoted, what is in angle brackets, and separators."""
+
 _PARTS_MAX = 64
+_CHARACTERS_MAX = 4_096
+"""Of one header with addresses. Whoever sends longer ones, which nobody has to prove anything for, sends no address."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +84,8 @@ def read_uri(text: str) -> SipUri | None:
 
 def read_name_address(text: str) -> NameAddress | None:
     """Return the first address of a header's value; None when it is malformed."""
+    if len(text) > _CHARACTERS_MAX:
+        return None
     first = next(_split(_squeezed(text), ","), "")
     matched = _NAME_ADDRESS.fullmatch(first)
     if matched is None:
@@ -95,6 +102,8 @@ def read_name_address(text: str) -> NameAddress | None:
 
 def read_vias(text: str) -> list[Via]:
     """Return the hops of one Via header, topmost first; none when one of them is malformed."""
+    if len(text) > _CHARACTERS_MAX:
+        return []
     hops = list[Via]()
     for part in _split(_squeezed(text), ","):
         matched = _VIA.fullmatch(part.strip())
@@ -135,17 +144,11 @@ def _parameters(text: str) -> dict[str, str]:
 
 def _split(text: str, separator: str) -> Iterator[str]:
     """Cut at separators outside quotes and angle brackets."""
-    begin, quoted, depth, parts, at = 0, False, 0, 0, 0
-    while at < len(text) and parts < _PARTS_MAX:
-        character = text[at]
-        if quoted and character == "\\":
-            at += 1
-        elif character == '"' and not depth:
-            quoted = not quoted
-        elif not quoted and character in "<>":
-            depth = 1 if character == "<" else 0
-        elif character == separator and not quoted and not depth:
-            yield text[begin:at]
-            begin, parts = at + 1, parts + 1
-        at += 1
+    begin, parts = 0, 0
+    for found in _MARKS[separator].finditer(text):
+        if found[0] == separator:
+            yield text[begin : found.start()]
+            begin, parts = found.end(), parts + 1
+            if parts == _PARTS_MAX:
+                break
     yield text[begin:]

@@ -20,6 +20,9 @@ BODY_BYTES_MAX = 262_144
 
 HEADERS_MAX = 256
 
+VIAS_MAX = 70
+"""Via headers of a request: as many hops as Max-Forwards begins with (RFC 3261, 8.1.1.6)."""
+
 _COMPACT = {
     "a": "accept-contact", "b": "referred-by", "c": "content-type", "e": "content-encoding", "f": "from", "i":
     "call-id", "k": "supported", "l": "content-length", "m": "contact", "o": "event", "r": "refer-to", "s":
@@ -242,6 +245,8 @@ def _faults(request: SipRequest) -> Iterator[SipFault | None]:
             yield SipFault(400, f"Several {_written(name)}")
     yield _uri_fault(request.uri)
     yield _number_fault(request)
+    if len(headers.all("via")) > VIAS_MAX:
+        yield SipFault(483, REASONS[483])
     vias = [read_vias(value) for value in headers.all("via")]
     if not vias or not all(vias):
         yield SipFault(400, "Malformed Via")
