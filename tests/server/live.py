@@ -74,7 +74,12 @@ class Live:
         listener = run.open_socket(self.listening)
         self.port: int = listener.getsockname()[1]
         self.url = f"{self.listening.scheme}://127.0.0.1:{self.port}"
-        self.server = run.prepare(self.service.root, self.listening, on_stopping=self.service.begin_to_stop)
+        self.server = run.prepare(
+            self.service.root,
+            self.listening,
+            on_stopping=self.service.begin_to_stop,
+            descriptors_kept=self.service.doors.descriptors_max,
+        )
         self._thread = threading.Thread(target=self.server.run, args=([listener],), name="live")
         self._thread.start()
         return self

@@ -11,6 +11,7 @@ from live import DEADLINE_SECONDS, DOMAINS, Live, answer, drain
 from uvicorn.server import ServerState
 
 from earwitness.errors import ConfigurationError
+from earwitness.server import run
 from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.protocol import limited_protocol
 from patience import until
@@ -96,11 +97,36 @@ def silent_from(live: Live, address: str, stack: ExitStack) -> socket.socket:
     return connection
 
 
+@pytest.mark.parametrize(
+    ("soft", "hard", "doors", "most"),
+    [
+        (1_024, 100_000, 0, 10_000),
+        (1_024, 100_000, 6_000, 10_000),
+        (1_024, 12_256, 6_000, 6_128),
+        (1_024, 9_000, 2_000, 6_744),
+    ],
+)
+def test_a_crowd_leaves_doors_their_descriptors(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, doors: int, most: int
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr("resource.setrlimit", lambda _, limits: taken.append(limits[0]))
+    assert run._connections_max(doors) == most
+    assert taken == [min(hard, 10_000 + run.DESCRIPTORS_KEPT + doors)]
+
+
+def test_doors_say_how_many_descriptors_they_may_take(start: Callable[..., Live]) -> None:
+    assert start().service.doors.descriptors_max == 0
+    live = start(siprec="127.0.0.1:0", audiosocket="127.0.0.1:0", calls_at_once=300)
+    assert live.service.doors.descriptors_max == 1_000 + 300 * 4 + 1_000
+
+
 @pytest.mark.slow
 def test_an_address_has_a_share_of_the_connections(
     start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 20)
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda _: 20)
     live = start(client_seconds=600)
     connections = live.server.server_state.connections
     with ExitStack() as stack:
@@ -124,7 +150,7 @@ def test_an_address_has_a_share_of_the_connections(
 def test_a_connection_that_is_being_answered_is_not_closed_for_another(
     start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 4)
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda _: 4)
     live = start(client_seconds=600, store_wait_seconds=60)
     with ExitStack() as stack:
         with live.locked():
@@ -142,7 +168,7 @@ def test_a_connection_that_is_being_answered_is_not_closed_for_another(
 def test_a_trusted_proxy_may_have_any_number_of_connections(
     start: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 20)
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda _: 20)
     live = start(client_seconds=600, trusted_proxies="10.0.0.0/8, 127.0.0.2")
     connections = live.server.server_state.connections
     with ExitStack() as stack:

@@ -69,7 +69,7 @@ def test_who_does_not_finish_a_handshake_is_cut_off(secured: Callable[..., Live]
 
 @pytest.mark.slow
 def test_handshakes_count_as_connections(secured: Callable[..., Live], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.server.run._connections_max", lambda: 20)
+    monkeypatch.setattr("earwitness.server.run._connections_max", lambda _: 20)
     live = secured(client_seconds=DEADLINE_SECONDS)
     connections = live.server.server_state.connections
     with ExitStack() as stack:

@@ -122,7 +122,13 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
             built.begin_to_stop()
             run.end_within(settings.limits.stop_seconds)
 
-        server = run.prepare(built.root, listening, on_started=started, on_stopping=stopping)
+        server = run.prepare(
+            built.root,
+            listening,
+            on_started=started,
+            on_stopping=stopping,
+            descriptors_kept=built.doors.descriptors_max,
+        )
         try:
             server.run([socket])
         except SystemExit:  # how uvicorn ends when the start failed

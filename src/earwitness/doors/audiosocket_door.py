@@ -60,6 +60,7 @@ class AudioSocketDoor:
         self.clock = clock or DoorClock()
         #: How often something was refused, by the reason.
         self.refused: Counter[str] = Counter()
+        self.descriptors_max = connections_max
         self.connections = Connections(connections_max, monotonic=self.clock.monotonic)
         self.is_draining = False
         self._host, self._port = host, port

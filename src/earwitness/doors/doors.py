@@ -40,6 +40,11 @@ class Door(Protocol):
         """Return how often something was refused since the start, by the reason. A reason names nobody."""
         ...
 
+    @property
+    def descriptors_max(self) -> int:
+        """Return how many file descriptors its own connections and media may take at one time."""
+        ...
+
     async def open(self) -> None:
         """Begin to listen. Raise ConfigurationError when an address cannot be had."""
         ...
@@ -65,6 +70,11 @@ class Doors:
             DoorStatus(name=door.name, addresses=tuple(door.addresses), calls=door.calls, refused=dict(door.refused))
             for door in self._doors
         ]
+
+    @property
+    def descriptors_max(self) -> int:
+        """Return how many file descriptors all of them may take, which a crowd at the service's address must leave."""
+        return sum(door.descriptors_max for door in self._doors)
 
     async def open(self) -> None:
         """Open all of them, or none. Raise ConfigurationError when one cannot be opened."""
@@ -96,6 +106,7 @@ class WebSocketsDoor:
     """The doors over WebSockets as one of them. The service's own server listens for it."""
 
     name = "websockets"
+    descriptors_max = 0
     addresses: Sequence[tuple[str, str, int]] = ()
 
     def __init__(self, sockets: SocketDoors) -> None:

@@ -119,15 +119,17 @@ def prepare(
     *,
     on_stopping: Callable[[], None],
     on_started: Callable[[], None] = lambda: None,
+    descriptors_kept: int = 0,
 ) -> Server:
     """Make a server to be run. `on_started` is called when it answers, `on_stopping` when it begins to stop.
 
     Both are called on the event loop or in a signal handler. The last requests are finished after `on_stopping`.
+    `descriptors_kept` are file descriptors that doors may take, beside this server.
     Raises ConfigurationError when the certificate cannot be used.
     """
     if listening.tls_key and not listening.tls_certificate:
         raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
-    connected = Connections(_connections_max(), trusted=trusted_networks(listening.trusted_proxies))
+    connected = Connections(_connections_max(descriptors_kept), trusted=trusted_networks(listening.trusted_proxies))
     protocol = limited_protocol(
         head_seconds_max=listening.head_seconds_max,
         write_seconds_max=listening.write_seconds_max,
@@ -176,15 +178,16 @@ def _end(seconds: float) -> None:
     os._exit(0)
 
 
-def _connections_max() -> int:
+def _connections_max(descriptors_kept: int) -> int:
     """Return how many connections there may be, after taking as many file descriptors as the process may have."""
+    kept = DESCRIPTORS_KEPT + descriptors_kept
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + DESCRIPTORS_KEPT
+    wanted = CONNECTIONS_MAX + kept
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     most = wanted if soft == resource.RLIM_INFINITY else soft
-    return max(min(CONNECTIONS_MAX, most - DESCRIPTORS_KEPT), most // 2)
+    return max(min(CONNECTIONS_MAX, most - kept), most // 2)
 
 
 class _Forward(logging.Handler):

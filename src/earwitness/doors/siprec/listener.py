@@ -21,7 +21,7 @@ from earwitness.doors.live_call import DoorClock, LiveCall
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
 from earwitness.doors.siprec.message import SipMessage, uri_of
-from earwitness.doors.siprec.ports import MediaPort, MediaPorts
+from earwitness.doors.siprec.ports import DESCRIPTORS_OF_PORT, MediaPort, MediaPorts
 from earwitness.doors.siprec.refusals import is_recording, refusal_of
 from earwitness.doors.siprec.server import Changed, Ended, Invited, ServerEvent, SipSend, SipServer, Transaction
 from earwitness.doors.siprec.settings import SiprecListening
@@ -108,6 +108,11 @@ class SiprecDoor:
     def calls(self) -> int:
         """Return how many calls are in progress."""
         return sum(session.live is not None for session in self._sessions.values())
+
+    @property
+    def descriptors_max(self) -> int:
+        """Return how many file descriptors connections, and ports of calls of two parties, may take at one time."""
+        return CONNECTIONS_MAX + self._listening.calls_max * 2 * DESCRIPTORS_OF_PORT
 
     @property
     def addresses(self) -> list[tuple[str, str, int]]:

@@ -17,6 +17,9 @@ PACKETS_AT_ONCE = 64
 PACKET_BYTES_MAX = 2_048
 """Longer ones are no telephone audio; they are cut, and refused for it."""
 
+DESCRIPTORS_OF_PORT = 2
+"""A socket for RTP, and one for RTCP."""
+
 RECEIVE_BUFFER_BYTES = 131_072
 """Kept by the kernel while the event loop is busy: more than two seconds of one party."""
 
