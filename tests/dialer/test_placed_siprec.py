@@ -5,6 +5,7 @@ import socket
 import sys
 import wave
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import SiprecListening
 from earwitness.errors import CallNotPlaced, ConfigurationError
 
+LISTENING = SiprecListening(
+    plain=("127.0.0.1", 0), tls=None, tls_context=None, media_address="", media_ports=(36_000, 41_999), calls_max=10
+)
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
@@ -39,10 +43,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[LogDesk]:
 
 @pytest.fixture
 async def door(desk: LogDesk) -> AsyncIterator[SiprecDoor]:
-    listening = SiprecListening(
-        plain=("127.0.0.1", 0), tls=None, tls_context=None, media_address="", media_ports=(36_000, 41_999), calls_max=10
-    )
-    made = SiprecDoor(desk, listening)
+    made = SiprecDoor(desk, LISTENING)
     await made.open()
     yield made
     await made.close()
@@ -81,6 +82,23 @@ async def test_a_recording_is_placed_on_two_legs(desk: LogDesk, door: SiprecDoor
 async def test_a_refusal_says_why(door: SiprecDoor, recording: Path) -> None:
     with pytest.raises(CallNotPlaced, match="404 Not Found"):
         await asyncio.to_thread(place_call, [recording], to=url_of(door, "nobody"))
+
+
+async def test_a_call_that_its_door_lost_is_no_success(
+    desk: LogDesk, door: SiprecDoor, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "earwitness.dialer.siprec._Client.hung_up", property(lambda _: False, lambda *_: None), raising=False
+    )
+    placing = asyncio.create_task(asyncio.to_thread(place_call, [recording], to=url_of(door)))
+    await eventually(lambda: desk.begun)
+    address = door.addresses[0][1:]
+    await door.close()
+    anew = SiprecDoor(desk, replace(LISTENING, plain=address))
+    await anew.open()
+    with pytest.raises(CallNotPlaced, match="481"):
+        await placing
+    await anew.close()
 
 
 async def test_where_nothing_answers(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,12 @@ async def call_by_siprec(plan: CallPlan) -> PlacedCall:
             transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(host, port))
             media.append(transport)
         await _talk(plan, speech, client, media)
-        await dialog.ask("BYE")
+        answer = await dialog.ask("BYE")
+        if answer.status != 200:
+            raise CallNotPlaced(
+                f"the door had lost the call and answered its end with {answer.status} {answer.reason}; the service may "
+                "have been started anew"
+            )
     finally:
         for transport in (*media, client.transport):
             transport.close()
