@@ -51,8 +51,8 @@ async def call_by_siprec(plan: CallPlan) -> PlacedCall:
         answer = await dialog.ask("BYE")
         if answer.status != 200:
             raise CallNotPlaced(
-                f"the door had lost the call and answered its end with {answer.status} {answer.reason}; the service may "
-                "have been started anew"
+                f"the door had lost the call and answered its end with {answer.status} {answer.reason}; the service "
+                "may have been started anew"
             )
     finally:
         for transport in (*media, client.transport):
