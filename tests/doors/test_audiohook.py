@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from earwitness.doors.audiohook import AudioHookSocket
+from earwitness.doors.audiohook import AudioHookClient, AudioHookSocket
 from earwitness.doors.events import Audio, AudioCoding, CallEnded, CallStarted
 from earwitness.doors.socket_core import HangUp, Opening, Output, Send
 from earwitness.errors import BadRequest
@@ -188,3 +188,29 @@ def test_what_breaks_an_open_session() -> None:
     client.opens()
     with pytest.raises(BadRequest):
         client.server.receive(b"\1\2\3")
+
+
+def test_our_own_client_is_understood_and_understands() -> None:
+    headers = {"audiohook-organization-id": ORGANIZATION, "audiohook-session-id": SESSION}
+    server = AudioHookSocket(Opening(headers=headers, query={}, caller_label="", call_id="new"))
+    client = AudioHookClient(session=SESSION, organization=ORGANIZATION, channels=("external", "internal"))
+    told: list[str] = []
+
+    def say(message: str | bytes) -> list[Output]:
+        outputs = server.receive(message)
+        told.extend(client.receive(each.text)[0] for each in outputs if isinstance(each, Send))
+        return outputs
+
+    started = say(client.open(CONVERSATION))[0]
+    assert isinstance(started, CallStarted)
+    assert started.call_id == CONVERSATION
+    say(client.ping())
+    assert say(client.audio([b"\1\2\3", b"\4\5\6"])) == [
+        Audio("external", b"\1\2\3", 0),
+        Audio("internal", b"\4\5\6", 0),
+    ]
+    client.audio([bytes(11_997), bytes(11_997)])
+    last = client.close()
+    assert json.loads(last)["position"] == "PT1.500S"
+    say(last)
+    assert told == ["opened", "pong", "closed"]

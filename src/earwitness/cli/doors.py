@@ -8,6 +8,8 @@ import typer
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import print_json, print_table, progress_of, remark, reporting, say
+from earwitness.config.exported import exported
+from earwitness.voice.connector import DoorSecret
 
 
 def doors(url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
@@ -49,25 +51,43 @@ def call(
             "--to",
             metavar="URL",
             help="The door, as in [b]audiosocket://127.0.0.1:9092/UUID[/b], "
-            "[b]wss://HOST/doors/CONNECTOR/twilio/TOKEN[/b], or [b]siprec://HOST:5060/CONNECTOR[/b].",
+            "[b]wss://HOST/doors/CONNECTOR/twilio/TOKEN[/b], [b]wss://HOST/doors/CONNECTOR/genesys[/b], or "
+            "[b]siprec://HOST:5060/CONNECTOR[/b].",
         ),
     ],
     fast: Annotated[bool, typer.Option("--fast", help="Ten times as fast as it was spoken.")] = False,
     sign: Annotated[
         bool,
-        typer.Option("--sign", help="Sign the handshake as Twilio does; asks for the token unless it is exported."),
+        typer.Option(
+            "--sign",
+            help="Sign the handshake as Twilio does, or Genesys; asks for what is not exported of TWILIO_AUTH_TOKEN, "
+            "or AUDIOHOOK_API_KEY and AUDIOHOOK_CLIENT_SECRET.",
+        ),
     ] = False,
-    auth_token: Annotated[str, typer.Option(envvar="TWILIO_AUTH_TOKEN", hidden=True)] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Place a recording as a call at a door, as a phone system would."""
-    from earwitness.dialer.place import place_call
+    from earwitness.dialer.place import place_call, signing_secrets
 
     with reporting(as_json=as_json):
-        secret = auth_token or typer.prompt("Twilio's auth token", hide_input=True, err=True) if sign else ""
+        secrets = {name: _secret(name) for name in signing_secrets(to)} if sign else {}
         with progress_of() as show:
-            placed = place_call(files, to=to, speed=10.0 if fast else 1.0, secret=secret, progress=show)
+            placed = place_call(files, to=to, speed=10.0 if fast else 1.0, secrets=secrets, progress=show)
         if as_json:
             print_json(placed)
         else:
             remark("the call {} took {:.1f} s of audio on {} legs", placed.call_id, placed.seconds, placed.legs)
+
+
+def _secret(name: DoorSecret) -> str:
+    """Return a secret of the environment, or one that is asked for; arguments are read by everybody on a machine."""
+    variable, asked = _SECRETS[name]
+    return exported(variable) or typer.prompt(asked, hide_input=True, err=True)
+
+
+_SECRETS = {
+    DoorSecret.TWILIO_AUTH_TOKEN: ("TWILIO_AUTH_TOKEN", "Twilio's auth token"),
+    DoorSecret.AUDIOHOOK_API_KEY: ("AUDIOHOOK_API_KEY", "Genesys's API key"),
+    DoorSecret.AUDIOHOOK_CLIENT_SECRET: ("AUDIOHOOK_CLIENT_SECRET", "Genesys's client secret"),
+}
+"""Where each is in the environment, and how it is asked for."""

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
 
 from earwitness.audio.pcm import encode_mulaw
-from earwitness.config.aws import certificate_fault, trusted
-from earwitness.dialer.plan import CONNECT_SECONDS_MAX, END_SECONDS_MAX, CallPlan, PlacedCall
+from earwitness.dialer.plan import CallPlan, PlacedCall
 from earwitness.dialer.speech import CHUNK_SECONDS, CallSpeech
-from earwitness.errors import CallNotPlaced
+from earwitness.dialer.web_socket import dialled
+from earwitness.voice.connector import DoorSecret
 
 RATE = 8_000
 TRACKS = ("inbound", "outbound")
@@ -37,28 +36,10 @@ async def call_by_media_streams(plan: CallPlan) -> PlacedCall:
     """Place the call. Raise CallNotPlaced when the door is not there, refuses the call or ends it early."""
     speech = plan.speech(rate_of=lambda _: RATE, legs_max=len(TRACKS))
     call_id, stream_id = f"CA{secrets.token_hex(16)}", f"MZ{secrets.token_hex(16)}"
-    url = plan.address.geturl()
-    headers = {"X-Twilio-Signature": signature_of(url, plan.secret)} if plan.secret else {}
-    try:
-        async with connect(
-            url,
-            additional_headers=headers,
-            ssl=trusted() if plan.address.scheme == "wss" else None,
-            open_timeout=CONNECT_SECONDS_MAX,
-            close_timeout=END_SECONDS_MAX,
-            compression=None,
-            proxy=None,
-        ) as connection:
-            await _talk(plan, speech, connection, call_id=call_id, stream_id=stream_id)
-    except InvalidStatus as error:
-        said = error.response.body.decode("utf-8", "replace").strip() if error.response.body else ""
-        raise CallNotPlaced(f"the door refused the call with status {error.response.status_code}: {said}") from error
-    except ConnectionClosed as error:
-        said = error.rcvd.reason if error.rcvd is not None else ""
-        raise CallNotPlaced(f"the door ended the call: {said or 'no reason given'}") from error
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        fault = certificate_fault(error) or "nothing there takes calls"
-        raise CallNotPlaced(f"{plan.address.hostname} cannot be called: {fault}; look at the address") from error
+    token = plan.secrets.get(DoorSecret.TWILIO_AUTH_TOKEN, "")
+    headers = {"X-Twilio-Signature": signature_of(plan.address.geturl(), token)} if token else {}
+    async with dialled(plan, headers) as connection:
+        await _talk(plan, speech, connection, call_id=call_id, stream_id=stream_id)
     return PlacedCall(call_id=call_id, seconds=speech.seconds, legs=len(speech.legs))
 
 

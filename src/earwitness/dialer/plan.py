@@ -1,6 +1,6 @@
 """What a call is placed with, and what came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult
@@ -8,6 +8,7 @@ from urllib.parse import SplitResult
 from earwitness.dialer.speech import CallSpeech, Pace, speech_of
 from earwitness.errors import ConfigurationError
 from earwitness.progress import Progress
+from earwitness.voice.connector import DoorSecret
 
 CONNECT_SECONDS_MAX = 10.0
 """How long a door may take to answer."""
@@ -35,8 +36,8 @@ class CallPlan:
     address: SplitResult
     pace: Callable[[], Pace]
     progress: Progress
-    #: What handshakes are signed with; empty: not at all.
-    secret: str = field(default="", repr=False)
+    #: What handshakes are signed with; without: not at all.
+    secrets: Mapping[DoorSecret, str] = field(default_factory=dict[DoorSecret, str], repr=False)
 
     def speech(self, *, rate_of: Callable[[int], int], legs_max: int) -> CallSpeech:
         """Return what is said. Raise AudioError, or ConfigurationError for more legs than the protocol carries."""

@@ -2,11 +2,13 @@
 
 Source: the reference implementation, github.com/purecloudlabs/audiohook-reference-implementation (protocol/message.ts,
 server/serversessionimpl.ts). The channel `external` is the customer. A conversation whose id is all zeros is a probe:
-it is answered, and is no call. What belongs here: the protocol. What must never: the signature of the handshake,
-sockets.
+it is answered, and is no call. What belongs here: the protocol, from both sides. What must never: the signature of the
+handshake, sockets.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
@@ -176,6 +178,81 @@ class AudioHookSocket:
             "parameters": parameters,
         }
         return Send(orjson.dumps(message).decode())
+
+
+@dataclass
+class AudioHookClient:
+    """Genesys's side of one session: what it says, numbered, and what it is told."""
+
+    session: str
+    organization: str
+    #: The customer's first.
+    channels: Sequence[str]
+    _sent: int = field(default=0, init=False)
+    _received: int = field(default=0, init=False)
+    #: Samples of each channel so far.
+    _place: int = field(default=0, init=False)
+
+    def open(self, conversation: str) -> str:
+        """Return the first message, which offers PCMU at 8 kHz. No numbers are told."""
+        participant = {"id": conversation, "ani": "", "aniName": "", "dnis": ""}
+        return self._say(
+            "open",
+            organizationId=self.organization,
+            conversationId=conversation,
+            participant=participant,
+            media=[self._media],
+            language="en-US",
+        )
+
+    def ping(self) -> str:
+        """Return the question that `pong` answers."""
+        return self._say("ping")
+
+    def close(self) -> str:
+        """Return the last message, at the end of a call."""
+        return self._say("close", reason="end")
+
+    def audio(self, channels: Sequence[bytes]) -> bytes:
+        """Return a frame of mu-law: the channels, equally long, a sample of each after another."""
+        count, size = len(channels), len(channels[0])
+        self._place += size
+        frame = bytearray(count * size)
+        for channel, samples in enumerate(channels):
+            frame[channel::count] = samples
+        return bytes(frame)
+
+    def receive(self, message: str | bytes) -> tuple[str, JsonMessage]:
+        """Return the type and the parameters of what was told.
+
+        Raise BadRequest for what the protocol has not, and for an `opened` that takes other media than were offered.
+        """
+        told = {} if isinstance(message, bytes) else read_json(message)
+        if told.get("version") != "2" or told.get("id") != self.session or told.get("seq") != self._received + 1:
+            raise BadRequest("no message of AudioHook's version 2 in its order")
+        self._received += 1
+        kind, parameters = text_in(told, "type"), object_in(told, "parameters")
+        if kind == "opened" and parameters.get("media") != [self._media]:
+            raise BadRequest("AudioHook's opened takes other media than were offered")
+        return kind, parameters
+
+    @property
+    def _media(self) -> JsonMessage:
+        return {"type": "audio", "format": "PCMU", "channels": [*self.channels], "rate": RATE}
+
+    # `Any`: parameters differ by message.
+    def _say(self, kind: str, **parameters: Any) -> str:
+        self._sent += 1
+        message = {
+            "version": "2",
+            "type": kind,
+            "seq": self._sent,
+            "serverseq": self._received,
+            "id": self.session,
+            "position": f"PT{self._place / RATE:.3f}S",
+            "parameters": parameters,
+        }
+        return orjson.dumps(message).decode()
 
 
 def _seconds(duration: object) -> float:

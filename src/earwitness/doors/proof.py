@@ -1,7 +1,7 @@
 """How a phone system proves who it is when it dials: signatures, tokens, passwords. Nothing is read or kept here.
 
 Every comparison takes the same time whatever is wrong. What belongs here: one function a proof. What must never: what
-follows from it, sockets.
+follows from it, sockets. Genesys's signature is also written here, for trying doors.
 """
 
 import base64
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
+from earwitness.errors import BadRequest
 from earwitness.voice.connector import DoorSecret
 
 AUDIOHOOK_SECONDS_MAX = 10.0
@@ -30,15 +31,13 @@ NONCE_CHARACTERS_MIN = 22
 TOKEN_SECONDS_MAX = 300.0
 """How old a JSON Web Token without an end may be, and how far `nbf` and `iat` may be ahead."""
 
-_SIGNED_BY_GENESYS = frozenset(
-    (
-        "@request-target",
-        "@authority",
-        "audiohook-organization-id",
-        "audiohook-session-id",
-        "audiohook-correlation-id",
-        "x-api-key",
-    )
+_SIGNED_BY_GENESYS = (
+    "@request-target",
+    "@authority",
+    "audiohook-organization-id",
+    "audiohook-session-id",
+    "audiohook-correlation-id",
+    "x-api-key",
 )
 
 _SIGNATURE_INPUT = re.compile(
@@ -211,7 +210,7 @@ def _audiohook(dialled: Dialled, secrets: tuple[str, ...], now: float) -> Verdic
         return Verdict.WRONG
     names = found["names"][1:-1].split('" "')
     parameters = {name: text or number for name, text, number in _PARAMETER.findall(found["parameters"])}
-    if not ({*names} >= _SIGNED_BY_GENESYS and len({*names}) == len(names) and _is_fresh(parameters, now)):
+    if not ({*names} >= {*_SIGNED_BY_GENESYS} and len({*names}) == len(names) and _is_fresh(parameters, now)):
         return Verdict.WRONG
     if not (is_same(parameters.get("keyid", ""), key) and is_same(headers.get("x-api-key", ""), key)):
         return Verdict.WRONG
@@ -222,6 +221,26 @@ def _audiohook(dialled: Dialled, secrets: tuple[str, ...], now: float) -> Verdic
         expected = hmac.new(shared, base.encode("latin-1", "replace"), hashlib.sha256).digest()
         right |= hmac.compare_digest(base64.b64encode(expected).decode(), given[2])
     return _verdict(right and bool(shared))
+
+
+def audiohook_signature(
+    headers: Mapping[str, str], secret: str, *, authority: str, target: str, nonce: str, created: int
+) -> dict[str, str]:
+    """Return the two headers by which Genesys proves a handshake.
+
+    `headers` are those that are signed, by name in lower case, with the API key. `authority` is host and port as they
+    are dialled, `target` path and query, `created` Unix time. Raise BadRequest for a secret that is not base64.
+    """
+    shared = _from_base64(secret)
+    if not shared:
+        raise BadRequest("the client secret of Genesys is in base64; copy it as Genesys shows it")
+    names = " ".join(f'"{name}"' for name in _SIGNED_BY_GENESYS)
+    key = headers["x-api-key"]
+    signed = f'({names});keyid="{key}";nonce="{nonce}";alg="hmac-sha256";created={created}'
+    values = {**headers, "@authority": authority, "@request-target": target}
+    base = _signature_base([*_SIGNED_BY_GENESYS], signed, values)
+    signature = hmac.new(shared, base.encode("latin-1", "replace"), hashlib.sha256).digest()
+    return {"signature-input": f"sig1={signed}", "signature": f"sig1=:{base64.b64encode(signature).decode()}:"}
 
 
 def _is_fresh(parameters: Mapping[str, str], now: float) -> bool:
