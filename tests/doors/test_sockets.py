@@ -31,7 +31,7 @@ from test_audiohook import CONVERSATION, ORGANIZATION, SESSION, STEREO, open_par
 from test_raw_audio import JAMBONZ, JSON_START, TEXT_START
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from earwitness.doors.socket_handshake import Outside
+from earwitness.doors.socket_handshake import Asked, Outside
 from earwitness.doors.sockets import SocketClock
 from earwitness.errors import LimitExceeded, StoreUnavailable
 from earwitness.voice.connector import DoorSecret
@@ -136,6 +136,23 @@ async def test_a_signed_stream_needs_no_token(tmp_path: Path) -> None:
             await send_all(client, twilio_start(call="CA9"))
             assert await closed(client) == (1008, "the stream is of another account")
         assert len(world.desk.started) == 1
+
+
+async def test_a_proxy_that_says_it_was_not_encrypted_is_believed(tmp_path: Path) -> None:
+    async with served(tmp_path, outside=BEHIND_PROXY) as world:
+        async with world.dial("twilio", SECRET):  # public_url says that it is
+            pass
+        told = await refused(world.dial("twilio", SECRET, headers={"x-forwarded-proto": "http"}))
+        assert told == (403, "it came unencrypted; dial wss://")
+
+
+@pytest.mark.parametrize("host", ["app.example/hook?x=", "app.example/hook#", "user@app.example", "app.example\\"])
+def test_a_signature_of_another_url_does_not_fit_by_a_crafted_host(host: str) -> None:
+    path = "/doors/c/twilio"
+    asked = Asked(path=path, target=path, headers={"host": host}, client="9.9.9.9", is_encrypted=True)
+    assert not any(host in url for url in Outside().dialled(asked).urls)
+    whole = Asked(path=path, target=path, headers={"host": "[::1]:4500"}, client="9.9.9.9", is_encrypted=True)
+    assert Outside().dialled(whole).urls == ("wss://[::1]:4500/doors/c/twilio",)
 
 
 async def test_a_stereo_fork_of_jambonz(tmp_path: Path) -> None:
@@ -285,6 +302,7 @@ async def test_who_is_refused_and_why(tmp_path: Path) -> None:
         async with world.dial("jambonz"):  # from this machine, with nothing to prove it by
             pass
         assert (await refused(world.dial("jambonz", headers={"X-Forwarded-For": "9.9.9.9"})))[0] == 403
+        assert (await refused(world.dial("jambonz", headers={"X-Forwarded-Proto": "https"})))[0] == 403
         assert (await refused(world.dial("twilio", headers={"Via": "1.1 proxy"})))[1].startswith("it came unencrypted")
         world.know({}, allowed_networks=("127.0.0.0/8",))
         async with world.dial("jambonz", headers={"Origin": "http://localhost:8080"}):

@@ -3,6 +3,7 @@
 What belongs here: one decision, from values. What must never: sockets, records, waiting.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,9 +15,12 @@ from earwitness.doors.socket_kinds import SocketKind
 from earwitness.server.connections import Networks
 from earwitness.voice.connector import DoorSecret
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-"""Headers that proxies add: who sends one does not come from this machine, wherever its connection comes from."""
+_FORWARDED = ("forwarded", "x-forwarded-", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")
+"""How headers begin that proxies add: who sends one does not come from this machine, wherever its connection comes
+from."""
 
+_AUTHORITY = re.compile(r"[\w.\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?", re.ASCII)
+"""A host and perhaps a port, and nothing that would make another URL of what stands behind it."""
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 """Hosts of pages that this machine itself serves. Browsers name a page's; phone systems hardly name any."""
@@ -59,6 +63,8 @@ class Outside:
     def dialled(self, asked: Asked) -> Dialled:
         """Return what a phone system dialled, as far as proofs look at it."""
         host = asked.headers.get("host", "")
+        if not _AUTHORITY.fullmatch(host):
+            host = ""
         scheme = "wss" if self.is_encrypted(asked) else "ws"
         places = [(scheme, host, asked.target)]
         public = urlsplit(self.public_url) if self.public_url else None
@@ -78,7 +84,8 @@ class Outside:
         if asked.is_encrypted:
             return True
         if self._is_proxy(asked.client):
-            return asked.headers.get("x-forwarded-proto", "").lower() in ("https", "wss") or self._is_public_encrypted
+            told = asked.headers.get("x-forwarded-proto", "").lower()
+            return told in ("https", "wss") if told else self._is_public_encrypted
         return False
 
     def is_here(self, asked: Asked) -> bool:
@@ -91,7 +98,7 @@ class Outside:
 
     def is_forwarded(self, asked: Asked) -> bool:
         """Return whether it comes through a proxy, so that its address says nothing of who sends it."""
-        return self._is_proxy(asked.client) or any(name in asked.headers for name in _FORWARDED)
+        return self._is_proxy(asked.client) or any(name.startswith(_FORWARDED) for name in asked.headers)
 
     @property
     def _is_public_encrypted(self) -> bool:
