@@ -135,8 +135,9 @@ def test_a_task_on_a_call_has_two_faces(world: World) -> None:
     found = _get(world, made.connector_id, task_id)
     assert found["SpeakerSearchTaskStatus"] == "PARTIAL_SUCCESS"
     assert found["SpeakerSearchDetails"] == {"Results": [{"VoiceProfileId": "vp-1", "ConfidenceScore": 0.9}]}
-    with pytest.raises(ERRORS.ResourceLimitExceededException):
-        _start(world, made.connector_id, call.transaction_id, made.domain_id)
+    for leg in CallLeg:
+        with pytest.raises(ERRORS.ResourceLimitExceededException):
+            _start(world, made.connector_id, call.transaction_id, made.domain_id, CallLeg=leg.value)
     world.end_task(task_id, with_voiceprint=True)
     found = _get(world, made.connector_id, task_id)
     assert found["SpeakerSearchTaskStatus"] == "SUCCEEDED"

@@ -98,5 +98,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     assert run("allow", key, "everywhere").exit_code != 0
     assert run("secret", key, "nothing", given="x").exit_code == 2
     assert run("create", "trunk", "--configuration", "nobody").exit_code != 0
+    for name in ("", "x" * 257, "a\nb", "Büro"):
+        assert "1 to 256" in run("create", name).output
     assert run("show", "a" * 22).exit_code != 0
     assert run("list", "--account", "12").exit_code == 2

@@ -26,6 +26,7 @@ from earwitness.wire.serialize import Result
 
 _TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
 _MISSING = "this Voice Connector has no speaker search task of this id; tasks are kept for seven days"
+_ONE_IS_ACTIVE = "a speaker search task is active on this transaction, which may have one; stop it first"
 _OVER = "the call has ended; start tasks while a call is in progress"
 
 
@@ -85,6 +86,8 @@ def _create(
         raise Unprocessable(f"the call has no audio of its {leg.value.lower()}; choose the other CallLeg")
     domain = require(unit.domains.get(caller.scope, params["VoiceProfileDomainId"]), NO_DOMAIN)
     account_id = caller.scope.account_id
+    if unit.connector_calls.count_active_tasks(call):
+        raise LimitExceeded(_ONE_IS_ACTIVE)
     context.work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
     unit.tasks.create(
         caller.scope,
@@ -98,8 +101,8 @@ def _create(
         active_limit=context.quotas.active_tasks,
     )
     unit.connector_calls.give_task(call, task_id, leg)
-    if unit.connector_calls.count_active_tasks(call) > 1:  # counted behind the lock that `create` holds
-        raise LimitExceeded("a speaker search task is active on this transaction, which may have one; stop it first")
+    if unit.connector_calls.count_active_tasks(call) > 1:  # again, behind the lock that `create` holds
+        raise LimitExceeded(_ONE_IS_ACTIVE)
     context.pipeline_moves.begin_task(unit, caller.scope, pipeline)
     caller.record(unit, _arn(caller, params, task_id))
     return require(unit.tasks.get(caller.scope, task_id), _MISSING)

@@ -20,7 +20,7 @@ from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, records
 from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import Exit, print_json, print_table, remark, say
 from earwitness.errors import ConfigurationError, NotFound
-from earwitness.voice.connector import ANNOUNCED_KEPT, DoorSecret, checked_secret, network_of
+from earwitness.voice.connector import ANNOUNCED_KEPT, DoorSecret, checked_name, checked_secret, network_of
 
 if TYPE_CHECKING:
     from earwitness.store.connector_records import DoorSettings, VoiceConnector
@@ -103,7 +103,7 @@ def create(
             streaming["MediaInsightsConfiguration"] = {"Disabled": False, "ConfigurationArn": found.arn}
         body = {"RequireEncryption": encrypted}
         arn = arn_of(scope, "chime", f"vc/{connector_id}")
-        unit.connectors.create(scope, connector_id=connector_id, arn=arn, name=name, body=body)
+        unit.connectors.create(scope, connector_id=connector_id, arn=arn, name=checked_name(name), body=body)
         return unit.connectors.set_streaming(scope, connector_id, streaming)
 
     with records(data, as_json=as_json, account=account) as store:

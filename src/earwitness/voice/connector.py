@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,6 +60,17 @@ ANNOUNCED_KEPT = 600.0
 
 NETWORKS_MAX = 100
 SECRET_CHARACTERS_MAX = 1_024
+
+
+_NAME = re.compile(r"[a-zA-Z0-9 _.-]{1,256}")
+"""As AWS's model has it."""
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a connector. Raise BadRequest when AWS would not take it."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest("a name has 1 to 256 letters without accents, digits, spaces and characters of `_.-`")
+    return name
 
 
 def network_of(text: str) -> str:
