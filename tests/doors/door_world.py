@@ -118,7 +118,9 @@ class LogDesk:
     async def access(self, connector_id: str) -> DoorAccess | None:
         return self.known.get(connector_id)
 
-    async def announced(self, call_id: str) -> DoorAccess | None:
+    async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
+        if call_id in self.expected:
+            require(self.expected[call_id])
         return self.expected.pop(call_id, None)
 
     async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:

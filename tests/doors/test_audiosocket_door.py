@@ -142,6 +142,15 @@ async def test_a_connector_that_takes_no_such_calls_is_no_way_in(
     assert sum(door.refused.values()) == 1
 
 
+async def test_a_stranger_does_not_use_up_an_announcement(desk: LogDesk, door: AudioSocketDoor) -> None:
+    call, stranger = announced(desk, allowed_networks=("192.0.2.0/24",)), await Asterisk.dial(door)
+    await stranger.say(write_identity(call), frames()[0])
+    await stranger.rest()
+    await stranger.close()
+    assert "the address is not on" in next(iter(door.refused))
+    assert call in desk.expected
+
+
 async def test_an_announcement_opens_once(desk: LogDesk, door: AudioSocketDoor) -> None:
     call, first, second = announced(desk), await Asterisk.dial(door), await Asterisk.dial(door)
     await first.say(write_identity(call), *frames())

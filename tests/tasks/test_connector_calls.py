@@ -314,8 +314,24 @@ async def test_an_announced_call_is_taken_once(tmp_path: Path) -> None:
                 MINE, access.connector_id, call_id="uuid", expires_at=unit.now + timedelta(minutes=10)
             )
         )
-        assert await office.desk.announced("uuid") == access
-        assert await office.desk.announced("uuid") is None
+
+        def stranger(_: DoorAccess) -> None:
+            raise BadRequest("it may not come")
+
+        def listed(_: DoorAccess) -> None:
+            return
+
+        with pytest.raises(BadRequest):
+            await office.desk.announced("uuid", require=stranger)
+        assert await office.desk.announced("uuid", require=listed) == access
+        assert await office.desk.announced("uuid", require=listed) is None
+
+
+async def test_a_call_that_nobody_announced_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with working(tmp_path) as office:
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "write", lambda *_: pytest.fail("it wrote"))
+            assert await office.desk.announced("a-stranger's", require=lambda _: None) is None
 
 
 async def test_calls_that_nobody_ended_are_ended_at_the_next_start(tmp_path: Path) -> None:

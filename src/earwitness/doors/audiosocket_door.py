@@ -7,7 +7,7 @@ address has to be on the connector's list; without a list, loopback.
 import asyncio
 import logging
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -130,7 +130,7 @@ class _Connection(asyncio.Protocol):
         self._address = ""
         self._deadline: asyncio.TimerHandle | None = None
         # What was read behind an event that the records are asked about.
-        self._waiting: list[AudioSocketEvent] = []
+        self._waiting: deque[AudioSocketEvent] = deque()
         self._asking: asyncio.Task[None] | None = None
         self._is_refused = False
         self._has_said_unknown = False
@@ -199,7 +199,7 @@ class _Connection(asyncio.Protocol):
         if self._is_refused:
             self._waiting.clear()
         while self._waiting:
-            event = self._waiting.pop(0)
+            event = self._waiting.popleft()
             if isinstance(event, CallNamed | CallStarted):
                 if self._transport is not None and not self._transport.is_closing():
                     self._transport.pause_reading()
@@ -240,18 +240,23 @@ class _Connection(asyncio.Protocol):
         """Find out whether this call is expected, and may come from there."""
         if self._door.is_draining:
             raise BadRequest("the service stops; call again")
-        access = await self._door.desk.announced(event.call_id)
+        access = await self._door.desk.announced(event.call_id, require=self._require_allowed)
         if access is None:
             raise BadRequest("no call of this UUID was announced, or it has come already; announce it first")
+        if self._transport is None:
+            return  # it hung up meanwhile
+        self._access = access
+        self._door.connections.is_asked(self)
+        self._wait_at_most(SOUND_SECONDS, "a call sent no audio")
+
+    def _require_allowed(self, access: DoorAccess) -> None:
+        """Raise BadRequest where this connection may send no call."""
         if access.disabled:
             raise BadRequest("the Voice Connector takes no calls; enable it")
         if access.require_encryption:
             raise BadRequest("the Voice Connector takes encrypted calls only, and AudioSocket has no encryption")
         if not AllowList(access.allowed_networks).allows(self._address):
             raise BadRequest("the address is not on the Voice Connector's list; add it")
-        self._access = access
-        self._door.connections.is_asked(self)
-        self._wait_at_most(SOUND_SECONDS, "a call sent no audio")
 
     def _tell_unknown(self, event: UnknownFrame) -> None:
         if not self._has_said_unknown:

@@ -3,6 +3,7 @@
 `tasks/connector_calls.py` is behind it.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from earwitness.doors.events import CallEnded, CallStarted, CallUpdated, Leg
@@ -19,8 +20,11 @@ class Desk(Protocol):
         """Return what is known of a connector, of any account; None when there is none."""
         ...
 
-    async def announced(self, call_id: str) -> DoorAccess | None:
-        """Return the connector that a call of this id was announced for, once; None when it was not, or is too old."""
+    async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
+        """Return the connector that a call of this id was announced for, once; None when it was not, or is too old.
+
+        `require` raises for a call that may not come to this connector; the announcement stays.
+        """
         ...
 
     async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:

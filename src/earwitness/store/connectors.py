@@ -43,6 +43,12 @@ class ConnectorReader(Reader):
         """Return the connector of this id, of any account, for whoever has nothing but what a phone system sent."""
         return self._one(self._record, select(voice_connectors).where(voice_connectors.c.connector_id == connector_id))
 
+    def get_announced(self, call_id: str) -> VoiceConnector | None:
+        """Return the connector that a call was announced for, of any account, be it in time or not; None if it was not
+        announced, or has come."""
+        row = self._session.row(select(announced_calls).where(announced_calls.c.call_digest == _digest(call_id)))
+        return None if row is None else self.get(scope_of(row), row["connector_id"])
+
     def list(self, scope: Scope, *, after: PageKey | None = None, limit: int) -> Page[VoiceConnector]:
         """Return the oldest first."""
         return self._page(

@@ -113,8 +113,16 @@ class ConnectorCalls:
         found = await self._run_in_thread(lambda: self._store.connectors.get_everywhere(connector_id))
         return None if found is None else found.access
 
-    async def announced(self, call_id: str) -> DoorAccess | None:
-        """Return the connector that a call of this id was announced for, once; None when it was not, or is too old."""
+    async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
+        """Return the connector that a call of this id was announced for, once; None when it was not, or is too old.
+
+        `require` raises for a call that may not come to this connector: the announcement stays, and nothing is written
+        for strangers.
+        """
+        expected = await self._run_in_thread(lambda: self._store.connectors.get_announced(call_id))
+        if expected is None:
+            return None
+        require(expected.access)
         found = await self._write(lambda unit: unit.connectors.take_announced(call_id))
         return None if found is None else found.access
 
