@@ -39,6 +39,11 @@ def pytest_sessionfinish() -> None:
     started.end_all_but(())
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no part of a test's name: masks and ids in them are random, and all processes need the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's gallery, data or settings file; the models are the user's own."""
