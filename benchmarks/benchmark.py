@@ -1,5 +1,6 @@
 """What a benchmark is: a question, a function that answers it in plain numbers, targets, and tables to read."""
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results"
+
+NOT_MEASURED = "not measured"
+"""How a number is written that is not there."""
 
 Numbers = dict[str, float]
 """What was measured, by name; units are in the names."""
@@ -34,8 +38,8 @@ class Target:
     """Where the number should go; missing it is not a failure."""
 
     def met(self, numbers: Numbers) -> bool:
-        """Whether the bound holds. A number that could not be measured (NaN) does not keep it."""
-        measured = numbers[self.number]
+        """Whether the bound holds. A number that was not measured (absent, or NaN) does not keep it."""
+        measured = numbers.get(self.number, math.nan)
         return measured <= self.bound if self.sign == "<=" else measured >= self.bound
 
 
@@ -83,7 +87,7 @@ def script(name: str) -> Path:
 def number(value: float, digits: int = 3) -> str:
     """A number with this many significant digits, thousands separated, never in powers of ten."""
     if value != value:
-        return "not measured"
+        return NOT_MEASURED
     if abs(value) >= 100:
         return f"{value:,.0f}"
     rounded = float(f"{value:.{digits}g}")

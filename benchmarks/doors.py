@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+import math
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import boto3
 import numpy as np
 
 from benchmarks.benchmark import Benchmark, Numbers, Table, Target, number
+from benchmarks.doors_siprec import FRAMES, ports_of_sink, siprec_call, siprec_media
 from benchmarks.ingest_load import Heard, live_calls
 from benchmarks.served import Process, free_port, serving
 from earwitness import app
@@ -26,13 +29,11 @@ from earwitness.store.records import Scope
 
 _CALLS = 100
 _SECONDS, _WARM_UP_SECONDS = 15, 2
-_FRAMES = 50
-"""Of a second."""
-
 _SCOPE = Scope(account_id="000000000000", region="us-east-1")
 _SERVE = """
 import os, sys
 os.environ["EARWITNESS_AUDIOSOCKET"] = "127.0.0.1:{door}"
+os.environ["EARWITNESS_SIPREC"] = "127.0.0.1:{siprec}"
 sys.argv = ["earwitness", "serve", "--dev", "--port", "{port}", "--data", {data!r}]
 from earwitness.cli.main import main
 main()
@@ -45,6 +46,9 @@ Frames = Sequence[bytes]
 Call = tuple[str, bytes, Frames, bytes]
 """A call's id, and what it says first, every 20 ms, and last."""
 
+Line = Callable[[float], Awaitable[None]]
+"""Places a call that speaks from the given time on."""
+
 Sent = dict[tuple[str, int], float]
 """When the last frame of a second of a call went out, in Unix time."""
 
@@ -52,29 +56,33 @@ Sent = dict[tuple[str, int], float]
 def measure() -> Numbers:
     """All numbers, from one service process on a fresh folder and one sink."""
     with progress_of() as show, tempfile.TemporaryDirectory() as folder:
-        port, door, sink_port = free_port(), free_port(), free_port()
+        port, door, siprec, sink_port = free_port(), free_port(), free_port(), free_port()
         data = Path(folder) / "data"
-        command = ["-c", _SERVE.format(door=door, port=port, data=str(data))]
-        sink_command = ["-m", "benchmarks.doors_sink", str(sink_port)]
+        command = ["-c", _SERVE.format(door=door, siprec=siprec, port=port, data=str(data))]
+        sink_command = ["-m", "benchmarks.doors_sink", str(sink_port), str(2 * _CALLS)]
         with serving(command, port) as service, serving(sink_command, sink_port) as sink:
             url = f"http://127.0.0.1:{port}"
             connector = _connector(url)
             numbers: Numbers = {}
-            for place, (name, at) in enumerate((("websocket", port), ("audiosocket", door))):
-                show("doors", place, 3)
+            for place, (name, at) in enumerate((("websocket", port), ("audiosocket", door), ("siprec", siprec))):
+                show("doors", place, 4)
                 sent: Sent = {}
-                calls = _calls(name, data, connector)
-                numbers[f"{name}_cores"] = asyncio.run(_cores(service, at, calls, sent))
-                numbers[f"{name}_sink_cores"] = asyncio.run(_cores(sink, sink_port, calls, {}))
+                if name == "siprec":
+                    lines, sinking = _siprec_lines(at, sink_port, connector, sent)
+                else:
+                    calls = _calls(name, data, connector)
+                    lines, sinking = _tcp_lines(at, calls, sent), _tcp_lines(sink_port, calls, {})
+                numbers[f"{name}_cores"] = asyncio.run(_cores(service, lines))
+                numbers[f"{name}_sink_cores"] = asyncio.run(_cores(sink, sinking))
                 numbers |= {f"{name}_{what}": value for what, value in _lateness(url, data, sent).items()}
-            show("doors", 2, 3)
+            show("doors", 3, 4)
             numbers["put_media_cores"] = _put_media(url, service)
     return numbers
 
 
 def tables(numbers: Numbers) -> list[Table]:
     """Each door beside PutMedia and an empty receiver."""
-    rows = [(says, number(numbers[name])) for name, says in _ROWS.items()]
+    rows = [(says, number(numbers.get(name, math.nan))) for name, says in _ROWS.items()]
     return [Table(columns=("what", "measured"), rows=tuple(rows))]
 
 
@@ -131,13 +139,29 @@ def _frame(message: dict[str, Any]) -> bytes:
     return head + bytes(4) + text
 
 
-async def _cores(process: Process, port: int, calls: Sequence[Call], sent: Sent) -> float:
+def _tcp_lines(port: int, calls: Sequence[Call], sent: Sent) -> list[Line]:
+    return [partial(_call, port, call, sent) for call in calls]
+
+
+def _siprec_lines(port: int, sink_port: int, connector: str, sent: Sent) -> tuple[list[Line], list[Line]]:
+    """Return calls at the door, and the same media without signalling at the sink."""
+    seconds, ports = _WARM_UP_SECONDS + _SECONDS, ports_of_sink(sink_port)
+    return (
+        [partial(siprec_call, port, connector, sent, seconds=seconds) for _ in range(_CALLS)],
+        [
+            partial(siprec_media, ports[2 * index : 2 * index + 2], {}, call_id="", seconds=seconds)
+            for index in range(_CALLS)
+        ],
+    )
+
+
+async def _cores(process: Process, lines: Sequence[Line]) -> float:
     """Return the cores that a process uses while these calls go on."""
     began = time.perf_counter() + 1.0
     measured = asyncio.create_task(_measured(process, began))
     async with asyncio.TaskGroup() as group:
-        for index, call in enumerate(calls):
-            group.create_task(_call(port, call, sent, began=began + index / len(calls) / _FRAMES))
+        for index, line in enumerate(lines):
+            group.create_task(_started(line, began + index / len(lines) / FRAMES))
     return await measured
 
 
@@ -148,7 +172,11 @@ async def _measured(process: Process, began: float) -> float:
     return (process.cpu_seconds() - cpu) / (time.perf_counter() - wall)
 
 
-async def _call(port: int, call: Call, sent: Sent, *, began: float) -> None:
+async def _started(line: Line, began: float) -> None:
+    await line(began)
+
+
+async def _call(port: int, call: Call, sent: Sent, began: float) -> None:
     call_id, first, frames, last = call
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(first)
@@ -157,11 +185,11 @@ async def _call(port: int, call: Call, sent: Sent, *, began: float) -> None:
         writer.write(frames[0])
         frames = frames[1:]
     every = b"".join(frames)
-    for place in range((_WARM_UP_SECONDS + _SECONDS) * _FRAMES):
-        await asyncio.sleep(max(0.0, began + place / _FRAMES - time.perf_counter()))
+    for place in range((_WARM_UP_SECONDS + _SECONDS) * FRAMES):
+        await asyncio.sleep(max(0.0, began + place / FRAMES - time.perf_counter()))
         writer.write(every)
-        if place % _FRAMES == _FRAMES - 1:
-            sent[call_id, place // _FRAMES] = time.time()
+        if place % FRAMES == FRAMES - 1:
+            sent[call_id, place // FRAMES] = time.time()
     writer.write(last)
     await writer.drain()
     writer.close()
@@ -218,6 +246,11 @@ _ROWS = {
     "audiosocket_late_ms": "the same: last frame of a fragment sent to its writing, median, ms",
     "audiosocket_late_ms_max": "latest, ms",
     "audiosocket_seconds_kept_percent": "audio kept, % of what was sent",
+    "siprec_cores": f"{_CALLS} calls of two legs by SIPREC (UDP, mu-law): cores",
+    "siprec_sink_cores": "the same media into an empty receiver: cores",
+    "siprec_late_ms": "the same: last packet of a fragment sent to its writing, median, ms",
+    "siprec_late_ms_max": "latest, ms",
+    "siprec_seconds_kept_percent": "audio kept, % of what was sent",
     "put_media_cores": f"{_CALLS} calls of two legs by PutMedia, frames of 0.1 s: cores",
 }
 
@@ -225,7 +258,8 @@ _METHOD = f"""\
 One `earwitness serve --dev` process on a fresh folder, and no searches; clients in the process of the benchmark on the
 same machine. {_CALLS} calls at once, a frame of 20 ms on each leg as it is spoken; CPU is that of the whole service
 over {_SECONDS - 1} s, while audio is kept encrypted on the disk. The same bytes then go to a process that throws them
-away, and the same legs by PutMedia. A fragment's lateness is its server timestamp less the time at which the client
+away, and the same legs by PutMedia. By SIPREC these are the packets of the media; the calls begin and end outside what
+is measured. A fragment's lateness is its server timestamp less the time at which the client
 sent the frame that completed it."""
 
 BENCHMARK = Benchmark(
@@ -236,8 +270,10 @@ BENCHMARK = Benchmark(
     targets=(
         Target(number="websocket_cores", says=f"{_CALLS} two-legged calls by WebSocket, cores", sign="<=", bound=0.6),
         Target(number="audiosocket_cores", says=f"{_CALLS} calls by AudioSocket, cores", sign="<=", bound=0.6),
+        Target(number="siprec_cores", says=f"{_CALLS} two-legged calls by SIPREC, cores", sign="<=", bound=0.6),
         Target(number="websocket_late_ms_max", says="latest fragment by WebSocket, ms", sign="<=", bound=1_500.0),
         Target(number="audiosocket_late_ms_max", says="latest fragment by AudioSocket, ms", sign="<=", bound=1_500.0),
+        Target(number="siprec_late_ms_max", says="latest fragment by SIPREC, ms", sign="<=", bound=1_500.0),
     ),
     tables=tables,
 )

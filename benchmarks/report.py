@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.benchmark import RESULTS, Benchmark, Numbers, Table, number
+from benchmarks.benchmark import NOT_MEASURED, RESULTS, Benchmark, Numbers, Table, number
 from benchmarks.machine import machine, versions
 
 _INTRODUCTION = """# Results
@@ -29,6 +29,9 @@ class Verdict:
 
     @property
     def word(self) -> str:
+        """Nothing for what was not measured."""
+        if self.measured == NOT_MEASURED:
+            return ""
         return "pass" if self.met else "missed"
 
 
@@ -37,7 +40,7 @@ def verdicts(benchmark: Benchmark, numbers: Numbers) -> list[Verdict]:
     return [
         Verdict(
             says=target.says,
-            measured=number(numbers[target.number]),
+            measured=number(numbers.get(target.number, math.nan)),
             wanted=f"{_SIGNS[target.sign]} {target.bound:g}" + (f" (aim {target.aim:g})" if target.aim else ""),
             met=target.met(numbers),
         )

@@ -88,7 +88,7 @@ async def test_a_call_that_its_door_lost_is_no_success(
     desk: LogDesk, door: SiprecDoor, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "earwitness.dialer.siprec._Client.hung_up", property(lambda _: False, lambda *_: None), raising=False
+        "earwitness.dialer.siprec.SipClient.hung_up", property(lambda _: False, lambda *_: None), raising=False
     )
     placing = asyncio.create_task(asyncio.to_thread(place_call, [recording], to=url_of(door)))
     await eventually(lambda: desk.begun)

@@ -30,13 +30,13 @@ async def call_by_siprec(plan: CallPlan) -> PlacedCall:
     speech = plan.speech(rate_of=lambda _: RATE, legs_max=len(LABELS))
     loop = asyncio.get_running_loop()
     try:
-        _, client = await loop.create_datagram_endpoint(_Client, remote_addr=(host, plan.address.port or 5_060))
+        _, client = await loop.create_datagram_endpoint(SipClient, remote_addr=(host, plan.address.port or 5_060))
     except OSError as error:
         raise CallNotPlaced(f"{host} cannot be called: {error.strerror or error}; look at the address") from error
     media = list[asyncio.DatagramTransport]()
     try:
-        dialog = _Dialog(client, host=host, connector=connector)
-        answer = await dialog.ask("INVITE", body=_description(client.address, len(speech.legs)))
+        dialog = CallerDialog(client, host=host, connector=connector)
+        answer = await dialog.ask("INVITE", body=offer_of(client.address, len(speech.legs)))
         if answer.status != 200:
             await dialog.acknowledge(is_refused=True)
             raise CallNotPlaced(
@@ -44,7 +44,7 @@ async def call_by_siprec(plan: CallPlan) -> PlacedCall:
             )
         dialog.tag = answer.headers.get("to") or ""
         await dialog.acknowledge()
-        for port in map(int, _MEDIA_PORT.findall(answer.body)):
+        for port in media_ports(answer):
             transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(host, port))
             media.append(transport)
         await _talk(plan, speech, client, media)
@@ -61,7 +61,7 @@ async def call_by_siprec(plan: CallPlan) -> PlacedCall:
 
 
 async def _talk(
-    plan: CallPlan, speech: CallSpeech, client: "_Client", media: Sequence[asyncio.DatagramTransport]
+    plan: CallPlan, speech: CallSpeech, client: "SipClient", media: Sequence[asyncio.DatagramTransport]
 ) -> None:
     """Send the audio in time. Raise CallNotPlaced when the other side hangs up meanwhile."""
     pace, size = plan.pace(), round(RATE * CHUNK_SECONDS)
@@ -77,7 +77,7 @@ async def _talk(
         await pace.until(spoken)
 
 
-class _Client(asyncio.DatagramProtocol):
+class SipClient(asyncio.DatagramProtocol):
     """The socket: what comes goes to whoever waits for it."""
 
     def __init__(self) -> None:
@@ -103,10 +103,10 @@ class _Client(asyncio.DatagramProtocol):
                 self.hung_up = True
 
 
-class _Dialog:
+class CallerDialog:
     """Our side of one call."""
 
-    def __init__(self, client: _Client, *, host: str, connector: str) -> None:
+    def __init__(self, client: SipClient, *, host: str, connector: str) -> None:
         self.call_id = secrets.token_hex(16)
         self.tag = f"<sip:{connector}@{_written(host)}>"
         self._client = client
@@ -159,12 +159,18 @@ class _Dialog:
         return write(SipRequest(method=method, uri=self._uri, headers=Headers(tuple(headers)), body=body))
 
 
-def _description(here: tuple[str, int], legs: int) -> bytes:
+def offer_of(here: tuple[str, int], legs: int) -> bytes:
+    """Return a session description (RFC 8866) with a line for each leg."""
     family = "IP6" if ":" in here[0] else "IP4"
     lines = ["v=0", f"o=- 1 1 IN {family} {here[0]}", "s=-", f"c=IN {family} {here[0]}", "t=0 0"]
     for label in LABELS[:legs]:
         lines += [f"m=audio {here[1]} RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "a=sendonly", f"a=label:{label}"]
     return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def media_ports(answer: SipResponse) -> list[int]:
+    """Return where the door takes each leg's media."""
+    return [int(port) for port in _MEDIA_PORT.findall(answer.body)]
 
 
 def _written(host: str) -> str:
