@@ -199,6 +199,18 @@ def test_a_look_after_hours_writes_a_minute_of_silence() -> None:
     assert samples == SILENCE_SECONDS_MAX * RATE
 
 
+def test_a_hold_is_silent_as_long_as_it_lasts() -> None:
+    timeline = LegTimeline(leg(), begins=0.0)
+    given_out = timeline.place(packet(1), 0, now=0.02)
+    for quarter in range(1, 4 * 3_600):
+        given_out += timeline.elapse(quarter / 4)
+    assert sum(one.samples for one in given_out) >= (3_600 - 3) * RATE
+    given_out += timeline.place(packet(2), 3_600 * RATE, now=3_600.02)
+    audio = joined(given_out + timeline.finish())
+    assert audio[3_600 * RATE :] == packet(2)
+    assert timeline.counts.lost == timeline.counts.late == timeline.counts.jumps == 0
+
+
 @pytest.mark.slow
 def test_a_sender_whose_clock_is_slow_loses_nothing_in_eight_hours() -> None:
     """100 ppm: three seconds in a working day, more than audio is waited for."""

@@ -117,7 +117,8 @@ class LegTimeline:
 
     def elapse(self, now: float) -> list[LegFragment]:
         """Return what is complete by the clock: silence where nothing came in time."""
-        self._anchor_time = max(self._anchor_time, now - LATE_SECONDS - SILENCE_SECONDS_MAX)
+        written = (self._end - self._anchor_place) / self._rate
+        self._anchor_time = max(self._anchor_time, now - LATE_SECONDS - SILENCE_SECONDS_MAX - written)
         return self._take_ripe(now)
 
     def finish(self) -> list[LegFragment]:
