@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from earwitness.server.protocol import LimitedProtocol
 from earwitness.server.web_socket import WebSocket
-from earwitness.server.web_socket_protocol import WebSocketLimits
+from earwitness.server.web_socket_protocol import PIECE_BYTES, WebSocketLimits, WebSocketProtocol
 from patience import PATIENCE_SECONDS, until
 
 UPGRADE = (
@@ -261,6 +261,39 @@ def test_who_proves_nothing_may_send_little(open_door: Live, door: Door) -> None
         drain(connection)
     until(lambda: door.ended == [1008])
     assert door.taken <= 120  # one read beyond 64 KB
+
+
+def test_nothing_is_read_of_who_is_not_let_in_yet(open_door: Live) -> None:
+    may_enter = threading.Event()
+
+    class Slow(Door):
+        async def __call__(self, web_socket: WebSocket) -> None:
+            self.begun += 1
+            while not may_enter.is_set():
+                await asyncio.sleep(0.01)
+            await super().__call__(web_socket)
+
+    open_door.service.root.doors = slow = Slow()
+    with open_door.connect() as connection:
+        connection.sendall(UPGRADE)
+        until(lambda: slow.begun)
+        [protocol] = [each for each in open_door.server.server_state.connections if isinstance(each, WebSocketProtocol)]
+        assert protocol._held == {"unaccepted"}
+        connection.sendall(frame(Opcode.PING, b"") * 1_000)
+        may_enter.set()
+        assert answer(connection)[0] == 101
+        assert exactly(connection, 2_000) == b"\x8a\x00" * 1_000
+
+
+def test_a_flood_of_the_smallest_frames_is_taken_apart_in_pieces(open_door: Live, door: Door) -> None:
+    door.proves = False
+    ping, pongs = frame(Opcode.PING, b""), b""
+    with limited(open_door, frames_per_second=1.0, unproved_seconds_max=0.3), upgraded(open_door) as connection:
+        connection.sendall(ping * 10_000)
+        with suppress(ConnectionError):
+            while received := connection.recv(65_536):
+                pongs += received
+    assert pongs.count(b"\x8a\x00") <= PIECE_BYTES // len(ping) + 1
 
 
 def test_who_says_nothing_and_answers_no_ping_is_cut_off(open_door: Live, door: Door) -> None:

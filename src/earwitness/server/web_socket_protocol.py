@@ -34,6 +34,9 @@ CONNECTION, IS_CLOSING, PROVED = "earwitness.connection", "is_closing", "proved"
 nobody, and whoever does not ask for the body learns nothing. A WebSocket is told there that its client has proved who
 it is."""
 
+PIECE_BYTES = 8_192
+"""Taken apart at once. More of the smallest frames would keep the event loop longer than a packet of audio lasts."""
+
 _STOPPING = "the service is stopping; call again"
 
 # `Any`: ASGI's messages and scopes hold values of many types.
@@ -102,6 +105,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._refusal: AsgiMessage | None = None
         self._accepted, self._closing, self._lost, self._stopping, self._proved = False, False, False, False, False
         self._unproved_bytes = 0
+        self._unread = b""
         self._pieces: list[bytes] = []
         self._is_text = False
         self._waiting: deque[tuple[AsgiMessage, int]] = deque()
@@ -132,6 +136,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_transport()
             return
         self._response = response
+        self._hold("unaccepted")  # who is not let in has nothing to say
         self._put({"type": "websocket.connect"})
         task = self._loop.create_task(self._run(_scope(scope, url, self._app_state, self._extensions())))
         task.add_done_callback(self._tasks.discard)
@@ -177,6 +182,15 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._lost:
             return
         self._heard_at = self._loop.time()
+        self._unread = self._unread + data if self._unread else data
+        self._read()
+
+    def _read(self) -> None:
+        while self._unread and not self._held and not self._lost:
+            piece, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
+            self._take_apart(piece)
+
+    def _take_apart(self, data: bytes) -> None:
         if not self._proved:
             self._unproved_bytes += len(data)
             if self._unproved_bytes >= self.limits.unproved_bytes_max:
@@ -241,7 +255,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Stop reading for as long as what came was faster than it may be."""
         now, limits = self._loop.time(), self.limits
         costs = max(frames / limits.frames_per_second, size / limits.bytes_per_second)
-        self._paid_until = max(self._paid_until, now - limits.burst_seconds) + costs
+        burst = limits.burst_seconds if self._proved else 0.0
+        self._paid_until = max(self._paid_until, now - burst) + costs
         if self._paid_until > now:
             self._hold("rate")
             self._start_timer("rate", self._paid_until - now, lambda: self._release("rate"))
@@ -256,6 +271,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._held.discard(reason)
             if not self._held and self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
+                self._read()
 
     # ASGI.
 
@@ -308,6 +324,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._accepted = True
         self._protocol.send_response(response)
         self._flush()
+        self._release("unaccepted")
         self._heard_at = self._loop.time()
         self._start_timer("idle", self.limits.ping_seconds, self._require_life)
         if not self._proved:
