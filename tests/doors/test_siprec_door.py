@@ -1,7 +1,9 @@
 """The SIPREC door over real sockets: signalling by a client of the tests, media into a real media log."""
 
 import asyncio
+import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -430,6 +432,22 @@ async def test_a_message_that_never_ends_gives_its_place_back(world: World) -> N
     await world.time.passes(31.0)
     assert await client.ends()
     client.close()
+
+
+async def test_a_connection_for_which_no_descriptor_is_left_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with world_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=context) as world:
+        with monkeypatch.context() as patched:
+            patched.setattr("earwitness.doors.siprec.transports.os.dup", none_left)
+            client = await TcpClient.open(world.address)
+            assert await client.ends()
+        assert not world.door._connections.places._names
+        client.close()
 
 
 async def test_bytes_that_are_no_sip_are_told_and_nothing_else(world: World, client: UdpClient) -> None:

@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from errno import EMFILE
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_handshakes_count_as_connections(secured: Callable[..., Live], monkeypat
         silent.pop().shutdown(socket.SHUT_RDWR)  # who hangs up makes room
         until(lambda: len(connections) == 8)
     until(lambda: not connections)
+
+
+@pytest.mark.slow
+def test_a_connection_for_which_no_descriptor_is_left_is_closed(
+    secured: Callable[..., Live], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = secured(client_seconds=DEADLINE_SECONDS)
+    with monkeypatch.context() as patched:
+        patched.setattr("earwitness.server.handshake.os.dup", none_left)
+        with live.connect() as connection, suppress(ConnectionError):
+            assert drain(connection) == b""
+    assert not live.server.server_state.connections
+    assert healthy(live)
+
+
+def none_left(_: int) -> int:
+    raise OSError(EMFILE, "too many open files")
 
 
 @pytest.mark.slow

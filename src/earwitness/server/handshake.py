@@ -42,9 +42,14 @@ class Handshake(asyncio.Protocol):
         plain = cast("asyncio.Transport", transport)
         client = get_remote_addr(plain)
         if self.then.connected.open(self, client[0] if client else ""):
-            self._connections.add(self)
-            accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            try:
+                accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            except OSError:  # no file descriptor is left
+                self.then.connected.close(self)
+                plain.abort()
+                return
             accepted.setblocking(False)
+            self._connections.add(self)
             self._shaking = asyncio.get_running_loop().create_task(self._shake(accepted))
             self._shaking.add_done_callback(lambda shaking: self._ended(shaking, accepted))
         plain.abort()

@@ -160,7 +160,12 @@ class TlsHandshake(asyncio.Protocol):
         plain = cast("asyncio.Transport", transport)
         peer = plain.get_extra_info("peername")
         if peer and self._connections.places.open(self, str(peer[0])):
-            accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            try:
+                accepted = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+            except OSError:  # no file descriptor is left
+                self._connections.places.close(self)
+                plain.abort()
+                return
             accepted.setblocking(False)
             self._connections.handshakes.add(self)
             self._shaking = asyncio.get_running_loop().create_task(self._shake(accepted))
