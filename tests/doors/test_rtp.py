@@ -165,3 +165,41 @@ def test_encrypted_packets_are_opened_once_and_forged_ones_never(suite: str, siz
     assert opening.open(packet(2)) is None
     assert opening.open(b"") is None
     assert opening.open(bytes(5_000)) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drift", [-50e-6, 0.0, 50e-6])
+def test_a_call_of_eight_hours_with_an_hour_of_hold_is_as_long_to_the_sample(drift: float) -> None:
+    """Timestamps and sequence numbers begin anew on the way; the phone system's clock is off as clocks are."""
+    size, hours = 4_000, 8
+    count = hours * 3_600 * LEG.rate // size
+    held = range(count * 3 // 8, count * 4 // 8)
+    received, timeline = stream(), LegTimeline(LEG, begins=0.0)
+    place, wrong = 0, 0
+    for number in range(count):
+        now = (number + 1) * size / LEG.rate * (1 + drift)
+        if number in held:
+            fragments = timeline.elapse(now)
+        else:
+            timestamp = 2**32 - count * size // 4 + number * size
+            received.receive(rtp(tone(number) * size, sequence=number, timestamp=timestamp), now=now)
+            fragments = [each for one in received.take() for each in timeline.place(bytes(one.data), one.at, now=now)]
+        fragments += timeline.finish() if number == count - 1 else []
+        for each in fragments:
+            assert each.first == place
+            place += each.samples
+            wrong += (each.data or b"\xff" * each.samples) != expected(each.first, each.samples, size, held)
+    assert (place, wrong) == (hours * 3_600 * LEG.rate, 0)
+    assert (timeline.counts.late, timeline.counts.duplicate, timeline.counts.jumps) == (0, 0, 0)
+    assert received.counts.unreadable == received.counts.foreign == received.counts.overflowing == 0
+
+
+def tone(number: int) -> bytes:
+    return bytes([1 + number % 100])
+
+
+def expected(first: int, samples: int, size: int, held: range) -> bytes:
+    """Return what was said at a place of the long call."""
+    numbers = range(first // size, -(-(first + samples) // size))
+    said = b"".join((b"\xff" if number in held else tone(number)) * size for number in numbers)
+    return said[first - numbers[0] * size :][:samples]
