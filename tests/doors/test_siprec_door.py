@@ -425,6 +425,36 @@ async def test_a_stream_that_lies_about_its_length_is_closed(world: World, lie: 
     client.close()
 
 
+async def test_a_flood_of_a_stranger_waits_for_its_turn(world: World) -> None:
+    stranger, honest = await TcpClient.open(world.address), await TcpClient.open(world.address)
+    stranger.send(b"".join(ExampleCall(transport="TCP").request("OPTIONS") for _ in range(200)))
+    assert (await stranger.next()).status == 200
+    [flooding] = [each for each in world.door._connections.open.values() if each._unread]
+    assert flooding._is_waiting
+    assert len(flooding._unread) > 150 * 200
+    call = ExampleCall(transport="TCP")
+    assert (await honest.ask(call.request("INVITE", body=OFFER))).status == 200
+    waited = asyncio.ensure_future(world.time.passes(20.0))
+    for _ in range(199):
+        assert (await stranger.next()).status == 200
+    await waited
+    assert not flooding._is_waiting
+    stranger.close()
+    honest.close()
+
+
+async def test_floods_of_many_strangers_take_turns(world: World) -> None:
+    strangers = [await TcpClient.open(world.address) for _ in range(30)]
+    for each in strangers:
+        each.send(b"".join(ExampleCall(transport="TCP").request("OPTIONS") for _ in range(40)))
+    waited = asyncio.ensure_future(world.time.passes(20.0))
+    for each in strangers:
+        for _ in range(40):
+            assert (await each.next()).status == 200
+        each.close()
+    await waited
+
+
 async def test_a_message_that_never_ends_gives_its_place_back(world: World) -> None:
     client = await TcpClient.open(world.address)
     client.send(b"INVITE sip:x@y SIP/2.0\r\nVia:")

@@ -26,6 +26,13 @@ MESSAGE_SECONDS = 30.0
 UNREAD_BYTES_MAX = 262_144
 """Answers that a client does not read; beyond them its connection is closed."""
 
+PIECE_BYTES = 2_048
+"""Read at once of what came, and as dear as a message."""
+
+STRANGERS_PIECES_MAX, STRANGER_PIECES_MAX, CALLER_PIECES_MAX = 100, 10, 500
+"""Messages and pieces between two looks at the clock: of all connections without calls, of one of them, and of one with
+calls. What is more waits: a flood of strangers must not take the time of calls."""
+
 SIGNALLING_BUFFER_BYTES = 1 << 20
 """Datagrams kept by the kernel while the event loop is busy: some hundred calls that begin at once."""
 
@@ -110,6 +117,8 @@ class SipConnections:
         self.monotonic = monotonic
         self.open: dict[int, SipConnection] = {}
         self.handshakes: set[TlsHandshake] = set()
+        self._strangers_pieces = 0.0
+        self._waiting: list[SipConnection] = []
 
     def send(self, flow: Flow, data: bytes) -> None:
         """Send on the connection that a flow names, if it is still there."""
@@ -121,20 +130,44 @@ class SipConnections:
         """Note that a call came over a connection: it is not closed to make room."""
         connection = self.open.get(number)
         if connection is not None:
+            connection.has_calls = True
             self.places.is_asked(connection)
 
     def falls_silent(self, number: int) -> None:
         """Note that there is no call over a connection any more."""
         connection = self.open.get(number)
         if connection is not None:
+            connection.has_calls = False
             self.places.falls_silent(connection)
 
+    def may_take(self, connection: "SipConnection") -> bool:
+        """Say whether more of a connection may be read before the next look; otherwise it waits for that."""
+        if connection.has_calls:
+            may = connection.pieces < CALLER_PIECES_MAX
+        else:
+            may = connection.pieces < STRANGER_PIECES_MAX and self._strangers_pieces < STRANGERS_PIECES_MAX
+        if not may:
+            self._waiting.append(connection)
+        return may
+
+    def count(self, connection: "SipConnection", pieces: float) -> None:
+        """Note what was read of a connection."""
+        connection.pieces += pieces
+        if not connection.has_calls:
+            self._strangers_pieces += pieces
+
     def elapse(self, now: float) -> None:
-        """Close connections whose message does not end."""
+        """Read what waited, and close connections whose message does not end."""
+        # Those of which nothing was read at the last look are first.
+        waiting = sorted(self._waiting, key=lambda connection: connection.pieces > 0)
+        self._waiting, self._strangers_pieces = [], 0.0
         for connection in list(self.open.values()):
+            connection.pieces = 0.0
             if connection.is_late(now):
                 self.unreadable()
                 connection.evict()
+        for connection in waiting:
+            connection.go_on()
 
     def close(self) -> None:
         """Close all, after what was sent."""
@@ -202,9 +235,14 @@ class SipConnection(asyncio.Protocol):
     def __init__(self, connections: SipConnections, *, transport: str) -> None:
         """`transport` is TCP or TLS."""
         self.number = next(_numbers)
+        #: Whether a call came over it that is in progress.
+        self.has_calls = False
+        #: Read since the last look.
+        self.pieces = 0.0
         self._connections = connections
         self._kind = transport
         self._stream = SipStream()
+        self._unread, self._is_waiting = b"", False
         self._transport: asyncio.Transport | None = None
         self._message_began: float | None = None
         self._flow: Flow | None = None
@@ -229,14 +267,35 @@ class SipConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take messages."""
-        if self._flow is None or self._transport is None or self._transport.is_closing():
-            return
+        self._unread += data
+        if not self._is_waiting:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Read what came, as much as may be before the next look."""
+        while self._unread and self._transport is not None and not self._transport.is_closing():
+            if not self._connections.may_take(self):
+                if not self._is_waiting:
+                    self._is_waiting = True
+                    self._transport.pause_reading()
+                return
+            piece, self._unread = self._unread[:PIECE_BYTES], self._unread[PIECE_BYTES:]
+            self._connections.count(self, len(piece) / PIECE_BYTES + self._take(piece))
+        if self._is_waiting:
+            self._is_waiting = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _take(self, data: bytes) -> int:
+        """Take messages out of bytes. Return how many there were."""
+        if self._flow is None:
+            return 0
         try:
             found = self._stream.feed(data)
         except SipUnreadable:
             self._connections.unreadable()
             self.evict()
-            return
+            return 0
         for each in found:
             if isinstance(each, KeepAlive):
                 self.send(b"\r\n")
@@ -247,6 +306,7 @@ class SipConnection(asyncio.Protocol):
         self._message_began = began if self._stream.is_within_message else None
         if self._stream.is_broken:
             self.close()
+        return len(found)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as asyncio calls it
         """Give the place back. Calls live on: their client may come again."""
