@@ -29,6 +29,7 @@ from socket_world import (
 from streamdouble.session import SessionConfig
 from test_audiohook import CONVERSATION, ORGANIZATION, SESSION, STEREO, open_parameters
 from test_raw_audio import JAMBONZ, JSON_START, TEXT_START
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from earwitness.doors.socket_handshake import Asked, Outside
@@ -373,6 +374,25 @@ async def test_what_breaks_a_call_leaves_what_came_before(tmp_path: Path) -> Non
         await ended(world)
         assert world.desk.ended["transaction-1"].failed
         assert len(await audio(world, "inbound")) == 16_000
+
+
+@pytest.mark.parametrize("connector", ["%00", "a%20b", "x" * 65, "%F0%9F%98%80"])
+async def test_the_records_are_asked_for_names_of_connectors_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connector: str
+) -> None:
+    async with served(tmp_path) as world:
+        monkeypatch.setattr(type(world.desk), "access", lambda *_: pytest.fail("they were asked"))
+        url = world.url("twilio").replace(CONNECTOR, connector)
+        assert await refused(connect(url, proxy=None)) == (404, "there is no such door")
+
+
+async def test_names_that_no_database_takes_are_made_plain(tmp_path: Path) -> None:
+    async with served(tmp_path) as world:
+        async with world.dial("twilio", SECRET) as client:
+            await send_all(client, [*twilio_start(call="CA\0\n1", From="+1\0"), TWILIO_STOP])
+            assert await closed(client) == (1000, "")
+        started = world.desk.started[0][0]
+        assert (started.call_id, started.from_number) == ("CA??1", "+1?")
 
 
 async def test_two_calls_of_one_id(tmp_path: Path) -> None:

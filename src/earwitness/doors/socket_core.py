@@ -97,11 +97,14 @@ def object_in(holder: Mapping[str, Any], *names: str) -> JsonMessage:
 
 
 def text_in(holder: Mapping[str, Any], *names: str) -> str:
-    """Return the first of these that is text or a number, as text of bounded length; empty when none is."""
+    """Return the first of these that is text or a number, as text of bounded length; empty when none is.
+
+    What cannot be printed becomes a question mark: no database takes a NUL.
+    """
     for name in names:
         value = holder.get(name)
         if isinstance(value, str) and value:
-            return value[:NAME_CHARACTERS_MAX]
+            return "".join(each if each.isprintable() else "?" for each in value[:NAME_CHARACTERS_MAX])
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
     return ""

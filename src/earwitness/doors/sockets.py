@@ -29,7 +29,7 @@ from earwitness.errors import (
     Unavailable,
 )
 from earwitness.server.web_socket import WebSocket
-from earwitness.voice.connector import DoorSecret
+from earwitness.voice.connector import CONNECTOR_ID, DoorSecret
 from earwitness.wire.shares import Shares
 from earwitness.wire.wrong_credentials import WrongCredentials, address_group
 
@@ -139,7 +139,7 @@ class SocketDoors:
         if self.is_draining:
             raise Unavailable("the service is stopping; call again")
         parts = asked.parts
-        kind = KINDS.get(parts[1]) if len(parts) in (2, 3) else None
+        kind = KINDS.get(parts[1]) if len(parts) in (2, 3) and CONNECTOR_ID.fullmatch(parts[0]) else None
         with ExitStack() as place:
             try:
                 place.enter_context(self._wrong_credentials.place_of(asked.client, now_seconds=self._clock.monotonic()))

@@ -55,6 +55,9 @@ class CallLeg(StrEnum):
     CALLEE = "Callee"
 
 
+CONNECTOR_ID = re.compile(r"[a-z0-9-]{1,64}")
+"""What may be the id of a Voice Connector; for anything else that strangers write the records need not be asked."""
+
 ANNOUNCED_KEPT = 600.0
 """Seconds in which an announced call may come."""
 

@@ -5,7 +5,6 @@ What belongs here: the order of things between SIP, the records and media. What 
 
 import asyncio
 import logging
-import re
 import secrets
 import socket
 import ssl
@@ -35,6 +34,7 @@ from earwitness.doors.siprec.transports import (
 from earwitness.errors import ConfigurationError, EarwitnessError, MediaNotAcceptable
 from earwitness.log import frames_of
 from earwitness.server.connections import Connections
+from earwitness.voice.connector import CONNECTOR_ID
 
 DOOR = "siprec"
 
@@ -53,7 +53,6 @@ TELL_AGAIN_SECONDS = 60.0
 SILENT_SECONDS = 300.0
 """After which the client of a call without session timer is asked whether it is still there."""
 
-_CONNECTOR_ID = re.compile(r"[a-z0-9-]{1,64}")
 _RETRY_LATER = ("retry-after", "30")
 _log = logging.getLogger("earwitness.doors")
 
@@ -264,7 +263,7 @@ class SiprecDoor:
         """Return the connector that a call is for, if it may come; None when it was refused."""
         flow, request = transaction.flow, transaction.request
         user = uri_of(request).user.lower()
-        access = await self._desk.access(user) if _CONNECTOR_ID.fullmatch(user) else None
+        access = await self._desk.access(user) if CONNECTOR_ID.fullmatch(user) else None
         if access is None:
             self._drop(transaction, 404, "no such connector")
             return None
