@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from door_world import LogDesk, VirtualTime, access, eventually, fragments_of, log_desk, samples_of
 
-from earwitness.doors.audiosocket import HANG_UP, write_audio, write_frame, write_identity
+from earwitness.doors.audiosocket import (
+    HANG_UP,
+    AudioSocketEvent,
+    AudioSocketReader,
+    write_audio,
+    write_frame,
+    write_identity,
+)
 from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.errors import ConfigurationError, StoreUnavailable
 
@@ -140,6 +147,30 @@ async def test_a_connector_that_takes_no_such_calls_is_no_way_in(
     await asterisk.close()
     assert not desk.begun
     assert sum(door.refused.values()) == 1
+
+
+async def test_behind_a_strangers_first_frame_nothing_is_read(
+    desk: LogDesk, door: AudioSocketDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    feed = AudioSocketReader.feed
+
+    def noting(reader: AudioSocketReader, data: bytes) -> list[AudioSocketEvent]:
+        read.append(len(data))
+        return feed(reader, data)
+
+    monkeypatch.setattr(AudioSocketReader, "feed", noting)
+    stranger = await Asterisk.dial(door)
+    await stranger.say(write_identity(str(uuid.uuid4())) + HANG_UP * 20_000)
+    await stranger.rest()
+    await stranger.close()
+    assert "no call of this UUID" in next(iter(door.refused))
+    assert sum(read) == len(write_identity(str(uuid.uuid4())))
+    call, asterisk = announced(desk), await Asterisk.dial(door)
+    await asterisk.say(b"".join([write_identity(call), *frames(), HANG_UP]))
+    await eventually(lambda: desk.ended)
+    assert len(await kept_of(desk, call)) == 12_000
+    await asterisk.close()
 
 
 async def test_a_stranger_does_not_use_up_an_announcement(desk: LogDesk, door: AudioSocketDoor) -> None:

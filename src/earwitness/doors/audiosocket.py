@@ -24,6 +24,8 @@ CHUNK_SECONDS = 0.02
 
 _HEAD = Struct(">BH")
 _UUID_BYTES = 16
+IDENTITY_BYTES = _HEAD.size + _UUID_BYTES
+"""The first frame: all that is read of a connection before it is known whether it may call."""
 
 
 class FrameType(IntEnum):

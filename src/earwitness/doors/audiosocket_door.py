@@ -15,6 +15,7 @@ from typing import cast
 from earwitness.doors.allowed import AllowList
 from earwitness.doors.audiosocket import (
     HANG_UP,
+    IDENTITY_BYTES,
     AudioSocketEvent,
     AudioSocketReader,
     CallNamed,
@@ -125,6 +126,8 @@ class _Connection(asyncio.Protocol):
         self.live: LiveCall | None = None
         self._door = door
         self._reader = AudioSocketReader()
+        # What came behind the first frame, and how much of that is missing.
+        self._early, self._identity_missing = b"", IDENTITY_BYTES
         self._access: DoorAccess | None = None
         self._transport: asyncio.Transport | None = None
         self._address = ""
@@ -151,7 +154,11 @@ class _Connection(asyncio.Protocol):
         self._wait_at_most(PROOF_SECONDS, "nothing said which call it is")
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Take what came; until it is known who calls, no more than says so."""
+        if self._access is None:
+            data = self._early + data
+            data, self._early = data[: self._identity_missing], data[self._identity_missing :]
+            self._identity_missing -= len(data)
         try:
             events = self._reader.feed(data)
         except BadRequest as error:
@@ -230,7 +237,10 @@ class _Connection(asyncio.Protocol):
             _log.error("a call could not begin", extra=context)
             self._refuse("internal error")
         self._asking = None
-        if self._transport is not None and not self._transport.is_closing():
+        if self._access is not None and self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
+        if self._asking is None and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         self._go_on()
         if self.live is not None and self.live.is_over:
