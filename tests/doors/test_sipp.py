@@ -225,6 +225,17 @@ async def test_encrypted_media_of_ffmpeg_over_tls(tmp_path: Path) -> None:
         calling.close()
 
 
+async def test_a_connection_does_not_make_room_by_its_own_handshake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.doors.siprec.listener.CONNECTIONS_MAX", 2)
+    server, client = contexts(tmp_path)
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, _):
+        calling = await TcpClient.open(door.addresses[0][1:], context=client)
+        assert (await calling.ask(ExampleCall(transport="TLS").request("OPTIONS"))).status == 200
+        calling.close()
+
+
 async def test_handshakes_that_do_not_end_hold_up_nobody(tmp_path: Path) -> None:
     server, client = contexts(tmp_path)
     async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, _):

@@ -213,7 +213,7 @@ class TlsHandshake(asyncio.Protocol):
     async def _shake(self, accepted: socket.socket) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: SipConnection(self._connections, transport="TLS"),
+                lambda: SipConnection(self._connections, transport="TLS", handshake=self),
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
@@ -232,8 +232,9 @@ class TlsHandshake(asyncio.Protocol):
 class SipConnection(asyncio.Protocol):
     """One connection, over TCP or behind a handshake."""
 
-    def __init__(self, connections: SipConnections, *, transport: str) -> None:
-        """`transport` is TCP or TLS."""
+    def __init__(self, connections: SipConnections, *, transport: str, handshake: TlsHandshake | None = None) -> None:
+        """`transport` is TCP or TLS; `handshake` held the connection's place so far."""
+        self._handshake = handshake
         self.number = next(_numbers)
         #: Whether a call came over it that is in progress.
         self.has_calls = False
@@ -251,6 +252,8 @@ class SipConnection(asyncio.Protocol):
         """Count it, and begin to read."""
         made = cast("asyncio.Transport", transport)
         peer, local = made.get_extra_info("peername"), made.get_extra_info("sockname")
+        if self._handshake is not None:
+            self._connections.places.close(self._handshake)
         if not peer or not self._connections.places.open(self, str(peer[0])):
             made.abort()
             return
