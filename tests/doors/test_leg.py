@@ -211,6 +211,22 @@ def test_a_hold_is_silent_as_long_as_it_lasts() -> None:
     assert timeline.counts.lost == timeline.counts.late == timeline.counts.jumps == 0
 
 
+def test_a_sender_whose_clock_stands_still_on_hold_stays_in_time() -> None:
+    timeline, at, now = LegTimeline(leg(), begins=0.0), 0, 0.0
+    given_out: list[LegFragment] = []
+    for lost, packets, held in ((0.0, 500, 0), (2.9, 20, 41), (0.0, 500, 0)):  # what was lost before does not count
+        at, now = at + round(lost * RATE), now + lost
+        for _packet in range(packets):
+            now += PACKET_SECONDS
+            given_out += timeline.place(packet(1), at, now=now)
+            at += PACKET
+        for _look in range(held):
+            now += 0.25
+            given_out += timeline.elapse(now)
+    written = sum(one.samples for one in given_out + timeline.finish())
+    assert abs(written - now * RATE) <= PACKET
+
+
 @pytest.mark.slow
 def test_a_sender_whose_clock_is_slow_loses_nothing_in_eight_hours() -> None:
     """100 ppm: three seconds in a working day, more than audio is waited for."""

@@ -158,7 +158,7 @@ class LegTimeline:
                 return first
         self.counts.jumps += 1
         self._late_run = 0
-        first = min(self._now_place(samples, now=now), self._end + int(self._credit))
+        first = min(self._now_place(samples, now=now), self._end + int(self._credit_at(now)))
         self._origin = first - at
         return first
 
