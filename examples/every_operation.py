@@ -8,6 +8,7 @@ Start a server, then run this; it makes its own resources and deletes them again
     python examples/every_operation.py
 """
 
+import subprocess
 import sys
 import time
 import uuid
@@ -198,6 +199,43 @@ pipelines.stop_speaker_search_task(Identifier=pipeline_arn, SpeakerSearchTaskId=
 wait_until_stopped(task_id)
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_arn, UpdateStatus="Pause")
 pipelines.update_media_insights_pipeline_status(Identifier=pipeline_id, UpdateStatus="Resume")
+
+# A Voice Connector, and a call that a phone system hands over to it: here `earwitness call`, as Twilio does.
+connector = voice.create_voice_connector(Name=name, RequireEncryption=False)["VoiceConnector"]["VoiceConnectorId"]
+assert voice.get_voice_connector(VoiceConnectorId=connector)["VoiceConnector"]["Name"] == name
+voice.update_voice_connector(VoiceConnectorId=connector, Name=f"{name}-trunk", RequireEncryption=False)
+assert any(one["VoiceConnectorId"] == connector for one in voice.list_voice_connectors()["VoiceConnectors"])
+analytics = {"Disabled": False, "ConfigurationArn": configuration}
+voice.put_voice_connector_streaming_configuration(
+    VoiceConnectorId=connector,
+    StreamingConfiguration={"DataRetentionInHours": 1, "Disabled": False, "MediaInsightsConfiguration": analytics},
+)
+assert voice.get_voice_connector_streaming_configuration(VoiceConnectorId=connector)["StreamingConfiguration"]
+door = f"{voice.meta.endpoint_url.replace('http', 'ws', 1)}/doors/{connector}/twilio"
+
+
+def transaction() -> str:
+    """The call's name, which its pipeline tells; a program learns it from the event AnalyticsReady."""
+    for _ in range(600):
+        for one in pipelines.list_media_pipelines()["MediaPipelines"]:
+            found = pipelines.get_media_pipeline(MediaPipelineId=one["MediaPipelineId"])["MediaPipeline"]
+            metadata = found["MediaInsightsPipeline"].get("MediaInsightsRuntimeMetadata", {})
+            if metadata.get("voiceConnectorId") == connector:
+                return metadata["transactionId"]
+        time.sleep(0.1)
+    sys.exit("the call did not begin within a minute")
+
+
+with subprocess.Popen(["earwitness", "call", str(first_call("kal")), "--to", door]) as call:
+    task_id = voice.start_speaker_search_task(
+        VoiceConnectorId=connector, TransactionId=transaction(), VoiceProfileDomainId=domain_id, CallLeg="Caller"
+    )["SpeakerSearchTask"]["SpeakerSearchTaskId"]
+    listens = {"VoiceConnectorId": connector, "SpeakerSearchTaskId": task_id}
+    assert voice.get_speaker_search_task(**listens)["SpeakerSearchTask"]["CallDetails"]["IsCaller"]
+    voice.stop_speaker_search_task(**listens)
+    call.wait()
+voice.delete_voice_connector_streaming_configuration(VoiceConnectorId=connector)
+voice.delete_voice_connector(VoiceConnectorId=connector)
 
 # And everything away again.
 pipelines.delete_media_pipeline(MediaPipelineId=pipeline_id)

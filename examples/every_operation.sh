@@ -163,6 +163,49 @@ wait_until_stopped "$task"
 aws $service update-media-insights-pipeline-status --identifier "$arn" --update-status Pause
 aws $service update-media-insights-pipeline-status --identifier "$pipeline" --update-status Resume
 say $service UpdateMediaInsightsPipelineStatus
+
+# A Voice Connector, and a call that a phone system hands over to it: here `earwitness call`, as Twilio does. Its pipeline
+# tells the transaction; a program learns it from the event AnalyticsReady.
+voice=chime-sdk-voice
+connector=$(field $voice create-voice-connector --name "$name" --no-require-encryption \
+    --query VoiceConnector.VoiceConnectorId)
+say $voice CreateVoiceConnector
+aws $voice get-voice-connector --voice-connector-id "$connector" >/dev/null
+say $voice GetVoiceConnector
+aws $voice update-voice-connector --voice-connector-id "$connector" --name "$name-trunk" --no-require-encryption >/dev/null
+say $voice UpdateVoiceConnector
+field $voice list-voice-connectors --query 'VoiceConnectors[].VoiceConnectorId' | grep -q "$connector"
+say $voice ListVoiceConnectors
+streaming='{"DataRetentionInHours":1,"Disabled":false,
+    "MediaInsightsConfiguration":{"Disabled":false,"ConfigurationArn":"'$configuration'"}}'
+aws $voice put-voice-connector-streaming-configuration --voice-connector-id "$connector" \
+    --streaming-configuration "$streaming" >/dev/null
+say $voice PutVoiceConnectorStreamingConfiguration
+aws $voice get-voice-connector-streaming-configuration --voice-connector-id "$connector" >/dev/null
+say $voice GetVoiceConnectorStreamingConfiguration
+earwitness call "$samples/first-calls/kal.flac" --to "${AWS_ENDPOINT_URL/http/ws}/doors/$connector/twilio" &
+call=$!
+transaction=None
+for _ in {1..60}; do
+    newest=$(field $service list-media-pipelines --query 'MediaPipelines[0].MediaPipelineId')
+    transaction=$(field $service get-media-pipeline --media-pipeline-id "$newest" \
+        --query MediaPipeline.MediaInsightsPipeline.MediaInsightsRuntimeMetadata.transactionId)
+    test "$transaction" != None && break
+    sleep 0.5
+done
+task=$(field $voice start-speaker-search-task --voice-connector-id "$connector" --transaction-id "$transaction" \
+    --voice-profile-domain-id "$domain" --query SpeakerSearchTask.SpeakerSearchTaskId)
+say $voice StartSpeakerSearchTask
+aws $voice get-speaker-search-task --voice-connector-id "$connector" --speaker-search-task-id "$task" >/dev/null
+say $voice GetSpeakerSearchTask
+aws $voice stop-speaker-search-task --voice-connector-id "$connector" --speaker-search-task-id "$task"
+say $voice StopSpeakerSearchTask
+wait "$call"
+aws $voice delete-voice-connector-streaming-configuration --voice-connector-id "$connector"
+say $voice DeleteVoiceConnectorStreamingConfiguration
+aws $voice delete-voice-connector --voice-connector-id "$connector"
+say $voice DeleteVoiceConnector
+
 aws $service delete-media-pipeline --media-pipeline-id "$pipeline"
 say $service DeleteMediaPipeline
 aws $service delete-media-insights-pipeline-configuration --identifier "$name"

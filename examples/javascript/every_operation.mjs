@@ -1,7 +1,8 @@
 // Every operation, with the AWS SDK for JavaScript v3; PutMedia, which it does not have, with `earwitness stream`.
 // npm install, then run with `earwitness` on the PATH and the variables of every_operation.py set.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import * as pipelinesSdk from "@aws-sdk/client-chime-sdk-media-pipelines";
@@ -170,6 +171,46 @@ await pipelines("StopSpeakerSearchTask", { Identifier: MediaPipelineArn, Speaker
 await waitUntilStopped(task);
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineArn, UpdateStatus: "Pause" });
 await pipelines("UpdateMediaInsightsPipelineStatus", { Identifier: MediaPipelineId, UpdateStatus: "Resume" });
+
+// A Voice Connector, and a call that a phone system hands over to it: here `earwitness call`, as Twilio does.
+const trunk = { Name: name, RequireEncryption: false };
+const { VoiceConnectorId } = (await voice("CreateVoiceConnector", trunk)).VoiceConnector;
+await voice("GetVoiceConnector", { VoiceConnectorId });
+await voice("UpdateVoiceConnector", { VoiceConnectorId, ...trunk });
+await voice("ListVoiceConnectors", {});
+const MediaInsightsConfiguration = { Disabled: false, ConfigurationArn: configuration };
+const StreamingConfiguration = { DataRetentionInHours: 1, Disabled: false, MediaInsightsConfiguration };
+await voice("PutVoiceConnectorStreamingConfiguration", { VoiceConnectorId, StreamingConfiguration });
+await voice("GetVoiceConnectorStreamingConfiguration", { VoiceConnectorId });
+
+// The call's pipeline tells its transaction; a program learns it from the event AnalyticsReady.
+async function transactionOf(VoiceConnectorId) {
+  for (let tries = 0; tries < 600; tries++) {
+    const { MediaPipelines } = await pipelines("ListMediaPipelines", {});
+    const newest = await pipelines("GetMediaPipeline", { MediaPipelineId: MediaPipelines[0].MediaPipelineId });
+    const metadata = newest.MediaPipeline.MediaInsightsPipeline.MediaInsightsRuntimeMetadata ?? {};
+    if (metadata.voiceConnectorId === VoiceConnectorId) return metadata.transactionId;
+    await sleep(100);
+  }
+  assert.fail("the call did not begin within a minute");
+}
+
+const recording = fileURLToPath(new URL("../../src/earwitness/samples/first-calls/kal.flac", import.meta.url));
+const door = `${process.env.AWS_ENDPOINT_URL.replace("http", "ws")}/doors/${VoiceConnectorId}/twilio`;
+const call = spawn("earwitness", ["call", recording, "--to", door], { stdio: "ignore" });
+const hungUp = once(call, "exit");
+const TransactionId = await transactionOf(VoiceConnectorId);
+const { SpeakerSearchTask } = await voice("StartSpeakerSearchTask", {
+  VoiceConnectorId,
+  TransactionId,
+  VoiceProfileDomainId,
+});
+const listening = { VoiceConnectorId, SpeakerSearchTaskId: SpeakerSearchTask.SpeakerSearchTaskId };
+await voice("GetSpeakerSearchTask", listening);
+await voice("StopSpeakerSearchTask", listening);
+await hungUp;
+await voice("DeleteVoiceConnectorStreamingConfiguration", { VoiceConnectorId });
+await voice("DeleteVoiceConnector", { VoiceConnectorId });
 
 await pipelines("DeleteMediaPipeline", { MediaPipelineId });
 await pipelines("DeleteMediaInsightsPipelineConfiguration", { Identifier: name });

@@ -27,7 +27,7 @@ def run(command: Sequence[str | Path], served: Served, *, folder: Path = EXAMPLE
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # the AWS CLI starts some hundred times
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
