@@ -443,9 +443,10 @@ def _candidate(profile_id: str) -> dict[str, Any]:
 
 async def _summaries(office: Office, pipeline_id: str) -> list[dict[str, Any]]:
     while True:
+        is_due = bool(office.store.summaries.list_due(now=office.clock.now, limit=9))  # before: it may be written now
         told = [event for event in office.told(pipeline_id) if event["detail-type"] == "VoiceAnalyticsStatus"]
         summaries = [one for one in told if one["detail"]["detailStatus"] == "PostCallVoiceAnalytics"]
-        if summaries or not office.store.summaries.list_due(now=office.clock.now, limit=9):
+        if summaries or not is_due:
             return summaries
         await asyncio.sleep(0.001)
 
