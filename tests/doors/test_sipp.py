@@ -190,7 +190,7 @@ async def test_sipp_holds_transfers_and_hangs_up(tmp_path: Path, transport: str)
 @pytest.mark.parametrize("transport", ["u1", "tn"])
 async def test_many_calls_of_sipp_at_once(tmp_path: Path, transport: str) -> None:
     async with door_of(tmp_path) as (door, desk):
-        command = sipp(tmp_path, door, HOLD_AND_HANG_UP, "-t", transport, "-r", "60", "-max_socket", "200", calls=60)
+        command = sipp(tmp_path, door, HOLD_AND_HANG_UP, "-t", transport, "-r", "20", "-max_socket", "200", calls=60)
         assert await ended(command) == 0, said(tmp_path)
         await eventually(lambda: not door.calls and not door._tasks)
         assert len(desk.started) == 60
