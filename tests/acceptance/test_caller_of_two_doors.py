@@ -1,7 +1,6 @@
 """One caller, two phone systems: enrolled in a call by SIPREC, named in one by Twilio, asked for by connector."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,13 @@ from calls import Application
 from streamdouble.protocol import MediaStreamEncoder
 from test_call_over_web_socket import chunks, connector
 from test_siprec_call import connector as siprec_connector
-from test_siprec_call import free_port, place_call
+from test_siprec_call import place_call
 from websockets.sync.client import connect
 
 from earwitness.samples import first_call, second_call
 from patience import until
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[tuple[serving.Served, int]]:
-    port = free_port()
-    settings = tmp_path / "siprec.toml"
-    settings.write_text(f'siprec = "127.0.0.1:{port}"\nsiprec_media = "30000-32767"\n', encoding="utf-8")
-    served = serving.start(tmp_path / "data", settings_file=settings)
-    yield served, port
-    serving.stop(served)
 
 
 def transaction(app: Application, connector_id: str) -> str:
@@ -67,8 +56,10 @@ def search_over_twilio(app: Application, recording: Path, *, connector_id: str, 
     return task()
 
 
-def test_who_was_enrolled_at_one_door_is_named_at_another(door: tuple[serving.Served, int], tmp_path: Path) -> None:
-    served, port = door
+def test_who_was_enrolled_at_one_door_is_named_at_another(
+    siprec_served: tuple[serving.Served, int], tmp_path: Path
+) -> None:
+    served, port = siprec_served
     app = Application(served, "two-doors")
     try:
         siprec_connector(served.data, app.configuration())

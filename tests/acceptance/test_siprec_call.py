@@ -3,7 +3,6 @@
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,22 +25,6 @@ SCOPE = Scope(account_id="000000000000", region="us-east-1")
 PACKET = 160
 FASTER = 8
 """Than real time: the packets of a call of 35 s take four."""
-
-
-def free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        return tcp.getsockname()[1]
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> Iterator[tuple[serving.Served, int]]:
-    port = free_port()
-    settings = tmp_path / "siprec.toml"
-    settings.write_text(f'siprec = "127.0.0.1:{port}"\nsiprec_media = "30000-32767"\n', encoding="utf-8")
-    served = serving.start(tmp_path / "data", settings_file=settings)
-    yield served, port
-    serving.stop(served)
 
 
 def connector(data: Path, configuration: str) -> None:
@@ -120,8 +103,8 @@ def speak(samples: bytes, port: int) -> None:
                 time.sleep(0.02)  # its own pace, as a phone's
 
 
-def test_a_caller_is_enrolled_and_named_by_siprec(door: tuple[serving.Served, int], tmp_path: Path) -> None:
-    served, port = door
+def test_a_caller_is_enrolled_and_named_by_siprec(siprec_served: tuple[serving.Served, int], tmp_path: Path) -> None:
+    served, port = siprec_served
     app = Application(served, "siprec")
     try:
         connector(served.data, app.configuration())
