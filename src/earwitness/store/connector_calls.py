@@ -80,11 +80,6 @@ class ConnectorCallReader(Reader):
         active = tasks.c.ended_at.is_(None) & same(connector_call_tasks, tasks, "task_id")
         return self._count(connector_call_tasks, theirs, exists().where(active))
 
-    def task_legs(self, scope: Scope, transaction_id: str) -> dict[str, CallLeg]:
-        """Return the tasks that were started by a transaction, by id, each with its leg."""
-        rows = self._session.rows(select_in_scope(connector_call_tasks, scope, transaction_id=transaction_id))
-        return {row["task_id"]: row["call_leg"] for row in rows}
-
     def task_leg(self, scope: Scope, task_id: str) -> tuple[str, CallLeg] | None:
         """Return the transaction and the leg that a task was started by; None for a task of a pipeline's channel."""
         row = self._session.row(select_in_scope(connector_call_tasks, scope, task_id=task_id))

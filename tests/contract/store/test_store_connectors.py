@@ -278,7 +278,7 @@ def test_a_pause_leaves_tasks_of_a_call_alone(store: Store, connector: VoiceConn
         unit.connector_calls.give_task(call, leg.task_id, CallLeg.CALLEE)
         with pytest.raises(AlreadyExists):
             unit.connector_calls.give_task(call, leg.task_id, CallLeg.CALLER)
-        assert unit.connector_calls.task_legs(MINE, call.transaction_id) == {leg.task_id: CallLeg.CALLEE}
+        assert unit.connector_calls.task_leg(MINE, leg.task_id) == (call.transaction_id, CallLeg.CALLEE)
         return pipeline.pipeline_id, channel.task_id, leg.task_id
 
     pipeline_id, channel_id, leg_id = store.write(work)
