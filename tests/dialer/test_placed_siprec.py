@@ -90,15 +90,23 @@ async def test_a_call_that_its_door_lost_is_no_success(
     monkeypatch.setattr(
         "earwitness.dialer.siprec.SipClient.hung_up", property(lambda _: False, lambda *_: None), raising=False
     )
-    placing = asyncio.create_task(asyncio.to_thread(place_call, [recording], to=url_of(door)))
-    await eventually(lambda: desk.begun)
+    talks = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    placing = asyncio.create_task(
+        asyncio.to_thread(
+            place_call, [recording], to=url_of(door), progress=lambda *_: loop.call_soon_threadsafe(talks.set)
+        )
+    )
+    await talks.wait()  # the call is answered: until then the door ends it with an answer of its own
     address = door.addresses[0][1:]
     await door.close()
     anew = SiprecDoor(desk, replace(LISTENING, plain=address))
     await anew.open()
-    with pytest.raises(CallNotPlaced, match="481"):
-        await placing
-    await anew.close()
+    try:
+        with pytest.raises(CallNotPlaced, match="481"):
+            await placing
+    finally:
+        await anew.close()
 
 
 async def test_where_nothing_answers(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
