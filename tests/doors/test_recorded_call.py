@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from siprec_examples import AGENT, CALLER, ExampleCall, description, document, multipart, rtp
 
-from earwitness.doors.events import Audio, CallStarted, CallUpdated, DoorEvent
-from earwitness.doors.siprec.call import RecordedCall
+from earwitness.doors.events import Audio, CallStarted, CallUpdated, DoorEvent, LegStarted
+from earwitness.doors.siprec.call import LABELS_REMEMBERED_MAX, RecordedCall
 from earwitness.doors.siprec.message import SipRequest, read_datagram
 
 CALLERS = f"sip:{CALLER}@example.com"
@@ -95,6 +95,17 @@ def test_two_lines_of_one_label_are_two_legs() -> None:
     recorder = Recorder(labels=("1", "1"))
     assert len({leg.label for leg in recorder.started.legs}) == 2
     assert recorder.hears(0, b"\x10") != recorder.hears(1, b"\x20")
+
+
+def test_offers_of_new_parties_without_end_are_not_all_remembered() -> None:
+    recorder = Recorder()
+    for number in range(LABELS_REMEMBERED_MAX):
+        recorder.tells(document(), labels=(f"a{number}", f"b{number}"))
+    latest = f"a{LABELS_REMEMBERED_MAX - 1}", f"b{LABELS_REMEMBERED_MAX - 1}"
+    assert recorder.tells(document(), labels=latest) == []
+    came_back = recorder.tells(document(), labels=("1", "2"))  # as new ones, with nothing kept of them
+    assert [each.leg.label for each in came_back if isinstance(each, LegStarted)] == ["1", "2"]
+    assert recorder.hears(0, b"\x10") == ["1"]
 
 
 @pytest.mark.slow

@@ -11,7 +11,12 @@ from earwitness.doors.allowed import AllowList
 from earwitness.doors.siprec.body import SessionBody, read_body
 from earwitness.doors.siprec.caller import address_of_record, callers_label, number_of
 from earwitness.doors.siprec.message import SipRequest, read_datagram
-from earwitness.doors.siprec.metadata import ELEMENTS_MAX, RecordingMetadata, read_metadata
+from earwitness.doors.siprec.metadata import (
+    ELEMENTS_MAX,
+    REMEMBERED_CHARACTERS_MAX,
+    RecordingMetadata,
+    read_metadata,
+)
 from earwitness.doors.siprec.sdp import AnsweredLine, read_offer, write_answer
 from earwitness.doors.siprec.srtp import read_crypto
 from earwitness.errors import BodyNotUsable, RecordingMetadataInvalid, SessionDescriptionInvalid
@@ -68,6 +73,18 @@ def test_a_partial_document_adds_and_a_complete_one_replaces() -> None:
     ]
     replaced = read(document((("3", "sip:agent9@example.com"),)), first)
     assert replaced.address_of("1") == ""
+
+
+def test_partial_documents_without_end_are_remembered_as_far_as_there_is_room() -> None:
+    metadata, was_cut = read(RIBBON), list[bool]()
+    for number in range(10, 300):
+        metadata = read(document(((f"{number}", f"sip:{number}@{'x' * 2_000}"),), mode="partial"), metadata)
+        assert metadata.characters <= REMEMBERED_CHARACTERS_MAX
+        assert metadata.address_of(f"{number}").startswith(f"sip:{number}@")
+        was_cut.append(metadata.is_cut)
+    assert (was_cut[0], was_cut[-1]) == (False, True)
+    assert address_of_record(metadata.original_from) == "+15550001@10.0.0.1"
+    assert not read(document(), metadata).is_cut
 
 
 @pytest.mark.parametrize(

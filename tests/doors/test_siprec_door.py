@@ -26,7 +26,7 @@ from siprec_examples import (
     rtp,
 )
 
-from earwitness.doors.siprec import listener
+from earwitness.doors.siprec import listener, metadata
 from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import SiprecListening
 from earwitness.errors import LimitExceeded, StoreUnavailable
@@ -315,6 +315,22 @@ async def test_damaged_metadata_cost_the_names_and_not_the_call(world: World, cl
     await begun(client, ExampleCall(), multipart(description(), evil))
     assert world.door.refused == {"metadata not read": 1}
     assert world.desk.started[0][0].siprec_metadata == ""
+
+
+async def test_metadata_that_grow_without_end_are_told_once_and_the_call_goes_on(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "REMEMBERED_CHARACTERS_MAX", 2_000)
+    call = ExampleCall()
+    answer = await begun(client, call)
+    for number in range(20):
+        told = document(((f"{number}", f"sip:{number}@example.com"),), mode="partial")
+        assert (await client.ask(call.request("UPDATE", body=multipart(None, told)))).status == 200
+    assert world.door.refused == {"metadata too long to be remembered": 1}
+    await speak(world, answer.ports[0], b"\x10", seconds=1.0)
+    assert (await client.ask(call.request("BYE"))).status == 200
+    await eventually(lambda: world.desk.ended)
+    assert not world.desk.ended["transaction-1"].failed
 
 
 async def test_media_of_strangers_are_not_heard(world: World, client: UdpClient) -> None:

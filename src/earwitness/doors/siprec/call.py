@@ -23,6 +23,9 @@ RATE = 8_000
 LEGS_MAX = 8
 """Lines of one description that are taken."""
 
+LABELS_REMEMBERED_MAX = 64
+"""Labels of a call, on lines or not: a party that comes back in a later offer is the same leg."""
+
 _HEADERS_MAX = 32
 _CALL_ID_CHARACTERS_MAX = 256
 _NUMBER_CHARACTERS_MAX = 128
@@ -87,6 +90,8 @@ class RecordedCall:
         self.lines: dict[int, ReceivedLine] = {}
         #: Why the latest metadata were not read; empty when they were.
         self.metadata_problem = ""
+        #: Whether the metadata of the call were too much to be remembered, at any time.
+        self.has_forgotten_metadata = False
         self._access = access
         self._new_key = new_key
         self._session, self._version = session, 0
@@ -199,6 +204,7 @@ class RecordedCall:
         except RecordingMetadataInvalid as error:
             self.metadata_problem = str(error)
             return ""
+        self.has_forgotten_metadata = self.has_forgotten_metadata or self._metadata.is_cut
         return body.metadata.decode("utf-8", "replace").replace("\0", "").strip()
 
     def _take(self, planned: Sequence[PlannedLine]) -> list[Leg]:
@@ -213,7 +219,16 @@ class RecordedCall:
                     self._legs[each.label] = leg
                     new.append(leg)
                 self.lines[index] = self._received(each, former)
+        self._forget_labels()
         return new
+
+    def _forget_labels(self) -> None:
+        """Forget the labels that are on no line any more, oldest first, when there are too many."""
+        present = {line.label for line in self.lines.values()}
+        too_many = max(0, len(self._legs) - LABELS_REMEMBERED_MAX)
+        for label in [each for each in self._legs if each not in present][:too_many]:
+            del self._legs[label]
+            self._streams.pop(label, None)
 
     def _leg_of(self, planned: PlannedLine, former: ReceivedLine | None) -> Leg:
         """Return the leg of a line. A label that is new on a line is another party in the former one's place."""

@@ -345,9 +345,12 @@ class SiprecDoor:
         self._hand_on(session)
         if plan is None:
             return
+        had_forgotten = session.call.has_forgotten_metadata
         for event in session.call.change(plan):
             live.feed(event)
         self._tell_metadata_problem(session.call)
+        if session.call.has_forgotten_metadata and not had_forgotten:
+            self._count("metadata too long to be remembered")
         if plan.lines:
             self._close_ports(session, set(session.ports) - set(plan.taken))
 

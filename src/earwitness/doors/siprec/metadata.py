@@ -19,6 +19,13 @@ ELEMENTS_MAX = 2_000
 DEPTH_MAX = 24
 _TEXT_MAX = 2_048
 
+REMEMBERED_CHARACTERS_MAX = 262_144
+"""Of what all documents of a call say. When partial ones add up to more, what was said before the latest is forgotten:
+a client that names new parties for hours must not fill the memory, and the latest document tells of who speaks now."""
+
+_ENTRY_CHARACTERS = 60
+"""What an entry costs beside its text."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Participant:
@@ -41,6 +48,16 @@ class RecordingMetadata:
     #: From and To of the recorded call, where the document has them.
     original_from: str = field(default="", repr=False)
     original_to: str = field(default="", repr=False)
+    #: Whether earlier documents said too much to be remembered.
+    is_cut: bool = False
+
+    @property
+    def characters(self) -> int:
+        """Return how much is remembered."""
+        texts = [each for party in self.participants.values() for each in (party.id, party.address)]
+        texts += [each for pair in self.labels.items() for each in pair]
+        texts += [each for participant, streams in self.sent.items() for each in (participant, *streams)]
+        return sum(len(each) + _ENTRY_CHARACTERS for each in texts)
 
     def address_of(self, label: str) -> str:
         """Return the address of who sends the stream of a label; empty when the documents do not tell."""
@@ -52,7 +69,7 @@ class RecordingMetadata:
 
 
 def read_metadata(document: bytes, before: RecordingMetadata | None = None) -> RecordingMetadata:
-    """Return what a document says; a partial one is added to what was said `before`.
+    """Return what a document says; a partial one is added to what was said `before`, as far as there is room.
 
     Raise RecordingMetadataInvalid for what is no such document, has a DTD or entities, or is too large.
     """
@@ -60,7 +77,17 @@ def read_metadata(document: bytes, before: RecordingMetadata | None = None) -> R
     if root.name != "recording":
         raise RecordingMetadataInvalid("the metadata's outermost element is not `recording`")
     is_partial = any(each.text.strip().lower() == "partial" for each in root.find("datamode"))
-    base = before if is_partial and before is not None else RecordingMetadata()
+    if not is_partial or before is None:
+        return _added(root, RecordingMetadata())
+    added = _added(root, before)
+    if added.characters <= REMEMBERED_CHARACTERS_MAX:
+        return added
+    without_parties = RecordingMetadata(original_from=before.original_from, original_to=before.original_to, is_cut=True)
+    return _added(root, without_parties)
+
+
+def _added(root: "_Element", base: RecordingMetadata) -> RecordingMetadata:
+    """Return what was said, and what the document says."""
     participants, labels, sent = dict(base.participants), dict(base.labels), dict(base.sent)
     for element in root.find("participant"):
         identity = element.id("participant_id")
@@ -77,6 +104,7 @@ def read_metadata(document: bytes, before: RecordingMetadata | None = None) -> R
         sent=sent,
         original_from=_first(call, "fromhdr") or base.original_from,
         original_to=_first(call, "tohdr") or base.original_to,
+        is_cut=base.is_cut,
     )
 
 
