@@ -30,9 +30,10 @@ from earwitness.audio.pcm import Encoding, decode
 from earwitness.doors.events import Audio, AudioCoding, CallEnded, CallStarted, CallUpdated, Dtmf, Leg, LegStarted
 from earwitness.doors.leg import LATE_SECONDS
 from earwitness.doors.leg_writer import AUDIO_WAITING_MAX, WAITING_MAX
-from earwitness.doors.live_call import LEGS_MAX, LiveCall
+from earwitness.doors.live_call import LiveCall
 from earwitness.errors import BadRequest, Conflict, FragmentLogUnavailable, StoreUnavailable
 from earwitness.fragments.stream import FragmentStream
+from earwitness.voice.call import LEGS_MAX
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -344,7 +345,24 @@ async def test_a_leg_that_begins_while_the_records_are_away_is_heard(desk: LogDe
     np.testing.assert_array_equal(heard[: 5 * 8_000], decode(Encoding.MULAW, said))
 
 
-async def test_changes_and_legs_without_end_are_bounded(desk: LogDesk, time: VirtualTime) -> None:
+async def test_legs_that_are_too_many_have_no_stream(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    legs = tuple(replace(CALLER, label=f"leg {number}") for number in range(LEGS_MAX + 2))
+    call = await begun(desk, time, replace(STARTED, legs=legs))
+    call.feed(LegStarted(replace(CALLER, label="one more")))
+    await talk(call, time, 1.0, *(leg.label for leg in legs[:LEGS_MAX]))
+    await call.close()
+    streams = desk.begun["transaction-1"].streams
+    assert list(streams) == [leg.label for leg in legs[:LEGS_MAX]]
+    assert all([await fragments_of(stream) for stream in streams.values()])
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["a leg of a call is dropped: it has too many, or a rate that is not heard"]
+
+
+async def test_changes_and_legs_without_end_are_bounded(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
     call = await begun(desk, time, replace(STARTED, legs=()))
     for number in range(1_000):
         call.feed(LegStarted(replace(CALLER, label=f"leg {number}")))
@@ -356,6 +374,7 @@ async def test_changes_and_legs_without_end_are_bounded(desk: LogDesk, time: Vir
     await call.close()
     assert len(desk.begun["transaction-1"].streams) <= LEGS_MAX
     assert len(desk.updated) <= 200
+    assert len({record.getMessage() for record in caplog.records}) == len(caplog.records)  # each once
 
 
 async def test_a_door_that_goes_away_while_its_call_begins_leaves_no_call_behind(

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -31,12 +31,9 @@ from earwitness.doors.leg_media import leg_tags
 from earwitness.doors.leg_writer import LegWriter
 from earwitness.errors import BadRequest, EarwitnessError
 from earwitness.log import frames_of
-from earwitness.voice.call import RATES
+from earwitness.voice.call import LEGS_MAX, RATES
 
 LOOK_SECONDS = 0.25
-
-LEGS_MAX = 8
-"""Legs of one call, at one time."""
 
 CHANGES_MAX = 200
 """Legs that begin and updates of one call that are passed on to the records. A phone system has a handful."""
@@ -90,9 +87,10 @@ class LiveCall:
         self._changes: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(CHANGES_MAX)
         self._changed = 0
         self._unknown_labels = 0
+        self._has_told_dropped_leg = False
         self._ended: CallEnded | None = None
         self._over = asyncio.Event()
-        for leg in started.legs[:LEGS_MAX]:
+        for leg in started.legs:
             self._lines[leg.label] = self._line(leg)
             self._open(self._lines[leg.label])
         self._tasks = [asyncio.create_task(self._look_again_and_again()), asyncio.create_task(self._tell_changes())]
@@ -105,17 +103,21 @@ class LiveCall:
         """Return the call, which is in the records now. Raise what `Desk.begin` raises.
 
         `door` names the protocol. Nothing is kept of a call that is refused. Raise BadRequest for legs whose rate is
-        not heard.
+        not heard. Legs beyond LEGS_MAX are dropped: the records never know of them.
         """
         if not all(leg.rate in RATES for leg in started.legs):
             raise BadRequest(f"audio of {RATES[0]} to {RATES[-1]} Hz is heard; send another rate")
+        announced, started = started, replace(started, legs=started.legs[:LEGS_MAX])
         beginning = asyncio.ensure_future(desk.begin(access, started, door=door))
         try:
             kept = await asyncio.shield(beginning)
         except asyncio.CancelledError:
             beginning.add_done_callback(partial(_end_unattended, desk))
             raise
-        return cls(desk, kept, started, door=door, clock=clock or DoorClock())
+        call = cls(desk, kept, started, door=door, clock=clock or DoorClock())
+        if len(announced.legs) > LEGS_MAX:
+            call._tell_dropped_leg()
+        return call
 
     @property
     def kept(self) -> KeptCall:
@@ -182,7 +184,7 @@ class LiveCall:
         if former is not None and former.leg == leg:
             return
         if leg.rate not in RATES or (former is None and len(self._lines) >= LEGS_MAX):
-            _log.warning("a leg of a call is dropped: it has too many, or a rate that is not heard", extra=self._told)
+            self._tell_dropped_leg()
             return
         line = self._line(leg)
         if not self._change(partial(self._add_leg, line, former)):
@@ -195,6 +197,11 @@ class LiveCall:
             now = self._clock.monotonic()
             is_with_the_call = former is None and now - self._zero <= SILENCE_SECONDS_MAX
             self._begin_timeline(line, self._zero if is_with_the_call else now, now=now)
+
+    def _tell_dropped_leg(self) -> None:
+        if not self._has_told_dropped_leg:
+            self._has_told_dropped_leg = True
+            _log.warning("a leg of a call is dropped: it has too many, or a rate that is not heard", extra=self._told)
 
     def _line(self, leg: Leg) -> _Line:
         def heard() -> None:

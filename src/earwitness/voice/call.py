@@ -7,6 +7,9 @@ from enum import StrEnum
 RATES = range(8_000, 48_001)
 """Sample rates that are heard, in Hz. A door refuses legs of others."""
 
+LEGS_MAX = 8
+"""Legs of one call. Each is a stream of its own, so whoever takes a call cuts it before anything is written of it."""
+
 
 class AudioCoding(StrEnum):
     """How a leg's samples are coded. G.711 (RFC 3551) is kept as it came: half the bytes of 16 bits."""

@@ -17,11 +17,9 @@ from earwitness.doors.siprec.rtp import RtpStream
 from earwitness.doors.siprec.sdp import Address, AnsweredLine, MediaLine, read_offer, write_answer
 from earwitness.doors.siprec.srtp import SUITES, Decryption, SrtpKey, is_available
 from earwitness.errors import MediaNotAcceptable, RecordingMetadataInvalid
+from earwitness.voice.call import LEGS_MAX
 
 RATE = 8_000
-
-LEGS_MAX = 8
-"""Lines of one description that are taken."""
 
 LABELS_REMEMBERED_MAX = 64
 """Labels of a call, on lines or not: a party that comes back in a later offer is the same leg."""
