@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from earwitness import config
 from earwitness.app import open_records
 from earwitness.cli.main import app
+from earwitness.store.connectors import ConnectorReader
 from earwitness.store.records import Scope
 
 pytestmark = pytest.mark.slow
@@ -57,6 +58,22 @@ def test_a_connector_is_made_opened_and_deleted() -> None:
     assert run("delete", key, "--yes").exit_code == 0
     assert run("show", key).exit_code != 0
     assert document("list") == []
+
+
+@pytest.mark.parametrize("mine", [("allow", "192.0.2.7"), ("set", "--disable"), ("secret", "token", "--new")])
+def test_what_somebody_else_changes_meanwhile_is_kept(mine: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    key = document("create", "trunk")["connectorId"]
+    read = ConnectorReader.get_everywhere
+
+    def read_before_another_changes(reader: ConnectorReader, connector_id: str) -> Any:
+        found = read(reader, connector_id)
+        monkeypatch.setattr(ConnectorReader, "get_everywhere", read)
+        document("set", key, "--caller", "theirs")
+        return found
+
+    monkeypatch.setattr(ConnectorReader, "get_everywhere", read_before_another_changes)
+    command, *arguments = mine
+    assert document(command, key, *arguments)["callerLabel"] == "theirs"
 
 
 def test_a_new_secret_is_shown_once() -> None:

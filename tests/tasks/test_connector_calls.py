@@ -280,7 +280,9 @@ async def test_who_may_not_call_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(Conflict):
             await office.desk.begin(access, CALL, door="sockets")
         key = access.connector_id
-        office.store.write(lambda unit: unit.connectors.set_door(MINE, key, settings=DoorSettings(disabled=True)))
+        office.store.write(
+            lambda unit: unit.connectors.set_door(MINE, key, change=lambda _: DoorSettings(disabled=True))
+        )
         with pytest.raises(Forbidden):
             await office.desk.begin(access, replace(CALL, call_id="second"), door="siprec")
         await office.desk.end(first, CallEnded("hung up"))

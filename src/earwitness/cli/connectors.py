@@ -7,7 +7,7 @@ over no network.
 import secrets
 import sys
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -150,7 +150,7 @@ def allow(
     """Say from where calls may come whose protocol has no other proof (SIPREC, AudioSocket). It replaces the list."""
     with _chosen(connector, data, as_json=as_json) as (store, found):
         allowed = tuple(dict.fromkeys(network_of(text) for text in networks or ()))
-        changed = _set(store, found, replace(found.door, allowed_networks=allowed))
+        changed = _set(store, found, lambda present: replace(present, allowed_networks=allowed))
     words = ", ".join(allowed) or "this machine alone"
     _tell(_document(changed), f"calls may come from {words}", as_json=as_json)
 
@@ -167,9 +167,13 @@ def set_door(
     as_json: JsonOption = False,
 ) -> None:
     """Switch a connector off or on, or say which leg is the caller's."""
+
+    def change(present: "DoorSettings") -> "DoorSettings":
+        door = present if enabled is None else replace(present, disabled=not enabled)
+        return door if caller is None else replace(door, caller_label=caller)
+
     with _chosen(connector, data, as_json=as_json) as (store, found):
-        door = found.door if enabled is None else replace(found.door, disabled=not enabled)
-        changed = _set(store, found, door if caller is None else replace(door, caller_label=caller))
+        changed = _set(store, found, change)
     _show(changed, as_json=as_json)
 
 
@@ -222,10 +226,8 @@ def _there(found: "VoiceConnector | None") -> "VoiceConnector":
     return found
 
 
-def _set(store: "Store", found: "VoiceConnector", settings: "DoorSettings") -> "VoiceConnector":
-    return _there(
-        store.write(lambda unit: unit.connectors.set_door(found.scope, found.connector_id, settings=settings))
-    )
+def _set(store: "Store", found: "VoiceConnector", change: "Callable[[DoorSettings], DoorSettings]") -> "VoiceConnector":
+    return _there(store.write(lambda unit: unit.connectors.set_door(found.scope, found.connector_id, change=change)))
 
 
 def _asked(name: DoorSecret) -> str:

@@ -37,9 +37,9 @@ def put_door(context: RestContext, call: RestCall[PutDoor]) -> DoorAnswer:
     secrets = _secrets(change)
 
     def work(unit: Unit) -> VoiceConnector:
-        present = there(unit.connectors.get(call.scope, found.connector_id), _MISSING)
-        settings = _settings(present.door, change)
-        changed = unit.connectors.set_door(call.scope, found.connector_id, settings=settings, secrets=secrets)
+        changed = unit.connectors.set_door(
+            call.scope, found.connector_id, change=lambda present: _settings(present, change), secrets=secrets
+        )
         call.caller.record(unit, found.arn)
         return there(changed, _MISSING)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -127,19 +127,21 @@ class ConnectorWriter(Writer, ConnectorReader):
         scope: Scope,
         connector_id: str,
         *,
-        settings: DoorSettings | None = None,
+        change: Callable[[DoorSettings], DoorSettings] | None = None,
         secrets: Mapping[DoorSecret, str | None] | None = None,
     ) -> VoiceConnector | None:
-        """Replace the settings, if given; set these secrets, or forget those that are None. Others stay.
+        """Replace the settings by what `change` makes of them; set these secrets, or forget those that are None.
 
-        None when there is no such connector.
+        `change` gets what is kept at that moment, and nobody changes it meanwhile: what two people change at once is
+        both kept. Others stay. None when there is no such connector.
         """
         row = self._session.row(select_in_scope(voice_connectors, scope, connector_id=connector_id).with_for_update())
         if row is None:
             return None
-        values: dict[str, object] = {} if settings is None else {"door": _door(settings)}
+        present = self._record(row)
+        values: dict[str, object] = {} if change is None else {"door": _door(change(present.door))}
         if secrets:
-            merged = {**self._record(row).secrets, **secrets}
+            merged = {**present.secrets, **secrets}
             kept = {name.value: secret for name, secret in merged.items() if secret is not None}
             values |= self._seal(row).seal(secrets_ciphertext=json.dumps(kept).encode() if kept else None)
             self._writing.session.scrub()  # of what was there before

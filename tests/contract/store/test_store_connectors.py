@@ -1,7 +1,9 @@
 """Voice Connectors and their calls: found by what a phone system sends, and gone when they should be."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -64,7 +66,7 @@ def test_a_connector_changes_one_thing_at_a_time(store: Store, connector: VoiceC
     settings = DoorSettings(disabled=True, allowed_networks=("10.0.0.0/8",), caller_label="a_leg")
     key = connector.connector_id
     store.write(lambda unit: unit.connectors.set_streaming(MINE, key, streaming))
-    store.write(lambda unit: unit.connectors.set_door(MINE, key, settings=settings))
+    store.write(lambda unit: unit.connectors.set_door(MINE, key, change=lambda _: settings))
     store.write(lambda unit: unit.connectors.set_door(MINE, key, secrets={DoorSecret.TOKEN: SECRET}))
     store.write(lambda unit: unit.connectors.set_door(MINE, key, secrets={DoorSecret.BASIC: "a:b"}))
     store.write(lambda unit: unit.connectors.update(MINE, key, name="other", body={"RequireEncryption": True}))
@@ -80,6 +82,28 @@ def test_a_connector_changes_one_thing_at_a_time(store: Store, connector: VoiceC
     assert again is not None
     assert again.secrets == {DoorSecret.BASIC: "a:b"}
     assert again.streaming is None
+
+
+def test_what_two_people_change_at_once_is_both_kept(store: Store, connector: VoiceConnector) -> None:
+    key, together = connector.connector_id, threading.Barrier(2)
+
+    def add_label(settings: DoorSettings) -> DoorSettings:
+        return replace(settings, caller_label=settings.caller_label + "x")
+
+    def add_network(settings: DoorSettings) -> DoorSettings:
+        networks = settings.allowed_networks
+        return replace(settings, allowed_networks=(*networks, f"10.0.0.{len(networks)}/32"))
+
+    def change_again_and_again(change: Callable[[DoorSettings], DoorSettings]) -> None:
+        for _ in range(20):
+            together.wait()
+            store.write(lambda unit: unit.connectors.set_door(MINE, key, change=change))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(change_again_and_again, (add_label, add_network)))
+    kept = store.connectors.get(MINE, key)
+    assert kept is not None
+    assert (kept.door.caller_label, len(kept.door.allowed_networks)) == ("x" * 20, 20)
 
 
 def test_streaming_that_is_disabled_closes_the_door(store: Store, connector: VoiceConnector) -> None:
