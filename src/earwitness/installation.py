@@ -6,13 +6,17 @@ must never: what is in the records.
 
 import os
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from earwitness.config import Settings
 from earwitness.errors import InstallationIncomplete
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import owner_of, streams_in
+from earwitness.progress import Progress
+from earwitness.store.leading import Leader
+from earwitness.store.moving import MovedRecords, move_records
 from earwitness.store.records import PageKey
 from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
@@ -25,7 +29,7 @@ _FRESH = "to begin anew instead, name another data folder or move this one away 
 
 def store_url(settings: Settings) -> str:
     """The address of the records."""
-    return settings.store_url or f"sqlite:///{settings.data_dir / 'records.db'}"
+    return settings.store_url or f"sqlite:///{_records_file(settings)}"
 
 
 def media_folder(settings: Settings) -> Path:
@@ -71,6 +75,28 @@ def migrate_installation(settings: Settings) -> bool:
         return False
     migrate_store(store_url(settings), wait_seconds_max=settings.limits.store_wait_seconds)
     return True
+
+
+def move_installation(settings: Settings, *, source: Path | None, me: Leader, progress: Progress) -> MovedRecords:
+    """Move the records from the file `source`, or from the data folder, to the PostgreSQL that the settings name.
+
+    Master key and media stay where they are. Raise what `move_records` and `open_installation` raise.
+    """
+    former = replace(settings, store_url="" if source is None else f"sqlite:///{source}")
+    if require_whole(former) is None:
+        raise InstallationIncomplete(
+            f"there are no records to move: {described(store_url(former))}; name the file with --from"
+        )
+    open_installation(
+        former, clock=lambda: datetime.now(UTC), may_make=False
+    ).close()  # its master key is the right one
+    return move_records(
+        source or _records_file(settings),
+        settings.store_url or "",
+        me=me,
+        wait_seconds_max=settings.limits.store_wait_seconds,
+        progress=progress,
+    )
 
 
 def require_whole(settings: Settings) -> str | None:
@@ -134,6 +160,11 @@ def _require_writable(folder: Path) -> None:
     raise InstallationIncomplete(
         f"the data folder {folder} cannot be written: {reason}; mend that, or name another one with --data"
     )
+
+
+def _records_file(settings: Settings) -> Path:
+    """Where the records are unless the settings name a database."""
+    return settings.data_dir / "records.db"
 
 
 def _key_file(settings: Settings) -> Path | None:

@@ -1,5 +1,6 @@
 """Records, master key and media: whatever is missing or another's is named, and nothing is written."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from postgres_server import create_database, drop_database, serve_postgres, url_of
@@ -244,3 +246,28 @@ def test_an_empty_database_beside_media(postgres: str, settings: Settings) -> No
     assert "belong to other records" in refused(replace(other, master_key=KEY))
     for name in names:
         drop_database(postgres, name)
+
+
+@pytest.mark.slow
+def test_records_move_to_postgresql_and_their_media_stay(
+    postgres: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served_once(settings)
+    name = create_database(postgres)
+    moving = ["records", "move", "--data", str(settings.data_dir)]
+    refusal = CliRunner().invoke(app, moving)
+    assert refusal.exit_code == 2
+    assert "set EARWITNESS_STORE_URL" in " ".join(refusal.stderr.split())
+    monkeypatch.setenv("EARWITNESS_STORE_URL", url_of(postgres, name))
+    done = CliRunner().invoke(app, [*moving, "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout) == {"rows": ANY, "former": str(settings.data_dir / "records.db.moved")}
+    assert json.loads(done.stdout)["rows"]["kinesis_streams"] == 1
+    there = replace(settings, store_url=url_of(postgres, name))
+    with closing(open_installation(there, clock=at)) as store:
+        assert store.streams.count(MINE) == 1
+    assert "records.db are missing or empty" in refused(settings)
+    again = CliRunner().invoke(app, moving)
+    assert again.exit_code == 8
+    assert "records.db are missing or empty" in " ".join(again.stderr.split())
+    drop_database(postgres, name)

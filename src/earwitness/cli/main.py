@@ -27,6 +27,7 @@ from earwitness.cli import (
     keys,
     line,
     models,
+    records,
     serve,
     stream,
     voices,
@@ -70,6 +71,7 @@ app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
+app.add_typer(records.records, name="records")
 
 
 def _show_version(wanted: bool) -> None:

@@ -196,7 +196,7 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
 
     Raise StoreUnavailable and ConfigurationError.
     """
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite" and is_empty(Path(str(parsed.database))):
         return None
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
@@ -212,7 +212,7 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
 
 def described(url: str) -> str:
     """Return the records at this address, in words without a password."""
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     where = f"in PostgreSQL's database {parsed.database}" if parsed.host or parsed.port else str(parsed.database)
     return f"the records {where}"
 
@@ -228,7 +228,7 @@ def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> No
 
 
 def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -> _Database:
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return Sqlite(Path(str(parsed.database)), wait_seconds_max=wait_seconds_max)
@@ -237,7 +237,8 @@ def _open_database(url: str, *, wait_seconds_max: float, connections_max: int) -
     raise ConfigurationError(f"the store cannot be {kind}, or has no path; give sqlite:///PATH or postgresql://…")
 
 
-def _parsed(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """Return the address of records, taken apart; raise ConfigurationError when it is no URL."""
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
