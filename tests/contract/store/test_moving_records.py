@@ -68,7 +68,7 @@ def rows_of(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def value_of(column: Column[Any]) -> object:
-    """A value of a column's kind, the same wherever a column of this name is; of one that hangs on another, that one's."""
+    """A value of a column's kind, the same wherever the name is; a column that hangs on another has that one's."""
     column = next((key.column for key in column.foreign_keys), column)
     match column.type:
         case Word(words=words):
