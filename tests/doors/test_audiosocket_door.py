@@ -272,6 +272,23 @@ async def test_a_door_that_closes_ends_calls_with_their_last_fragment(desk: LogD
     await late.close()
 
 
+async def test_a_peer_whose_machine_is_gone_is_noticed_by_the_kernel(desk: LogDesk, door: AudioSocketDoor) -> None:
+    """Nothing here can pull a plug, so this asks for the times that the kernel was given."""
+    asterisk = await Asterisk.dial(door)
+    await asterisk.say(write_identity(announced(desk)), *frames())
+    await eventually(lambda: door.calls)
+    (connection,) = door._connected
+    assert connection._transport is not None
+    accepted = connection._transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, between, times = (
+        accepted.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + between * times <= 60
+    await asterisk.close()
+
+
 async def test_an_address_that_is_taken_is_told_at_the_start(desk: LogDesk, door: AudioSocketDoor) -> None:
     _, host, port = door.addresses[0]
     for wrong in ((host, port), ("no such host.invalid", 1)):

@@ -480,6 +480,16 @@ async def test_a_message_that_never_ends_gives_its_place_back(world: World) -> N
     client.close()
 
 
+async def test_a_connection_of_a_machine_that_is_gone_is_noticed_by_the_kernel(world: World) -> None:
+    phone = await TcpClient.open(world.address)
+    await eventually(lambda: world.door._connections.open)
+    (connection,) = world.door._connections.open.values()
+    assert connection._transport is not None
+    accepted = connection._transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    phone.close()
+
+
 async def test_a_connection_for_which_no_descriptor_is_left_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -504,12 +514,16 @@ async def test_bytes_that_are_no_sip_are_told_and_nothing_else(world: World, cli
     assert not client.came
 
 
-async def test_a_client_that_died_is_noticed_without_a_session_timer(
-    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("timer", ["", "Supported: timer\r\nSession-Expires: 86400;refresher=uac\r\n"])
+async def test_a_client_that_died_is_noticed_without_a_session_timer_or_by_a_long_one(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch, timer: str
 ) -> None:
     monkeypatch.setattr(listener, "SILENT_SECONDS", 20.0)
     call = ExampleCall()
-    await begun(client, call)
+    answer = await client.ask(call.request("INVITE", body=OFFER, more=timer))
+    call.to_tag = answer.to_tag
+    client.send(call.request("ACK"))
+    await turns()
     await world.time.passes(21.0)
     await eventually(lambda: client.requests)
     asked = client.requests[0]

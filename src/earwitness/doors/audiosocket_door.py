@@ -6,7 +6,6 @@ address has to be on the connector's list; without a list, loopback.
 
 import asyncio
 import logging
-import socket
 from collections import Counter, deque
 from collections.abc import Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from earwitness.doors.audiosocket import (
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallStarted
 from earwitness.doors.live_call import DoorClock, LiveCall
+from earwitness.doors.tcp import notice_death
 from earwitness.errors import BadRequest, ConfigurationError, EarwitnessError
 from earwitness.log import frames_of
 from earwitness.server.connections import Connections
@@ -36,9 +36,6 @@ SOUND_SECONDS = 60.0
 
 CONNECTIONS_MAX = 1_000
 """At one time, calls or not. An address gets at most half of them."""
-
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A minute after the other side is gone without a word, its call ends."""
 
 _log = logging.getLogger("earwitness.doors")
 
@@ -146,10 +143,7 @@ class _Connection(asyncio.Protocol):
         if not self._door.connections.open(self, self._address):
             self._refuse("there are too many connections")
             return
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        notice_death(transport)
         self._door.joined(self)
         self._wait_at_most(PROOF_SECONDS, "nothing said which call it is")
 

@@ -24,6 +24,7 @@ from earwitness.doors.siprec.ports import DESCRIPTORS_OF_PORT, MediaPort, MediaP
 from earwitness.doors.siprec.refusals import is_recording, refusal_of
 from earwitness.doors.siprec.server import Changed, Ended, Invited, ServerEvent, SipSend, SipServer, Transaction
 from earwitness.doors.siprec.settings import SiprecListening
+from earwitness.doors.siprec.timers import INTERVAL_SECONDS
 from earwitness.doors.siprec.transports import (
     SipConnection,
     SipConnections,
@@ -51,7 +52,10 @@ TELL_AGAIN_SECONDS = 60.0
 """How often the log says again that calls were refused for one reason."""
 
 SILENT_SECONDS = 300.0
-"""After which the client of a call without session timer is asked whether it is still there."""
+"""After which the client of a call is asked whether it is still there, unless a session timer says so before long."""
+
+TIMER_SECONDS_MAX = INTERVAL_SECONDS
+"""A session timer that is longer, a day perhaps, is none for this."""
 
 _RETRY_LATER = ("retry-after", "30")
 _log = logging.getLogger("earwitness.doors")
@@ -411,7 +415,9 @@ class SiprecDoor:
             self._hand_on(session)
             heard = max((line.stream.heard_at or 0.0 for line in session.call.lines.values()), default=0.0)
             session.alive_at = max(session.alive_at, heard)
-            if session.dialog.timer is None and now - session.alive_at >= SILENT_SECONDS:
+            timer = session.dialog.timer
+            is_timed = timer is not None and timer.seconds <= TIMER_SECONDS_MAX
+            if not is_timed and now - session.alive_at >= SILENT_SECONDS:
                 session.alive_at = now
                 self._do(self._server.probe(session.dialog, now=now))
 

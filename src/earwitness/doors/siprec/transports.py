@@ -14,6 +14,7 @@ from typing import cast
 from earwitness.doors.siprec.dialog import Flow
 from earwitness.doors.siprec.message import SipMessage, read_datagram
 from earwitness.doors.siprec.stream import KeepAlive, SipStream
+from earwitness.doors.tcp import notice_death
 from earwitness.errors import SipUnreadable
 from earwitness.server.connections import Connections
 
@@ -257,6 +258,7 @@ class SipConnection(asyncio.Protocol):
         if not peer or not self._connections.places.open(self, str(peer[0])):
             made.abort()
             return
+        notice_death(made)
         self._transport = made
         self._connections.open[self.number] = self
         self._flow = Flow(
