@@ -56,7 +56,7 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         vault=Vault(MasterKeyWrapper(master_key)),
         clock=clock,
         wait_seconds_max=settings.limits.store_wait_seconds,
-        connections_max=2 * settings.limits.threads,
+        connections_max=settings.limits.store_connections or 2 * settings.limits.threads,
     )
     try:
         _require_known(settings, store)

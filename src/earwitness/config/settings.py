@@ -73,6 +73,13 @@ class Limits:
         high=60,
         text="How long a request waits for a locked or slow database before it is answered with ServiceUnavailable.",
     )
+    store_connections: int = _row(
+        0,
+        unit="count",
+        low=0,
+        high=10_000,
+        text="Connections to PostgreSQL, half of them for reads; one more says who serves. 0 is twice `threads`.",
+    )
     stop_seconds: float = _row(
         30.0,
         unit="s",

@@ -51,12 +51,18 @@ _NOT_OURS = (
 )
 """What SQLite and its driver say in words alone, of a file that is not as our migrations made it."""
 
+_POSTGRES_READ_ONLY = "25006"
+"""The server we reach became a replica."""
+
 _POSTGRES_SURROUNDINGS = {
-    "25006",  # the server we reach became a replica
+    _POSTGRES_READ_ONLY,
     "42501",  # the role may not do this
 }
 _POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
 
+
+_REFUSED_OPTIONS = ("unsupported startup parameter", "command-line options")
+"""What PgBouncer and Amazon's RDS Proxy say."""
 
 _URL = "EARWITNESS_STORE_URL"
 _SEE = "docs/records.md has the commands"
@@ -141,6 +147,16 @@ def convert(make: Callable[[_RowT], _RecordT], row: _RowT) -> _RecordT:
 def is_collision(error: Exception) -> bool:
     """Return whether PostgreSQL ended one of two transactions that met, so that running it again will do."""
     return _sqlstate(error) in _POSTGRES_COLLISIONS
+
+
+def is_refused_option(error: sqlalchemy.exc.OperationalError) -> bool:
+    """Return whether a connection pooler does not take the options that a connection begins with."""
+    return any(words in str(error.orig).lower() for words in _REFUSED_OPTIONS)
+
+
+def is_read_only(driver_error: BaseException) -> bool:
+    """Return whether PostgreSQL takes no changes over this connection, as a replica does."""
+    return getattr(driver_error, "sqlstate", None) == _POSTGRES_READ_ONLY
 
 
 def is_busy(error: BaseException | None) -> bool:

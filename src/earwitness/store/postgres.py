@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from earwitness.errors import ConfigurationError, StoreUnavailable
+from earwitness.errors import StoreUnavailable
 from earwitness.store.driver_errors import is_collision, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.leading import RowLeading
+from earwitness.store.postgres_engine import connecting
 from earwitness.store.session import ConnectionSession
 
 _ResultT = TypeVar("_ResultT")
@@ -68,14 +69,14 @@ class Postgres:
     """A PostgreSQL database, opened. Reads have connections of their own, so writes that wait do not hold them up."""
 
     def __init__(self, url: URL, *, wait_seconds_max: float, connections_max: int) -> None:
+        """Raise StoreUnavailable and ConfigurationError."""
+        to = connecting(url, wait_seconds_max=wait_seconds_max)
         writing = max(1, connections_max // 2)
-        self.engine = _engine(url, wait_seconds_max=wait_seconds_max, connections_max=writing)
-        self._reads_engine = _engine(
-            url, wait_seconds_max=wait_seconds_max, connections_max=max(1, connections_max - writing)
-        )
+        self.engine = to.engine(connections_max=writing)
+        self._reads_engine = to.engine(connections_max=max(1, connections_max - writing), reads_only=True)
         self.reads = PostgresReads(self._reads_engine)
         # A connection of its own, so that a busy pool does not cost this process its place.
-        self._leading_engine = _engine(url, wait_seconds_max=wait_seconds_max, connections_max=1)
+        self._leading_engine = to.engine(connections_max=1)
         self.leading = RowLeading(self._leading_engine)
 
     def write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
@@ -115,27 +116,3 @@ class Postgres:
 
 def _refuse(*_: object) -> None:
     raise StoreUnavailable("the store is closed; open it again")
-
-
-def _engine(url: URL, *, wait_seconds_max: float, connections_max: int) -> Engine:
-    wait_ms = max(1, int(wait_seconds_max * 1000))
-    try:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_size=connections_max,
-            max_overflow=0,
-            pool_timeout=wait_seconds_max,
-            pool_pre_ping=True,  # a server that was restarted is noticed before a request, not by it
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": max(2, round(wait_seconds_max)),
-                "options": (
-                    f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms} "
-                    f"-c idle_in_transaction_session_timeout={wait_ms * 2} -c synchronous_commit=on"
-                ),
-            },
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "records in PostgreSQL need its driver; install it with `pip install 'earwitness[postgres]'`"
-        ) from error

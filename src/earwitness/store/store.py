@@ -213,7 +213,8 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
 def described(url: str) -> str:
     """Return the records at this address, in words without a password."""
     parsed = parse_url(url)
-    where = f"in PostgreSQL's database {parsed.database}" if parsed.host or parsed.port else str(parsed.database)
+    is_file = parsed.get_backend_name() == "sqlite"
+    where = str(parsed.database) if is_file else f"in PostgreSQL's database {parsed.database}"
     return f"the records {where}"
 
 

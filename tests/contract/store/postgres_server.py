@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -41,6 +42,57 @@ def serve_postgres(*, password: str | None = None) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def serve_pooler(server: str, *, ignoring: str = "") -> Iterator[str]:
+    """The URL of a PgBouncer in transaction mode before a server of ours; `ignoring` names startup parameters."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("no PgBouncer here; install it")
+    folder = Path(tempfile.mkdtemp(prefix="earwitness-pooler-"))
+    started.remove_at_the_end(folder)
+    to, port = make_url(server), _spare_port()
+    (folder / "pooler.ini").write_text(
+        f"""
+[databases]
+* = host={to.host} port={to.port} user={to.username}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+ignore_startup_parameters = {ignoring}
+""",
+        encoding="utf-8",
+    )
+    identity = _unprivileged()
+    if identity:
+        os.chown(folder, identity["user"], identity["group"])
+    with (folder / "log").open("wb") as log:
+        pooler = started.start([program, folder / "pooler.ini"], stdout=log, stderr=log, **identity)
+    try:
+        url = str(to.set(port=port))
+        until(lambda: _listens(port, pooler))
+        yield url
+    finally:
+        started.end(pooler)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "PgBouncer ended"
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Whom servers run as that refuse to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
 def _programs() -> Path | None:
     found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
     on_path = shutil.which("initdb")
@@ -48,16 +100,9 @@ def _programs() -> Path | None:
 
 
 def _serve(programs: Path, folder: Path, password: str | None) -> Iterator[str]:
-    # A server refuses to run as root.
-    account = pwd.getpwnam("postgres" if _has_user("postgres") else "nobody") if os.geteuid() == 0 else None
-    if account:
-        os.chown(folder, account.pw_uid, account.pw_gid)
-
-    def run(*command: str | Path) -> None:
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
-        subprocess.run([str(part) for part in command], check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
-
-    identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    identity = _unprivileged()
+    if identity:
+        os.chown(folder, identity["user"], identity["group"])
     data, port = folder / "data", _spare_port()
     authentication = ["-A", "trust"]
     if password is not None:

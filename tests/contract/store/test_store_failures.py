@@ -94,6 +94,26 @@ def test_postgresql_away_is_unavailable_and_comes_back(store: Store, url: str, k
     assert store.domains.count(MINE) == 1
 
 
+def test_a_server_that_became_a_replica_is_left(store: Store, url: str, kind: str) -> None:
+    """After a fail-over the address leads to the new primary; connections to the old one are given up."""
+    if kind == "sqlite":
+        pytest.skip("SQLite has no replica")
+    read_only = f"ALTER DATABASE {make_url(url).database} SET default_transaction_read_only"
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"{read_only} = on")
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(StoreUnavailable):
+        store.write(add_domain)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(f"{read_only} = off")
+    store.write(add_domain)
+    assert store.domains.count(MINE) == 1
+
+
 def test_no_server_at_all_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         opened("postgresql://nobody@127.0.0.1:1/none", wait_seconds_max=2)
