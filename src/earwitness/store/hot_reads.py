@@ -1,15 +1,15 @@
 """Point reads of the request path, compiled once: SQLAlchemy's execution costs more than such a read itself.
 
 Only access keys, domains, pipelines and tasks are read so, because a server asks for the same ones with every request.
-On PostgreSQL, where the way to the server costs far more, they run through SQLAlchemy as all reads do.
 """
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Column, Select, bindparam
+from sqlalchemy import Column, Dialect, Select, bindparam
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
 
 from earwitness.store.driver_errors import convert
 
@@ -26,12 +26,10 @@ class HotRead:
     """A point read that is compiled once: the row whose columns `equal` have the values that a read gives."""
 
     def __init__(self, statement: Query, *equal: Column[Any]) -> None:
-        dialect = sqlite.dialect()
         self._names = [column.name for column in equal]
         self.statement = statement.where(*(column == bindparam(column.name) for column in equal))
-        self._sql = str(self.statement.compile(dialect=dialect))
-        # What SQLAlchemy does to a column's values, kept beside its name.
-        self._columns = [(column.key, _decoder(column.type, dialect)) for column in statement.selected_columns]
+        self._on_sqlite = _Compiled(self.statement, sqlite.dialect())
+        self._on_postgres = _Compiled(self.statement, psycopg.dialect())
 
     def named(self, parameters: Sequence[str]) -> dict[str, str]:
         """Return the parameters as SQLAlchemy takes them."""
@@ -41,12 +39,30 @@ class HotRead:
         self, driver: sqlite3.Connection, make: Callable[[StoredRow], _RecordT], parameters: Sequence[str]
     ) -> _RecordT | None:
         """Return what `make` makes of the row, read without SQLAlchemy; None without a row."""
-        row = driver.execute(self._sql, parameters).fetchone()
+        return self._on_sqlite.made(driver.execute(self._on_sqlite.sql, parameters).fetchone(), make)
+
+    # `Any`: psycopg is not there where the records are in SQLite.
+    def run_on_postgres(
+        self, driver: Any, make: Callable[[StoredRow], _RecordT], parameters: Sequence[str]
+    ) -> _RecordT | None:
+        """Return the same of a connection of psycopg's."""
+        found = driver.execute(self._on_postgres.sql, self.named(parameters)).fetchone()
+        return self._on_postgres.made(found, make)
+
+
+class _Compiled:
+    """The SQL of one database, and what SQLAlchemy does to each column's values there."""
+
+    def __init__(self, statement: Query, dialect: Dialect) -> None:
+        self.sql = str(statement.compile(dialect=dialect))
+        self._columns = [(column.key, _decoder(column.type, dialect)) for column in statement.selected_columns]
+
+    def made(self, row: Sequence[Any] | None, make: Callable[[StoredRow], _RecordT]) -> _RecordT | None:
         return None if row is None else convert(make, convert(self._decoded, row))
 
     def _decoded(self, row: Sequence[Any]) -> StoredRow:
         return {name: decode(value) for (name, decode), value in zip(self._columns, row, strict=True)}
 
 
-def _decoder(kind: Any, dialect: Any) -> Callable[[Any], Any]:
+def _decoder(kind: Any, dialect: Dialect) -> Callable[[Any], Any]:
     return kind.result_processor(dialect, None) or (lambda value: value)

@@ -8,6 +8,7 @@ role has to have a limit of its own.
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import sqlalchemy.exc
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, text
@@ -30,7 +31,12 @@ class Connecting:
     is_pooled: bool = False
 
     def engine(self, *, connections_max: int, reads_only: bool = False) -> Engine:
-        """Return an engine that has so many connections at most; raise ConfigurationError without the driver."""
+        """Return an engine that has so many connections at most; raise ConfigurationError without the driver.
+
+        One that `reads_only` runs each statement by itself, and does not ask whether a connection lives before it.
+        """
+        # Before a change a server that was restarted is to be noticed, because a change is not made twice.
+        more: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if reads_only else {"pool_pre_ping": True}
         arguments = {"prepare_threshold": None} if self.is_pooled else {"options": self._options()}
         try:
             engine = create_engine(
@@ -38,9 +44,9 @@ class Connecting:
                 pool_size=connections_max,
                 max_overflow=0,
                 pool_timeout=self.wait_seconds_max,
-                pool_pre_ping=True,  # a server that was restarted is noticed before a request, not by it
                 hide_parameters=True,
                 connect_args={**self._network(), **arguments},
+                **more,
             )
         except ModuleNotFoundError as error:
             raise ConfigurationError(
@@ -105,7 +111,7 @@ def connecting(url: URL, *, wait_seconds_max: float) -> Connecting:
 def _read(connecting: Connecting, expression: str) -> str | None:
     engine = connecting.engine(connections_max=1, reads_only=True)
     try:
-        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with engine.connect() as connection:
             return connection.execute(text(f"SELECT {expression}")).scalar()
     finally:
         engine.dispose()

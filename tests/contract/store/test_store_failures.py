@@ -5,7 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,14 @@ from sqlalchemy import make_url
 from store_examples import MINE, Clock, add_domain, add_stream, opened, vault
 
 import started
-from earwitness.errors import ConfigurationError, MasterKeyInvalid, SchemaTooNew, StoreError, StoreUnavailable
+from earwitness.errors import (
+    BadRequest,
+    ConfigurationError,
+    MasterKeyInvalid,
+    SchemaTooNew,
+    StoreError,
+    StoreUnavailable,
+)
 from earwitness.store.sqlite import Sqlite
 from earwitness.store.store import Store, Unit, migrate_store, open_store
 from earwitness.vault.master_key import MasterKey
@@ -58,8 +66,6 @@ def test_a_locked_database_is_unavailable_within_the_limit(open_again, url: str,
 
 
 def test_many_who_wait_for_a_lock_are_all_told_within_the_limit(open_again, url: str, kind: str) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     store = open_again(LIMIT_SECONDS)
 
     def try_it(_: int) -> str:
@@ -92,6 +98,31 @@ def test_postgresql_away_is_unavailable_and_comes_back(store: Store, url: str, k
         store.write(cut)
     assert store.domains.get(MINE, domain.domain_id) == domain
     assert store.domains.count(MINE) == 1
+
+
+def test_reads_do_not_notice_a_restart_of_postgresql(store: Store, url: str, kind: str) -> None:
+    """All connections that wait for reads are dead at once: each read is done again on a new one."""
+    if kind == "sqlite":
+        pytest.skip("SQLite has no connections to lose")
+    domain = store.write(add_domain)
+    for reads in (
+        lambda: store.domains.get(MINE, domain.domain_id) == domain,  # a point read, by the driver
+        lambda: store.domains.count(MINE) == 1,
+    ):
+        with ThreadPoolExecutor(5) as threads:
+            assert all(threads.map(lambda _, reads=reads: reads(), range(20)))
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        assert [reads() for _ in range(6)] == [True] * 6
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
+def test_asking_for_what_no_database_can_hold_is_no_fault(store: Store, bad: str) -> None:
+    with suppress(BadRequest):
+        assert store.domains.get(MINE, bad) is None
 
 
 def test_a_server_that_became_a_replica_is_left(store: Store, url: str, kind: str) -> None:
