@@ -112,11 +112,17 @@ class LogDesk:
     updated: list[CallUpdated] = field(default_factory=list)
     ended: dict[str, CallEnded] = field(default_factory=dict)
     heard_of: list[str] = field(default_factory=list)
+    nonces: set[tuple[Scope, str]] = field(default_factory=set)
     #: Raised by the next calls, one after the other.
     failures: list[Exception] = field(default_factory=list)
 
     async def access(self, connector_id: str) -> DoorAccess | None:
         return self.known.get(connector_id)
+
+    async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:
+        is_new = (access.scope, nonce) not in self.nonces
+        self.nonces.add((access.scope, nonce))
+        return is_new
 
     async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
         if call_id in self.expected:

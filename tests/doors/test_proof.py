@@ -17,7 +17,6 @@ from earwitness.doors.proof import (
     TWILIO,
     WEB_TOKEN,
     Dialled,
-    Nonces,
     Proof,
     Verdict,
     nonce_of,
@@ -228,16 +227,6 @@ def test_what_genesys_signed_cannot_be_changed(change: tuple[str, str, str]) -> 
 def test_another_path_or_host_is_not_what_was_signed() -> None:
     for url in (EXAMPLE_URL + "?a=1", EXAMPLE_URL.replace("audiohook.", "other.")):
         assert judge(AUDIOHOOK, dialled(url, **EXAMPLE), now=EXAMPLE_AT) is Verdict.WRONG
-
-
-def test_a_nonce_is_taken_once_and_forgotten_in_time() -> None:
-    nonces = Nonces(most=3)
-    assert nonces.is_new("a", now=0.0)
-    assert not nonces.is_new("a", now=15.9)
-    assert nonces.is_new("b", now=10.0)
-    assert nonces.is_new("a", now=16.1)  # its signature is too old by now
-    assert nonces.is_new("c", now=16.2)
-    assert not nonces.is_new("d", now=16.3)  # full: refuse rather than forget
 
 
 @given(st.text(), st.text(max_size=200))

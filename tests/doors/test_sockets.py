@@ -496,7 +496,7 @@ async def test_a_caller_who_hangs_up_at_once(tmp_path: Path) -> None:
         assert not world.doors.refused
 
 
-async def test_a_replayed_nonce_is_forgotten_when_its_signature_is_too_old(tmp_path: Path) -> None:
+async def test_a_signature_opens_a_door_once(tmp_path: Path) -> None:
     now = [time.time()]
     async with served(tmp_path, clock=SocketClock(wall=lambda: now[0])) as world:
         world.know(

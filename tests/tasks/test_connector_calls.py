@@ -308,6 +308,16 @@ async def test_names_that_are_too_long(tmp_path: Path) -> None:
         assert len(office.store.connector_calls.list(MINE, limit=9).items) == 1
 
 
+async def test_a_nonce_is_used_once_also_after_a_restart(tmp_path: Path) -> None:
+    async with working(tmp_path) as first:
+        access = first.connect()
+        assert await first.desk.use_nonce(access, "VGhpc0lzQVVuaXF1ZU5vbmNl")
+        assert not await first.desk.use_nonce(access, "VGhpc0lzQVVuaXF1ZU5vbmNl")
+    async with working(tmp_path) as second:
+        assert not await second.desk.use_nonce(access, "VGhpc0lzQVVuaXF1ZU5vbmNl")
+        assert await second.desk.use_nonce(access, "another-nonce-of-22-letters")
+
+
 async def test_an_announced_call_is_taken_once(tmp_path: Path) -> None:
     async with working(tmp_path) as office:
         access = office.connect()

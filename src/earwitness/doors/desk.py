@@ -20,6 +20,10 @@ class Desk(Protocol):
         """Return what is known of a connector, of any account; None when there is none."""
         ...
 
+    async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:
+        """Return whether nobody has used this nonce of a proved signature before, at any node, before any start."""
+        ...
+
     async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
         """Return the connector that a call of this id was announced for, once; None when it was not, or is too old.
 

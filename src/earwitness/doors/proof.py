@@ -273,33 +273,6 @@ def nonce_of(dialled: Dialled) -> str:
     return found[1] if found else ""
 
 
-class Nonces:
-    """Remembers the nonces of one process's signatures for as long as they could be used again."""
-
-    def __init__(self, *, most: int = 100_000) -> None:
-        self._most = most
-        self._until: dict[str, float] = {}
-
-    def is_new(self, nonce: str, *, now: float) -> bool:
-        """Take a nonce. Return False when it was used, or when so many are in use that nobody could tell."""
-        # They were added in the order of time, so the oldest are first.
-        for old in [*_first_while(self._until, now)]:
-            del self._until[old]
-        if nonce in self._until or len(self._until) >= self._most:
-            return False
-        self._until[nonce] = now + AUDIOHOOK_SECONDS_MAX + 2 * CLOCK_SKEW_SECONDS
-        return True
-
-
-def _first_while(until: Mapping[str, float], now: float) -> list[str]:
-    old: list[str] = []
-    for name, end in until.items():
-        if end >= now:
-            break
-        old.append(name)
-    return old
-
-
 TWILIO = Proof(secrets=(DoorSecret.TWILIO_AUTH_TOKEN,), check=_twilio)
 TOKEN = Proof(secrets=(DoorSecret.TOKEN,), check=_token)
 BASIC = Proof(secrets=(DoorSecret.BASIC,), check=_basic)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded, CallStarted
 from earwitness.doors.live_call import LiveCall
-from earwitness.doors.proof import AUDIOHOOK, Nonces, is_same, nonce_of
+from earwitness.doors.proof import AUDIOHOOK, is_same, nonce_of
 from earwitness.doors.socket_core import Account, HangUp, Opening, Presented, Send, SocketCore
 from earwitness.doors.socket_handshake import NOT_FOUND, Admission, Asked, Outside, admit
 from earwitness.doors.socket_kinds import KINDS, SocketKind
@@ -89,7 +89,6 @@ class SocketDoors:
             sockets_max, refusal="there are too many calls of this account; call again", weight=ACCOUNT_WEIGHT
         )
         self._unproved = Shares(UNPROVED_MAX, refusal="too many sockets have not proved themselves yet; call again")
-        self._nonces = Nonces()
         self._told_at: dict[str, float] = {}
         self.calls: dict[LiveCall, str] = {}
         """Calls in progress, and the name of their door."""
@@ -148,11 +147,10 @@ class SocketDoors:
             access = await self._desk.access(parts[0]) if kind else None
         if kind is None or access is None:
             return kind, None, NOT_FOUND
-        now = self._clock.wall()
-        admission = admit(kind, access, asked, self._outside, now=now)
+        admission = admit(kind, access, asked, self._outside, now=self._clock.wall())
         if AUDIOHOOK in kind.proofs and admission.is_proved:
             nonce = nonce_of(self._outside.dialled(asked))
-            if nonce and not self._nonces.is_new(nonce, now=now):
+            if nonce and not await self._desk.use_nonce(access, nonce):
                 admission = Admission(status=403, reason="its signature was used before", is_wrong=True)
         return kind, access, admission
 

@@ -113,6 +113,18 @@ class ConnectorCalls:
         found = await self._run_in_thread(lambda: self._store.connectors.get_everywhere(connector_id))
         return None if found is None else found.access
 
+    async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:
+        """Return whether nobody has used this nonce of a proved signature before, at any node, before any start.
+
+        It is remembered for longer than any signature is good.
+        """
+        claim = await self._write(
+            lambda unit: unit.idempotency.claim(
+                access.scope, operation="Nonce", token=nonce, request=b"", reference=access.connector_id
+            )
+        )
+        return claim.is_new
+
     async def announced(self, call_id: str, *, require: Callable[[DoorAccess], None]) -> DoorAccess | None:
         """Return the connector that a call of this id was announced for, once; None when it was not, or is too old.
 
