@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from earwitness.doors.audiosocket import (
     write_identity,
 )
 from earwitness.doors.audiosocket_door import AudioSocketDoor
+from earwitness.doors.events import CallEnded, DoorEvent
+from earwitness.doors.live_call import LiveCall
 from earwitness.errors import ConfigurationError, StoreUnavailable
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -270,6 +272,47 @@ async def test_a_door_that_closes_ends_calls_with_their_last_fragment(desk: LogD
     assert len(desk.begun) == 1
     await asterisk.close()
     await late.close()
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise RuntimeError("a bug")
+
+
+async def test_a_call_that_failed_by_an_error_of_ours_is_hung_up(
+    desk: LogDesk, door: AudioSocketDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "heard", _fail)
+    asterisk = await Asterisk.dial(door)
+    await asterisk.say(write_identity(announced(desk)), *frames())
+    await eventually(lambda: desk.ended)
+    await asterisk.say(*frames())
+    await asterisk.rest()
+    assert desk.ended == {"transaction-1": CallEnded("an error of ours", failed=True)}
+    await asterisk.close()
+
+
+async def test_an_error_of_ours_behind_the_begin_ends_the_call(
+    desk: LogDesk, door: AudioSocketDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveCall, "feed", fails_once(LiveCall.feed))
+    asterisk = await Asterisk.dial(door)
+    await asterisk.say(write_identity(announced(desk)), *frames())
+    await asterisk.rest()
+    await eventually(lambda: desk.ended)
+    assert desk.ended["transaction-1"].failed
+    await eventually(lambda: not door._connected)
+    await asterisk.close()
+
+
+def fails_once(feed: Callable[[LiveCall, DoorEvent], None]) -> Callable[[LiveCall, DoorEvent], None]:
+    failures = [RuntimeError("a bug")]
+
+    def fail_or_feed(call: LiveCall, event: DoorEvent) -> None:
+        if failures:
+            raise failures.pop()
+        feed(call, event)
+
+    return fail_or_feed
 
 
 async def test_a_peer_whose_machine_is_gone_is_noticed_by_the_kernel(desk: LogDesk, door: AudioSocketDoor) -> None:

@@ -27,8 +27,9 @@ from door_world import (
 )
 
 from earwitness.audio.pcm import Encoding, decode
+from earwitness.doors import live_call
 from earwitness.doors.events import Audio, AudioCoding, CallEnded, CallStarted, CallUpdated, Dtmf, Leg, LegStarted
-from earwitness.doors.leg import LATE_SECONDS
+from earwitness.doors.leg import LATE_SECONDS, LegTimeline
 from earwitness.doors.leg_writer import AUDIO_WAITING_MAX, WAITING_MAX
 from earwitness.doors.live_call import LiveCall
 from earwitness.errors import BadRequest, Conflict, FragmentLogUnavailable, StoreUnavailable
@@ -306,6 +307,100 @@ async def test_a_full_disk_is_a_gap_and_the_call_goes_on(
     assert [one.info.producer_timestamp - START for one in fragments] == [timedelta(seconds=n) for n in (3, 4)]
     assert line.writer.counts.not_written == 3
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def errors_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+
+
+OURS = CallEnded("an error of ours", failed=True)
+
+
+async def test_an_error_of_ours_in_a_leg_ends_the_call_and_is_told_once(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = await begun(desk, time)
+
+    async def gate() -> None:
+        raise RuntimeError("a secret number")
+
+    for label in ("caller", "other"):
+        line = call._lines[label]
+        await line.writer.finish(seconds_max=1.0)
+        line.writer._is_finishing = False
+        line.writer.write_to(StandingStream(call.kept.streams[label], gate))  # type: ignore[arg-type]
+    await talk(call, time, 3.0, "caller", "other")
+    await eventually(lambda: desk.ended)
+    assert desk.ended == {"transaction-1": OURS}
+    assert call.has_failed and call.is_over
+    assert errors_in(caplog) == ["a call failed"]
+    assert "secret" not in caplog.text
+    await call.close("hung up", failed=False)
+    assert desk.ended == {"transaction-1": OURS}
+
+
+async def test_an_error_of_ours_in_the_last_fragment_is_told(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = await begun(desk, time, replace(STARTED, legs=(CALLER,)))
+
+    async def gate() -> None:
+        raise RuntimeError("a bug")
+
+    line = call._lines["caller"]
+    await line.writer.finish(seconds_max=1.0)
+    line.writer._is_finishing = False
+    line.writer.write_to(StandingStream(call.kept.streams["caller"], gate))  # type: ignore[arg-type]
+    call.feed(Audio("caller", packet(1)))
+    await call.close("hung up", failed=False)
+    assert (desk.ended, errors_in(caplog)) == ({"transaction-1": OURS}, ["a call failed"])
+
+
+@pytest.mark.parametrize("broken", ["elapse", "finish"])
+async def test_an_error_of_ours_in_a_timeline_ends_the_call(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    call = await begun(desk, time)
+    monkeypatch.setattr(LegTimeline, broken, fail)
+    await talk(call, time, 2.0, "caller")
+    await call.close("hung up", failed=False)
+    assert desk.ended == {"transaction-1": OURS}
+    assert errors_in(caplog) == ["a call failed"]
+
+
+async def test_an_error_of_ours_in_the_records_ends_the_call(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = await begun(desk, time)
+    desk.failures = [RuntimeError("a bug")]
+    call.feed(CallUpdated(to_number="+15550003"))
+    await eventually(lambda: desk.ended)
+    assert (desk.ended, errors_in(caplog)) == ({"transaction-1": OURS}, ["a call failed"])
+    await call.close()
+
+
+async def test_an_end_that_cannot_be_told_by_an_error_of_ours_is_told_in_the_log(
+    desk: LogDesk, time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = await begun(desk, time)
+    desk.failures = [RuntimeError("a bug")]
+    await call.close()
+    assert len(errors_in(caplog)) == 1
+
+
+async def test_a_call_that_was_begun_and_could_not_go_on_is_ended(
+    desk: LogDesk, time: VirtualTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(live_call, "LegWriter", fail)
+    with pytest.raises(RuntimeError):
+        await begun(desk, time)
+    assert desk.ended == {"transaction-1": OURS}
 
 
 async def test_a_stream_that_is_deleted_under_a_call_costs_its_leg_only(

@@ -26,15 +26,20 @@ from siprec_examples import (
     rtp,
 )
 
+from earwitness.doors.events import CallEnded
+from earwitness.doors.leg import LegTimeline
 from earwitness.doors.siprec import listener, metadata
+from earwitness.doors.siprec.call import RecordedCall
 from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import SiprecListening
+from earwitness.doors.siprec.transports import SipConnections
 from earwitness.errors import LimitExceeded, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
 PACKET = 160
 OFFER = multipart(description(), document())
+OURS = CallEnded("an error of ours", failed=True)
 
 
 class World:
@@ -563,6 +568,53 @@ async def test_an_error_of_ours_is_answered_and_leaves_nothing(
     monkeypatch.setattr(world.desk, "access", None)
     assert (await client.ask(ExampleCall().request("INVITE", body=OFFER))).status == 500
     assert not world.door._server.dialogs
+
+
+def _fail(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(("broken", "status"), [("answer", 500), ("is_asked", 200)])
+async def test_an_error_of_ours_behind_the_begin_ends_the_call(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch, broken: str, status: int
+) -> None:
+    """Before it was answered, and when its client thinks that it goes on."""
+    monkeypatch.setattr(RecordedCall if broken == "answer" else SipConnections, broken, _fail)
+    call = ExampleCall()
+    assert (await client.ask(call.request("INVITE", body=OFFER))).status == status
+    await eventually(lambda: world.desk.ended)
+    assert world.desk.ended == {"transaction-1": OURS}
+    assert (world.door.calls, world.door._server.dialogs) == (0, [])
+    if status == 200:
+        await eventually(lambda: client.requests)
+        assert client.requests[0].start.startswith("BYE ")
+
+
+async def test_an_error_of_ours_in_one_call_costs_no_other(
+    world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = ExampleCall(), ExampleCall()
+    await begun(client, broken)
+    answer = await begun(client, other)
+    session = next(iter(world.door._sessions.values()))
+    monkeypatch.setattr(session.call, "take_audio", _fail)
+    await speak(world, answer.ports[0], b"\x10", seconds=2.0)
+    await eventually(lambda: world.desk.ended)
+    assert world.desk.ended == {"transaction-1": OURS}
+    assert [each.start.partition(" ")[0] for each in client.requests[:1]] == ["BYE"]
+    assert (await client.ask(other.request("BYE"))).status == 200
+    await eventually(lambda: len(world.desk.ended) == 2)
+    assert len(await heard(world, "1", 2)) >= 16_000
+
+
+async def test_a_call_that_failed_is_hung_up(world: World, client: UdpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    await begun(client, ExampleCall())
+    monkeypatch.setattr(LegTimeline, "elapse", _fail)
+    await world.time.passes(2.0)
+    await eventually(lambda: client.requests)
+    assert client.requests[0].start.startswith("BYE ")
+    await eventually(lambda: world.desk.ended)
+    assert world.desk.ended == {"transaction-1": OURS}
 
 
 async def test_phone_systems_outside_are_told_the_address_that_they_see(tmp_path: Path) -> None:

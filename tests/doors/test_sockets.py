@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from test_raw_audio import JAMBONZ, JSON_START, TEXT_START
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from earwitness.doors.events import CallEnded
 from earwitness.doors.socket_handshake import Asked, Outside
 from earwitness.doors.sockets import SocketClock
 from earwitness.errors import LimitExceeded, StoreUnavailable
@@ -422,6 +423,23 @@ async def test_a_call_that_cannot_be_kept(tmp_path: Path, failure: Exception, co
             await send_all(client, twilio_start())
             assert (await closed(client))[0] == code
         assert not world.desk.begun
+
+
+async def test_a_call_that_failed_by_an_error_of_ours_is_hung_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    async with served(tmp_path) as world:
+        monkeypatch.setattr(world.desk, "heard", fail)
+        async with world.dial("twilio", SECRET) as client:
+            await send_all(client, [*twilio_start(), twilio_media(b"\1" * 16_000, chunk=1)])
+            await ended(world)
+            with suppress(ConnectionClosed):
+                await send_all(client, [twilio_media(b"\1" * 160, chunk=101)])
+            assert (await closed(client))[0] == 1011
+        assert world.desk.ended == {"transaction-1": CallEnded("an error of ours", failed=True)}
 
 
 async def test_a_lost_connection_is_a_call_that_failed(tmp_path: Path) -> None:

@@ -378,14 +378,17 @@ async def test_calls_that_nobody_ended_are_ended_at_the_next_start(tmp_path: Pat
         assert task.stop_reason is StopReason.PIPELINE_STOPPED
 
 
-async def test_a_call_whose_audio_cannot_be_kept_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [FragmentLogUnavailable("the disk is full; make room"), RuntimeError("a bug")])
+async def test_a_call_whose_audio_cannot_be_kept_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     async with working(tmp_path) as office:
 
         async def away(*_: Any) -> None:
-            raise FragmentLogUnavailable("the disk is full; make room")
+            raise failure
 
         monkeypatch.setattr(office.background.streams, "open", away)
-        with pytest.raises(FragmentLogUnavailable):
+        with pytest.raises(type(failure)):
             await office.desk.begin(office.associate(), CALL, door="siprec")
         (call,) = office.store.connector_calls.list(MINE, limit=9).items
         assert call.status is CallStatus.FAILED

@@ -21,8 +21,8 @@ from earwitness.doors.audiosocket import (
     UnknownFrame,
 )
 from earwitness.doors.desk import Desk, DoorAccess
-from earwitness.doors.events import CallStarted
-from earwitness.doors.live_call import DoorClock, LiveCall
+from earwitness.doors.events import CallEnded, CallStarted
+from earwitness.doors.live_call import ERROR_OF_OURS, DoorClock, LiveCall
 from earwitness.doors.tcp import notice_death
 from earwitness.errors import BadRequest, ConfigurationError, EarwitnessError
 from earwitness.log import frames_of
@@ -204,7 +204,7 @@ class _Connection(asyncio.Protocol):
             if isinstance(event, CallNamed | CallStarted):
                 if self._transport is not None and not self._transport.is_closing():
                     self._transport.pause_reading()
-                self._asking = asyncio.get_running_loop().create_task(self._ask(event))
+                self._asking = asyncio.get_running_loop().create_task(self._ask_and_go_on(event))
                 return
             if self.live is not None and not isinstance(event, CallNamed | UnknownFrame):
                 self.live.feed(event)
@@ -213,7 +213,20 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             self._leave()
 
+    async def _ask_and_go_on(self, event: CallNamed | CallStarted) -> None:
+        await self._ask(event)
+        try:
+            self._resume()
+        except Exception as error:  # nothing would be read any more, the end of the connection neither
+            context = {"door": self._door.name, "error": type(error).__name__, "frames": frames_of(error)}
+            _log.error("a call failed", extra=context)
+            if self.live is not None:
+                self.live.feed(CallEnded(ERROR_OF_OURS, failed=True))
+            if self._transport is not None:
+                self._transport.abort()
+
     async def _ask(self, event: CallNamed | CallStarted) -> None:
+        """Ask the records. What they refuse, or what fails, is refused."""
         try:
             if isinstance(event, CallNamed):
                 await self._identify(event)
@@ -229,7 +242,10 @@ class _Connection(asyncio.Protocol):
         except Exception as error:
             context = {"door": self._door.name, "error": type(error).__name__, "frames": frames_of(error)}
             _log.error("a call could not begin", extra=context)
-            self._refuse("internal error")
+            self._refuse(ERROR_OF_OURS)
+
+    def _resume(self) -> None:
+        """Go on with what came meanwhile."""
         self._asking = None
         if self._access is not None and self._early:
             early, self._early = self._early, b""

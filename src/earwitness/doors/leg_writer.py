@@ -42,15 +42,22 @@ class LegWriter:
     """Takes fragments at any time; begins to write when its stream is there."""
 
     def __init__(
-        self, leg: Leg, *, tags: Callable[[], bytes], heard: Callable[[], None], told: dict[str, str | None]
+        self,
+        leg: Leg,
+        *,
+        tags: Callable[[], bytes],
+        heard: Callable[[], None],
+        failed: Callable[[Exception], None],
+        told: dict[str, str | None],
     ) -> None:
-        """`tags` returns those of the fragment that is written now, `heard` is called after each; `told` goes with what
-        is logged."""
+        """`tags` returns those of the fragment that is written now, `heard` is called after each; `failed` is called
+        with an error of ours, after which nothing more is written. `told` goes with what is logged."""
         self.counts = WriterCounts()
         self._leg = leg
         self._header = leg_header(leg)
         self._tags = tags
         self._heard = heard
+        self._failed = failed
         self._told = told
         self._said: set[str] = set()
         self._begins: datetime | None = None
@@ -58,7 +65,7 @@ class LegWriter:
         self._audio_waiting = 0
         self._has_news = asyncio.Event()
         self._is_finishing = False
-        # Whether the stream was deleted.
+        # Whether nothing is written any more: the stream was deleted, or an error of ours ended it.
         self._is_gone = False
         self._task: asyncio.Task[None] | None = None
 
@@ -82,7 +89,7 @@ class LegWriter:
 
     def write_to(self, stream: FragmentStream) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._write_all(stream))
+        self._task = asyncio.create_task(self._write_until_failure(stream))
 
     async def finish(self, *, seconds_max: float) -> None:
         """Return when all is written; what is not by then is given up."""
@@ -94,6 +101,14 @@ class LegWriter:
                     await self._task
         self.counts.not_written += len(self._waiting)
         self._waiting.clear()
+
+    async def _write_until_failure(self, stream: FragmentStream) -> None:
+        try:
+            await self._write_all(stream)
+        except Exception as error:
+            self._is_gone = True
+            self.counts.not_written += 1
+            self._failed(error)
 
     async def _write_all(self, stream: FragmentStream) -> None:
         while True:

@@ -9,11 +9,12 @@ What belongs here: the order of things in one call. What must never: a protocol.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from earwitness.doors.desk import Desk, DoorAccess, KeptCall
 from earwitness.doors.events import (
@@ -43,6 +44,9 @@ WRITE_OUT_SECONDS = 5.0
 
 TELL_AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """When a change of a call, or its end, is told to the records again, should they be away."""
+
+ERROR_OF_OURS = "an error of ours"
+"""Why a call failed that we could not go on with. The log says more."""
 
 _log = logging.getLogger("earwitness.doors")
 
@@ -89,11 +93,13 @@ class LiveCall:
         self._unknown_labels = 0
         self._has_told_dropped_leg = False
         self._ended: CallEnded | None = None
+        self._has_failed = False
         self._over = asyncio.Event()
         for leg in started.legs:
             self._lines[leg.label] = self._line(leg)
             self._open(self._lines[leg.label])
-        self._tasks = [asyncio.create_task(self._look_again_and_again()), asyncio.create_task(self._tell_changes())]
+        work = (self._look_again_and_again(), self._tell_changes())
+        self._tasks = [asyncio.create_task(self._until_failure(each)) for each in work]
         self._ending = asyncio.create_task(self._end_when_over())
 
     @classmethod
@@ -114,7 +120,12 @@ class LiveCall:
         except asyncio.CancelledError:
             beginning.add_done_callback(partial(_end_unattended, desk))
             raise
-        call = cls(desk, kept, started, door=door, clock=clock or DoorClock())
+        clock = clock or DoorClock()
+        try:
+            call = cls(desk, kept, started, door=door, clock=clock)
+        except Exception:  # whoever asked hears of it; the records have a call that nobody would end
+            await _tell_end(desk, kept, CallEnded(ERROR_OF_OURS, failed=True), sleep=clock.sleep)
+            raise
         if len(announced.legs) > LEGS_MAX:
             call._tell_dropped_leg()
         return call
@@ -126,8 +137,13 @@ class LiveCall:
 
     @property
     def is_over(self) -> bool:
-        """Whether its door said that it ended."""
+        """Whether its door said that it ended, or an error of ours ended it."""
         return self._ended is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error of ours ended it, which is told already: its door hangs up."""
+        return self._has_failed
 
     def feed(self, event: DoorEvent) -> None:
         """Take what its door tells, at once. What comes behind the end is dropped."""
@@ -209,7 +225,8 @@ class LiveCall:
             if arn is not None:
                 self._desk.heard(arn)
 
-        return _Line(leg, LegWriter(leg, tags=partial(self._tags, leg), heard=heard, told=self._told))
+        tags = partial(self._tags, leg)
+        return _Line(leg, LegWriter(leg, tags=tags, heard=heard, failed=self._fail, told=self._told))
 
     def _open(self, line: _Line) -> None:
         stream = self._kept.streams.get(line.leg.label)
@@ -229,6 +246,21 @@ class LiveCall:
                 "To": to_number,
             }
         )
+
+    # `Any`: what a coroutine would send or be sent is nobody's business.
+    async def _until_failure(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """End the call because of an error of ours. The first one is told."""
+        if not self._has_failed:
+            self._has_failed = True
+            context = {**self._told, "error": type(error).__name__, "frames": frames_of(error)}
+            _log.error("a call failed", extra=context)
+        self.feed(CallEnded(ERROR_OF_OURS, failed=True))
 
     async def _look_again_and_again(self) -> None:
         while True:
@@ -284,7 +316,10 @@ class LiveCall:
     async def _end_when_over(self) -> None:
         await self._over.wait()
         for line in self._lines.values():
-            self._finish_timeline(line)
+            try:
+                self._finish_timeline(line)
+            except Exception as error:
+                self._fail(error)
         with suppress(TimeoutError):
             async with asyncio.timeout(WRITE_OUT_SECONDS):
                 await self._changes.join()
@@ -292,15 +327,14 @@ class LiveCall:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         lines = [*self._former, *self._lines.values()]
-        finishing = (line.writer.finish(seconds_max=WRITE_OUT_SECONDS) for line in lines)
-        for failure in await asyncio.gather(*finishing, return_exceptions=True):
-            if isinstance(failure, BaseException):
-                context = {**self._told, "error": type(failure).__name__, "frames": frames_of(failure)}
-                _log.error("writing a call failed", extra=context)
-        self._report(lines)
-        await _tell_end(self._desk, self._kept, self._ended or CallEnded("it ended"), sleep=self._clock.sleep)
+        await asyncio.gather(*(line.writer.finish(seconds_max=WRITE_OUT_SECONDS) for line in lines))
+        ended = self._ended or CallEnded("it ended")
+        if self._has_failed and not ended.failed:  # in its last fragments
+            ended = CallEnded(ERROR_OF_OURS, failed=True)
+        self._report(lines, ended)
+        await _tell_end(self._desk, self._kept, ended, sleep=self._clock.sleep)
 
-    def _report(self, lines: list[_Line]) -> None:
+    def _report(self, lines: list[_Line], ended: CallEnded) -> None:
         """Say in the log how a call went, for whoever looks for the reason why it was not understood."""
         timelines = [line.timeline.counts for line in lines if line.timeline is not None]
         writers = [line.writer.counts for line in lines]
@@ -308,7 +342,7 @@ class LiveCall:
             "a call ended",
             extra={
                 **self._told,
-                "failed": self._ended is not None and self._ended.failed,
+                "failed": ended.failed,
                 "fragments": sum(each.written for each in writers),
                 "not_written": sum(each.not_written for each in writers),
                 "silenced": sum(each.silenced for each in writers),
@@ -347,6 +381,9 @@ async def _tell_end(desk: Desk, kept: KeptCall, ended: CallEnded, *, sleep: Call
         await _until_kept(lambda: desk.end(kept, ended), sleep=sleep)
     except EarwitnessError as error:
         context = {"transaction": kept.transaction_id, "reason": str(error)}
+        _log.error("the end of a call could not be kept; the records have it in progress until they can", extra=context)
+    except Exception as error:
+        context = {"transaction": kept.transaction_id, "error": type(error).__name__, "frames": frames_of(error)}
         _log.error("the end of a call could not be kept; the records have it in progress until they can", extra=context)
 
 

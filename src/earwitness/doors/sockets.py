@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded, CallStarted
-from earwitness.doors.live_call import LiveCall
+from earwitness.doors.live_call import ERROR_OF_OURS, LiveCall
 from earwitness.doors.proof import AUDIOHOOK, is_same, nonce_of
 from earwitness.doors.socket_core import Account, HangUp, Opening, Presented, Send, SocketCore
 from earwitness.doors.socket_handshake import NOT_FOUND, Admission, Asked, Outside, admit
@@ -314,6 +314,8 @@ class _Session:
                 case _:
                     if call is not None:
                         call.feed(output)
+        if call is not None and call.has_failed:
+            raise _Broken(_ERROR_OF_OURS, ERROR_OF_OURS)
         return True
 
     def _compare(self, token: str) -> None:

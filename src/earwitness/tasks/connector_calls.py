@@ -343,7 +343,7 @@ class ConnectorCalls:
         )
         try:
             streams = {leg.label: before.get(leg.label) or await self._stream(access, leg) for leg in kept.legs}
-        except (EarwitnessError, asyncio.CancelledError):
+        except BaseException:  # an error of ours too: nobody else knows of the call
             if not before:
                 reason = "its audio cannot be kept"
                 await self._write_owed(self._owe(access.scope, kept.transaction_id, CallStatus.FAILED, reason))

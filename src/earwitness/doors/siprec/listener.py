@@ -16,7 +16,7 @@ from typing import cast
 from earwitness.doors.allowed import AllowList, plain_address
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded
-from earwitness.doors.live_call import DoorClock, LiveCall
+from earwitness.doors.live_call import ERROR_OF_OURS, DoorClock, LiveCall
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
 from earwitness.doors.siprec.message import SipMessage, uri_of
@@ -256,7 +256,7 @@ class SiprecDoor:
             self._drop(transaction, 503, "records are away", detail=str(error))
             return
         except Exception:
-            self._drop(transaction, 500, "an error of ours")
+            self._drop(transaction, 500, ERROR_OF_OURS)
             raise
         finally:
             self._unproved -= 1
@@ -308,18 +308,27 @@ class SiprecDoor:
             return
         except BaseException:
             self._forget(session)
-            self._refuse(transaction, 500, "an error of ours")
+            self._refuse(transaction, 500, ERROR_OF_OURS)
             raise
         if dialog.state is not DialogState.INVITED or self._is_closing:  # it was cancelled meanwhile
             self._forget(session)
             self._refuse(transaction, 503, "the service stops")
             await _finish(session.live, CallEnded("the call was cancelled"))
             return
-        self._tell_metadata_problem(call)
-        answer = call.answer(plan, _numbers(session), address=transaction.flow.local_address)
-        self._read(session)
-        self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
-        self._connections.is_asked(transaction.flow.connection)
+        try:
+            self._tell_metadata_problem(call)
+            answer = call.answer(plan, _numbers(session), address=transaction.flow.local_address)
+            self._read(session)
+            self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
+            self._connections.is_asked(transaction.flow.connection)
+        except Exception:  # it is in the records by now
+            self._forget(session)
+            if dialog.state is DialogState.INVITED:
+                self._refuse(transaction, 500, ERROR_OF_OURS)
+            else:
+                self._do(self._server.hang_up(dialog, ERROR_OF_OURS, failed=True, now=self._clock.monotonic()))
+            await _finish(session.live, CallEnded(ERROR_OF_OURS, failed=True))
+            raise
 
     def _changed(self, transaction: Transaction, dialog: Dialog) -> None:
         """Answer a re-INVITE or UPDATE. What cannot be taken leaves the call as it was (RFC 3261, 14.2)."""
@@ -360,10 +369,14 @@ class SiprecDoor:
 
     def _ended(self, ended: Ended) -> None:
         session = self._sessions.get(ended.dialog.key)
-        if session is not None and session.live is not None:
+        if session is None or session.live is None:
+            return
+        try:
             self._hand_on(session)
-            self._forget(session)
-            self._spawn(_finish(session.live, CallEnded(ended.reason, failed=ended.failed)))
+        except Exception as error:
+            _tell_failure("the last audio of a call is lost", error)
+        self._forget(session)
+        self._spawn(_finish(session.live, CallEnded(ended.reason, failed=ended.failed)))
 
     def _forget(self, session: _Session) -> None:
         self._sessions.pop(session.dialog.key, None)
@@ -412,14 +425,24 @@ class SiprecDoor:
         self._do(self._server.elapse(now=now))
         self._connections.elapse(now)
         for session in list(self._sessions.values()):
-            self._hand_on(session)
-            heard = max((line.stream.heard_at or 0.0 for line in session.call.lines.values()), default=0.0)
-            session.alive_at = max(session.alive_at, heard)
-            timer = session.dialog.timer
-            is_timed = timer is not None and timer.seconds <= TIMER_SECONDS_MAX
-            if not is_timed and now - session.alive_at >= SILENT_SECONDS:
-                session.alive_at = now
-                self._do(self._server.probe(session.dialog, now=now))
+            try:
+                self._look_at(session, now)
+            except Exception as error:  # one call must not cost the others their audio
+                _tell_failure("a call failed", error)
+                self._do(self._server.hang_up(session.dialog, ERROR_OF_OURS, failed=True, now=now))
+
+    def _look_at(self, session: _Session, now: float) -> None:
+        self._hand_on(session)
+        if session.live is not None and session.live.has_failed:
+            self._do(self._server.hang_up(session.dialog, ERROR_OF_OURS, failed=True, now=now))
+            return
+        heard = max((line.stream.heard_at or 0.0 for line in session.call.lines.values()), default=0.0)
+        session.alive_at = max(session.alive_at, heard)
+        timer = session.dialog.timer
+        is_timed = timer is not None and timer.seconds <= TIMER_SECONDS_MAX
+        if not is_timed and now - session.alive_at >= SILENT_SECONDS:
+            session.alive_at = now
+            self._do(self._server.probe(session.dialog, now=now))
 
     def _hand_on(self, session: _Session) -> None:
         if session.live is not None:
