@@ -59,6 +59,7 @@
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
     │   │   ├── StoreDamaged          it holds what earwitness did not write; restore it from a backup
+    │   │   ├── RecordDamaged         one record of it cannot be read; restore the database from a backup
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
     │   │   ├── StoreFull             its disk is full; ends and deletions still work  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
@@ -364,6 +365,10 @@ class StoreUnavailable(StoreError):
 
 class StoreDamaged(StoreUnavailable):
     """The database is damaged, or another one than earwitness wrote."""
+
+
+class RecordDamaged(StoreUnavailable):
+    """A row holds what nobody can have written. Others can be read."""
 
 
 class StoreBusy(StoreUnavailable):

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -394,6 +395,54 @@ async def test_a_call_whose_audio_cannot_be_kept_fails(
         assert call.status is CallStatus.FAILED
         assert call.pipeline_id is not None
         assert office.told(call.pipeline_id)[-1]["detail"]["eventType"] == "chime:MediaInsightsStopped"
+
+
+def damaged(folder: Path, statement: str, *values: str) -> None:
+    with closing(sqlite3.connect(folder / "records.db", timeout=PATIENCE_SECONDS)) as records:
+        records.execute(statement, values)
+        records.commit()
+
+
+async def test_a_damaged_call_of_a_former_process_holds_up_no_other(tmp_path: Path) -> None:
+    clock = Clock()
+    async with working(tmp_path, clock) as office:
+        access = office.associate()
+        for number in range(2):
+            await office.desk.begin(access, replace(CALL, call_id=f"call-{number}"), door="siprec")
+        ids = [call.transaction_id for call in office.store.connector_calls.list(MINE, limit=9).items]
+    damaged(tmp_path, "UPDATE connector_call_legs SET coding = 'nonsense' WHERE transaction_id = ?", ids[0])
+    clock.advance(timedelta(seconds=5))
+    async with working(tmp_path, clock) as office:
+        again = await office.desk.begin(access, replace(CALL, call_id="call-3"), door="siprec")
+        (active,) = office.store.connector_calls.list_active_everywhere(limit=9).items
+        assert active.transaction_id == again.transaction_id
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_told"),
+    [
+        ("UPDATE voice_connectors SET secrets_ciphertext = x'00'", True),
+        ("UPDATE voice_connectors SET wrapped_key = x'00', secrets_ciphertext = x'00'", True),
+        ("UPDATE voice_connectors SET streaming = NULL", True),
+        ("UPDATE voice_connectors SET streaming = replace(streaming, 'EventBridge', 'nobody')", False),
+        ("UPDATE pipelines SET wrapped_key = x'00'", False),
+        ("UPDATE connector_calls SET numbers_ciphertext = x'00'", True),
+        ("UPDATE connector_calls SET wrapped_key = x'00'", False),
+        ("UPDATE connector_call_legs SET coding = 'nonsense'", False),
+    ],
+)
+async def test_a_call_ends_whatever_is_damaged_or_deleted_meanwhile(tmp_path: Path, damage: str, is_told: bool) -> None:
+    async with working(tmp_path) as office:
+        kept = await office.desk.begin(office.associate(), CALL, door="siprec")
+        damaged(tmp_path, damage)
+        with nullcontext() if is_told else suppress(Exception):
+            await office.desk.update(kept, CallUpdated(to_number="+493012"))
+        await office.desk.end(kept, CallEnded("hung up"))
+        assert office.store.connector_calls.count_active(MINE) == 0
+        if is_told:
+            call = office.call(kept)
+            assert (call.status, call.reason) == (CallStatus.ENDED, "hung up")
+            assert office.pipeline(call.pipeline_id).status == "Stopped"
 
 
 async def test_an_end_that_its_door_gives_up_is_written_when_the_records_are_back(

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, exists, select, type_coerce
 
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, NotFound
 from earwitness.store.columns import from_json, to_json, to_microseconds
-from earwitness.store.connector_records import ConnectorCall, KeptLeg
+from earwitness.store.connector_records import ActiveCall, ConnectorCall, KeptLeg
 from earwitness.store.connector_schema import (
     connector_call_legs,
     connector_call_streams,
@@ -60,12 +60,14 @@ class ConnectorCallReader(Reader):
             newest_first=True,
         )
 
-    def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[ConnectorCall]:
-        """Return the calls of all accounts that are in progress as the records say."""
+    def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[ActiveCall]:
+        """Return the calls of all accounts that are in progress as the records say, damaged ones too."""
+        columns = connector_calls.c
+        known = select(columns.account_id, columns.region, columns.transaction_id, columns.started_at)
         return self._page(
-            self._record,
-            select(connector_calls).where(connector_calls.c.ended_at.is_(None)),
-            order=(connector_calls.c.account_id, connector_calls.c.region, connector_calls.c.transaction_id),
+            lambda row: record(ActiveCall, row, scope=scope_of(row)),
+            known.where(columns.ended_at.is_(None)),
+            order=(columns.account_id, columns.region, columns.transaction_id),
             after=after,
             limit=limit,
         )
@@ -228,6 +230,22 @@ class ConnectorCallWriter(Writer, ConnectorCallReader):
         streams = connector_call_streams.c.stream_arn.in_([leg.stream_arn for leg in call.legs])
         self._update(connector_call_streams, in_scope(connector_call_streams, call.scope), streams, ended_at=self._now)
         return replace(call, status=status, reason=reason, ended_at=self._now)
+
+    def end_unread(self, scope: Scope, transaction_id: str, *, status: CallStatus, reason: str) -> bool:
+        """End a call in progress, and let the retention of its streams count, without reading its record.
+
+        False when there is none in progress.
+        """
+        self._writing.session.use_reserve()
+        active = in_scope(connector_calls, scope, transaction_id=transaction_id, ended_at=None)
+        if not self._update(connector_calls, active, status=status, reason=reason, ended_at=self._now):
+            return False
+        legs = select(connector_call_legs.c.stream_arn).where(
+            in_scope(connector_call_legs, scope, transaction_id=transaction_id)
+        )
+        streams = connector_call_streams.c.stream_arn.in_(legs)
+        self._update(connector_call_streams, in_scope(connector_call_streams, scope), streams, ended_at=self._now)
+        return True
 
     def give_task(self, call: ConnectorCall, task_id: str, leg: CallLeg) -> None:
         """Note that a task was started by this call and a leg of it."""

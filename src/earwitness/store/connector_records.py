@@ -99,6 +99,15 @@ class KeptLeg:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ActiveCall:
+    """What is to be known of a call in progress to end it, whatever else of its record is damaged."""
+
+    scope: Scope
+    transaction_id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectorCall:
     """A call of a connector; kept for seven days after its end."""
 

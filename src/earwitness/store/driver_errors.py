@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import sqlalchemy.exc
 
-from earwitness.errors import BadRequest, EarwitnessError, StoreDamaged, StoreFull, StoreUnavailable
+from earwitness.errors import BadRequest, EarwitnessError, RecordDamaged, StoreDamaged, StoreFull, StoreUnavailable
 from earwitness.log import frames_of
 
 _RowT = TypeVar("_RowT")
@@ -133,7 +133,7 @@ def translated(error: Exception) -> Exception:
 def convert(make: Callable[[_RowT], _RecordT], row: _RowT) -> _RecordT:
     """Return what `make` makes of a row.
 
-    Raise StoreUnavailable when the row holds what nobody can have written: the file is damaged in a place that the
+    Raise RecordDamaged when the row holds what nobody can have written: the file is damaged in a place that the
     database does not check.
     """
     try:
@@ -141,7 +141,7 @@ def convert(make: Callable[[_RowT], _RecordT], row: _RowT) -> _RecordT:
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         context = {"error": type(error).__name__, "frames": frames_of(error)}
         _log.error("a record is damaged; restore the database from a backup", extra=context)
-        raise StoreUnavailable("a record is damaged; restore the database from a backup") from error
+        raise RecordDamaged("a record is damaged; restore the database from a backup") from error
 
 
 def is_collision(error: Exception) -> bool:

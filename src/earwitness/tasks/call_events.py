@@ -3,11 +3,12 @@
 Events of a call that has a pipeline are the pipeline's, and come in one order with its others.
 """
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from earwitness.errors import EarwitnessError
+from earwitness.errors import CiphertextRefused, EarwitnessError
 from earwitness.store.columns import JsonObject
 from earwitness.store.connector_records import ConnectorCall, KeptLeg, VoiceConnector
 from earwitness.store.records import Pipeline, Scope
@@ -25,6 +26,8 @@ from earwitness.voice.events import EventKind, PipelineFacts, StateChange, state
 
 METADATA_CHARACTERS_MAX = 65_536
 """SIPREC metadata and headers that are longer are left out of events: sinks take 256 KB of each."""
+
+_log = logging.getLogger("earwitness.calls")
 
 TargetsOfAccount = Callable[[Scope, Collection[str]], tuple[str, ...]]
 """From an account and AWS's names of notification targets to targets."""
@@ -47,8 +50,7 @@ class CallEvents:
         told: CallStarted | CallUpdated | None = None,
     ) -> None:
         """Tell the notification targets of the connector what happened to each of these legs, or to all."""
-        connector = unit.connectors.get(call.scope, call.connector_id)
-        targets = self._targets_of_account(call.scope, _notification_targets(connector))
+        targets = self._targets_of_account(call.scope, _notification_targets(_connector_of(unit, call)))
         streamed = _streamed(call, told)
         for leg in call.legs if legs is None else legs:
             make = partial(streaming_status, call=streamed, leg=_streamed_leg(leg), status=status)
@@ -100,6 +102,18 @@ def runtime_metadata(call: ConnectorCall) -> dict[str, str]:
         "toNumber": call.to_number,
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _connector_of(unit: Unit, call: ConnectorCall) -> VoiceConnector | None:
+    """Return the connector of a call; None when it is gone, or damaged: the call goes on, and ends, all the same."""
+    try:
+        return unit.connectors.get(call.scope, call.connector_id)
+    except CiphertextRefused as error:
+        _log.error(
+            "the connector of a call cannot be opened; its notification targets are not told",
+            extra={"transaction_id": call.transaction_id, "reason": str(error)},
+        )
+        return None
 
 
 def _notification_targets(connector: VoiceConnector | None) -> list[str]:

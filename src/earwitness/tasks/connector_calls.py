@@ -14,11 +14,21 @@ from functools import partial
 from typing import TypeVar
 
 from earwitness.access.caller import arn_of
-from earwitness.errors import BadRequest, Conflict, EarwitnessError, Forbidden, Gone, NotFound, StoreUnavailable
+from earwitness.errors import (
+    BadRequest,
+    Conflict,
+    EarwitnessError,
+    Forbidden,
+    Gone,
+    NotFound,
+    RecordDamaged,
+    StoreUnavailable,
+)
 from earwitness.fragments.numbers import FragmentNumber, to_ms
 from earwitness.fragments.stream import FragmentStream
+from earwitness.log import frames_of
 from earwitness.media.streams import MediaStreams
-from earwitness.store.connector_records import ConnectorCall, DoorAccess, KeptLeg, VoiceConnector
+from earwitness.store.connector_records import ActiveCall, ConnectorCall, DoorAccess, KeptLeg, VoiceConnector
 from earwitness.store.records import KinesisStream, PageKey, Pipeline, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.call_events import CallEvents
@@ -192,9 +202,18 @@ class ConnectorCalls:
         await self._write_owed(self._owe(call.access.scope, call.transaction_id, status, ended.reason))
 
     async def write_owed_ends(self) -> None:
-        """Write the ends that could not be written when they were told. Raise what the records raise."""
+        """Write the ends that could not be written when they were told; one that cannot be holds up no other.
+
+        Raise what the records raise.
+        """
+        failures: list[Exception] = []
         for owed in list(self._owed.values()):
-            await self._write_owed(owed)
+            try:
+                await self._write_owed(owed)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def heard(self, stream_arn: str) -> None:
         """Note that a fragment of this stream was written."""
@@ -217,12 +236,12 @@ class ConnectorCalls:
                     break
             self._recovered = True
 
-    async def _end_lost(self, call: ConnectorCall) -> None:
-        """End a call of a former process. One whose record is damaged stays as it is, and holds up no other."""
+    async def _end_lost(self, call: ActiveCall) -> None:
+        """End a call of a former process. One that cannot be ended stays as it is, and holds up no other."""
         try:
-            await self._end(call, CallStatus.FAILED, LOST)
+            await self._end(call.scope, call.transaction_id, CallStatus.FAILED, LOST)
         except EarwitnessError as error:
-            if error.retryable:
+            if error.retryable and not isinstance(error, RecordDamaged):
                 raise
             _log.error(
                 "a call of a former process cannot be ended",
@@ -236,29 +255,36 @@ class ConnectorCalls:
 
     async def _write_owed(self, owed: _OwedEnd) -> None:
         try:
-            found = await self._run_in_thread(lambda: self._store.connector_calls.get(owed.scope, owed.transaction_id))
-            if found is not None:
-                await self._end(found, owed.status, owed.reason)
+            await self._end(owed.scope, owed.transaction_id, owed.status, owed.reason)
         except EarwitnessError as error:
             if not error.retryable and not isinstance(error, Conflict):
                 self._owed.pop(owed.transaction_id, None)
             raise
         self._owed.pop(owed.transaction_id, None)
 
-    async def _end(self, call: ConnectorCall, status: CallStatus, reason: str) -> None:
-        stopped = await self._write_ended(call, status, reason)
+    async def _end(self, scope: Scope, transaction_id: str, status: CallStatus, reason: str) -> None:
+        """Write an end. One that has ended, or was never written, stays as it is."""
+        stopped = await self._write_ended(scope, transaction_id, status, reason[:REASON_CHARACTERS_MAX])
         self._events_written()
         if stopped is not None:
             self._pipeline_changed(stopped)
 
-    async def _write_ended(self, call: ConnectorCall, status: CallStatus, reason: str) -> Pipeline | None:
+    async def _write_ended(self, scope: Scope, transaction_id: str, status: CallStatus, reason: str) -> Pipeline | None:
         tries = 1
         while True:
             try:
-                return await self._write(lambda unit: self._ended(unit, call, status, reason))
+                return await self._write(lambda unit: self._ended(unit, scope, transaction_id, status, reason))
             except Conflict:
                 if tries == TRIES_MAX:
                     raise
+            except Exception as error:
+                if isinstance(error, EarwitnessError) and error.retryable and not isinstance(error, RecordDamaged):
+                    raise
+                _tell_untold(transaction_id, error)
+                await self._write(
+                    lambda unit: unit.connector_calls.end_unread(scope, transaction_id, status=status, reason=reason)
+                )
+                return None
             tries += 1
 
     def _begin(
@@ -323,11 +349,11 @@ class ConnectorCalls:
             status="ACTIVE",
         )
 
-    def _ended(self, unit: Unit, call: ConnectorCall, status: CallStatus, reason: str) -> Pipeline | None:
-        kept = unit.connector_calls.lock_active(call.scope, call.transaction_id)
+    def _ended(self, unit: Unit, scope: Scope, transaction_id: str, status: CallStatus, reason: str) -> Pipeline | None:
+        kept = unit.connector_calls.lock_active(scope, transaction_id)
         if kept is None:
             return None
-        kept = unit.connector_calls.end(kept, status=status, reason=reason[:REASON_CHARACTERS_MAX])
+        kept = unit.connector_calls.end(kept, status=status, reason=reason)
         told = StreamingStatus.FAILED if status is CallStatus.FAILED else StreamingStatus.ENDED
         self._events.streaming(unit, kept, told)
         return self._pipelines.stop(unit, kept)
@@ -358,6 +384,15 @@ class ConnectorCalls:
 
     async def _write(self, work: Callable[[Unit], ResultT]) -> ResultT:
         return await self._run_in_thread(lambda: self._store.write(work))
+
+
+def _tell_untold(transaction_id: str, error: Exception) -> None:
+    """Say that a call ends of which the record, the events or the pipeline are damaged.
+
+    Nobody is told, but it is over, and its connector is free. Its pipeline ends when nothing comes any more.
+    """
+    context = {"transaction_id": transaction_id, "error": type(error).__name__, "frames": frames_of(error)}
+    _log.error("the end of a call cannot be told; it is written without events", extra=context)
 
 
 def _require_short(*names: str) -> None:

@@ -139,6 +139,26 @@ def test_a_connector_with_calls_in_progress_stays(store: Store, connector: Voice
         store.write(lambda unit: add_call(unit, connector, call_id="late"))
 
 
+def test_a_call_can_be_ended_without_being_read(store: Store, connector: VoiceConnector) -> None:
+    call, other = (store.write(lambda unit, name=name: add_call(unit, connector, call_id=name)) for name in "ab")
+
+    def end(unit: Unit) -> bool:
+        return unit.connector_calls.end_unread(
+            MINE, call.transaction_id, status=CallStatus.FAILED, reason="it is damaged"
+        )
+
+    assert store.write(end) is True
+    assert store.write(end) is False
+    found = store.connector_calls.get(MINE, call.transaction_id)
+    assert found is not None
+    assert (found.status, found.reason) == (CallStatus.FAILED, "it is damaged")
+    assert found.ended_at is not None
+    old = store.connector_calls.list_old_streams(now=found.ended_at + 3 * HOUR, limit=9)
+    assert old == [(MINE, found.legs[0].stream_arn)]
+    (active,) = store.connector_calls.list_active_everywhere(limit=9).items
+    assert (active.scope, active.transaction_id, active.started_at) == (MINE, other.transaction_id, other.started_at)
+
+
 def test_an_announced_call_comes_once_and_in_time(store: Store, connector: VoiceConnector, clock: Clock) -> None:
     def announce(call_id: str) -> None:
         store.write(
