@@ -50,6 +50,8 @@ check: lint type test  ## everything a change must pass
 lock: $(VENV)/.ready  ## pin all dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --upgrade --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra postgres --extra formats --extra srtp --universal --generate-hashes \
+		--no-emit-index-url --no-header --quiet --constraint requirements.lock --output-file deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
