@@ -109,7 +109,7 @@ class Rest:
     deleted: list[None] = field(default_factory=list[None])
     """Grows whenever running tasks are told that a domain was deleted."""
 
-    doors: list[DoorStatus] = field(default_factory=list[DoorStatus])
+    doors: dict[str, list[DoorStatus]] = field(default_factory=dict[str, list[DoorStatus]])
     monotonic: Callable[[], float] = lambda: 0.0
     wrong_credentials: WrongCredentials = field(default_factory=WrongCredentials)
     token_characters_min: int = TOKEN_CHARACTERS_MIN
@@ -139,7 +139,7 @@ class Rest:
             events_changed=self.notices,
             lags=self.lags,
             turns=self.turns,
-            doors=lambda: self.doors,
+            doors=lambda account_id: self.doors.get(account_id, []),
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
             keep_audio=self.keep_audio,

@@ -1,12 +1,13 @@
 """Doors of Voice Connectors over HTTP: secrets go in and never come out; calls are listed and announced."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rest_examples import MINE, Rest, add_connector, require_error, require_fits
 
-from earwitness.voice.connector import DoorSecret
+from earwitness.voice.connector import DoorSecret, DoorStatus
 
 DOOR = "connectors/connector-1/door"
 SECRET = "shared-with-a-phone-system"  # noqa: S105  # a test's
@@ -75,6 +76,17 @@ def test_calls_are_listed_without_numbers(connected: Rest) -> None:
     assert (call["transactionId"], call["callId"], call["status"]) == ("transaction-1", "call-1", "InProgress")
     assert [(leg["label"], leg["coding"], leg["isCaller"]) for leg in call["legs"]] == [("1", "PCMU", True)]
     assert "secret" not in response.text
+
+
+def test_doors_show_what_an_account_may_know(connected: Rest) -> None:
+    door = DoorStatus(
+        name="siprec", addresses=(("UDP", "127.0.0.1", 5060),), calls=3, refused={"connector not in use": 2}
+    )
+    connected.doors = {MINE.account_id: [door], "999999999999": [replace(door, calls=70)]}
+    answer = connected.ask("GET", "doors")
+    require_fits(answer.json(), "Doors")
+    (shown,) = answer.json()["doors"]
+    assert (shown["calls"], shown["refused"]) == (3, [{"reason": "connector not in use", "count": 2}])
 
 
 def test_an_announced_call_may_come_once(connected: Rest) -> None:

@@ -6,7 +6,7 @@ address has to be on the connector's list; without a list, loopback.
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -23,6 +23,7 @@ from earwitness.doors.audiosocket import (
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded, CallStarted
 from earwitness.doors.live_call import ERROR_OF_OURS, DoorClock, LiveCall
+from earwitness.doors.refusals import NOBODY, Refusals
 from earwitness.doors.tcp import notice_death
 from earwitness.errors import BadRequest, ConfigurationError, EarwitnessError
 from earwitness.log import frames_of
@@ -57,7 +58,7 @@ class AudioSocketDoor:
         self.desk = desk
         self.clock = clock or DoorClock()
         #: How often something was refused, by the reason.
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         self.descriptors_max = connections_max
         self.connections = Connections(connections_max, monotonic=self.clock.monotonic)
         self.is_draining = False
@@ -68,7 +69,14 @@ class AudioSocketDoor:
     @property
     def calls(self) -> int:
         """Return how many calls are in progress."""
-        return sum(each.live is not None and not each.live.is_over for each in self._connected)
+        return len(self._calls())
+
+    def calls_of(self, account_id: str) -> int:
+        """Return how many of them are an account's."""
+        return sum(call.account_id == account_id for call in self._calls())
+
+    def _calls(self) -> list[LiveCall]:
+        return [each.live for each in list(self._connected) if each.live is not None and not each.live.is_over]
 
     @property
     def addresses(self) -> Sequence[tuple[str, str, int]]:
@@ -101,9 +109,9 @@ class AudioSocketDoor:
         await asyncio.gather(*(each.end("the service stops") for each in list(self._connected)))
         self._server = None
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str, *, account_id: str) -> None:
         """Count a refusal; the first of its kind is logged."""
-        self.refused[reason] += 1
+        reason = self.refused.note(reason, account_id=account_id)
         if self.refused[reason] == 1:
             _log.warning("a call was refused", extra={"door": self.name, "reason": reason})
 
@@ -126,6 +134,8 @@ class _Connection(asyncio.Protocol):
         # What came behind the first frame, and how much of that is missing.
         self._early, self._identity_missing = b"", IDENTITY_BYTES
         self._access: DoorAccess | None = None
+        # Whose call it says it is.
+        self._account_id = NOBODY
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._deadline: asyncio.TimerHandle | None = None
@@ -179,7 +189,7 @@ class _Connection(asyncio.Protocol):
 
     def evict(self) -> None:
         """Close at once: somebody else needs the place."""
-        self._door.refused["it was silent, and its place was needed"] += 1
+        self._door.refused.note("it was silent, and its place was needed", account_id=self._account_id)
         if self._transport is not None:
             self._transport.abort()
 
@@ -271,6 +281,7 @@ class _Connection(asyncio.Protocol):
 
     def _require_allowed(self, access: DoorAccess) -> None:
         """Raise BadRequest where this connection may send no call."""
+        self._account_id = access.scope.account_id
         if access.disabled:
             raise BadRequest("the Voice Connector takes no calls; enable it")
         if access.require_encryption:
@@ -293,7 +304,7 @@ class _Connection(asyncio.Protocol):
             self._deadline = None
 
     def _refuse(self, reason: str) -> None:
-        self._door.refuse(reason)
+        self._door.refuse(reason, account_id=self._account_id)
         self._is_refused = True
         self._waiting.clear()
         if self._transport is not None:

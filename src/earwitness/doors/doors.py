@@ -6,9 +6,10 @@ open one stays there.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from earwitness.doors.refusals import Refusals
 from earwitness.doors.sockets import SocketDoors
 from earwitness.errors import ConfigurationError
 from earwitness.log import frames_of
@@ -35,8 +36,12 @@ class Door(Protocol):
         """Return what listens: transport, host and port; nothing for a door at the service's own address."""
         ...
 
+    def calls_of(self, account_id: str) -> int:
+        """Return how many of them are an account's; any thread may ask."""
+        ...
+
     @property
-    def refused(self) -> Mapping[str, int]:
+    def refused(self) -> Refusals:
         """Return how often something was refused since the start, by the reason. A reason names nobody."""
         ...
 
@@ -64,10 +69,15 @@ class Doors:
     def __init__(self, doors: Sequence[Door] = ()) -> None:
         self._doors = list(doors)
 
-    def status(self) -> list[DoorStatus]:
-        """Return what each of them does at this moment."""
+    def status(self, account_id: str) -> list[DoorStatus]:
+        """Return what each of them does at this moment, as far as an account may know; any thread may ask."""
         return [
-            DoorStatus(name=door.name, addresses=tuple(door.addresses), calls=door.calls, refused=dict(door.refused))
+            DoorStatus(
+                name=door.name,
+                addresses=tuple(door.addresses),
+                calls=door.calls_of(account_id),
+                refused=door.refused.seen_by(account_id),
+            )
             for door in self._doors
         ]
 
@@ -117,8 +127,12 @@ class WebSocketsDoor:
         """Return how many calls are in progress."""
         return len(self._sockets.calls)
 
+    def calls_of(self, account_id: str) -> int:
+        """Return how many of them are an account's."""
+        return sum(call.account_id == account_id for call in list(self._sockets.calls))
+
     @property
-    def refused(self) -> Mapping[str, int]:
+    def refused(self) -> Refusals:
         """Return how often something was refused, by the reason."""
         return self._sockets.refused
 

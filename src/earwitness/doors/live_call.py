@@ -136,6 +136,11 @@ class LiveCall:
         return self._kept
 
     @property
+    def account_id(self) -> str:
+        """Whose it is."""
+        return self._kept.access.scope.account_id
+
+    @property
     def is_over(self) -> bool:
         """Whether its door said that it ended, or an error of ours ended it."""
         return self._ended is not None

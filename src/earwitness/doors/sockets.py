@@ -6,7 +6,6 @@ What belongs here: waiting, answers, the order of things. What must never: what 
 import logging
 import time
 from asyncio import timeout
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded, CallStarted
 from earwitness.doors.live_call import ERROR_OF_OURS, LiveCall
 from earwitness.doors.proof import AUDIOHOOK, is_same, nonce_of
+from earwitness.doors.refusals import NOBODY, Refusals
 from earwitness.doors.socket_core import Account, HangUp, Opening, Presented, Send, SocketCore
 from earwitness.doors.socket_handshake import NOT_FOUND, Admission, Asked, Outside, admit
 from earwitness.doors.socket_kinds import KINDS, SocketKind
@@ -43,9 +43,6 @@ ACCOUNT_WEIGHT = 4
 UNPROVED_MAX = 500
 """Sockets at one time that were let in to prove themselves by a message; one address may have half of those that are
 free. Whose connector they name costs that connector's account nothing."""
-
-REASONS_MAX = 200
-"""Reasons that refusals are counted by; others are counted together."""
 
 TELL_AGAIN_SECONDS = 60.0
 """How often the log says again that calls were refused for one reason."""
@@ -93,7 +90,7 @@ class SocketDoors:
         self.calls: dict[LiveCall, str] = {}
         """Calls in progress, and the name of their door."""
 
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         """By reason: upgrades that were refused, and calls that were broken off because of what they sent."""
 
         self.is_draining = False
@@ -120,7 +117,7 @@ class SocketDoors:
         if kind is None or access is None or admission.status:
             if admission.is_wrong:
                 await self.hold_back(asked.client)
-            await self._refuse(web_socket, kind.name if kind else "?", admission)
+            await self._refuse(web_socket, kind.name if kind else "?", admission, access)
             return
         with ExitStack() as place:
             try:
@@ -129,7 +126,7 @@ class SocketDoors:
                 else:
                     place.enter_context(self._unproved.taken(address_group(asked.client)))
             except Unavailable as error:
-                await self._refuse(web_socket, kind.name, Admission(status=503, reason=str(error)))
+                await self._refuse(web_socket, kind.name, Admission(status=503, reason=str(error)), access)
                 return
             await self._run(web_socket, kind, access, asked, place, is_proved=admission.is_proved)
 
@@ -196,16 +193,16 @@ class SocketDoors:
         seconds = self._wrong_credentials.failed(client, now_seconds=self._clock.monotonic())
         await self._wrong_credentials.hold_back(client, seconds)
 
-    async def _refuse(self, web_socket: WebSocket, door: str, admission: Admission) -> None:
-        self.count_refusal(door, admission.reason)
+    async def _refuse(
+        self, web_socket: WebSocket, door: str, admission: Admission, access: DoorAccess | None = None
+    ) -> None:
+        self.count_refusal(door, admission.reason, access)
         headers = {"retry-after": "5"} if admission.status in (429, 503) else {}
         await web_socket.refuse(admission.status, admission.reason, headers)
 
-    def count_refusal(self, door: str, reason: str) -> None:
+    def count_refusal(self, door: str, reason: str, access: DoorAccess | None) -> None:
         """Count a refusal, and say so in the log, for each reason once in a while."""
-        if reason not in self.refused and len(self.refused) >= REASONS_MAX:
-            reason = "another reason"
-        self.refused[reason] += 1
+        reason = self.refused.note(reason, account_id=access.scope.account_id if access else NOBODY)
         now = self._clock.monotonic()
         if now >= self._told_at.get(reason, float("-inf")):
             self._told_at[reason] = now + TELL_AGAIN_SECONDS
@@ -264,7 +261,7 @@ class _Session:
         except ConnectionError:
             self._is_over = True  # who is gone cannot be answered
         except _Broken as broken:
-            self._doors.count_refusal(self._kind.name, broken.reason)
+            self._doors.count_refusal(self._kind.name, broken.reason, self._access)
             self._ended = CallEnded(f"it was broken off: {broken.reason}", failed=True)
             if broken.is_wrong:
                 await self._doors.hold_back(self._client)

@@ -93,8 +93,8 @@ class RestContext:
     media_refusal: Callable[[], str | None]
     #: Turns to compute; calls in progress go first.
     turns: Turns
-    #: Returns what the doors of this process do.
-    doors: Callable[[], Sequence[DoorStatus]]
+    #: Returns what the doors of this process do, as far as an account may know.
+    doors: Callable[[str], Sequence[DoorStatus]]
     #: Returns what is used of tasks, media connections and quotas, and the most of each, by name. Reads the records.
     use_of: Callable[[Scope], Mapping[str, tuple[int, int]]]
 

@@ -1,4 +1,4 @@
-"""What the doors of this process do, for those who run the service."""
+"""What the doors of this process do, as far as the caller's account may know."""
 
 from earwitness.rest.context import RestCall, RestContext
 from earwitness.rest.models import DoorAddressAnswer, DoorRefusalAnswer, DoorsAnswer, OpenDoorAnswer
@@ -9,9 +9,12 @@ REFUSALS_MAX = 100
 """Reasons that are told of one door."""
 
 
-def get_doors(context: RestContext, _call: RestCall[GetDoors]) -> DoorsAnswer:
-    """Return where calls come in, how many are in progress, and what was refused and why."""
-    return DoorsAnswer(doors=[_answer(door) for door in context.doors()])
+def get_doors(context: RestContext, call: RestCall[GetDoors]) -> DoorsAnswer:
+    """Return where calls come in, how many of the account are in progress, and what was refused and why.
+
+    Refused were calls for the account's connectors, and what was for nobody's. Other accounts do not show.
+    """
+    return DoorsAnswer(doors=[_answer(door) for door in context.doors(call.scope.account_id)])
 
 
 def _answer(door: DoorStatus) -> OpenDoorAnswer:

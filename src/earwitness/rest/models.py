@@ -206,7 +206,7 @@ class DoorAddressAnswer(Answer):
 
 
 class DoorRefusalAnswer(Answer):
-    """Calls, or what would have become calls, that a door did not take."""
+    """Calls for the account's connectors, or for nobody's, that a door did not take."""
 
     reason: Annotated[str, doc("Why, and what to do next.")]
     count: Annotated[_Whole, doc("How often since the start of the process, by anybody.")]
@@ -219,7 +219,7 @@ class OpenDoorAnswer(Answer):
     addresses: Annotated[
         list[DoorAddressAnswer], doc("Where it listens; empty when it is at the service's own address.")
     ]
-    calls: Annotated[_Whole, doc("Calls in progress, of all accounts.")]
+    calls: Annotated[_Whole, doc("Calls in progress, of the caller's account.")]
     refused: Annotated[list[DoorRefusalAnswer], doc("What it did not take; the most frequent first.")]
 
 

@@ -100,13 +100,13 @@ def checked_secret(name: DoorSecret, secret: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoorStatus:
-    """What a door does at this moment, for those who run the service. It names nobody."""
+    """What a door does at this moment, as one account may know it. It names nobody."""
 
     #: The protocol.
     name: str
     #: Transport, host and port; nothing for a door at the service's own address.
     addresses: Sequence[tuple[str, str, int]]
-    #: Calls in progress, of all accounts.
+    #: Calls in progress, of the account.
     calls: int
-    #: How often something was refused since the start, by the reason.
+    #: How often something was refused since the start, by the reason: of the account, or of nobody.
     refused: Mapping[str, int]

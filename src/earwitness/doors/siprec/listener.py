@@ -8,7 +8,6 @@ import logging
 import secrets
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -17,6 +16,7 @@ from earwitness.doors.allowed import AllowList, plain_address
 from earwitness.doors.desk import Desk, DoorAccess
 from earwitness.doors.events import CallEnded
 from earwitness.doors.live_call import ERROR_OF_OURS, DoorClock, LiveCall
+from earwitness.doors.refusals import NOBODY, Refusals
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
 from earwitness.doors.siprec.message import SipMessage, uri_of
@@ -68,6 +68,8 @@ class _Session:
     dialog: Dialog
     call: RecordedCall
     allowed: AllowList
+    #: Whose it is.
+    account_id: str
     live: LiveCall | None = None
     ports: dict[int, MediaPort] = field(default_factory=dict[int, MediaPort])
     #: Packets from addresses that may not send.
@@ -83,7 +85,7 @@ class SiprecDoor:
 
     def __init__(self, desk: Desk, listening: SiprecListening, *, clock: DoorClock | None = None) -> None:
         #: Calls that were refused, by reason.
-        self.refused: Counter[str] = Counter()
+        self.refused = Refusals()
         self._desk = desk
         self._listening = listening
         self._clock = clock or DoorClock()
@@ -110,7 +112,12 @@ class SiprecDoor:
     @property
     def calls(self) -> int:
         """Return how many calls are in progress."""
-        return sum(session.live is not None for session in self._sessions.values())
+        return sum(session.live is not None for session in list(self._sessions.values()))
+
+    def calls_of(self, account_id: str) -> int:
+        """Return how many of them are an account's."""
+        lives = [session.live for session in list(self._sessions.values())]
+        return sum(live is not None and live.account_id == account_id for live in lives)
 
     @property
     def descriptors_max(self) -> int:
@@ -201,9 +208,9 @@ class SiprecDoor:
     def _unreadable(self) -> None:
         self._count("not SIP")
 
-    def _count(self, reason: str, *, detail: str = "") -> None:
+    def _count(self, reason: str, *, account_id: str = NOBODY, detail: str = "") -> None:
         """Count a refusal, and say so in the log, for each reason once in a while."""
-        self.refused[reason] += 1
+        reason = self.refused.note(reason, account_id=account_id)
         now = self._clock.monotonic()
         if now - self._told_at.get(reason, float("-inf")) >= TELL_AGAIN_SECONDS:
             self._told_at[reason] = now
@@ -271,15 +278,15 @@ class SiprecDoor:
         if access is None:
             self._drop(transaction, 404, "no such connector")
             return None
-        allowed = AllowList(access.allowed_networks)
+        allowed, account_id = AllowList(access.allowed_networks), access.scope.account_id
         if not allowed.allows(flow.address):
-            self._drop(transaction, 403, "address not on the allow list")
+            self._drop(transaction, 403, "address not on the allow list", account_id=account_id)
         elif access.disabled:
-            self._drop(transaction, 403, "connector not in use")
+            self._drop(transaction, 403, "connector not in use", account_id=account_id)
         elif access.require_encryption and flow.transport != "TLS":
-            self._drop(transaction, 403, "connector needs TLS")
+            self._drop(transaction, 403, "connector needs TLS", account_id=account_id)
         elif not is_recording(request):
-            self._drop(transaction, 421, "no recording session", more=("require", "siprec"))
+            self._drop(transaction, 421, "no recording session", account_id=account_id, more=("require", "siprec"))
         else:
             dialog.may_send = allowed.allows
             return access
@@ -288,11 +295,12 @@ class SiprecDoor:
     async def _admit(self, transaction: Transaction, dialog: Dialog, access: DoorAccess) -> None:
         request = transaction.request
         if len(self._sessions) >= self._listening.calls_max:
-            self._refuse(transaction, 503, "too many calls")
+            self._refuse(transaction, 503, "too many calls", account_id=access.scope.account_id)
             return
         self._do(self._server.proceed(transaction))
+        account_id = access.scope.account_id
         call = RecordedCall(access, new_key=secrets.token_bytes, session=secrets.randbits(31))
-        session = _Session(dialog=dialog, call=call, allowed=AllowList(access.allowed_networks))
+        session = _Session(dialog=dialog, call=call, allowed=AllowList(access.allowed_networks), account_id=account_id)
         session.alive_at = self._clock.monotonic()
         self._sessions[dialog.key] = session
         try:
@@ -304,19 +312,19 @@ class SiprecDoor:
             session.live = await LiveCall.begin(self._desk, access, started, door=DOOR, clock=self._clock)
         except EarwitnessError as error:
             self._forget(session)
-            self._refuse(transaction, *refusal_of(error), detail=str(error))
+            self._refuse(transaction, *refusal_of(error), account_id=session.account_id, detail=str(error))
             return
         except BaseException:
             self._forget(session)
-            self._refuse(transaction, 500, ERROR_OF_OURS)
+            self._refuse(transaction, 500, ERROR_OF_OURS, account_id=account_id)
             raise
         if dialog.state is not DialogState.INVITED or self._is_closing:  # it was cancelled meanwhile
             self._forget(session)
-            self._refuse(transaction, 503, "the service stops")
+            self._refuse(transaction, 503, "the service stops", account_id=account_id)
             await _finish(session.live, CallEnded("the call was cancelled"))
             return
         try:
-            self._tell_metadata_problem(call)
+            self._tell_metadata_problem(session)
             answer = call.answer(plan, _numbers(session), address=transaction.flow.local_address)
             self._read(session)
             self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
@@ -324,7 +332,7 @@ class SiprecDoor:
         except Exception:  # it is in the records by now
             self._forget(session)
             if dialog.state is DialogState.INVITED:
-                self._refuse(transaction, 500, ERROR_OF_OURS)
+                self._refuse(transaction, 500, ERROR_OF_OURS, account_id=account_id)
             else:
                 self._do(self._server.hang_up(dialog, ERROR_OF_OURS, failed=True, now=self._clock.monotonic()))
             await _finish(session.live, CallEnded(ERROR_OF_OURS, failed=True))
@@ -343,7 +351,7 @@ class SiprecDoor:
                 self._open_ports(session, plan)
         except EarwitnessError as error:
             self._close_ports(session, set(session.ports) - before)
-            self._refuse(transaction, *refusal_of(error), detail=str(error))
+            self._refuse(transaction, *refusal_of(error), account_id=session.account_id, detail=str(error))
             return
         self._take(session, session.live, plan)
         needs_answer = transaction.request.method == "INVITE" or (plan is not None and bool(plan.lines))
@@ -361,9 +369,9 @@ class SiprecDoor:
         had_forgotten = session.call.has_forgotten_metadata
         for event in session.call.change(plan):
             live.feed(event)
-        self._tell_metadata_problem(session.call)
+        self._tell_metadata_problem(session)
         if session.call.has_forgotten_metadata and not had_forgotten:
-            self._count("metadata too long to be remembered")
+            self._count("metadata too long to be remembered", account_id=session.account_id)
         if plan.lines:
             self._close_ports(session, set(session.ports) - set(plan.taken))
 
@@ -405,7 +413,7 @@ class SiprecDoor:
                 if plain_address(address) != line.address and not session.allowed.allows(address):
                     session.strangers += 1
                     if session.strangers == 1:
-                        self._count("media from a stranger")
+                        self._count("media from a stranger", account_id=session.account_id)
                     return
                 line.receive(packet, now=self._clock.monotonic())
 
@@ -455,20 +463,24 @@ class SiprecDoor:
         status: int,
         reason: str,
         *,
+        account_id: str = NOBODY,
         detail: str = "",
         more: tuple[str, str] | None = None,
     ) -> None:
-        self._count(reason, detail=detail)
+        self._count(reason, account_id=account_id, detail=detail)
         self._do(self._server.drop(transaction, status, *([more] if more else [])))
 
-    def _refuse(self, transaction: Transaction, status: int, reason: str, *, detail: str = "") -> None:
-        self._count(reason, detail=detail)
+    def _refuse(
+        self, transaction: Transaction, status: int, reason: str, *, account_id: str = NOBODY, detail: str = ""
+    ) -> None:
+        self._count(reason, account_id=account_id, detail=detail)
         more = [_RETRY_LATER] if status == 503 else []
         self._do(self._server.refuse(transaction, status, more=more, now=self._clock.monotonic()))
 
-    def _tell_metadata_problem(self, call: RecordedCall) -> None:
-        if call.metadata_problem:
-            self._count("metadata not read", detail=call.metadata_problem)
+    def _tell_metadata_problem(self, session: _Session) -> None:
+        problem = session.call.metadata_problem
+        if problem:
+            self._count("metadata not read", account_id=session.account_id, detail=problem)
 
 
 async def _finish(live: LiveCall, ended: CallEnded) -> None:
