@@ -1,6 +1,9 @@
 """Recordings placed as calls at real doors."""
 
 import asyncio
+import gc
+import socket
+import struct
 import sys
 import uuid
 import wave
@@ -86,6 +89,21 @@ async def test_a_recording_is_placed_as_it_was_spoken(
 async def test_a_door_that_hangs_up_is_told(door: AudioSocketDoor, tmp_path: Path) -> None:
     with pytest.raises(CallNotPlaced, match="announced"):
         await asyncio.to_thread(place_call, [recording(tmp_path)], to=url_of(door, str(uuid.uuid4())))
+
+
+async def test_a_door_that_resets_the_connection_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(1)
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        with pytest.raises(CallNotPlaced, match="announced"):
+            await asyncio.to_thread(place_call, [recording(tmp_path)], to=f"audiosocket://{host}:{port}/{uuid.uuid4()}")
+    gc.collect()  # a task whose exception nobody asked for says so when it goes
+    assert [each.message for each in caplog.records if each.name == "asyncio"] == []
 
 
 async def test_addresses_and_recordings_that_cannot_be_used(door: AudioSocketDoor, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ async def call_by_audiosocket(plan: CallPlan) -> PlacedCall:
         raise ConfigurationError(f"{error}, after the address: audiosocket://127.0.0.1:9092/UUID") from None
     speech = plan.speech(rate_of=_rate_of, legs_max=1)
     reader, writer = await _connected(plan)
+    hung_up = asyncio.create_task(reader.read())
     try:
-        hung_up = asyncio.create_task(reader.read())
         writer.write(identity)
         await _talk(plan, speech, writer, hung_up)
         writer.write(HANG_UP)
@@ -37,6 +37,8 @@ async def call_by_audiosocket(plan: CallPlan) -> PlacedCall:
         raise CallNotPlaced(_REFUSED) from error
     finally:
         writer.close()
+        hung_up.cancel()
+        await asyncio.gather(hung_up, return_exceptions=True)  # asyncio prints what nobody asks for, as a reset
     return PlacedCall(call_id=call_id, seconds=speech.seconds, legs=1)
 
 
