@@ -476,6 +476,24 @@ async def test_floods_of_many_strangers_take_turns(world: World) -> None:
     await waited
 
 
+async def test_a_flood_of_datagrams_is_told_once_and_costs_a_caller_nothing(
+    world: World, client: UdpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = ExampleCall()
+    await begun(client, call)
+    stranger = await UdpClient.open(world.address, local="127.0.0.9")
+    for number in range(500):
+        stranger.send(b"OPTIONS nonsense")
+        if number % 20 == 0:
+            await turns()
+    await eventually(lambda: world.door.refused["too many datagrams"] + world.door.refused["not SIP"] > 400)
+    assert world.door.refused["not SIP"] <= 200
+    told = [each for each in caplog.records if each.__dict__.get("reason") == "too many datagrams"]
+    assert len(told) == 1
+    assert (await client.ask(call.request("BYE"))).status == 200
+    stranger.close()
+
+
 async def test_a_message_that_never_ends_gives_its_place_back(world: World) -> None:
     client = await TcpClient.open(world.address)
     client.send(b"INVITE sip:x@y SIP/2.0\r\nVia:")

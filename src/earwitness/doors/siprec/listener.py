@@ -6,7 +6,6 @@ What belongs here: the order of things between SIP, the records and media. What 
 import asyncio
 import logging
 import secrets
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,9 @@ from earwitness.doors.refusals import NOBODY, Refusals
 from earwitness.doors.siprec.call import Plan, RecordedCall
 from earwitness.doors.siprec.dialog import Dialog, DialogState, Flow
 from earwitness.doors.siprec.message import SipMessage, uri_of
+from earwitness.doors.siprec.own_address import OwnAddress
 from earwitness.doors.siprec.ports import DESCRIPTORS_OF_PORT, MediaPort, MediaPorts
+from earwitness.doors.siprec.rates import DatagramRates
 from earwitness.doors.siprec.refusals import is_recording, refusal_of
 from earwitness.doors.siprec.server import Changed, Ended, Invited, ServerEvent, SipSend, SipServer, Transaction
 from earwitness.doors.siprec.settings import SiprecListening
@@ -102,10 +103,11 @@ class SiprecDoor:
             unreadable=self._unreadable,
             monotonic=self._clock.monotonic,
         )
+        self._rates = DatagramRates(monotonic=self._clock.monotonic)
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._local_addresses: dict[str, str] = {}
+        self._own_address = OwnAddress((listening.plain or ("", 0))[0])
         self._plain_port = 0
         self._told_at: dict[str, float] = {}
 
@@ -178,7 +180,9 @@ class SiprecDoor:
         server = await loop.create_server(self._maker(None), host, port)
         self._servers.append(server)
         self._plain_port = _port_of(server)
-        datagrams = SipDatagrams(receive=self._receive, unreadable=self._unreadable, local=self._local)
+        datagrams = SipDatagrams(
+            receive=self._receive, unreadable=self._unreadable, local=self._local, may_take=self._may_take
+        )
         await loop.create_datagram_endpoint(lambda: datagrams, sock=datagram_socket(host, self._plain_port))
         self._datagrams = datagrams
 
@@ -188,22 +192,13 @@ class SiprecDoor:
         return lambda: TlsHandshake(self._connections, context)
 
     def _local(self, peer: str) -> tuple[str, int]:
-        """Return our address as a peer reaches it. Nothing is sent to find out."""
-        host = (self._listening.plain or ("", 0))[0]
-        bound = plain_address(host)
-        if bound is not None and not bound.is_unspecified:
-            return host, self._plain_port
-        if peer not in self._local_addresses:
-            if len(self._local_addresses) > 1_000:
-                self._local_addresses.clear()
-            family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                try:
-                    probe.connect((peer, 9))
-                    self._local_addresses[peer] = str(probe.getsockname()[0])
-                except OSError:
-                    return host, self._plain_port
-        return self._local_addresses[peer], self._plain_port
+        return self._own_address.seen_by(peer), self._plain_port
+
+    def _may_take(self, address: str) -> bool:
+        if self._rates.may_take(address):
+            return True
+        self._count("too many datagrams")
+        return False
 
     def _unreadable(self) -> None:
         self._count("not SIP")
@@ -329,6 +324,7 @@ class SiprecDoor:
             self._read(session)
             self._do(self._server.accept(transaction, answer, now=self._clock.monotonic()))
             self._connections.is_asked(transaction.flow.connection)
+            self._rates.called(transaction.flow.address)
         except Exception:  # it is in the records by now
             self._forget(session)
             if dialog.state is DialogState.INVITED:

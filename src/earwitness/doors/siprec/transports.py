@@ -64,11 +64,14 @@ class SipDatagrams(asyncio.DatagramProtocol):
         receive: Callable[[SipMessage, Flow], None],
         unreadable: Callable[[], None],
         local: Callable[[str], tuple[str, int]],
+        may_take: Callable[[str], bool],
     ) -> None:
-        """`local` returns our address and port as a peer at some address reaches us."""
+        """`local` returns our address and port as a peer at some address reaches us. `may_take` counts a datagram of an
+        address, and says whether it is read."""
         self._receive = receive
         self._unreadable = unreadable
         self._local = local
+        self._may_take = may_take
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,7 +81,7 @@ class SipDatagrams(asyncio.DatagramProtocol):
     # The address of IPv6 has four parts, that of IPv4 two.
     def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
         """Take a message; empty lines keep a NAT's hole open and say nothing."""
-        if not data.strip(b"\r\n\0 "):
+        if not self._may_take(str(addr[0])) or not data.strip(b"\r\n\0 "):
             return
         try:
             message = read_datagram(data)
