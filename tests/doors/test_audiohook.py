@@ -81,7 +81,6 @@ def test_a_call() -> None:
         "+1-555-555-1234",
         "+1-800-555-6789",
     )
-    assert started.metadata == {"queue": "7", "audiohookSessionId": SESSION}
     assert client.server.receive(b"\1\2" * 160) == [
         Audio("external", b"\1" * 160, 0),
         Audio("internal", b"\2" * 160, 0),

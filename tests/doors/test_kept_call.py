@@ -461,7 +461,7 @@ async def test_changes_and_legs_without_end_are_bounded(
     call = await begun(desk, time, replace(STARTED, legs=()))
     for number in range(1_000):
         call.feed(LegStarted(replace(CALLER, label=f"leg {number}")))
-        call.feed(CallUpdated(metadata={"number": str(number)}))
+        call.feed(CallUpdated(from_number=str(number)))
         call.feed(LegStarted(replace(CALLER, label="leg 1", rate=8_000 + number)))
         call.feed(Audio(f"leg {number}", packet(number)))
         call.feed(Audio("nobody", b"x" * 100_000))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from streamdouble.protocol import MediaStreamEncoder
 
 from earwitness.doors.events import Audio, AudioCoding, CallEnded, CallStarted, Dtmf, LegStarted
 from earwitness.doors.media_streams import ChunkPlaces
-from earwitness.doors.socket_core import Account, HangUp, Opening, Output, Presented, SocketCore
+from earwitness.doors.socket_core import NAME_CHARACTERS_MAX, Account, HangUp, Opening, Output, Presented, SocketCore
 from earwitness.doors.socket_kinds import KINDS
 from earwitness.errors import BadRequest
 
@@ -67,7 +68,6 @@ def test_a_call_of_a_simulator_that_is_not_ours() -> None:
         ("inbound", True, AudioCoding.PCMU, 8000),
         ("outbound", False, AudioCoding.PCMU, 8000),
     ]
-    assert started.metadata == {"From": "+15550001", "to": "+15550002", "queue": "7"}
     places = {"inbound": [], "outbound": []}
     for number in range(6):
         track = tracks[number % 2]
@@ -230,13 +230,13 @@ def test_what_is_passed_over() -> None:
     ]
 
 
-def test_huge_parameters_are_cut() -> None:
-    parameters = {"first": "kept", **{f"n{number}": "x" * 1_000 for number in range(50)}, "Token": "t"}
+def test_of_what_is_attached_only_numbers_are_kept_and_cut() -> None:
+    parameters = {"queue": "dropped", "from": "9" * 5_000, "Token": "t"}
     presented, _, started = heard(core(), start(customParameters=parameters))
     assert presented == Presented("t")
     assert isinstance(started, CallStarted)
-    assert started.metadata["first"] == "kept"
-    assert sum(len(name) + len(value) for name, value in started.metadata.items()) <= 8_192
+    assert started.from_number == "9" * NAME_CHARACTERS_MAX
+    assert "dropped" not in str(asdict(started))
 
 
 def test_a_call_of_eight_hours_and_clocks_that_jump() -> None:

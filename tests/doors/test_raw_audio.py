@@ -37,7 +37,6 @@ def test_jambonz_in_stereo() -> None:
     assert legs_of(started) == [("left", True, AudioCoding.L16, 16000), ("right", False, AudioCoding.L16, 16000)]
     assert isinstance(started, CallStarted)
     assert (started.call_id, started.from_number, started.is_inbound) == ("4f6d", "+15083084809", True)
-    assert started.metadata["queue"] == "7"
     interleaved = struct.pack("<6h", 1, -1, 2, -2, 3, -3)
     assert heard(jambonz, interleaved) == [
         Audio("left", struct.pack("<3h", 1, 2, 3)),
@@ -64,7 +63,7 @@ def test_freeswitch_may_say_anything_or_nothing() -> None:
     (started,) = heard(core("freeswitch-fork", call="u", rate="8000", mix="stereo"), "just a note")
     assert [leg[0] for leg in legs_of(started)] == ["left", "right"]
     assert isinstance(started, CallStarted)
-    assert (started.call_id, started.metadata) == ("u", {"metadata": "just a note"})
+    assert started.call_id == "u"
     stream = core("freeswitch-stream", call="u", rate="16000", channels="1")
     started, audio = heard(stream, b"\1\0\2\0")
     assert legs_of(started) == [("audio", True, AudioCoding.L16, 16000)]
@@ -79,8 +78,6 @@ def test_vonage() -> None:
     presented, started = heard(vonage, first)
     assert presented == Presented("t")
     assert legs_of(started) == [("audio", True, AudioCoding.L16, 16000)]
-    assert isinstance(started, CallStarted)
-    assert "t" not in started.metadata.values()
     assert heard(vonage, {"event": "websocket:dtmf", "digit": "5", "duration": 260}) == [Dtmf("audio")]
     assert heard(vonage, {"event": "websocket:disconnected"}, b"\0\0") == [
         CallEnded("its phone system hung up"),
@@ -168,7 +165,7 @@ def test_asterisk_in_json() -> None:
     assert presented == Presented("t")
     assert legs_of(started) == [("caller", True, AudioCoding.L16, 16000)]
     assert isinstance(started, CallStarted)
-    assert (started.from_number, started.metadata["queue"]) == ("+1666", "7")
+    assert started.from_number == "+1666"
     assert heard(asterisk, b"\1", b"\2\3\4\5", b"\6") == [
         Audio("caller", b"\1\2\3\4"),
         Audio("caller", b"\5\6"),

@@ -152,8 +152,8 @@ def judge(kind: str, opening: Opening, messages: Sequence[str | bytes]) -> str |
                 case CallStarted():
                     if started or not output.call_id or len(output.call_id) > 256:
                         return "a call starts twice, or has no good name"
-                    if sum(len(name) + len(text) for name, text in output.metadata.items()) > 8_192:
-                        return "metadata without bound"
+                    if len(output.from_number) > 256 or len(output.to_number) > 256:
+                        return "numbers without bound"
                     if sum(leg.is_caller for leg in output.legs) > 1 or len(output.legs) > 2:
                         return "legs that cannot be"
                     started = True

@@ -12,11 +12,10 @@ from earwitness.doors.socket_core import (
     Presented,
     Send,
     leg_of,
-    metadata_of,
     object_in,
     read_json,
     text_in,
-    without_token,
+    token_in,
 )
 from earwitness.errors import BadRequest
 
@@ -80,8 +79,8 @@ class AsteriskSocket:
             raise BadRequest("audio of this format is not heard; dial with c(ulaw), c(alaw), c(slin) or c(slin16)")
         coding, rate = found
         self._sample_bytes = coding.sample_bytes
-        variables, token = without_token(object_in(told, "channel_variables"))
-        query = self._opening.query
+        variables, query = object_in(told, "channel_variables"), self._opening.query
+        token = token_in(variables)
         started = CallStarted(
             call_id=text_in(query, "call")
             or text_in(told, "channel_id", "channel", "connection_id")
@@ -89,7 +88,6 @@ class AsteriskSocket:
             legs=(leg_of(LABEL, caller=LABEL, coding=coding, rate=rate),),
             from_number=text_in(query, "from") or text_in(variables, "CALLERID(num)", "CALLERIDNUM"),
             to_number=text_in(query, "to") or text_in(variables, "EXTEN", "CALLERID(dnid)"),
-            metadata=metadata_of(variables),
         )
         return [Presented(token), started] if token else [started]
 

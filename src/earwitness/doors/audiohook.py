@@ -20,7 +20,6 @@ from earwitness.doors.socket_core import (
     Opening,
     Output,
     Send,
-    metadata_of,
     object_in,
     read_json,
     text_in,
@@ -127,7 +126,6 @@ class AudioHookSocket:
             legs=legs,
             from_number=text_in(participant, "ani"),
             to_number=text_in(participant, "dnis"),
-            metadata=metadata_of({**object_in(parameters, "customConfig"), "audiohookSessionId": self._id}),
         )
         return [started, answer]
 

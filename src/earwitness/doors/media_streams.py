@@ -19,13 +19,12 @@ from earwitness.doors.socket_core import (
     Output,
     Presented,
     leg_of,
-    metadata_of,
     object_in,
     rate_in,
     read_json,
     text_in,
+    token_in,
     whole_number,
-    without_token,
 )
 from earwitness.errors import BadRequest
 
@@ -126,7 +125,8 @@ class MediaStreamSocket:
         self._stream = _stream_of(told) or _stream_of(start)
         self._read_format(object_in(start, "mediaFormat", "media_format"))
         self._announced = _tracks(start.get("tracks"))
-        attached, token = without_token(object_in(start, "customParameters", "custom_parameters", "extra_headers"))
+        attached = object_in(start, "customParameters", "custom_parameters", "extra_headers")
+        token = token_in(attached)
         numbers = {name.lower(): value for name, value in attached.items()}
         self._started = True
         outputs: list[Output] = [Presented(token)] if token else []
@@ -142,7 +142,6 @@ class MediaStreamSocket:
                 from_number=text_in(start, "from") or text_in(numbers, "from", "caller"),
                 to_number=text_in(start, "to") or text_in(numbers, "to", "called"),
                 is_inbound="outbound" not in text_in(start, "direction").lower(),
-                metadata=metadata_of(attached),
             )
         )
         return outputs

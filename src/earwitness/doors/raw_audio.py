@@ -19,13 +19,12 @@ from earwitness.doors.socket_core import (
     Send,
     caller_among,
     leg_of,
-    metadata_of,
     object_in,
     rate_in,
     read_json,
     text_in,
+    token_in,
     whole_number,
-    without_token,
 )
 from earwitness.errors import BadRequest
 
@@ -79,7 +78,7 @@ class RawAudioSocket:
         except BadRequest:
             if not self._preamble.is_free:
                 raise
-            return {"metadata": message} if message else {}
+            return {}
         name, value = self._preamble.says
         if name and told.get(name) != value:
             raise BadRequest(f"the first message is to say that its {name} is {value}")
@@ -96,8 +95,7 @@ class RawAudioSocket:
             raise BadRequest("a call has one channel, or two")
         self._labels = MONO if channels == 1 else STEREO
         caller = caller_among(self._labels, self._opening.caller_label)
-        attached = {**told, **_headers_of(told), **object_in(told, "metadata", "customerData")}
-        attached, token = without_token(attached)
+        token = token_in({**told, **_headers_of(told), **object_in(told, "metadata", "customerData")})
         outputs: list[Output] = [Presented(token)] if token else []
         if self._preamble.answer:
             outputs.append(Send(self._preamble.answer))
@@ -110,7 +108,6 @@ class RawAudioSocket:
                 from_number=text_in(told, "from", "caller") or text_in(query, "from"),
                 to_number=text_in(told, "to", "called") or text_in(query, "to"),
                 is_inbound="outbound" not in text_in(told, "direction").lower(),
-                metadata=metadata_of(attached),
             )
         )
         return outputs

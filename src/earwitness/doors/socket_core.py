@@ -12,9 +12,6 @@ import orjson
 from earwitness.doors.events import AudioCoding, DoorEvent, Leg
 from earwitness.errors import BadRequest
 
-METADATA_CHARACTERS_MAX = 8_192
-"""Names and values of what a phone system attaches to a call, together; what is beyond is left out."""
-
 NAME_CHARACTERS_MAX = 256
 """Of an id, a telephone number or an address."""
 
@@ -132,25 +129,9 @@ def rate_in(holder: Mapping[str, Any], *names: str, default: int) -> int:
     return default
 
 
-def metadata_of(attached: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is text or a number of what was attached, as far as there is room for it."""
-    kept: dict[str, str] = {}
-    room = METADATA_CHARACTERS_MAX
-    for name, value in attached.items():
-        text = "" if isinstance(value, bool) else str(value) if isinstance(value, str | int | float) else ""
-        room -= len(name) + len(text)
-        if room < 0:
-            break
-        if text:
-            kept[name] = text
-    return kept
-
-
-def without_token(attached: Mapping[str, Any]) -> tuple[JsonMessage, str]:
-    """Return what was attached without its token, and the token: it must not be kept with the call."""
-    rest = {name: value for name, value in attached.items() if name.lower() != "token"}
-    given = [value for name, value in attached.items() if name.lower() == "token" and isinstance(value, str)]
-    return rest, given[0] if given else ""
+def token_in(attached: Mapping[str, Any]) -> str:
+    """Return the token among what was attached to a call; empty when there is none."""
+    return next((value for name, value in attached.items() if name.lower() == "token" and isinstance(value, str)), "")
 
 
 def leg_of(label: str, *, caller: str, coding: AudioCoding, rate: int) -> Leg:

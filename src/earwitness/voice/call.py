@@ -55,8 +55,6 @@ class CallStarted:
     from_number: str = field(default="", repr=False)
     to_number: str = field(default="", repr=False)
     is_inbound: bool = True
-    #: What the phone system attached. It may name people.
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     #: The metadata document of SIPREC (RFC 7865), as it came.
     siprec_metadata: str = field(default="", repr=False)
     #: Headers of the INVITE that AWS programs may read.
@@ -65,11 +63,10 @@ class CallStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallUpdated:
-    """The phone system says other things of a call than before: a transfer, new metadata."""
+    """The phone system says other things of a call than before: a transfer, new metadata of SIPREC."""
 
     from_number: str = field(default="", repr=False)
     to_number: str = field(default="", repr=False)
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     siprec_metadata: str = field(default="", repr=False)
 
 
