@@ -23,6 +23,9 @@ from earwitness.vault.master_key import load_or_make_master_key, master_key_from
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
 
+DEVELOPMENT_FOLDER = "dev"
+"""What the data folder of `serve --dev` is called, beside that of a service."""
+
 _PAGE = 100
 _FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
 
@@ -45,9 +48,11 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
     `open_store` does.
     """
     if require_whole(settings) is None and not may_make:
+        beside = settings.data_dir.with_name(DEVELOPMENT_FOLDER)
+        hint = f"; those of `earwitness serve --dev` are in --data {beside}" if beside.is_dir() else ""
         raise InstallationIncomplete(
             f"there are no records yet: {described(store_url(settings))}; correct --data or the settings, or make an "
-            "installation with `earwitness keys create`"
+            f"installation with `earwitness keys create`{hint}"
         )
     key_file = _key_file(settings)
     master_key = master_key_from_text(settings.master_key) if key_file is None else load_or_make_master_key(key_file)

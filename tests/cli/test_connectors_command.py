@@ -119,3 +119,12 @@ def test_what_makes_no_sense_is_refused() -> None:
         assert "1 to 256" in run("create", name).output
     assert run("show", "a" * 22).exit_code != 0
     assert run("list", "--account", "12").exit_code == 2
+
+
+def test_the_command_takes_no_more_than_the_json_api() -> None:
+    key = document("create", "trunk")["connectorId"]
+    many = [f"10.0.{number}.0/24" for number in range(101)]
+    assert "more than 100 networks" in " ".join(run("allow", key, *many).stderr.split())
+    assert "256 characters" in " ".join(run("set", key, "--caller", "x" * 257).stderr.split())
+    shown = document("show", key)
+    assert (shown["allowedNetworks"], shown["callerLabel"]) == ([], "")

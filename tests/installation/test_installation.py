@@ -211,6 +211,14 @@ def test_a_mistyped_folder_is_no_new_installation(tmp_path: Path, command: list[
     assert not (tmp_path / "typo").exists()
 
 
+def test_the_records_of_development_are_named_where_there_are_no_others(tmp_path: Path) -> None:
+    mistyped = ["connectors", "list", "--data", str(tmp_path / "service")]
+    assert "--dev" not in CliRunner().invoke(app, mistyped).stderr
+    (tmp_path / "dev").mkdir()
+    told = "".join(CliRunner().invoke(app, mistyped).stderr.split())
+    assert f"thoseof`earwitnessserve--dev`arein--data{tmp_path / 'dev'}" in told
+
+
 def test_a_migration_makes_no_installation(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["migrate", "--data", str(tmp_path / "typo")])
     assert result.exit_code == 0

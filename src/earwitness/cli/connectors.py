@@ -11,27 +11,32 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, records
+from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, of_all_pages, records
 from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import Exit, print_json, print_table, remark, say
 from earwitness.errors import ConfigurationError, NotFound
-from earwitness.voice.connector import ANNOUNCED_KEPT, DoorSecret, checked_name, checked_secret, network_of
+from earwitness.voice.connector import (
+    ANNOUNCED_KEPT,
+    DoorSecret,
+    checked_label,
+    checked_name,
+    checked_secret,
+    networks_of,
+)
 
 if TYPE_CHECKING:
     from earwitness.store.connector_records import DoorSettings, VoiceConnector
-    from earwitness.store.records import PageKey
     from earwitness.store.store import Store
 
 connectors = typer.Typer(
     help="Voice Connectors: make them, and say which phone systems may send calls to them.", no_args_is_help=True
 )
-
-_PAGE = 200
 
 ConnectorArgument = Annotated[str, typer.Argument(metavar="CONNECTOR", help="As `connectors list` shows it.")]
 RegionOfRecords = Annotated[str, typer.Option("--region", metavar="NAME", help="The Region of the records.")]
@@ -47,14 +52,9 @@ def list_connectors(
     """Show the connectors of the account in the Region, oldest first; never their secrets."""
     from earwitness.store.records import Scope
 
-    scope, found, after = Scope(account_id=account, region=region), list["VoiceConnector"](), None
+    scope = Scope(account_id=account, region=region)
     with records(data, as_json=as_json, account=account) as store:
-        while True:
-            page = store.connectors.list(scope, after=after, limit=_PAGE)
-            found += page.items
-            after: PageKey | None = page.next_key
-            if after is None:
-                break
+        found = list(of_all_pages(partial(store.connectors.list, scope)))
     if as_json:
         print_json([_document(one) for one in found])
     elif not found:
@@ -149,7 +149,7 @@ def allow(
 ) -> None:
     """Say from where calls may come whose protocol has no other proof (SIPREC, AudioSocket). It replaces the list."""
     with _chosen(connector, data, as_json=as_json) as (store, found):
-        allowed = tuple(dict.fromkeys(network_of(text) for text in networks or ()))
+        allowed = networks_of(networks or ())
         changed = _set(store, found, lambda present: replace(present, allowed_networks=allowed))
     words = ", ".join(allowed) or "this machine alone"
     _tell(_document(changed), f"calls may come from {words}", as_json=as_json)
@@ -170,7 +170,7 @@ def set_door(
 
     def change(present: "DoorSettings") -> "DoorSettings":
         door = present if enabled is None else replace(present, disabled=not enabled)
-        return door if caller is None else replace(door, caller_label=caller)
+        return door if caller is None else replace(door, caller_label=checked_label(caller))
 
     with _chosen(connector, data, as_json=as_json) as (store, found):
         changed = _set(store, found, change)

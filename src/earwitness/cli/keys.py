@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,9 +70,9 @@ def create(
 def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
     with records(data, as_json=as_json, account=account) as store:
-        keys = _all(lambda after: store.access_keys.list(account, after=after, limit=_PAGE))
+        keys = of_all_pages(partial(store.access_keys.list, account))
         rows = [_row(key.key_id, "key", key) for key in keys]
-        tokens = _all(lambda after: store.bearer_tokens.list(account, after=after, limit=_PAGE))
+        tokens = of_all_pages(partial(store.bearer_tokens.list, account))
         rows += [_row(token.token_id, "token", token) for token in tokens]
     if as_json:
         print_json(rows)
@@ -193,11 +194,11 @@ def records(data: Path | None, *, as_json: bool, account: str | None, role: str 
             yield store
 
 
-def _all(read: "Callable[[PageKey | None], Page[RecordT]]") -> "Iterator[RecordT]":
-    """Yield the records of all pages."""
+def of_all_pages(read: "Callable[..., Page[RecordT]]") -> "Iterator[RecordT]":
+    """Yield the records of all pages; `read` takes `after` and `limit`."""
     after: PageKey | None = None
     while True:
-        page = read(after)
+        page = read(after=after, limit=_PAGE)
         yield from page.items
         if page.next_key is None:
             return

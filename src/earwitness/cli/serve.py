@@ -74,12 +74,13 @@ def migrate(data: DataOption = None) -> None:
 
 def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | None) -> "Settings":
     from earwitness import development as development_mode
+    from earwitness.installation import DEVELOPMENT_FOLDER
 
     settings = config.load(defaults=development_mode.DEFAULTS if dev else None)
     if data is not None:
         settings = replace(settings, data_dir=data)
     elif dev:
-        settings = replace(settings, data_dir=settings.data_dir.with_name("dev"))
+        settings = replace(settings, data_dir=settings.data_dir.with_name(DEVELOPMENT_FOLDER))
     return replace(
         settings,
         host=settings.host if host is None else host,

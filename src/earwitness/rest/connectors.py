@@ -16,10 +16,9 @@ from earwitness.store.connector_records import ConnectorCall, DoorSettings, Voic
 from earwitness.store.store import Unit
 from earwitness.voice.connector import (
     ANNOUNCED_KEPT,
-    NETWORKS_MAX,
     DoorSecret,
     checked_secret,
-    network_of,
+    networks_of,
 )
 
 _MISSING = "the Voice Connector does not exist in this account and Region; look at its id"
@@ -87,10 +86,7 @@ def _settings(present: DoorSettings, change: ChangedDoor) -> DoorSettings:
     if not isinstance(change.caller_label, msgspec.UnsetType):
         present = replace(present, caller_label=change.caller_label)
     if not isinstance(change.allowed_networks, msgspec.UnsetType):
-        if len(change.allowed_networks) > NETWORKS_MAX:
-            raise BadRequest(f"there are more than {NETWORKS_MAX} networks; write fewer, larger ones")
-        allowed = tuple(dict.fromkeys(network_of(text) for text in change.allowed_networks))
-        present = replace(present, allowed_networks=allowed)
+        present = replace(present, allowed_networks=networks_of(change.allowed_networks))
     return present
 
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from earwitness.errors import BadRequest
 from earwitness.voice.band import Band
+from earwitness.voice.connector import LABEL_CHARACTERS_MAX
 from earwitness.voice.line import Codec, LineLearning
 
 WAIT_SECONDS_MAX = 20
@@ -232,7 +233,11 @@ class ChangedDoor(Struct, kw_only=True, rename="camel", forbid_unknown_fields=Tr
         | UnsetType
     ) = UNSET
     caller_label: (
-        Annotated[str, Meta(max_length=256), doc("The label of the caller's leg; empty: by the protocol's rule.")]
+        Annotated[
+            str,
+            Meta(max_length=LABEL_CHARACTERS_MAX),
+            doc("The label of the caller's leg; empty: by the protocol's rule."),
+        ]
         | UnsetType
     ) = UNSET
     secrets: Annotated[dict[str, str | None], doc("Secrets by name; null forgets one.")] | UnsetType = UNSET

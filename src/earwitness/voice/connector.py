@@ -62,6 +62,7 @@ ANNOUNCED_KEPT = 600.0
 """Seconds in which an announced call may come."""
 
 NETWORKS_MAX = 100
+LABEL_CHARACTERS_MAX = 256
 SECRET_CHARACTERS_MAX = 1_024
 
 
@@ -82,6 +83,20 @@ def network_of(text: str) -> str:
         return str(ip_network(text.strip(), strict=False))
     except ValueError:
         raise BadRequest("this is no address and no network; write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+def networks_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return addresses and networks in full, each once. Raise BadRequest for too many, and as `network_of` does."""
+    if len(texts) > NETWORKS_MAX:
+        raise BadRequest(f"there are more than {NETWORKS_MAX} networks; write fewer, larger ones")
+    return tuple(dict.fromkeys(network_of(text) for text in texts))
+
+
+def checked_label(label: str) -> str:
+    """Return the label of a leg. Raise BadRequest when no call could have it."""
+    if len(label) > LABEL_CHARACTERS_MAX:
+        raise BadRequest(f"the label of a leg has at most {LABEL_CHARACTERS_MAX} characters")
+    return label
 
 
 def checked_secret(name: DoorSecret, secret: str) -> str:
