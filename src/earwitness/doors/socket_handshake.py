@@ -6,9 +6,9 @@ What belongs here: one decision, from values. What must never: sockets, records,
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import parse_qsl, urlsplit
 
+from earwitness.doors.allowed import AllowList, plain_address
 from earwitness.doors.desk import DoorAccess
 from earwitness.doors.proof import Dialled, Verdict
 from earwitness.doors.socket_kinds import SocketKind
@@ -90,7 +90,7 @@ class Outside:
 
     def is_here(self, asked: Asked) -> bool:
         """Return whether it comes from this machine: not through a proxy, nor from a page in a browser on it."""
-        address = _address(asked.client)
+        address = plain_address(asked.client)
         if address is None or not address.is_loopback or self.is_forwarded(asked):
             return False
         origin = asked.headers.get("origin", "")
@@ -105,7 +105,7 @@ class Outside:
         return self.public_url.startswith("https:")
 
     def _is_proxy(self, client: str) -> bool:
-        address = _address(client)
+        address = plain_address(client)
         return address is not None and any(address in network for network in self.trusted_proxies)
 
 
@@ -142,24 +142,12 @@ def admit(kind: SocketKind, access: DoorAccess, asked: Asked, outside: Outside, 
         return _unless_disabled(access, Admission())
     if any(access.secrets.get(secret) for secret in kind.secrets):
         return Admission(status=403, reason="it proves itself with nothing", is_wrong=True)
-    if is_here or (not outside.is_forwarded(asked) and _is_among(asked.client, access.allowed_networks)):
+    allowed = AllowList(access.allowed_networks)
+    # Without a list this machine alone may send, as `is_here` has judged.
+    if is_here or (access.allowed_networks and not outside.is_forwarded(asked) and allowed.allows(asked.client)):
         return _unless_disabled(access, Admission(is_proved=True))
     return Admission(status=403, reason="its connector has no secret for this door, and does not allow its address")
 
 
 def _unless_disabled(access: DoorAccess, admission: Admission) -> Admission:
     return Admission(status=403, reason="the connector is disabled") if access.disabled else admission
-
-
-def _is_among(client: str, networks: tuple[str, ...]) -> bool:
-    address = _address(client)
-    return address is not None and any(address in ip_network(network, strict=False) for network in networks)
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import Scope
-from earwitness.voice.call import AudioCoding, Leg
+from earwitness.voice.call import AudioCoding
 from earwitness.voice.connector import CallLeg, CallStatus, DoorSecret
 
 
@@ -91,11 +91,6 @@ class KeptLeg:
     #: A number before that of its first fragment and behind all earlier ones.
     start_fragment_number: str
     started_at: datetime
-
-    @property
-    def leg(self) -> Leg:
-        """Return the leg as its door told it."""
-        return Leg(label=self.label, is_caller=self.is_caller, coding=self.coding, rate=self.rate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

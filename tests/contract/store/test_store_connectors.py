@@ -230,7 +230,8 @@ def test_legs_keep_their_streams_when_their_coding_changes(store: Store, connect
         lambda unit: unit.connector_calls.put_leg(call, wide, stream_arn="", start_fragment_number="")
     )
     assert changed == store.connector_calls.get(MINE, call.transaction_id)
-    assert [leg.leg for leg in changed.legs] == [wide, CALLEE]
+    audio = [(leg.label, leg.is_caller, leg.coding, leg.rate) for leg in changed.legs]
+    assert audio == [(leg.label, leg.is_caller, leg.coding, leg.rate) for leg in (wide, CALLEE)]
     assert [leg.stream_arn for leg in changed.legs] == [leg.stream_arn for leg in call.legs]
     assert [leg.channel_id for leg in changed.legs] == [0, 1]
     assert changed.leg(CallLeg.CALLEE) == changed.legs[1]

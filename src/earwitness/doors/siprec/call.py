@@ -5,7 +5,7 @@ sockets, transactions, the records.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from earwitness.doors.desk import DoorAccess
 from earwitness.doors.events import Audio, CallStarted, CallUpdated, DoorEvent, Dtmf, Leg, LegStarted
@@ -131,7 +131,7 @@ class RecordedCall:
             senders=(self._metadata.original_from, request.headers.get("from") or ""),
             receivers=(self._metadata.original_to, request.headers.get("to") or ""),
         )
-        self._legs = {label: _leg(leg, is_caller=label == caller) for label, leg in self._legs.items()}
+        self._legs = {label: replace(leg, is_caller=label == caller) for label, leg in self._legs.items()}
         return CallStarted(
             call_id=plain_text(request.call_id, most=_CALL_ID_CHARACTERS_MAX),
             legs=tuple(self._legs.values()),
@@ -273,10 +273,6 @@ def plain_text(text: str, *, most: int) -> str:
 
 def _number(text: str) -> str:
     return plain_text(number_of(text), most=_NUMBER_CHARACTERS_MAX)
-
-
-def _leg(leg: Leg, *, is_caller: bool) -> Leg:
-    return Leg(label=leg.label, is_caller=is_caller, coding=leg.coding, rate=leg.rate)
 
 
 def _labels(offer: Sequence[MediaLine]) -> list[str]:

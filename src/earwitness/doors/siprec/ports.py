@@ -68,11 +68,6 @@ class MediaPorts:
         self._even = range(low + low % 2, high, 2)
         self._next = 0
 
-    @property
-    def count(self) -> int:
-        """Return how many lines there can be at once."""
-        return len(self._even)
-
     def open(self) -> MediaPort:
         """Return a pair that is free, not one that was just given back. Raise Unavailable when there is none."""
         for _ in range(len(self._even)):

@@ -21,7 +21,6 @@ MEDIA_MAX = 32
 SDP_BYTES_MAX = 65_536
 
 _STATIC = {0: AudioCoding.PCMU, 8: AudioCoding.PCMA}
-_COMFORT_NOISE = 13
 _DIRECTIONS = ("sendonly", "sendrecv", "recvonly", "inactive")
 _ANSWERED = {"sendonly": "recvonly", "sendrecv": "recvonly", "recvonly": "inactive", "inactive": "inactive"}
 _RTPMAP = re.compile(r"(\d{1,3})\s+([A-Za-z0-9.\-]+)/(\d{1,6})(?:/1)?\s*")
@@ -58,19 +57,14 @@ class MediaLine:
     @property
     def is_usable(self) -> bool:
         """Say whether the line has audio that we take."""
-        return self.kind == "audio" and self.port != 0 and bool(self.codings) and self.has_usable_profile
+        return self.kind == "audio" and self.port != 0 and bool(self.codings) and self._has_usable_profile
 
     @property
-    def has_usable_profile(self) -> bool:
+    def _has_usable_profile(self) -> bool:
         """Say whether the transport is one that we speak; encrypted lines need a key of theirs."""
         if self.profile in ("RTP/SAVP", "RTP/SAVPF"):
             return bool(self.keys)
         return self.profile in ("RTP/AVP", "RTP/AVPF")
-
-    @property
-    def sends(self) -> bool:
-        """Say whether the offer's direction lets audio come."""
-        return self.direction in ("sendonly", "sendrecv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
