@@ -136,3 +136,48 @@ def pcm(recording: Path, *, seconds: float | None = None) -> io.BytesIO:
 
 def silence(seconds: float) -> io.BytesIO:
     return io.BytesIO(np.zeros(round(seconds * 8_000), "<i2").tobytes())
+
+
+def connector_of(app: Application, name: str, *, is_encrypted: bool = False) -> str:
+    """Make a Voice Connector that keeps audio for an hour; return its id."""
+    made = app.voice.create_voice_connector(Name=name, RequireEncryption=is_encrypted)["VoiceConnector"]
+    connector = str(made["VoiceConnectorId"])
+    app.voice.put_voice_connector_streaming_configuration(
+        VoiceConnectorId=connector, StreamingConfiguration={"DataRetentionInHours": 1, "Disabled": False}
+    )
+    return connector
+
+
+def streams_of(app: Application, connector: str) -> list[str]:
+    """Return the ARNs of the streams of its calls."""
+    return [
+        str(stream["StreamARN"])
+        for stream in app.kinesis.list_streams()["StreamInfoList"]
+        if stream["StreamName"].startswith(f"ChimeVoiceConnector-{connector}-")
+    ]
+
+
+def kept_fragments(app: Application, arn: str, *, media: bool = False) -> tuple[list[Event], bytes]:
+    """Return what a stream lists of its fragments, and their media if they are asked for."""
+    endpoint = app.kinesis.get_data_endpoint(StreamARN=arn, APIName="LIST_FRAGMENTS")["DataEndpoint"]
+    client = app.session.client("kinesis-video-archived-media", endpoint_url=endpoint)
+    selector = {
+        "FragmentSelectorType": "SERVER_TIMESTAMP",
+        "TimestampRange": {"StartTimestamp": "2020-01-01", "EndTimestamp": "2120-01-01"},
+    }
+    try:
+        found = client.list_fragments(StreamARN=arn, MaxResults=1_000, FragmentSelector=selector)["Fragments"]
+        numbers = sorted(one["FragmentNumber"] for one in found)
+        if not media or not numbers:
+            return found, b""
+        answer = client.get_media_for_fragment_list(StreamARN=arn, Fragments=numbers)
+        with answer["Payload"] as payload:
+            return found, payload.read()
+    finally:
+        client.close()
+
+
+def kept_seconds(app: Application, arn: str) -> int:
+    """Return how much a stream keeps."""
+    found, _ = kept_fragments(app, arn)
+    return sum(one["FragmentLengthInMilliseconds"] for one in found) // 1_000

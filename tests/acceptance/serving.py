@@ -1,6 +1,7 @@
 """A real `earwitness serve --dev` process, and what a client's shell would have set."""
 
 import os
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -38,24 +39,27 @@ class Served:
         }
 
 
-def start(data: Path, *options: str, port: int = 0, settings_file: Path | None = None) -> Served:
-    """Start a service, by itself on a free port, and wait until it answers."""
+def start(
+    data: Path, *options: str, port: int = 0, settings_file: Path | None = None, certificate: Path | None = None
+) -> Served:
+    """Start a service, by itself on a free port, and wait until it answers. `certificate` is one of its settings."""
     command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(port), "--data", str(data), *options]
     own = {name: value for name, value in os.environ.items() if not name.startswith("EARWITNESS_")}
     own |= {name: os.environ[name] for name in ("EARWITNESS_MODELS_DIR",) if name in os.environ}
     if settings_file is not None:
         own["EARWITNESS_CONFIG"] = str(settings_file)
     process = started.start(command, env=own, stderr=subprocess.PIPE, text=True)
-    url = started.first_match(process, r"answers at (http://\S+?);")[1]
+    url = started.first_match(process, r"answers at (https?://\S+?);")[1]
+    trusted = True if certificate is None else ssl.create_default_context(cafile=certificate)
     with started.ended_if_it_fails(process):
-        until(lambda: _is_ready(url, process))
+        until(lambda: _is_ready(url, process, trusted))
     return Served(url=url, data=data, process=process)
 
 
-def _is_ready(url: str, process: subprocess.Popen[str]) -> bool:
+def _is_ready(url: str, process: subprocess.Popen[str], trusted: ssl.SSLContext | bool) -> bool:
     assert process.poll() is None, f"the service ended with {process.returncode}"
     try:
-        return httpx.get(f"{url}/ready", timeout=PATIENCE_SECONDS).status_code == 200
+        return httpx.get(f"{url}/ready", timeout=PATIENCE_SECONDS, verify=trusted).status_code == 200
     except httpx.ConnectError:
         return False
 

@@ -1,14 +1,14 @@
 """`earwitness call` at a real service: two recordings become the two legs of a call, proved as Twilio proves it."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from calls import Application
+from calls import Application, connector_of, kept_seconds, streams_of
 from serving import Served
 
 from earwitness.dialer.media_streams import signature_of
@@ -17,6 +17,8 @@ from patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 
+API_KEY = "an-api-key-of-the-tests"
+CLIENT_SECRET = base64.b64encode(b"a client secret of the tests").decode()
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105  # of the tests
 
 
@@ -33,11 +35,7 @@ def command(served: Served, *arguments: str, fed: str = "", **more: str) -> subp
 
 def test_two_recordings_are_placed_as_a_signed_call(served: Served) -> None:
     app = Application(served, "placed")
-    made = app.voice.create_voice_connector(Name="twilio", RequireEncryption=False)["VoiceConnector"]
-    connector = made["VoiceConnectorId"]
-    app.voice.put_voice_connector_streaming_configuration(
-        VoiceConnectorId=connector, StreamingConfiguration={"DataRetentionInHours": 1, "Disabled": False}
-    )
+    connector = connector_of(app, "twilio")
     account = ["--data", str(served.data)]
     told = command(served, "connectors", "secret", connector, "twilioAuthToken", *account, fed=f"{AUTH_TOKEN}\n")
     assert told.returncode == 0, told.stderr
@@ -52,27 +50,37 @@ def test_two_recordings_are_placed_as_a_signed_call(served: Served) -> None:
     assert placed.returncode == 0, placed.stderr
     told_of = json.loads(placed.stdout)
     assert told_of["legs"] == 2
-    streams = [
-        stream["StreamARN"]
-        for stream in app.kinesis.list_streams()["StreamInfoList"]
-        if stream["StreamName"].startswith(f"ChimeVoiceConnector-{connector}-")
-    ]
+    streams = streams_of(app, connector)
     assert len(streams) == 2
-    seconds = int(told_of["seconds"])
     for arn in streams:
-        endpoint = app.kinesis.get_data_endpoint(StreamARN=arn, APIName="LIST_FRAGMENTS")["DataEndpoint"]
-        client = app.session.client("kinesis-video-archived-media", endpoint_url=endpoint)
-        selector = {
-            "FragmentSelectorType": "SERVER_TIMESTAMP",
-            "TimestampRange": {"StartTimestamp": "2020-01-01", "EndTimestamp": "2120-01-01"},
-        }
+        until(lambda arn=arn: kept_seconds(app, arn) >= int(told_of["seconds"]))
+    app.close()
 
-        def kept(client: Any = client, arn: str = arn, selector: dict[str, Any] = selector) -> int:
-            found = client.list_fragments(StreamARN=arn, MaxResults=1_000, FragmentSelector=selector)["Fragments"]
-            return sum(one["FragmentLengthInMilliseconds"] for one in found) // 1_000
 
-        until(lambda kept=kept: kept() >= seconds)
-        client.close()
+def test_two_recordings_are_placed_as_a_signed_call_of_genesys(served: Served) -> None:
+    app = Application(served, "placed-by-genesys")
+    connector = connector_of(app, "genesys")
+    data = ["--data", str(served.data)]
+    for name, secret in (("audiohookApiKey", API_KEY), ("audiohookClientSecret", CLIENT_SECRET)):
+        told = command(served, "connectors", "secret", connector, name, *data, fed=f"{secret}\n")
+        assert told.returncode == 0, told.stderr
+    url = served.url.replace("http", "ws") + f"/doors/{connector}/genesys"
+    files = [str(first_call("sally")), str(first_call("russell"))]
+    asked = ("call", *files, "--fast", "--sign", "--to", url, "--json")
+
+    of_another = base64.b64encode(b"a secret of another").decode()
+    refused = command(served, *asked, AUDIOHOOK_API_KEY=API_KEY, AUDIOHOOK_CLIENT_SECRET=of_another)
+    assert refused.returncode == 9, refused.stderr
+    assert "refused the call with status 40" in refused.stderr
+
+    placed = command(served, *asked, AUDIOHOOK_API_KEY=API_KEY, AUDIOHOOK_CLIENT_SECRET=CLIENT_SECRET)
+    assert placed.returncode == 0, placed.stderr
+    told_of = json.loads(placed.stdout)
+    assert told_of["legs"] == 2
+    streams = streams_of(app, connector)
+    assert len(streams) == 2
+    for arn in streams:
+        until(lambda arn=arn: kept_seconds(app, arn) >= int(told_of["seconds"]))
     app.close()
 
 
