@@ -92,11 +92,11 @@ async def test_a_call_that_its_door_lost_is_no_success(
     )
     talks = asyncio.Event()
     loop = asyncio.get_running_loop()
-    placing = asyncio.create_task(
-        asyncio.to_thread(
-            place_call, [recording], to=url_of(door), progress=lambda *_: loop.call_soon_threadsafe(talks.set)
-        )
-    )
+
+    def told(_doing: str, _done: int, _total: int) -> None:
+        loop.call_soon_threadsafe(talks.set)
+
+    placing = asyncio.create_task(asyncio.to_thread(place_call, [recording], to=url_of(door), progress=told))
     await talks.wait()  # the call is answered: until then the door ends it with an answer of its own
     address = door.addresses[0][1:]
     await door.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import make_url
 from store_examples import MINE, Clock, add_domain, add_stream, opened, vault
 
@@ -129,9 +130,10 @@ def test_a_server_that_became_a_replica_is_left(store: Store, url: str, kind: st
     """After a fail-over the address leads to the new primary; connections to the old one are given up."""
     if kind == "sqlite":
         pytest.skip("SQLite has no replica")
-    read_only = f"ALTER DATABASE {make_url(url).database} SET default_transaction_read_only"
+    alter = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+    name = sql.Identifier(str(make_url(url).database))
     with psycopg.connect(url, autocommit=True) as other:
-        other.execute(f"{read_only} = on")
+        other.execute(alter.format(name, sql.Literal("on")))
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -140,7 +142,7 @@ def test_a_server_that_became_a_replica_is_left(store: Store, url: str, kind: st
         store.write(add_domain)
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("SET default_transaction_read_only = off")
-        other.execute(f"{read_only} = off")
+        other.execute(alter.format(name, sql.Literal("off")))
     store.write(add_domain)
     assert store.domains.count(MINE) == 1
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from postgres_server import create_database, drop_database, serve_pooler, url_of
+from psycopg import sql
 from store_examples import MINE, add_domain, opened
 
 # They run here with this module's database.
@@ -86,7 +87,9 @@ def test_a_role_without_a_limit_for_reads_is_told(
     caplog.set_level(logging.WARNING, "earwitness.store")
     name = create_database(postgres_server, postgres_template)
     with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(f"ALTER DATABASE {name} SET statement_timeout = '{limit}'")
+        server.execute(
+            sql.SQL("ALTER DATABASE {} SET statement_timeout = {}").format(sql.Identifier(name), sql.Literal(limit))
+        )
     opened(url_of(pooler, name)).close()
     assert ("ALTER ROLE" in caplog.text) == (limit == "0")
     drop_database(postgres_server, name)
