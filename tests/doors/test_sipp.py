@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from door_world import START, LogDesk, access, eventually, fragments_of, log_desk, samples_of
-from siprec_examples import CONNECTOR, ExampleCall, TcpClient, description, document, multipart
+from siprec_examples import CONNECTOR, ExampleCall, TcpClient, description, document, multipart, rtp
 
 import started
 from earwitness.doors.siprec.listener import SiprecDoor
@@ -222,6 +223,25 @@ async def test_encrypted_media_of_ffmpeg_over_tls(tmp_path: Path) -> None:
         assert (await calling.ask(call.request("BYE"))).status == 200
         await eventually(lambda: desk.ended)
         await check_both_legs(desk)
+        calling.close()
+
+
+async def test_media_that_cannot_be_decrypted_are_told_once_a_call(tmp_path: Path) -> None:
+    pytest.importorskip("pylibsrtp")
+    server, client = contexts(tmp_path)
+    key = "1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk"
+    offer = description(profile="RTP/SAVP", crypto=(key, key))
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, desk):
+        desk.known[CONNECTOR] = access()
+        calling = await TcpClient.open(door.addresses[0][1:], context=client)
+        answer = await calling.ask(ExampleCall(transport="TLS").request("INVITE", body=multipart(offer, document())))
+        assert answer.status == 200, answer
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unencrypted:
+            for number in range(10):
+                packet = rtp(b"\x55" * 160, sequence=number, timestamp=160 * number)
+                unencrypted.sendto(packet, ("127.0.0.1", answer.ports[0]))
+        await eventually(lambda: door.refused)
+        assert door.refused == {"media that cannot be decrypted": 1}
         calling.close()
 
 

@@ -43,19 +43,13 @@ class ReceivedLine:
     stream: RtpStream
     key: SrtpKey | None = field(repr=False)
     decryption: Decryption | None
-    #: Packets that could not be decrypted.
-    undecipherable: int = 0
 
-    def receive(self, packet: bytes, *, now: float) -> None:
-        """Take a packet from an address that may send."""
-        if self.decryption is None:
-            self.stream.receive(packet, now=now)
-            return
-        opened = self.decryption.open(packet)
-        if opened is None:
-            self.undecipherable += 1
-        else:
+    def receive(self, packet: bytes, *, now: float) -> bool:
+        """Take a packet from an address that may send. Return False when it cannot be decrypted."""
+        opened = packet if self.decryption is None else self.decryption.open(packet)
+        if opened is not None:
             self.stream.receive(opened, now=now)
+        return opened is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,8 +73,8 @@ class _Session:
     account_id: str
     live: LiveCall | None = None
     ports: dict[int, MediaPort] = field(default_factory=dict[int, MediaPort])
-    #: Packets from addresses that may not send.
-    strangers: int = 0
+    #: Why packets of it were not heard, each told once.
+    unheard: set[str] = field(default_factory=set[str])
     #: When it was last certain that its client is there.
     alive_at: float = 0.0
 
@@ -407,13 +407,16 @@ class SiprecDoor:
                 if line is None:
                     return
                 if plain_address(address) != line.address and not session.allowed.allows(address):
-                    session.strangers += 1
-                    if session.strangers == 1:
-                        self._count("media from a stranger", account_id=session.account_id)
-                    return
-                line.receive(packet, now=self._clock.monotonic())
+                    self._count_unheard(session, "media from a stranger")
+                elif not line.receive(packet, now=self._clock.monotonic()):
+                    self._count_unheard(session, "media that cannot be decrypted")
 
             port.read(receive)
+
+    def _count_unheard(self, session: _Session, reason: str) -> None:
+        if reason not in session.unheard:
+            session.unheard.add(reason)
+            self._count(reason, account_id=session.account_id)
 
     async def _look_again_and_again(self) -> None:
         while True:
