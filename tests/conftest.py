@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import started
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from earwitness.voice.band import Band
 
 SPEECH_DIR = Path(os.environ.get("EARWITNESS_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
+hypothesis.settings.register_profile("without a deadline", deadline=None)
+hypothesis.settings.load_profile("without a deadline")  # how long an example takes says how busy the machine is
+
 MODELS_DIR = os.environ.get("EARWITNESS_MODELS_DIR")
 
 
