@@ -75,6 +75,19 @@ def test_a_partial_document_adds_and_a_complete_one_replaces() -> None:
     assert replaced.address_of("1") == ""
 
 
+def test_who_takes_a_stream_over_is_named_from_then_on() -> None:
+    first = read(document((("1", "sip:+15550001@example.com"), ("2", "sip:agent7@example.com"))))
+    taken_over = """<recording><datamode>partial</datamode>
+        <participant participant_id="p9"><nameID aor="sip:agent9@example.com"/></participant>
+        <participantstreamassoc participant_id="p9"><send>{stream}</send></participantstreamassoc></recording>"""
+    stream = next(stream for stream, label in first.labels.items() if label == "2")
+    after = read(taken_over.format(stream=stream), first)
+    assert [after.address_of(label) for label in "12"] == ["sip:+15550001@example.com", "sip:agent9@example.com"]
+    left = f"""<recording><datamode>partial</datamode><participantstreamassoc participant_id="p9"><send>{stream}</send>
+        <disassociate-time>2026-01-01T00:00:00Z</disassociate-time></participantstreamassoc></recording>"""
+    assert read(left, after).address_of("2") == "sip:agent7@example.com"
+
+
 def test_partial_documents_without_end_are_remembered_as_far_as_there_is_room() -> None:
     metadata, was_cut = read(RIBBON), list[bool]()
     for number in range(10, 300):

@@ -88,7 +88,7 @@ def read_metadata(document: bytes, before: RecordingMetadata | None = None) -> R
 
 def _added(root: "_Element", base: RecordingMetadata) -> RecordingMetadata:
     """Return what was said, and what the document says."""
-    participants, labels, sent = dict(base.participants), dict(base.labels), dict(base.sent)
+    participants, labels = dict(base.participants), dict(base.labels)
     for element in root.find("participant"):
         identity = element.id("participant_id")
         known = participants.get(identity)
@@ -96,7 +96,9 @@ def _added(root: "_Element", base: RecordingMetadata) -> RecordingMetadata:
         participants[identity] = Participant(id=identity, address=address)
     for element in root.find("stream"):
         labels[element.id("stream_id")] = read_label(next((each.text for each in element.find("label")), ""))
-    sent.update(_sent(root))
+    # Who was named latest comes first: a party that takes a stream over may be all that a partial document says.
+    said = _sent(root)
+    sent = said | {participant: streams for participant, streams in base.sent.items() if participant not in said}
     call = next(root.find("calldata"), None)
     return RecordingMetadata(
         participants=participants,
@@ -129,7 +131,9 @@ class _Element:
 def _sent(root: _Element) -> dict[str, tuple[str, ...]]:
     found = dict[str, tuple[str, ...]]()
     for element in root.find("participantstreamassoc"):
-        found[element.id("participant_id")] = tuple(each.text.strip() for each in element.find("send"))
+        has_left = any(element.find("disassociate-time"))
+        sends = () if has_left else tuple(each.text.strip() for each in element.find("send"))
+        found[element.id("participant_id")] = sends
     for element in root.find("participant"):  # the draft before the RFC had them inside
         if streams := tuple(each.text.strip() for each in element.find("send")):
             found.setdefault(element.id("participant_id"), streams)
