@@ -24,20 +24,30 @@ THEIRS = replace(SCOPE, account_id=OTHER)
 
 
 def test_an_account_sees_its_own_and_what_is_nobodys() -> None:
-    refusals = Refusals()
+    refusals = Refusals(monotonic=lambda: 0.0)
     for reason, account in (("a", MINE), ("a", OTHER), ("b", OTHER), ("c", ""), ("a", "")):
-        refusals.note(reason, account_id=account)
+        refusals.note(reason, door="a door", account_id=account)
     assert refusals == {"a": 3, "b": 1, "c": 1}
     assert refusals.seen_by(MINE) == {"a": 2, "c": 1}
     assert refusals.seen_by("333333333333") == {"a": 1, "c": 1}
 
 
 def test_reasons_are_bounded() -> None:
-    refusals = Refusals()
+    refusals = Refusals(monotonic=lambda: 0.0)
     for number in range(REASONS_MAX + 50):
-        refusals.note(f"reason {number}")
+        refusals.note(f"reason {number}", door="a door")
     assert len(refusals) == REASONS_MAX + 1
     assert refusals["another reason"] == 50
+
+
+def test_the_log_says_a_reason_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals(monotonic=iter((0.0, 1.0, 59.0, 60.0, 61.0, 61.0)).__next__)
+    for _ in range(5):
+        refusals.note("a", door="a door")
+    refusals.note("b", door="a door", detail="in other words")
+    told = [(record.__dict__["reason"], record.__dict__["times"]) for record in caplog.records]
+    assert told == [("a", 1), ("a", 4), ("b", 1)]
+    assert caplog.records[-1].__dict__["detail"] == "in other words"
 
 
 @pytest.mark.anyio

@@ -76,7 +76,8 @@ def call(
         if as_json:
             print_json(placed)
         else:
-            remark("the call {} took {:.1f} s of audio on {} legs", placed.call_id, placed.seconds, placed.legs)
+            legs = "one leg" if placed.legs == 1 else f"{placed.legs} legs"
+            remark("the call {} took {:.1f} s of audio on {}", placed.call_id, placed.seconds, legs)
 
 
 def _secret(name: DoorSecret) -> str:

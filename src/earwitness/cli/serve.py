@@ -191,16 +191,21 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
     if account is not None:
         remark("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
     remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
-    _announce_siprec(settings)
+    _announce_doors(settings)
 
 
-def _announce_siprec(settings: "Settings") -> None:
+def _announce_doors(settings: "Settings") -> None:
     """Say where calls come in, and warn where everybody may send them unencrypted."""
     from earwitness.doors.siprec.settings import is_public_address
 
-    for where, address in (("UDP and TCP", settings.siprec), ("TLS", settings.siprec_tls)):
+    doors = {
+        "SIPREC calls come in at {}, UDP and TCP": settings.siprec,
+        "SIPREC calls come in at {}, TLS": settings.siprec_tls,
+        "AudioSocket calls come in at {}": settings.audiosocket,
+    }
+    for words, address in doors.items():
         if address:
-            remark("SIPREC calls come in at {} {}", address, where)
+            remark(words, address)
     if settings.siprec and is_public_address(settings.siprec):
         remark(
             "[yellow]siprec = {} may be reached from the internet, where an address proves nothing and everybody reads "

@@ -58,7 +58,7 @@ class AudioSocketDoor:
         self.desk = desk
         self.clock = clock or DoorClock()
         #: How often something was refused, by the reason.
-        self.refused = Refusals()
+        self.refused = Refusals(monotonic=self.clock.monotonic)
         self.descriptors_max = connections_max
         self.connections = Connections(connections_max, monotonic=self.clock.monotonic)
         self.is_draining = False
@@ -108,12 +108,6 @@ class AudioSocketDoor:
             self._server.close()
         await asyncio.gather(*(each.end("the service stops") for each in list(self._connected)))
         self._server = None
-
-    def refuse(self, reason: str, *, account_id: str) -> None:
-        """Count a refusal; the first of its kind is logged."""
-        reason = self.refused.note(reason, account_id=account_id)
-        if self.refused[reason] == 1:
-            _log.warning("a call was refused", extra={"door": self.name, "reason": reason})
 
     def joined(self, connection: "_Connection") -> None:
         """Remember a connection until it has left."""
@@ -189,7 +183,7 @@ class _Connection(asyncio.Protocol):
 
     def evict(self) -> None:
         """Close at once: somebody else needs the place."""
-        self._door.refused.note("it was silent, and its place was needed", account_id=self._account_id)
+        self._count("it was silent, and its place was needed")
         if self._transport is not None:
             self._transport.abort()
 
@@ -303,8 +297,11 @@ class _Connection(asyncio.Protocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _count(self, reason: str) -> None:
+        self._door.refused.note(reason, door=self._door.name, account_id=self._account_id)
+
     def _refuse(self, reason: str) -> None:
-        self._door.refuse(reason, account_id=self._account_id)
+        self._count(reason)
         self._is_refused = True
         self._waiting.clear()
         if self._transport is not None:

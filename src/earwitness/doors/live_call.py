@@ -78,7 +78,6 @@ class LiveCall:
 
     def __init__(self, desk: Desk, kept: KeptCall, started: CallStarted, *, door: str, clock: DoorClock) -> None:
         self.door = door
-        self.started_at = clock.utc()
         self._desk = desk
         self._kept = kept
         self._clock = clock

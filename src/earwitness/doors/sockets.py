@@ -44,9 +44,6 @@ UNPROVED_MAX = 500
 """Sockets at one time that were let in to prove themselves by a message; one address may have half of those that are
 free. Whose connector they name costs that connector's account nothing."""
 
-TELL_AGAIN_SECONDS = 60.0
-"""How often the log says again that calls were refused for one reason."""
-
 _GOING_AWAY, _NORMAL, _NO_STATUS, _RESTART = 1001, 1000, 1005, 1012
 _REFUSED, _TRY_AGAIN, _ERROR_OF_OURS = 1008, 1013, 1011
 """How a WebSocket ends (RFC 6455, 7.4.1; the registry of IANA has the others)."""
@@ -86,11 +83,10 @@ class SocketDoors:
             sockets_max, refusal="there are too many calls of this account; call again", weight=ACCOUNT_WEIGHT
         )
         self._unproved = Shares(UNPROVED_MAX, refusal="too many sockets have not proved themselves yet; call again")
-        self._told_at: dict[str, float] = {}
         self.calls: dict[LiveCall, str] = {}
         """Calls in progress, and the name of their door."""
 
-        self.refused = Refusals()
+        self.refused = Refusals(monotonic=self._clock.monotonic)
         """By reason: upgrades that were refused, and calls that were broken off because of what they sent."""
 
         self.is_draining = False
@@ -201,13 +197,8 @@ class SocketDoors:
         await web_socket.refuse(admission.status, admission.reason, headers)
 
     def count_refusal(self, door: str, reason: str, access: DoorAccess | None) -> None:
-        """Count a refusal, and say so in the log, for each reason once in a while."""
-        reason = self.refused.note(reason, account_id=access.scope.account_id if access else NOBODY)
-        now = self._clock.monotonic()
-        if now >= self._told_at.get(reason, float("-inf")):
-            self._told_at[reason] = now + TELL_AGAIN_SECONDS
-            context = {"door": door, "reason": reason, "times": self.refused[reason]}
-            _log.warning("a phone system is refused", extra=context)
+        """Count a refusal of a call for this connector, or for none that is known."""
+        self.refused.note(reason, door=door, account_id=access.scope.account_id if access else NOBODY)
 
 
 class _Broken(Exception):

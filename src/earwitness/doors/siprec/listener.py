@@ -49,9 +49,6 @@ CONNECTIONS_MAX = 1_000
 UNPROVED_MAX = 200
 """Calls at once of which nobody knows yet whether they may come."""
 
-TELL_AGAIN_SECONDS = 60.0
-"""How often the log says again that calls were refused for one reason."""
-
 SILENT_SECONDS = 300.0
 """After which the client of a call is asked whether it is still there, unless a session timer says so before long."""
 
@@ -85,11 +82,11 @@ class SiprecDoor:
     name = DOOR
 
     def __init__(self, desk: Desk, listening: SiprecListening, *, clock: DoorClock | None = None) -> None:
-        #: Calls that were refused, by reason.
-        self.refused = Refusals()
         self._desk = desk
         self._listening = listening
         self._clock = clock or DoorClock()
+        #: Calls that were refused, by reason.
+        self.refused = Refusals(monotonic=self._clock.monotonic)
         self._server = SipServer(new_token=lambda: secrets.token_hex(12))
         low, high = listening.media_ports
         self._media = MediaPorts(listening.media_host, low=low, high=high)
@@ -109,7 +106,6 @@ class SiprecDoor:
         self._looking: asyncio.Task[None] | None = None
         self._own_address = OwnAddress((listening.plain or ("", 0))[0])
         self._plain_port = 0
-        self._told_at: dict[str, float] = {}
 
     @property
     def calls(self) -> int:
@@ -204,13 +200,7 @@ class SiprecDoor:
         self._count("not SIP")
 
     def _count(self, reason: str, *, account_id: str = NOBODY, detail: str = "") -> None:
-        """Count a refusal, and say so in the log, for each reason once in a while."""
-        reason = self.refused.note(reason, account_id=account_id)
-        now = self._clock.monotonic()
-        if now - self._told_at.get(reason, float("-inf")) >= TELL_AGAIN_SECONDS:
-            self._told_at[reason] = now
-            context = {"door": DOOR, "reason": reason, "times": self.refused[reason]}
-            _log.warning("a phone system is refused", extra=context | ({"detail": detail} if detail else {}))
+        self.refused.note(reason, door=DOOR, account_id=account_id, detail=detail)
 
     def _receive(self, message: SipMessage, flow: Flow) -> None:
         if self._listening.media_address:  # where they see us is where they answer to as well
