@@ -17,7 +17,7 @@ from earwitness.fragments.log import owner_of, streams_in
 from earwitness.progress import Progress
 from earwitness.store.leading import Leader
 from earwitness.store.moving import MovedRecords, move_records
-from earwitness.store.records import PageKey
+from earwitness.store.pages import all_records
 from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
 from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
 from earwitness.vault.vault import Vault
@@ -26,7 +26,6 @@ from earwitness.vault.wrapping import MasterKeyWrapper
 DEVELOPMENT_FOLDER = "dev"
 """What the data folder of `serve --dev` is called, beside that of a service."""
 
-_PAGE = 100
 _FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
 
 
@@ -139,18 +138,14 @@ def _require_known(settings: Settings, store: Store) -> None:
     does not say whose it is."""
     media = media_folder(settings)
     stored = streams_in(media) if owner_of(media) is None else frozenset[str]()
-    after: PageKey | None = None
-    while stored:
-        page = store.streams.list_everywhere(after=after, limit=_PAGE)
-        known = {StreamIdentity(account_id=account, stream_arn=one.arn).digest for account, one in page.items}
-        if known & stored:
-            return
-        after = page.next_key
-        if after is None:
-            raise InstallationIncomplete(
-                f"{described(store_url(settings))} know none of the streams in {media}: give the records and the media "
-                f"folder of one installation; {_FRESH}"
-            )
+    if not stored:
+        return
+    known = all_records(store.streams.list_everywhere)
+    if all(StreamIdentity(account_id=account, stream_arn=one.arn).digest not in stored for account, one in known):
+        raise InstallationIncomplete(
+            f"{described(store_url(settings))} know none of the streams in {media}: give the records and the media "
+            f"folder of one installation; {_FRESH}"
+        )
 
 
 def _require_writable(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_token() -> None:
 
 
 def test_more_keys_than_a_page_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.cli.keys._PAGE", 2)
+    monkeypatch.setattr("earwitness.store.pages._RECORDS_AT_ONCE", 2)
     made = [document("create", "--name", f"key {number}") for number in range(5)]
     assert [one["id"] for one in document("list")] == [one["id"] for one in made]
 

@@ -195,7 +195,7 @@ def test_a_pipeline_whose_tasks_all_failed_has_failed(scene: Scene) -> None:
 
 
 def test_pages_of_pipelines(store_and_clock: tuple[Store, Clock], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("earwitness.tasks.pipelines._PAGE", 2)
+    monkeypatch.setattr("earwitness.store.pages._RECORDS_AT_ONCE", 2)
     scenes = [Scene(*store_and_clock) for _ in range(5)]
     assert scenes[0].pass_time(timedelta(hours=8)) == 5
     assert {scene.status for scene in scenes} == {"Stopped"}

@@ -13,7 +13,6 @@ from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.store.records import KinesisStream
 from earwitness.store.store import Store
-from earwitness.tasks import expire as room
 from earwitness.tasks.expire import GRACE, MediaSweep
 from earwitness.vault.data_key import DataKey
 
@@ -94,7 +93,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def test_streams_that_nobody_opened_expire_each_by_its_own_retention(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_PAGE", 2)
+    monkeypatch.setattr("earwitness.store.pages._RECORDS_AT_ONCE", 2)
     streams = [world.create(f"s{hours}", hours=hours) for hours in (0, 1, 2, 3, 4)]
     for stream in streams:
         await world.append(stream)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, of_all_pages, records
+from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, records
 from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import Exit, print_json, print_table, remark, say
 from earwitness.errors import ConfigurationError, NotFound
@@ -50,11 +50,12 @@ def list_connectors(
     as_json: JsonOption = False,
 ) -> None:
     """Show the connectors of the account in the Region, oldest first; never their secrets."""
+    from earwitness.store.pages import all_records
     from earwitness.store.records import Scope
 
     scope = Scope(account_id=account, region=region)
     with records(data, as_json=as_json, account=account) as store:
-        found = list(of_all_pages(partial(store.connectors.list, scope)))
+        found = list(all_records(partial(store.connectors.list, scope)))
     if as_json:
         print_json([_document(one) for one in found])
     elif not found:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,14 +18,13 @@ from earwitness.cli.output import Exit, print_json, print_table, remark, reporti
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from earwitness.store.records import AccessKey, BearerToken, Page, PageKey, RecordT
+    from earwitness.store.records import AccessKey, BearerToken
     from earwitness.store.store import Store
 
 keys = typer.Typer(help="Access keys and bearer tokens: create, list, disable, rotate.", no_args_is_help=True)
 
 KEY_ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 DEFAULT_ACCOUNT = "000000000000"
-_PAGE = 200
 
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ID", help="The account, twelve digits of your choice; they part records.")
@@ -69,10 +68,12 @@ def create(
 @keys.command("list")
 def list_keys(account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show the account's keys and tokens; never their secrets."""
+    from earwitness.store.pages import all_records
+
     with records(data, as_json=as_json, account=account) as store:
-        keys = of_all_pages(partial(store.access_keys.list, account))
+        keys = all_records(partial(store.access_keys.list, account))
         rows = [_row(key.key_id, "key", key) for key in keys]
-        tokens = of_all_pages(partial(store.bearer_tokens.list, account))
+        tokens = all_records(partial(store.bearer_tokens.list, account))
         rows += [_row(token.token_id, "token", token) for token in tokens]
     if as_json:
         print_json(rows)
@@ -192,17 +193,6 @@ def records(data: Path | None, *, as_json: bool, account: str | None, role: str 
         with closing(open_records(chosen, may_make=role is not None)) as store:
             store.spend_reserve()
             yield store
-
-
-def of_all_pages(read: "Callable[..., Page[RecordT]]") -> "Iterator[RecordT]":
-    """Yield the records of all pages; `read` takes `after` and `limit`."""
-    after: PageKey | None = None
-    while True:
-        page = read(after=after, limit=_PAGE)
-        yield from page.items
-        if page.next_key is None:
-            return
-        after = page.next_key
 
 
 def _report(done: bool, words: str, *, account: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.log import frames_of
 from earwitness.media.origins import MediaOrigins, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
-from earwitness.store.records import PageKey
+from earwitness.store.pages import all_records_in_thread
 from earwitness.store.store import Store
 from earwitness.tasks.call_events import CallEvents
 from earwitness.tasks.call_pipelines import CallPipelines
@@ -68,8 +68,6 @@ ARRIVALS_KEPT = timedelta(hours=1)
 SWEEP_SECONDS = 600.0
 """How often the media of streams that nobody opened are looked at. A glance at a stream and its record takes some
 200 µs, so ten thousand streams take two seconds, in small pieces."""
-
-_PAGE = 500
 
 _log = logging.getLogger("earwitness.background")
 
@@ -308,15 +306,8 @@ class Background:
 
     async def _take_up(self) -> None:
         """Take up tasks that were active when a former process ended."""
-        after: PageKey | None = None
-        while True:
-            read = partial(self._store.tasks.list_active_everywhere, after=after, limit=_PAGE)
-            page = await self._run_in_thread(read)
-            for task in page.items:
-                self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
-            after = page.next_key
-            if after is None:
-                return
+        async for task in all_records_in_thread(self._store.tasks.list_active_everywhere, self._run_in_thread):
+            self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
 
     async def _look(self, supervisor: Supervisor, log: FragmentLog) -> None:
         now = self._clock()

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from earwitness.access.caller import arn_of
@@ -29,7 +28,8 @@ from earwitness.fragments.stream import FragmentStream
 from earwitness.log import frames_of
 from earwitness.media.streams import MediaStreams
 from earwitness.store.connector_records import ActiveCall, ConnectorCall, DoorAccess, KeptLeg, VoiceConnector
-from earwitness.store.records import KinesisStream, PageKey, Pipeline, Scope
+from earwitness.store.pages import all_records_in_thread
+from earwitness.store.records import KinesisStream, Pipeline, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.call_events import CallEvents
 from earwitness.tasks.call_pipelines import CallPipelines
@@ -53,8 +53,6 @@ DOUBTFUL_MAX = 1_000
 
 LOST = "the service ended while the call was in progress"
 """Why a call failed that a former process did not end."""
-
-_PAGE = 200
 
 _log = logging.getLogger("earwitness.calls")
 
@@ -224,16 +222,10 @@ class ConnectorCalls:
         async with self._recovering:
             if self._recovered:
                 return
-            after: PageKey | None = None
-            while True:
-                read = partial(self._store.connector_calls.list_active_everywhere, after=after, limit=_PAGE)
-                page = await self._run_in_thread(read)
-                for call in page.items:
-                    if call.started_at < self._started_at:
-                        await self._end_lost(call)
-                after = page.next_key
-                if after is None:
-                    break
+            calls = self._store.connector_calls.list_active_everywhere
+            async for call in all_records_in_thread(calls, self._run_in_thread):
+                if call.started_at < self._started_at:
+                    await self._end_lost(call)
             self._recovered = True
 
     async def _end_lost(self, call: ActiveCall) -> None:

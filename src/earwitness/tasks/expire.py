@@ -20,7 +20,8 @@ from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.media.streams import MediaStreams
-from earwitness.store.records import KinesisStream, PageKey, Scope
+from earwitness.store.pages import all_records_in_thread
+from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.threads import RunInThread
 
@@ -129,9 +130,6 @@ def _delete_stream(store: Store, scope: Scope, stream_arn: str) -> KinesisStream
 GRACE = timedelta(hours=1)
 """How long media may be without a record before they are deleted: time to see the warning and to stop the service."""
 
-_PAGE = 100
-"""Records read at once: some 5 ms, which requests in other threads do not notice."""
-
 _sweep_log = logging.getLogger("earwitness.sweep")
 
 
@@ -159,17 +157,12 @@ class MediaSweep:
         """
         stored = await self._log.stored()
         known: set[str] = set()
-        after: PageKey | None = None
-        while True:
-            page = await self._run_in_thread(partial(self._store.streams.list_everywhere, after=after, limit=_PAGE))
-            for account_id, stream in page.items:
-                identity = StreamIdentity(account_id=account_id, stream_arn=stream.arn)
-                known.add(identity.digest)
-                if identity.digest in stored:
-                    await self._log.expire_closed(identity, retention=self._retention_of(stream), now=now)
-            after = page.next_key
-            if after is None:
-                break
+        streams = all_records_in_thread(self._store.streams.list_everywhere, self._run_in_thread)
+        async for account_id, stream in streams:
+            identity = StreamIdentity(account_id=account_id, stream_arn=stream.arn)
+            known.add(identity.digest)
+            if identity.digest in stored:
+                await self._log.expire_closed(identity, retention=self._retention_of(stream), now=now)
         await self._delete_unknown(stored - known, now)
 
     async def _delete_unknown(self, unknown: frozenset[str], now: datetime) -> None:

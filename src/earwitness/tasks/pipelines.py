@@ -12,6 +12,7 @@ from typing import Any
 
 from earwitness.errors import Conflict
 from earwitness.store.columns import JsonObject
+from earwitness.store.pages import all_records
 from earwitness.store.records import Pipeline, Scope, ScopedPipeline
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.events import EventPublisher, live_source_of
@@ -160,8 +161,6 @@ SILENT_AFTER = timedelta(seconds=15)
 OVER_AFTER = timedelta(hours=8)
 PAUSED_AFTER = timedelta(hours=2)
 
-_PAGE = 500
-
 _log = logging.getLogger("earwitness.supervise")
 
 
@@ -188,17 +187,13 @@ class Supervisor:
 
     def look(self, now: datetime) -> int:
         """Stop what is to be stopped, and return how many were. Raise StoreUnavailable."""
-        stopped, after = 0, None
-        while True:
-            page = self._store.pipelines.list_active_everywhere(after=after, limit=_PAGE)
-            for entry in page.items:
-                reason = self._reason(entry, now)
-                if reason is not None:
-                    self._stop(entry, reason)
-                    stopped += 1
-            after = page.next_key
-            if after is None:
-                return stopped
+        stopped = 0
+        for entry in all_records(self._store.pipelines.list_active_everywhere):
+            reason = self._reason(entry, now)
+            if reason is not None:
+                self._stop(entry, reason)
+                stopped += 1
+        return stopped
 
     def _reason(self, entry: ScopedPipeline, now: datetime) -> str | None:
         pipeline = entry.pipeline
