@@ -254,6 +254,14 @@ def test_strangers_are_never_enrolled_and_other_roles_stay_out() -> None:
     assert [one.speaker_id for one in divided.strangers] == ["stranger"]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_who_has_two_recordings_is_enrolled_from_the_longer_one(seed: int) -> None:
+    spoken = [utterance("a", 0), utterance("a", 1)]
+    seconds = dict(zip(spoken, (15.0, 30.0), strict=True))
+    divided = join_utterances(spoken, seconds.__getitem__, enrol_seconds=20, test_seconds=10, seed=seed)
+    assert [one.utterances for one in (*divided.enrolments, *divided.tests)] == [(spoken[1],), (spoken[0],)]
+
+
 def test_seeds_are_the_same_on_every_machine() -> None:
     assert seed_for(0, "gsm", "x/1") == 2870650025
     assert seed_for(0, "a") != seed_for(1, "a")

@@ -35,7 +35,10 @@ def join_utterances(
     test_seconds: float,
     seed: int,
 ) -> Recordings:
-    """Divide each speaker's utterances; speakers with too little speech for an enrolment and a test are left out."""
+    """Divide each speaker's utterances, shuffled; who has no test that way is enrolled from the longest utterances.
+
+    Speakers with too little speech for an enrolment and a test are left out.
+    """
     by_speaker: defaultdict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         by_speaker[utterance.speaker_id].append(utterance)
@@ -50,7 +53,10 @@ def join_utterances(
         if any(utterance.role is TrialRole.IMPOSTOR for utterance in shuffled):
             strangers += _cut(shuffled, net_seconds, lengths)
             continue
-        cut = _cut(shuffled, net_seconds, [enrol_seconds, *lengths])
+        wanted = [enrol_seconds, *lengths]
+        cut = _cut(shuffled, net_seconds, wanted)
+        if len(cut) < 2:  # two recordings of 15 and 30 s: the shorter would be lost in the enrolment
+            cut = _cut(sorted(shuffled, key=net_seconds, reverse=True), net_seconds, wanted)
         if len(cut) > 1:
             enrolments.append(cut[0])
             tests += cut[1:]
