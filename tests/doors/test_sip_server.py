@@ -105,6 +105,22 @@ def test_a_lost_acknowledgement_is_made_up_by_the_next_request(phone: Phone) -> 
     assert not phone.server.dialogs[0].unacknowledged
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "UPDATE", "BYE"])
+def test_a_copy_of_a_request_within_a_call_gets_the_same_answer(phone: Phone, method: str) -> None:
+    """The answer was lost, or late: a busy server is asked again after half a second (RFC 3261, 17.1.2)."""
+    call = ExampleCall()
+    phone.is_called(call)
+    phone.receives(call.request("ACK"))
+    request = call.request(method, branch="z9hG4bKagain")
+    events = phone.receives(request)
+    if isinstance(events[-1], Changed):
+        events = phone.server.accept(events[-1].transaction, b"", now=phone.now)
+    first = sent(events)
+    assert [each.status for each in first] == [200]
+    phone.now += 0.5
+    assert sent(phone.receives(request)) == first
+
+
 def test_an_older_request_does_not_overtake(phone: Phone) -> None:
     call = ExampleCall()
     phone.is_called(call)

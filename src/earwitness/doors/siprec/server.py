@@ -230,7 +230,8 @@ class SipServer:
         if request.receiver.tag:
             return self._within_dialog(transaction, now=now)
         if request.method == "OPTIONS":
-            return self._options(transaction)
+            status, more = self._capabilities()
+            return self._once(transaction, status, *more)
         if request.method != "INVITE":
             return self._once(transaction, 481)
         return self._invite(transaction)
@@ -249,11 +250,11 @@ class SipServer:
         self._keep(transaction)
         return [Invited(transaction, dialog)]
 
-    def _options(self, transaction: Transaction) -> list[ServerEvent]:
+    def _capabilities(self) -> tuple[int, list[tuple[str, str]]]:
+        """Return the status and the headers that answer OPTIONS."""
         if self.is_draining:
-            return self._once(transaction, 503, _RETRY_LATER)
-        accept = ("accept", "application/sdp, multipart/mixed")
-        return self._once(transaction, 200, _ALLOW, accept, _SUPPORTED)
+            return 503, [_RETRY_LATER]
+        return 200, [_ALLOW, ("accept", "application/sdp, multipart/mixed"), _SUPPORTED]
 
     def _within_dialog(self, transaction: Transaction, *, now: float) -> list[ServerEvent]:
         request = transaction.request
@@ -264,10 +265,12 @@ class SipServer:
             return self._once(transaction, 403)
         if not dialog.takes(request, transaction.flow):
             return self._once(transaction, 500, ("retry-after", "1"))
-        if request.method == "OPTIONS":
-            return self._options(transaction)
+        # Kept, because a copy of any of them is out of order by now, and gets the same answer all the same.
         transaction.dialog = dialog
         self._keep(transaction)
+        if request.method == "OPTIONS":
+            status, more = self._capabilities()
+            return self._answer(transaction, status, more=more, now=now)
         if request.method == "BYE":
             self._forget(dialog)
             events = self._answer(transaction, 200, now=now)
