@@ -101,7 +101,8 @@ def text_in(holder: Mapping[str, Any], *names: str) -> str:
     for name in names:
         value = holder.get(name)
         if isinstance(value, str) and value:
-            return "".join(each if each.isprintable() else "?" for each in value[:NAME_CHARACTERS_MAX])
+            text = value[:NAME_CHARACTERS_MAX]
+            return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
     return ""
