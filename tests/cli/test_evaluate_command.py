@@ -200,7 +200,7 @@ def test_a_calibration_is_not_fitted_on_copies(doubled: Path, tmp_path: Path) ->
         ["nowhere.csv"],
         ["{manifest}", "--condition", "moon"],
         ["{manifest}", "--require", "speed<=1"],
-        ["{manifest}", "--speakers", "children", "--condition", "telephone"],
+        ["{manifest}", "--speakers", "children", "--condition", "telephone", "--test-seconds", "20"],
         ["{manifest}", "--enrol-seconds", "20", "--test-seconds", "20"],
     ],
 )

@@ -237,9 +237,12 @@ def test_frames_that_break_the_rules_end_it(open_door: Live, door: Door, sent: b
     with upgraded(open_door) as connection:
         with suppress(ConnectionError):
             connection.sendall(sent)
-        received = drain(connection)
-    assert received[:1] == b"\x88"
-    assert int.from_bytes(received[2:4]) == code
+        received = b""
+        with suppress(ConnectionResetError):  # it closed while we still sent: the reset may take its answer along
+            received = drain(connection)
+    assert received or len(sent) > 200_000
+    assert not received or received[:1] == b"\x88"
+    assert not received or int.from_bytes(received[2:4]) == code
     until(lambda: door.ended)
 
 
