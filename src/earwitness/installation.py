@@ -91,9 +91,8 @@ def move_installation(settings: Settings, *, source: Path | None, me: Leader, pr
         raise InstallationIncomplete(
             f"there are no records to move: {described(store_url(former))}; name the file with --from"
         )
-    open_installation(
-        former, clock=lambda: datetime.now(UTC), may_make=False
-    ).close()  # its master key is the right one
+    # What cannot be opened, for want of the right master key, is not moved either.
+    open_installation(former, clock=lambda: datetime.now(UTC), may_make=False).close()
     return move_records(
         source or _records_file(settings),
         settings.store_url or "",

@@ -5,6 +5,7 @@ Only access keys, domains, pipelines and tasks are read so, because a server ask
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Column, Dialect, Select, bindparam
@@ -28,8 +29,14 @@ class HotRead:
     def __init__(self, statement: Query, *equal: Column[Any]) -> None:
         self._names = [column.name for column in equal]
         self.statement = statement.where(*(column == bindparam(column.name) for column in equal))
-        self._on_sqlite = _Compiled(self.statement, sqlite.dialect())
-        self._on_postgres = _Compiled(self.statement, psycopg.dialect())
+
+    @cached_property
+    def _on_sqlite(self) -> "_Compiled":
+        return _Compiled(self.statement, sqlite.dialect())
+
+    @cached_property
+    def _on_postgres(self) -> "_Compiled":
+        return _Compiled(self.statement, psycopg.dialect())
 
     def named(self, parameters: Sequence[str]) -> dict[str, str]:
         """Return the parameters as SQLAlchemy takes them."""
