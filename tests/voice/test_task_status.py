@@ -30,6 +30,13 @@ def test_every_task_can_be_stopped_picked_up_again_and_failed(status: TaskStatus
     assert next_status(picked_up, TaskMove.END) is TaskStatus.STOPPED
 
 
+def test_a_status_never_goes_back() -> None:
+    order = list(TaskStatus)  # they are written in the order of a task's life
+    for status, moves in MOVES.items():
+        for move, following in moves.items():
+            assert order.index(following) >= order.index(status), f"{status} {move}"
+
+
 class TaskLife(RuleBasedStateMachine):
     """A task lives through any order of events, beside a model that knows only facts, not statuses."""
 
@@ -43,7 +50,7 @@ class TaskLife(RuleBasedStateMachine):
         if self.over:
             return False
         if move is TaskMove.OPEN_MEDIA:
-            return self.has_worker and not self.has_media and not self.stop_asked
+            return self.has_worker and not self.stop_asked
         return move is not TaskMove.END or self.has_worker or self.stop_asked
 
     @rule(move=st.sampled_from(TaskMove))
@@ -54,7 +61,7 @@ class TaskLife(RuleBasedStateMachine):
             return
         self.status = next_status(self.status, move)
         if move is TaskMove.PICK_UP:
-            self.has_worker, self.has_media = True, False
+            self.has_worker = True
         self.has_media = self.has_media or move is TaskMove.OPEN_MEDIA
         self.stop_asked = self.stop_asked or move is TaskMove.REQUEST_STOP
         self.over = move if move in {TaskMove.END, TaskMove.FAIL} else None

@@ -29,8 +29,8 @@ class AttemptWriter:
     def adopt(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
         """Take the task over: it gets the next attempt number, and its former worker's writes are refused from now on.
 
-        None when there is nothing to do: it is over, or gone. A task that is Stopping stays so; end it. One with a
-        checkpoint goes on there; what it has concluded already is in the record.
+        None when there is nothing to do: it is over, or gone. A task that is InProgress or Stopping stays so; end the
+        latter. One with a checkpoint goes on there; what it has concluded already is in the record.
         """
         task = self._tasks.lock(scope, task_id)
         if task is None or not is_active(task.status):

@@ -139,6 +139,7 @@ class _Listening:
         rate = int(live_source_of(attempt.pipeline).get("MediaSampleRate", _DECLARED_RATE))
         self._listener = ChannelListener(engine, channel=attempt.task.channel_id, declared_rate=rate)
         self._coming: asyncio.Future[FragmentSlice | None] | None = None  # what is being read, if anything
+        self._begun = False  # whether the record says that this attempt has its audio
 
     async def run(self) -> None:
         """Hear the stream until both results are there, the call ends, or a stop is asked for; then end the task."""
@@ -175,7 +176,7 @@ class _Listening:
         task_id = attempt.task.task_id
         self._context.heard_from(attempt.task.stream_arn)
         lags.hears(task_id, behind_seconds=piece.fragment.behind_seconds)
-        if attempt.task.status is TaskStatus.INITIALIZING:
+        if not (self._begun or attempt.task.status is TaskStatus.STOPPING):
             await self._begin(piece.fragment)
         if replay.lost and attempt.task.status_message is None:
             # In the record, because no event would tell if the task still finds what it looks for.
@@ -220,6 +221,7 @@ class _Listening:
     async def _begin(self, first: StreamFragment) -> None:
         try:
             await self._attempt.begin(self._checkpoints.begin(first, call=self._replay.call))
+            self._begun = True
         except Conflict:
             self._watch.changed.set()  # stopped just now; the next look sees it
 

@@ -39,7 +39,7 @@ class TaskMove(StrEnum):
     """A worker takes it: the first, or another after the first one died."""
 
     OPEN_MEDIA = "given its audio"
-    """The first fragment is there."""
+    """The first fragment of an attempt at it is there."""
 
     REQUEST_STOP = "stopped"
     """The caller, a pause or the end of the pipeline asks it to stop."""
@@ -83,7 +83,6 @@ MOVES: dict[TaskStatus, dict[TaskMove, TaskStatus]] = {
         _Move.REQUEST_STOP: _Status.STOPPING,
         _Move.FAIL: _Status.FAILED,
     },
-    # Picked up again: its worker died, and the next one begins at the checkpoint.
     _Status.INITIALIZING: {
         _Move.PICK_UP: _Status.INITIALIZING,
         _Move.OPEN_MEDIA: _Status.IN_PROGRESS,
@@ -91,8 +90,10 @@ MOVES: dict[TaskStatus, dict[TaskMove, TaskStatus]] = {
         _Move.END: _Status.STOPPED,
         _Move.FAIL: _Status.FAILED,
     },
+    # Picked up again: its worker died, and the next one goes on at the checkpoint. A status never goes back.
     _Status.IN_PROGRESS: {
-        _Move.PICK_UP: _Status.INITIALIZING,
+        _Move.PICK_UP: _Status.IN_PROGRESS,
+        _Move.OPEN_MEDIA: _Status.IN_PROGRESS,
         _Move.REQUEST_STOP: _Status.STOPPING,
         _Move.END: _Status.STOPPED,
         _Move.FAIL: _Status.FAILED,

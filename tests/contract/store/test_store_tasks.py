@@ -251,7 +251,7 @@ def test_the_next_worker_goes_on_where_the_last_one_was(store: Store) -> None:
     left = [task.task_id for task in store.tasks.list_active_everywhere(limit=9).items]
     assert left == [task.task_id]
     again = adopted(store, task)
-    assert (again.attempt, again.status, again.checkpoint) == (2, TaskStatus.INITIALIZING, CHECKPOINT)
+    assert (again.attempt, again.status, again.checkpoint) == (2, TaskStatus.IN_PROGRESS, CHECKPOINT)  # never back
     assert again.started_at == task.started_at
 
 
