@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.types import ASGIApp
 
+from earwitness import descriptors
 from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
@@ -154,6 +155,8 @@ class Service:
 
     def _require_ready(self) -> None:
         """StoreUnavailable or Unavailable when records or media cannot be written or read."""
+        if (shortage := descriptors.shortage()) is not None:
+            raise Unavailable(shortage)
         self._store.require_ready()
         refusal = self._background.media_refusal()
         if refusal is not None:

@@ -359,6 +359,30 @@ def test_a_crowd_of_idle_clients_leaves_file_descriptors_to_the_records(tmp_path
         client.close()
 
 
+def test_without_free_descriptors_it_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    with Process(tmp_path / "data", open_files=400) as served, httpx.Client(base_url=served.url) as client:
+        pid = served.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        while (answer := client.get("/ready")).status_code != 200:
+            assert answer.json()["status"] == "starting"
+        taken = max(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (taken, before[1]))
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+        assert f"no file descriptor is free: this process may have {taken}" in answer.json()["reason"]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert client.get("/ready").status_code == 200
+
+
+def test_a_low_soft_limit_of_descriptors_is_raised(tmp_path: Path) -> None:
+    program = "import resource, runpy; limit = resource.RLIMIT_NOFILE; "
+    program += "resource.setrlimit(limit, (200, resource.getrlimit(limit)[1])); "
+    program += "runpy.run_module('earwitness', run_name='__main__', alter_sys=True)"
+    with Process(tmp_path / "data", program=("-c", program)) as served:
+        soft, hard = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
+
+
 def test_migrate_is_told_to_do_nothing_twice(tmp_path: Path) -> None:
     for _ in range(2):
         result = run("migrate", "--data", tmp_path / "data")

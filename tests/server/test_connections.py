@@ -113,7 +113,7 @@ def test_a_crowd_leaves_doors_their_descriptors(
     monkeypatch.setattr("resource.getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr("resource.setrlimit", lambda _, limits: taken.append(limits[0]))
     assert run._connections_max(doors) == most
-    assert taken == [min(hard, 10_000 + run.DESCRIPTORS_KEPT + doors)]
+    assert taken == [hard]
 
 
 def test_doors_say_how_many_descriptors_they_may_take(start: Callable[..., Live]) -> None:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from earwitness.descriptors import is_exhausted
 from earwitness.errors import Gone
 from earwitness.fragments.budget import Budget
 from earwitness.fragments.interface import KeySource, StreamIdentity
@@ -51,6 +52,7 @@ class _SegmentFile:
     """A segment file; `durable` bytes of it are synced, `end` are written. It is open from an append to the next sync.
 
     Opening it again costs some 10 µs, a sync a hundred times that; so files held open do not grow with the streams.
+    How many are open before a sync is bounded by the writer thread.
     """
 
     def __init__(self, path: Path, first_sequence: int, *, started_ms: int) -> None:
@@ -137,6 +139,11 @@ class Appender:
             self._touched.append(file)
         return Written(file.first_sequence, file.append(head.pack(), body))
 
+    @property
+    def files_open(self) -> int:
+        """Return how many files wait for the next sync."""
+        return len(self._touched)
+
     def sync(self) -> None:
         """Make durable what was written."""
         for file in self._touched:
@@ -208,8 +215,9 @@ class Appender:
             file = self._spoiled[-1]
             try:
                 file.cut()
-            except OSError:
-                self._suspect.add(file.first_sequence)
+            except OSError as error:
+                if not is_exhausted(error):  # then it was not even opened
+                    self._suspect.add(file.first_sequence)
                 raise
             self._spoiled.pop()
             if file.durable == 0:

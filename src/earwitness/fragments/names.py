@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
+from earwitness import descriptors
 from earwitness.errors import FragmentLogUnavailable
 
 FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
@@ -104,7 +105,11 @@ def translated(error: Exception) -> Exception:
     """Return FragmentLogUnavailable for what the file system says; anything else as it is."""
     if not isinstance(error, OSError):
         return error
-    meaning = FragmentLogUnavailable(f"the media log's disk says: {error.strerror}; make room or look after it")
+    if descriptors.is_exhausted(error):
+        meaning = FragmentLogUnavailable(f"media cannot be kept: {descriptors.advice()}")
+        _log.error("no file descriptor is free for the media log", extra={"reason": descriptors.advice()})
+    else:
+        meaning = FragmentLogUnavailable(f"the media log's disk says: {error.strerror}; make room or look after it")
+        _log.error("the media log's disk fails", extra={"reason": str(error.strerror)})
     meaning.__cause__ = error
-    _log.error("the media log's disk fails", extra={"reason": str(error.strerror)})
     return meaning

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from earwitness import descriptors
 from earwitness.fragments.appender import Appender, Written
 from earwitness.fragments.names import translated
 from earwitness.fragments.record import RecordHead
@@ -30,6 +31,12 @@ WRITER_THREADS = 4
 
 GROUP_LENGTH_MAX = 256
 """Appends in one group, so that the first does not wait long for the last."""
+
+FILES_MAX = 32
+"""Files that one thread has open before it syncs them. A stream has one, or two where a new one begins."""
+
+FILES_SHARE = 16
+"""The part of the process's file descriptors that one thread takes, where that is less: a quarter for all threads."""
 
 WAITING_MAX = 4_096
 """Appends that wait for the disk: 20 s of 200 streams, so a disk that stands still holds producers and not memory."""
@@ -99,6 +106,7 @@ class WriterThread:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, name: str) -> None:
         self._loop = loop
+        self._files_max = max(1, min(FILES_MAX, descriptors.limit() // FILES_SHARE))
         self._jobs: queue.SimpleQueue[Append | Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
@@ -158,19 +166,34 @@ class WriterThread:
         return job
 
     def _write_group(self, writes: list[Append]) -> None:
-        """Write all, then sync all; what fails for one stream fails its part of the group only."""
+        """Write all, then sync all; what fails for one stream fails its part of the group only.
+
+        Where more files would be open than may be, those written so far are synced, and closed, before the next one.
+        """
         by_appender: dict[Appender, list[Append]] = {}
         for write in writes:
             by_appender.setdefault(write.appender, []).append(write)
-        outcomes = {appender: _attempt(appender, partial(_written, each)) for appender, each in by_appender.items()}
-        for appender, outcome in outcomes.items():
-            if not isinstance(outcome, Exception):
-                outcomes[appender] = _attempt(appender, partial(_synced, appender, outcome))
+        outcomes: dict[Appender, list[Written] | Exception] = {}
+        unsynced: list[Appender] = []
+        for appender, each in by_appender.items():
+            outcomes[appender] = _attempt(appender, partial(_written, each))
+            unsynced.append(appender)
+            if sum(one.files_open for one in unsynced) >= self._files_max:
+                _sync(unsynced, outcomes)
+                unsynced.clear()
+        _sync(unsynced, outcomes)
         self._loop.call_soon_threadsafe(_settle, by_appender, outcomes)
 
 
 def _written(writes: list[Append]) -> list[Written]:
     return [write.appender.write(write.head, write.media, span_ms=write.span_ms) for write in writes]
+
+
+def _sync(appenders: list[Appender], outcomes: dict[Appender, list[Written] | Exception]) -> None:
+    for appender in appenders:
+        outcome = outcomes[appender]
+        if not isinstance(outcome, Exception):
+            outcomes[appender] = _attempt(appender, partial(_synced, appender, outcome))
 
 
 def _synced(appender: Appender, written: list[Written]) -> list[Written]:

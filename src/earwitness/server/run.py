@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import resource
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from earwitness import descriptors
 from earwitness.errors import ConfigurationError
 from earwitness.log import drain, frames_of
 from earwitness.server.connections import Connections, trusted_networks
@@ -181,13 +181,8 @@ def _end(seconds: float) -> None:
 def _connections_max(descriptors_kept: int) -> int:
     """Return how many connections there may be, after taking as many file descriptors as the process may have."""
     kept = DESCRIPTORS_KEPT + descriptors_kept
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS_MAX + kept
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    most = wanted if soft == resource.RLIM_INFINITY else soft
-    return max(min(CONNECTIONS_MAX, most - kept), most // 2)
+    most = descriptors.raise_limit(wanted=CONNECTIONS_MAX + kept)
+    return min(CONNECTIONS_MAX, max(most - kept, most // 2))
 
 
 class _Forward(logging.Handler):

@@ -132,9 +132,22 @@ async def turns(count: int = 50) -> None:
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
     """No file of this process may grow beyond this: writes end in the middle, then fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    with _limited(resource.RLIMIT_FSIZE, size):
+        yield
+
+
+@contextmanager
+def descriptors_at_most(count: int) -> Iterator[None]:
+    """This process gets no file descriptor with a number that is not below this."""
+    with _limited(resource.RLIMIT_NOFILE, count):
+        yield
+
+
+@contextmanager
+def _limited(what: int, most: int) -> Iterator[None]:
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (most, before[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(what, before)

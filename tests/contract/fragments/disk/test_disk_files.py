@@ -1,10 +1,12 @@
 """What lies on the disk: names, rights, nothing in clear, nothing left behind."""
 
+import asyncio
+import os
 import stat
 from pathlib import Path
 
 import pytest
-from fragments_examples import DAY, HOUR, SECOND, World, identity, numbers_of
+from fragments_examples import DAY, HOUR, SECOND, OpenLog, World, descriptors_at_most, identity, numbers_of
 
 from earwitness.errors import FragmentLogUnavailable
 from earwitness.fragments import appender, names
@@ -147,3 +149,29 @@ async def test_no_file_stays_open_however_many_streams_there_are(world: World) -
     assert open_files == []
     for place, stream in enumerate(streams):
         assert await numbers_of(stream) == [row[place] for row in numbers]
+
+
+@pytest.mark.slow
+async def test_a_thousand_streams_are_written_at_once_with_256_descriptors(open_log: OpenLog) -> None:
+    world = World(open_log)
+    with descriptors_at_most(256):
+        await world.open()
+        streams = [await world.stream(f"s{number}") for number in range(1_000)]
+        for _ in range(2):
+            await asyncio.gather(*(world.append(stream) for stream in streams))
+        assert [len(await numbers_of(stream)) for stream in streams] == [2] * 1_000
+        await world.close()
+
+
+async def test_without_a_free_descriptor_nothing_is_kept_and_it_is_said_why(world: World) -> None:
+    stream = await world.stream()
+    before = [await world.append(stream)]
+    os.close(free := os.open(os.devnull, os.O_RDONLY))
+    with (
+        descriptors_at_most(free),
+        pytest.raises(FragmentLogUnavailable, match=r"no file descriptor is free: .* nofile="),
+    ):
+        await world.append(stream)
+    assert await numbers_of(stream) == before
+    after = await world.append(stream)
+    assert await numbers_of(stream) == [*before, after]
