@@ -6,7 +6,7 @@ with account and Region. docs/records.md is printed from what the columns say of
 What is sealed of tasks and voiceprints is sealed under the domain's key, so that nothing of it outlives the domain;
 bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
 belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
-what became of it. Tables of Voice Connectors are in `connector_schema.py`.
+what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`.
 """
 
 from sqlalchemy import (
@@ -36,6 +36,7 @@ from earwitness.store.columns import (
     wrapped_key,
 )
 from earwitness.store.connector_schema import connector_calls
+from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.records import DeliveryState
 from earwitness.store.tables import (
     ADDRESSES,
@@ -53,7 +54,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -462,6 +463,9 @@ deliveries = Table(
         **where("state = 'pending'"),
     ),
 )
+
+JOB_TABLES = (jobs, job_items, job_recordings)
+"""They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(
     "alembic_version",

@@ -1,0 +1,71 @@
+"""The tables of jobs: what is to be done with many recordings, and what came of each.
+
+Everything that came with a recording or came of it is sealed under the key of the job's domain. When the domain goes,
+items and recordings go with its key, and the job stays, because somebody may still ask what became of it.
+"""
+
+from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table
+
+from earwitness.store.columns import scope, sealed, text, time, where, whole, word
+from earwitness.store.tables import ARN, COUNT, ID, STATE, belongs_to, metadata
+from earwitness.voice.job import ItemState, JobKind, JobState
+
+jobs = Table(
+    "jobs",
+    metadata,
+    *scope(),
+    text("job_id", "an identifier that the service made, or that the client chose; found and joined by it"),
+    word(JobKind, "kind", STATE),
+    word(JobState, "state", STATE),
+    text("domain_id", ID),
+    text("domain_arn", ARN),
+    sealed("source_ciphertext", "the stream, the times and the channel of a job on kept media", nullable=True),
+    whole("items", COUNT),
+    whole("done", COUNT),
+    whole("failed", COUNT),
+    text("key_id", "the id of the key that asked"),
+    time("created_at"),
+    time("updated_at"),
+    time("ended_at", nullable=True),
+    PrimaryKeyConstraint("account_id", "region", "job_id"),
+    Index("jobs_by_time", "account_id", "region", "created_at", "job_id"),
+    Index("jobs_by_domain", "account_id", "region", "domain_id"),
+    Index("jobs_open", "account_id", "region", "job_id", **where("ended_at IS NULL")),
+    Index("jobs_by_end", "ended_at"),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    *scope(),
+    text("job_id", ID),
+    whole("number", COUNT),
+    word(ItemState, "state", STATE),
+    whole("attempt", COUNT),
+    text("holder", "random, another for each attempt; whoever works on it is known by it", nullable=True),
+    whole("leased_until", "until when it is that holder's alone: microseconds since 1970 by the database's clock"),
+    text("reason", "a sentence of the service's own, on why there is no result", nullable=True),
+    whole("bytes", "how large the recording is; what waits is added up by it"),
+    sealed("input_ciphertext", "the recording's name, its channel, the profile it is for, and the consent"),
+    sealed("result_ciphertext", "who was found, and how sure; or which profile was enrolled", nullable=True),
+    time("created_at"),
+    time("updated_at"),
+    PrimaryKeyConstraint("account_id", "region", "job_id", "number"),
+    belongs_to("jobs", "job_id"),
+    # Holds only what waits, so that looking for it costs the same beside any number of items that are done.
+    Index("job_items_waiting", "account_id", "region", "job_id", "number", "bytes", **where("state = 'waiting'")),
+)
+
+_ITEM = ["account_id", "region", "job_id", "number"]
+
+job_recordings = Table(
+    "job_recordings",
+    metadata,
+    *scope(),
+    text("job_id", ID),
+    whole("number", COUNT),
+    sealed("recording_ciphertext", "the recording as it was sent, until its item has a result or fails"),
+    PrimaryKeyConstraint(*_ITEM),
+    ForeignKeyConstraint(_ITEM, [f"job_items.{name}" for name in _ITEM], ondelete="CASCADE"),
+)
+"""Apart from the items, because SQLite writes a whole row anew when one of its columns changes."""

@@ -1,0 +1,45 @@
+"""Jobs: work on many recordings that nobody waits for in a call. Words for what a job does and where it is.
+
+What belongs here: kinds and states. What must never: who runs a job, or where its recordings lie.
+"""
+
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """What is done with each recording of a job."""
+
+    SEARCH = "search"
+    """Who of the domain speaks in it."""
+
+    ENROL = "enrol"
+    """The voice in it becomes a voiceprint of a profile of the domain."""
+
+
+class JobState(StrEnum):
+    """Where a job is. It moves once, from OPEN to one of the others."""
+
+    OPEN = "open"
+    """Recordings come in, or are worked on."""
+
+    DONE = "done"
+    """Each of its recordings has a result, or a reason why there is none."""
+
+    CANCELLED = "cancelled"
+    """Somebody ended it; results so far are kept."""
+
+    DOMAIN_DELETED = "domain_deleted"
+    """The domain was deleted, and with it every result."""
+
+
+class ItemState(StrEnum):
+    """Where one recording of a job is. It moves once, from WAITING to one of the others."""
+
+    WAITING = "waiting"
+    """For its turn, or for whoever works on it to be done."""
+
+    DONE = "done"
+    """There is a result."""
+
+    FAILED = "failed"
+    """There is none, and a reason."""
