@@ -3,6 +3,7 @@
 Nothing of the voice engine is imported before it is needed, so that the service answers within a second of its start.
 """
 
+import asyncio
 import os
 import random
 import signal
@@ -99,6 +100,7 @@ class Service:
     def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
         self._settings = settings
         self._store = store
+        self._looking: asyncio.Task[None] | None = None  # before the start
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
@@ -195,9 +197,14 @@ class Service:
         except BaseException:
             await self._background.stop()
             raise
+        looking = self._access.held_keys.look_again_and_again(self._threads.run)
+        self._looking = asyncio.get_running_loop().create_task(looking, name="keys of connections")
 
     async def _stop(self) -> None:
         """End the calls, then all else."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
         await self.doors.close()
         await self._background.stop()
 

@@ -100,16 +100,27 @@ def test_disable_and_rotate() -> None:
 
 
 @pytest.mark.parametrize("verb", ["disable", "rotate"])
-def test_a_key_of_nobody_or_of_another_account(verb: str) -> None:
+def test_a_key_of_nobody_or_of_an_account_that_is_not_meant(verb: str) -> None:
     other = document("create", "--account", "111122223333")
-    for key in (other["id"], "EARWNOBODY", "[red]\x1b[2J"):
+    for key in ("EARWNOBODY", "[red]\x1b[2J"):
         result = run(verb, key)
         assert result.exit_code == 1
-        assert "has no such key" in result.stderr
+        assert "there is no such key" in result.stderr
         assert "\x1b" not in result.output
-    result = run(verb, other["id"], "--json")
+    result = run(verb, other["id"], "--account", "000000000000")
+    assert (result.exit_code, "account 000000000000 has no such key" in result.stderr) == (1, True)
+    result = run(verb, other["id"], "--account", "000000000000", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (1, {"done": False})
     assert [one["state"] for one in document("list", "--account", "111122223333")] == ["enabled"]
+
+
+def test_a_key_and_a_token_are_disabled_whosever_they_are() -> None:
+    key = document("create", "--account", "111122223333")
+    token = document("token", "--account", "111122223333")
+    assert document("rotate", key["id"])["account"] == "111122223333"
+    for one in (key, token):
+        assert document("disable", one["id"]) == {"done": True}
+    assert {one["state"] for one in document("list", "--account", "111122223333")} == {"disabled", "revoked"}
 
 
 @pytest.mark.parametrize(

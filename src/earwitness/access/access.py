@@ -5,12 +5,14 @@ looked up. Every call may raise StoreUnavailable and may be made from any thread
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from earwitness.access.caller import Caller
+from earwitness.access.held_keys import HeldKeys
 from earwitness.errors import Forbidden, StoreUnavailable, Unauthorized
 from earwitness.store.store import Store, Unit
 from earwitness.wire.exchange import Principal, SigningKey
@@ -54,11 +56,15 @@ class Access:
         skew_seconds_max: float,
         token_characters_min: int = TOKEN_CHARACTERS_MIN,
         refused_secret: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`in_background` runs work that nobody waits for. `skew_seconds_max` is how far the time of a signed request
         may be from the clock's. Shorter tokens than `token_characters_min` are not looked up, and a key with
-        `refused_secret`, which everybody knows, opens nothing.
+        `refused_secret`, which everybody knows, opens nothing. A rotated key's grace is counted by `monotonic`.
         """
+        self.held_keys = HeldKeys(store, monotonic=monotonic)
+        """Connections that last, by the keys that opened them."""
+
         self._store = store
         self._in_background = in_background
         self._clock = clock
@@ -71,7 +77,7 @@ class Access:
         key = self._store.access_keys.get(key_id)
         if key is None or key.state != "enabled" or key.secret == self._refused_secret:
             raise Unauthorized("the access key is unknown or disabled; `earwitness keys list` shows the keys")
-        principal = Principal(key_id=key.key_id, account_id=key.account_id, role=key.role)
+        principal = Principal(key_id=key.key_id, account_id=key.account_id, role=key.role, version=key.version)
         return SigningKey(principal=principal, secret=key.secret)
 
     def claimed(self, request: Request) -> Claimed:

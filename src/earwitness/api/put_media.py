@@ -212,7 +212,7 @@ class PutMediaSession:
             finally:
                 await self._appending.put(None)
         if refused or self._failed:
-            await _linger(receive)
+            await linger(receive)
 
     async def _take_all(self, receive: Receive) -> bool:
         """Take what comes; True when the rest is not wanted."""
@@ -374,7 +374,7 @@ def _fault_of(error: EarwitnessError) -> MediaFault:
     return MediaFault.ARCHIVAL_ERROR if isinstance(error, FragmentLogUnavailable) else MediaFault.INTERNAL_ERROR
 
 
-async def _linger(receive: Receive) -> None:
+async def linger(receive: Receive) -> None:
     """Throw away what a refused producer is sending, until it stops."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS_MAX):

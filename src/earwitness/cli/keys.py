@@ -29,6 +29,10 @@ DEFAULT_ACCOUNT = "000000000000"
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ID", help="The account, twelve digits of your choice; they part records.")
 ]
+OfAnyAccountOption = Annotated[
+    str | None,
+    typer.Option("--account", metavar="ID", help="The account of the key, twelve digits. Default: whichever has it."),
+]
 NewAccountOption = Annotated[
     str | None,
     typer.Option(
@@ -90,28 +94,28 @@ def _row(shown: str, kind: str, one: "AccessKey | BearerToken") -> dict[str, str
 
 @keys.command()
 def disable(
-    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False
+    key: KeyArgument, account: OfAnyAccountOption = None, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """Let a key or token do nothing any more, from the next request on."""
+    """Let a key or token do nothing any more: the next request is refused, connections end within seconds."""
     with records(data, as_json=as_json, account=account) as store:
-        done = store.write(
-            lambda unit: unit.access_keys.disable(account, key) or unit.bearer_tokens.revoke(account, key)
-        )
+        holder = _account_of(store, key, account)
+        done = store.write(lambda unit: unit.access_keys.disable(holder, key) or unit.bearer_tokens.revoke(holder, key))
     _report(done, f"{key} is disabled", account=account, as_json=as_json)
 
 
 @keys.command()
 def rotate(
-    key: KeyArgument, account: AccountOption = DEFAULT_ACCOUNT, data: DataOption = None, as_json: JsonOption = False
+    key: KeyArgument, account: OfAnyAccountOption = None, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
-    """Give a key a new secret; the old one stops at once. The new one is shown this once."""
+    """Give a key a new secret, shown this once; the old one opens nothing more, its connections end in five minutes."""
     secret = _new_secret()
     with records(data, as_json=as_json, account=account) as store:
-        rotated = store.write(lambda unit: unit.access_keys.rotate(account, key, secret=secret))
+        holder = _account_of(store, key, account)
+        rotated = store.write(lambda unit: unit.access_keys.rotate(holder, key, secret=secret))
     if rotated is None:
         _report(False, "", account=account, as_json=as_json)
     else:
-        _show_secret(rotated.key_id, secret, account=account, role=rotated.role, as_json=as_json)
+        _show_secret(rotated.key_id, secret, account=rotated.account_id, role=rotated.role, as_json=as_json)
         if rotated.state != "enabled":
             remark("[yellow]{} stays disabled; make a new key to call the service[/yellow]", rotated.key_id)
 
@@ -150,6 +154,17 @@ def require_account(account: str) -> None:
     """Raise ConfigurationError when it is no account id."""
     if not re.fullmatch(r"[0-9]{12}", account):
         raise ConfigurationError("an account id has twelve digits, as in 000000000000")
+
+
+def _account_of(store: "Store", key: str, given: str | None) -> str:
+    """Return the account whose key it is: the given one, else the one that has it, "" when none does.
+
+    Raise ConfigurationError when tokens of several accounts have this id.
+    """
+    accounts = store.credentials.accounts_of(key) if given is None else (given,)
+    if len(accounts) > 1:
+        raise ConfigurationError(f"accounts {', '.join(accounts)} have a key of this id; say whose with --account")
+    return accounts[0] if accounts else ""
 
 
 def _account_of_new(store: "Store", given: str | None) -> str:
@@ -195,14 +210,15 @@ def records(data: Path | None, *, as_json: bool, account: str | None, role: str 
             yield store
 
 
-def _report(done: bool, words: str, *, account: str, as_json: bool) -> None:
+def _report(done: bool, words: str, *, account: str | None, as_json: bool) -> None:
     """Say that it was done, or leave with "no" because there is no such key."""
     if as_json:
         print_json({"done": done})
     elif done:
         remark("{}", words)
     else:
-        remark("[red]error:[/red] account {} has no such key; `earwitness keys list` shows them", account)
+        whose = "there is" if account is None else f"account {account} has"
+        remark("[red]error:[/red] {} no such key; `earwitness keys list --account ID` shows those of an account", whose)
     if not done:
         raise typer.Exit(Exit.NO)
 

@@ -152,6 +152,7 @@ class JsonApi:
         )
         caller = request.caller(claimed.principal, claimed.region or params.region)
         with ExitStack() as held:
+            key = held.enter_context(self._access.held_keys.holding(claimed.principal))
             if claimed.claim is None:  # a token has proved itself: whoever may not is told so before the body comes
                 self._admit(request, caller, held)
             recording, body, body_sha256 = await self._receive(request, held, is_signed=claimed.claim is not None)
@@ -160,7 +161,9 @@ class JsonApi:
                     lambda: self._access.prove(claimed, request.request, body_sha256=body_sha256)
                 )
                 self._admit(request, caller, held)
-            return await self._work(request, RestCall(caller=caller, params=params, recording=recording, body=body))
+            key.require()  # the body may have taken minutes
+            call = RestCall(caller=caller, params=params, recording=recording, body=body, require_key=key.require)
+            return await self._work(request, call)
 
     async def _claimed(self, request: Request) -> Claimed:
         with self._wrong_credentials.place_of(request.client, now_seconds=self._monotonic()):

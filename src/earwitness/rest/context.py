@@ -128,6 +128,8 @@ class RestCall(Generic[_ParametersT_co]):
     recording: Path = NO_RECORDING
     #: The body of a route that takes JSON, not looked at yet; empty for others.
     body: bytes = b""
+    #: Raises Unauthorized when the key was disabled since the call began; for those that wait.
+    require_key: Callable[[], None] = lambda: None
     #: Set when nobody waits for the answer any more: the client has gone, or the service stops.
     abandoned: Event = field(default_factory=Event)
 

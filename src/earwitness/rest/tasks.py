@@ -106,17 +106,21 @@ async def list_events(context: RestContext, call: RestCall[ListEvents]) -> Event
         found = await context.run_in_thread(look)
         if not found and params.wait:
             with context.waits.taken(call.scope.account_id):
-                found = await _wait(context, look, listener, seconds=params.wait)
+                found = await _wait(context, call, look, listener)
     return EventsAnswer(events=[_event(event) for event in found], next=found[-1].sequence if found else after)
 
 
 async def _wait(
-    context: RestContext, look: Callable[[], tuple[OutboxEvent, ...]], listener: Subscription, *, seconds: float
+    context: RestContext,
+    call: RestCall[ListEvents],
+    look: Callable[[], tuple[OutboxEvent, ...]],
+    listener: Subscription,
 ) -> tuple[OutboxEvent, ...]:
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    until = loop.time() + call.params.wait
     while not context.events_changed.closed and (left := until - loop.time()) > 0:
         await listener.wait(min(LOOK_AGAIN_SECONDS, left))
+        call.require_key()
         if found := await context.run_in_thread(look):
             return found
     return ()

@@ -5,12 +5,13 @@ SHA-256, which suffices because a token is long and random.
 """
 
 import hashlib
+from collections.abc import Collection, Mapping
 from functools import partial
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, literal, select, union_all
 
 from earwitness.errors import AlreadyExists
-from earwitness.store.hot_reads import HotRead, StoredRow
+from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.records import AccessKey, BearerToken, Page, PageKey
 from earwitness.store.repository import Reader, Writer, record
 from earwitness.store.schema import access_keys, bearer_tokens
@@ -19,6 +20,30 @@ from earwitness.vault.vault import owner_of
 
 _ACCESS_KEY = HotRead(select(access_keys), access_keys.c.key_id)
 _token_record = partial(record, BearerToken)
+
+
+_IDS_AT_ONCE_MAX = 500
+"""In one statement; both databases take more."""
+
+
+class CredentialReader(Reader):
+    """What can be read of access keys and tokens alike."""
+
+    def enabled(self, ids: Collection[str]) -> Mapping[tuple[str, str], bytes]:
+        """Return those of these ids that may be used, by account and id: the version of keys, nothing of tokens."""
+        ordered, found = sorted(ids), dict[tuple[str, str], bytes]()
+        for first in range(0, len(ordered), _IDS_AT_ONCE_MAX):
+            some = ordered[first : first + _IDS_AT_ONCE_MAX]
+            for row in self._session.rows(_enabled(some)):
+                found[row["account_id"], row["id"]] = row["version"]
+        return found
+
+    def accounts_of(self, credential_id: str) -> tuple[str, ...]:
+        """Return the accounts that have a key or token of this id, enabled or not."""
+        keys = select(access_keys.c.account_id).where(access_keys.c.key_id == credential_id)
+        tokens = select(bearer_tokens.c.account_id).where(bearer_tokens.c.token_id == credential_id)
+        rows = self._session.rows(select(union_all(keys, tokens).subquery()))
+        return tuple(sorted({row["account_id"] for row in rows}))
 
 
 class AccessKeyReader(Reader):
@@ -56,7 +81,7 @@ class AccessKeyReader(Reader):
         account_id, key_id = row["account_id"], row["key_id"]
         key = self._vault.key(row["wrapped_key"], owner=_owner(account_id, key_id))
         secret = key.open(row["secret_ciphertext"], _secret_place(account_id, key_id))
-        return record(AccessKey, row, secret=secret.decode())
+        return record(AccessKey, row, secret=secret.decode(), version=row["wrapped_key"])
 
 
 class AccessKeyWriter(Writer, AccessKeyReader):
@@ -64,6 +89,7 @@ class AccessKeyWriter(Writer, AccessKeyReader):
 
     def create(self, *, key_id: str, account_id: str, role: str, name: str, secret: str) -> AccessKey:
         """Return a new enabled key; raise AlreadyExists when any account has one of this id."""
+        sealed = self._sealed(account_id, key_id, secret)
         created = AccessKey(
             key_id=key_id,
             account_id=account_id,
@@ -71,9 +97,10 @@ class AccessKeyWriter(Writer, AccessKeyReader):
             name=name,
             state="enabled",
             secret=secret,
+            version=sealed["wrapped_key"],
             created_at=self._now,
         )
-        if not self._insert(access_keys, created, **self._sealed(account_id, key_id, secret)):
+        if not self._insert(access_keys, created, **sealed):
             raise AlreadyExists("an access key of this id exists; choose another id")
         return created
 
@@ -149,6 +176,19 @@ class BearerTokenWriter(Writer, BearerTokenReader):
     def revoke(self, account_id: str, token_id: str) -> bool:
         """Let the token do nothing any more; False when the account has no such token."""
         return self._update(bearer_tokens, _token(account_id, token_id), state="revoked") == 1
+
+
+def _enabled(ids: Collection[str]) -> Query:
+    keys = select(
+        access_keys.c.account_id, access_keys.c.key_id.label("id"), access_keys.c.wrapped_key.label("version")
+    )
+    none = literal(b"", access_keys.c.wrapped_key.type)
+    tokens = select(bearer_tokens.c.account_id, bearer_tokens.c.token_id.label("id"), none.label("version"))
+    both = union_all(
+        keys.where(access_keys.c.key_id.in_(ids), access_keys.c.state == "enabled"),
+        tokens.where(bearer_tokens.c.token_id.in_(ids), bearer_tokens.c.state == "enabled"),
+    )
+    return select(both.subquery())
 
 
 def _key(account_id: str, key_id: str) -> ColumnElement[bool]:

@@ -53,6 +53,8 @@ class AccessKey:
     #: `enabled` or `disabled`.
     state: str
     secret: str = field(repr=False)
+    #: Differs after a rotation; it is no secret.
+    version: bytes = field(repr=False)
     #: A rotation does not change it.
     created_at: datetime
 

@@ -14,7 +14,13 @@ from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
-from earwitness.store.credentials import AccessKeyReader, AccessKeyWriter, BearerTokenReader, BearerTokenWriter
+from earwitness.store.credentials import (
+    AccessKeyReader,
+    AccessKeyWriter,
+    BearerTokenReader,
+    BearerTokenWriter,
+    CredentialReader,
+)
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
 from earwitness.store.lines import LineReader, LineWriter
@@ -107,6 +113,7 @@ class Store:
         """Differs from that of all other records; no secret."""
 
         reads = database.reads, vault
+        self.credentials = CredentialReader(*reads)
         self.access_keys = AccessKeyReader(*reads)
         self.bearer_tokens = BearerTokenReader(*reads)
         self.configurations = ConfigurationReader(*reads)

@@ -22,6 +22,8 @@ class Principal:
     account_id: str
     #: What it may do: admin, operator, reader or producer.
     role: str
+    #: Of an access key: another one after its secret was replaced.
+    version: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,3 +112,40 @@ def test_a_bearer_token_is_looked_up_listed_and_revoked(store: Store) -> None:
     found = store.bearer_tokens.find("ew_" + "r" * 40)
     assert found is not None
     assert found.state == "revoked"
+
+
+def test_which_keys_and_tokens_may_be_used_is_one_answer(store: Store) -> None:
+    created, other = _create(store), _create(store, "AKIATWO", account_id=OTHERS[0].account_id)
+    for token_id in ("tok-1", "tok-2"):
+        store.write(
+            lambda unit, token_id=token_id: unit.bearer_tokens.create(
+                token=token_id, token_id=token_id, account_id=ACCOUNT, role="reader", name=""
+            )
+        )
+    ids = {"AKIAONE", "AKIATWO", "AKIANONE", "tok-1", *(f"more-{n}" for n in range(1_200))}
+    theirs = {(OTHERS[0].account_id, "AKIATWO"): other.version}
+    mine = {(ACCOUNT, "AKIAONE"): created.version, (ACCOUNT, "tok-1"): b""}
+    assert store.credentials.enabled(ids) == mine | theirs
+    rotated = store.write(lambda unit: unit.access_keys.rotate(ACCOUNT, "AKIAONE", secret=LATER))
+    assert rotated is not None and rotated.version != created.version
+    store.write(lambda unit: unit.access_keys.disable(OTHERS[0].account_id, "AKIATWO"))
+    store.write(lambda unit: unit.bearer_tokens.revoke(ACCOUNT, "tok-1"))
+    assert store.credentials.enabled(ids) == {(ACCOUNT, "AKIAONE"): rotated.version}
+
+
+def test_whose_a_key_or_token_is(store: Store) -> None:
+    _create(store)
+    for account_id in (ACCOUNT, OTHERS[0].account_id):
+        store.write(
+            lambda unit, account_id=account_id: unit.bearer_tokens.create(
+                token=account_id,
+                token_id="tok-1",  # noqa: S106  # an id is no secret
+                account_id=account_id,
+                role="reader",
+                name="",
+            )
+        )
+    store.write(lambda unit: unit.access_keys.disable(ACCOUNT, "AKIAONE"))
+    assert store.credentials.accounts_of("AKIAONE") == (ACCOUNT,)
+    assert store.credentials.accounts_of("tok-1") == tuple(sorted((ACCOUNT, OTHERS[0].account_id)))
+    assert store.credentials.accounts_of("AKIANONE") == ()
