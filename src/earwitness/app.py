@@ -47,7 +47,7 @@ from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.connections import trusted_networks
 from earwitness.server.root import Root
 from earwitness.sinks.aws import SinkSettings
-from earwitness.sinks.webhook import WebhookSettings
+from earwitness.sinks.webhook import WebhookSettings, require_webhook
 from earwitness.store.store import Store
 from earwitness.tasks.background import Background, BackgroundSettings
 from earwitness.tasks.events import TargetSettings
@@ -349,8 +349,7 @@ def _build_engine(settings: EngineSettings, band: Band) -> "Engine":
 
 def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:
     """Return where events go. Raise ConfigurationError for settings that cannot be used."""
-    files = [file for file in (settings.events_file, events_file) if file is not None]
-    everywhere = [file.expanduser().resolve().as_uri() for file in files]
+    file_url, more = (None if file is None else _url_of(file) for file in (settings.events_file, events_file))
     webhook = None
     if settings.webhook_url:
         if not settings.webhook_secret:
@@ -358,13 +357,15 @@ def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSe
         webhook = WebhookSettings(
             secret=settings.webhook_secret, allow_private_addresses=settings.webhook_private_addresses == "on"
         )
-        everywhere.append(settings.webhook_url)
+        require_webhook(settings.webhook_url, webhook)
     key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
     everywhere_url, urls = _with_exceptions(settings.sink_endpoint_url)
     eventbridge = settings.eventbridge.lower()
     return TargetSettings(
-        everywhere=tuple(everywhere),
+        webhook_url=settings.webhook_url,
         webhook=webhook,
+        file_url=file_url or "",
+        more_files=() if more in (None, file_url) else (more,),
         eventbridge=eventbridge != "off",
         sinks=SinkSettings(
             endpoint_url=everywhere_url or None,
@@ -373,6 +374,10 @@ def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSe
             state_change_source=_EVENTBRIDGE_SOURCE if eventbridge == "on" else settings.eventbridge,
         ),
     )
+
+
+def _url_of(file: Path) -> str:
+    return file.expanduser().resolve().as_uri()
 
 
 def origin_settings(settings: Settings) -> OriginSettings:

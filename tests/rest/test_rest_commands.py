@@ -254,6 +254,9 @@ def test_events(url: str, rest: Rest) -> None:
     rest.store.write(deliver)
     assert "1 deliveries wait again" in said(run("events", "replay", "event-1", "--target", HOOK))
     assert json.loads(run("events", "replay", "event-1", "--json").stdout) == {"eventId": "event-1", "replayed": 0}
+    assert json.loads(run("events", "replay", "--parked", "--json").stdout) == {"replayed": 0}
+    for neither in (("events", "replay"), ("events", "replay", "event-1", "--parked")):
+        assert "give an EVENT_ID, or --parked" in said(run(*neither))
 
 
 @pytest.mark.slow

@@ -93,6 +93,19 @@ def test_an_event_is_delivered_again(filled: Rest) -> None:
     assert (entry.operation, entry.outcome) == ("ReplayEvent", "done")
 
 
+def test_all_parked_events_are_delivered_again(filled: Rest) -> None:
+    assert filled.ask("POST", "events/replay").json() == {"replayed": 0}
+    deliver(filled, error="status 410")
+    deliver(filled, error="status 410")
+    answer = filled.ask("POST", "events/replay", role="operator", params={"target": HOOK}).json()
+    require_fits(answer, "Replays")
+    assert answer == {"replayed": 2}
+    assert filled.ask("POST", "events/replay").json() == {"replayed": 2}  # those for the queue
+    require_error(filled.ask("POST", "events/replay", role="reader"), 403, "Forbidden")
+    entry = next(one for one in filled.store.audit.list(MINE, limit=9).items if one.outcome == "done")
+    assert entry.operation == "ReplayEvents"
+
+
 class Asking:
     """A request for new events that waits."""
 

@@ -15,6 +15,8 @@ class Recorded:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    #: What was answered.
+    status: int
 
 
 @dataclass
@@ -40,7 +42,8 @@ class Recording:
 
 
 @contextmanager
-def recording(*, tls: ssl.SSLContext | None = None) -> Iterator[Recording]:
+def recording(*, tls: ssl.SSLContext | None = None, answers: Iterator[int] | None = None) -> Iterator[Recording]:
+    """Serve on a free port. `answers` are the statuses of the answers one after the other, instead of one for all."""
     kept = Recording()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,12 +52,13 @@ def recording(*, tls: ssl.SSLContext | None = None) -> Iterator[Recording]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            kept.requests.append(Recorded(self.command, self.path, headers, body))
+            status = kept.status if answers is None else next(answers)
+            kept.requests.append(Recorded(self.command, self.path, headers, body, status))
             if kept.is_silent:
                 kept.over.wait(30)
                 self.close_connection = True
                 return
-            self.send_response(kept.status)
+            self.send_response(status)
             for name, value in kept.headers.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(kept.body)))

@@ -14,7 +14,7 @@ from store_examples import MINE, Clock, add_pipeline, guid, opened
 from earwitness.errors import SinkRefused, SinkUnavailable
 from earwitness.store.records import DeliveryState
 from earwitness.store.store import Store, Unit
-from earwitness.tasks.deliver import CLAIM_SECONDS, Deliverer
+from earwitness.tasks.deliver import AT_ONCE_MAX, CLAIM_SECONDS, Deliverer
 from earwitness.voice.events import EventKind
 from patience import PATIENCE_SECONDS
 
@@ -163,6 +163,88 @@ def test_what_a_sink_asks_for_is_waited_for(post: Post) -> None:
     event = post.store.events.get(MINE, one)
     assert event
     assert timedelta(seconds=89) < event.deliveries[0].next_attempt_at - event.created_at < timedelta(seconds=91)
+
+
+class Away(list[Exception]):
+    """Troubles without an end, until they are taken away."""
+
+    def pop(self, _: object = 0) -> Exception:
+        return SinkUnavailable("nobody listens")
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def passing(post: Post, time: timedelta) -> Callable[[], bool]:
+    """Say when so much time has passed, which every look brings two seconds nearer."""
+    end = post.clock.now + time
+
+    def look() -> bool:
+        post.clock.advance(timedelta(seconds=2))
+        return post.clock.now >= end
+
+    return look
+
+
+def test_a_sink_that_is_away_is_asked_rarely_and_told_of_once_a_minute(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    post.sinks.troubles[HERE] = Away()
+    for number in range(200):
+        post.write(post.pipeline(), b"%d" % number)
+    (elsewhere,) = post.write(post.pipeline(), b"elsewhere", targets=(THERE,))
+    post.play(passing(post, timedelta(minutes=10)))
+    assert post.state(elsewhere, THERE)[0] is DeliveryState.DELIVERED
+    assert AT_ONCE_MAX + 9 <= len(post.sinks.calls) <= AT_ONCE_MAX + 40  # at last once in half a minute
+    told = [record for record in caplog.records if record.name == "earwitness.deliver"]
+    assert {record.message for record in told} == {"events are not delivered"}
+    assert 5 < len(told) <= 11
+    assert vars(told[-1])["target"] == HERE and vars(told[-1])["reason"] == "nobody listens"
+
+
+def test_a_sink_that_is_back_gets_what_waited_within_minutes(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+    post.sinks.troubles[HERE] = [SinkUnavailable("nobody listens")] * (AT_ONCE_MAX + 5)
+    ids = [post.write(post.pipeline(), b"%d" % number)[0] for number in range(100)]
+    since = post.clock.now
+    post.play(lambda: passing(post, timedelta(0))() and settled(post, *ids)())
+    assert {post.state(one)[0] for one in ids} == {DeliveryState.DELIVERED}
+    assert post.clock.now - since < timedelta(minutes=10)
+    assert len(post.sinks.got[HERE]) == 100
+    assert [record.message for record in caplog.records][-1] == "a sink takes events again"
+
+
+def test_what_waits_is_tried_at_once_after_a_restart(post: Post) -> None:
+    post.sinks.troubles[HERE] = [SinkUnavailable("busy", retry_after_seconds=300)]
+    (one,) = post.write(post.pipeline(), b"1")
+    post.play(lambda: post.state(one) == (DeliveryState.PENDING, 1) and last_error(post, one) is not None)
+    post.play(settled(post, one), is_alone=True)
+    assert post.sinks.got[HERE] == [b"1"]
+
+
+def test_an_event_that_a_sink_never_takes_keeps_no_other_from_it(post: Post) -> None:
+    """It fails as if the sink were away; the others end that."""
+    wrong = post.write(post.pipeline(), b"wrong")[0]
+
+    class Picky(Sinks.One):
+        def send(self, event_body: bytes, *, event_id: str, **more: object) -> None:
+            if event_body == b"wrong":
+                raise SinkUnavailable("status 500")
+            super().send(event_body, event_id=event_id, **more)
+
+    post.sinks.of = lambda target: Picky(post.sinks, target)
+    for number in range(20):
+        (other,) = post.write(post.pipeline(), b"%d" % number)
+        post.clock.advance(timedelta(seconds=301))
+        post.play(settled(post, other))
+    assert post.state(wrong)[0] is DeliveryState.PENDING
+    assert post.state(wrong)[1] >= 10
+    assert len(post.sinks.got[HERE]) == 20
+
+
+def last_error(post: Post, event_id: str) -> str | None:
+    event = post.store.events.get(MINE, event_id)
+    assert event
+    return event.deliveries[0].last_error
 
 
 def test_what_is_refused_is_parked_and_the_next_goes_on(post: Post) -> None:

@@ -59,11 +59,7 @@ def test_files_and_the_webhook_get_everything(tmp_path: Path) -> None:
     settings = replace(
         Settings(), events_file=tmp_path / "all.jsonl", webhook_url="https://example.org/hook", webhook_secret=SECRET
     )
-    everywhere = (
-        (tmp_path / "all.jsonl").as_uri(),
-        (tmp_path / "own.jsonl").as_uri(),
-        "https://example.org/hook",
-    )
+    everywhere = ("file", (tmp_path / "own.jsonl").as_uri(), "webhook")
     targets = targets_of(settings, events_file=tmp_path / "own.jsonl")
     assert targets.of(pipeline(), RESULT) == targets.of(SINKS, CHANGE) == everywhere
     assert targets.of(SINKS, RESULT) == (*everywhere, QUEUE, TOPIC)

@@ -219,15 +219,23 @@ def list_events(
 
 @events.command()
 def replay(
-    event: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As `events list` shows it.")],
-    target: Annotated[str | None, typer.Option("--target", metavar="ARN|URL|FILE", help="Only to this one.")] = None,
+    event: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="As `events list` shows it.")] = None,
+    parked: Annotated[
+        bool, typer.Option("--parked", help="All events that are parked, of the account and Region, instead of one.")
+    ] = False,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="ARN|webhook|file", help="Only to this one.")
+    ] = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Deliver an event again that was delivered or parked: the same id, the same bytes."""
+    """Deliver an event again that was delivered or parked, or all that are parked: the same ids, the same bytes."""
+    if parked == (event is not None):
+        raise typer.BadParameter("give an EVENT_ID, or --parked for all that are parked")
     with service_client(url, region, as_json=as_json) as service:
-        answer = service.post(f"/events/{service.segment(event, what='event')}/replay", target=target)
+        path = "/events/replay" if event is None else f"/events/{service.segment(event, what='event')}/replay"
+        answer = service.post(path, target=target)
     if as_json:
         print_json(answer)
     else:

@@ -232,7 +232,7 @@ class DoorsAnswer(Answer):
 class DeliveryAnswer(Answer):
     """What became of an event at one target."""
 
-    target: Annotated[str, doc("The ARN, URL or file it goes to.")]
+    target: Annotated[str, doc("The ARN it goes to; `webhook` or `file` where the settings name the address.")]
     state: Literal["pending", "delivered", "parked"]
     attempts: _Whole
     next_attempt_at: _Time | None
@@ -264,6 +264,12 @@ class ReplayAnswer(Answer):
     """An event that is delivered again."""
 
     event_id: str
+    replayed: Annotated[_Whole, doc("Deliveries that wait again.")]
+
+
+class ReplaysAnswer(Answer):
+    """Events that are delivered again."""
+
     replayed: Annotated[_Whole, doc("Deliveries that wait again.")]
 
 

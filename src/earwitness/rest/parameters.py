@@ -115,6 +115,12 @@ class ReplayEvent(Parameters, kw_only=True):
     target: Annotated[_Printable2048 | None, doc("Only to this target.")] = None
 
 
+class ReplayEvents(Parameters):
+    """Deliver all parked events of the account and Region again; same ids, same bodies."""
+
+    target: Annotated[_Printable2048 | None, doc("Only to this target.")] = None
+
+
 class ListDomains(Parameters):
     """Voice profile domains, oldest first."""
 

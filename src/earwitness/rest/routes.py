@@ -33,6 +33,7 @@ from earwitness.rest.models import (
     OpenApi,
     ProfilesAnswer,
     ReplayAnswer,
+    ReplaysAnswer,
     StatusAnswer,
     TaskAnswer,
     TasksAnswer,
@@ -57,6 +58,7 @@ from earwitness.rest.parameters import (
     ListTasks,
     PutDoor,
     ReplayEvent,
+    ReplayEvents,
     ResetLines,
     RevertLine,
     Schema,
@@ -64,7 +66,7 @@ from earwitness.rest.parameters import (
     SwitchLines,
 )
 from earwitness.rest.recordings import enrol_recording, search_domain
-from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event
+from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event, replay_events
 
 PREFIX = "/earwitness/v1"
 
@@ -113,6 +115,7 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_READER, "GET", "/events", ListEvents, list_events, EventsAnswer),
     RestRoute(_READER, "GET", "/events/{eventId}", GetEvent, get_event, EventAnswer),
     RestRoute(_OPERATOR, "POST", "/events/{eventId}/replay", ReplayEvent, replay_event, ReplayAnswer),
+    RestRoute(_OPERATOR, "POST", "/events/replay", ReplayEvents, replay_events, ReplaysAnswer),
     RestRoute(_READER, "GET", "/calls", ListCalls, list_calls, CallsAnswer),
     RestRoute(_OPERATOR, "POST", "/calls", AnnounceCall, announce_call, AnnouncedCallAnswer),
     RestRoute(_ADMIN, "GET", "/connectors/{connectorId}/door", GetDoor, get_door, DoorAnswer),

@@ -18,6 +18,7 @@ from earwitness.rest.models import (
     EventAnswer,
     EventsAnswer,
     ReplayAnswer,
+    ReplaysAnswer,
     StatusAnswer,
     TaskAnswer,
     TaskDomainAnswer,
@@ -26,7 +27,7 @@ from earwitness.rest.models import (
     TaskVoiceprintAnswer,
     UseAnswer,
 )
-from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent
+from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent, ReplayEvents
 from earwitness.store.records import EventDelivery, OutboxEvent, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.notices import Subscription
@@ -149,6 +150,17 @@ def replay_event(context: RestContext, call: RestCall[ReplayEvent]) -> ReplayAns
         again = unit.deliveries.replay(call.scope, event_id, target=target)
         call.caller.record(unit, call.caller.arn("chime", f"media-pipeline/{event.pipeline_id}"))
         return ReplayAnswer(event_id=event_id, replayed=again or 0)
+
+    return context.store.write(work)
+
+
+def replay_events(context: RestContext, call: RestCall[ReplayEvents]) -> ReplaysAnswer:
+    """Deliver all parked events again, to one target or to all."""
+
+    def work(unit: Unit) -> ReplaysAnswer:
+        again = unit.deliveries.replay_parked(call.scope, target=call.params.target)
+        call.caller.record(unit, call.caller.arn("chime", "media-pipeline/*"))
+        return ReplaysAnswer(replayed=again)
 
     return context.store.write(work)
 

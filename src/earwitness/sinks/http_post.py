@@ -18,7 +18,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import TypeAlias, cast
 from urllib.parse import SplitResult, urlsplit
 
-from earwitness.errors import ConfigurationError, SinkRefused, SinkUnavailable
+from earwitness.errors import ConfigurationError, SinkUnavailable
 
 ANSWER_BYTES_MAX = 64 * 1024
 """Status line and headers; servers accept 8 to 32 KiB of them themselves."""
@@ -26,6 +26,10 @@ ANSWER_BYTES_MAX = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 
 _LABEL_CHARACTERS_MAX = 63  # DNS's
+
+_OTHER_NAME = frozenset({62, 64})
+_EXPIRED = 10
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH, and CERT_HAS_EXPIRED."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -91,8 +95,8 @@ def system_resolver(host: str, port: int) -> Sequence[str]:
 def judged_addresses(host: str, port: int, *, allow_private: bool, resolver: Resolver) -> Sequence[str]:
     """Return the addresses of a host, all of which may be connected to.
 
-    Raise SinkUnavailable when the name cannot be resolved, SinkRefused when any of its addresses is inside: a name that
-    leads to both is a mistake or a trick.
+    Raise SinkUnavailable when the name cannot be resolved, or when any of its addresses is inside: a name that leads to
+    both is a mistake or a trick, and names and settings are put right.
     """
     try:
         addresses = resolver(host, port)
@@ -102,7 +106,7 @@ def judged_addresses(host: str, port: int, *, allow_private: bool, resolver: Res
         raise SinkUnavailable("the webhook's host has no address; see its name and the name servers")
     for address in addresses:
         if not may_connect(address, allow_private=allow_private):
-            raise SinkRefused(
+            raise SinkUnavailable(
                 "the webhook's host has an address that is private, of this machine or for several receivers; "
                 "give a public one, or allow private addresses in the settings"
             )
@@ -160,9 +164,23 @@ def post(
                 _send(connection, _request(url, body, headers), deadline)
             return _answer(connection, deadline)
     except ssl.SSLCertVerificationError as error:
-        raise SinkUnavailable("the webhook's certificate is not valid here; see its issuer, name and dates") from error
+        raise SinkUnavailable(_certificate_fault(url.host, error)) from error
     except (OSError, HTTPException) as error:
         raise SinkUnavailable(f"the webhook does not answer ({type(error).__name__}); see that it runs") from error
+
+
+def _certificate_fault(host: str, error: ssl.SSLCertVerificationError) -> str:
+    """Return what is wrong with a webhook's certificate, and what to do."""
+    if error.verify_code in _OTHER_NAME:
+        return (
+            f"the webhook at {host} shows a certificate of another name; give a certificate of {host}, or its own name"
+        )
+    if error.verify_code == _EXPIRED:
+        return f"the webhook at {host} shows a certificate that has expired; renew it there"
+    return (
+        f"the webhook at {host} shows a certificate that is not trusted here ({error.verify_message}); have it signed "
+        "by an authority that this machine trusts, or let this machine trust its authority (SSL_CERT_FILE)"
+    )
 
 
 class _Deadline:

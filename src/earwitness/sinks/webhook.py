@@ -21,7 +21,10 @@ from earwitness.voice.events import EventKind
 WEBHOOK_SECONDS = 15.0
 """The standard advises 15 to 30 s; a thread waits as long."""
 
-_LATER_STATUSES = frozenset({408, 425, 429})
+_REFUSING_STATUSES = frozenset({400, 413, 415, 422, 431})
+"""What is said of one event. All other errors say that the webhook is not there, or not yet as it should be: an
+address, a secret or a deployment can be put right, and the events that waited meanwhile are not lost.
+"""
 
 _PREFIX = "whsec_"
 
@@ -69,6 +72,12 @@ class WebhookSettings:
     """For one attempt, from the connection to the answer's headers; names are resolved before."""
 
 
+def require_webhook(url: str, settings: WebhookSettings) -> None:
+    """Raise ConfigurationError for a URL or a secret that cannot be used."""
+    read_webhook_url(url)
+    WebhookSecret(settings.secret)
+
+
 class WebhookSink:
     """One URL. Raises ConfigurationError for a URL or a secret that cannot be used."""
 
@@ -105,16 +114,22 @@ def _require_accepted(answer: HttpResponse, *, host: str, now: datetime) -> None
     status = answer.status
     if 200 <= status < 300:
         return
-    if status in _LATER_STATUSES or status >= 500 or status < 200:
-        raise SinkUnavailable(
-            f"the webhook at {host} cannot take events now (status {status}); it is tried again",
-            retry_after_seconds=retry_after_seconds(answer.retry_after, now=now),
-        )
-    if status == 410:
-        raise SinkRefused(f"the webhook at {host} is gone for good (status 410); remove it from the configuration")
-    if status < 400:
-        raise SinkRefused(f"the webhook at {host} redirects, which is not followed; give the address it leads to")
-    raise SinkRefused(f"the webhook at {host} refused the event (status {status}); see its logs and its secret")
+    if status in _REFUSING_STATUSES:
+        raise SinkRefused(f"the webhook at {host} refused the event (status {status}); see its logs")
+    raise SinkUnavailable(
+        f"the webhook at {host} {_why_not(status)} (status {status}); it is tried again",
+        retry_after_seconds=retry_after_seconds(answer.retry_after, now=now),
+    )
+
+
+def _why_not(status: int) -> str:
+    if 300 <= status < 400:
+        return "redirects, which is not followed: give the address it leads to"
+    if status in (404, 405, 410):
+        return "is not at this address: see webhook_url"
+    if status in (401, 403):
+        return "does not let us in: see webhook_secret, and what stands before it"
+    return "cannot take events now"
 
 
 def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:

@@ -199,16 +199,19 @@ class EventWriter(Writer, EventReader):
 class DeliveryWriter(Writer):
     """What can be changed of deliveries; those of one event are read with it."""
 
-    def claim(self, *, until: datetime, limit: int) -> tuple[ClaimedDelivery, ...]:
+    def claim(
+        self, *, until: datetime, limit: int, never: Collection[str] = (), once: Collection[str] = ()
+    ) -> tuple[ClaimedDelivery, ...]:
         """Return at most `limit` deliveries of all accounts that are due, for the caller alone until then.
 
-        Of each pipeline and target only the first that waits. Record each as delivered, failed or parked; one that
+        Of each pipeline and target only the first that waits; nothing for the targets in `never`, and at most one for
+        each of those in `once`. Record each as delivered, failed or parked; one that
         was neither recorded nor renewed by then is due again. Events that cannot be opened are parked, and do not
         come back.
         """
         for _ in range(DAMAGED_PARKED_MAX):
-            rows = self._session.rows(_due(self._now, limit=limit))
-            claimed = self._claimed(rows, until=until)
+            rows = self._session.rows(_due(self._now, deliveries.c.target.not_in(never), limit=limit))
+            claimed = self._claimed(rows, until=until, once=once)
             if claimed or not rows:
                 return claimed
         return ()
@@ -250,6 +253,20 @@ class DeliveryWriter(Writer):
             self._put_off(claimed, until=retry_at)
         return True
 
+    def put_off(self, target: str, *, until: datetime) -> None:
+        """Let nothing that waits for a target be due before then."""
+        self._update(
+            deliveries,
+            deliveries.c.target == target,
+            _PENDING,
+            deliveries.c.next_attempt_at < until,
+            next_attempt_at=until,
+        )
+
+    def replay_parked(self, scope: Scope, *, target: str | None = None) -> int:
+        """Deliver all events again that are parked, to one target or all. Return how many deliveries wait again."""
+        return self._again(in_scope(deliveries, scope), deliveries.c.state == DeliveryState.PARKED, _to(target))
+
     def replay(self, scope: Scope, event_id: str, *, target: str | None = None) -> int | None:
         """Deliver an event again that was delivered or parked, to one target or all: the same id and body.
 
@@ -258,11 +275,12 @@ class DeliveryWriter(Writer):
         row = self._session.row(select_in_scope(events, scope, event_id=event_id))
         if row is None:
             return None
+        return self._again(deliveries.c.sequence == row["sequence"], ~_PENDING, _to(target))
+
+    def _again(self, *chosen: ColumnElement[bool]) -> int:
         return self._update(
             deliveries,
-            deliveries.c.sequence == row["sequence"],
-            ~_PENDING,
-            true() if target is None else deliveries.c.target == target,
+            *chosen,
             state=DeliveryState.PENDING,
             attempts=0,
             next_attempt_at=self._now,
@@ -270,12 +288,16 @@ class DeliveryWriter(Writer):
             delivered_at=None,
         )
 
-    def _claimed(self, rows: Sequence[StoredRow], *, until: datetime) -> tuple[ClaimedDelivery, ...]:
+    def _claimed(
+        self, rows: Sequence[StoredRow], *, until: datetime, once: Collection[str]
+    ) -> tuple[ClaimedDelivery, ...]:
         sequences = [row["sequence"] for row in rows]
         found = self._session.rows(_WITH_KEY.where(events.c.sequence.in_(sequences)))
         by_sequence = {event["sequence"]: event for event in found}
         claimed: list[ClaimedDelivery] = []
         for row in rows:
+            if row["target"] in once and any(row["target"] == one.target for one in claimed):
+                continue
             event = by_sequence[row["sequence"]]
             chosen = (deliveries.c.sequence == row["sequence"]) & (deliveries.c.target == row["target"])
             body = _body(self._vault, event)
@@ -309,11 +331,15 @@ def _body(vault: Vault, row: StoredRow) -> bytes | None:
     return None
 
 
-def _due(now: datetime, *, limit: int) -> Query:
+def _to(target: str | None) -> ColumnElement[bool]:
+    return true() if target is None else deliveries.c.target == target
+
+
+def _due(now: datetime, *chosen: ColumnElement[bool], limit: int) -> Query:
     """Return what may be delivered now and waits for nothing, but for what another deliverer looks at."""
     return (
         select(deliveries.c.sequence, deliveries.c.target, deliveries.c.attempts)
-        .where(_PENDING, deliveries.c.next_attempt_at <= now, ~_HAS_ONE_AHEAD)
+        .where(_PENDING, deliveries.c.next_attempt_at <= now, *chosen, ~_HAS_ONE_AHEAD)
         .order_by(deliveries.c.next_attempt_at, deliveries.c.sequence)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -441,7 +441,10 @@ deliveries = Table(
     "outbox_deliveries",
     metadata,
     whole("sequence", COUNT),
-    text("target", "the address of the sink, as the configuration has it; each sink has a queue by it"),
+    text(
+        "target",
+        "the ARN of the sink, as the configuration has it, or `webhook` or `file`; each sink has a queue by it",
+    ),
     *scope(),
     text("pipeline_id", ID),
     word(DeliveryState, "state", STATE),

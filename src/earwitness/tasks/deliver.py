@@ -1,7 +1,8 @@
 """Deliver events: from the outbox to their targets, at least once, in order for each pipeline and target.
 
 An event that fails is tried again later and holds back only those that come after it from the same pipeline for the
-same target; what cannot be delivered is parked in the end and the next one goes on.
+same target; what cannot be delivered is parked in the end and the next one goes on. A target that takes nothing is
+asked from time to time whether it is back (`outages.py`); all that waits for it waits.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
 from earwitness.log import frames_of
 from earwitness.sinks.sink import Sink
 from earwitness.store.records import ClaimedDelivery
-from earwitness.store.store import Store
-from earwitness.tasks.retrying import is_to_be_parked, next_delay_seconds
+from earwitness.store.store import Store, Unit
+from earwitness.tasks.outages import Outages
+from earwitness.tasks.retrying import DELIVERY_DELAY_SECONDS_MAX, is_to_be_parked, next_delay_seconds
 from earwitness.voice.events import EventKind
 
 CLAIM_SECONDS = 15.0
@@ -61,6 +63,7 @@ class Deliverer:
         self._threads = threads
         self._clock = clock
         self._chance = chance
+        self._outages = Outages(clock=clock, chance=chance)
         self._loop = asyncio.get_running_loop()
         self._due = asyncio.Event()
         self._in_progress: dict[asyncio.Future[None], ClaimedDelivery] = {}
@@ -142,26 +145,32 @@ class Deliverer:
             return ()
 
     def _release(self) -> None:
-        until = self._clock() + timedelta(seconds=CLAIM_SECONDS)
+        """Make all that waits due: a claim is a former process's, and a sink may have been mended for this start."""
+        until = self._clock() + timedelta(seconds=CLAIM_SECONDS + DELIVERY_DELAY_SECONDS_MAX)
         try:
             released = self._store.write(lambda unit: unit.deliveries.release(claimed_until=until))
         except StoreUnavailable as error:
             _log.warning("claims of a former process stay until they run out", extra={"reason": str(error)})
             return
         if released:
-            _log.info("deliveries that a former process left are made now", extra={"count": released})
+            _log.info("deliveries that wait from before the start are made now", extra={"count": released})
 
     def _claim(self, limit: int) -> tuple[ClaimedDelivery, ...]:
         until = self._clock() + timedelta(seconds=CLAIM_SECONDS)
+        never, once = self._outages.split()
         try:
-            return self._store.write(lambda unit: unit.deliveries.claim(until=until, limit=limit))
+            claimed = self._store.write(
+                lambda unit: unit.deliveries.claim(until=until, limit=limit, never=never, once=once)
+            )
         except StoreUnavailable as error:
             _log.error("due events cannot be read", extra={"reason": str(error)})
             return ()
+        self._outages.asked({delivery.target for delivery in claimed}.intersection(once))
+        return claimed
 
     def deliver(self, delivery: ClaimedDelivery) -> None:
         """Try one delivery, and write down what came of it."""
-        context = {"event_id": delivery.event_id, "attempt": delivery.attempt}
+        context: dict[str, object] = {"event_id": delivery.event_id, "attempt": delivery.attempt}
         try:
             sink = self._sink_of(delivery.target)
             sink.send(
@@ -171,17 +180,20 @@ class Deliverer:
                 kind=EventKind(delivery.kind),
             )
         except SinkError as error:
-            _log.warning("an event was not delivered", extra={**context, "reason": str(error)})
-            self._write_failure(delivery, error)
+            self._write_failure(
+                delivery, error, away_until=self._outages.failed(delivery.target, error, context=context)
+            )
             return
         except Exception as error:  # a mistake in a sink must not hold back what comes after, nor go unseen
-            frames = {"error": type(error).__name__, "frames": frames_of(error)}
-            _log.error("a sink failed unexpectedly", extra=context | frames)
-            self._write_failure(delivery, SinkUnavailable("the sink failed unexpectedly; the log tells where"))
+            context |= {"error": type(error).__name__, "frames": frames_of(error)}
+            failure = SinkUnavailable("the sink failed unexpectedly; the log tells where")
+            away_until = self._outages.failed(delivery.target, failure, context=context, level=logging.ERROR)
+            self._write_failure(delivery, failure, away_until=away_until)
             return
+        self._outages.took(delivery.target)
         self._store.write(lambda unit: unit.deliveries.record_delivered(delivery))
 
-    def _write_failure(self, delivery: ClaimedDelivery, error: SinkError) -> None:
+    def _write_failure(self, delivery: ClaimedDelivery, error: SinkError, *, away_until: datetime | None) -> None:
         now = self._clock()
         age = now - delivery.created_at
         asked = error.retry_after_seconds if isinstance(error, SinkUnavailable) else None
@@ -189,4 +201,10 @@ class Deliverer:
         if not is_to_be_parked(attempts=delivery.attempt, age=age, retryable=error.retryable):
             delay = next_delay_seconds(attempts=delivery.attempt, chance=self._chance(), asked_seconds=asked)
             retry_at = now + timedelta(seconds=delay)
-        self._store.write(lambda unit: unit.deliveries.record_failed(delivery, error=str(error), retry_at=retry_at))
+
+        def work(unit: Unit) -> None:
+            unit.deliveries.record_failed(delivery, error=str(error), retry_at=retry_at)
+            if away_until is not None:
+                unit.deliveries.put_off(delivery.target, until=away_until)
+
+        self._store.write(work)

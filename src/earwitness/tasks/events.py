@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from earwitness.access.caller import arn_of
+from earwitness.errors import SinkUnavailable
 from earwitness.sinks.aws import SinkClients, SinkSettings
 from earwitness.sinks.sink import Sink, sink_for
 from earwitness.sinks.targets import SINK_SERVICES
@@ -33,6 +34,13 @@ _NOTIFICATION_TARGETS = {
     "SQS": ("sqs", STREAMING_TARGET),
     "SNS": ("sns", STREAMING_TARGET),
 }
+
+
+WEBHOOK_TARGET = "webhook"
+FILE_TARGET = "file"
+"""Targets that the settings name. Their addresses are those of the settings when an event is sent, not when it was
+written: an address that was wrong, or changed, is put right for what waits too.
+"""
 
 
 class EventPublisher:
@@ -78,12 +86,22 @@ class EventPublisher:
 class TargetSettings:
     """Where events go, and how."""
 
-    #: targets that get every event: files and the webhook
-    everywhere: tuple[str, ...] = ()
+    #: the webhook, which gets every event; empty without one
+    webhook_url: str = ""
     webhook: WebhookSettings | None = None
+    #: a file, as an URL, that gets every event; empty without one
+    file_url: str = ""
+    #: more files that do
+    more_files: tuple[str, ...] = ()
     #: whether state changes go to the default event bus of their account
     eventbridge: bool = False
     sinks: SinkSettings
+
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        """Return the targets that get every event."""
+        file = (FILE_TARGET,) if self.file_url else ()
+        return (*file, *self.more_files, *((WEBHOOK_TARGET,) if self.webhook_url else ()))
 
 
 class Targets:
@@ -117,8 +135,15 @@ class Targets:
         return (*self._settings.everywhere, *(arn_of(scope, service, resource) for service, resource in wanted))
 
     def sink(self, target: str) -> Sink:
-        """Return the sink of a target."""
-        return sink_for(target, clients=self._clients, webhook=self._settings.webhook, now=self._now)
+        """Return the sink of a target. Raise SinkUnavailable where the settings name no address for it any more."""
+        address, setting = target, ""
+        if target == WEBHOOK_TARGET or target.startswith(("http://", "https://")):  # events of 0.1 have its address
+            address, setting = self._settings.webhook_url, "webhook_url"
+        elif target == FILE_TARGET:
+            address, setting = self._settings.file_url, "events_file"
+        if not address:
+            raise SinkUnavailable(f"setting {setting} is empty, and events wait for it; set it, or let them expire")
+        return sink_for(address, clients=self._clients, webhook=self._settings.webhook, now=self._now)
 
     def close(self) -> None:
         """Close the connections to all targets."""

@@ -11,7 +11,7 @@ from store_examples import MINE, OTHERS, START, Clock, add_pipeline, guid
 
 from earwitness.errors import AlreadyExists, NotFound
 from earwitness.store.outbox import DAMAGED, _due
-from earwitness.store.records import ClaimedDelivery, DeliveryState, EventDelivery
+from earwitness.store.records import ClaimedDelivery, DeliveryState, EventDelivery, Scope
 from earwitness.store.schema import deliveries, events
 from earwitness.store.store import Store, Unit
 from patience import PATIENCE_SECONDS
@@ -381,3 +381,41 @@ def test_claiming_looks_only_at_what_waits(store: Store, kind: str) -> None:
     assert "outbox_deliveries_queue" in plan
     assert "Seq Scan" not in plan
     assert [item.event_id for item in _claim(store)] == [event_id]
+
+
+def test_a_target_that_is_away_gets_nothing_or_one_delivery(store: Store, clock: Clock) -> None:
+    for _ in range(3):
+        _pipeline_with(store, 1, QUEUE, TOPIC)
+
+    def claim(unit: Unit, **away: list[str]) -> tuple[ClaimedDelivery, ...]:
+        return unit.deliveries.claim(until=unit.now + LEASE, limit=9, **away)
+
+    first = store.write(lambda unit: claim(unit, never=[TOPIC], once=[QUEUE]))
+    assert [item.target for item in first] == [QUEUE]
+    rest = store.write(lambda unit: claim(unit, once=[TOPIC]))
+    assert sorted(item.target for item in rest) == [TOPIC, QUEUE, QUEUE]
+    store.write(lambda unit: unit.deliveries.put_off(TOPIC, until=unit.now + LEASE / 2))
+    assert _claim(store) == ()
+    clock.advance(LEASE / 2)
+    assert [item.target for item in _claim(store)] == [TOPIC, TOPIC]  # a claim that goes on longer stays
+
+
+def test_all_that_is_parked_is_delivered_again(store: Store) -> None:
+    made = [_pipeline_with(store, 1, QUEUE, TOPIC)[1][0] for _ in range(3)]
+    for claimed in _claim(store):
+        if claimed.event_id == made[0]:
+            _deliver(store, claimed)
+        else:
+            _fail(store, claimed, after=None)
+
+    def replay(scope: Scope, target: str | None) -> int:
+        return store.write(lambda unit: unit.deliveries.replay_parked(scope, target=target))
+
+    assert [replay(other, None) for other in OTHERS] == [0, 0]
+    assert replay(MINE, "another") == 0
+    assert replay(MINE, TOPIC) == 2
+    again = _claim(store)
+    assert [(item.target, item.event_id, item.attempt) for item in again] == [(TOPIC, one, 1) for one in made[1:]]
+    assert replay(MINE, None) == 2
+    assert replay(MINE, None) == 0
+    assert _states(store, made[0]) == [DeliveryState.DELIVERED] * 2
