@@ -146,7 +146,6 @@ class Service:
         )
         self.root = Root(
             aws=aws,
-            threads=self._threads,
             why_not_started=self._background.models.why_not_open,
             require_ready=self._require_ready,
             start=self._start,

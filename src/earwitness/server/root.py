@@ -1,7 +1,8 @@
 """What answers at which path: health, earwitness's own API, and AWS's operations everywhere else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +14,15 @@ from earwitness.errors import StoreUnavailable, Unavailable
 from earwitness.log import lines_dropped
 from earwitness.server.aws import AwsApplication
 from earwitness.server.web_socket import WebSocket
-from earwitness.threads import Threads
 
 OWN_PATH = "/earwitness/"
 """No operation of AWS has a path that begins so."""
+
+READY_SECONDS_MAX = 0.8
+"""How long `/ready` waits for what it looks at: who asks has limits of its own, of one second by itself in Kubernetes.
+"""
+
+_SLOW = "the records do not answer; look whether the database and its disk stand still"
 
 
 @dataclass(kw_only=True)
@@ -24,7 +30,6 @@ class Root:
     """The outermost application."""
 
     aws: AwsApplication
-    threads: Threads
     require_ready: Callable[[], None]
     """Raises StoreUnavailable when requests cannot be answered."""
 
@@ -45,6 +50,8 @@ class Root:
 
     own: ASGIApp | None = None
     """earwitness's own API, which gets every path under OWN_PATH; without one, AWS's operations get them too."""
+
+    _looking: asyncio.Future[str] | None = field(default=None, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
@@ -107,11 +114,22 @@ class Root:
             return "stopping", ""
         if reason := self.why_not_started():
             return "starting", reason
+        # One look at a time, however many ask, in a thread of its own: others may all wait for the records.
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self._reason))
+            await asyncio.wait({self._looking}, timeout=READY_SECONDS_MAX)
+        if not self._looking.done():
+            return "unavailable", _SLOW
+        reason = self._looking.result()
+        return ("unavailable", reason) if reason else ("ready", "")
+
+    def _reason(self) -> str:
+        """Return why requests cannot be answered; "" when they can."""
         try:
-            await self.threads.run(self.require_ready)
+            self.require_ready()
         except (StoreUnavailable, Unavailable) as error:
-            return "unavailable", str(error)
-        return "ready", ""
+            return str(error)
+        return ""
 
 
 def _only_get(request: Request, response: Response) -> Response:

@@ -21,6 +21,7 @@ from earwitness.log import frames_of
 
 _RowT = TypeVar("_RowT")
 _RecordT = TypeVar("_RecordT")
+_ErrorT = TypeVar("_ErrorT", bound=Exception)
 
 _log = logging.getLogger("earwitness.store")
 
@@ -57,12 +58,16 @@ _POSTGRES_READ_ONLY = "25006"
 _POSTGRES_SURROUNDINGS = {
     _POSTGRES_READ_ONLY,
     "42501",  # the role may not do this
+    "25P03",  # the connection was idle in a transaction for too long: this process was stopped, or had no turn
 }
 _POSTGRES_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure
 
 
 _REFUSED_OPTIONS = ("unsupported startup parameter", "command-line options")
 """What PgBouncer and Amazon's RDS Proxy say."""
+
+_SILENT = "earwitness_silent"
+"""An attribute of errors of connections that were given up, because the server did not answer."""
 
 _URL = "EARWITNESS_STORE_URL"
 _SEE = "docs/records.md has the commands"
@@ -90,8 +95,12 @@ _REFUSALS = (
     ("invalid uri query parameter", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
     ("invalid connection option", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
     ("connection refused", f"nothing listens at PostgreSQL's host and port; start it, or correct {_URL}"),
+    ("does not answer", "PostgreSQL does not answer; look whether its processes and its disk stand still"),
     ("timeout expired", f"PostgreSQL's host does not answer; look at host and port in {_URL}, and at firewalls"),
-    ("too many clients", "PostgreSQL has no connection left; raise its max_connections, or lower EARWITNESS_THREADS"),
+    (
+        "too many clients",
+        "PostgreSQL has no connection left; raise its max_connections, or lower store_connections of EARWITNESS_LIMITS",
+    ),
     ("connection slots are reserved", "PostgreSQL has no connection left; raise its max_connections"),
     ("the database system is", "PostgreSQL is starting or stopping; try again"),
 )
@@ -157,6 +166,18 @@ def is_refused_option(error: sqlalchemy.exc.OperationalError) -> bool:
 def is_read_only(driver_error: BaseException) -> bool:
     """Return whether PostgreSQL takes no changes over this connection, as a replica does."""
     return getattr(driver_error, "sqlstate", None) == _POSTGRES_READ_ONLY
+
+
+def mark_silent(error: _ErrorT) -> _ErrorT:
+    """Return the driver's error, marked as that of a server which did not answer in time."""
+    setattr(error, _SILENT, True)
+    return error
+
+
+def is_silent(error: Exception) -> bool:
+    """Return whether the server did not answer in time, so that trying again costs that time again."""
+    inner = error.orig if isinstance(error, sqlalchemy.exc.StatementError) else error
+    return getattr(inner, _SILENT, False)
 
 
 def is_busy(error: BaseException | None) -> bool:

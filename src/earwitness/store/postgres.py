@@ -5,16 +5,17 @@ import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, Engine, event, text
+from sqlalchemy import URL, Connection, Engine, event, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import StoreUnavailable
-from earwitness.store.driver_errors import is_collision, translating_errors
+from earwitness.store.driver_errors import is_collision, is_silent, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.leading import RowLeading
+from earwitness.store.postgres_answers import SILENT, Answers
 from earwitness.store.postgres_engine import connecting
 from earwitness.store.session import ConnectionSession
 
@@ -23,6 +24,10 @@ _RecordT = TypeVar("_RecordT")
 
 _ATTEMPTS_MAX = 5
 _MIGRATION_LOCK = "earwitness migration"
+
+_READ_ONLY = func.current_setting("transaction_read_only")
+_STANDBY = "PostgreSQL is a standby, which takes no changes: promote it, or lead EARWITNESS_STORE_URL to the primary"
+_ONLY_READ = "PostgreSQL takes no changes (default_transaction_read_only is on): switch that off for role and database"
 
 _log = logging.getLogger("earwitness.store")
 
@@ -49,8 +54,9 @@ class PostgresReads:
     not, the read is done once more, with all connections made anew: it has changed nothing.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, answers: Answers) -> None:
         self._engine = engine
+        self._answers = answers
 
     def rows(self, statement: Query) -> Sequence[StoredRow]:
         """See `StoreSession`."""
@@ -63,18 +69,32 @@ class PostgresReads:
     def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], *parameters: str) -> _RecordT | None:
         """See `StoreSession`."""
         try:
-            with translating_errors(), closing(self._engine.raw_connection()) as pooled:
-                return read.run_on_postgres(pooled.driver_connection, make, parameters)
+            with self._answers.asking(), translating_errors(), self._pooled() as driver:
+                return read.run_on_postgres(driver, make, parameters)
         except self._driver_error as error:
+            if is_silent(error):
+                raise StoreUnavailable(SILENT) from error
             _log.debug("a point read failed", extra={"error": type(error).__name__})
         return self._read(lambda session: session.hot(read, make, *parameters))  # it knows what errors mean
 
+    @contextmanager
+    def _pooled(self) -> Generator[Any]:  # `Any`: psycopg's connection, which is not loaded where SQLite is used
+        """Give a connection of the pool; one that breaks does not go back there."""
+        with closing(self._engine.raw_connection()) as pooled:
+            driver: Any = pooled.driver_connection
+            try:
+                yield driver
+            except self._driver_error as error:
+                if driver.closed:
+                    pooled.invalidate(error)
+                raise
+
     def _read(self, read: Callable[[PostgresSession], _ResultT]) -> _ResultT:
-        with translating_errors():
+        with self._answers.asking(), translating_errors():
             try:
                 return self._read_once(read)
             except sqlalchemy.exc.DBAPIError as error:
-                if not error.connection_invalidated:
+                if not error.connection_invalidated or is_silent(error):
                     raise
             return self._read_once(read)
 
@@ -96,7 +116,8 @@ class Postgres:
         writing = max(1, connections_max // 2)
         self.engine = to.engine(connections_max=writing)
         self._reads_engine = to.engine(connections_max=max(1, connections_max - writing), reads_only=True)
-        self.reads = PostgresReads(self._reads_engine)
+        self._answers = to.answers
+        self.reads = PostgresReads(self._reads_engine, self._answers)
         # A connection of its own, so that a busy pool does not cost this process its place.
         self._leading_engine = to.engine(connections_max=1)
         self.leading = RowLeading(self._leading_engine)
@@ -106,7 +127,7 @@ class Postgres:
 
         Raise AnotherProcessServes when this process has led these records and another one does now.
         """
-        with translating_errors():
+        with self._answers.asking(), translating_errors():
             for _ in range(_ATTEMPTS_MAX):
                 try:
                     with self.engine.begin() as connection:
@@ -118,8 +139,14 @@ class Postgres:
                         raise
         raise StoreUnavailable("this change collided with others again and again; try again")
 
-    def require_intact(self) -> None:
-        """Nothing: a server of PostgreSQL looks after its own files."""
+    def require_usable(self) -> None:
+        """Raise StoreUnavailable where this server takes no changes. Connections to it are given up then: a fail-over
+        may have left them behind."""
+        standing = self.reads.row(select(func.pg_is_in_recovery().label("standby"), _READ_ONLY.label("read_only")))
+        if standing is None or not (standing["standby"] or standing["read_only"] == "on"):
+            return
+        self._reads_engine.dispose()
+        raise StoreUnavailable(_STANDBY if standing["standby"] else _ONLY_READ)
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:
@@ -127,7 +154,13 @@ class Postgres:
         with translating_errors(), self.engine.begin() as connection:
             PostgresSession(connection).lock(_MIGRATION_LOCK)
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-            yield connection
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            driver: Any = connection.connection.driver_connection  # `Any`: psycopg is not loaded here
+            patience, driver.answer_seconds = driver.answer_seconds, None
+            try:
+                yield connection
+            finally:
+                driver.answer_seconds = patience
 
     def close(self) -> None:
         """Close all connections, and open no more: a pool that is disposed of would begin anew."""

@@ -7,7 +7,7 @@ role has to have a limit of its own.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy.exc
@@ -15,9 +15,14 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 
 from earwitness.errors import ConfigurationError
 from earwitness.store.driver_errors import is_read_only, is_refused_option, translating_errors
+from earwitness.store.postgres_answers import Answers
 
 _MARK = "earwitness.asked"
 """A setting of our own that PostgreSQL keeps for a connection; it is there when what we ask for reaches PostgreSQL."""
+
+ANSWER_SECONDS_MORE = 1.0
+"""How much longer an answer may take than the server may work on it: then it is not the statement that takes so long.
+"""
 
 _log = logging.getLogger("earwitness.store")
 
@@ -28,6 +33,7 @@ class Connecting:
 
     url: URL
     wait_seconds_max: float
+    answers: Answers = field(default_factory=Answers)
     is_pooled: bool = False
 
     def engine(self, *, connections_max: int, reads_only: bool = False) -> Engine:
@@ -52,10 +58,17 @@ class Connecting:
             raise ConfigurationError(
                 "records in PostgreSQL need its driver; install it with `pip install 'earwitness[postgres]'`"
             ) from error
+        event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "handle_error", _leave_a_replica)
         if self.is_pooled and not reads_only:
             event.listen(engine, "begin", self._limit)
         return engine
+
+    # `Any`: what psycopg takes, and its connection, which is loaded where it is used.
+    def _connect(self, _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        from earwitness.store.postgres_connection import connect
+
+        return connect(self.answers, self.wait_seconds_max + ANSWER_SECONDS_MORE, *arguments, **options)
 
     def _limits(self) -> dict[str, str]:
         wait_ms = max(1, int(self.wait_seconds_max * 1000))

@@ -84,6 +84,7 @@ class Sqlite:
     """A SQLite database, opened."""
 
     def __init__(self, path: Path, *, wait_seconds_max: float) -> None:
+        self._path = path
         self.reserve = Reserve(path.with_name(f"{path.name}.reserve"))
         self.spends_reserve = False
         """Whether every change may use the reserve, and not only what ends or deletes something."""
@@ -137,9 +138,11 @@ class Sqlite:
         finally:
             self.reads.renew()
 
-    def require_intact(self) -> None:
-        """Raise StoreDamaged once the database was found damaged."""
+    def require_usable(self) -> None:
+        """Raise StoreDamaged once the database was found damaged, StoreUnavailable where it cannot be written."""
         self.reads.require_intact()
+        if not os.access(self._path, os.W_OK):
+            raise StoreUnavailable("the database file cannot be written; look at its rights and the disk")
 
     def _opened(self, path: Path) -> Connection:
         with translating_errors():

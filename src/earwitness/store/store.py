@@ -153,9 +153,10 @@ class Store:
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
 
     def require_ready(self) -> None:
-        """Raise StoreUnavailable when the database does not answer, or was found damaged since it was opened."""
+        """Raise StoreUnavailable when the database does not answer, takes no changes, or was found damaged since it was
+        opened."""
         self._database.reads.row(select(vault_checks.c.name).limit(1))
-        self._database.require_intact()
+        self._database.require_usable()
 
     def keep_reserve(self) -> None:
         """Have the bytes that units use on a full disk to end or delete something, as far as there is room.

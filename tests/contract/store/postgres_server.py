@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,12 +24,12 @@ from patience import until
 GIVEN_SERVER = os.environ.get("EARWITNESS_TEST_POSTGRES_URL")
 
 
-def serve_postgres(*, password: str | None = None) -> Iterator[str]:
+def serve_postgres(*, password: str | None = None, own: bool = False, settings: Sequence[str] = ()) -> Iterator[str]:
     """The URL of a server: the one that EARWITNESS_TEST_POSTGRES_URL names, else one of our own.
 
-    With a password it is always one of our own, which asks for it.
+    With a password it is always one of our own, which asks for it; also with `own`, for a test that does it harm.
     """
-    if GIVEN_SERVER and password is None:
+    if GIVEN_SERVER and password is None and not own:
         yield GIVEN_SERVER
         return
     programs = _programs()
@@ -37,9 +38,32 @@ def serve_postgres(*, password: str | None = None) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
     started.remove_at_the_end(folder)
     try:
-        yield from _serve(programs, folder, password)
+        yield from _serve(programs, folder, password, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """All processes of a server of ours stand still meanwhile; its machine goes on acknowledging what is sent."""
+    with psycopg.connect(url) as connection:
+        folder = connection.execute("SHOW data_directory").fetchone()
+    assert folder
+    postmaster = int((Path(folder[0]) / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)  # first, so that it begins no other
+    stopped = [postmaster, *_children(postmaster)]
+    for process in stopped[1:]:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(stopped):
+            with suppress(ProcessLookupError):  # it ended as soon as it went on
+                os.kill(process, signal.SIGCONT)
+
+
+def _children(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def serve_pooler(server: str, *, ignoring: str = "") -> Iterator[str]:
@@ -99,7 +123,7 @@ def _programs() -> Path | None:
     return found[0] if found else Path(on_path).resolve().parent if on_path else None
 
 
-def _serve(programs: Path, folder: Path, password: str | None) -> Iterator[str]:
+def _serve(programs: Path, folder: Path, password: str | None, more: Sequence[str]) -> Iterator[str]:
     identity = _unprivileged()
     if identity:
         os.chown(folder, identity["user"], identity["group"])
@@ -112,7 +136,15 @@ def _serve(programs: Path, folder: Path, password: str | None) -> Iterator[str]:
     options = ("-U", "earwitness", *authentication, "-E", "UTF8", "--no-locale", "--no-sync")
     initdb = [str(programs / "initdb"), "-D", str(data), *options]
     subprocess.run(initdb, check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
-    settings = ("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60")
+    settings = (
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        "fsync=off",
+        "-c",
+        "max_connections=60",
+        *(part for each in more for part in ("-c", each)),
+    )
     command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, *settings]
     with (folder / "log").open("wb") as log:
         # SIGQUIT ends it at once, with its children and its shared memory.
