@@ -1,0 +1,67 @@
+"""A migration that is killed in the middle: nothing of it is kept, and the next one completes."""
+
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
+from test_store_schema import _migrate_as_then
+
+import started
+from earwitness.errors import StoreError
+from earwitness.store.schema import HEAD
+from earwitness.store.store import migrate_store
+from patience import PATIENCE_SECONDS
+
+OLDEST = "0001"
+
+_KILLED = """
+import os, signal, sys
+from sqlalchemy import Engine, event
+from earwitness.store.store import migrate_store
+left = int(sys.argv[2])
+def count(*_):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+event.listen(Engine, "after_cursor_execute", count)
+event.listen(Engine, "commit", count)
+migrate_store(sys.argv[1])
+"""
+"""`earwitness migrate` as a process that kills itself behind its nth statement, the last one before its commit."""
+
+
+def killed_behind(statements: int, url: str) -> bool:
+    """Whether a migration was killed there; False when it had fewer statements, and completed."""
+    command = [sys.executable, "-c", _KILLED, url, str(statements)]
+    with started.process(command, stderr=subprocess.PIPE, text=True) as process:
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode in (0, -9), said
+        return process.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_migration_that_is_killed_anywhere_is_done_by_the_next_one(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("earwitness.store.migrate.HEAD", OLDEST)
+    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_as_then(connection, OLDEST))
+    with closing(opened(empty_url)) as store:
+        domain, pipeline = store.write(add_domain), store.write(add_pipeline)
+        profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
+    monkeypatch.undo()
+    at, killed = 1, 0
+    while killed_behind(at, empty_url):
+        killed += 1
+        with pytest.raises(StoreError, match=f"schema {OLDEST} and this version needs {HEAD}"):
+            opened(empty_url)
+        at += max(1, at // 2)
+    assert killed > 5
+    migrate_store(empty_url)  # nothing is left to do
+    with closing(opened(empty_url)) as store:
+        assert store.domains.count(MINE) == 1
+        assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
+        assert store.profiles.get(MINE, profile.profile_id) == profile
+        store.write(add_domain)
