@@ -27,6 +27,8 @@ class Scene:
     streams: tuple[str, ...] = (STREAM,)
     arrivals: dict[str, datetime] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    jumped: timedelta = timedelta()
+    """How far the clock was set ahead; time that passes goes by without it."""
 
     def __post_init__(self) -> None:
         self.moves = PipelineMoves(
@@ -38,6 +40,7 @@ class Scene:
             last_arrival=self.arrivals.get,
             hears_all=lambda _: True,
             started_at=self.clock(),
+            monotonic=lambda: self.clock().timestamp() - self.jumped.total_seconds(),
         )
         self.pipeline_id = guid()
         self.store.write(self._create)
@@ -86,6 +89,11 @@ class Scene:
     def pass_time(self, by: timedelta) -> int:
         self.clock.advance(by)
         return self.supervisor.look(self.clock())
+
+    def set_clock(self, by: timedelta) -> int:
+        """Set the clock ahead or back, as an operator or a time server does, and look."""
+        self.jumped += by
+        return self.pass_time(by)
 
     @property
     def status(self) -> str:
@@ -155,7 +163,12 @@ def test_a_start_of_the_service_gives_its_streams_their_time(scene: Scene) -> No
     scene.hear()
     scene.clock.advance(timedelta(minutes=5))  # the service was away
     again = Supervisor(
-        scene.store, moves=scene.moves, last_arrival={}.get, hears_all=lambda _: True, started_at=scene.clock()
+        scene.store,
+        moves=scene.moves,
+        last_arrival={}.get,
+        hears_all=lambda _: True,
+        started_at=scene.clock(),
+        monotonic=lambda: scene.clock().timestamp(),
     )
     assert again.look(scene.clock()) == 0
     scene.clock.advance(timedelta(seconds=15))
@@ -199,3 +212,29 @@ def test_pages_of_pipelines(store_and_clock: tuple[Store, Clock], monkeypatch: p
     scenes = [Scene(*store_and_clock) for _ in range(5)]
     assert scenes[0].pass_time(timedelta(hours=8)) == 5
     assert {scene.status for scene in scenes} == {"Stopped"}
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(days=1), timedelta(days=365)])
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "back"])
+def test_a_clock_that_is_set_ends_no_call_and_keeps_none(
+    store_and_clock: tuple[Store, Clock], by: timedelta, ahead: bool
+) -> None:
+    scene = Scene(*store_and_clock)
+    scene.start_task()
+    scene.hear()
+    assert scene.pass_time(timedelta(seconds=1)) == 0
+    assert scene.set_clock(by if ahead else -by) == 0
+    assert scene.pass_time(timedelta(seconds=14)) == 0
+    scene.hear()
+    assert scene.pass_time(timedelta(seconds=14)) == 0
+    assert scene.pass_time(timedelta(seconds=1)) == 1  # its audio has ended now, whatever the clock says
+    assert scene.status == "Stopping"
+
+
+@pytest.mark.parametrize("by", [timedelta(days=1), timedelta(days=-1)], ids=["ahead", "back"])
+def test_a_pipeline_is_eight_hours_old_after_eight_hours(store_and_clock: tuple[Store, Clock], by: timedelta) -> None:
+    scene = Scene(*store_and_clock)
+    assert scene.pass_time(timedelta(hours=4)) == 0
+    assert scene.set_clock(by) == 0
+    assert scene.pass_time(timedelta(hours=3, minutes=59)) == 0
+    assert scene.pass_time(timedelta(minutes=1)) == 1

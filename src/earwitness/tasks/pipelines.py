@@ -6,7 +6,8 @@ two hours of pause. A pipeline without a running task has no audio to miss.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,6 +161,9 @@ def kept_elements(state: PipelineState) -> list[JsonObject]:
 SILENT_AFTER = timedelta(seconds=15)
 OVER_AFTER = timedelta(hours=8)
 PAUSED_AFTER = timedelta(hours=2)
+JUMP_MIN = timedelta(seconds=5)
+"""By how much the clock must have gone ahead or back between two looks to be taken as set. A look that has to wait for
+a thread is late by less."""
 
 _log = logging.getLogger("earwitness.supervise")
 
@@ -175,6 +179,7 @@ class Supervisor:
         last_arrival: Callable[[str], datetime | None],
         hears_all: Callable[[Scope], bool],
         started_at: datetime,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`last_arrival` tells when the last fragment of a stream came to this process, by its ARN; none is missed
         before `started_at`. `hears_all` tells whether all fragments of an account's streams come by here; of other
@@ -184,43 +189,75 @@ class Supervisor:
         self._last_arrival = last_arrival
         self._hears_all = hears_all
         self._started_at = started_at
+        self._monotonic = monotonic
+        self._looked: tuple[datetime, float] | None = None  # when the last look was, by both clocks
+        self._jumped: dict[str, timedelta] = {}  # by pipeline: how far the clock was set ahead during its life
 
     def look(self, now: datetime) -> int:
         """Stop what is to be stopped, and return how many were. Raise StoreUnavailable."""
         stopped = 0
-        for entry in all_records(self._store.pipelines.list_active_everywhere):
+        entries = list(all_records(self._store.pipelines.list_active_everywhere))
+        self._notice_a_jump(now, entries)
+        for entry in entries:
             reason = self._reason(entry, now)
             if reason is not None:
                 self._stop(entry, reason)
                 stopped += 1
         return stopped
 
+    def _notice_a_jump(self, now: datetime, entries: Sequence[ScopedPipeline]) -> None:
+        """Where the clock was set, or the machine slept, no time has passed for calls: silence counts from now on."""
+        read, before = self._monotonic(), self._looked
+        self._looked = now, read
+        jump = timedelta()
+        if before is not None:
+            jump = (now - before[0]) - timedelta(seconds=read - before[1])
+        if abs(jump) < JUMP_MIN:
+            jump = timedelta()
+        else:
+            _log.warning("the clock was set, or the machine slept", extra={"seconds": jump.total_seconds()})
+            self._started_at = now
+        ids = [entry.pipeline.pipeline_id for entry in entries]
+        totals = {each: self._jumped.get(each, timedelta()) + jump for each in ids}
+        self._jumped = {each: total for each, total in totals.items() if total}
+
+    def _passed(self, moment: datetime, pipeline: Pipeline, now: datetime) -> timedelta:
+        """Return how much time has passed since, without what the clock was set ahead meanwhile."""
+        return now - moment - self._jumped.get(pipeline.pipeline_id, timedelta())
+
     def _reason(self, entry: ScopedPipeline, now: datetime) -> str | None:
         pipeline = entry.pipeline
         if pipeline.status == PipelineStatus.STOPPING:
             idle = not self._store.tasks.count_active(entry.scope, pipeline_id=pipeline.pipeline_id)
             return "its last task has ended" if idle else None
-        if now - pipeline.created_at >= OVER_AFTER:
+        if self._passed(pipeline.created_at, pipeline, now) >= OVER_AFTER:
             return "it is eight hours old"
         if pipeline.paused_at is not None:
-            return "it was paused for two hours" if now - pipeline.paused_at >= PAUSED_AFTER else None
+            paused = self._passed(pipeline.paused_at, pipeline, now)
+            return "it was paused for two hours" if paused >= PAUSED_AFTER else None
         if pipeline.status in (PipelineStatus.IN_PROGRESS, PipelineStatus.INITIALIZING):
             return self._silence(entry, now)
         return None
 
     def _silence(self, entry: ScopedPipeline, now: datetime) -> str | None:
         """Return why a pipeline ends, if one of its streams was silent for too long since its latest task began."""
-        arrivals = [self._last_arrival(arn) for arn in stream_arns(entry.pipeline)]
+        arrivals = [self._arrival(arn, now) for arn in stream_arns(entry.pipeline)]
         if all(last is not None and now - last < SILENT_AFTER for last in arrivals):
             return None
         tasks = self._store.tasks.list(entry.scope, entry.pipeline.pipeline_id, limit=1).items
         if not tasks or tasks[0].ended_at is not None:
             return None
-        since = max(tasks[0].created_at, self._started_at)
+        created = tasks[0].created_at
+        since = max(created, self._started_at) if created <= now else self._started_at
         if not self._hears_all(entry.scope):
-            arrivals = [self._last_arrival(tasks[0].stream_arn)]
+            arrivals = [self._arrival(tasks[0].stream_arn, now)]
         silent = any(now - max(since, last or since) >= SILENT_AFTER for last in arrivals)
         return "its audio has ended" if silent else None
+
+    def _arrival(self, stream_arn: str, now: datetime) -> datetime | None:
+        """Return when a stream last had a fragment; None too where a clock that was set back since says later."""
+        last = self._last_arrival(stream_arn)
+        return None if last is None or last > now + JUMP_MIN else last
 
     def _stop(self, entry: ScopedPipeline, reason: str) -> None:
         def work(unit: Unit) -> Pipeline | None:
