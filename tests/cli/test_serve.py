@@ -120,7 +120,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     [
         ("CALLS_PER_SECOND", "200,GetNothing=5", "no operation 'GetNothing' is served"),
         ("CALLS_PER_SECOND", "200,ListVoiceProfiles=nan", "'nan' is no number of calls per second"),
-        ("TLS_CERTIFICATE", "/no/such/file", "the TLS certificate or key cannot be used"),
+        ("TLS_CERTIFICATE", "/no/such/file", "tls_certificate /no/such/file cannot be read"),
         ("TLS_KEY", "/no/such/file", "no tls_certificate"),
         ("STORE_URL", "mysql://host/name", "the store cannot be mysql"),
         ("PORT", "70000", "must lie between 0 and 65535"),

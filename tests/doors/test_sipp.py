@@ -204,7 +204,7 @@ async def test_encrypted_media_of_ffmpeg_over_tls(tmp_path: Path) -> None:
     keys = ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk", "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNk"]
     suite = "AES_CM_128_HMAC_SHA1_80"
     offer = description(profile="RTP/SAVP", crypto=tuple(f"1 {suite} inline:{key}|2^31" for key in keys))
-    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, desk):
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=lambda: server) as (door, desk):
         desk.known[CONNECTOR] = access(require_encryption=True)
         calling = await TcpClient.open(door.addresses[0][1:], context=client)
         call = ExampleCall(transport="TLS", caller="sip:+15550001@example.com")
@@ -231,7 +231,7 @@ async def test_media_that_cannot_be_decrypted_are_told_once_a_call(tmp_path: Pat
     server, client = contexts(tmp_path)
     key = "1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNk"
     offer = description(profile="RTP/SAVP", crypto=(key, key))
-    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, desk):
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=lambda: server) as (door, desk):
         desk.known[CONNECTOR] = access()
         calling = await TcpClient.open(door.addresses[0][1:], context=client)
         answer = await calling.ask(ExampleCall(transport="TLS").request("INVITE", body=multipart(offer, document())))
@@ -250,7 +250,7 @@ async def test_a_connection_does_not_make_room_by_its_own_handshake(
 ) -> None:
     monkeypatch.setattr("earwitness.doors.siprec.listener.CONNECTIONS_MAX", 2)
     server, client = contexts(tmp_path)
-    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, _):
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=lambda: server) as (door, _):
         calling = await TcpClient.open(door.addresses[0][1:], context=client)
         assert (await calling.ask(ExampleCall(transport="TLS").request("OPTIONS"))).status == 200
         calling.close()
@@ -258,7 +258,7 @@ async def test_a_connection_does_not_make_room_by_its_own_handshake(
 
 async def test_handshakes_that_do_not_end_hold_up_nobody(tmp_path: Path) -> None:
     server, client = contexts(tmp_path)
-    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=server) as (door, _):
+    async with door_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=lambda: server) as (door, _):
         address = door.addresses[0][1:]
         silent = [await asyncio.open_connection(*address) for _ in range(50)]
         silent[0][1].write(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")

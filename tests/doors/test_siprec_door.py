@@ -520,7 +520,7 @@ async def test_a_connection_for_which_no_descriptor_is_left_is_closed(
         raise OSError(errno.EMFILE, "too many open files")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    async with world_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=context) as world:
+    async with world_of(tmp_path, plain=None, tls=("127.0.0.1", 0), tls_context=lambda: context) as world:
         with monkeypatch.context() as patched:
             patched.setattr("earwitness.doors.siprec.transports.os.dup", none_left)
             client = await TcpClient.open(world.address)

@@ -22,6 +22,7 @@ def doctor(as_json: JsonOption = False) -> None:
             "versions": _versions,
             "audio formats": _formats,
             "settings": _settings,
+            "certificate": _certificate,
             "calibration": _calibration,
             "models": _models,
             "gallery": _gallery,
@@ -71,6 +72,18 @@ def _settings() -> str:
         f"at most {settings.strangers_named_percent:g} % of strangers named, prior {settings.prior_known:g}, "
         f"{settings.workers} workers"
     )
+
+
+def _certificate() -> str | tuple[bool, str]:
+    from earwitness.app import now
+    from earwitness.server.certificate import ends_at, fault_of, read_context
+
+    settings = config.load()
+    if settings.tls_certificate is None:
+        return "none is set; the service answers plain HTTP"
+    read_context(settings.tls_certificate, settings.tls_key)
+    fault, ends = fault_of(settings.tls_certificate, now=now()), ends_at(settings.tls_certificate)
+    return f"{settings.tls_certificate} is valid until {ends:%Y-%m-%d}" if fault is None else (ends > now(), fault)
 
 
 def _calibration() -> str | tuple[bool, str]:

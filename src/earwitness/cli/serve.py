@@ -111,6 +111,7 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
         stop_seconds_max=settings.limits.stop_seconds,
         trusted_proxies=settings.trusted_proxies,
     )
+    run.require_certificate(listening)
     with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
         has_keys = built.has_keys()
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
@@ -192,6 +193,16 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
         remark("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
     remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
     _announce_doors(settings)
+    _warn_of_certificate(settings)
+
+
+def _warn_of_certificate(settings: "Settings") -> None:
+    """Say that the certificate has expired, or will soon."""
+    from earwitness.app import now
+    from earwitness.server.certificate import fault_of
+
+    if settings.tls_certificate is not None and (fault := fault_of(settings.tls_certificate, now=now())):
+        remark("[yellow]tls_certificate {}[/yellow]", fault)
 
 
 def _announce_doors(settings: "Settings") -> None:

@@ -7,13 +7,13 @@ it was counted by nobody. So the server listens without TLS, and each connection
 import asyncio
 import os
 import socket
-import ssl
 from typing import Any, ClassVar, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
+from earwitness.server.certificate import Certificate
 from earwitness.server.protocol import LimitedProtocol
 
 SHUTDOWN_SECONDS_MAX = 5.0
@@ -27,7 +27,7 @@ class Handshake(asyncio.Protocol):
     """
 
     then: ClassVar[type[LimitedProtocol]]
-    context: ClassVar[ssl.SSLContext]
+    certificate: ClassVar[Certificate]
     seconds_max: ClassVar[float]
 
     # `Any`: what uvicorn hands to every protocol; passed on as it came.
@@ -68,7 +68,7 @@ class Handshake(asyncio.Protocol):
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._make_next,
                 accepted,
-                ssl=self.context,
+                ssl=self.certificate.context(),
                 ssl_handshake_timeout=self.seconds_max,
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS_MAX,
             )
@@ -89,7 +89,8 @@ class Handshake(asyncio.Protocol):
 
 
 def behind_handshake(
-    protocol: type[LimitedProtocol], context: ssl.SSLContext, *, seconds_max: float
+    protocol: type[LimitedProtocol], certificate: Certificate, *, seconds_max: float
 ) -> type[Handshake]:
     """Return the protocol class of a handshake that may take `seconds_max` and is followed by `protocol`."""
-    return type("LimitedHandshake", (Handshake,), {"then": protocol, "context": context, "seconds_max": seconds_max})
+    attributes = {"then": protocol, "certificate": certificate, "seconds_max": seconds_max}
+    return type("LimitedHandshake", (Handshake,), attributes)

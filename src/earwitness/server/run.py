@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from earwitness import descriptors
 from earwitness.errors import ConfigurationError
 from earwitness.log import drain, frames_of
+from earwitness.server.certificate import Certificate, read_context
 from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
@@ -113,6 +114,14 @@ def open_socket(listening: Listening) -> socket.socket:
         ) from error
 
 
+def require_certificate(listening: Listening) -> None:
+    """Raise ConfigurationError, which names the file, when the certificate or its key cannot be used."""
+    if listening.tls_certificate is not None:
+        read_context(listening.tls_certificate, listening.tls_key)
+    elif listening.tls_key is not None:
+        raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
+
+
 def prepare(
     application: ASGIApp,
     listening: Listening,
@@ -127,8 +136,7 @@ def prepare(
     `descriptors_kept` are file descriptors that doors may take, beside this server.
     Raises ConfigurationError when the certificate cannot be used.
     """
-    if listening.tls_key and not listening.tls_certificate:
-        raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
+    require_certificate(listening)
     connected = Connections(_connections_max(descriptors_kept), trusted=trusted_networks(listening.trusted_proxies))
     protocol = limited_protocol(
         head_seconds_max=listening.head_seconds_max,
@@ -147,17 +155,12 @@ def prepare(
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=cast("int", REQUESTS_SHARE * listening.stop_seconds_max),  # a float serves as well
-        ssl_certfile=listening.tls_certificate,
-        ssl_keyfile=listening.tls_key,
     )
-    try:
-        configuration.load()
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
-    if configuration.ssl is not None:
-        context, configuration.ssl = configuration.ssl, None
+    configuration.load()
+    if listening.tls_certificate is not None:
+        certificate = Certificate(listening.tls_certificate, listening.tls_key)
         configuration.http_protocol_class = cast(
-            "type[asyncio.Protocol]", behind_handshake(protocol, context, seconds_max=listening.head_seconds_max)
+            "type[asyncio.Protocol]", behind_handshake(protocol, certificate, seconds_max=listening.head_seconds_max)
         )
     return Server(configuration, on_started=on_started, on_stopping=on_stopping)
 

@@ -182,7 +182,7 @@ class SiprecDoor:
         await loop.create_datagram_endpoint(lambda: datagrams, sock=datagram_socket(host, self._plain_port))
         self._datagrams = datagrams
 
-    def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.Protocol]:
+    def _maker(self, context: Callable[[], ssl.SSLContext] | None) -> Callable[[], asyncio.Protocol]:
         if context is None:
             return lambda: SipConnection(self._connections, transport="TCP")
         return lambda: TlsHandshake(self._connections, context)

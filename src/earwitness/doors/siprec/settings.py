@@ -4,11 +4,13 @@ What belongs here: words of the settings to values. What must never: sockets.
 """
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 from earwitness.errors import ConfigurationError
+from earwitness.server.certificate import Certificate
 
 SIP_PORT = 5_060
 SIPS_PORT = 5_061
@@ -22,7 +24,8 @@ class SiprecListening:
     plain: tuple[str, int] | None
     #: TLS; None: not at all.
     tls: tuple[str, int] | None
-    tls_context: ssl.SSLContext | None
+    #: Gives the context for the next client.
+    tls_context: Callable[[], ssl.SSLContext] | None
     #: Our address in session descriptions and Contact; empty: the one that the call came to.
     media_address: str
     #: The first and last port for media.
@@ -54,11 +57,7 @@ def read_listening(
     if siprec_tls:
         if tls_certificate is None:
             raise ConfigurationError("there is a siprec_tls and no tls_certificate; set tls_certificate and tls_key")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(tls_certificate, tls_key)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError(f"the TLS certificate or key cannot be used: {error}") from error
+        context = Certificate(tls_certificate, tls_key).context
     address, ports = _media(siprec_media)
     return SiprecListening(
         plain=_host_and_port("siprec", siprec, SIP_PORT) if siprec else None,

@@ -187,7 +187,7 @@ class TlsHandshake(asyncio.Protocol):
     The event loop's own way tells nobody of connections whose handshake is not done (`server/handshake.py`).
     """
 
-    def __init__(self, connections: SipConnections, context: ssl.SSLContext) -> None:
+    def __init__(self, connections: SipConnections, context: Callable[[], ssl.SSLContext]) -> None:
         self._connections = connections
         self._context = context
         self._shaking: asyncio.Task[None] | None = None
@@ -219,7 +219,7 @@ class TlsHandshake(asyncio.Protocol):
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: SipConnection(self._connections, transport="TLS", handshake=self),
                 accepted,
-                ssl=self._context,
+                ssl=self._context(),
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
         except OSError:  # ssl.SSLError and TimeoutError are such: clients that speak no TLS, hang up or do nothing
