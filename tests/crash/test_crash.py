@@ -48,8 +48,8 @@ class Crashing:
         self.served: Served = start(data)
         self.port = int(self.served.url.rsplit(":", 1)[1])
 
-    def crash(self) -> None:
-        kill(self.served)
+    def crash(self, *, politely: bool = False) -> None:
+        (stop if politely else kill)(self.served)
         self.served = start(self.served.data, port=self.port)
 
 
@@ -154,9 +154,9 @@ def test_nothing_is_lost_doubled_or_different(tmp_path: Path) -> None:
     with ThreadPoolExecutor(len(CALLERS)) as lines:
         calls = [lines.submit(line, caller) for caller in CALLERS]
         try:
-            for _ in range(CRASHES):
+            for crash in range(CRASHES):
                 time.sleep(chance.uniform(0.2, 2.2))
-                service.crash()
+                service.crash(politely=crash % 3 == 2)  # SIGTERM: a restart for a new version
         finally:
             over.set()
         assert sum(call.result() for call in calls) == len(tasks)

@@ -55,6 +55,8 @@ _NOT_OURS = (
 _POSTGRES_READ_ONLY = "25006"
 """The server we reach became a replica."""
 
+_POSTGRES_FULL = "53100"
+
 _POSTGRES_SURROUNDINGS = {
     _POSTGRES_READ_ONLY,
     "42501",  # the role may not do this
@@ -95,6 +97,7 @@ _REFUSALS = (
     ("invalid uri query parameter", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
     ("invalid connection option", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
     ("connection refused", f"nothing listens at PostgreSQL's host and port; start it, or correct {_URL}"),
+    ("read-only transaction", "PostgreSQL takes no changes: it is a standby, or default_transaction_read_only is on"),
     ("does not answer", "PostgreSQL does not answer; look whether its processes and its disk stand still"),
     ("timeout expired", f"PostgreSQL's host does not answer; look at host and port in {_URL}, and at firewalls"),
     (
@@ -128,6 +131,8 @@ def translated(error: Exception) -> Exception:
         return BadRequest("a text holds half of a surrogate pair; leave it out")
     if isinstance(inner, sqlite3.Error):
         return _sqlite_meaning(inner) or error
+    if _sqlstate(error) == _POSTGRES_FULL:
+        return StoreFull("the disk of PostgreSQL is full; make room there, and try again")
     if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError) or (
         _sqlstate(error) in _POSTGRES_SURROUNDINGS or _is_wrong_address(error)
     ):

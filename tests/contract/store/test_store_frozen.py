@@ -2,26 +2,27 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from threading import Event, Thread
 
 import psycopg
 import pytest
 from postgres_server import frozen, serve_postgres
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 from store_examples import MINE, add_domain, opened
 
-from earwitness.errors import StoreUnavailable
+from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.store.postgres_answers import Answers
 from earwitness.store.store import Store
-from patience import PATIENCE_SECONDS
+from patience import PATIENCE_SECONDS, until
 
 LIMIT_SECONDS = 0.3
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[str]:
-    yield from serve_postgres(own=True)
+    yield from serve_postgres(own=True, settings=["max_connections=20"])
 
 
 @pytest.mark.slow
@@ -42,7 +43,7 @@ def test_every_call_to_a_server_that_stands_still_ends_and_it_is_used_again_late
 
     def again() -> bool:
         try:
-            return store.domains.get(MINE, domain.domain_id) == domain and store.domains.count(MINE) == 1
+            return store.domains.get(MINE, domain.domain_id) == domain and store.domains.count(MINE) >= 1
         except StoreUnavailable:
             return False
 
@@ -109,5 +110,73 @@ def test_records_that_take_no_changes_are_not_ready(store: Store, url: str, kind
     _set_read_only(url, "on")
     with pytest.raises(StoreUnavailable, match="default_transaction_read_only is on"):
         store.require_ready()
+    with pytest.raises(StoreUnavailable, match="takes no changes"):
+        store.write(add_domain)
     _set_read_only(url, "off")
     store.require_ready()
+
+
+_OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+
+
+@pytest.mark.slow
+def test_a_server_without_a_connection_left_says_so_and_is_used_again_later(own_server: str) -> None:
+    store = opened(own_server)
+    before = store.domains.count(MINE)
+    with ExitStack() as held:
+        first = held.enter_context(closing(psycopg.connect(own_server, autocommit=True)))
+        first.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+        until(lambda: first.execute(f"SELECT 1 {_OTHERS}").fetchone() is None)
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(closing(psycopg.connect(own_server)))
+        for ask in (lambda: store.write(add_domain), lambda: store.domains.count(MINE), store.require_ready):
+            with pytest.raises(StoreUnavailable, match="no connection left"):
+                ask()
+    until(lambda: _is_ready(store))
+    store.write(add_domain)
+    assert store.domains.count(MINE) == before + 1
+    store.close()
+
+
+def _is_ready(store: Store) -> bool:
+    try:
+        store.require_ready()
+    except StoreUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_is_there_though_connections_are_ended_all_the_time(own_server: str) -> None:
+    store = opened(own_server)
+    over, done = Event(), list[str]()
+
+    def write() -> None:
+        while not over.is_set():
+            with suppress(StoreUnavailable):
+                done.append(store.write(add_domain).domain_id)
+
+    with ThreadPoolExecutor(4) as threads, closing(psycopg.connect(own_server, autocommit=True)) as other:
+        writers = [threads.submit(write) for _ in range(4)]
+        try:
+            for _ in range(20):
+                now = len(done)
+                until(lambda now=now: len(done) > now + 2)
+                other.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+        finally:
+            over.set()
+        for writer in writers:
+            writer.result(PATIENCE_SECONDS)
+    assert len(done) >= 60
+    until(lambda: _is_ready(store))
+    assert all(store.domains.get(MINE, domain_id) for domain_id in done)
+    store.close()
+
+
+def test_a_full_disk_of_postgresql_is_called_by_its_name(own_server: str) -> None:
+    store = opened(own_server)
+    raising = text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100'; END $$")  # what it says then
+    with pytest.raises(StoreFull, match="disk of PostgreSQL is full"):
+        store._database.write(lambda session: session._connection.execute(raising))
+    store.close()
