@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists
 from earwitness.store.hot_reads import HotRead
+from earwitness.store.jobs import JobWriter
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
 from earwitness.store.repository import Reader, RowSeal, Writer, holder_of, in_scope, key_owner, record, select_in_scope
 from earwitness.store.schema import (
@@ -100,9 +101,10 @@ class DomainWriter(Writer, DomainReader):
         return self.get(scope, domain_id)
 
     def delete(self, scope: Scope, domain_id: str) -> bool:
-        """Remove it, its key, profiles, their tags, lines, and what its tasks found and made; False without a domain.
+        """Remove it, its key, profiles, their tags, lines, and what tasks and jobs have of it; False without one.
 
-        Its tasks stay. Those that are active get the stop reason DOMAIN_DELETED, for their workers to fail them.
+        Its jobs stay, ended. So do its tasks: those that are active get the stop reason DOMAIN_DELETED, for their
+        workers to fail them.
         Whatever was sealed under its key cannot be read by anybody afterwards.
         """
         # Whoever adds a profile changes the domain's version first, and so waits for this lock or finds no domain.
@@ -110,6 +112,7 @@ class DomainWriter(Writer, DomainReader):
         if row is None:
             return False
         self._clear_tasks(scope, domain_id)
+        JobWriter(self._writing).end_those_of(scope, domain_id)
         arns = select(profiles.c.arn).where(in_scope(profiles, scope, domain_id=domain_id))
         self._delete(tags, in_scope(tags, scope), tags.c.resource_arn.in_(arns))
         TagWriter(self._writing).clear(scope, row["arn"])

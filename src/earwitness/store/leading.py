@@ -43,7 +43,9 @@ and no longer, because it is what a start waits after a kill."""
 _NAME = "serve"
 _LOST = "another process serves these records now, and this one is stopping; ask again"
 _FILE_BYTES_MAX = 4_096
-_NOW = literal_column("(extract(epoch from clock_timestamp()) * 1000000)::bigint", BigInteger)
+DATABASE_CLOCK = literal_column("(extract(epoch from clock_timestamp()) * 1000000)::bigint", BigInteger)
+"""PostgreSQL's own time, in microseconds since 1970."""
+
 _LEASE = literal_column(str(int(LEASE_SECONDS * 1_000_000)), BigInteger)
 
 _log = logging.getLogger("earwitness.store")
@@ -101,7 +103,7 @@ class RowLeading:
             if _take(connection, me):
                 self._me = me
                 return None
-            left = (type_coerce(leaders.c.expires_at, BigInteger) - _NOW).label("left")
+            left = (type_coerce(leaders.c.expires_at, BigInteger) - DATABASE_CLOCK).label("left")
             row = connection.execute(select(leaders, left).where(leaders.c.name == _NAME)).one()
         return HeldByAnother(
             leader=Leader(holder=row.holder, host=row.host, process=row.process),
@@ -116,7 +118,7 @@ class RowLeading:
             return
         with translating_errors(), self._engine.begin() as connection:
             mine = update(leaders).where(_is_held_by(self._me))
-            if connection.execute(mine.values(expires_at=_NOW + _LEASE)).rowcount == 0:
+            if connection.execute(mine.values(expires_at=DATABASE_CLOCK + _LEASE)).rowcount == 0:
                 raise AnotherProcessServes(_LOST)
 
     def release(self) -> None:
@@ -179,11 +181,11 @@ def _is_held_by(leader: Leader) -> ColumnElement[bool]:
 
 def _take(connection: Connection, me: Leader) -> bool:
     """Return whether the row is this process's now: there was none, or its lease had run out."""
-    values = {**asdict(me), "since": _NOW, "expires_at": _NOW + _LEASE}
+    values = {**asdict(me), "since": DATABASE_CLOCK, "expires_at": DATABASE_CLOCK + _LEASE}
     fresh = dialect.insert(leaders).values(name=_NAME, **values).on_conflict_do_nothing()
     if connection.execute(fresh, execution_options={"preserve_rowcount": True}).rowcount == 1:
         return True
-    free = (leaders.c.name == _NAME) & (leaders.c.expires_at <= _NOW)
+    free = (leaders.c.name == _NAME) & (leaders.c.expires_at <= DATABASE_CLOCK)
     return connection.execute(update(leaders).where(free).values(**values)).rowcount == 1
 
 

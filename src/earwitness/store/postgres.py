@@ -4,17 +4,18 @@ import hashlib
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
 import sqlalchemy.exc
-from sqlalchemy import URL, Connection, Engine, event, func, select, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, event, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
 from earwitness.errors import StoreUnavailable
 from earwitness.store.driver_errors import is_collision, is_silent, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
-from earwitness.store.leading import RowLeading
+from earwitness.store.leading import DATABASE_CLOCK, RowLeading
 from earwitness.store.postgres_answers import SILENT, Answers
 from earwitness.store.postgres_engine import connecting
 from earwitness.store.session import ConnectionSession
@@ -42,6 +43,10 @@ class PostgresSession(ConnectionSession):
         """Take a lock of this name, which ends with the transaction."""
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         self._connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+    def clock(self, now: datetime) -> ColumnElement[int]:  # noqa: ARG002  another database takes it
+        """See `ConnectionSession`."""
+        return DATABASE_CLOCK
 
     def scrub(self) -> None:
         """Nothing to do here: PostgreSQL overwrites deleted rows when its own vacuum gets to them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Delete, Insert, Table, Update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Insert, Table, Update
 from sqlalchemy.exc import DBAPIError
 
 from earwitness.store.driver_errors import convert
@@ -88,6 +88,13 @@ class ConnectionSession(ABC):
     @abstractmethod
     def lock(self, name: str) -> None:
         """Let no other transaction that locks this name run until this one has ended."""
+
+    @abstractmethod
+    def clock(self, now: datetime) -> ColumnElement[int]:
+        """Return the time by which leases run, in microseconds: the database's own where several machines share it.
+
+        `now` is the time of the transaction by this machine's clock.
+        """
 
     @abstractmethod
     def scrub(self) -> None:

@@ -16,13 +16,15 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from threading import get_ident
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, literal
 from sqlalchemy.dialects import sqlite as dialect
 
 from earwitness.errors import StoreBusy, StoreDamaged, StoreUnavailable
+from earwitness.store.columns import to_microseconds
 from earwitness.store.driver_errors import is_busy, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.session import ConnectionSession
@@ -53,6 +55,10 @@ class SqliteSession(ConnectionSession):
 
     def lock(self, name: str) -> None:
         """Nothing to do: there is one writer."""
+
+    def clock(self, now: datetime) -> ColumnElement[int]:
+        """See `ConnectionSession`. The database is on this machine."""
+        return literal(to_microseconds(now), BigInteger)
 
     def scrub(self) -> None:
         """Have the write-ahead log emptied before this change is acknowledged."""

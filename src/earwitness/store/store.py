@@ -23,6 +23,7 @@ from earwitness.store.credentials import (
 )
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
+from earwitness.store.jobs import JobReader, JobWriter
 from earwitness.store.lines import LineReader, LineWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
 from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
@@ -83,6 +84,7 @@ class Unit:
         self.connectors = ConnectorWriter(writing)
         self.connector_calls = ConnectorCallWriter(writing)
         self.summaries = SummaryWriter(writing)
+        self.jobs = JobWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
         self.audit = AuditWriter(writing)
@@ -129,6 +131,7 @@ class Store:
         self.connectors = ConnectorReader(*reads)
         self.connector_calls = ConnectorCallReader(*reads)
         self.summaries = SummaryReader(*reads)
+        self.jobs = JobReader(*reads)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
 

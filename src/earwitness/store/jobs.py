@@ -1,0 +1,386 @@
+"""Jobs and their items, a queue that any process may work on. It is polled: nobody has to hear a notification.
+
+An item is claimed for a lease by the database's clock, and each claim has a holder of its own. Whoever is not the
+holder any more is refused, so a worker that was thought dead changes nothing. The result of an item, all that it makes
+in the records, and the item's state are one transaction: whatever is killed or tried again, there is one result.
+
+All that change a job lock in one order: the domain, the job, the item. A claim skips what others have locked.
+"""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, cast, exists, func, literal_column, select, tuple_
+
+from earwitness.errors import AttemptSuperseded, BadRequest, CiphertextRefused, Conflict
+from earwitness.store.columns import JsonObject, from_json, to_json
+from earwitness.store.hot_reads import Query, StoredRow
+from earwitness.store.job_records import ClaimedItem, ItemInput, Job, JobItem
+from earwitness.store.job_schema import job_items, job_recordings, jobs
+from earwitness.store.records import Page, PageKey, Scope
+from earwitness.store.repository import (
+    Reader,
+    RowSeal,
+    Writer,
+    holder_of,
+    in_scope,
+    key_owner,
+    record,
+    same,
+    scope_of,
+    select_in_scope,
+)
+from earwitness.store.schema import domains
+from earwitness.vault.data_key import DataKey
+from earwitness.vault.vault import Vault
+from earwitness.voice.job import ItemState, JobKind, JobState
+
+LEASE_SECONDS = 60.0
+"""How long an item is its holder's unless that renews it: three renewals, so that a pause of a few seconds costs
+nothing, and no longer, because it is what an item waits after a kill."""
+
+_CLAIM_TRIES = 3
+"""Jobs that one claim looks at, where others claim from them at the same time."""
+
+# Written out, not bound: a database proves by the text that the index of what waits holds all that is asked for.
+_WAITING: ColumnElement[bool] = job_items.c.state == literal_column(f"'{ItemState.WAITING.value}'")
+_JOB_KEY = (jobs.c.account_id, jobs.c.region, jobs.c.job_id)
+_WITH_KEY = select(jobs, domains.c.wrapped_key).select_from(jobs.outerjoin(domains, same(jobs, domains, "domain_id")))
+
+
+class JobReader(Reader):
+    """What can be read of jobs."""
+
+    def get(self, scope: Scope, job_id: str) -> Job | None:
+        """Return the job of this id, or None."""
+        return self._one(self._job, _WITH_KEY.where(in_scope(jobs, scope, job_id=job_id)))
+
+    def list(self, scope: Scope, *, after: PageKey | None = None, limit: int) -> Page[Job]:
+        """Return the newest first."""
+        return self._page(
+            self._job,
+            _WITH_KEY.where(in_scope(jobs, scope)),
+            order=(jobs.c.created_at, jobs.c.job_id),
+            after=after,
+            limit=limit,
+            newest_first=True,
+        )
+
+    def items(
+        self, job: Job, *, state: ItemState | None = None, after: PageKey | None = None, limit: int
+    ) -> Page[JobItem]:
+        """Return the items of a job that are there, in the order of their numbers; none without its domain."""
+        row = self._session.row(_WITH_KEY.where(in_scope(jobs, job.scope, job_id=job.job_id)))
+        if row is None or row["wrapped_key"] is None:
+            return Page(items=(), next_key=None)
+        key = self._key(row)
+        equal = {"job_id": job.job_id} | ({} if state is None else {"state": state})
+        return self._page(
+            lambda item: _item(key, job.scope, item),
+            select_in_scope(job_items, job.scope, **equal),
+            order=(job_items.c.number,),
+            after=after,
+            limit=limit,
+        )
+
+    def item(self, job: Job, number: int) -> JobItem | None:
+        """Return one item, or None when it has not come, or the domain is gone."""
+        page = self.items(job, after=(number - 1,), limit=1)
+        return page.items[0] if page.items and page.items[0].number == number else None
+
+    def missing(self, job: Job, *, limit: int) -> tuple[tuple[int, int], ...]:
+        """Return at most `limit` ranges of numbers, first and last, of items that have not come."""
+        chosen = in_scope(job_items, job.scope, job_id=job.job_id)
+        rows = self._session.rows(select(job_items.c.number).where(chosen).order_by(job_items.c.number))
+        found: list[tuple[int, int]] = []
+        before = 0
+        for number in (*(row["number"] for row in rows), job.items + 1):
+            if number > before + 1 and len(found) < limit:
+                found.append((before + 1, number - 1))
+            before = number
+        return tuple(found)
+
+    def recording(self, claimed: ClaimedItem) -> bytes | None:
+        """Return the recording of an item; None when there is none, or it went. Raise CiphertextRefused."""
+        where = in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
+        row = self._session.row(
+            select(job_recordings, domains.c.wrapped_key)
+            .join(domains, same(job_recordings, domains))
+            .where(where, domains.c.domain_id == claimed.domain_id)
+        )
+        if row is None:
+            return None
+        key = self._vault.key(row["wrapped_key"], owner=key_owner(domains, claimed.scope, claimed.domain_id))
+        return _recording_seal(key, claimed.scope, claimed.job_id, claimed.number).open(row, "recording_ciphertext")
+
+    def waiting_bytes(self, scope: Scope) -> int:
+        """Return how many bytes the recordings have that wait."""
+        # PostgreSQL adds whole numbers up to a decimal one.
+        kept = func.coalesce(cast(func.sum(job_items.c.bytes), BigInteger), 0).label("kept")
+        row = self._session.row(select(kept).where(in_scope(job_items, scope), _WAITING))
+        return 0 if row is None else int(row["kept"])
+
+    def count_open(self, scope: Scope) -> int:
+        """Return how many jobs have not ended."""
+        return self._count(jobs, in_scope(jobs, scope), jobs.c.ended_at.is_(None))
+
+    def _job(self, row: StoredRow) -> Job:
+        source = None
+        if row["source_ciphertext"] is not None and row["wrapped_key"] is not None:
+            source = from_json(_job_seal(self._key(row), scope_of(row), row).open(row, "source_ciphertext").decode())
+        return record(Job, row, scope=scope_of(row), source=source)
+
+    def _key(self, row: StoredRow) -> DataKey:
+        return _domain_key(self._vault, row)
+
+
+class JobWriter(Writer, JobReader):
+    """What can be changed of jobs."""
+
+    def create(
+        self,
+        scope: Scope,
+        *,
+        job_id: str,
+        kind: JobKind,
+        domain_id: str,
+        domain_arn: str,
+        items: int,
+        key_id: str,
+        source: JsonObject | None = None,
+        limit: int | None = None,
+    ) -> tuple[Job, bool]:
+        """Return a job, and whether it is new: one of this id that asks for the same is there once.
+
+        Raise Conflict when it asks for something else, NotFound without the domain, LimitExceeded when there are
+        `limit` open ones.
+        """
+        key = self._require_domain_key(scope, domain_id, lock=True)
+        there = self.get(scope, job_id)
+        if there is None:
+            self._require_room(lambda: self.count_open(scope), limit=limit, what="open jobs", holder=holder_of(scope))
+        created = Job(
+            scope=scope,
+            job_id=job_id,
+            kind=kind,
+            state=JobState.OPEN if items else JobState.DONE,
+            domain_id=domain_id,
+            domain_arn=domain_arn,
+            source=source,
+            items=items,
+            done=0,
+            failed=0,
+            key_id=key_id,
+            created_at=self._now,
+            updated_at=self._now,
+            ended_at=None if items else self._now,
+        )
+        seal = RowSeal(key, jobs, scope, job_id)
+        sealed = seal.seal(source_ciphertext=None if source is None else to_json(source).encode())
+        if there is None and self._insert(jobs, created, **asdict(scope), **sealed):
+            return created, True
+        there = self.get(scope, job_id) or created
+        if _asks_for(there) != _asks_for(created):
+            raise Conflict("a job of this id asks for something else; choose another id")
+        return there, False
+
+    def put(self, job: Job, number: int, *, input_: ItemInput, recording: bytes | None, size: int) -> bool:
+        """Add an item with its recording, and return whether it is new. One that is there stays as it is.
+
+        Raise Conflict when the job has ended, BadRequest when it has no such number, NotFound without its domain.
+        """
+        if not 1 <= number <= job.items:
+            raise BadRequest(f"the job has the items 1 to {job.items}; give one of these numbers")
+        key = self._require_domain_key(job.scope, job.domain_id, lock=True)
+        names = {**asdict(job.scope), "job_id": job.job_id, "number": number}
+        if self._update(jobs, _open(job.scope, job.job_id), updated_at=self._now) == 0:
+            if self._count(job_items, in_scope(job_items, job.scope, job_id=job.job_id, number=number)):
+                return False
+            raise Conflict("the job has ended; begin another one")
+        item = {
+            **names,
+            "state": ItemState.WAITING,
+            "attempt": 0,
+            "leased_until": 0,
+            "bytes": size,
+            "created_at": self._now,
+            "updated_at": self._now,
+            **_item_seal(key, job.scope, job.job_id, number).seal(input_ciphertext=to_json(asdict(input_)).encode()),
+        }
+        if not self._writing.session.insert_new(job_items, item):
+            return False
+        if recording is not None:
+            sealed = _recording_seal(key, job.scope, job.job_id, number).seal(recording_ciphertext=recording)
+            self._writing.session.insert_new(job_recordings, {**names, **sealed})
+        return True
+
+    def claim(self, *, holder: str, after: PageKey | None, lease_seconds: float = LEASE_SECONDS) -> ClaimedItem | None:
+        """Return an item for this holder alone until the lease runs out; None when there is nothing to do.
+
+        `after` is what `turn_of` says of the item that was claimed before: jobs get turns, however long they are.
+        """
+        for _ in range(_CLAIM_TRIES):
+            job = self._next_job(after) or (self._next_job(None) if after is not None else None)
+            if job is None:
+                return None
+            row = self._session.row(self._free_item(job))
+            if row is not None:
+                return self._claimed(job, row, holder=holder, lease_seconds=lease_seconds)
+            after = tuple(job[column.name] for column in _JOB_KEY)
+        return None
+
+    def renew(self, claimed: ClaimedItem, *, lease_seconds: float = LEASE_SECONDS) -> bool:
+        """Keep an item for another lease; False when it is somebody else's now, or gone."""
+        until = self._clock() + round(lease_seconds * 1e6)
+        return self._update(job_items, _held(claimed), leased_until=until) == 1
+
+    def release(self, claimed: ClaimedItem) -> None:
+        """Give an item back that nothing was wrong with, as if it had never been claimed."""
+        self._update(job_items, _held(claimed), holder=None, leased_until=0, attempt=claimed.attempt - 1)
+
+    def release_all(self) -> int:
+        """Give back what a former process had, for the only one on these records; return how many items these are."""
+        return self._update(job_items, _WAITING, job_items.c.leased_until > 0, holder=None, leased_until=0)
+
+    def retry(self, claimed: ClaimedItem, *, seconds: float) -> None:
+        """Let an item be claimed again after some seconds; this attempt counts."""
+        self._update(job_items, _held(claimed), holder=None, leased_until=self._clock() + round(seconds * 1e6))
+
+    def finish(self, claimed: ClaimedItem, result: JsonObject) -> Job:
+        """Keep the result of an item, in the unit that makes it, which locks nothing but the domain before.
+
+        Raise AttemptSuperseded when it is somebody else's now, was cancelled, or is gone with the domain.
+        """
+        key = self._require_domain_key(claimed.scope, claimed.domain_id, lock=True)
+        seal = _item_seal(key, claimed.scope, claimed.job_id, claimed.number)
+        return self._ended(
+            claimed, "done", state=ItemState.DONE, **seal.seal(result_ciphertext=to_json(result).encode())
+        )
+
+    def fail(self, claimed: ClaimedItem, *, reason: str) -> Job:
+        """End an item without a result, and say why in words without personal data. Raise as `finish` does."""
+        self._require_domain_key(claimed.scope, claimed.domain_id, lock=True)
+        return self._ended(claimed, "failed", state=ItemState.FAILED, reason=reason)
+
+    def cancel(self, scope: Scope, job_id: str) -> Job | None:
+        """End a job, delete the recordings that wait, and return it; one that has ended stays as it is.
+
+        None when there is no such job. Whoever works on an item is refused when it is done.
+        """
+        ended = {"state": JobState.CANCELLED, "updated_at": self._now, "ended_at": self._now}
+        if self._update(jobs, _open(scope, job_id), **ended):
+            self._delete(job_items, in_scope(job_items, scope, job_id=job_id), _WAITING)
+            self._writing.session.use_reserve()
+            self._writing.session.scrub()
+        return self.get(scope, job_id)
+
+    def end_those_of(self, scope: Scope, domain_id: str) -> None:
+        """End the jobs of a domain that is deleted, which is locked, and delete what they have of it."""
+        theirs = in_scope(jobs, scope, domain_id=domain_id)
+        self._update(jobs, theirs, jobs.c.ended_at.is_(None), ended_at=self._now)
+        ended = {"state": JobState.DOMAIN_DELETED, "source_ciphertext": None, "updated_at": self._now}
+        self._update(jobs, theirs, **ended)
+        ids = select(jobs.c.job_id).where(theirs)
+        self._delete(job_items, in_scope(job_items, scope), job_items.c.job_id.in_(ids))
+
+    def purge(self, *, ended_before: datetime, limit: int) -> int:
+        """Delete at most `limit` jobs of all accounts that ended by then, or that nothing came for since and that have
+        nothing to do. Return how many were deleted."""
+        waits = exists().where(same(job_items, jobs, "job_id"), _WAITING)
+        forgotten = jobs.c.ended_at.is_(None) & (jobs.c.updated_at <= ended_before) & ~waits
+        old = select(*_JOB_KEY).where((jobs.c.ended_at <= ended_before) | forgotten).limit(limit)
+        found = [tuple(row[column.name] for column in _JOB_KEY) for row in self._session.rows(old)]
+        if found:
+            self._writing.session.scrub()
+            self._delete(jobs, tuple_(*_JOB_KEY).in_(found))
+        return len(found)
+
+    def _clock(self) -> ColumnElement[int]:
+        return self._writing.session.clock(self._now)
+
+    def _next_job(self, after: PageKey | None) -> StoredRow | None:
+        """Return the first job behind `after` that has an item which is nobody's."""
+        free = exists().where(same(job_items, jobs, "job_id"), _WAITING, job_items.c.leased_until <= self._clock())
+        found = _WITH_KEY.where(jobs.c.ended_at.is_(None), domains.c.wrapped_key.is_not(None), free)
+        if after is not None:
+            found = found.where(tuple_(*_JOB_KEY) > tuple_(*after))
+        return self._session.row(found.order_by(*_JOB_KEY).limit(1))
+
+    def _free_item(self, job: StoredRow) -> Query:
+        chosen = in_scope(job_items, scope_of(job), job_id=job["job_id"])
+        free = select(job_items).where(chosen, _WAITING, job_items.c.leased_until <= self._clock())
+        return free.order_by(job_items.c.number).limit(1).with_for_update(skip_locked=True)
+
+    def _claimed(self, job: StoredRow, row: StoredRow, *, holder: str, lease_seconds: float) -> ClaimedItem:
+        scope, attempt = scope_of(row), row["attempt"] + 1
+        until = self._clock() + round(lease_seconds * 1e6)
+        chosen = in_scope(job_items, scope, job_id=row["job_id"], number=row["number"])
+        self._update(job_items, chosen, holder=holder, leased_until=until, attempt=attempt)
+        item = _item(self._key(job), scope, row)
+        source = self._job(job).source
+        return record(
+            ClaimedItem, job, scope=scope, number=item.number, source=source, input=item.input, attempt=attempt,
+            holder=holder,
+        )  # fmt: skip
+
+    def _ended(self, claimed: ClaimedItem, counter: str, **item: object) -> Job:
+        """Count an item that has ended, and end its job with the last one."""
+        job = _open(claimed.scope, claimed.job_id)
+        counted = self._update(jobs, job, updated_at=self._now, **{counter: jobs.c[counter] + 1})
+        freed = {"holder": None, "leased_until": 0, "updated_at": self._now}
+        if not counted or not self._update(job_items, _held(claimed), **freed, **item):
+            raise AttemptSuperseded("the item is somebody else's now, or its job has ended; drop the work on it")
+        where = in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
+        if self._delete(job_recordings, where):
+            self._writing.session.scrub()
+        all_ended = jobs.c.done + jobs.c.failed >= jobs.c["items"]
+        self._update(jobs, job, all_ended, state=JobState.DONE, ended_at=self._now)
+        found = self.get(claimed.scope, claimed.job_id)
+        if found is None:
+            raise AttemptSuperseded("the job is gone; drop the work on it")
+        return found
+
+
+def turn_of(claimed: ClaimedItem) -> PageKey:
+    """Return where the jobs' turns go on behind an item of one of them."""
+    return claimed.scope.account_id, claimed.scope.region, claimed.job_id
+
+
+def _open(scope: Scope, job_id: str) -> ColumnElement[bool]:
+    return in_scope(jobs, scope, job_id=job_id) & jobs.c.ended_at.is_(None)
+
+
+def _held(claimed: ClaimedItem) -> ColumnElement[bool]:
+    chosen = in_scope(job_items, claimed.scope, job_id=claimed.job_id, number=claimed.number)
+    return chosen & _WAITING & (job_items.c.holder == claimed.holder)
+
+
+def _asks_for(job: Job) -> tuple[Any, ...]:  # `Any`: what is compared has several types
+    return job.kind, job.domain_id, job.items, job.source
+
+
+def _domain_key(vault: Vault, row: StoredRow) -> DataKey:
+    return vault.key(row["wrapped_key"], owner=key_owner(domains, scope_of(row), row["domain_id"]))
+
+
+def _job_seal(key: DataKey, scope: Scope, row: StoredRow) -> RowSeal:
+    return RowSeal(key, jobs, scope, row["job_id"])
+
+
+def _item_seal(key: DataKey, scope: Scope, job_id: str, number: int) -> RowSeal:
+    return RowSeal(key, job_items, scope, job_id, str(number))
+
+
+def _recording_seal(key: DataKey, scope: Scope, job_id: str, number: int) -> RowSeal:
+    return RowSeal(key, job_recordings, scope, job_id, str(number))
+
+
+def _item(key: DataKey, scope: Scope, row: StoredRow) -> JobItem:
+    seal = _item_seal(key, scope, row["job_id"], row["number"])
+    try:
+        input_ = ItemInput(**from_json(seal.open(row, "input_ciphertext").decode()))
+        result = seal.open_optional(row, "result_ciphertext")
+    except CiphertextRefused:
+        input_, result = None, None
+    return record(JobItem, row, input=input_, result=None if result is None else from_json(result.decode()))
