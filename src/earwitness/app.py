@@ -52,6 +52,7 @@ from earwitness.store.store import Store
 from earwitness.tasks.background import Background, BackgroundSettings
 from earwitness.tasks.events import TargetSettings
 from earwitness.tasks.leading import Lead, leading, this_process
+from earwitness.tasks.recordings import RecordingLimits
 from earwitness.threads import Threads
 from earwitness.voice.band import Band
 from earwitness.voice.events import DetailStatus
@@ -241,24 +242,23 @@ class Service:
         settings, background = self._settings, self._background
         limits = RestLimits(
             body_seconds_max=settings.limits.client_seconds,
-            decoded_seconds_max=settings.limits.recording_seconds,
-            profiles_per_domain_max=settings.quotas.profiles_per_domain,
             domains_max=settings.quotas.domains,
+            open_jobs_max=settings.quotas.open_jobs,
+            job_bytes_max=settings.quotas.job_bytes,
         )
         context = RestContext(
             store=self._store,
-            engine_of=background.models.engine,
-            lines=background.lines,
+            recordings=background.recordings,
+            kept_media=background.kept_media,
+            jobs_changed=background.jobs_changed,
             run_in_thread=self._threads.run,
             clock=now,
             new_id=new_guid,
             events_changed=background.notices,
             lags=background.lags,
-            turns=background.turns,
             use_of=self._context.use_of,
             doors=self.doors.status,
             limits=limits,
-            keep_audio=settings.keep_enrolment_audio == "on",
             line_learning=LineLearning(settings.line_learning),
             on_domain_deleted=background.work.all_changed,
             media_refusal=background.media_refusal,
@@ -332,6 +332,11 @@ def build_background(
             keep_audio=settings.keep_enrolment_audio == "on",
             line_learning=LineLearning(settings.line_learning),
             active_pipelines=settings.quotas.active_pipelines,
+            recording_limits=RecordingLimits(
+                decoded_seconds_max=settings.limits.recording_seconds,
+                profiles_per_domain_max=settings.quotas.profiles_per_domain,
+            ),
+            job_items_at_once=limits.job_items_at_once,
         ),
         store,
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),

@@ -24,15 +24,18 @@ from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
+from earwitness.store.job_records import Job
 from earwitness.store.records import LineVersion, NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
+from earwitness.tasks.recordings import RecordingLimits, Recordings
 from earwitness.tasks.voting import Lines
 from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding, Leg
 from earwitness.voice.connector import DoorStatus
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
+from earwitness.voice.job import JobKind
 from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.wrong_credentials import WrongCredentials
@@ -103,6 +106,13 @@ class Rest:
     lags: Lags = field(default_factory=lambda: Lags(monotonic=lambda: 0.0))
     turns: Turns = field(default_factory=lambda: Turns(2))
     limits: RestLimits = field(default_factory=RestLimits)
+    recording_limits: RecordingLimits = field(default_factory=RecordingLimits)
+    kept_media: Any = None
+    """Of streams; only jobs on a stream need one. `Any`: none, where there is no media log."""
+
+    jobs_changed: list[None] = field(default_factory=list[None])
+    """Grows whenever those who work on jobs are told that there is something to do."""
+
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
     line_learning: LineLearning = LineLearning.ON
@@ -129,20 +139,29 @@ class Rest:
             skew_seconds_max=300.0,
             token_characters_min=self.token_characters_min,
         )
-        context = RestContext(
-            store=self.store,
+        self.recordings = Recordings(
+            self.store,
             engine_of=lambda band: {Band.TELEPHONE: self.engine}[band],
             lines=lambda: lines,
+            turns=self.turns,
+            clock=self.clock,
+            new_id=new_id,
+            limits=self.recording_limits,
+            keep_audio=self.keep_audio,
+        )
+        context = RestContext(
+            store=self.store,
+            recordings=self.recordings,
+            kept_media=self.kept_media,
+            jobs_changed=lambda: self.jobs_changed.append(None),
             run_in_thread=run,
             clock=self.clock,
             new_id=new_id,
             events_changed=self.notices,
             lags=self.lags,
-            turns=self.turns,
             doors=lambda account_id: self.doors.get(account_id, []),
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
-            keep_audio=self.keep_audio,
             line_learning=self.line_learning,
             on_domain_deleted=lambda: self.deleted.append(None),
             media_refusal=lambda: None,
@@ -226,6 +245,15 @@ def add_domain(unit: Unit, scope: Scope = MINE, *, domain_id: str = "vpd-1") -> 
         kms_key_arn="arn:aws:kms:eu-central-1:111122223333:key/1",
         band=Band.TELEPHONE,
     )
+
+
+def add_job(unit: Unit, scope: Scope = MINE, *, job_id: str = "job-1", kind: JobKind = JobKind.SEARCH) -> Job:
+    """A job of two recordings in the domain."""
+    arn = f"arn:aws:chime:{scope.region}:{scope.account_id}:voice-profile-domain/vpd-1"
+    job, _ = unit.jobs.create(
+        scope, job_id=job_id, kind=kind, domain_id="vpd-1", domain_arn=arn, items=2, key_id=key_id("admin", scope)
+    )
+    return job
 
 
 def add_connector(unit: Unit, scope: Scope = MINE) -> None:

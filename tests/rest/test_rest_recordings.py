@@ -20,9 +20,9 @@ from earwitness.engine.engine import Engine
 from earwitness.engine.gallery import Gallery
 from earwitness.errors import Unavailable
 from earwitness.rest.context import RestLimits
-from earwitness.rest.recordings import recording_file
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import Scope
+from earwitness.tasks.recordings import RecordingLimits, recording_file
 from earwitness.voice.embedding import Voiceprint
 
 SEARCH, PROFILES = "domains/vpd-1/search", "domains/vpd-1/profiles"
@@ -208,7 +208,7 @@ def test_a_profile_of_another_domain_gets_nothing(domain: Rest) -> None:
 
 @pytest.mark.slow
 def test_a_domain_that_is_full(build: Callable[..., Rest]) -> None:
-    rest = build(limits=RestLimits(profiles_per_domain_max=0))
+    rest = build(recording_limits=RecordingLimits(profiles_per_domain_max=0))
     rest.store.write(add_domain)
     response = rest.ask("POST", PROFILES, params=CONSENT, content=first_call("sally").read_bytes())
     require_error(response, 409, "LimitExceeded")
@@ -330,7 +330,7 @@ def test_one_account_at_its_share_refuses_no_other(build: Callable[..., Rest]) -
 
 @pytest.mark.slow
 def test_so_much_of_a_recording_is_decoded_and_no_more(build: Callable[..., Rest]) -> None:
-    rest = build(limits=RestLimits(decoded_seconds_max=60))
+    rest = build(recording_limits=RecordingLimits(decoded_seconds_max=60))
     rest.store.write(add_domain)
     ten_hours = flac_of_silence(hours=10)
     assert len(ten_hours) < 1_200_000

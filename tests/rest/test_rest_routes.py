@@ -12,6 +12,7 @@ from rest_examples import (
     add_connector,
     add_domain,
     add_event,
+    add_job,
     add_pipeline,
     add_task,
     conclude,
@@ -29,7 +30,14 @@ from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 
 GUARDED = [route for route in ROUTES if route.roles]
-IDS = {"taskId": "task-1", "eventId": "event-1", "domainId": "vpd-1", "connectorId": "connector-1"}
+IDS = {
+    "taskId": "task-1",
+    "eventId": "event-1",
+    "domainId": "vpd-1",
+    "connectorId": "connector-1",
+    "jobId": "job-1",
+    "number": "1",
+}
 
 
 def fill(rest: Rest) -> None:
@@ -41,6 +49,7 @@ def fill(rest: Rest) -> None:
         enrol(unit)
         learn(unit)
         add_connector(unit)
+        add_job(unit)
 
     rest.store.write(work)
 
@@ -49,9 +58,15 @@ def params_of(route: RestRoute) -> dict[str, str]:
     operation = openapi()["paths"][PREFIX + route.path][route.method.lower()]
     required = [one["name"] for one in operation["parameters"] if one["required"] and one["in"] == "query"]
     return {
-        name: {"learning": "off", "codec": "pcm", "version": "1", "connectorId": "connector-1"}.get(name, "form 12")
+        name: {
+            "learning": "off",
+            "codec": "pcm",
+            "version": "1",
+            "connectorId": "connector-1",
+            "kind": "search",
+        }.get(name, "form 12")
         for name in required
-    }
+    } | ({"items": "1"} if route.operation == "CreateJob" else {})
 
 
 def names_a_record(route: RestRoute) -> bool:

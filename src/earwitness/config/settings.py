@@ -96,6 +96,14 @@ class Limits:
         text="How much of a recording that is sent to the JSON API is decoded at most, in search of enough speech: a "
         "megabyte may hold ten hours of silence. Files of the command line are decoded as a whole.",
     )
+    job_items_at_once: int = _row(
+        2,
+        unit="count",
+        low=0,
+        high=64,
+        text="Recordings of jobs (`earwitness backfill`) that are worked on at one time. Calls in progress go first, "
+        "however many these are. With 0 this process works on none.",
+    )
     clock_skew_seconds: float = _row(
         300.0, unit="s", low=1, high=86_400, text="How far a request's time may be from ours, as in AWS."
     )
@@ -168,6 +176,15 @@ class Quotas:
         10_000, unit="count", low=0, high=1e9, text="Kinesis video streams; 10,000 at AWS in its large Regions."
     )
     voice_connectors: int = _quota(100, "Voice Connectors; 3 at AWS.")
+    open_jobs: int = _quota(100, "Jobs that have not ended; AWS has none.")
+    job_bytes: int = _row(
+        2**30,
+        unit="bytes",
+        low=0,
+        high=1e15,
+        text="Recordings of jobs that wait in the records. More are refused until some are done; `earwitness backfill` "
+        "waits for that.",
+    )
     tags_per_resource: int = _quota(50, "Tags of one resource; 50 at AWS, 200 for media pipelines.")
 
 

@@ -27,10 +27,10 @@ from earwitness.errors import EarwitnessError, Forbidden, Unauthorized, UnknownO
 from earwitness.rest.context import NO_RECORDING, RestCall, RestContext
 from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
 from earwitness.rest.parameters import Parameters, read_parameters
-from earwitness.rest.recordings import recording_file
 from earwitness.rest.routes import PREFIX, ROUTES, RestRoute
 from earwitness.server.aws import received
 from earwitness.server.body import BodyLimit, receive_body, watching
+from earwitness.tasks.recordings import recording_file
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import Principal
 from earwitness.wire.faults import FAILURE_MESSAGE, Fault, log_fault
@@ -180,7 +180,7 @@ class JsonApi:
             raise
         self._throttle.take(caller.principal.key_id, route.operation, now_seconds=self._monotonic())
         if route.takes_recording:
-            held.enter_context(self._context.recordings.taken(caller.scope.account_id))
+            held.enter_context(self._context.recording_places.taken(caller.scope.account_id))
 
     async def _receive(self, request: RestRequest, held: ExitStack, *, is_signed: bool) -> tuple[Path, bytes, str]:
         """Receive the body. Return where its recording is, until what is held is let go, what its JSON is, and the hash

@@ -3,31 +3,27 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from earwitness.access.caller import Caller
 from earwitness.access.paging import Pages
-from earwitness.engine.turns import Turns
 from earwitness.errors import NotFound
 from earwitness.rest.models import Answer, OpenApi
 from earwitness.rest.parameters import Parameters
 from earwitness.store.records import Page, PageKey, RecordT, Scope
 from earwitness.store.store import Store
+from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
+from earwitness.tasks.recordings import Recordings
 from earwitness.threads import RunInThread
-from earwitness.voice.band import Band
 from earwitness.voice.connector import DoorStatus
 from earwitness.voice.line import LineLearning
 from earwitness.wire.shares import Shares
-
-if TYPE_CHECKING:  # heavy: the service answers before it has loaded any of it
-    from earwitness.engine.engine import Engine
-    from earwitness.tasks.voting import Lines
 
 _AnswerT = TypeVar("_AnswerT", bound=Answer)
 _ParametersT_co = TypeVar("_ParametersT_co", bound=Parameters, covariant=True)
@@ -52,16 +48,14 @@ class RestLimits:
     #: Recordings that are listened to at one time; one account gets half of these slots at most. Twice as many may be
     #: received at one time, of which one address gets half.
     recordings_at_once_max: int = 8
-    #: Of a recording. A megabyte of compressed silence holds ten hours.
-    decoded_seconds_max: float = 3_600.0
     #: Requests that wait for events at one time; each is a connection.
     waits_at_once_max: int = 500
-    #: Voice profiles that one domain may hold; None for no limit.
-    profiles_per_domain_max: int | None = 20_000
     #: Voice profile domains that one account may hold in a Region; None for no limit.
     domains_max: int | None = None
-    #: How long a profile lasts unless it is enrolled again: three years, as at AWS (va-data-retention).
-    profile_kept: timedelta = timedelta(days=3 * 365)
+    #: Jobs of an account and Region that have not ended; None for no limit.
+    open_jobs_max: int | None = 100
+    #: Bytes of recordings of jobs that wait, of an account and Region.
+    job_bytes_max: int = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +63,12 @@ class RestContext:
     """What all handlers share. No field changes."""
 
     store: Store
-    #: Returns the engine of a band; the first call opens its models and takes a second.
-    engine_of: "Callable[[Band], Engine]"
-    #: Returns the lines of domains, with their voices in memory.
-    lines: "Callable[[], Lines]"
+    #: Searches and enrols with recordings.
+    recordings: Recordings
+    #: Reads what is kept of streams.
+    kept_media: KeptMedia
+    #: Tells those who work on jobs that there is something to do.
+    jobs_changed: Callable[[], None]
     run_in_thread: RunInThread
     #: Returns the time in UTC.
     clock: Callable[[], datetime]
@@ -85,14 +81,10 @@ class RestContext:
     limits: RestLimits
     #: Tells running tasks to look whether it was their domain.
     on_domain_deleted: Callable[[], None]
-    #: Whether the speech that a voiceprint is made of is kept, sealed beside it.
-    keep_audio: bool
     #: Whether domains learn their lines that were not told.
     line_learning: LineLearning
     #: Returns why media are refused for want of room, None when they are taken. It looks at the disk.
     media_refusal: Callable[[], str | None]
-    #: Turns to compute; calls in progress go first.
-    turns: Turns
     #: Returns what the doors of this process do, as far as an account may know.
     doors: Callable[[str], Sequence[DoorStatus]]
     #: Returns what is used of tasks, media connections and quotas, and the most of each, by name. Reads the records.
@@ -110,7 +102,7 @@ class RestContext:
         return Shares(self.limits.waits_at_once_max, refusal=refusal)
 
     @cached_property
-    def recordings(self) -> Shares:
+    def recording_places(self) -> Shares:
         """Recordings that are listened to, by account."""
         refusal = "as many recordings of this account are listened to as may be; wait and try again"
         return Shares(self.limits.recordings_at_once_max, refusal=refusal)

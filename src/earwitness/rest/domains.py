@@ -12,6 +12,7 @@ from earwitness.rest.context import RestCall, RestContext, answer_of, paged, the
 from earwitness.rest.models import DomainAnswer, DomainsAnswer, ProfileAnswer, ProfilesAnswer, ProfileVoiceprintAnswer
 from earwitness.rest.parameters import (
     CreateDomain,
+    CreateJob,
     DeleteDomain,
     EnrolRecording,
     GetLines,
@@ -108,7 +109,8 @@ def _answer(
 
 
 DomainNamed: TypeAlias = (
-    DeleteDomain
+    CreateJob
+    | DeleteDomain
     | EnrolRecording
     | GetLines
     | ListDomainProfiles

@@ -7,6 +7,7 @@ names, types, limits, a sentence for each. What must never: what a handler does.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -16,12 +17,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from earwitness.errors import BadRequest
 from earwitness.voice.band import Band
 from earwitness.voice.connector import LABEL_CHARACTERS_MAX
+from earwitness.voice.job import ItemState, JobKind
 from earwitness.voice.line import Codec, LineLearning
 
 WAIT_SECONDS_MAX = 20
 """Below the 30 s and more after which proxies and clients give up."""
 
 SEQUENCE_MAX = 10**18 - 1
+
+JOB_ITEMS_MAX = 100_000
+"""Recordings of one job."""
 
 
 def doc(text: str) -> Meta:
@@ -38,10 +43,12 @@ _RequestToken: TypeAlias = Annotated[str, Meta(pattern="^[-_a-zA-Z0-9]+$", min_l
 _Printable256: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _Printable1024: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1_024)]
 _Printable2048: TypeAlias = Annotated[str, Meta(min_length=1, max_length=2_048)]
+_Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 _Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
 
 _GUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _DomainId: TypeAlias = Annotated[_Identifier, doc("The voice profile domain's id.")]
+_JobId: TypeAlias = Annotated[_Identifier, doc("The job's id.")]
 _ConnectorId: TypeAlias = Annotated[_Identifier, doc("The Voice Connector's id.")]
 _EventId: TypeAlias = Annotated[_Identifier, doc("The event's id.")]
 _OfPipeline: TypeAlias = Annotated[_IdOrArn | None, doc("Only of this media insights pipeline (its id or ARN).")]
@@ -201,6 +208,75 @@ class SearchRecording(Parameters, kw_only=True):
     channel: _InChannel = None
 
 
+class CreateJob(Parameters, kw_only=True):
+    """Begin a job: search or enrol many recordings, which are sent one by one, or a stream's kept media."""
+
+    domain_id: _DomainId
+    kind: Annotated[JobKind, doc("What is done with each recording.")]
+    job_id: Annotated[
+        _Identifier | None,
+        doc("Names the job. A job of this id that asks for the same is answered as it is; one is made otherwise."),
+    ] = None
+    items: Annotated[
+        Annotated[int, Meta(ge=1, le=JOB_ITEMS_MAX)] | None, doc("How many recordings are going to be sent.")
+    ] = None
+    stream: Annotated[_IdOrArn | None, doc("In place of recordings: the ARN or name of a stream.")] = None
+    start_at: Annotated[_Moment | None, doc("Of the stream: what came from this time on.")] = None
+    end_at: Annotated[_Moment | None, doc("Of the stream: what came until this time.")] = None
+    channel: Annotated[_Channel | None, doc("Of the stream: the channel, where it has several; from 0.")] = None
+    consent: Annotated[
+        _Printable256 | None, doc("Of the stream, to enrol: where the consent of the voice's owner is recorded.")
+    ] = None
+    profile_id: Annotated[
+        _Identifier | None, doc("Of the stream, to enrol: the profile that it is for; one is made without it.")
+    ] = None
+
+
+class ListJobs(Parameters):
+    """Jobs, newest first; kept for seven days after their end."""
+
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class GetJob(Parameters, kw_only=True):
+    """One job, how far it is, and which recordings have not come."""
+
+    job_id: _JobId
+
+
+class ListJobItems(Parameters, kw_only=True):
+    """What came of each recording of a job, in the order of their numbers."""
+
+    job_id: _JobId
+    state: Annotated[ItemState | None, doc("Only those that are there.")] = None
+    limit: _Limit = 50
+    next_token: _PageToken = None
+
+
+class PutJobItem(Parameters, kw_only=True):
+    """Send one recording of a job. What came before under this number stays; it is not listened to twice."""
+
+    job_id: _JobId
+    number: Annotated[Annotated[int, Meta(ge=1, le=JOB_ITEMS_MAX)], doc("Which one, from 1.")]
+    name: Annotated[_Printable1024, doc("What the client calls the recording; kept encrypted.")]
+    channel: _InChannel = None
+    consent: Annotated[
+        _Printable256 | None, doc("To enrol: where the consent of the voice's owner is recorded; kept encrypted.")
+    ] = None
+    profile_id: Annotated[_Identifier | None, doc("To enrol: the profile that gets a further voiceprint.")] = None
+    speaker: Annotated[
+        _Printable256 | None,
+        doc("To enrol without profileId: recordings of a job that name the same speaker make one profile together."),
+    ] = None
+
+
+class CancelJob(Parameters, kw_only=True):
+    """End a job: recordings that wait are deleted, results so far are kept."""
+
+    job_id: _JobId
+
+
 class GetDoor(Parameters, kw_only=True):
     """Which phone systems may send calls to a Voice Connector; which secrets are set, never what they are."""
 
@@ -312,6 +388,8 @@ def _in_words(schema: Schema) -> str:
         return " or ".join(schema["enum"])
     if schema["type"] == "integer":
         return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+    if schema.get("format") == "date-time":
+        return "a time with its zone, as in 2026-01-31T08:00:00Z"
     if "pattern" in schema:
         return f"{_PATTERNS[schema['pattern']]}, 1 to {schema['maxLength']} characters"
     return f"1 to {schema['maxLength']} printable characters"

@@ -15,6 +15,7 @@ from earwitness.rest.connectors import announce_call, get_door, list_calls, put_
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
 from earwitness.rest.doors import get_doors
+from earwitness.rest.jobs import cancel_job, create_job, get_job, list_items, list_jobs, put_item
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.models import (
     AnnouncedCallAnswer,
@@ -29,6 +30,10 @@ from earwitness.rest.models import (
     ErrorAnswer,
     EventAnswer,
     EventsAnswer,
+    JobAnswer,
+    JobItemAnswer,
+    JobItemsAnswer,
+    JobsAnswer,
     LinesAnswer,
     OpenApi,
     ProfilesAnswer,
@@ -40,13 +45,16 @@ from earwitness.rest.models import (
 )
 from earwitness.rest.parameters import (
     AnnounceCall,
+    CancelJob,
     ChangedDoor,
     CreateDomain,
+    CreateJob,
     DeleteDomain,
     EnrolRecording,
     GetDoor,
     GetDoors,
     GetEvent,
+    GetJob,
     GetLines,
     GetOpenApi,
     GetStatus,
@@ -55,8 +63,11 @@ from earwitness.rest.parameters import (
     ListDomainProfiles,
     ListDomains,
     ListEvents,
+    ListJobItems,
+    ListJobs,
     ListTasks,
     PutDoor,
+    PutJobItem,
     ReplayEvent,
     ReplayEvents,
     ResetLines,
@@ -146,6 +157,20 @@ ROUTES: tuple[RestRoute, ...] = (
         DecisionAnswer,
         takes_recording=True,
     ),
+    RestRoute(_OPERATOR, "POST", "/domains/{domainId}/jobs", CreateJob, create_job, JobAnswer),
+    RestRoute(_READER, "GET", "/jobs", ListJobs, list_jobs, JobsAnswer),
+    RestRoute(_READER, "GET", "/jobs/{jobId}", GetJob, get_job, JobAnswer),
+    RestRoute(_READER, "GET", "/jobs/{jobId}/items", ListJobItems, list_items, JobItemsAnswer),
+    RestRoute(
+        _OPERATOR,
+        "PUT",
+        "/jobs/{jobId}/items/{number}",
+        PutJobItem,
+        put_item,
+        JobItemAnswer,
+        takes_recording=True,
+    ),
+    RestRoute(_OPERATOR, "POST", "/jobs/{jobId}/cancel", CancelJob, cancel_job, JobAnswer),
 )
 
 # The OpenAPI document.

@@ -187,14 +187,14 @@ def get_status(context: RestContext, call: RestCall[GetStatus]) -> StatusAnswer:
     """Return how many tasks run in this process, of all accounts, and what the account uses of what it may have."""
     account_id, lags = call.scope.account_id, context.lags.all_seconds()
     use = dict(context.use_of(call.scope))
-    for name, share in (("recordings", context.recordings), ("waitingRequests", context.waits)):
+    for name, share in (("recordings", context.recording_places), ("waitingRequests", context.waits)):
         use[name] = share.held(account_id), share.most(account_id)
     return StatusAnswer(
         running_tasks=len(lags),
         lag_seconds_max=max(lags, default=None),
         log_lines_dropped=lines_dropped(),
         media_refusal=context.media_refusal(),
-        keeps_enrolment_audio=context.keep_audio,
+        keeps_enrolment_audio=context.recordings.keep_audio,
         account_id=account_id,
         use=[UseAnswer(name=name, used=used, most=most) for name, (used, most) in use.items()],
     )

@@ -33,9 +33,12 @@ from earwitness.tasks.connector_calls import ConnectorCalls
 from earwitness.tasks.deliver import THREADS, Deliverer
 from earwitness.tasks.events import EventPublisher, Targets, TargetSettings
 from earwitness.tasks.expire import VOTES_KEPT, MediaSweep, delete_old_streams, expire_quietly
+from earwitness.tasks.jobs import JobWorker
+from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves, Supervisor
+from earwitness.tasks.recordings import RecordingLimits, Recordings
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.summaries import Summaries
@@ -92,6 +95,9 @@ class BackgroundSettings:
     line_learning: LineLearning
     #: active pipelines of an account, those of calls among them
     active_pipelines: int
+    recording_limits: RecordingLimits
+    #: recordings of jobs that are worked on at one time
+    job_items_at_once: int
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,26 @@ class Background:
         )
         self.moves = PipelineMoves(self._events, pipeline_changed=self._pipeline_changed)
         self.desk = self._connector_calls()
+        self.recordings = Recordings(
+            store,
+            engine_of=models.engine,
+            lines=self.lines,
+            turns=self.turns,
+            clock=clock,
+            new_id=new_id,
+            limits=settings.recording_limits,
+            keep_audio=settings.keep_audio,
+        )
+        self.kept_media = KeptMedia(self.streams, self.run_on_loop)
+        self._jobs = JobWorker(
+            store,
+            self.recordings,
+            self.kept_media,
+            at_once=settings.job_items_at_once,
+            run_in_thread=self._run_in_thread,
+            new_id=new_id,
+            is_alone=True,  # one process serves the records
+        )
 
     def _connector_calls(self) -> ConnectorCalls:
         events = CallEvents(self._events, targets_of_account=self._targets.of_account)
@@ -177,6 +203,10 @@ class Background:
         self.notices.notify()
         if self._running is not None:
             self._running.deliverer.wake()
+
+    def jobs_changed(self) -> None:
+        """Wake those who work on jobs."""
+        self._call_soon(self._jobs.wake)
 
     def run_on_loop(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:  # `Any`: what a coroutine yields and takes
         """Run a coroutine on the event loop from another thread. Raise Unavailable before the start."""
@@ -216,6 +246,7 @@ class Background:
             loop.create_task(work)
             for work in (
                 deliverer.run(),
+                self._jobs.run(),
                 self._until_done(self._take_up, "tasks could not be taken up and are looked for again"),
                 self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor, log)),

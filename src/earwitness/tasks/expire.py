@@ -1,9 +1,9 @@
 """Delete what is older than it may be: records in small steps, so that nobody waits for it, and media.
 
 Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results, ended
-pipelines and calls after seven days, embeddings and audio of profiles when they expire, request tokens and notes of
-changed galleries after 24 hours, delivered events after seven days, audit entries after a year, streams of calls when
-their retention has passed.
+pipelines, calls and jobs after seven days, embeddings and audio of profiles when they expire, request tokens and notes
+of changed galleries after 24 hours, delivered events after seven days, audit entries after a year, streams of calls
+when their retention has passed.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -29,8 +29,8 @@ BATCH = 200
 """Deleted in one transaction at most."""
 
 RESULTS_KEPT = timedelta(days=7)
-"""Tasks with their results, pipelines and calls, after their end; events after they were written. Sources, as far as
-AWS says: va-data-retention and va-task-result-poll."""
+"""Tasks and jobs with their results, pipelines and calls, after their end; events after they were written. Sources, as
+far as AWS says: va-data-retention and va-task-result-poll."""
 
 REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
@@ -51,6 +51,7 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
         "calls": lambda unit, limit: unit.connector_calls.purge(ended_before=old, limit=limit),
+        "jobs": lambda unit, limit: unit.jobs.purge(ended_before=old, limit=limit),
         "pipelines": lambda unit, limit: unit.pipelines.purge(ended_before=old, limit=limit),
         "profile voiceprints": lambda unit, limit: unit.profile_voiceprints.expire(expired_before=now, limit=limit),
         "line votes": lambda unit, limit: unit.lines.purge_votes(cast_before=voted, limit=limit),
