@@ -80,14 +80,14 @@ class ServiceClient:
             if following is None:
                 return
 
-    def send(self, path: str, recording: Path, *, sent: Progress, **query: Any) -> dict[str, Any]:
-        """Return the answer to POST with a recording; `sent` is called with the bytes that have gone.
+    def send(self, path: str, recording: Path, *, sent: Progress, method: str = "POST", **query: Any) -> dict[str, Any]:
+        """Return the answer to a request with a recording; `sent` is called with the bytes that have gone.
 
         Raise AudioUnreadable as well, when the file cannot be read or is too large.
         """
         content = _content(recording)
         request = self._request(
-            "POST",
+            method,
             path,
             query,
             content=_pieces(content, sent),

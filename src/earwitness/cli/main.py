@@ -14,6 +14,7 @@ import typer
 
 from earwitness import __version__, config, log
 from earwitness.cli import (
+    backfill,
     calibration,
     calls,
     connectors,
@@ -67,6 +68,7 @@ for command in (
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
+app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")

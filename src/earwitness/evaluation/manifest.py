@@ -5,6 +5,9 @@ there: `sex`, `age`, `source` (slices and `--speakers adults`), `channel` (of st
 empty) may be enrolled, `impostor only` is a stranger, other roles stay out. It is read as spreadsheets write it:
 commas, semicolons or tabs; UTF-8, UTF-16 or UTF-32.
 
+A manifest of recordings without labels, for jobs, needs `file` alone. Used when there: `channel`, and to enrol
+`consent`, `profile_id` and `speaker_id`.
+
 A *trial list* has `ENROLMENT TEST target|nontarget` a line, with wav.scp and utt2spk beside. The first field names an
 utterance of wav.scp, or a speaker of utt2spk, whose utterances that no trial tests are enrolled together. Labels may
 also be 1 and 0.
@@ -65,6 +68,22 @@ class Utterance:
     def is_adult(self) -> bool:
         """18 or over, or of unknown age."""
         return self.age is None or self.age >= ADULT_AGE_MIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRecording:
+    """A recording to be searched with, or enrolled."""
+
+    path: Path
+    #: As the manifest has it.
+    name: str
+    channel: int | None
+    #: Where the consent of the voice's owner is recorded; None where the manifest does not say.
+    consent: str | None
+    #: The profile that it is for; None for a new one.
+    profile_id: str | None
+    #: Recordings of one speaker make one new profile.
+    speaker_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +150,33 @@ def read_manifest(path: Path) -> list[Utterance]:
         if key in seen:
             raise ManifestInvalid(f"{path.name} line {line}: {utterance.path.name} is listed twice")
         seen[key] = utterance
+    if not seen:
+        raise ManifestInvalid(f"{path.name} lists no recordings")
+    return list(seen.values())
+
+
+def read_recordings(path: Path, *, bytes_max: int) -> list[ListedRecording]:
+    """Return all recordings, in the file's order. ManifestInvalid names the line that cannot be used."""
+    seen: dict[tuple[Path, int | None], ListedRecording] = {}
+    for line, row in _table(path, needed={"file"}):
+        cell = _Cells(row, path, line)
+        file = cell.file()
+        if file.stat().st_size > bytes_max:
+            raise cell.invalid(
+                f"{cell('file')} is larger than {bytes_max // 1_000_000} MB; cut it, 20 s of speech are enough"
+            )
+        recording = ListedRecording(
+            path=file,
+            name=cell("file"),
+            channel=cell.number("channel"),
+            consent=cell("consent") or None,
+            profile_id=cell("profile_id") or None,
+            speaker_id=cell("speaker_id") or None,
+        )
+        key = file.resolve(), recording.channel
+        if key in seen:
+            raise cell.invalid(f"{cell('file')} is listed twice")
+        seen[key] = recording
     if not seen:
         raise ManifestInvalid(f"{path.name} lists no recordings")
     return list(seen.values())
@@ -227,32 +273,54 @@ def _lines(path: Path, *, maxsplit: int) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
-def _utterance(row: dict[str, str], manifest: Path, line: int) -> Utterance:
-    def cell(name: str) -> str:
-        return row.get(name, "").strip()
+class _Cells:
+    """A row of a manifest, by the names of its columns."""
 
-    def number(name: str) -> int | None:
-        text = cell(name)
+    def __init__(self, row: dict[str, str], manifest: Path, line: int) -> None:
+        self._row = row
+        self._manifest = manifest
+        self._line = line
+
+    def __call__(self, name: str) -> str:
+        """Return a cell without blanks around it; empty where there is no such column."""
+        return self._row.get(name, "").strip()
+
+    def invalid(self, reason: str) -> ManifestInvalid:
+        """Return the error that names the line."""
+        return ManifestInvalid(f"{self._manifest.name} line {self._line}: {reason}")
+
+    def number(self, name: str) -> int | None:
+        """Return a whole number; None for an empty cell."""
+        text = self(name)
         if text and not text.isdecimal():
-            raise ManifestInvalid(f"{manifest.name} line {line}: the {name} {text!r} is not a whole number")
+            raise self.invalid(f"the {name} {text!r} is not a whole number")
         return int(text) if text else None
 
+    def file(self) -> Path:
+        """Return the file, which is there."""
+        if not self("file"):
+            raise self.invalid("file must not be empty")
+        file = self._manifest.parent / self("file")
+        if not file.is_file() and "\\" in self("file"):
+            file = self._manifest.parent / self("file").replace("\\", "/")  # written on Windows
+        if not file.is_file():
+            windows = "; write folders with /" if "\\" in self("file") else ""
+            raise self.invalid(f"{self('file')} does not exist{windows}")
+        return file
+
+
+def _utterance(row: dict[str, str], manifest: Path, line: int) -> Utterance:
+    cell = _Cells(row, manifest, line)
     if not cell("file") or not cell("speaker_id"):
-        raise ManifestInvalid(f"{manifest.name} line {line}: file and speaker_id must not be empty")
-    file = manifest.parent / cell("file")
-    if not file.is_file() and "\\" in cell("file"):
-        file = manifest.parent / cell("file").replace("\\", "/")  # written on Windows
-    if not file.is_file():
-        windows = "; write folders with /" if "\\" in cell("file") else ""
-        raise ManifestInvalid(f"{manifest.name} line {line}: {cell('file')} does not exist{windows}")
+        raise cell.invalid("file and speaker_id must not be empty")
     return Utterance(
-        path=file,
+        path=cell.file(),
         speaker_id=cell("speaker_id"),
         sex=cell("sex").lower(),
-        age=number("age"),
+        age=cell.number("age"),
         source=cell("source"),
         role=_ROLES.get(cell("role").lower(), TrialRole.OTHER),
-        channel=number("channel"),
+        channel=cell.number("channel"),
     )
 
 
