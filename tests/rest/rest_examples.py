@@ -29,7 +29,7 @@ from earwitness.store.records import LineVersion, NewVoiceprint, Pipeline, Scope
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
-from earwitness.tasks.recordings import RecordingLimits, Recordings
+from earwitness.tasks.recordings import RecordingLimits, RecordingWork
 from earwitness.tasks.voting import Lines
 from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding, Leg
@@ -139,7 +139,7 @@ class Rest:
             skew_seconds_max=300.0,
             token_characters_min=self.token_characters_min,
         )
-        self.recordings = Recordings(
+        self.recordings = RecordingWork(
             self.store,
             engine_of=lambda band: {Band.TELEPHONE: self.engine}[band],
             lines=lambda: lines,

@@ -19,7 +19,7 @@ from earwitness.store.store import Store
 from earwitness.tasks import jobs as worker_room
 from earwitness.tasks.expire import expire
 from earwitness.tasks.jobs import JobWorker
-from earwitness.tasks.recordings import RecordingLimits, Recordings
+from earwitness.tasks.recordings import RecordingLimits, RecordingWork
 from earwitness.voice.job import JobKind
 from patience import until
 
@@ -59,7 +59,7 @@ def items(rest: Rest, job: dict[str, Any]) -> list[dict[str, Any]]:
     return answer["items"]
 
 
-def worker(store: Store, recordings: Recordings, *, at_once: int = 2, is_alone: bool = True) -> JobWorker:
+def worker(store: Store, recordings: RecordingWork, *, at_once: int = 2, is_alone: bool = True) -> JobWorker:
     return JobWorker(
         store,
         recordings,
@@ -199,14 +199,14 @@ def test_a_cancelled_job_takes_nothing_more(domain: Rest) -> None:
 def test_a_job_that_is_cancelled_in_the_middle_writes_nothing(domain: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     job = begin(domain, kind="enrol", items=1)
     put(domain, job, 1, first_call("sally"), **CONSENT)
-    heard = Recordings.hear
+    heard = RecordingWork.hear
 
-    def then_cancelled(recordings: Recordings, *given: Any, **named: Any) -> Any:
+    def then_cancelled(recordings: RecordingWork, *given: Any, **named: Any) -> Any:
         found = heard(recordings, *given, **named)
         domain.ask("POST", f"jobs/{job['jobId']}/cancel")
         return found
 
-    monkeypatch.setattr(Recordings, "hear", then_cancelled)
+    monkeypatch.setattr(RecordingWork, "hear", then_cancelled)
     work(worker(domain.store, domain.recordings), over=lambda: get(domain, job)["state"] == "cancelled")
     assert domain.ask("GET", "domains/vpd-1/profiles").json()["profiles"] == []
     assert items(domain, job) == []
@@ -262,7 +262,7 @@ def test_a_recording_that_the_service_fails_at_is_given_up(domain: Rest, monkeyp
         raise RuntimeError("J. Doe is in this message")
 
     monkeypatch.setattr(worker_room, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(Recordings, "search", failing)
+    monkeypatch.setattr(RecordingWork, "search", failing)
     work_through(domain, job)
     assert len(seen) == 2 * worker_room.ATTEMPTS_MAX
     assert {one["reason"] for one in items(domain, job)} == {worker_room._GIVEN_UP}
@@ -281,7 +281,7 @@ def test_what_the_service_lacks_is_not_the_recordings_fault(
         raise error if len(seen) <= 5 else AudioUnreadable("it is no audio")
 
     monkeypatch.setattr(worker_room, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(Recordings, "search", lacking)
+    monkeypatch.setattr(RecordingWork, "search", lacking)
     work_through(domain, job)
     assert len(seen) == 6
     (item,) = items(domain, job)
@@ -293,12 +293,12 @@ def test_a_worker_that_stops_gives_its_recording_back(domain: Rest, monkeypatch:
     put(domain, job, 1, b"x")
     begun = threading.Event()
 
-    def listening(_recordings: Recordings, *_: Any, wanted: Callable[[], None], **named: Any) -> None:
+    def listening(_recordings: RecordingWork, *_: Any, wanted: Callable[[], None], **named: Any) -> None:
         begun.set()
         while True:
             wanted()
 
-    monkeypatch.setattr(Recordings, "search", listening)
+    monkeypatch.setattr(RecordingWork, "search", listening)
     work(worker(domain.store, domain.recordings), over=begun.is_set)
     claimed = domain.store.write(lambda unit: unit.jobs.claim(holder="next", after=None))
     assert claimed is not None
@@ -313,7 +313,7 @@ def test_a_worker_that_lost_its_recording_stops_listening(domain: Rest, monkeypa
     def losing(_unit: JobWriter, _claimed: Any) -> bool:
         return not begun.is_set()
 
-    def listening(_recordings: Recordings, *_: Any, wanted: Callable[[], None], **named: Any) -> None:
+    def listening(_recordings: RecordingWork, *_: Any, wanted: Callable[[], None], **named: Any) -> None:
         begun.set()
         try:
             while True:
@@ -323,7 +323,7 @@ def test_a_worker_that_lost_its_recording_stops_listening(domain: Rest, monkeypa
 
     monkeypatch.setattr(worker_room, "RENEW_SECONDS", 0.0)
     monkeypatch.setattr(JobWriter, "renew", losing)
-    monkeypatch.setattr(Recordings, "search", listening)
+    monkeypatch.setattr(RecordingWork, "search", listening)
     work(worker(domain.store, domain.recordings, at_once=1), over=dropped.is_set)
     assert get(domain, job)["failed"] == 0
 

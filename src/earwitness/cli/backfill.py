@@ -61,7 +61,7 @@ ToOption = Annotated[
     datetime | None,
     typer.Option("--to", metavar="TIME", help="With --stream: what came until this time, in UTC."),
 ]
-ChannelOption = Annotated[
+StreamChannelOption = Annotated[
     int | None, typer.Option("--channel", min=0, help="With --stream: the channel, where it has several; from 0.")
 ]
 JobOption = Annotated[
@@ -85,7 +85,7 @@ def search_all(
     stream: StreamOption = None,
     start: FromOption = None,
     end: ToOption = None,
-    channel: ChannelOption = None,
+    channel: StreamChannelOption = None,
     job: JobOption = None,
     no_wait: NoWaitOption = False,
     url: UrlOption = None,
@@ -125,7 +125,7 @@ def enroll_all(
     stream: StreamOption = None,
     start: FromOption = None,
     end: ToOption = None,
-    channel: ChannelOption = None,
+    channel: StreamChannelOption = None,
     job: JobOption = None,
     no_wait: NoWaitOption = False,
     url: UrlOption = None,

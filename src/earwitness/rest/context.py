@@ -19,7 +19,7 @@ from earwitness.store.store import Store
 from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
-from earwitness.tasks.recordings import Recordings
+from earwitness.tasks.recordings import RecordingWork
 from earwitness.threads import RunInThread
 from earwitness.voice.connector import DoorStatus
 from earwitness.voice.line import LineLearning
@@ -64,7 +64,7 @@ class RestContext:
 
     store: Store
     #: Searches and enrols with recordings.
-    recordings: Recordings
+    recordings: RecordingWork
     #: Reads what is kept of streams.
     kept_media: KeptMedia
     #: Tells those who work on jobs that there is something to do.

@@ -8,7 +8,7 @@ import msgspec
 from earwitness.errors import BadRequest, Throttled, Unprocessable
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
 from earwitness.rest.domains import domain_of
-from earwitness.rest.models import (
+from earwitness.rest.job_models import (
     EnrolledItemAnswer,
     JobAnswer,
     JobItemAnswer,
@@ -16,8 +16,8 @@ from earwitness.rest.models import (
     JobsAnswer,
     JobSourceAnswer,
     NumbersAnswer,
-    TaskDomainAnswer,
 )
+from earwitness.rest.models import TaskDomainAnswer
 from earwitness.rest.parameters import (
     JOB_ITEMS_MAX,
     CancelJob,

@@ -15,6 +15,7 @@ from earwitness.rest.connectors import announce_call, get_door, list_calls, put_
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
 from earwitness.rest.doors import get_doors
+from earwitness.rest.job_models import JobAnswer, JobItemAnswer, JobItemsAnswer, JobsAnswer
 from earwitness.rest.jobs import cancel_job, create_job, get_job, list_items, list_jobs, put_item
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.models import (
@@ -30,10 +31,6 @@ from earwitness.rest.models import (
     ErrorAnswer,
     EventAnswer,
     EventsAnswer,
-    JobAnswer,
-    JobItemAnswer,
-    JobItemsAnswer,
-    JobsAnswer,
     LinesAnswer,
     OpenApi,
     ProfilesAnswer,

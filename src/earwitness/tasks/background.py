@@ -38,7 +38,7 @@ from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves, Supervisor
-from earwitness.tasks.recordings import RecordingLimits, Recordings
+from earwitness.tasks.recordings import RecordingLimits, RecordingWork
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.summaries import Summaries
@@ -153,7 +153,7 @@ class Background:
         )
         self.moves = PipelineMoves(self._events, pipeline_changed=self._pipeline_changed)
         self.desk = self._connector_calls()
-        self.recordings = Recordings(
+        self.recordings = RecordingWork(
             store,
             engine_of=models.engine,
             lines=self.lines,

@@ -30,7 +30,7 @@ from earwitness.store.jobs import turn_of
 from earwitness.store.records import PageKey, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.kept_media import KeptMedia
-from earwitness.tasks.recordings import HeardVoice, Recordings, recording_file
+from earwitness.tasks.recordings import HeardVoice, RecordingWork, recording_file
 from earwitness.threads import RunInThread
 from earwitness.voice.decision import Decision
 from earwitness.voice.job import JobKind
@@ -71,7 +71,7 @@ class JobWorker:
     def __init__(
         self,
         store: Store,
-        recordings: Recordings,
+        recordings: RecordingWork,
         media: KeptMedia,
         *,
         at_once: int,

@@ -73,7 +73,7 @@ def recording_file() -> "Generator[tuple[IO[bytes], Path]]":
         ) from error
 
 
-class Recordings:
+class RecordingWork:
     """Searches and enrolments with recordings. Safe to use from several threads."""
 
     def __init__(

@@ -1,0 +1,87 @@
+"""What is answered of jobs. What belongs here and what must never: as in `models`."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from earwitness.rest.models import Answer, DecisionAnswer, TaskDomainAnswer
+from earwitness.rest.parameters import doc
+from earwitness.voice.job import ItemState, JobKind, JobState
+
+_Whole: TypeAlias = Annotated[int, Meta(ge=0)]
+_Seconds: TypeAlias = Annotated[float, Meta(ge=0, description="Seconds.")]
+_Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+
+class JobSourceAnswer(Answer):
+    """The kept media that a job is on."""
+
+    stream_arn: str
+    start_at: _Time
+    end_at: _Time
+    channel: _Whole | None
+
+
+class NumbersAnswer(Answer):
+    """A range of numbers, both included."""
+
+    first: _Whole
+    last: _Whole
+
+
+class JobAnswer(Answer):
+    """A job, and how far it is."""
+
+    job_id: str
+    kind: JobKind
+    state: JobState
+    domain: TaskDomainAnswer
+    source: Annotated[JobSourceAnswer | None, doc("Null for recordings that are sent, and when the domain is deleted.")]
+    items: Annotated[_Whole, doc("How many recordings it is about.")]
+    done: Annotated[_Whole, doc("How many have a result.")]
+    failed: Annotated[_Whole, doc("How many have none, and a reason.")]
+    missing: Annotated[
+        list[NumbersAnswer], doc("Recordings that have not come, at most a hundred ranges; empty once it has ended.")
+    ]
+    created_at: _Time
+    updated_at: Annotated[_Time, doc("When a recording came, or got its result.")]
+    ended_at: _Time | None
+
+
+class JobsAnswer(Answer):
+    """A part of a list of jobs."""
+
+    jobs: list[JobAnswer]
+    next_token: Annotated[str | None, doc("Where the list goes on; null at its end.")]
+
+
+class EnrolledItemAnswer(Answer):
+    """What a recording of a job was enrolled as."""
+
+    profile_id: str
+    voiceprint_id: str
+    net_speech_seconds: _Seconds
+    same_voice_as: Annotated[list[str], doc("Other profiles of the domain that the voice sounds like.")]
+
+
+class JobItemAnswer(Answer):
+    """One recording of a job, and what came of it."""
+
+    number: _Whole
+    state: ItemState
+    name: Annotated[str | None, doc("Null when what is kept of it is damaged.")]
+    channel: _Whole | None
+    attempt: Annotated[_Whole, doc("How often it was begun.")]
+    decision: Annotated[DecisionAnswer | None, doc("Of a search that is done.")]
+    enrolled: Annotated[EnrolledItemAnswer | None, doc("Of an enrolment that is done.")]
+    reason: Annotated[str | None, doc("Why there is no result, when it failed.")]
+    created_at: _Time
+    updated_at: _Time
+
+
+class JobItemsAnswer(Answer):
+    """A part of the items of a job."""
+
+    items: list[JobItemAnswer]
+    next_token: Annotated[str | None, doc("Where the list goes on; null at its end.")]
