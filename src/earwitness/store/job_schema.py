@@ -1,7 +1,7 @@
 """The tables of jobs: what is to be done with many recordings, and what came of each.
 
-Everything that came with a recording or came of it is sealed under the key of the job's domain. When the domain goes,
-items and recordings go with its key, and the job stays, because somebody may still ask what became of it.
+Everything that came with a recording or came of it is sealed under the key of the job's domain, so that nobody can read
+it when the domain is gone. The job stays, because somebody may still ask what became of it.
 """
 
 from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table
@@ -64,8 +64,10 @@ job_recordings = Table(
     *scope(),
     text("job_id", ID),
     whole("number", COUNT),
-    sealed("recording_ciphertext", "the recording as it was sent, until its item has a result or fails"),
-    PrimaryKeyConstraint(*_ITEM),
+    whole("piece", COUNT),
+    sealed("piece_ciphertext", "a part of the recording as it was sent, until its item has a result or fails"),
+    PrimaryKeyConstraint(*_ITEM, "piece"),
     ForeignKeyConstraint(_ITEM, [f"job_items.{name}" for name in _ITEM], ondelete="CASCADE"),
 )
-"""Apart from the items, because SQLite writes a whole row anew when one of its columns changes."""
+"""Apart from the items, because SQLite writes a whole row anew when one of its columns changes; in pieces, because a
+deletion there writes as much as it deletes, and has to find room for that on a full disk."""

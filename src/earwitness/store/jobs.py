@@ -5,13 +5,16 @@ holder any more is refused, so a worker that was thought dead changes nothing. T
 in the records, and the item's state are one transaction: whatever is killed or tried again, there is one result.
 
 All that change a job lock in one order: the domain, the job, the item. A claim skips what others have locked.
+
+What ends a job or an item changes a few rows. Recordings and items that nobody needs any more are deleted after that,
+in small transactions, so that neither calls nor a full disk feel the end of a large job.
 """
 
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, exists, func, literal_column, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, exists, func, literal_column, select, tuple_
 
 from earwitness.errors import AttemptSuperseded, BadRequest, CiphertextRefused, Conflict
 from earwitness.store.columns import JsonObject, from_json, to_json
@@ -39,6 +42,10 @@ from earwitness.voice.job import ItemState, JobKind, JobState
 LEASE_SECONDS = 60.0
 """How long an item is its holder's unless that renews it: three renewals, so that a pause of a few seconds costs
 nothing, and no longer, because it is what an item waits after a kill."""
+
+_PIECE_BYTES = 2**20
+_PIECES_AT_ONCE = 8
+"""Deleted in one transaction: half of what SQLite keeps for deletions on a full disk."""
 
 _CLAIM_TRIES = 3
 """Jobs that one claim looks at, where others claim from them at the same time."""
@@ -70,15 +77,19 @@ class JobReader(Reader):
     def items(
         self, job: Job, *, state: ItemState | None = None, after: PageKey | None = None, limit: int
     ) -> Page[JobItem]:
-        """Return the items of a job that are there, in the order of their numbers; none without its domain."""
+        """Return the items of a job that are there, in the order of their numbers; none without its domain.
+
+        Of one that has ended, those that had an end.
+        """
         row = self._session.row(_WITH_KEY.where(in_scope(jobs, job.scope, job_id=job.job_id)))
         if row is None or row["wrapped_key"] is None:
             return Page(items=(), next_key=None)
         key = self._key(row)
         equal = {"job_id": job.job_id} | ({} if state is None else {"state": state})
+        chosen = select_in_scope(job_items, job.scope, **equal)
         return self._page(
             lambda item: _item(key, job.scope, item),
-            select_in_scope(job_items, job.scope, **equal),
+            chosen if job.state is JobState.OPEN else chosen.where(~_WAITING),
             order=(job_items.c.number,),
             after=after,
             limit=limit,
@@ -92,6 +103,8 @@ class JobReader(Reader):
     def missing(self, job: Job, *, limit: int) -> tuple[tuple[int, int], ...]:
         """Return at most `limit` ranges of numbers, first and last, of items that have not come."""
         chosen = in_scope(job_items, job.scope, job_id=job.job_id)
+        if self._count(job_items, chosen) == job.items:
+            return ()
         rows = self._session.rows(select(job_items.c.number).where(chosen).order_by(job_items.c.number))
         found: list[tuple[int, int]] = []
         before = 0
@@ -102,23 +115,22 @@ class JobReader(Reader):
         return tuple(found)
 
     def recording(self, claimed: ClaimedItem) -> bytes | None:
-        """Return the recording of an item; None when there is none, or it went. Raise CiphertextRefused."""
-        where = in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
-        row = self._session.row(
-            select(job_recordings, domains.c.wrapped_key)
-            .join(domains, same(job_recordings, domains))
-            .where(where, domains.c.domain_id == claimed.domain_id)
-        )
-        if row is None:
-            return None
-        key = self._vault.key(row["wrapped_key"], owner=key_owner(domains, claimed.scope, claimed.domain_id))
-        return _recording_seal(key, claimed.scope, claimed.job_id, claimed.number).open(row, "recording_ciphertext")
+        """Return the recording of an item; None when it went. Raise CiphertextRefused, NotFound without the domain."""
+        key = self._require_domain_key(claimed.scope, claimed.domain_id)
+        chosen = select_in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
+        rows = self._session.rows(chosen.order_by(job_recordings.c.piece))
+        pieces = [
+            _piece_seal(key, claimed.scope, claimed.job_id, claimed.number, row["piece"]).open(row, "piece_ciphertext")
+            for row in rows
+        ]
+        return b"".join(pieces) if pieces else None
 
     def waiting_bytes(self, scope: Scope) -> int:
-        """Return how many bytes the recordings have that wait."""
+        """Return how many bytes the recordings of open jobs have that wait."""
         # PostgreSQL adds whole numbers up to a decimal one.
         kept = func.coalesce(cast(func.sum(job_items.c.bytes), BigInteger), 0).label("kept")
-        row = self._session.row(select(kept).where(in_scope(job_items, scope), _WAITING))
+        is_open = exists().where(same(job_items, jobs, "job_id"), jobs.c.ended_at.is_(None))
+        row = self._session.row(select(kept).where(in_scope(job_items, scope), _WAITING, is_open))
         return 0 if row is None else int(row["kept"])
 
     def count_open(self, scope: Scope) -> int:
@@ -210,9 +222,10 @@ class JobWriter(Writer, JobReader):
         }
         if not self._writing.session.insert_new(job_items, item):
             return False
-        if recording is not None:
-            sealed = _recording_seal(key, job.scope, job.job_id, number).seal(recording_ciphertext=recording)
-            self._writing.session.insert_new(job_recordings, {**names, **sealed})
+        for piece, start in enumerate(range(0, max(1, size), _PIECE_BYTES) if recording is not None else ()):
+            content = (recording or b"")[start : start + _PIECE_BYTES]
+            sealed = _piece_seal(key, job.scope, job.job_id, number, piece).seal(piece_ciphertext=content)
+            self._writing.session.insert_new(job_recordings, {**names, "piece": piece, **sealed})
         return True
 
     def claim(self, *, holder: str, after: PageKey | None, lease_seconds: float = LEASE_SECONDS) -> ClaimedItem | None:
@@ -231,9 +244,10 @@ class JobWriter(Writer, JobReader):
         return None
 
     def renew(self, claimed: ClaimedItem, *, lease_seconds: float = LEASE_SECONDS) -> bool:
-        """Keep an item for another lease; False when it is somebody else's now, or gone."""
+        """Keep an item for another lease; False when it is somebody else's now, or its job has ended."""
         until = self._clock() + round(lease_seconds * 1e6)
-        return self._update(job_items, _held(claimed), leased_until=until) == 1
+        is_open = exists().where(_open(claimed.scope, claimed.job_id))
+        return self._update(job_items, _held(claimed), is_open, leased_until=until) == 1
 
     def release(self, claimed: ClaimedItem) -> None:
         """Give an item back that nothing was wrong with, as if it had never been claimed."""
@@ -264,36 +278,55 @@ class JobWriter(Writer, JobReader):
         return self._ended(claimed, "failed", state=ItemState.FAILED, reason=reason)
 
     def cancel(self, scope: Scope, job_id: str) -> Job | None:
-        """End a job, delete the recordings that wait, and return it; one that has ended stays as it is.
+        """End a job and return it; one that has ended stays as it is. What waits is not worked on any more.
 
         None when there is no such job. Whoever works on an item is refused when it is done.
         """
         ended = {"state": JobState.CANCELLED, "updated_at": self._now, "ended_at": self._now}
         if self._update(jobs, _open(scope, job_id), **ended):
-            self._delete(job_items, in_scope(job_items, scope, job_id=job_id), _WAITING)
             self._writing.session.use_reserve()
-            self._writing.session.scrub()
         return self.get(scope, job_id)
 
     def end_those_of(self, scope: Scope, domain_id: str) -> None:
-        """End the jobs of a domain that is deleted, which is locked, and delete what they have of it."""
+        """End the jobs of a domain that is deleted, which is locked; nobody can open what they have of it."""
         theirs = in_scope(jobs, scope, domain_id=domain_id)
         self._update(jobs, theirs, jobs.c.ended_at.is_(None), ended_at=self._now)
         ended = {"state": JobState.DOMAIN_DELETED, "source_ciphertext": None, "updated_at": self._now}
         self._update(jobs, theirs, **ended)
-        ids = select(jobs.c.job_id).where(theirs)
-        self._delete(job_items, in_scope(job_items, scope), job_items.c.job_id.in_(ids))
+
+    def clear(self, claimed: ClaimedItem) -> bool:
+        """Delete a part of the recording of an item that has ended; False when nothing is left of it."""
+        mine = in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
+        return self._drop(job_recordings, mine, limit=_PIECES_AT_ONCE) > 0
+
+    def purge_recordings(self) -> int:
+        """Delete some pieces of recordings that nobody needs any more, of all accounts; return how many."""
+        ended = exists().where(same(job_recordings, jobs, "job_id"), jobs.c.ended_at.is_not(None))
+        done = exists().where(same(job_recordings, job_items, "job_id", "number"), ~_WAITING)
+        return self._drop(job_recordings, ended | done, limit=_PIECES_AT_ONCE)
+
+    def purge_items(self, *, ended_before: datetime, limit: int) -> int:
+        """Delete at most `limit` items of all accounts: of jobs that may be deleted, of domains that are, and what
+        waits in jobs that have ended. Their recordings go before. Return how many were deleted."""
+        gone = (jobs.c.state == JobState.DOMAIN_DELETED) | _is_old(ended_before)
+        useless = gone | (jobs.c.ended_at.is_not(None) & _WAITING)
+        chosen = exists().where(same(job_items, jobs, "job_id"), useless)
+        recorded = exists().where(same(job_items, job_recordings, "job_id", "number"))
+        return self._drop(job_items, chosen & ~recorded, limit=limit)
 
     def purge(self, *, ended_before: datetime, limit: int) -> int:
         """Delete at most `limit` jobs of all accounts that ended by then, or that nothing came for since and that have
-        nothing to do. Return how many were deleted."""
-        waits = exists().where(same(job_items, jobs, "job_id"), _WAITING)
-        forgotten = jobs.c.ended_at.is_(None) & (jobs.c.updated_at <= ended_before) & ~waits
-        old = select(*_JOB_KEY).where((jobs.c.ended_at <= ended_before) | forgotten).limit(limit)
-        found = [tuple(row[column.name] for column in _JOB_KEY) for row in self._session.rows(old)]
+        nothing to do. Their items go before. Return how many were deleted."""
+        has_items = exists().where(same(job_items, jobs, "job_id"))
+        return self._drop(jobs, _is_old(ended_before) & ~has_items, limit=limit)
+
+    def _drop(self, table: Table, condition: ColumnElement[bool], *, limit: int) -> int:
+        """Delete at most `limit` rows, from the files as well, and return how many."""
+        key = list(table.primary_key.columns)
+        found = [tuple(row.values()) for row in self._session.rows(select(*key).where(condition).limit(limit))]
         if found:
             self._writing.session.scrub()
-            self._delete(jobs, tuple_(*_JOB_KEY).in_(found))
+            self._delete(table, tuple_(*key).in_(found))
         return len(found)
 
     def _clock(self) -> ColumnElement[int]:
@@ -331,9 +364,7 @@ class JobWriter(Writer, JobReader):
         freed = {"holder": None, "leased_until": 0, "updated_at": self._now}
         if not counted or not self._update(job_items, _held(claimed), **freed, **item):
             raise AttemptSuperseded("the item is somebody else's now, or its job has ended; drop the work on it")
-        where = in_scope(job_recordings, claimed.scope, job_id=claimed.job_id, number=claimed.number)
-        if self._delete(job_recordings, where):
-            self._writing.session.scrub()
+        self._writing.session.use_reserve()
         all_ended = jobs.c.done + jobs.c.failed >= jobs.c["items"]
         self._update(jobs, job, all_ended, state=JobState.DONE, ended_at=self._now)
         found = self.get(claimed.scope, claimed.job_id)
@@ -372,8 +403,15 @@ def _item_seal(key: DataKey, scope: Scope, job_id: str, number: int) -> RowSeal:
     return RowSeal(key, job_items, scope, job_id, str(number))
 
 
-def _recording_seal(key: DataKey, scope: Scope, job_id: str, number: int) -> RowSeal:
-    return RowSeal(key, job_recordings, scope, job_id, str(number))
+def _piece_seal(key: DataKey, scope: Scope, job_id: str, number: int, piece: int) -> RowSeal:
+    return RowSeal(key, job_recordings, scope, job_id, str(number), str(piece))
+
+
+def _is_old(ended_before: datetime) -> ColumnElement[bool]:
+    """Return the condition that a job ended by then, or that nothing came for it since and nothing waits."""
+    waits = exists().where(same(job_items, jobs, "job_id"), _WAITING).correlate(jobs)
+    forgotten = jobs.c.ended_at.is_(None) & (jobs.c.updated_at <= ended_before) & ~waits
+    return (jobs.c.ended_at <= ended_before) | forgotten
 
 
 def _item(key: DataKey, scope: Scope, row: StoredRow) -> JobItem:

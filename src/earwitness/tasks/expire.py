@@ -51,6 +51,8 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
         "calls": lambda unit, limit: unit.connector_calls.purge(ended_before=old, limit=limit),
+        "pieces of recordings of jobs": lambda unit, _: unit.jobs.purge_recordings(),
+        "items of jobs": lambda unit, limit: unit.jobs.purge_items(ended_before=old, limit=limit),
         "jobs": lambda unit, limit: unit.jobs.purge(ended_before=old, limit=limit),
         "pipelines": lambda unit, limit: unit.pipelines.purge(ended_before=old, limit=limit),
         "profile voiceprints": lambda unit, limit: unit.profile_voiceprints.expire(expired_before=now, limit=limit),

@@ -171,6 +171,8 @@ class JobWorker:
                 self._fail(claimed, _DAMAGED)
             else:
                 self._do(claimed, claimed.input, unwanted)
+            while self._store.write(lambda unit: unit.jobs.clear(claimed)):
+                pass
         except _Unwanted:
             self._settle(claimed, lambda unit: unit.jobs.release(claimed))
         except (AttemptSuperseded, NotFound) as error:

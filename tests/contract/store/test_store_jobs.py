@@ -15,6 +15,7 @@ from earwitness.store.jobs import turn_of
 from earwitness.store.records import Scope
 from earwitness.store.schema import metadata
 from earwitness.store.store import Store
+from earwitness.tasks.expire import expire
 from earwitness.voice.job import ItemState, JobKind, JobState
 
 RECORDING = b"a recording of somebody who speaks" * 20
@@ -57,6 +58,20 @@ def finish(store: Store, claimed: ClaimedItem) -> Job:
     return store.write(lambda unit: unit.jobs.finish(claimed, {"number": claimed.number}))
 
 
+def clear(store: Store, claimed: ClaimedItem) -> int:
+    """In how many transactions the recording of an item goes."""
+    count = 0
+    while store.write(lambda unit: unit.jobs.clear(claimed)):
+        count += 1
+    return count
+
+
+def purge(store: Store, clock: Clock) -> dict[str, int]:
+    """What is deleted without waiting for a job's age."""
+    found = expire(store, now=clock.now)
+    return {name: found[name] for name in ("pieces of recordings of jobs", "items of jobs", "jobs")}
+
+
 def get(store: Store, job: Job) -> Job:
     found = store.jobs.get(job.scope, job.job_id)
     assert found is not None
@@ -75,6 +90,7 @@ def test_an_item_goes_from_its_recording_to_its_result(store: Store) -> None:
     assert first.input == ItemInput(name=NAME, consent_reference=CONSENT, profile_id=PROFILE)
     assert store.jobs.recording(first) == RECORDING
     assert store.write(lambda unit: unit.jobs.finish(first, {"outcome": "match"})).done == 1
+    assert clear(store, first) == 1
     assert store.jobs.recording(first) is None
     assert get(store, job).state is JobState.OPEN
     second = claim(store)
@@ -205,12 +221,13 @@ def test_many_workers_claim_each_item_once(store: Store, open_again: Callable[[f
     assert get(store, job).done == 40
 
 
-def test_a_cancelled_job_keeps_its_results_and_nothing_that_waits(store: Store) -> None:
+def test_a_cancelled_job_keeps_its_results_and_nothing_that_waits(store: Store, clock: Clock) -> None:
     job = make(store, items=3)
     put(store, job, 1)
     put(store, job, 2)
     done = claim(store)
-    store.write(lambda unit: unit.jobs.finish(done, {"n": 1}))
+    finish(store, done)
+    clear(store, done)
     working = claim(store)
     cancelled = store.write(lambda unit: unit.jobs.cancel(MINE, job.job_id))
     assert cancelled is not None
@@ -222,11 +239,13 @@ def test_a_cancelled_job_keeps_its_results_and_nothing_that_waits(store: Store) 
         put(store, job, 3)
     assert [one.number for one in store.jobs.items(job, limit=9).items] == [1]
     assert store.jobs.waiting_bytes(MINE) == 0
+    assert purge(store, clock) == {"pieces of recordings of jobs": 1, "items of jobs": 1, "jobs": 0}
+    assert [one.number for one in store.jobs.items(job, limit=9).items] == [1]
     assert store.write(lambda unit: unit.jobs.cancel(MINE, job.job_id)) == cancelled
     assert store.write(lambda unit: unit.jobs.cancel(MINE, "job-none")) is None
 
 
-def test_a_deleted_domain_ends_its_jobs_and_takes_what_they_have(store: Store) -> None:
+def test_a_deleted_domain_ends_its_jobs_and_takes_what_they_have(store: Store, clock: Clock) -> None:
     job, others = make(store, items=2), make(store, items=1)
     for one in (job, others):
         put(store, one)
@@ -235,12 +254,14 @@ def test_a_deleted_domain_ends_its_jobs_and_takes_what_they_have(store: Store) -
     ended, left = (job, others) if working.job_id == job.job_id else (others, job)
     assert (get(store, ended).state, get(store, left).state) == (JobState.DOMAIN_DELETED, JobState.OPEN)
     assert store.jobs.items(ended, limit=9).items == ()
-    assert store.jobs.recording(working) is None
+    with pytest.raises(NotFound):
+        store.jobs.recording(working)
     with pytest.raises(NotFound):
         store.write(lambda unit: unit.jobs.finish(working, {}))
     with pytest.raises(NotFound):
         put(store, ended, 1)
     assert claim(store).job_id == left.job_id
+    assert purge(store, clock) == {"pieces of recordings of jobs": 1, "items of jobs": 1, "jobs": 0}
     with store._database.engine.connect() as connection:
         for table in (job_items, job_recordings):
             ids = connection.execute(select(table.c.job_id)).scalars().all()
@@ -252,12 +273,26 @@ def test_old_jobs_go_and_those_with_work_stay(store: Store, clock: Clock) -> Non
     for one in (done, forgotten, waiting):
         put(store, one)
         if one is not waiting:
-            found = claim(store)
-            store.write(lambda unit, found=found: unit.jobs.finish(found, {}))
+            finish(store, claim(store))
+    assert purge(store, clock) == {"pieces of recordings of jobs": 2, "items of jobs": 0, "jobs": 0}
     clock.advance(timedelta(days=8))
-    week = timedelta(days=7)
-    assert store.write(lambda unit: unit.jobs.purge(ended_before=unit.now - week, limit=9)) == 2
+    assert purge(store, clock) == {"pieces of recordings of jobs": 0, "items of jobs": 2, "jobs": 2}
     assert [one.job_id for one in store.jobs.list(MINE, limit=9).items] == [waiting.job_id]
+
+
+def test_a_large_recording_goes_in_small_steps(store: Store) -> None:
+    job = make(store)
+    recording = bytes(range(256)) * 40_000
+    put(store, job, recording=recording)
+    found = claim(store)
+    assert store.jobs.recording(found) == recording
+    finish(store, found)
+    assert clear(store, found) == 2  # ten pieces, eight at once
+
+
+def test_an_empty_recording_is_one(store: Store) -> None:
+    put(store, make(store), recording=b"")
+    assert store.jobs.recording(claim(store)) == b""
 
 
 def test_a_damaged_item_is_told_and_not_hidden(store: Store) -> None:
@@ -276,12 +311,13 @@ def test_what_came_with_a_recording_is_sealed_and_goes_when_it_is_done(store: St
     found = claim(store)
     secrets = [NAME.encode(), CONSENT.encode(), PROFILE.encode(), RECORDING[:34]]
     with store._database.engine.connect() as connection:
-        sealed = connection.execute(select(job_recordings.c.recording_ciphertext)).scalar_one()
+        sealed = connection.execute(select(job_recordings.c.piece_ciphertext)).scalar_one()
         for table in metadata.sorted_tables:
             for row in connection.execute(select(table)):
                 content = b"".join(one if isinstance(one, bytes) else str(one).encode() for one in row)
                 assert not any(secret in content for secret in secrets)
     store.write(lambda unit: unit.jobs.finish(found, {"profileId": PROFILE}))
+    clear(store, found)
     if kind == "sqlite":
         from pathlib import Path
 

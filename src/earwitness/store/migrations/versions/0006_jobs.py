@@ -61,8 +61,9 @@ CREATE TABLE job_recordings (
     region {text} NOT NULL,
     job_id {text} NOT NULL,
     number BIGINT NOT NULL,
-    recording_ciphertext {bytes} NOT NULL,
-    CONSTRAINT job_recordings_pk PRIMARY KEY (account_id, region, job_id, number),
+    piece BIGINT NOT NULL,
+    piece_ciphertext {bytes} NOT NULL,
+    CONSTRAINT job_recordings_pk PRIMARY KEY (account_id, region, job_id, number, piece),
     CONSTRAINT job_recordings_job_items_fk FOREIGN KEY(account_id, region, job_id, number)
         REFERENCES job_items (account_id, region, job_id, number) ON DELETE CASCADE
 );
