@@ -89,7 +89,7 @@ class JobReader(Reader):
         chosen = select_in_scope(job_items, job.scope, **equal)
         return self._page(
             lambda item: _item(key, job.scope, item),
-            chosen if job.state is JobState.OPEN else chosen.where(~_WAITING),
+            chosen if row["ended_at"] is None else chosen.where(~_WAITING),
             order=(job_items.c.number,),
             after=after,
             limit=limit,
