@@ -17,6 +17,7 @@ from earwitness.evaluation.manifest import (
     children,
     is_trial_list,
     read_manifest,
+    read_recordings,
     read_trials,
 )
 from earwitness.evaluation.recordings import join_utterances, seed_for
@@ -73,6 +74,38 @@ def test_bad_manifests_say_where(manifest: Callable[[str], Path], text: str, wor
 
 
 WRITTEN = "file,speaker_id,age\na.wav,s1,40\nb.wav,s2,\n"
+
+
+def test_recordings_need_no_labels(manifest: Callable[[str], Path], tmp_path: Path) -> None:
+    path = manifest("file;channel;consent;speaker_id;profile_id\na.wav;1;form 12;s1;\nb.wav;;;;vp-1\na.wav;0\n")
+    first, second, third = read_recordings(path, bytes_max=10)
+    assert (first.path, first.name, first.channel) == (tmp_path / "a.wav", "a.wav", 1)
+    assert (first.consent, first.speaker_id, first.profile_id) == ("form 12", "s1", None)
+    assert (second.channel, second.consent, second.speaker_id, second.profile_id) == (None, None, None, "vp-1")
+    assert (third.name, third.channel) == ("a.wav", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("file\n", "lists no recordings"),
+        ("path\na.wav\n", "lacks the column file"),
+        ("file\na.wav\na.wav\n", "line 3: a.wav is listed twice"),
+        ("file,channel\na.wav,x\n", "line 2: the channel 'x'"),
+        ("file\nnothing.wav\n", "line 2: nothing.wav does not exist"),
+        ("file,consent\n,form\n", "line 2: file must not be empty"),
+        ("file\nlarge.wav\n", "line 2: large.wav is larger than 0 MB"),
+        ('file\n"a.wav\n', "cannot be read"),
+        ("file\na.wav,form,s1\n", "3 cells and 1 columns"),
+    ],
+)
+def test_bad_lists_of_recordings_say_where(
+    manifest: Callable[[str], Path], tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "large.wav").write_bytes(bytes(11))
+    with pytest.raises(ManifestInvalid, match=words):
+        read_recordings(manifest(text), bytes_max=10)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
