@@ -9,9 +9,9 @@ SEED ?= 1
 K ?=
 N ?= $(if $(filter tests/%,$(K)),0,auto)
 BUSY ?= 4
-CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),$(if $(K),-k "$(K)"))
+CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: demo test stress crash fuzz lint type bench docs check lock clean
+.PHONY: demo test test-cluster cluster-demo stress crash fuzz lint type bench docs check lock clean
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
@@ -26,6 +26,12 @@ fuzz: $(VENV)/.ready  ## break Matroska streams and calls of phone systems in ma
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 	$(BIN)/python -m tests.fuzz.siprec --cases $(CASES) --seed $(SEED)
 	$(BIN)/python -m tests.fuzz.audiosocket --cases $(CASES) --seed $(SEED)
+
+test-cluster: $(VENV)/.ready  ## several nodes that are killed, paused and cut off; alone, because nodes have to be on time
+	$(BIN)/python -m pytest tests/cluster -n 0
+
+cluster-demo: $(VENV)/.ready  ## three nodes, a call on each, one of them killed in the middle
+	$(BIN)/python scripts/cluster_demo.py
 
 crash: $(VENV)/.ready  ## kill the service at random moments while calls run (CRASHES=50), and look for what is lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash -n 0

@@ -87,11 +87,16 @@ def details_of(pipeline: str):
     after = 0
     while True:
         asked = Request(f"{EVENTS}?region={REGION}&pipelineId={pipeline}&after={after}&wait=20", headers=BEARER)
-        with urlopen(asked, context=TRUSTED) as answer:
-            for event in json.load(answer)["events"]:
-                after = event["sequence"]
-                if event["kind"] == "speaker search":
-                    yield event["body"]["detail"]
+        try:
+            with urlopen(asked, context=TRUSTED) as answer:
+                events = json.load(answer)["events"]
+        except ConnectionError:  # the node that was asked is gone; another one has the same events
+            time.sleep(1)
+            continue
+        for event in events:
+            after = event["sequence"]
+            if event["kind"] == "speaker search":
+                yield event["body"]["detail"]
 
 
 first_call, second_call, stranger = sys.argv[1:]

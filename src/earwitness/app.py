@@ -5,11 +5,10 @@ Nothing of the voice engine is imported before it is needed, so that the service
 
 import asyncio
 import os
-import random
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from earwitness.api.context import ApiContext
 from earwitness.api.operations import BY_NAME
 from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
+from earwitness.config.rules import with_exceptions
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.audiosocket_door import AudioSocketDoor
@@ -40,14 +40,20 @@ from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.models.cache import ModelCache
+from earwitness.nodes.internal import InternalApi
+from earwitness.nodes.own import OwnNode, own_node
+from earwitness.nodes.signing import SignatureCheck
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import ROUTES
 from earwitness.server.aws import AwsApplication, RequestLimits
+from earwitness.server.beside import Beside
 from earwitness.server.connections import trusted_networks
 from earwitness.server.root import Root
+from earwitness.server.run import listening_socket
 from earwitness.sinks.aws import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings, require_webhook
+from earwitness.store.leading import NodeLeading
 from earwitness.store.store import Store
 from earwitness.tasks.background import Background, BackgroundSettings
 from earwitness.tasks.events import TargetSettings
@@ -59,6 +65,7 @@ from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.gateway import Gateway, GatewayLimits
+from earwitness.wire.guids import new_guid, new_request_id
 from earwitness.wire.service_models import load_services
 from earwitness.wire.wrong_credentials import WrongCredentials
 
@@ -76,37 +83,70 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_records(settings: Settings, *, may_make: bool = True) -> Store:
+def open_records(settings: Settings, *, may_make: bool = True, clock: Callable[[], datetime] = now) -> Store:
     """Return the records that the settings name. Raise as `open_installation` does."""
-    return open_installation(settings, clock=now, may_make=may_make)
+    return open_installation(settings, clock=clock, may_make=may_make)
 
 
-def leading_alone(store: Store, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:
-    """Be the one process that serves these records; whoever loses the place stops as after SIGTERM.
+@contextmanager
+def this_node(settings: Settings) -> Generator[OwnNode | None]:
+    """Be a node, with its internal listener; None where the records can have no other process.
 
-    Raises AnotherProcessServes when another one serves them. `on_waiting` is told when that takes a while to find out.
+    Raise ConfigurationError and InstallationIncomplete.
     """
-    return leading(
+    if store_url(settings).startswith("sqlite"):
+        yield None
+        return
+    host, port = address_of(settings.internal_address, setting="internal_address")
+    with own_node(
+        media_folder(settings),
+        listen=lambda: listening_socket(host, port, advice="change the setting internal_address"),
+        internal_url=settings.internal_url,
+        node_url=settings.node_url,
+        monotonic=time.monotonic,
+    ) as node:
+        yield node
+
+
+def serving(store: Store, node: OwnNode | None, *, on_waiting: Callable[[str], None]) -> AbstractContextManager[Lead]:
+    """Be the one process that serves these records, or this node; whoever loses the place stops as after SIGTERM.
+
+    Raises AnotherProcessServes when another one has it. `on_waiting` is told when that takes a while to find out.
+    """
+    place = partial(
+        leading,
         store.leading,
-        this_process(),
         on_waiting=on_waiting,
         on_lost=lambda: os.kill(os.getpid(), signal.SIGTERM),
         pause=time.sleep,
     )
+    if node is None:
+        return place(this_process())
+    me = this_process(node_id=node.node_id, internal_url=node.internal_url, node_url=node.node_url)
+    return place(me, on_renewed=node.renewed)
 
 
 class Service:
     """Everything that answers, put together and not yet listening."""
 
-    def __init__(self, settings: Settings, store: Store, *, development: Development | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        development: Development | None = None,
+        node: OwnNode | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._clock = now if node is None else node.clock
         self._looking: asyncio.Task[None] | None = None  # before the start
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
-        self._background = build_background(settings, store, events_file=events_file)
+        self._background = build_background(settings, store, events_file=events_file, node=node)
+        self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides)
@@ -156,10 +196,11 @@ class Service:
         )
 
     def _require_ready(self) -> None:
-        """StoreUnavailable or Unavailable when records or media cannot be written or read."""
+        """StoreUnavailable or Unavailable when records or media cannot be written or read, or others shall serve."""
         if (shortage := descriptors.shortage()) is not None:
             raise Unavailable(shortage)
         self._store.require_ready()
+        self._background.require_serving()
         refusal = self._background.media_refusal()
         if refusal is not None:
             raise Unavailable(refusal)
@@ -193,6 +234,8 @@ class Service:
         """Begin with what goes on without a request, then let calls in."""
         await self._background.start()
         try:
+            if self._internal is not None:
+                await self._internal.open()
             await self.doors.open()
         except BaseException:
             await self._background.stop()
@@ -207,6 +250,18 @@ class Service:
             await asyncio.wait({self._looking})
         await self.doors.close()
         await self._background.stop()
+        if self._internal is not None:
+            await self._internal.close()
+
+    def _internal_listener(self, node: OwnNode) -> Beside:
+        """Where other nodes are let in."""
+        leading = self._store.leading
+        if not isinstance(leading, NodeLeading) or leading.me is None:
+            raise AssertionError("a node has claimed its place before the service is built")
+        leading.load = self._background.work.load
+        check = SignatureCheck(self._store.token_key)
+        api = InternalApi(self._background.homes, check, run=leading.me.holder, now=time.time)
+        return Beside(api.application(), node.listener)
 
     def _api_context(self, *, near: bool) -> ApiContext:
         """What AWS's operations work with; `near` when reads of the records need no thread."""
@@ -220,11 +275,14 @@ class Service:
             new_id=new_guid,
             stream_exists=background.sources.exists,
             public_url=settings.public_url,
+            node_url=settings.node_url,
             run_on_loop=background.run_on_loop,
             run_in_thread=self._run_here if near else self._threads.run,
             monotonic=time.monotonic,
             is_draining=self._is_draining,
             heard_from=background.heard_from,
+            announce=background.announce,
+            may_say_persisted=background.may_say_persisted,
         )
 
     async def _run_here(self, read: Callable[[], ResultT]) -> ResultT:
@@ -252,7 +310,7 @@ class Service:
             kept_media=background.kept_media,
             jobs_changed=background.jobs_changed,
             run_in_thread=self._threads.run,
-            clock=now,
+            clock=self._clock,
             new_id=new_guid,
             events_changed=background.notices,
             lags=background.lags,
@@ -310,7 +368,12 @@ def build_doors(settings: Settings, desk: Desk) -> list[Door]:
 
 
 def build_background(
-    settings: Settings, store: Store, *, events_file: Path | None, clock: Callable[[], datetime] = now
+    settings: Settings,
+    store: Store,
+    *,
+    events_file: Path | None,
+    clock: Callable[[], datetime] = now,
+    node: OwnNode | None = None,
 ) -> Background:
     """Return what goes on without being asked. `events_file` gets every event as a line."""
     folder, limits = media_folder(settings), settings.limits
@@ -332,6 +395,7 @@ def build_background(
             keep_audio=settings.keep_enrolment_audio == "on",
             line_learning=LineLearning(settings.line_learning),
             active_pipelines=settings.quotas.active_pipelines,
+            persist_wait_seconds=limits.persist_wait_seconds,
             recording_limits=RecordingLimits(
                 decoded_seconds_max=settings.limits.recording_seconds,
                 profiles_per_domain_max=settings.quotas.profiles_per_domain,
@@ -340,8 +404,9 @@ def build_background(
         ),
         store,
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),
-        clock=clock,
+        clock=clock if node is None else node.clock,
         new_id=new_guid,
+        node=node,
     )
 
 
@@ -363,7 +428,7 @@ def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSe
         )
         require_webhook(settings.webhook_url, webhook)
     key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
-    everywhere_url, urls = _with_exceptions(settings.sink_endpoint_url)
+    everywhere_url, urls = with_exceptions(settings.sink_endpoint_url)
     eventbridge = settings.eventbridge.lower()
     return TargetSettings(
         webhook_url=settings.webhook_url,
@@ -386,7 +451,7 @@ def _url_of(file: Path) -> str:
 
 def origin_settings(settings: Settings) -> OriginSettings:
     """Return where streams come from. Raise ConfigurationError for settings that cannot be used."""
-    default, by_account = _with_exceptions(settings.kvs_source.lower())
+    default, by_account = with_exceptions(settings.kvs_source.lower())
     if default not in ("own", "aws"):
         raise ConfigurationError(f"setting kvs_source begins with own or aws, not {default!r}")
     for account, kind in by_account.items():
@@ -407,24 +472,12 @@ def origin_settings(settings: Settings) -> OriginSettings:
     )
 
 
-def _with_exceptions(text: str) -> tuple[str, dict[str, str]]:
-    """Return what `DEFAULT,NAME=VALUE,…` says: the value of all ("" when there is none) and those of some, by name."""
-    default, exceptions = "", dict[str, str]()
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = part.partition("=")
-        if equals and "/" not in name:  # an address may hold a query
-            exceptions[name.strip()] = value.strip()
-        else:
-            default = part
-    return default, exceptions
-
-
 def rates(text: str) -> tuple[float, dict[str, float]]:
     """Return the calls per second of `200,GetVoiceProfile=5,…`: of all operations, and of some by name.
 
     Raise ConfigurationError for what cannot be read.
     """
-    default, exceptions = _with_exceptions(text)
+    default, exceptions = with_exceptions(text)
     known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
     for name in exceptions.keys() - known:
         raise ConfigurationError(f"setting calls_per_second: no operation {name!r} is served")
@@ -440,23 +493,3 @@ def _rate(text: str) -> float:
     if not 0 <= number < 1e9:
         raise ConfigurationError(f"setting calls_per_second: {text!r} is no number of calls per second")
     return number
-
-
-_GUID_FIXED, _GUID_RANDOM = 0xF << 76 | 0x3 << 62, 0x4 << 76 | 0x2 << 62
-"""The bits that say how a GUID was made, and what they say of a random one (RFC 9562, 5.4)."""
-
-
-def new_guid() -> str:
-    """A random identifier as AWS writes them."""
-    return _guid(int.from_bytes(os.urandom(16)))
-
-
-def new_request_id() -> str:
-    """A name for a request. It opens nothing, so that it need not be unguessable, which costs a system call."""
-    return _guid(random.getrandbits(128))
-
-
-def _guid(bits: int) -> str:
-    # uuid.uuid4 makes an object that checks its arguments.
-    digits = f"{bits & ~_GUID_FIXED | _GUID_RANDOM:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -39,6 +39,7 @@
     │   ├── Forbidden                 a good key whose role may not do this
     │   ├── NotFound                  the resource does not exist in this account
     │   ├── Conflict                  clashes with the resource's present state
+    │   │   └── ChangedMeanwhile      which another change made it have just now; the store tries such a change again
     │   ├── Gone                      was there, and is deleted for good
     │   ├── Unprocessable             well-formed, but makes no sense here
     │   ├── LimitExceeded             a quota of the account is reached
@@ -273,6 +274,10 @@ class NotFound(RequestError):
 
 class Conflict(RequestError):
     """The request clashes with the resource's present state."""
+
+
+class ChangedMeanwhile(Conflict):
+    """The resource has another state than this change read a moment ago. Made again, the change reads the new one."""
 
 
 class Gone(RequestError):

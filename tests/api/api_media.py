@@ -42,9 +42,9 @@ class _ToldStreams(MediaStreams):
         super().__init__(store, log=lambda: log, limits=MediaLimits())
         self.told: list[tuple[str, str, int]] = []
 
-    async def delete(self, scope: Scope, stream: KinesisStream) -> None:
-        await super().delete(scope, stream)
-        self.told.append(("deleted", stream.arn, 0))
+    async def delete(self, scope: Scope, stream_arn: str) -> None:
+        await super().delete(scope, stream_arn)
+        self.told.append(("deleted", stream_arn, 0))
 
     async def retain(self, scope: Scope, stream: KinesisStream) -> None:
         await super().retain(scope, stream)

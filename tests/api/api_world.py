@@ -121,6 +121,10 @@ def make_keys(store: Store) -> None:
     store.write(work)
 
 
+async def _at_once() -> None:
+    """Nobody else serves these records."""
+
+
 async def _run_no_task(_item: WorkItem, _changed_or_reason: object) -> None:
     raise AssertionError("tasks do not run here")
 
@@ -163,11 +167,14 @@ class World:
             new_id=lambda: str(uuid.uuid4()),
             stream_exists=stream_exists or (lambda scope, arn: self.store.streams.get(scope, arn) is not None),
             public_url=public_url,
+            node_url="",
             run_on_loop=self.media.on_loop,
             run_in_thread=self.media.threads.run,
             monotonic=time.monotonic,
             is_draining=lambda: False,
             heard_from=lambda _arn: None,
+            announce=lambda _task: None,
+            may_say_persisted=_at_once,
         )
         access = Access(
             self.store,

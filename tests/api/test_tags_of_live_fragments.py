@@ -53,6 +53,10 @@ async def log(tmp_path: Path) -> AsyncIterator[FragmentStream]:
     await disk.close()
 
 
+async def at_once() -> None:
+    """Nobody else serves these records."""
+
+
 def session_of(log: FragmentStream) -> PutMediaSession:
     return PutMediaSession(
         stream=RECORD,
@@ -63,6 +67,7 @@ def session_of(log: FragmentStream) -> PutMediaSession:
         monotonic=lambda: 0.0,
         is_draining=lambda: False,
         heard=lambda: None,
+        may_say_persisted=at_once,
         release=lambda: None,
     )
 

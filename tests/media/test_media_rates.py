@@ -46,6 +46,10 @@ def recording(count: int, *, audio_bytes: int = 160) -> bytes:
     return HEADER + b"".join(clusters)
 
 
+async def at_once() -> None:
+    """Nobody else serves these records."""
+
+
 class Service:
     """The media half of a service whose clock only moves when somebody waits."""
 
@@ -87,6 +91,7 @@ class Service:
             monotonic=lambda: self.seconds,
             is_draining=lambda: self.draining,
             heard=lambda: None,
+            may_say_persisted=at_once,
             release=lambda: None,
         )
         await session.run(receive, say)

@@ -245,7 +245,7 @@ def test_a_certificate_that_cannot_be_used(live: Live, tmp_path: Path, certifica
     wrong.write_text("no certificate", encoding="utf-8")
     for pair in ((wrong, certificate[1]), (certificate[0], wrong), (tmp_path / "none.pem", None), (None, wrong)):
         listening = replace(live.listening, tls_certificate=pair[0], tls_key=pair[1])
-        with pytest.raises(ConfigurationError, match=r"tls_certificate|TLS certificate"):
+        with pytest.raises(ConfigurationError, match=r"tls_certificate|tls_key|TLS certificate"):
             run.prepare(live.service.root, listening, on_stopping=lambda: None)
 
 

@@ -388,7 +388,7 @@ async def test_a_call_whose_audio_cannot_be_kept_fails(
         async def away(*_: Any) -> None:
             raise failure
 
-        monkeypatch.setattr(office.background.streams, "open", away)
+        monkeypatch.setattr(office.background.streams, "open_to_write", away)
         with pytest.raises(type(failure)):
             await office.desk.begin(office.associate(), CALL, door="siprec")
         (call,) = office.store.connector_calls.list(MINE, limit=9).items

@@ -59,7 +59,7 @@ class World:
 
     async def say(self, *levels: int, call: str = "", channels: int = 1) -> None:
         """A second of each level, one fragment each."""
-        log = await self.media.open(MINE, self.stream)
+        log = await self.media.open_to_write(MINE, self.stream)
         header = write_header([pcm_track(rate=RATE, channels=channels)])
         for level in levels:
             frame = np.full(RATE * channels, level, "<i2").tobytes()

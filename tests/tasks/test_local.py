@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from earwitness.errors import CiphertextRefused, EarwitnessError, StoreUnavailable, Unavailable
+from earwitness.store.leading import NodeLoad
 from earwitness.store.records import Scope
 from earwitness.tasks.retrying import DELAY_SECONDS_MAX, FAILURES_MAX, STEADY_SECONDS, Retrying
 from earwitness.tasks.runner import RunTask, TaskRunner, WorkItem
@@ -230,3 +231,30 @@ def _not_called(_work: Callable[[], None]) -> None:
 async def _forever(_item: WorkItem, changed: asyncio.Event) -> None:
     while True:
         await changed.wait()
+
+
+async def test_what_another_node_runs_is_let_go_of_and_taken_up_again() -> None:
+    seen: list[str] = []
+
+    async def run(work_item: WorkItem, _changed: asyncio.Event) -> None:
+        seen.append(work_item.task_id)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("let go")
+
+    work = work_of(run)
+    work.drop(item())  # it does not run: nothing happens
+    work.submit(item())
+    await until(lambda: seen == ["t1"])
+    work.drop(item())
+    await until(lambda: work.running(ACCOUNT) == 0)
+    assert seen == ["t1", "let go"]
+    work.submit(item())
+    await until(lambda: len(seen) == 3)
+    work.drop(item())
+    work.submit(item())  # it came back before it was gone
+    await until(lambda: len(seen) == 5)
+    assert seen == ["t1", "let go"] * 2 + ["t1"]
+    assert work.load() == NodeLoad(tasks=1, room=199)
+    await work.close()

@@ -48,7 +48,11 @@ class World:
             self.log,
             retention_of=lambda stream: Retention(hours=stream.retention_hours),
             run_in_thread=here,
+            found=self._found,
         )
+
+    async def _found(self, account_id: str, stream: KinesisStream) -> None:
+        assert (account_id, stream.name) in [(MINE.account_id, stream.name)]
 
     async def restart(self) -> None:
         await self.log.close()

@@ -48,7 +48,7 @@ def start_task(context: ApiContext, caller: Caller, params: Params) -> Result:
         return task, call.transaction_id
 
     task, transaction_id = context.store.write(work)
-    context.work.submit(_item(task))
+    context.announce(task)
     return _answer(task, params["VoiceConnectorId"], transaction_id)
 
 
@@ -85,10 +85,9 @@ def _create(
     if heard is None:
         raise Unprocessable(f"the call has no audio of its {leg.value.lower()}; choose the other CallLeg")
     domain = require(unit.domains.get(caller.scope, params["VoiceProfileDomainId"]), NO_DOMAIN)
-    account_id = caller.scope.account_id
     if unit.connector_calls.count_active_tasks(call):
         raise LimitExceeded(_ONE_IS_ACTIVE)
-    context.work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
+    context.require_room(unit, caller.scope, heard.stream_arn)
     unit.tasks.create(
         caller.scope,
         task_id=task_id,

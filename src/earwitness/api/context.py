@@ -8,10 +8,10 @@ from earwitness.access.caller import Caller
 from earwitness.access.once import once
 from earwitness.access.paging import DEFAULT_PAGE_LENGTH, Pages
 from earwitness.config.settings import Quotas
-from earwitness.errors import BadRequest, NotFound
+from earwitness.errors import BadRequest, NotFound, Unavailable
 from earwitness.media.streams import MediaStreams
 from earwitness.server.aws import Streaming
-from earwitness.store.records import Page, PageKey, Scope
+from earwitness.store.records import KinesisStream, Page, PageKey, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import TaskRunner
@@ -49,6 +49,8 @@ class ApiContext:
     stream_exists: Callable[[Scope, str], bool]
     #: Where clients reach the media operations; empty for where each request came to.
     public_url: str
+    #: Where they reach this node and no other; empty where they do not.
+    node_url: str
     run_on_loop: RunOnLoop
     #: Read records from the event loop, without blocking it.
     run_in_thread: RunInThread
@@ -58,6 +60,29 @@ class ApiContext:
     is_draining: Callable[[], bool]
     #: Called with a stream's ARN for each fragment that comes.
     heard_from: Callable[[str], None]
+    #: Has a task run that was started, where it is to run.
+    announce: Callable[[SpeakerSearchTask], None]
+    #: Returns when it is certain that this node still serves; raises Unavailable.
+    may_say_persisted: Callable[[], Awaitable[None]]
+
+    def require_room(self, unit: Unit, scope: Scope, stream_arn: str) -> None:
+        """Raise Unavailable when no task on this stream could be run, or the account has its share of tasks."""
+        runner = unit.homes.runner_of(scope, stream_arn)
+        if runner == self.store.node_id:
+            account_id = scope.account_id
+            self.work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
+            return
+        node = None if runner is None else unit.nodes.get(runner)
+        if node is not None and node.room <= 0:
+            raise Unavailable(f"the node of this stream hears {node.tasks} calls and takes no more; try again")
+
+    def data_endpoint(self, stream: KinesisStream) -> str:
+        """Return where a stream's media are sent to and read from; empty for where the request came to."""
+        if stream.home_node is not None:
+            home = self.store.nodes.get(stream.home_node)
+            if home is not None and home.node_url and home.dead_at is None:
+                return home.node_url
+        return (self.node_url or self.public_url).rstrip("/")
 
     def write(self, caller: Caller, work: Callable[[Unit], _ResourceT]) -> _ResourceT:
         """Run `work` in a transaction that also writes into the audit trail which resource the call was about."""

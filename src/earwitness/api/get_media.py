@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ from earwitness.fragments.interface import (
     TimeAxis,
 )
 from earwitness.fragments.numbers import read_number
-from earwitness.fragments.stream import FragmentReader, FragmentStream
+from earwitness.nodes.homed_stream import KeptStream
 from earwitness.server.aws import SendChunk
 from earwitness.store.records import KinesisStream, Page, PageKey
 from earwitness.wire.scalars import Params
@@ -89,7 +89,7 @@ def list_fragments(context: ApiContext, caller: Caller, params: Params) -> Resul
     context.streams.rates.list(stream.arn, params.get("MaxResults") or LISTED_FRAGMENTS)
 
     async def read_log(wanted: _Range, limit: int) -> Sequence[FragmentInfo]:
-        log = await context.streams.open(caller.scope, stream)
+        log = await context.streams.open_to_read(caller.scope, stream)
         return await log.list(wanted.axis, start=wanted.start, end=wanted.end, after=wanted.after, limit=limit)
 
     def read(*, after: PageKey | None, limit: int) -> Page[FragmentInfo]:
@@ -137,12 +137,12 @@ async def _disconnect(receive: Receive) -> None:
         continue
 
 
-async def _open(context: ApiContext, caller: Caller, params: Params) -> tuple[KinesisStream, FragmentStream]:
+async def _open(context: ApiContext, caller: Caller, params: Params) -> tuple[KinesisStream, KeptStream]:
     name = stream_named(params)
     found = await context.run_in_thread(lambda: context.store.streams.get(caller.scope, name))
     stream = require(found, MISSING)
     context.streams.rates.call(caller.operation, stream.arn)
-    return stream, await context.streams.open(caller.scope, stream)
+    return stream, await context.streams.open_to_read(caller.scope, stream)
 
 
 def _reading(context: ApiContext, stream: KinesisStream, chunks: AsyncGenerator[bytes]) -> MediaReading:
@@ -151,7 +151,9 @@ def _reading(context: ApiContext, stream: KinesisStream, chunks: AsyncGenerator[
     return MediaReading(chunks, release=taken.close)
 
 
-async def _follow(context: ApiContext, stream: KinesisStream, reader: FragmentReader) -> AsyncGenerator[bytes]:
+async def _follow(
+    context: ApiContext, stream: KinesisStream, reader: AsyncIterator[ReadResult]
+) -> AsyncGenerator[bytes]:
     """Return chunks, live, until no producer is left and nothing has come for a while."""
     pace = context.streams.rates.reader(live=True)
     last: Fragment | None = None
@@ -179,7 +181,7 @@ async def _follow(context: ApiContext, stream: KinesisStream, reader: FragmentRe
             upcoming.cancel()
 
 
-async def _fetch(context: ApiContext, log: FragmentStream, numbers: Sequence[str]) -> AsyncGenerator[bytes]:
+async def _fetch(context: ApiContext, log: KeptStream, numbers: Sequence[str]) -> AsyncGenerator[bytes]:
     pace = context.streams.rates.reader(live=False)
     last: Fragment | None = None
     try:

@@ -7,7 +7,7 @@ PERSISTED follows when each is durable.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,9 +42,11 @@ LINGER_SECONDS_MAX, LINGER_SILENCE_SECONDS = 1.0, 0.2
 """How long a refused producer may go on sending, which nobody reads. A connection that is closed while bytes come is
 reset, and a reset takes our last words from the producer: why it is refused."""
 
-APPENDS_AT_ONCE_MAX = 32
 APPENDING_BYTES_MAX = 64 * 1024 * 1024
 """When one producer has so much waiting for the disk, its body is not read on."""
+
+UNCONFIRMED_MAX = 1_024
+"""The same for fragments that are on the disk, and for which it is not certain that this node still serves."""
 
 _log = logging.getLogger("earwitness.put_media")
 
@@ -62,7 +64,7 @@ async def open_put_media(context: ApiContext, caller: Caller, params: Params) ->
     taken = ExitStack()
     taken.enter_context(streams.producing(stream))
     try:
-        log = await streams.open(caller.scope, stream)
+        log = await streams.open_to_write(caller.scope, stream)
     except BaseException:
         taken.close()
         raise
@@ -75,6 +77,7 @@ async def open_put_media(context: ApiContext, caller: Caller, params: Params) ->
         monotonic=context.monotonic,
         is_draining=context.is_draining,
         heard=lambda: context.heard_from(stream.arn),
+        may_say_persisted=context.may_say_persisted,
         release=taken.close,
     )
 
@@ -175,9 +178,11 @@ class PutMediaSession:
         monotonic: Callable[[], float],
         is_draining: Callable[[], bool],
         heard: Callable[[], None],
+        may_say_persisted: Callable[[], Awaitable[None]],
         release: Callable[[], None],
     ) -> None:
-        """`heard` is called for each fragment that comes, `release` lets the next producer in."""
+        """`heard` is called for each fragment that comes, `release` lets the next producer in. `may_say_persisted`
+        returns when it is certain that this node still serves."""
         self._stream = stream
         self._log = log
         self._start_ms = start_ms
@@ -186,6 +191,7 @@ class PutMediaSession:
         self._monotonic = monotonic
         self._is_draining = is_draining
         self._heard = heard
+        self._may_say_persisted = may_say_persisted
         self.close = release
         self._reader = PutMediaReader()
         self._gatherer = TagGatherer()
@@ -195,7 +201,7 @@ class PutMediaSession:
         self._timecode_ms: int | None = None
         # While a part of the body is awaited: a fragment that fails meanwhile ends the wait.
         self._waiting: asyncio.Timeout | None = None
-        self._appending: asyncio.Queue[_Appending | None] = asyncio.Queue(APPENDS_AT_ONCE_MAX)
+        self._appending: asyncio.Queue[_Appending | None] = asyncio.Queue(UNCONFIRMED_MAX)
         self._appending_bytes = 0
         self._has_appended = asyncio.Event()
         self._failed: MediaFault | None = None
@@ -323,13 +329,20 @@ class PutMediaSession:
         while (appending := await self._appending.get()) is not None:
             try:
                 await appending.task
+                self._settle(appending)
                 if appending.number and self._stream.retention_hours and not self._failed:
+                    await self._may_say_persisted()
                     await self._acknowledge("PERSISTED", appending.timecode_ms, appending.number)
             except EarwitnessError as error:
                 await self._fail(error, timecode_ms=appending.timecode_ms, number=appending.number)
             finally:
-                self._appending_bytes -= appending.size
-                self._has_appended.set()
+                self._settle(appending)
+
+    def _settle(self, appending: _Appending) -> None:
+        """Count a fragment's bytes no longer, which are on the disk, or given up."""
+        self._appending_bytes -= appending.size
+        appending.size = 0
+        self._has_appended.set()
 
     async def _fail(self, error: EarwitnessError, *, timecode_ms: int, number: str) -> None:
         """Send that a fragment is not kept, and end the session; once."""

@@ -38,7 +38,7 @@ def start_task(context: ApiContext, caller: Caller, params: Params) -> Result:
         )
 
     task = context.store.write(work)
-    context.work.submit(_item(task))
+    context.announce(task)
     return {"SpeakerSearchTask": _described(task)}
 
 
@@ -73,11 +73,10 @@ def _create(
     _require_speaker_search(pipeline)
     if pipeline.status not in _TAKES_TASKS:
         raise Conflict(f"the pipeline is {pipeline.status} and takes no tasks; resume it, or create another")
-    account_id = caller.scope.account_id
-    context.work.require_room(account_id, is_alone=unit.access_keys.is_only_account(account_id))
     found = unit.domains.get(caller.scope, params["VoiceProfileDomainArn"])
     domain = require(found, "the voice profile domain does not exist; look at its ARN")
     stream_arn, channel_id, after = _channel(pipeline, params.get("KinesisVideoStreamSourceTaskConfiguration"))
+    context.require_room(unit, caller.scope, stream_arn)
     task = unit.tasks.create(
         caller.scope,
         task_id=task_id,

@@ -91,7 +91,7 @@ def delete_stream(context: ApiContext, caller: Caller, params: Params) -> Result
 
     stream = context.write(caller, delete)
     # Should the service be killed before this, the sweep deletes media without a record.
-    context.run_on_loop(context.streams.delete(caller.scope, stream))
+    context.run_on_loop(context.streams.delete(caller.scope, stream.arn))
     return {}
 
 
@@ -138,10 +138,10 @@ def update_retention(context: ApiContext, caller: Caller, params: Params) -> Res
 
 def get_data_endpoint(context: ApiContext, caller: Caller, params: Params) -> Result:
     """Return where the media of a stream is sent to and read from."""
-    _stream(context.store, caller, params)
+    stream = _stream(context.store, caller, params)
     if params["APIName"] not in MEDIA_APIS:
         raise NotServed(f"{params['APIName']} is not served; docs/parity.md lists the media operations that are")
-    return {"DataEndpoint": context.public_url.rstrip("/") or caller.endpoint}  # clients append a path
+    return {"DataEndpoint": context.data_endpoint(stream) or caller.endpoint}  # clients append a path
 
 
 # Tags and settings of streams.

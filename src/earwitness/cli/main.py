@@ -28,6 +28,7 @@ from earwitness.cli import (
     keys,
     line,
     models,
+    nodes,
     records,
     serve,
     stream,
@@ -74,6 +75,7 @@ app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")
+app.add_typer(nodes.nodes, name="nodes")
 
 
 def _show_version(wanted: bool) -> None:

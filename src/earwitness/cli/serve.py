@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from earwitness.app import Service
     from earwitness.config import Settings
     from earwitness.engine.voice_models import ModelPreparation
+    from earwitness.nodes.own import OwnNode
     from earwitness.progress import Progress
+    from earwitness.store.store import Store
+    from earwitness.tasks.leading import Lead
 
 _ENDPOINT_VARIABLES = (
     "AWS_ENDPOINT_URL_CHIME_SDK_MEDIA_PIPELINES",
@@ -148,17 +151,26 @@ def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exc
     from earwitness import app
     from earwitness import development as development_mode
 
-    store = app.open_records(settings)
-    with closing(store), app.leading_alone(store, on_waiting=lambda text: remark("{}", text)) as lead:
+    with app.this_node(settings) as node, _serving(settings, node) as (store, lead):
         if account is None:
             development_mode.refuse_development_key(store)
             development = None
         else:
             development_mode.ensure_development_key(store, account)
             development = development_mode.Development(account_id=account, provoked=provoked)
-        with closing(app.Service(settings, store, development=development)) as built:
+        with closing(app.Service(settings, store, development=development, node=node)) as built:
             yield built
         lead.require()
+
+
+@contextmanager
+def _serving(settings: "Settings", node: "OwnNode | None") -> "Generator[tuple[Store, Lead]]":
+    """Open the records, and hold the place of a process that serves them."""
+    from earwitness import app
+
+    store = app.open_records(settings) if node is None else app.open_records(settings, clock=node.clock)
+    with closing(store), app.serving(store, node, on_waiting=lambda text: remark("{}", text)) as lead:
+        yield store, lead
 
 
 def _shown_host(host: str) -> str:

@@ -80,6 +80,14 @@ class Limits:
         high=10_000,
         text="Connections to PostgreSQL, half of them for reads; one more says who serves. 0 is twice `threads`.",
     )
+    persist_wait_seconds: float = _row(
+        60.0,
+        unit="s",
+        low=0,
+        high=3_600,
+        text="With several nodes: how long a fragment that is kept waits for the database, which says whether this "
+        "node still serves, before its producer is told PERSISTED. After that the producer gets an error.",
+    )
     stop_seconds: float = _row(
         30.0,
         unit="s",
@@ -314,6 +322,23 @@ class ServiceSettings:
         unit="URL",
         text="The address under which clients reach the media operations, as GetDataEndpoint tells them; the one "
         "that the request came to when empty. Set it behind a proxy or a mapped port.",
+    )
+    node_url: str = _row(
+        "",
+        unit="URL",
+        text="With several nodes: the address under which clients reach this node and no other. Where nodes have one, "
+        "GetDataEndpoint tells that of the node which a stream's media lie on. Leave it empty behind a balancer.",
+    )
+    internal_address: str = _row(
+        "127.0.0.1:0",
+        unit="address",
+        text="With several nodes: where other nodes reach this one, as in `10.0.0.5:4501`, in a network of their own, "
+        "because what they send each other is signed and not encrypted. Port 0 takes a free one.",
+    )
+    internal_url: str = _row(
+        "",
+        unit="URL",
+        text="With several nodes: what other nodes call that address, where they see it as another one.",
     )
     tls_certificate: Path | None = _row(
         None, unit="file", text="PEM file with the certificate chain; plain HTTP when empty."

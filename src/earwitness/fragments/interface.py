@@ -159,6 +159,18 @@ class StreamStatus:
     last: FragmentInfo | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SequenceRange:
+    """A part of a stream, by the sequences of its fragments: from the first on, to before the end."""
+
+    first: int = 1
+    #: None where fragments are still to come.
+    end: int | None = None
+
+
+WHOLE_STREAM = SequenceRange()
+
+
 @dataclass(frozen=True, slots=True)
 class Now:
     """The newest fragment if its producer may still be connected (LIVE_GAP_MS), otherwise the next to come.

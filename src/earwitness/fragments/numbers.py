@@ -59,10 +59,7 @@ def number_before(text: str) -> str:
     Raise BadRequest as above. One less would do by the order of numbers, but has the same sequence, and a stream is
     read behind a sequence.
     """
-    sequence = read_number(text).sequence
-    return str(
-        FragmentNumber(sequence=max(0, sequence - 1), server_ms=(1 << _TIME_BITS) - 1, random=(1 << RANDOM_BITS) - 1)
-    )
+    return last_of_sequence(max(0, read_number(text).sequence - 1))
 
 
 def to_ms(time: datetime) -> int:
@@ -75,3 +72,8 @@ def to_ms(time: datetime) -> int:
 def from_ms(milliseconds: int) -> datetime:
     """Return the time in UTC."""
     return _EPOCH + milliseconds * _MILLISECOND
+
+
+def last_of_sequence(sequence: int) -> str:
+    """Return the greatest number of a sequence: what follows it has a greater one."""
+    return str(FragmentNumber(sequence=sequence, server_ms=(1 << _TIME_BITS) - 1, random=(1 << RANDOM_BITS) - 1))

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from secrets import randbits
 
-from earwitness.errors import BadRequest, Conflict, FragmentLogUnavailable, Gone, NotFound
+from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, NotFound
 from earwitness.fragments.appender import GONE, Appender, Written
 from earwitness.fragments.budget import Budget
 from earwitness.fragments.folder import StreamFiles, pack_index
@@ -24,6 +23,7 @@ from earwitness.fragments.interface import (
     LIST_LENGTH_MAX,
     LIVE_GAP_MS,
     TAGS_BYTES_MAX,
+    WHOLE_STREAM,
     AfterFragment,
     AtTime,
     Earliest,
@@ -36,22 +36,17 @@ from earwitness.fragments.interface import (
     ReadResult,
     Reservation,
     Retention,
+    SequenceRange,
     StreamIdentity,
     StreamStatus,
     TimeAxis,
 )
 from earwitness.fragments.names import disk_errors, path_text, segment_path
-from earwitness.fragments.numbers import RANDOM_BITS, SEQUENCE_MAX, FragmentNumber, from_ms, read_number, to_ms
+from earwitness.fragments.numbers import FragmentNumber, from_ms, read_number, to_ms
 from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace, read_fragment
+from earwitness.fragments.reservations import Reservations
 from earwitness.fragments.writer import Append, AppendLimiter, WriterThread
 from earwitness.vault.data_key import OVERHEAD_BYTES
-
-RESERVED_AT_ONCE = 1_024
-"""Sequences that one write to the disk allows to be given out: one write in 17 minutes at a fragment a second. After a
-crash the rest of them is skipped; numbers need to grow, not to be without gaps."""
-
-_OUT_MAX = 1_024
-"""Numbers that are remembered as given out; two or three are in use at a time, and others were given up."""
 
 _DURATION_MS_MAX = 2**32 - 1
 _TAGS_OF_NOTHING = "the fragment these tags belong to is not kept; drop them"
@@ -74,58 +69,16 @@ class LogContext:
         return to_ms(self.clock())
 
 
-class Reservations:
-    """Which numbers of a stream are given out, and which of them may still be appended."""
-
-    def __init__(self, *, next_sequence: int, newest_ms: int, remember: Callable[[int], Awaitable[None]]) -> None:
-        self.next_sequence = next_sequence
-        self._newest_ms = newest_ms
-        self._remember = remember
-        self._remembered = next_sequence
-        self._remembering = asyncio.Lock()
-        self._out: dict[int, FragmentNumber] = {}
-        self._newest_claimed = 0
-
-    async def reserve(self, *, now_ms: int) -> FragmentNumber:
-        """Return the next number. Raise FragmentLogUnavailable when it could not be remembered that it is given out."""
-        while self.next_sequence >= self._remembered:
-            async with self._remembering:
-                if self.next_sequence >= self._remembered:
-                    end = min(self.next_sequence + RESERVED_AT_ONCE, SEQUENCE_MAX + 1)
-                    await self._remember(end)
-                    self._remembered = end
-        self._newest_ms = max(self._newest_ms, now_ms)
-        number = FragmentNumber(sequence=self.next_sequence, server_ms=self._newest_ms, random=randbits(RANDOM_BITS))
-        self._out[number.sequence] = number
-        self._out.pop(number.sequence - _OUT_MAX, None)
-        self.next_sequence += 1
-        return number
-
-    def claim(self, number: FragmentNumber) -> None:
-        """Mark this number as being appended, so no lower one can be any more. Raise Conflict when it is not out."""
-        if self._out.get(number.sequence) != number:
-            raise Conflict(
-                "this fragment number was not reserved here, was used, or a later fragment was appended; drop the "
-                "fragment, or reserve a new number"
-            )
-        self._out = {sequence: out for sequence, out in self._out.items() if sequence > number.sequence}
-        self._newest_claimed = number.sequence
-
-    def give_back(self, number: FragmentNumber) -> None:
-        """Let a number whose append failed be tried again, unless a later one was claimed meanwhile."""
-        if number.sequence == self._newest_claimed:
-            self._out[number.sequence] = number
-
-
 class FragmentReader:
-    """Follows a stream forever, in the order of numbers. A call that is cancelled takes nothing: call again.
+    """Follows a stream, in the order of numbers, forever or to the end of a part. A call that is cancelled takes
+    nothing: call again.
 
     It remembers one number and looks its fragment up when it is asked for it, so it holds no fragment, and no writer
     waits for it. Where retention overtakes it, it goes on at the oldest fragment. Raises Gone when the stream is
     deleted, FragmentLogUnavailable when the disk fails or the log is closed.
     """
 
-    def __init__(self, next_after: Callable[[int], Awaitable[tuple[int, ReadResult]]], *, after: int) -> None:
+    def __init__(self, next_after: Callable[[int], Awaitable[tuple[int, ReadResult] | None]], *, after: int) -> None:
         self._next_after = next_after
         self._after = after
 
@@ -134,7 +87,10 @@ class FragmentReader:
 
     async def __anext__(self) -> ReadResult:
         """Return the next fragment, when there is one."""
-        self._after, result = await self._next_after(self._after)
+        found = await self._next_after(self._after)
+        if found is None:
+            raise StopAsyncIteration
+        self._after, result = found
         return result
 
 
@@ -179,6 +135,18 @@ class FragmentStream:
         self._doomed: list[int] = []
         self._news = asyncio.Event()
         self._closed = self._deleted = False
+
+    @property
+    def next_sequence(self) -> int:
+        """Return the sequence that the next number would have."""
+        return self._reservations.next_sequence
+
+    def give_sequences(self, first: int, *, through: Callable[[int], Awaitable[None]]) -> None:
+        """Give out sequences from `first` on, those that were given out already left out.
+
+        `through` is called before any below its argument are given out; what it raises reaches who reserves.
+        """
+        self._reservations.begin(first, through=through)
 
     async def reserve(self) -> Reservation:
         """Return the next number, for a fragment that begins to arrive.
@@ -251,15 +219,19 @@ class FragmentStream:
             self._arriving_tags[read] -= len(tags)
             self._arriving_tags += Counter()  # drops what is zero
 
-    async def read(self, position: Position) -> FragmentReader:
-        """Return a reader that begins there."""
+    async def read(self, position: Position, *, part: SequenceRange = WHOLE_STREAM) -> FragmentReader:
+        """Return a reader that begins there, within a part of the stream.
+
+        Where the part has an end, it ends there, or when nothing more of the part is kept.
+        """
         self._require_open()
+        next_after = partial(self._next_after, end=part.end)
         if not isinstance(position, AfterFragment):
-            return FragmentReader(self._next_after, after=self._sequence_before(position))
+            return FragmentReader(next_after, after=max(self._sequence_before(position), part.first - 1))
         number = read_number(position.number)
-        if number.sequence >= self._reservations.next_sequence:
+        if number.sequence >= max(self._reservations.next_sequence, part.first):
             raise BadRequest("this stream has not given out such a fragment number; is it another stream's?")
-        return FragmentReader(self._next_after, after=number.sequence)
+        return FragmentReader(next_after, after=max(number.sequence, part.first - 1))
 
     async def list(
         self,
@@ -368,12 +340,17 @@ class FragmentStream:
         """Return whether the producer of the newest fragment may still be connected."""
         return self._context.now_ms <= newest.number.server_ms + newest.info.duration_ms + LIVE_GAP_MS
 
-    async def _next_after(self, after: int) -> tuple[int, ReadResult]:
-        """Return the first fragment behind this sequence that opens, when there is one, after its own sequence."""
+    async def _next_after(self, after: int, *, end: int | None = None) -> tuple[int, ReadResult] | None:
+        """Return the first fragment behind this sequence that opens, when there is one, after its own sequence.
+
+        None where none is kept before the sequence `end`, if given.
+        """
         passed = after
         while True:
             self._require_open()
             entry = self._index.after(passed)
+            if end is not None and (entry is None or entry.sequence >= end):
+                return None
             if entry is None:
                 await self._news.wait()
                 continue

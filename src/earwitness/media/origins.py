@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from earwitness.aws.clients import AwsClients, AwsSettings
 from earwitness.errors import Forbidden, SourceRefused, StreamGone
-from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import Source
 from earwitness.media.streams import MediaStreams
+from earwitness.nodes.homed_stream import KeptStream
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread
@@ -94,8 +94,8 @@ class MediaOrigins:
 
         return KinesisVideoStream(stream_arn, self._clients)
 
-    async def _open(self, scope: Scope, stream_arn: str) -> FragmentStream:
+    async def _open(self, scope: Scope, stream_arn: str) -> KeptStream:
         stream = await self._run_in_thread(lambda: self._store.streams.get(scope, stream_arn))
         if stream is None:
             raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
-        return await self._streams.open(scope, stream)
+        return await self._streams.open_to_read(scope, stream, looks=False)

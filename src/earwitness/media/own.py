@@ -1,20 +1,20 @@
 """Streams of this service: fragments from its own media log."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, SourceUnavailable, StreamGone
 from earwitness.fragments.interface import AfterFragment, AtTime, ReadResult, TimeAxis
 from earwitness.fragments.numbers import number_before
-from earwitness.fragments.stream import FragmentReader, FragmentStream
 from earwitness.media.source import StartPosition, StreamFragment, whole_milliseconds
+from earwitness.nodes.homed_stream import KeptStream
 
 
 class OwnSource:
     """One stream of the media log."""
 
-    def __init__(self, open_log: Callable[[], Awaitable[FragmentStream]]) -> None:
+    def __init__(self, open_log: Callable[[], Awaitable[KeptStream]]) -> None:
         """`open_log` opens the stream, and raises StreamGone when there is none."""
         self._open_log = open_log
 
@@ -32,7 +32,7 @@ class OwnSource:
             raise SourceUnavailable("the media log cannot be read now") from error
 
 
-async def _reader(log: FragmentStream, start: StartPosition) -> tuple[FragmentReader, bool]:
+async def _reader(log: KeptStream, start: StartPosition) -> tuple[AsyncIterator[ReadResult], bool]:
     """Return a reader, and whether it begins at a named fragment; if not, it may begin too early."""
     with suppress(BadRequest):  # a number that this stream has not given out: another stream's, or one of AWS's
         if start.first_number is not None:

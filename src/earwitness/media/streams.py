@@ -16,6 +16,8 @@ from earwitness.errors import LimitExceeded, Throttled
 from earwitness.fragments.interface import BYTES_MAX, LIVE_MINUTES, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.stream import FragmentStream
+from earwitness.nodes.homed_stream import HomedStream, KeptStream
+from earwitness.nodes.homes import StreamHomes, StreamKey
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.wire.buckets import Buckets
@@ -155,6 +157,8 @@ class MediaStreams:
         self.limits = limits
         self.rates = rates or MediaRates(MediaRateLimits())
         self._log = log
+        self.homes: StreamHomes | None = None
+        """Where streams are at home; None where this process is the only one."""
 
         self.connections = Shares(
             limits.connections,
@@ -165,21 +169,41 @@ class MediaStreams:
         self._producers: set[str] = set()
         self._readers: dict[str, int] = {}
 
-    async def open(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
-        """Return the log of a stream. Raise FragmentLogUnavailable when the disk is away."""
+    async def open_to_read(self, scope: Scope, stream: KinesisStream, *, looks: bool = True) -> KeptStream:
+        """Return what can be read of a stream, wherever it lies. Raise FragmentLogUnavailable when the disk is away.
+
+        `looks`: learn of its moves by looking, which a task need not, because it moves along.
+        """
+        if self.homes is None:
+            return await self.open_here(scope, stream)
+        return HomedStream(self.homes, StreamKey(scope, stream.arn), stream, looks=looks)
+
+    async def open_to_write(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
+        """Return the log of a stream, whose media come here from now on.
+
+        Raise FragmentLogUnavailable when the disk is away; and as `StreamHomes.open_to_write`.
+        """
+        if self.homes is None:
+            return await self.open_here(scope, stream)
+        return await self.homes.open_to_write(scope, stream)
+
+    async def open_here(self, scope: Scope, stream: KinesisStream) -> FragmentStream:
+        """Return what lies here of a stream. Raise FragmentLogUnavailable when the disk is away."""
         return await self._log().open_stream(
-            _identity(scope, stream),
+            _identity(scope, stream.arn),
             key=lambda: self._store.stream_key(scope, stream),
             retention=self.retention_of(stream),
         )
 
-    async def delete(self, scope: Scope, stream: KinesisStream) -> None:
-        """Delete a stream's media."""
-        await self._log().delete_stream(_identity(scope, stream))
+    async def delete(self, scope: Scope, stream_arn: str) -> None:
+        """Delete what lies here of a stream."""
+        if self.homes is not None:
+            self.homes.forget(StreamKey(scope, stream_arn))
+        await self._log().delete_stream(_identity(scope, stream_arn))
 
     async def retain(self, scope: Scope, stream: KinesisStream) -> None:
         """Keep media for as long as the record says now."""
-        await (await self.open(scope, stream)).set_retention(self.retention_of(stream))
+        await (await self.open_here(scope, stream)).set_retention(self.retention_of(stream))
 
     def retention_of(self, stream: KinesisStream) -> Retention:
         """Return how much of a stream is kept, by its record and the limits."""
@@ -189,8 +213,12 @@ class MediaStreams:
         )
 
     def has_producer(self, stream: KinesisStream) -> bool:
-        """Return whether somebody is sending."""
-        return stream.arn in self._producers
+        """Return whether somebody is sending, as far as is known here."""
+        return self.has_producer_here(stream.arn) or (self.homes is not None and self.homes.is_sent_to(stream.arn))
+
+    def has_producer_here(self, stream_arn: str) -> bool:
+        """Return whether somebody is sending to this process."""
+        return stream_arn in self._producers
 
     @contextmanager
     def producing(self, stream: KinesisStream) -> Generator[None]:
@@ -228,5 +256,5 @@ def _account(stream: KinesisStream) -> str:
     return stream.arn.split(":")[4]
 
 
-def _identity(scope: Scope, stream: KinesisStream) -> StreamIdentity:
-    return StreamIdentity(account_id=scope.account_id, stream_arn=stream.arn)
+def _identity(scope: Scope, stream_arn: str) -> StreamIdentity:
+    return StreamIdentity(account_id=scope.account_id, stream_arn=stream_arn)

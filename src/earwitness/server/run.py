@@ -104,14 +104,17 @@ class Server(uvicorn.Server):
 
 def open_socket(listening: Listening) -> socket.socket:
     """Return the listening socket. Raise ConfigurationError when the address cannot be had."""
+    return listening_socket(listening.host, listening.port, advice="choose another with --host and --port")
+
+
+def listening_socket(host: str, port: int, *, advice: str) -> socket.socket:
+    """Return a listening socket. Raise ConfigurationError, with advice, when the address cannot be had."""
     try:
-        family = socket.getaddrinfo(listening.host, listening.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be one
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ConfigurationError(
-            f"cannot listen on {listening.host} port {listening.port}: {reason}; choose another with --host and --port"
-        ) from error
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {reason}; {advice}") from error
 
 
 def require_certificate(listening: Listening) -> None:

@@ -23,17 +23,18 @@ class AttemptWriter:
     def __init__(self, writing: Writing) -> None:
         self._session = writing.session
         self._now = writing.now
+        self._node_id = writing.node_id
         self._tasks = TaskRows(writing)
         self._voiceprints = TaskVoiceprintWriter(writing)
 
     def adopt(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
         """Take the task over: it gets the next attempt number, and its former worker's writes are refused from now on.
 
-        None when there is nothing to do: it is over, or gone. A task that is InProgress or Stopping stays so; end the
-        latter. One with a checkpoint goes on there; what it has concluded already is in the record.
+        None when there is nothing to do: it is over, gone, or another node's. A task that is InProgress or Stopping
+        stays so; end the latter. One with a checkpoint goes on there; what it has concluded already is in the record.
         """
         task = self._tasks.lock(scope, task_id)
-        if task is None or not is_active(task.status):
+        if task is None or not is_active(task.status) or task.node_id not in (None, self._node_id):
             return None
         if task.status is TaskStatus.STOPPING:  # taken over to be ended
             self._session.use_reserve()

@@ -194,10 +194,15 @@ def _column(
     form: Form = Form.CLEAR,
     nullable: bool = False,
     primary_key: bool = False,
+    default: str | None = None,
 ) -> Column[Any]:  # `Any`: SQLAlchemy infers a column's type at each use
-    """Return a column that says what it holds; without words of its own, what it says everywhere."""
+    """Return a column that says what it holds; without words of its own, what it says everywhere.
+
+    `default`, in SQL, is for rows that were there before the column.
+    """
     info = {"secrecy": ColumnSecrecy(form=form, says=says or EVERYWHERE[name])}
-    return Column(name, kind, nullable=nullable, primary_key=primary_key, info=info)
+    given = None if default is None else sql_text(default)
+    return Column(name, kind, nullable=nullable, primary_key=primary_key, server_default=given, info=info)
 
 
 # Each makes a column of a kind, by name and by what it says of itself.

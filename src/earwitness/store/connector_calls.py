@@ -18,6 +18,7 @@ from earwitness.store.connector_schema import (
     voice_connectors,
 )
 from earwitness.store.hot_reads import StoredRow
+from earwitness.store.node_schema import nodes
 from earwitness.store.records import Page, PageKey, Scope
 from earwitness.store.repository import (
     Reader,
@@ -62,15 +63,23 @@ class ConnectorCallReader(Reader):
 
     def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[ActiveCall]:
         """Return the calls of all accounts that are in progress as the records say, damaged ones too."""
+        return self._active(after=after, limit=limit)
+
+    def _active(self, *conditions: ColumnElement[bool], after: PageKey | None, limit: int) -> Page[ActiveCall]:
         columns = connector_calls.c
-        known = select(columns.account_id, columns.region, columns.transaction_id, columns.started_at)
+        known = select(columns.account_id, columns.region, columns.transaction_id, columns.started_at, columns.node_id)
         return self._page(
             lambda row: record(ActiveCall, row, scope=scope_of(row)),
-            known.where(columns.ended_at.is_(None)),
+            known.where(columns.ended_at.is_(None), *conditions),
             order=(columns.account_id, columns.region, columns.transaction_id),
             after=after,
             limit=limit,
         )
+
+    def list_of_dead_nodes(self, *, after: PageKey | None = None, limit: int) -> Page[ActiveCall]:
+        """Return the calls in progress, as the records say, that came to nodes which are dead."""
+        dead = exists().where(nodes.c.node_id == connector_calls.c.node_id, nodes.c.dead_at.is_not(None))
+        return self._active(dead, after=after, limit=limit)
 
     def count_active(self, scope: Scope) -> int:
         """Return how many are in progress."""
@@ -178,7 +187,8 @@ class ConnectorCallWriter(Writer, ConnectorCallReader):
         )
         wrapped_key = self._vault.new_wrapped_key(owner=key_owner(connector_calls, scope, transaction_id))
         sealed = self._sealed_numbers(begun, wrapped_key)
-        if not self._insert(connector_calls, begun, **asdict(scope), wrapped_key=wrapped_key, **sealed):
+        others = {**asdict(scope), "wrapped_key": wrapped_key, "node_id": self._writing.node_id, **sealed}
+        if not self._insert(connector_calls, begun, **others):
             raise Conflict("a call of this id is in progress on this Voice Connector; end it first")
         return begun
 

@@ -100,6 +100,8 @@ class ActiveCall:
     scope: Scope
     transaction_id: str
     started_at: datetime
+    #: The node that it came to; None in SQLite.
+    node_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,6 +60,7 @@ connector_calls = Table(
     wrapped_key(),
     time("started_at"),
     time("ended_at", nullable=True),
+    text("node_id", "the id of the node that it came to", nullable=True),
     PrimaryKeyConstraint("account_id", "region", "transaction_id"),
     # One call in progress by this name; both databases refuse a second.
     Index(

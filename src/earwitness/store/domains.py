@@ -9,6 +9,8 @@ from sqlalchemy import select
 from earwitness.errors import AlreadyExists
 from earwitness.store.hot_reads import HotRead
 from earwitness.store.jobs import JobWriter
+from earwitness.store.node_records import NoteKind
+from earwitness.store.nodes import NodeWriter
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
 from earwitness.store.repository import Reader, RowSeal, Writer, holder_of, in_scope, key_owner, record, select_in_scope
 from earwitness.store.schema import (
@@ -111,6 +113,7 @@ class DomainWriter(Writer, DomainReader):
         row = self._session.row(select_in_scope(domains, scope, domain_id=domain_id).with_for_update())
         if row is None:
             return False
+        NodeWriter(self._writing).note_all(NoteKind.DOMAIN, scope, domain_id)
         self._clear_tasks(scope, domain_id)
         JobWriter(self._writing).end_those_of(scope, domain_id)
         arns = select(profiles.c.arn).where(in_scope(profiles, scope, domain_id=domain_id))

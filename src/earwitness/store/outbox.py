@@ -106,6 +106,11 @@ class EventReader(Reader):
         row = self._session.row(newest)
         return 0 if row is None or row["newest"] is None else int(row["newest"])
 
+    def last_sequence_everywhere(self) -> int:
+        """Return the number of the newest event of all accounts; 0 when there is none."""
+        row = self._session.row(select(func.max(events.c.sequence).label("newest")))
+        return 0 if row is None or row["newest"] is None else int(row["newest"])
+
     def _record(self, row: StoredRow) -> OutboxEvent:
         return record(OutboxEvent, row, body=_body(self._vault, row), deliveries=())
 

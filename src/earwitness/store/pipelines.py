@@ -9,9 +9,9 @@ from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 
-from earwitness.errors import AlreadyExists, Conflict
+from earwitness.errors import AlreadyExists, ChangedMeanwhile
 from earwitness.store.columns import JsonObject, from_json, to_json
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.records import Configuration, Page, PageKey, Pipeline, Scope, ScopedPipeline
@@ -23,11 +23,13 @@ from earwitness.store.repository import (
     in_scope,
     key_owner,
     record,
+    same,
     scope_of,
     select_in_scope,
 )
-from earwitness.store.schema import configurations, events, pipelines
+from earwitness.store.schema import configurations, events, pipelines, tasks
 from earwitness.store.tags import TagWriter
+from earwitness.voice.pipeline_status import PipelineStatus
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -137,18 +139,38 @@ class PipelineReader(Reader):
 
     def list_active_everywhere(self, *, after: PageKey | None = None, limit: int) -> Page[ScopedPipeline]:
         """Return the pipelines of all accounts that have not ended, for whoever stops them in time."""
-        return self._page(
-            lambda row: ScopedPipeline(scope=scope_of(row), pipeline=self._record(row)),
-            select(pipelines).where(pipelines.c.ended_at.is_(None)),
-            order=(pipelines.c.account_id, pipelines.c.region, pipelines.c.pipeline_id),
-            after=after,
-            limit=limit,
+        return self._active(after=after, limit=limit)
+
+    def list_of_node(self, node_id: str, *, after: PageKey | None = None, limit: int) -> Page[ScopedPipeline]:
+        """Return the pipelines of all accounts that have not ended and of which a node runs tasks."""
+        theirs = tasks.c.node_id == node_id, tasks.c.ended_at.is_(None)
+        run = exists().where(same(tasks, pipelines, "pipeline_id"), *theirs)
+        return self._active(run, after=after, limit=limit)
+
+    def list_overdue(
+        self, *, created_by: datetime, paused_by: datetime, after: PageKey | None = None, limit: int
+    ) -> Page[ScopedPipeline]:
+        """Return those of all accounts that have not ended and are as old as this, paused as long, or stopping."""
+        overdue = (
+            (pipelines.c.created_at <= created_by)
+            | (pipelines.c.paused_at <= paused_by)
+            | (pipelines.c.status == PipelineStatus.STOPPING)
         )
+        return self._active(overdue, after=after, limit=limit)
 
     def count_active(self, scope: Scope, *, configuration_arn: str | None = None) -> int:
         """Return how many have not ended, of all or of those from one configuration."""
         chosen = {} if configuration_arn is None else {"configuration_arn": configuration_arn}
         return self._count(pipelines, in_scope(pipelines, scope, ended_at=None, **chosen))
+
+    def _active(self, *conditions: ColumnElement[bool], after: PageKey | None, limit: int) -> Page[ScopedPipeline]:
+        return self._page(
+            lambda row: ScopedPipeline(scope=scope_of(row), pipeline=self._record(row)),
+            select(pipelines).where(pipelines.c.ended_at.is_(None), *conditions),
+            order=(pipelines.c.account_id, pipelines.c.region, pipelines.c.pipeline_id),
+            after=after,
+            limit=limit,
+        )
 
     def _record(self, row: StoredRow) -> Pipeline:
         metadata = None
@@ -229,7 +251,7 @@ class PipelineWriter(Writer, PipelineReader):
         )
         present = self.get(scope, pipeline_id)
         if present is not None and not changed:
-            raise Conflict(f"the pipeline is {present.status} by now; look at it again")
+            raise ChangedMeanwhile(f"the pipeline is {present.status} by now; look at it again")
         return present
 
     def set_source(self, scope: Scope, pipeline_id: str, source: JsonObject) -> Pipeline | None:

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import sqlalchemy.exc
-from sqlalchemy import URL, ColumnElement, Connection, Engine, event, func, select, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from earwitness.errors import StoreUnavailable
+from earwitness.errors import ChangedMeanwhile, StoreUnavailable
 from earwitness.store.driver_errors import is_collision, is_silent, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
-from earwitness.store.leading import DATABASE_CLOCK, RowLeading
+from earwitness.store.leading import DATABASE_CLOCK, HousekeepingRow, NodeLeading
 from earwitness.store.postgres_answers import SILENT, Answers
 from earwitness.store.postgres_engine import connecting
 from earwitness.store.session import ConnectionSession
@@ -125,13 +125,16 @@ class Postgres:
         self.reads = PostgresReads(self._reads_engine, self._answers)
         # A connection of its own, so that a busy pool does not cost this process its place.
         self._leading_engine = to.engine(connections_max=1)
-        self.leading = RowLeading(self._leading_engine)
+        self.leading = NodeLeading(self._leading_engine)
+        self.housekeeping = HousekeepingRow(self._leading_engine)
 
     def write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
-        """Run work in a transaction; return when it is durable. Run again when it collided with another.
+        """Run work in a transaction; return when it is durable. Run again when it collided with another, or
+        what it read was changed meanwhile.
 
-        Raise AnotherProcessServes when this process has led these records and another one does now.
+        Raise AnotherProcessServes when this process is a node that was taken for dead.
         """
+        changed: ChangedMeanwhile | None = None
         with self._answers.asking(), translating_errors():
             for _ in range(_ATTEMPTS_MAX):
                 try:
@@ -139,9 +142,13 @@ class Postgres:
                         session = PostgresSession(connection)
                         self.leading.require(session)
                         return work(session)
+                except ChangedMeanwhile as error:
+                    changed = error
                 except sqlalchemy.exc.DBAPIError as error:
                     if not is_collision(error):
                         raise
+        if changed is not None:
+            raise changed
         raise StoreUnavailable("this change collided with others again and again; try again")
 
     def require_usable(self) -> None:
@@ -169,10 +176,6 @@ class Postgres:
 
     def close(self) -> None:
         """Close all connections, and open no more: a pool that is disposed of would begin anew."""
+        self._answers.close()
         for engine in (self.engine, self._reads_engine, self._leading_engine):
-            event.listen(engine, "do_connect", _refuse)
             engine.dispose()
-
-
-def _refuse(*_: object) -> None:
-    raise StoreUnavailable("the store is closed; open it again")

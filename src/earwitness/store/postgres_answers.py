@@ -25,6 +25,16 @@ class Answers:
         self._lock = Lock()
         self._silent_since: float | None = None
         self._trying: int | None = None  # the thread that tries
+        self._closed = False
+
+    def close(self) -> None:
+        """Ask nothing any more on new connections."""
+        self._closed = True
+
+    def require_open(self) -> None:
+        """Raise StoreUnavailable after `close`."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed; open it again")
 
     def heard(self) -> None:
         """Note that the server answered something."""

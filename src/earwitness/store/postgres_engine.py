@@ -68,6 +68,7 @@ class Connecting:
     def _connect(self, _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
         from earwitness.store.postgres_connection import connect
 
+        self.answers.require_open()
         return connect(self.answers, self.wait_seconds_max + ANSWER_SECONDS_MORE, *arguments, **options)
 
     def _limits(self) -> dict[str, str]:

@@ -176,6 +176,10 @@ class KinesisStream:
     #: The data key of its audio.
     wrapped_key: bytes = field(repr=False)
     created_at: datetime
+    #: The node that its media come to; None before the first, and in SQLite.
+    home_node: str | None = None
+    #: How often it has moved.
+    home_epoch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,6 +232,8 @@ class SpeakerSearchTask:
     started_at: datetime | None
     #: When it stopped or failed; None as long as it is active.
     ended_at: datetime | None
+    #: The node that runs it; None in SQLite, which has one.
+    node_id: str | None = None
     #: The leg of a Voice Connector's call that it was started on; None for a channel of a pipeline.
     call_leg: CallLeg | None = None
 

@@ -37,6 +37,7 @@ from earwitness.store.columns import (
 )
 from earwitness.store.connector_schema import connector_calls
 from earwitness.store.job_schema import job_items, job_recordings, jobs
+from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
 from earwitness.store.tables import (
     ADDRESSES,
@@ -54,7 +55,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -74,17 +75,17 @@ vault_checks = Table(
 service_leaders = Table(
     "service_leaders",
     metadata,
-    text("name", "a word of the service's own: `serve`"),
+    text("name", "a word of the service's own: `housekeeping`"),
     text("holder", "a random text that a process made at its start"),
-    text("host", "the name of the machine that serves; told to a second process"),
-    whole("process", "the number of the process that serves; told to a second process"),
+    text("host", "the name of the machine that serves"),
+    whole("process", "the number of the process that serves"),
     time("since", says="a time"),
     time("expires_at"),
     PrimaryKeyConstraint("name"),
     # In a unique key, so that PostgreSQL lets nobody change it while a transaction of the holder holds the row's key.
     UniqueConstraint("holder"),
 )
-"""Which process serves these records. Used on PostgreSQL alone; SQLite's leader holds a lock on a file."""
+"""Which node does what is done once for all nodes. Used on PostgreSQL alone."""
 
 access_keys = Table(
     "access_keys",
@@ -204,8 +205,12 @@ kinesis_streams = Table(
     text("status", STATE),
     wrapped_key(),
     time("created_at"),
+    text("home_node", NODE, nullable=True),
+    whole("home_epoch", "how often it has moved", default="0"),
+    whole("sequence_end", "all sequences below it may have been given out", default="1"),
     PrimaryKeyConstraint("account_id", "region", "name"),
     UniqueConstraint("account_id", "region", "arn"),
+    Index("kinesis_streams_by_home", "home_node", **where("home_node IS NOT NULL")),
 )
 
 tags = Table(
@@ -273,6 +278,7 @@ tasks = Table(
     time("updated_at"),
     time("started_at", nullable=True),
     time("ended_at", nullable=True),
+    text("node_id", f"{NODE}; it runs the task", nullable=True),
     PrimaryKeyConstraint("account_id", "region", "task_id"),
     belongs_to("pipelines", "pipeline_id"),
     # One active task per stream, channel and domain; both databases refuse a second.
@@ -287,6 +293,7 @@ tasks = Table(
         **where("ended_at IS NULL"),
     ),
     Index("speaker_search_tasks_running", "account_id", "region", "task_id", **where("ended_at IS NULL")),
+    Index("speaker_search_tasks_by_node", "node_id", **where("ended_at IS NULL")),
     Index("speaker_search_tasks_by_time", "account_id", "region", "pipeline_id", "created_at", "task_id"),
     Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id", "profile_id"),
     Index("speaker_search_tasks_by_end", "ended_at"),

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Insert, Table, Update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
@@ -74,6 +75,12 @@ class ConnectionSession(ABC):
         self.uses_reserve = self.uses_reserve or (deletes and count > 0)
         return count
 
+    def taken(
+        self, statement: ReturningUpdate[*tuple[Any, ...]] | ReturningDelete[*tuple[Any, ...]]
+    ) -> Sequence[StoredRow]:
+        """Return rows as they are after a change of them, or were before their deletion. `Any`: as for StoredRow."""
+        return convert(_all_rows, self._connection.execute(statement))
+
     def insert_new(self, table: Table, values: Mapping[str, object]) -> bool:
         """Return whether the row was inserted; False when a row of that key or unique name is there already.
 
@@ -112,6 +119,8 @@ class Writing:
     digest_key: DataKey
     #: The time of the whole transaction, in UTC.
     now: datetime
+    #: The node that this process is; None for a command, and in SQLite.
+    node_id: str | None = None
     #: Wrapped keys deleted here, with their owners; the vault forgets them after the commit.
     forgotten: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
 

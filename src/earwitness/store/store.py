@@ -23,8 +23,11 @@ from earwitness.store.credentials import (
 )
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
+from earwitness.store.homes import HomeReader, HomeWriter
 from earwitness.store.jobs import JobReader, JobWriter
+from earwitness.store.leading import NodeLeading
 from earwitness.store.lines import LineReader, LineWriter
+from earwitness.store.nodes import NodeReader, NodeWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
 from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
 from earwitness.store.postgres import Postgres
@@ -84,6 +87,8 @@ class Unit:
         self.connectors = ConnectorWriter(writing)
         self.connector_calls = ConnectorCallWriter(writing)
         self.summaries = SummaryWriter(writing)
+        self.nodes = NodeWriter(writing)
+        self.homes = HomeWriter(writing)
         self.jobs = JobWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
@@ -108,7 +113,7 @@ class Store:
         self._vault = vault
         self._clock = clock
         self.leading = database.leading
-        """The claim to be the one process that serves these records."""
+        """The claim to be the one process that serves these records in SQLite, or a node in PostgreSQL."""
         self.token_key = vault.key(wrapped_check, owner=_CHECK_OWNER)
         """Seals tokens that are handed out to clients; the same on every node and after every start."""
         self.identity = _identity(wrapped_check)
@@ -131,9 +136,29 @@ class Store:
         self.connectors = ConnectorReader(*reads)
         self.connector_calls = ConnectorCallReader(*reads)
         self.summaries = SummaryReader(*reads)
+        self.nodes = NodeReader(*reads)
+        self.homes = HomeReader(*reads)
         self.jobs = JobReader(*reads)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
+
+    @property
+    def node_id(self) -> str | None:
+        """Return which node this process is; None for a command, and in SQLite."""
+        leading = self._database.leading
+        return leading.me.node_id if isinstance(leading, NodeLeading) and leading.me is not None else None
+
+    def is_draining(self) -> bool:
+        """Return whether this node was asked to take nothing new."""
+        leading = self._database.leading
+        return isinstance(leading, NodeLeading) and leading.is_draining
+
+    def keeps_house(self) -> bool:
+        """Return whether this process does what is done once for all nodes; where there are none, it does."""
+        database = self._database
+        if isinstance(database, Sqlite) or database.leading.me is None:
+            return True
+        return database.housekeeping.hold(database.leading.me)
 
     def write(self, work: Callable[[Unit], _ResultT]) -> _ResultT:
         """Run `work` in a transaction; return what it returns, once that is durable.
@@ -143,7 +168,13 @@ class Store:
         """
 
         def run(session: ConnectionSession) -> tuple[_ResultT, Writing]:
-            writing = Writing(session=session, vault=self._vault, digest_key=self.token_key, now=self._clock())
+            writing = Writing(
+                session=session,
+                vault=self._vault,
+                digest_key=self.token_key,
+                now=self._clock(),
+                node_id=self.node_id,
+            )
             return work(Unit(writing)), writing
 
         result, writing = self._database.write(run)

@@ -7,7 +7,10 @@ from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, VersionMismatch
 from earwitness.store.connector_schema import connector_call_streams
+from earwitness.store.homes import HomeReader
 from earwitness.store.hot_reads import Query
+from earwitness.store.node_records import NoteKind
+from earwitness.store.nodes import NodeWriter
 from earwitness.store.records import KinesisStream, Page, PageKey, Scope
 from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
 from earwitness.store.schema import kinesis_streams as streams
@@ -116,6 +119,8 @@ class StreamWriter(Writer, StreamReader):
         present = self._locked(scope, name_or_arn, expected_version=expected_version)
         if present is None:
             return None
+        if retention_hours is not None:
+            self._tell_homes(scope, present)
         self._update(streams, in_scope(streams, scope, name=present.name), **values, version=new_version)
         return self.get(scope, present.name)
 
@@ -127,10 +132,17 @@ class StreamWriter(Writer, StreamReader):
         present = self._locked(scope, name_or_arn, expected_version=expected_version)
         if present is None:
             return False
+        self._tell_homes(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
         self._delete(streams, in_scope(streams, scope, name=present.name))
         self._writing.destroy_key(present.wrapped_key, owner=stream_owner(scope, present.arn))
         return True
+
+    def _tell_homes(self, scope: Scope, stream: KinesisStream) -> None:
+        """Have all nodes look at a stream that have media of it."""
+        if stream.home_node is not None:
+            homes = {extent.node_id for extent in HomeReader(self._session, self._vault).extents(scope, stream.arn)}
+            NodeWriter(self._writing).note_all(NoteKind.STREAM, scope, stream.arn, among=sorted(homes))
 
     def _locked(self, scope: Scope, name_or_arn: str, *, expected_version: str | None) -> KinesisStream | None:
         present = self._one(_record, _named(scope, name_or_arn).with_for_update())

@@ -17,7 +17,10 @@ from sqlalchemy import Column, ColumnElement, Table, exists, select
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, Gone, NotFound
 from earwitness.store.columns import JsonObject, from_json, to_json
 from earwitness.store.connector_schema import connector_call_tasks
+from earwitness.store.homes import HomeWriter
 from earwitness.store.hot_reads import HotRead, StoredRow
+from earwitness.store.node_records import NoteKind
+from earwitness.store.nodes import NodeWriter
 from earwitness.store.records import (
     NewVoiceprint,
     Page,
@@ -106,6 +109,16 @@ class TaskReader(Reader):
             limit=limit,
         )
 
+    def list_of_node(self, node_id: str, *, after: PageKey | None = None, limit: int) -> Page[SpeakerSearchTask]:
+        """Return the active tasks of all accounts that a node runs."""
+        return self._page(
+            self._record,
+            _WITH_DOMAIN.where(tasks.c.ended_at.is_(None), tasks.c.node_id == node_id),
+            order=(tasks.c.account_id, tasks.c.region, tasks.c.task_id),
+            after=after,
+            limit=limit,
+        )
+
     def count_active(self, scope: Scope, *, pipeline_id: str | None = None) -> int:
         """Return how many have not ended, of all or of those of one pipeline."""
         chosen = {} if pipeline_id is None else {"pipeline_id": pipeline_id}
@@ -184,6 +197,8 @@ class TaskWriter(Writer, TaskReader):
     def __init__(self, writing: Writing) -> None:
         super().__init__(writing)
         self._rows = TaskRows(writing)
+        self._homes = HomeWriter(writing)
+        self._nodes = NodeWriter(writing)
 
     def create(
         self,
@@ -213,6 +228,7 @@ class TaskWriter(Writer, TaskReader):
             what="active speaker search tasks",
             holder=holder_of(scope),
         )
+        node_id = self._homes.runner_of(scope, stream_arn)
         created = SpeakerSearchTask(
             scope=scope,
             task_id=task_id,
@@ -234,11 +250,13 @@ class TaskWriter(Writer, TaskReader):
             updated_at=self._now,
             started_at=None,
             ended_at=None,
+            node_id=node_id,
         )
         if not self._insert(tasks, created, **asdict(scope)):
             if self.get(scope, task_id) is not None:
                 raise AlreadyExists("a speaker search task of this id exists; choose another id")
             raise Conflict("an active task searches this domain on this stream and channel; stop it first")
+        self._nodes.note(node_id, NoteKind.TASK, scope, task_id)
         return created
 
     def request_stop(
@@ -282,6 +300,7 @@ class TaskWriter(Writer, TaskReader):
         if status is task.status:
             return task
         stop_reason = task.stop_reason or reason
+        self._nodes.note(task.node_id, NoteKind.TASK, task.scope, task.task_id)
         return self._rows.save(task, status=status, stop_reason=stop_reason, updated_at=self._now)
 
     def _lock_pipeline(self, scope: Scope, pipeline_id: str, *, statuses: Collection[str] | None) -> None:

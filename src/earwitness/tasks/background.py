@@ -25,7 +25,11 @@ from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.log import frames_of
 from earwitness.media.origins import MediaOrigins, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
+from earwitness.nodes.homes import StreamHomes, StreamKey
+from earwitness.nodes.own import OwnNode
+from earwitness.nodes.peers import Peers
 from earwitness.store.pages import all_records_in_thread
+from earwitness.store.records import KinesisStream, Scope, SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.tasks.call_events import CallEvents
 from earwitness.tasks.call_pipelines import CallPipelines
@@ -41,6 +45,7 @@ from earwitness.tasks.pipelines import PipelineMoves, Supervisor
 from earwitness.tasks.recordings import RecordingLimits, RecordingWork
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
+from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
 from earwitness.tasks.summaries import Summaries
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
@@ -95,6 +100,8 @@ class BackgroundSettings:
     line_learning: LineLearning
     #: active pipelines of an account, those of calls among them
     active_pipelines: int
+    #: how long a kept fragment waits for the word that this node still serves
+    persist_wait_seconds: float
     recording_limits: RecordingLimits
     #: recordings of jobs that are worked on at one time
     job_items_at_once: int
@@ -108,6 +115,8 @@ class _Running:
     log: FragmentLog
     deliverer: Deliverer
     jobs: list[asyncio.Task[None]]
+    #: None where this process is the only one.
+    sharing: TaskSharing | None
 
 
 class Background:
@@ -121,12 +130,17 @@ class Background:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        node: OwnNode | None = None,
     ) -> None:
+        """`node` is this process among others on the same records; None where it is the only one."""
         self._settings = settings
         self._store = store
+        self._node = node
         self._clock = clock
         self._new_id = new_id
         self._running: _Running | None = None  # before the start
+        # Whether this process does what is done once for all nodes.
+        self._keeps_house = node is None
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
@@ -171,7 +185,7 @@ class Background:
             at_once=settings.job_items_at_once,
             run_in_thread=self._run_in_thread,
             new_id=new_id,
-            is_alone=True,  # one process serves the records
+            is_alone=self._node is None,  # one process serves the records
         )
 
     def _connector_calls(self) -> ConnectorCalls:
@@ -193,6 +207,31 @@ class Background:
     def heard_from(self, stream_arn: str) -> None:
         """Remember that a fragment of this stream came."""
         self._arrivals[stream_arn] = self._clock()
+
+    def announce(self, task: SpeakerSearchTask) -> None:
+        """Have a task run that was started: here, or where its stream is at home, which has been told."""
+        if task.node_id == self._store.node_id:
+            self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
+
+    def homes(self) -> StreamHomes:
+        """Return the streams that are at home here. Raise Unavailable before the start."""
+        if self.streams.homes is None:
+            raise Unavailable("the service is starting; try again")
+        return self.streams.homes
+
+    def require_serving(self) -> None:
+        """Raise Unavailable when this node was asked to take nothing new, or may be taken for dead."""
+        if self._node is None:
+            return
+        if not self._node.lease.holds():
+            raise Unavailable("this node cannot reach the records, and others may have taken over; ask another one")
+        if self._store.is_draining():
+            raise Unavailable("this node is being drained; ask another one")
+
+    async def may_say_persisted(self) -> None:
+        """Return when nobody can have taken this node for dead. Raise Unavailable when that is not known in time."""
+        if self._node is not None:
+            await self._node.lease.require(seconds_max=self._settings.persist_wait_seconds)
 
     def media_refusal(self) -> str | None:
         """Return why media are refused for want of room; None when they are taken."""
@@ -232,37 +271,90 @@ class Background:
             threads=self._sending,
             clock=self._clock,
             chance=random.random,
-            is_alone=True,  # one process serves the records
+            is_alone=self._node is None,
         )
+        sharing = self._share()
+        take_up = self._take_up if sharing is None else sharing.take_up
         supervisor = Supervisor(
             self._store,
             moves=self.moves,
             last_arrival=self._arrivals.get,
             hears_all=self.sources.is_own,
             started_at=self._clock(),
+            comes_here=self._comes_here,
         )
-        media = MediaSweep(self._store, log, retention_of=self.streams.retention_of, run_in_thread=self._run_in_thread)
+        media = MediaSweep(
+            self._store,
+            log,
+            retention_of=self.streams.retention_of,
+            run_in_thread=self._run_in_thread,
+            found=self._found_media,
+        )
         jobs = [
             loop.create_task(work)
             for work in (
                 deliverer.run(),
                 self._jobs.run(),
-                self._until_done(self._take_up, "tasks could not be taken up and are looked for again"),
+                self._until_done(take_up, "tasks could not be taken up and are looked for again"),
                 self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
                 self._every(LOOK_SECONDS, lambda: self._look(supervisor, log)),
-                self._every(OWED_SECONDS, self.desk.write_owed_ends),
+                self._every(OWED_SECONDS, self._write_owed),
                 self._every(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
                 self._every(EXPIRE_SECONDS, self._expire),
                 self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
             )
         ]
-        self._running = _Running(loop, log, deliverer, jobs)
+        self._running = _Running(loop, log, deliverer, jobs, sharing)
+        if sharing is not None:
+            jobs += [
+                loop.create_task(self._every(NOTES_SECONDS, sharing.read_notes)),
+                loop.create_task(self._every(BURY_SECONDS, sharing.bury)),
+            ]
+
+    def _share(self) -> TaskSharing | None:
+        """Begin to be one of several nodes, if this process is."""
+        if self._node is None:
+            return None
+        sharing = TaskSharing(
+            self._store,
+            self.work,
+            self.streams,
+            lease=self._node.lease,
+            run_in_thread=self._run_in_thread,
+            heard_from=self.heard_from,
+            has_news=self.notices.notify,
+        )
+        self.streams.homes = StreamHomes(
+            self._store,
+            Peers(self._store.token_key, now=time.time, new_nonce=self._new_id),
+            open_local=self.streams.open_here,
+            has_producer=self.streams.has_producer_here,
+            run_in_thread=self._run_in_thread,
+            came=sharing.came,
+        )
+        return sharing
+
+    async def _found_media(self, account_id: str, stream: KinesisStream) -> None:
+        """Be the home of a stream whose media are here, from before there were nodes."""
+        if self._node is not None and stream.home_epoch == 0:
+            region = stream.arn.split(":")[3]
+            await self.streams.open_to_write(Scope(account_id=account_id, region=region), stream)
+
+    def _comes_here(self, scope: Scope, stream_arn: str) -> bool:
+        """Return whether a stream's fragments come to this node, or to none. This may read the records."""
+        homes = self.streams.homes
+        if homes is None or homes.is_home(StreamKey(scope, stream_arn)):
+            return True
+        stream = self._store.streams.get(scope, stream_arn)
+        return stream is None or stream.home_node in (None, self._store.node_id)
 
     async def stop(self) -> None:
         """Let go of tasks, which are taken up at the next start; finish deliveries in progress."""
         running = self._started()
         self.notices.close()
         await self.work.close()
+        if running.sharing is not None:
+            await self._leave(running.sharing)
         await asyncio.to_thread(self.models.stop)
         for job in running.jobs:
             job.cancel()
@@ -274,6 +366,13 @@ class Background:
             await asyncio.to_thread(pool.shutdown)
         self._targets.close()
         await asyncio.to_thread(self.sources.close)
+
+    async def _leave(self, sharing: TaskSharing) -> None:
+        try:
+            await sharing.leave()
+        except EarwitnessError as error:
+            _log.warning("tasks are left for other nodes to take, as after a kill", extra={"reason": str(error)})
+        await self.homes().peers.close()
 
     def _call_soon(self, work: Callable[[], None]) -> None:
         self._started().loop.call_soon_threadsafe(work)
@@ -342,16 +441,33 @@ class Background:
 
     async def _look(self, supervisor: Supervisor, log: FragmentLog) -> None:
         now = self._clock()
-        await self._run_in_thread(lambda: supervisor.look(now))
+        await self._run_in_thread(lambda: self._supervise(supervisor, now))
         await log.expire(now)
 
+    def _supervise(self, supervisor: Supervisor, now: datetime) -> None:
+        node_id = self._store.node_id
+        if node_id is None:
+            supervisor.look(now)
+            return
+        self._keeps_house = self._store.keeps_house()
+        supervisor.look_at_node(node_id, now)
+        if self._keeps_house:
+            supervisor.look_for_all(now)
+
+    async def _write_owed(self) -> None:
+        await self.desk.write_owed_ends()
+        if self._node is not None and self._keeps_house:
+            await self.desk.end_calls_of_dead_nodes()
+
     async def _sum_up(self, summaries: Summaries) -> None:
-        if await self._run_in_thread(lambda: summaries.tell(self._clock())):
+        if self._keeps_house and await self._run_in_thread(lambda: summaries.tell(self._clock())):
             self.events_written()
 
     async def _expire(self) -> None:
         now = self._clock()
-        await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
+        if self._keeps_house:
+            await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
+            await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
         for stream_arn, last in list(self._arrivals.items()):
             if now - last >= ARRIVALS_KEPT:
                 self._arrivals.pop(stream_arn, None)
@@ -359,7 +475,6 @@ class Background:
             self._lines.forget_callers(before=now - VOTES_KEPT)
             await self._run_in_thread(self._lines.forget_deleted)
         await self._run_in_thread(self._store.keep_reserve)
-        await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again. A failure is logged, and the next turn tries again."""

@@ -224,9 +224,15 @@ class ConnectorCalls:
                 return
             calls = self._store.connector_calls.list_active_everywhere
             async for call in all_records_in_thread(calls, self._run_in_thread):
-                if call.started_at < self._started_at:
+                is_ours = call.node_id in (None, self._store.node_id)
+                if is_ours and call.started_at < self._started_at:
                     await self._end_lost(call)
             self._recovered = True
+
+    async def end_calls_of_dead_nodes(self) -> None:
+        """End the calls of nodes that were taken for dead."""
+        async for call in all_records_in_thread(self._store.connector_calls.list_of_dead_nodes, self._run_in_thread):
+            await self._end_lost(call)
 
     async def _end_lost(self, call: ActiveCall) -> None:
         """End a call of a former process. One that cannot be ended stays as it is, and holds up no other."""
@@ -372,7 +378,7 @@ class ConnectorCalls:
         stream = await self._run_in_thread(lambda: self._store.streams.get(access.scope, leg.stream_arn))
         if stream is None:
             raise Gone("the stream of a leg was deleted")
-        return await self._media.open(access.scope, stream)
+        return await self._media.open_to_write(access.scope, stream)
 
     async def _write(self, work: Callable[[Unit], ResultT]) -> ResultT:
         return await self._run_in_thread(lambda: self._store.write(work))

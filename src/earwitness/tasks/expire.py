@@ -12,7 +12,7 @@ have been started with other records than these media belong to.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -113,7 +113,7 @@ async def delete_old_streams(store: Store, media: MediaStreams, *, now: datetime
             stream = await run_in_thread(partial(_delete_stream, store, scope, stream_arn))
             if stream is not None:
                 # Should the service be killed before this, the sweep deletes media without a record.
-                await media.delete(scope, stream)
+                await media.delete(scope, stream.arn)
         if len(old) < BATCH:
             return
 
@@ -144,8 +144,16 @@ class MediaSweep:
     """Goes through all stored media again and again."""
 
     def __init__(
-        self, store: Store, log: FragmentLog, *, retention_of: RetentionOf, run_in_thread: RunInThread
+        self,
+        store: Store,
+        log: FragmentLog,
+        *,
+        retention_of: RetentionOf,
+        run_in_thread: RunInThread,
+        found: Callable[[str, KinesisStream], Awaitable[None]],
     ) -> None:
+        """`found` is called with each stream, and its account, of which there are media here."""
+        self._found = found
         self._store = store
         self._log = log
         self._retention_of = retention_of
@@ -165,6 +173,7 @@ class MediaSweep:
             identity = StreamIdentity(account_id=account_id, stream_arn=stream.arn)
             known.add(identity.digest)
             if identity.digest in stored:
+                await self._found(account_id, stream)
                 await self._log.expire_closed(identity, retention=self._retention_of(stream), now=now)
         await self._delete_unknown(stored - known, now)
 

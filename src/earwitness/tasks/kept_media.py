@@ -13,8 +13,8 @@ from earwitness.audio.matroska.tags import read_tags
 from earwitness.errors import AudioUnreadable, Gone, StreamGone
 from earwitness.fragments.interface import LIST_LENGTH_MAX, LIVE_GAP_MS, Fragment, FragmentInfo, TimeAxis
 from earwitness.fragments.numbers import from_ms, number_before, read_number
-from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import MediaStreams
+from earwitness.nodes.homed_stream import KeptStream
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.threads import RunOnLoop
 
@@ -60,14 +60,14 @@ class KeptMedia:
 
     async def _stretches(self, scope: Scope, stream: KinesisStream, start: datetime, end: datetime) -> list[Stretch]:
         try:
-            log = await self._streams.open(scope, stream)
+            log = await self._streams.open_to_read(scope, stream)
             return [one async for one in _stretches(log, start, end)]
         except Gone as error:
             raise _gone() from error
 
     async def _write(self, scope: Scope, stream: KinesisStream, numbers: tuple[str, str], file: IO[bytes]) -> None:
         try:
-            log = await self._streams.open(scope, stream)
+            log = await self._streams.open_to_read(scope, stream)
             count = 0
             async for fragment in _between(log, *numbers):
                 file.write(_chunk(fragment))
@@ -79,7 +79,7 @@ class KeptMedia:
         file.flush()
 
 
-async def _stretches(log: FragmentStream, start: datetime, end: datetime) -> AsyncIterator[Stretch]:
+async def _stretches(log: KeptStream, start: datetime, end: datetime) -> AsyncIterator[Stretch]:
     stretch: Stretch | None = None
     call: str | None = None
     after: str | None = None
@@ -106,7 +106,7 @@ async def _stretches(log: FragmentStream, start: datetime, end: datetime) -> Asy
         yield stretch
 
 
-async def _calls(log: FragmentStream, infos: Iterable[FragmentInfo]) -> dict[str, str]:
+async def _calls(log: KeptStream, infos: Iterable[FragmentInfo]) -> dict[str, str]:
     """Return what names the call of each fragment that says so."""
     from earwitness.audio.channel import call_of  # with numpy, which a start need not wait for
 
@@ -117,7 +117,7 @@ async def _calls(log: FragmentStream, infos: Iterable[FragmentInfo]) -> dict[str
     return found
 
 
-async def _between(log: FragmentStream, first_number: str, last_number: str) -> AsyncIterator[Fragment]:
+async def _between(log: KeptStream, first_number: str, last_number: str) -> AsyncIterator[Fragment]:
     """Yield what is kept from one number to another, both included."""
     first, last = read_number(first_number), read_number(last_number)
     after = number_before(first_number)

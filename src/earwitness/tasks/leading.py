@@ -8,14 +8,16 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from earwitness import __version__
 from earwitness.errors import AnotherProcessServes, EarwitnessError
-from earwitness.store.leading import LEASE_SECONDS, HeldByAnother, Leader, Leading
+from earwitness.store.leading import LEASE_SECONDS, HeldByAnother, Leader, Leading, Renewal
 
-RENEW_SECONDS = LEASE_SECONDS / 5
+RENEW_SECONDS = LEASE_SECONDS / 3
 """How often a leader says that it lives."""
 
 _LOOK_SECONDS = 0.5
@@ -24,17 +26,34 @@ _LOOK_SECONDS = 0.5
 _log = logging.getLogger("earwitness.work")
 
 
-def this_process() -> Leader:
+def this_process(*, node_id: str = "", internal_url: str = "", node_url: str = "") -> Leader:
     """Return this process, as others are told of it."""
-    return Leader(holder=secrets.token_hex(16), host=socket.gethostname(), process=os.getpid())
+    return Leader(
+        holder=secrets.token_hex(16),
+        host=socket.gethostname(),
+        process=os.getpid(),
+        node_id=node_id,
+        version=__version__,
+        internal_url=internal_url,
+        node_url=node_url,
+    )
 
 
 class Lead:
     """The place of the one process that serves, once it is taken."""
 
-    def __init__(self, claim: Leading, *, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        claim: Leading,
+        *,
+        on_lost: Callable[[], None],
+        on_renewed: Callable[[Renewal], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._claim = claim
         self._on_lost = on_lost
+        self._on_renewed = on_renewed
+        self._monotonic = monotonic
         self._ended = Event()
         self.lost: AnotherProcessServes | None = None
         """Why the place was lost; None while this process leads."""
@@ -43,14 +62,21 @@ class Lead:
         """Renew until `end`, or until another process leads: then `on_lost` is called, once."""
         while not self._ended.wait(RENEW_SECONDS):
             try:
-                self._claim.renew()
+                self.renew()
             except AnotherProcessServes as error:
                 self.lost = error
-                _log.error("another process serves the records now; this one stops")
+                _log.error("this process serves no longer, and stops", extra={"reason": str(error)})
                 self._on_lost()
                 return
             except EarwitnessError as error:
                 _log.warning("the claim on the records is not renewed yet", extra={"reason": str(error)})
+
+    def renew(self) -> None:
+        """Renew once. Raise AnotherProcessServes and StoreUnavailable."""
+        asked_at = self._monotonic()
+        told = self._claim.renew()
+        if told is not None:
+            self._on_renewed(Renewal(asked_at=asked_at, answered_at=self._monotonic(), database_time=told))
 
     def end(self) -> None:
         """Stop renewing."""
@@ -62,6 +88,10 @@ class Lead:
             raise self.lost
 
 
+def _no_lease(_: Renewal) -> None:
+    """For a place that is held without one."""
+
+
 @contextmanager
 def leading(
     claim: Leading,
@@ -70,15 +100,17 @@ def leading(
     on_waiting: Callable[[str], None],
     on_lost: Callable[[], None],
     pause: Callable[[float], object],
+    on_renewed: Callable[[Renewal], None] = _no_lease,
 ) -> Generator[Lead]:
     """Lead the records until the end of the `with`.
 
     A leader that was killed is waited for, at most as long as its lease lasts; `on_waiting` gets a sentence about that.
     Raise AnotherProcessServes when another leader lives, StoreUnavailable. `on_lost` is called on a thread when another
-    process has taken the place.
+    process has taken the place, `on_renewed` whenever a lease was renewed.
     """
     _take(claim, me, on_waiting=on_waiting, pause=pause)
-    lead = Lead(claim, on_lost=on_lost)
+    lead = Lead(claim, on_lost=on_lost, on_renewed=on_renewed)
+    lead.renew()
     renewing = Thread(target=lead.hold, name="earwitness lead", daemon=True)
     renewing.start()
     try:
@@ -100,18 +132,20 @@ def _take(claim: Leading, me: Leader, *, on_waiting: Callable[[str], None], paus
             raise AnotherProcessServes(_refusal(held))
         if held is first:
             on_waiting(
-                f"{_named(held)} serves these records, or was killed less than {LEASE_SECONDS:g} s ago: looking "
-                f"whether it lives, for at most {max(held.seconds_left, 0):.0f} s"
+                f"{_named(held)} has the node of this data folder, or was killed less than {LEASE_SECONDS:g} s ago: "
+                f"looking whether it lives, for at most {max(held.seconds_left, 0):.0f} s"
             )
         pause(_LOOK_SECONDS)
         held = claim.claim(me)
 
 
 def _refusal(held: HeldByAnother) -> str:
-    text = f"{_named(held)} serves these records; one process may. Stop it first, and start again"
     if held.seconds_left is None:
-        return text
-    return f"{text}; after a kill its claim ends by itself within {LEASE_SECONDS:g} s"
+        return f"{_named(held)} serves these records; one process may. Stop it first, and start again"
+    return (
+        f"{_named(held)} has the node of this data folder; give each process a folder of its own, or stop it first. "
+        f"After a kill its claim ends by itself within {LEASE_SECONDS:g} s"
+    )
 
 
 def _named(held: HeldByAnother) -> str:

@@ -9,11 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from earwitness.errors import Conflict
 from earwitness.store.columns import JsonObject
-from earwitness.store.pages import all_records
+from earwitness.store.pages import ReadPage, all_records
 from earwitness.store.records import Pipeline, Scope, ScopedPipeline
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.events import EventPublisher, live_source_of
@@ -179,24 +180,39 @@ class Supervisor:
         last_arrival: Callable[[str], datetime | None],
         hears_all: Callable[[Scope], bool],
         started_at: datetime,
+        comes_here: Callable[[Scope, str], bool] = lambda scope, arn: True,  # noqa: ARG005  one process hears all
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`last_arrival` tells when the last fragment of a stream came to this process, by its ARN; none is missed
         before `started_at`. `hears_all` tells whether all fragments of an account's streams come by here; of other
-        streams only those are missed that a task listens to."""
+        streams only those are missed that a task listens to. `comes_here` tells whether a stream's fragments come to
+        this node, or to none."""
         self._store = store
         self._moves = moves
         self._last_arrival = last_arrival
         self._hears_all = hears_all
         self._started_at = started_at
+        self._comes_here = comes_here
         self._monotonic = monotonic
         self._looked: tuple[datetime, float] | None = None  # when the last look was, by both clocks
         self._jumped: dict[str, timedelta] = {}  # by pipeline: how far the clock was set ahead during its life
 
     def look(self, now: datetime) -> int:
         """Stop what is to be stopped, and return how many were. Raise StoreUnavailable."""
+        return self._look_at(self._store.pipelines.list_active_everywhere, now)
+
+    def look_at_node(self, node_id: str, now: datetime) -> int:
+        """Do the same for the pipelines whose tasks a node runs."""
+        return self._look_at(partial(self._store.pipelines.list_of_node, node_id), now)
+
+    def look_for_all(self, now: datetime) -> int:
+        """Do the same for the pipelines that have no task any more, or whose time is over; for one of all nodes."""
+        old, paused = now - OVER_AFTER, now - PAUSED_AFTER
+        return self._look_at(partial(self._store.pipelines.list_overdue, created_by=old, paused_by=paused), now)
+
+    def _look_at(self, read: ReadPage[ScopedPipeline], now: datetime) -> int:
         stopped = 0
-        entries = list(all_records(self._store.pipelines.list_active_everywhere))
+        entries = list(all_records(read))
         self._notice_a_jump(now, entries)
         for entry in entries:
             reason = self._reason(entry, now)
@@ -241,7 +257,8 @@ class Supervisor:
 
     def _silence(self, entry: ScopedPipeline, now: datetime) -> str | None:
         """Return why a pipeline ends, if one of its streams was silent for too long since its latest task began."""
-        arrivals = [self._arrival(arn, now) for arn in stream_arns(entry.pipeline)]
+        heard = [arn for arn in stream_arns(entry.pipeline) if self._comes_here(entry.scope, arn)]
+        arrivals = [self._arrival(arn, now) for arn in heard]
         if all(last is not None and now - last < SILENT_AFTER for last in arrivals):
             return None
         tasks = self._store.tasks.list(entry.scope, entry.pipeline.pipeline_id, limit=1).items

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.log import frames_of
+from earwitness.store.leading import NodeLoad
 from earwitness.store.records import Scope
 from earwitness.tasks.retrying import FAILURES_MAX, STEADY_SECONDS, Retrying, reason_of
 from earwitness.wire.shares import may_take, most
@@ -72,6 +73,8 @@ class TaskRunner:
         self._call_soon = call_soon
         self._running: dict[WorkItem, _Running] = {}
         self._submitted: set[WorkItem] = set()
+        # Let go of and not ended yet; True for those that are to be run again.
+        self._dropped: dict[WorkItem, bool] = {}
         self._lock = Lock()
         self._closing = False
 
@@ -106,13 +109,27 @@ class TaskRunner:
     def _free(self) -> int:
         return self._at_once_max - len(self._submitted)
 
+    def load(self) -> NodeLoad:
+        """Return how many tasks run, and how many more would."""
+        return NodeLoad(len(self._submitted), max(0, self._free))
+
     def submit(self, item: WorkItem) -> None:
         """Have a task run whose record says that it is active. One that runs already is not run twice."""
         with self._lock:
+            if item in self._dropped:
+                self._dropped[item] = True
             if item in self._submitted or self._closing:
                 return
             self._submitted.add(item)
         self._call_soon(partial(self._start, item))
+
+    def drop(self, item: WorkItem) -> None:
+        """Let go of a task, which another node runs from now on. One that is submitted again is run again."""
+        with self._lock:
+            if item not in self._submitted:
+                return
+            self._dropped[item] = False
+        self._call_soon(partial(self._cancel, item))
 
     def changed(self, item: WorkItem) -> None:
         """Have the record of a task looked at by who runs it."""
@@ -148,7 +165,17 @@ class TaskRunner:
 
     def _ended(self, item: WorkItem) -> None:
         del self._running[item]
-        self._submitted.discard(item)
+        with self._lock:
+            is_to_run = self._dropped.pop(item, False) and not self._closing
+            if not is_to_run:
+                self._submitted.discard(item)
+        if is_to_run:
+            self._start(item)
+
+    def _cancel(self, item: WorkItem) -> None:
+        running = self._running.get(item)
+        if running is not None and item in self._dropped:
+            running.task.cancel()
 
     def _wake(self, item: WorkItem) -> None:
         running = self._running.get(item)

@@ -34,7 +34,7 @@ def postgres_only(kind: str) -> None:
 def let_lease_end(store: Store) -> None:
     """As if the leader had been silent for as long as its lease lasts."""
     with store._database.engine.begin() as connection:
-        connection.execute(text("UPDATE service_leaders SET expires_at = expires_at - 16000000"))
+        connection.execute(text("UPDATE nodes SET alive_until = alive_until - 16000000"))
 
 
 def test_the_second_hears_who_the_first_is(store: Store, other: Store) -> None:
@@ -118,7 +118,7 @@ def test_a_leader_that_renews_is_not_waited_for(store: Store, other: Store) -> N
     refused = leading(
         other.leading, SECOND, on_waiting=_say_nothing, on_lost=_never, pause=lambda _: store.leading.renew()
     )
-    with pytest.raises(AnotherProcessServes, match=r"process 4711 on first\.example\.net .* 15 s"), refused:
+    with pytest.raises(AnotherProcessServes, match=r"process 4711 on first\.example\.net .* 6 s"), refused:
         raise AssertionError("two lead")
 
 

@@ -120,7 +120,8 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
     domain, pipeline = store.write(add_domain), store.write(lambda unit: add_pipeline(unit, metadata={"a": "b"}))
     profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
     store.write(lambda unit: unit.tags.set(MINE, domain.arn, {"k": "v"}, limit=5))
-    tasks = [] if former == "0001" else [store.write(lambda unit: add_task(unit, domain.domain_id, channel_id=1))]
+    if former != "0001":
+        _add_task_as_then(store, pipeline.pipeline_id, domain.domain_id)
     domain_then = store.domains.get(MINE, domain.domain_id)
     store.close()
     monkeypatch.undo()
@@ -133,7 +134,8 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
         assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
         assert store.profiles.get(MINE, profile.profile_id) == profile
         assert store.tags.list(MINE, domain.arn) == {"k": "v"}
-        assert list(store.tasks.list(MINE, None, limit=9).items) == tasks
+        tasks = store.tasks.list(MINE, None, limit=9).items
+        assert [(task.task_id, task.status) for task in tasks] == [("t-1", "NotStarted")] * (former != "0001")
         task = store.write(lambda unit: add_task(unit, domain.domain_id, pipeline.pipeline_id))
         assert store.tasks.get(MINE, task.task_id) == task
         with store._database.engine.connect() as connection:
@@ -169,6 +171,28 @@ def test_events_of_a_former_database_are_kept_and_counted_on(empty_url: str, mon
         assert store.events.last_sequence(MINE) == 5
         with store._database.engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def _add_task_as_then(store: Store, pipeline_id: str, domain_id: str) -> None:
+    """Before tasks knew of nodes."""
+    values = {
+        "account_id": MINE.account_id,
+        "region": MINE.region,
+        "task_id": "t-1",
+        "pipeline_id": pipeline_id,
+        "stream_arn": "arn:stream",
+        "channel_id": 1,
+        "domain_id": domain_id,
+        "domain_arn": "arn:domain",
+        "status": "NotStarted",
+        "attempt": 0,
+        "created_at": 1,
+        "updated_at": 1,
+    }
+    names = ", ".join(values)
+    places = ", ".join(f":{name}" for name in values)
+    with store._database.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO speaker_search_tasks ({names}) VALUES ({places})"), values)  # noqa: S608
 
 
 def _append(unit: Unit, pipeline_id: str, event_id: str) -> None:

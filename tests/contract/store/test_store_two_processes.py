@@ -1,4 +1,4 @@
-"""Two real `earwitness serve` on one PostgreSQL: one serves, the other is refused or takes over, never both."""
+"""Two real `earwitness serve` on one PostgreSQL: never two of one node, and none that was taken for dead."""
 
 import signal
 import subprocess
@@ -16,6 +16,7 @@ from postgres_server import create_database, drop_database, url_of
 from serving import Served, start, stop
 
 import started
+from patience import until
 
 pytestmark = pytest.mark.slow
 
@@ -42,26 +43,23 @@ def first(settings_file: Path, tmp_path: Path) -> Iterator[Served]:
     served.process.wait()
 
 
-def test_a_second_process_is_refused_and_told_of_the_first(first: Served, settings_file: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(tmp_path / "second")]
+def test_a_second_process_on_the_same_media_is_refused(first: Served, settings_file: Path) -> None:
+    command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", "0", "--data", str(first.data)]
     environment = first.environment | {"EARWITNESS_CONFIG": str(settings_file)}
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert refused.returncode == 8
     assert f"process {first.process.pid} on " in refused.stderr
-    assert "serves these records; one process may. Stop it first" in refused.stderr
+    assert "has the node of this data folder; give each process a folder of its own" in refused.stderr
     assert "answers at" not in refused.stderr
     stop(first)
-    url = tomllib.loads(settings_file.read_text(encoding="utf-8"))["store_url"]
-    with psycopg.connect(url) as connection:  # the claim is given up, so the next start need not wait for its end
-        assert connection.execute("SELECT count(*) FROM service_leaders").fetchone() == (0,)
-    stop(start(tmp_path / "second", settings_file=settings_file))
+    stop(start(first.data, settings_file=settings_file))  # the claim was given up, so it need not wait for its end
 
 
-def test_a_killed_process_is_waited_for(first: Served, settings_file: Path, tmp_path: Path) -> None:
+def test_a_killed_process_is_waited_for(first: Served, settings_file: Path) -> None:
     app = Application(first, "killed")
     app.domain("before")
     first.process.kill()
-    second = start(tmp_path / "second", settings_file=settings_file)  # returns when it answers
+    second = start(first.data, settings_file=settings_file)  # returns when it answers
     assert len(Application(second, "after").voice.list_voice_profile_domains()["VoiceProfileDomains"]) == 1
     stop(second)
 
@@ -69,22 +67,24 @@ def test_a_killed_process_is_waited_for(first: Served, settings_file: Path, tmp_
 def test_a_process_that_was_stopped_for_longer_than_its_lease_concludes_nothing(
     first: Served, settings_file: Path, tmp_path: Path
 ) -> None:
-    """Its clock says that every call has been silent for too long, and requests wait at its door. It does neither end
-    the ones nor answer the others: it ends."""
+    """Requests wait at its door, and another one has taken it for dead. It does neither answer nor change: it ends."""
     app = Application(first, "paused")
     pipeline = app.pipeline(app.stream("line"))
     app.start(pipeline, app.domain("callers"))
     first.process.send_signal(signal.SIGSTOP)
-    with ThreadPoolExecutor(8) as threads:
+    url = tomllib.loads(settings_file.read_text(encoding="utf-8"))["store_url"]
+    with ThreadPoolExecutor(8) as threads, psycopg.connect(url, autocommit=True) as connection:
         late = [threads.submit(app.domain, f"late {number}") for number in range(8)]
         second = start(tmp_path / "second", settings_file=settings_file)
+        dead = "SELECT process FROM nodes WHERE dead_at IS NOT NULL"
+        until(lambda: connection.execute(dead).fetchall() == [(first.process.pid,)])
         first.process.send_signal(signal.SIGCONT)
         assert first.process.wait() == 8
         assert all(isinstance(one.exception(), ClientError | BotoCoreError) for one in late)
     domains = Application(second, "after").voice.list_voice_profile_domains()["VoiceProfileDomains"]
     assert [one["Name"] for one in domains] == ["callers"]
     said = started.all_said(first.process)
-    assert "another process serves the records now; this one stops" in said
+    assert "this process serves no longer, and stops" in said
     assert "a pipeline was stopped" not in said
-    assert "error: another process serves these records now" in said
+    assert "error: this node was taken for dead" in said
     stop(second)
