@@ -120,8 +120,8 @@ class HomedStream:
         while True:
             if place >= len(parts):
                 parts = await self._next_parts(len(parts))
-                position = Earliest() if isinstance(position, NowPosition) and parts else position
-                place = _first_place(position, parts)
+                if isinstance(position, NowPosition):
+                    position = Earliest()  # of the new part: all of it came after the reader did
                 continue
             part = parts[place]
             try:
