@@ -13,9 +13,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-import soundfile
 from botocore.exceptions import BotoCoreError, ClientError
-from calls import Application
+from calls import Application, Paced
 from local_cluster import Cluster, Node, Postgres
 
 from earwitness.audio.matroska.get_media import ConsumedFragment, GetMediaReader
@@ -28,19 +27,6 @@ pytestmark = pytest.mark.slow
 
 PACE_SECONDS = 0.3
 """Between two seconds of audio: a call of 35 s takes 10 s, which is longer than a lease."""
-
-
-class Paced:
-    """A line that speaks faster than people do."""
-
-    def __init__(self, recording: Path) -> None:
-        samples, _ = soundfile.read(recording, dtype="int16")
-        self._pcm, self._at = samples.astype("<i2").tobytes(), 0
-
-    def read(self, size: int) -> bytes:
-        time.sleep(PACE_SECONDS * size / 16_000)
-        self._at += size
-        return self._pcm[self._at - size : self._at]
 
 
 @dataclass
@@ -93,7 +79,7 @@ def speak(app: Application, recording: Path, stream: str, persisted: list[str]) 
         if ack.type is AckType.PERSISTED:
             persisted.append(ack.fragment_number)
 
-    patient(lambda: app.send(Paced(recording), stream, on_ack=note))
+    patient(lambda: app.send(Paced(recording, PACE_SECONDS), stream, on_ack=note))
 
 
 def outcomes(app: Application, task: str) -> list[str]:
@@ -274,7 +260,9 @@ def test_no_home_moves_while_the_database_is_away(start_cluster: Callable[..., C
             persisted.append(ack.fragment_number)
 
     with ThreadPoolExecutor() as lines:
-        call = lines.submit(lambda: patient(lambda: a.send(Paced(first_call("kal")), stream, on_ack=note)))
+        call = lines.submit(
+            lambda: patient(lambda: a.send(Paced(first_call("kal"), PACE_SECONDS), stream, on_ack=note))
+        )
         until(lambda: len(persisted) > 2)
         database.end(signal.SIGQUIT)
         away = threading.Event()

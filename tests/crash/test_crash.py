@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-import soundfile
 from botocore.exceptions import BotoCoreError, ClientError
-from calls import Application
+from calls import Application, Paced
 from serving import Served, kill, start, stop
 
 from earwitness.errors import PutMediaFailed
@@ -26,19 +25,6 @@ CRASHES = int(os.environ.get("CRASHES", "10"))
 CALLERS: tuple[str, ...] = ("kal", "sally", "marvin")
 PACE_SECONDS = 0.12
 """Between two seconds of audio: a call of 35 s takes 4 s, in which two crashes fit."""
-
-
-class Paced:
-    """A line that speaks eight times as fast as people do."""
-
-    def __init__(self, recording: Path) -> None:
-        samples, _ = soundfile.read(recording, dtype="int16")
-        self._pcm, self._at = samples.astype("<i2").tobytes(), 0
-
-    def read(self, size: int) -> bytes:
-        time.sleep(PACE_SECONDS * size / 16_000)
-        self._at += size
-        return self._pcm[self._at - size : self._at]
 
 
 class Crashing:
@@ -91,7 +77,7 @@ def one_call(app: Application, caller: str, domain: str, *, stream: str, name: s
 
     pipeline = patient(lambda: app.pipeline(stream))
     task = patient(lambda: app.start(pipeline, domain, ClientRequestToken=name))
-    patient(lambda: app.send(Paced(first_call(caller)), stream, on_ack=note))
+    patient(lambda: app.send(Paced(first_call(caller), PACE_SECONDS), stream, on_ack=note))
     # Each life is too short for an answer where the machine is busy: then it comes after the last crash.
     until(lambda: patient(lambda: app.status(pipeline, task)) == "Stopped", seconds=PATIENCE_SECONDS + 5 * CRASHES)
     until(lambda: len(app.results(task)) >= 2)  # what a killed sender had claimed goes out at the start

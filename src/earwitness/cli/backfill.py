@@ -1,8 +1,6 @@
 """`earwitness backfill`: search or enrol thousands of recordings, or a stream's kept media, with a running service."""
 
-import csv
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,6 +24,7 @@ from earwitness.cli.output import (
     remark,
     say,
     visible,
+    write_csv,
 )
 from earwitness.errors import AskingError, ConfigurationError, ManifestInvalid, ServiceRefused
 from earwitness.progress import Progress, not_shown
@@ -201,7 +200,7 @@ def report(
             return
         found = list(items)
     if csv_file is not None:
-        _write_csv(csv_file, found)
+        write_csv(csv_file, _CSV_COLUMNS, map(_cells, found))
     if as_json:
         print_json(found)
     elif csv_file is None:
@@ -423,18 +422,3 @@ def _item_row(item: Mapping[str, Any]) -> tuple[str, ...]:
         "" if speech is None else f"{speech:.1f} s",
         item["reason"] or ("" if item["state"] != ItemState.WAITING or not item["attempt"] else "being listened to"),
     )
-
-
-def _write_csv(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(_cells(item) for item in items)
-    if str(path) == "-":
-        out.file.write(text.getvalue())
-        return
-    try:
-        path.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    remark("wrote {}", path)

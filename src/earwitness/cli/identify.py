@@ -1,7 +1,5 @@
 """`earwitness identify`: who speaks in a recording, or in each of many."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -26,9 +24,10 @@ from earwitness.cli.output import (
     remark,
     reporting,
     warn,
+    write_csv,
 )
 from earwitness.cli.voices import engine_for, gallery_path
-from earwitness.errors import AudioError, ConfigurationError, SpeechError
+from earwitness.errors import AudioError, SpeechError
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome, decision_document
 
@@ -247,7 +246,7 @@ def _print_all(
     as_json: bool,
 ) -> None:
     if csv_file is not None:
-        _write_csv(csv_file, documents)
+        write_csv(csv_file, _CSV_COLUMNS, map(_cells, documents))
     if as_json:
         print_json({"recordings": documents, "leftOut": left_out, "line": line})
     elif str(csv_file) != "-":
@@ -296,21 +295,6 @@ def _cells(document: dict[str, Any]) -> dict[str, Any]:
         "netSpeechSeconds": decision["netSpeechSeconds"],
         "error": "",
     }
-
-
-def _write_csv(path: Path, documents: Sequence[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(_cells(document) for document in documents)
-    if str(path) == "-":
-        out.file.write(text.getvalue())
-        return
-    try:
-        path.write_text(text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
-    remark("wrote {}", path)
 
 
 def _exit_of_all(answers: "Sequence[_Answer]") -> Exit:

@@ -1,11 +1,12 @@
 """How commands speak: results on standard output, everything else on standard error, and what exit codes mean."""
 
 import contextlib
+import csv
 import io
 import json
 import os
 import sys
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -171,6 +172,22 @@ def progress_of(*, sizes: bool = False) -> Generator[progress.Progress]:
             bars.update(tasks[doing], completed=done, total=total)
 
         yield show
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table with a line of titles; to standard output where the path is `-`. Raise ConfigurationError."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    if str(path) == "-":
+        out.file.write(text.getvalue())
+        return
+    try:
+        path.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise errors.ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    remark("wrote {}", path)
 
 
 def print_table(
