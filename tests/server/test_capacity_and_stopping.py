@@ -1,10 +1,12 @@
 """Too many requests, records that are away, the end of the service: what clients see, and what is left behind."""
 
+import asyncio
 import logging
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGTERM
 
@@ -15,7 +17,7 @@ from earwitness.errors import ConfigurationError, StoreUnavailable, Unavailable
 from earwitness.server import run
 from earwitness.threads import Threads
 from earwitness.wire.shares import Shares
-from patience import until
+from patience import PATIENCE_SECONDS, until
 
 READY = b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -268,3 +270,21 @@ def test_a_store_is_closed_as_often_as_one_likes(start: Callable[..., Live]) -> 
 def test_readers_do_not_wait_for_writers(live: Live) -> None:
     with live.locked(), sqlite3.connect(live.settings.data_dir / "records.db"):
         assert live.ask(live.signed())[0] == 200
+
+
+def test_two_that_ask_at_once_whether_it_is_ready_get_one_answer(live: Live) -> None:
+    asked_once, may_answer = threading.Event(), threading.Event()
+
+    def look() -> None:
+        assert not asked_once.is_set()
+        asked_once.set()
+        may_answer.wait(PATIENCE_SECONDS)
+
+    async def both() -> list[tuple[str, str]]:
+        root = replace(live.service.root, require_ready=look)
+        asking = [asyncio.ensure_future(root._readiness()) for _ in range(2)]
+        await asyncio.to_thread(asked_once.wait)
+        may_answer.set()
+        return await asyncio.gather(*asking)
+
+    assert asyncio.run(both()) == [("ready", ""), ("ready", "")]

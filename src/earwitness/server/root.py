@@ -52,6 +52,7 @@ class Root:
     """earwitness's own API, which gets every path under OWN_PATH; without one, AWS's operations get them too."""
 
     _looking: asyncio.Future[str] | None = field(default=None, init=False)
+    _looking_until: float = field(default=0.0, init=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
@@ -117,10 +118,13 @@ class Root:
         # One look at a time, however many ask, in a thread of its own: others may all wait for the records.
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(asyncio.to_thread(self._reason))
-            await asyncio.wait({self._looking}, timeout=READY_SECONDS_MAX)
-        if not self._looking.done():
+            self._looking_until = asyncio.get_running_loop().time() + READY_SECONDS_MAX
+        looking, left = self._looking, self._looking_until - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.wait({looking}, timeout=left)
+        if not looking.done():
             return "unavailable", _SLOW
-        reason = self._looking.result()
+        reason = looking.result()
         return ("unavailable", reason) if reason else ("ready", "")
 
     def _reason(self) -> str:
