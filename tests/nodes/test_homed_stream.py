@@ -172,6 +172,21 @@ async def test_a_reader_goes_where_the_stream_goes(nodes: Nodes) -> None:
     assert [await reading for reading in readings] == [[(b"1", False), (b"2", False), (b"3", False)]] * 2
 
 
+async def test_a_reader_that_is_late_gets_all_of_every_part(nodes: Nodes) -> None:
+    """The stream leaves, comes back and leaves again before the reader looks."""
+    a, b, stream = nodes
+    await a.write(stream, b"1", b"2", b"3")
+    for node in (a, b):
+        reading = await node.seen(stream).read(Earliest())
+        first = await anext(reading)
+        assert first.fragment.cluster == b"1"
+        written = [chr(97 + place).encode() for place in range(8)]
+        for place, cluster in enumerate(written):
+            await (b, a)[place % 2].write(stream, cluster)
+        before = [b"2", b"3"] if node is a else [b"2", b"3", *written]
+        assert await taken(reading, len(before + written)) == [(cluster, False) for cluster in before + written]
+
+
 async def test_who_reads_from_now_on_gets_nothing_of_before(nodes: Nodes) -> None:
     a, b, stream = nodes
     log = await a.homes.open_to_write(MINE, stream)

@@ -177,6 +177,7 @@ def test_an_expired_one_is_told_at_the_start_in_the_log_and_by_doctor(
     check = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["certificate"]
     assert (check["ok"], "is not the key" in check["found"]) == (False, True)
     soon = Pair(ends=datetime.now(UTC) + 10 * DAY)
-    soon.write(certificate), soon.write_key(key)
+    soon.write(certificate)
+    soon.write_key(key)
     check = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["certificate"]
     assert (check["ok"], "expires in 9 days" in check["found"]) == (True, True)

@@ -80,17 +80,18 @@ class FragmentReader:
 
     def __init__(self, next_after: Callable[[int], Awaitable[tuple[int, ReadResult] | None]], *, after: int) -> None:
         self._next_after = next_after
-        self._after = after
+        self.after = after
+        """The sequence of the last fragment that it has passed."""
 
     def __aiter__(self) -> AsyncIterator[ReadResult]:
         return self
 
     async def __anext__(self) -> ReadResult:
         """Return the next fragment, when there is one."""
-        found = await self._next_after(self._after)
+        found = await self._next_after(self.after)
         if found is None:
             raise StopAsyncIteration
-        self._after, result = found
+        self.after, result = found
         return result
 
 

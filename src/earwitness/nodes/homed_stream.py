@@ -43,6 +43,7 @@ class _Part:
     """A part of a stream, and which node has it."""
 
     node_id: str
+    epoch: int
     range: SequenceRange
 
     def holds(self, sequence: int) -> bool:
@@ -160,7 +161,8 @@ class HomedStream:
 
     async def _local_results(self, log: FragmentStream, part: _Part, position: Position) -> AsyncGenerator[ReadResult]:
         """Yield what this node has of a part; of the last one, until another node is the home."""
-        async with aclosing(results_until_moved(self._homes, self._key, log, position, part.range)) as results:
+        results = results_until_moved(self._homes, self._key, log, position, part.range, epoch=part.epoch)
+        async with aclosing(results):
             async for result in results:
                 if result is not None:
                     yield result
@@ -171,6 +173,7 @@ class HomedStream:
             "position": position_head(position),
             "first": part.range.first,
             "end": part.range.end,
+            "epoch": part.epoch,
         }
         ended = False
         frames = self._homes.peers.frames(node, READ, body)
@@ -222,41 +225,51 @@ async def results_until_moved(
     position: Position,
     part: SequenceRange,
     *,
+    epoch: int,
     tick_seconds: float | None = None,
 ) -> AsyncGenerator[ReadResult | None]:
-    """Yield what this node has of a part; of the last one what is to come, until another node is the stream's home.
+    """Yield what this node has of a part; of the last one what is to come, until the stream moves.
 
-    With `tick_seconds`, None is yielded whenever nothing came for so long.
+    What came before it moved is yielded then, and nothing of what comes after it has come back, which is another part
+    with a greater `epoch`. With `tick_seconds`, None is yielded whenever nothing came for so long.
     """
     reader = await log.read(position, part=part)
-    if part.end is not None:
-        async for result in reader:
-            yield result
-        return
-    moved = asyncio.ensure_future(homes.news(key).wait())
-    coming: asyncio.Future[ReadResult] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(reader))
-            await asyncio.wait({coming, moved}, timeout=tick_seconds, return_when=asyncio.FIRST_COMPLETED)
-            if coming.done():
-                result, coming = coming.result(), None
-                yield result
-            elif not moved.done():
-                yield None
-            elif homes.is_home(key):
-                moved = asyncio.ensure_future(homes.news(key).wait())
-            else:
-                return
-    finally:
-        moved.cancel()
-        if coming is not None:
-            coming.cancel()
+    if part.end is None:
+        after, coming = reader.after, None
+        try:
+            while homes.is_home(key, epoch=epoch):
+                news = homes.news(key)
+                moved = asyncio.ensure_future(news.wait())
+                coming = coming or asyncio.ensure_future(anext(reader))
+                await asyncio.wait({coming, moved}, timeout=tick_seconds, return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+                if news.is_set():
+                    continue  # what is coming may have come after the stream had left and come back
+                if coming.done():
+                    result, coming = coming.result(), None
+                    after = read_number(result.fragment.info.number).sequence
+                    yield result
+                else:
+                    yield None
+        finally:
+            if coming is not None:
+                coming.cancel()
+        end = await _end_of(homes, key, log, epoch=epoch)
+        reader = await log.read(AfterFragment(last_of_sequence(after)), part=SequenceRange(first=part.first, end=end))
+    async for result in reader:
+        yield result
+
+
+async def _end_of(homes: StreamHomes, key: StreamKey, log: FragmentStream, *, epoch: int) -> int:
+    """Return the sequence before which a part of this node ends that its stream has left."""
+    later = [extent.first_sequence for extent in await homes.extents(key) if extent.epoch > epoch]
+    return min(later, default=log.next_sequence)
 
 
 def _part(extents: Sequence[StreamExtent], place: int) -> _Part:
     end = extents[place + 1].first_sequence if place + 1 < len(extents) else None
-    return _Part(extents[place].node_id, SequenceRange(first=extents[place].first_sequence, end=end))
+    extent = extents[place]
+    return _Part(extent.node_id, extent.epoch, SequenceRange(first=extent.first_sequence, end=end))
 
 
 def _first_place(position: Position, parts: Sequence[_Part]) -> int:

@@ -119,9 +119,10 @@ class StreamHomes:
         """Return whether somebody sends to a stream elsewhere that is read here."""
         return stream_arn in self._far_producers
 
-    def is_home(self, key: StreamKey) -> bool:
-        """Return whether a stream's media come here."""
-        return key in self._held
+    def is_home(self, key: StreamKey, *, epoch: int | None = None) -> bool:
+        """Return whether a stream's media come here; with an epoch, since then."""
+        held = self._held.get(key)
+        return held is not None and epoch in (None, held.epoch)
 
     async def extents(self, key: StreamKey) -> Sequence[StreamExtent]:
         """Return where the parts of a stream lie."""

@@ -91,7 +91,8 @@ class InternalApi:
         position = read_position(asked["position"])
         part = SequenceRange(first=int(asked["first"]), end=None if asked["end"] is None else int(asked["end"]))
         homes, key, log = self._homes(), _key(asked), await self._log(asked)
-        results = results_until_moved(homes, key, log, position, part, tick_seconds=ALIVE_SECONDS)
+        epoch = int(asked["epoch"])
+        results = results_until_moved(homes, key, log, position, part, epoch=epoch, tick_seconds=ALIVE_SECONDS)
 
         async def frames() -> AsyncGenerator[bytes]:
             yield _alive(homes, key)
