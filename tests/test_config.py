@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from earwitness import config, development
+from earwitness.config.addresses import host_and_port
 from earwitness.config.settings import AWS_MEDIA_RATES, Limits, MediaRateLimits, Quotas
 from earwitness.errors import ConfigurationError
 
@@ -131,3 +132,24 @@ def test_relative_paths_begin_where_they_are_written(tmp_path: Path, monkeypatch
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
         config.load({"EARWITNESS_CONFIG": str(tmp_path / "none.toml")})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("127.0.0.1:9092", ("127.0.0.1", 9_092)),
+        (" localhost:0 ", ("localhost", 0)),
+        ("[::1]:5061", ("::1", 5_061)),
+        ("10.0.0.5", ("10.0.0.5", 5_060)),
+        ("2001:db8::5", ("2001:db8::5", 5_060)),
+        ("[2001:db8::5]", ("2001:db8::5", 5_060)),
+    ],
+)
+def test_addresses_to_listen_at(text: str, found: tuple[str, int]) -> None:
+    assert host_and_port(text, setting="siprec", default_port=5_060) == found
+
+
+@pytest.mark.parametrize("text", ["", "127.0.0.1", "127.0.0.1:", ":9092", "127.0.0.1:65536", "127.0.0.1:x", "h:-1"])
+def test_what_is_no_address_to_listen_at(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="audiosocket"):
+        host_and_port(text, setting="audiosocket")

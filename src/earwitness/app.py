@@ -23,12 +23,13 @@ from earwitness.api.context import ApiContext
 from earwitness.api.operations import BY_NAME
 from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
+from earwitness.config.addresses import host_and_port
 from earwitness.config.rules import with_exceptions
 from earwitness.config.settings import EngineSettings
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
-from earwitness.doors.doors import Door, Doors, WebSocketsDoor, address_of
+from earwitness.doors.doors import Door, Doors, WebSocketsDoor
 from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import read_listening
 from earwitness.doors.socket_handshake import Outside
@@ -97,7 +98,7 @@ def this_node(settings: Settings) -> Generator[OwnNode | None]:
     if store_url(settings).startswith("sqlite"):
         yield None
         return
-    host, port = address_of(settings.internal_address, setting="internal_address")
+    host, port = host_and_port(settings.internal_address, setting="internal_address")
     with own_node(
         media_folder(settings),
         listen=lambda: listening_socket(host, port, advice="change the setting internal_address"),
@@ -352,7 +353,7 @@ def build_doors(settings: Settings, desk: Desk) -> list[Door]:
     """Return the doors that the settings name. Raise ConfigurationError for settings that cannot be used."""
     doors: list[Door] = []
     if settings.audiosocket:
-        host, port = address_of(settings.audiosocket, setting="audiosocket")
+        host, port = host_and_port(settings.audiosocket, setting="audiosocket")
         doors.append(AudioSocketDoor(desk, host=host, port=port))
     listening = read_listening(
         siprec=settings.siprec,

@@ -128,3 +128,23 @@ def test_the_command_takes_no_more_than_the_json_api() -> None:
     assert "256 characters" in " ".join(run("set", key, "--caller", "x" * 257).stderr.split())
     shown = document("show", key)
     assert (shown["allowedNetworks"], shown["callerLabel"]) == ([], "")
+
+
+def test_changes_are_in_the_audit_trail() -> None:
+    key = document("create", "trunk")["connectorId"]
+    document("secret", key, "token", "--new")
+    document("allow", key, "192.0.2.7")
+    document("set", key, "--disable")
+    document("announce", key)
+    assert run("set", key, "--caller", "x" * 300).exit_code != 0
+    assert run("delete", key, "--yes").exit_code == 0
+    with closing(open_records(config.load())) as store:
+        entries = store.audit.list(Scope(account_id="000000000000", region="us-east-1"), limit=100).items[::-1]
+    assert [entry.operation for entry in entries] == [
+        "CreateVoiceConnector",
+        *["PutDoor"] * 3,
+        "AnnounceCall",
+        "DeleteVoiceConnector",
+    ]
+    assert {(entry.key_id, entry.outcome) for entry in entries} == {("earwitness connectors", "done")}
+    assert {entry.resource_arn.rpartition("/")[2] for entry in entries} == {key}

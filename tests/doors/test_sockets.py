@@ -309,8 +309,10 @@ async def test_who_is_refused_and_why(tmp_path: Path) -> None:
         world.know({}, allowed_networks=("127.0.0.0/8",))
         async with world.dial("jambonz", headers={"Origin": "http://localhost:8080"}):
             pass
-        async with world.dial("jambonz", headers={"Origin": "https://a-page-in-a-browser.example"}):
+        async with world.dial("jambonz", headers={"Origin": f"http://127.0.0.1:{world.port}"}):
             pass
+        page = await refused(world.dial("jambonz", headers={"Origin": "https://a-page-in-a-browser.example"}))
+        assert page == (403, "it comes from a page in a browser; give its connector a secret")
         assert (await refused(world.dial("jambonz", headers={"X-Forwarded-For": "9.9.9.9"})))[0] == 403
         world.know({})
         assert (await refused(world.dial("jambonz", headers={"Origin": "https://page.example"})))[0] == 403

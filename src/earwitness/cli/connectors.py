@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -32,7 +32,13 @@ from earwitness.voice.connector import (
 
 if TYPE_CHECKING:
     from earwitness.store.connector_records import DoorSettings, VoiceConnector
-    from earwitness.store.store import Store
+    from earwitness.store.records import Scope
+    from earwitness.store.store import Store, Unit
+
+COMMAND = "earwitness connectors"
+"""Who did it, in the audit trail; requests have a key there."""
+
+ResultT = TypeVar("ResultT")
 
 connectors = typer.Typer(
     help="Voice Connectors: make them, and say which phone systems may send calls to them.", no_args_is_help=True
@@ -87,11 +93,11 @@ def create(
     from earwitness.access.caller import arn_of
     from earwitness.api.voice_connectors import new_connector_id, require_speaker_search
     from earwitness.store.records import Scope
-    from earwitness.store.store import Unit
 
     scope, connector_id = Scope(account_id=account, region=region), new_connector_id(lambda: str(uuid.uuid4()))
+    arn = arn_of(scope, "chime", f"vc/{connector_id}")
 
-    def work(unit: Unit) -> "VoiceConnector | None":
+    def work(unit: "Unit") -> "VoiceConnector | None":
         streaming: dict[str, object] = {"DataRetentionInHours": retention, "Disabled": False}
         if configuration is not None:
             found = unit.configurations.get(scope, configuration)
@@ -103,12 +109,11 @@ def create(
             require_speaker_search(found.body)
             streaming["MediaInsightsConfiguration"] = {"Disabled": False, "ConfigurationArn": found.arn}
         body = {"RequireEncryption": encrypted}
-        arn = arn_of(scope, "chime", f"vc/{connector_id}")
         unit.connectors.create(scope, connector_id=connector_id, arn=arn, name=checked_name(name), body=body)
         return unit.connectors.set_streaming(scope, connector_id, streaming)
 
     with records(data, as_json=as_json, account=account) as store:
-        made = _there(store.write(work))
+        made = _written(store, scope, "CreateVoiceConnector", arn, lambda unit: _there(work(unit)))
     _show(made, as_json=as_json)
 
 
@@ -132,10 +137,10 @@ def secret(
     value = None if unset else secrets.token_urlsafe(30) if new else _asked(name)
     with _chosen(connector, data, as_json=as_json) as (store, found):
         given = {name: None if value is None else checked_secret(name, value)}
-        changed = store.write(lambda unit: unit.connectors.set_door(found.scope, found.connector_id, secrets=given))
+        changed = _change(store, found, lambda unit: unit.connectors.set_door(*_key(found), secrets=given))
     if new and not as_json:
         say("{}", value)
-    shown = _document(_there(changed))
+    shown = _document(changed)
     _tell(shown | {"secret": value} if new else shown, f"{name.value} is {'not ' if unset else ''}set", as_json=as_json)
 
 
@@ -183,13 +188,14 @@ def announce(connector: ConnectorArgument, data: DataOption = None, as_json: Jso
     """Make the id of a call that may come within ten minutes, once: AudioSocket has no other proof."""
     call_id = str(uuid.uuid4())
     with _chosen(connector, data, as_json=as_json) as (store, found):
-        store.write(
+        _written(
+            store,
+            found.scope,
+            "AnnounceCall",
+            found.arn,
             lambda unit: unit.connectors.announce(
-                found.scope,
-                found.connector_id,
-                call_id=call_id,
-                expires_at=unit.now + timedelta(seconds=ANNOUNCED_KEPT),
-            )
+                *_key(found), call_id=call_id, expires_at=unit.now + timedelta(seconds=ANNOUNCED_KEPT)
+            ),
         )
     if as_json:
         print_json({"callId": call_id, "connectorId": connector})
@@ -210,7 +216,9 @@ def delete(
             raise ConfigurationError("deleting is for good; say --yes to do it")
         if not yes and not typer.confirm(f"Delete {found.name} ({connector}), for good?", err=True):
             raise typer.Exit(Exit.NO)
-        store.write(lambda unit: unit.connectors.delete(found.scope, found.connector_id))
+        _written(
+            store, found.scope, "DeleteVoiceConnector", found.arn, lambda unit: unit.connectors.delete(*_key(found))
+        )
     _tell(_document(found), f"deleted {connector}", as_json=as_json)
 
 
@@ -227,8 +235,30 @@ def _there(found: "VoiceConnector | None") -> "VoiceConnector":
     return found
 
 
+def _key(found: "VoiceConnector") -> "tuple[Scope, str]":
+    return found.scope, found.connector_id
+
+
 def _set(store: "Store", found: "VoiceConnector", change: "Callable[[DoorSettings], DoorSettings]") -> "VoiceConnector":
-    return _there(store.write(lambda unit: unit.connectors.set_door(found.scope, found.connector_id, change=change)))
+    return _change(store, found, lambda unit: unit.connectors.set_door(*_key(found), change=change))
+
+
+def _change(
+    store: "Store", found: "VoiceConnector", work: "Callable[[Unit], VoiceConnector | None]"
+) -> "VoiceConnector":
+    """Change the door of a connector, and return that."""
+    return _written(store, found.scope, "PutDoor", found.arn, lambda unit: _there(work(unit)))
+
+
+def _written(store: "Store", scope: "Scope", operation: str, arn: str, work: "Callable[[Unit], ResultT]") -> ResultT:
+    """Do it as one unit with its entry in the audit trail, under the name of the request that does the same."""
+
+    def audited(unit: "Unit") -> ResultT:
+        done = work(unit)
+        unit.audit.append(scope, key_id=COMMAND, operation=operation, resource_arn=arn, outcome="done", request_id="")
+        return done
+
+    return store.write(audited)
 
 
 def _asked(name: DoorSecret) -> str:

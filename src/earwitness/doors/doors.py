@@ -11,7 +11,6 @@ from typing import Protocol
 
 from earwitness.doors.refusals import Refusals
 from earwitness.doors.sockets import SocketDoors
-from earwitness.errors import ConfigurationError
 from earwitness.log import frames_of
 from earwitness.voice.connector import DoorStatus
 
@@ -147,12 +146,3 @@ class WebSocketsDoor:
         """End all calls; return when their last fragments are written."""
         self.drain()
         await asyncio.gather(*(call.close("the service stops") for call in list(self._sockets.calls)))
-
-
-def address_of(text: str, *, setting: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`, as in `127.0.0.1:9092` or `[::1]:9092`. Raise ConfigurationError."""
-    host, colon, port = text.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
-        raise ConfigurationError(f"setting {setting} is no address; give host and port as in 127.0.0.1:9092")
-    return host, int(port)

@@ -91,10 +91,24 @@ class Outside:
     def is_here(self, asked: Asked) -> bool:
         """Return whether it comes from this machine: not through a proxy, nor from a page in a browser on it."""
         address = plain_address(asked.client)
-        if address is None or not address.is_loopback or self.is_forwarded(asked):
-            return False
+        return address is not None and address.is_loopback and not self.is_forwarded(asked) and not self.is_page(asked)
+
+    def is_page(self, asked: Asked) -> bool:
+        """Return whether it may come from a page in a browser, which anybody may have written: its address proves
+        nothing then.
+
+        Browsers say whose page it is (RFC 6455, 10.2); some phone systems name what they dial. That counts where it is
+        an address or our public name: any other name may have been made to lead here by the page's owner. Who has a
+        secret need not be asked: no browser adds one by itself.
+        """
         origin = asked.headers.get("origin", "")
-        return not origin or urlsplit(origin).hostname in _HERE
+        if not origin:
+            return False
+        host = _hostname(origin)
+        own = {_hostname(self.public_url)} if self.public_url else set[str]()
+        if plain_address(host) is not None:
+            own.add(_hostname("//" + asked.headers.get("host", "")))
+        return host not in own and host not in _HERE
 
     def is_forwarded(self, asked: Asked) -> bool:
         """Return whether it comes through a proxy, so that its address says nothing of who sends it."""
@@ -144,9 +158,20 @@ def admit(kind: SocketKind, access: DoorAccess, asked: Asked, outside: Outside, 
         return Admission(status=403, reason="it proves itself with nothing", is_wrong=True)
     allowed = AllowList(access.allowed_networks)
     # Without a list this machine alone may send, as `is_here` has judged.
-    if is_here or (access.allowed_networks and not outside.is_forwarded(asked) and allowed.allows(asked.client)):
+    is_near = bool(access.allowed_networks) and not outside.is_forwarded(asked) and allowed.allows(asked.client)
+    if is_here or (is_near and not outside.is_page(asked)):
         return _unless_disabled(access, Admission(is_proved=True))
+    if is_near:
+        return Admission(status=403, reason="it comes from a page in a browser; give its connector a secret")
     return Admission(status=403, reason="its connector has no secret for this door, and does not allow its address")
+
+
+def _hostname(url: str) -> str:
+    """Return the host of a URL; empty when it has none, or is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _unless_disabled(access: DoorAccess, admission: Admission) -> Admission:

@@ -241,7 +241,7 @@ audit_entries = Table(
     metadata,
     numbered("entry_id", COUNT),
     *scope(),
-    text("key_id", "the id of the key that asked"),
+    text("key_id", "the id of the key that asked, or the command that did it"),
     text("operation", STATE),
     text("resource_arn", "the ARN of what was asked for; a stream's holds its name"),
     text("outcome", STATE),

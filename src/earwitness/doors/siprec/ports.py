@@ -20,6 +20,10 @@ PACKET_BYTES_MAX = 2_048
 DESCRIPTORS_OF_PORT = 2
 """A socket for RTP, and one for RTCP."""
 
+TRIES_MAX = 64
+"""Ports that other programs have which are tried for one line: each costs system calls on the event loop, and the range
+may hold thousands. The next line goes on behind them."""
+
 RECEIVE_BUFFER_BYTES = 131_072
 """Kept by the kernel while the event loop is busy: more than two seconds of one party."""
 
@@ -27,8 +31,10 @@ RECEIVE_BUFFER_BYTES = 131_072
 class MediaPort:
     """A pair of ports. What is sent to the odd one, RTCP, is taken by nobody; that it is open keeps senders content."""
 
-    def __init__(self, rtp: socket.socket, rtcp: socket.socket) -> None:
+    def __init__(self, rtp: socket.socket, rtcp: socket.socket, *, closed: Callable[[int], None]) -> None:
+        """`closed` is told the number when the ports are given back."""
         self.number: int = rtp.getsockname()[1]
+        self._closed = closed
         self._rtp = rtp
         self._rtcp = rtcp
         self._is_read = False
@@ -56,6 +62,7 @@ class MediaPort:
             self._is_read = False
         self._rtp.close()
         self._rtcp.close()
+        self._closed(self.number)
 
 
 class MediaPorts:
@@ -67,18 +74,25 @@ class MediaPorts:
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._even = range(low + low % 2, high, 2)
         self._next = 0
+        self._ours: set[int] = set()
 
     def open(self) -> MediaPort:
-        """Return a pair that is free, not one that was just given back. Raise Unavailable when there is none."""
+        """Return a pair that is free, not one that was just given back. Raise Unavailable when none is found."""
+        tries = 0
         for _ in range(len(self._even)):
             number = self._even[self._next]
             self._next = (self._next + 1) % len(self._even)
+            if number in self._ours:
+                continue
             try:
                 return self._pair(number)
             except OSError as error:
                 if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise Unavailable(f"no port for media can be opened: {error.strerror}") from error
-        raise Unavailable("every port for media is taken; widen the range of `siprec_media`")
+            tries += 1
+            if tries == TRIES_MAX:
+                break
+        raise Unavailable("no port for media is free; widen the range of `siprec_media`")
 
     def _pair(self, number: int) -> MediaPort:
         with ExitStack() as opened:
@@ -86,7 +100,8 @@ class MediaPorts:
             rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
             rtcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # the least there can be
             opened.pop_all()
-        return MediaPort(rtp, rtcp)
+        self._ours.add(number)
+        return MediaPort(rtp, rtcp, closed=self._ours.discard)
 
     def _bound(self, number: int) -> socket.socket:
         opened = socket.socket(self._family, socket.SOCK_DGRAM)

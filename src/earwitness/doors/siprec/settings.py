@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from earwitness.config.addresses import host_and_port
 from earwitness.errors import ConfigurationError
 from earwitness.server.certificate import Certificate
 
@@ -60,8 +61,8 @@ def read_listening(
         context = Certificate(tls_certificate, tls_key).context
     address, ports = _media(siprec_media)
     return SiprecListening(
-        plain=_host_and_port("siprec", siprec, SIP_PORT) if siprec else None,
-        tls=_host_and_port("siprec_tls", siprec_tls, SIPS_PORT) if siprec_tls else None,
+        plain=_address("siprec", siprec, SIP_PORT) if siprec else None,
+        tls=_address("siprec_tls", siprec_tls, SIPS_PORT) if siprec_tls else None,
         tls_context=context,
         media_address=address,
         media_ports=ports,
@@ -71,24 +72,20 @@ def read_listening(
 
 def is_public_address(text: str) -> bool:
     """Say whether `ADDRESS:PORT` may be reached from the internet: a public address, or all that there are."""
-    address = ip_address(_host_and_port("siprec", text, SIP_PORT)[0])
+    address = ip_address(_address("siprec", text, SIP_PORT)[0])
     return address.is_unspecified or address.is_global
 
 
-def _host_and_port(name: str, text: str, port: int) -> tuple[str, int]:
-    host, colon, number = text.strip().rpartition(":")
-    if not colon or (text.count(":") > 1 and not host.startswith("[")):  # an address alone, of IPv6 too
-        host, number = text.strip(), str(port)
-    host = host.strip("[]")
+def _address(name: str, text: str, port: int) -> tuple[str, int]:
+    """Return address and port. Raise ConfigurationError, also for the name of a host: SIP tells where media go to."""
+    host, number = host_and_port(text, setting=name, default_port=port)
     try:
         ip_address(host)
     except ValueError as error:
         raise ConfigurationError(
             f"setting {name} is an address and a port, as in 10.0.0.5:{port}, not {text}"
         ) from error
-    if not number.isdecimal() or int(number) > 65_535:
-        raise ConfigurationError(f"setting {name}: {number} is no port; give one from 0 to 65535")
-    return host, int(number)
+    return host, number
 
 
 def _media(text: str) -> tuple[str, tuple[int, int]]:
