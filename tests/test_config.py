@@ -8,7 +8,7 @@ import pytest
 
 from earwitness import config, development
 from earwitness.config.addresses import host_and_port
-from earwitness.config.settings import AWS_MEDIA_RATES, Limits, MediaRateLimits, Quotas
+from earwitness.config.limits import AWS_MEDIA_RATES, Limits, MediaRateLimits, Quotas
 from earwitness.errors import ConfigurationError
 
 

@@ -26,6 +26,7 @@ from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
 from earwitness.config.rules import with_exceptions
 from earwitness.config.settings import EngineSettings
+from earwitness.cores import usable_cores
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
@@ -391,6 +392,7 @@ def build_background(
             origins=origin_settings(settings),
             targets=target_settings(settings, events_file=events_file),
             threads=limits.threads,
+            inference_threads=limits.inference_threads or usable_cores(),
             tasks_at_once=settings.tasks_at_once,
             voiceprint_spelling=_SPELLINGS[settings.voiceprint_status.lower()],
             keep_audio=settings.keep_enrolment_audio == "on",

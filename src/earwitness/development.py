@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from earwitness import errors
 from earwitness.api.operations import BY_NAME
-from earwitness.config.settings import MediaRateLimits
+from earwitness.config.limits import MediaRateLimits
 from earwitness.errors import ConfigurationError
 from earwitness.store.store import Store, Unit
 

@@ -7,7 +7,7 @@ import pytest
 from api_world import ACCOUNT, REGION, ROLE_ARN, VOICE_ELEMENT, World, exceptions
 
 from earwitness.api.operations import PIPELINES
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 
 ERRORS = exceptions(PIPELINES)
 SINKS = {

@@ -7,7 +7,7 @@ from api_calls import make_call, make_resources
 from api_world import MINE, OTHER_ACCOUNT, PIPELINES, REGION, VOICE, World, exceptions, key_of
 
 from earwitness.access.roles import Role
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 from earwitness.store.store import Unit
 from earwitness.voice.connector import CallLeg, CallStatus
 from earwitness.voice.task_status import TaskStatus

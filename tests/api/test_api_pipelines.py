@@ -7,7 +7,7 @@ import pytest
 from api_world import ACCOUNT, MINE, OTHER_ACCOUNT, REGION, VOICE_ELEMENT, World, exceptions, live_source
 
 from earwitness.api.operations import PIPELINES, STREAMS
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 from earwitness.store.records import Scope
 from earwitness.voice.task_status import StopReason, TaskStatus
 

@@ -7,7 +7,7 @@ import pytest
 from api_world import MINE, VOICE_ELEMENT, World, exceptions, live_source
 
 from earwitness.api.operations import PIPELINES
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 
 ERRORS = exceptions(PIPELINES)
 NOBODY = "01234567-89ab-cdef-0123-456789abcdef"

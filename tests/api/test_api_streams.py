@@ -8,7 +8,7 @@ from api_world import ACCOUNT, OTHER_ACCOUNT, REGION, World, exceptions, key_of
 
 from earwitness.access.roles import Role
 from earwitness.api.operations import STREAMS
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 
 ERRORS = exceptions(STREAMS)
 BY_NAME_OR_ARN = [

@@ -7,7 +7,7 @@ import pytest
 from api_world import ACCOUNT, OTHER_ACCOUNT, REGION, World, exceptions
 
 from earwitness.api.operations import PIPELINES, STREAMS, VOICE
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 
 TEAM = {"Key": "team", "Value": "fraud"}
 SITE = {"Key": "site", "Value": ""}

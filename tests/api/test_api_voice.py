@@ -8,7 +8,7 @@ from api_world import ACCOUNT, KMS_KEY_ARN, REGION, World, exceptions, key_of
 
 from earwitness.access.roles import Role
 from earwitness.api.operations import VOICE
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 
 ERRORS = exceptions(VOICE)
 

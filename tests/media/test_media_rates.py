@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
-from earwitness.config.settings import MediaRateLimits
+from earwitness.config.limits import MediaRateLimits
 from earwitness.errors import Throttled
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log

@@ -17,7 +17,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from earwitness.app import Service, open_records
-from earwitness.config.settings import Limits, Settings
+from earwitness.config.limits import Limits
+from earwitness.config.settings import Settings
 from earwitness.server import run
 from patience import PATIENCE_SECONDS, until
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from live import KEY_ID, SECRET, Live
 
 from earwitness import put_media
-from earwitness.config.settings import AWS_MEDIA_RATES
+from earwitness.config.limits import AWS_MEDIA_RATES
 
 SECONDS = 12
 

@@ -17,7 +17,7 @@ from store_examples import MINE, Clock, add_domain, configuration_arn, guid, ope
 
 from earwitness.app import build_background
 from earwitness.config import Settings
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 from earwitness.doors.desk import Desk, DoorAccess, KeptCall
 from earwitness.errors import BadRequest, Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound, StoreUnavailable
 from earwitness.fragments.interface import AfterFragment

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from earwitness.access.caller import Caller
 from earwitness.access.once import once
 from earwitness.access.paging import DEFAULT_PAGE_LENGTH, Pages
-from earwitness.config.settings import Quotas
+from earwitness.config.limits import Quotas
 from earwitness.errors import BadRequest, NotFound, Unavailable
 from earwitness.media.streams import MediaStreams
 from earwitness.server.aws import Streaming

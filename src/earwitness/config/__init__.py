@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import platformdirs
 
-from earwitness.config.settings import Limits, MediaRateLimits, Quotas, Settings
+from earwitness.config.limits import Limits, MediaRateLimits, Quotas
+from earwitness.config.settings import Settings
 from earwitness.errors import ConfigurationError
 
 _PREFIX = "EARWITNESS_"

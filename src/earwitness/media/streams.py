@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from earwitness.config.settings import MediaRateLimits
+from earwitness.config.limits import MediaRateLimits
 from earwitness.errors import LimitExceeded, Throttled
 from earwitness.fragments.interface import BYTES_MAX, LIVE_MINUTES, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog

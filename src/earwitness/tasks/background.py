@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from earwitness.cores import usable_cores
 from earwitness.engine.turns import Turns
 from earwitness.engine.voice_models import VoiceModels
 from earwitness.errors import EarwitnessError, Unavailable
@@ -93,6 +92,8 @@ class BackgroundSettings:
     targets: TargetSettings
     #: threads that wait for the store
     threads: int
+    #: threads that compute voiceprints
+    inference_threads: int
     tasks_at_once: int
     voiceprint_spelling: DetailStatus
     keep_audio: bool
@@ -144,7 +145,7 @@ class Background:
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
-        self._inference = ThreadPoolExecutor(usable_cores(), thread_name_prefix="earwitness inference")
+        self._inference = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="earwitness inference")
         self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
         self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings.targets, now=clock)
@@ -152,7 +153,7 @@ class Background:
         self.models = models
         self.notices = Notices()
         self.lags = Lags()
-        self.turns = Turns(usable_cores())
+        self.turns = Turns(settings.inference_threads)
         self.streams = MediaStreams(
             store, log=lambda: self._started().log, limits=settings.media_limits, rates=settings.media_rates
         )
