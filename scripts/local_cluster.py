@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -103,8 +103,11 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 class Node:
     """One `earwitness serve`."""
 
-    def __init__(self, folder: Path, store_url: str, *, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, store_url: str, *, environment: dict[str, str], options: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self._options = options
         self.port = spare_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
@@ -119,10 +122,13 @@ class Node:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(self.port)]
+        command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(self.port), *self._options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--data", str(self.folder / "data")], stdout=log, stderr=log, env=self._environment
+                [*command, "--data", str(self.folder / "data")],
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
         give_up = time.monotonic() + PATIENCE_SECONDS
         while not self._is_ready():

@@ -2,4 +2,5 @@
 
 from earwitness.cli.main import main
 
-main()
+if __name__ == "__main__":  # processes of `serve --processes` import it under another name
+    main()

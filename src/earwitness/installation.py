@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from earwitness.config import Settings
-from earwitness.errors import InstallationIncomplete
+from earwitness.cores import usable_cores
+from earwitness.errors import ConfigurationError, InstallationIncomplete
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import owner_of, streams_in
 from earwitness.progress import Progress
@@ -26,6 +27,11 @@ from earwitness.vault.wrapping import MasterKeyWrapper
 DEVELOPMENT_FOLDER = "dev"
 """What the data folder of `serve --dev` is called, beside that of a service."""
 
+_PORT_MAX = 65_535
+
+_CONNECTIONS_MIN = 4
+"""To the database, for each of several processes."""
+
 _FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
 
 
@@ -37,6 +43,49 @@ def store_url(settings: Settings) -> str:
 def media_folder(settings: Settings) -> Path:
     """Where the media are."""
     return settings.media_dir or settings.data_dir / "media"
+
+
+def settings_of_process(settings: Settings, number: int, count: int) -> Settings:
+    """What the process `number` of `count` gets of the settings, from 1: a media folder and an internal address of its
+    own, and its share of what a machine has once. Doors with an address of their own belong to the first.
+
+    Raises ConfigurationError for records or addresses that several processes cannot have.
+    """
+    if store_url(settings).startswith("sqlite"):
+        raise ConfigurationError(
+            "records in SQLite are served by one process: give several a PostgreSQL by EARWITNESS_STORE_URL "
+            "(`earwitness records move` moves what there is)"
+        )
+    limits = settings.limits
+    connections = limits.store_connections or 2 * limits.threads
+    shared = replace(
+        limits,
+        store_connections=max(_CONNECTIONS_MIN, connections // count),
+        inference_threads=limits.inference_threads or max(1, usable_cores() // count),
+        job_items_at_once=-(-limits.job_items_at_once // count),
+        media_bytes=limits.media_bytes // count,
+    )
+    media = media_folder(settings)
+    own = replace(
+        settings,
+        limits=shared,
+        internal_address=_port_of_process(settings.internal_address, number, setting="internal_address"),
+        internal_url=_port_of_process(settings.internal_url, number, setting="internal_url"),
+    )
+    if number == 1:
+        return own
+    media = media.with_name(f"{media.name}-{number}")
+    return replace(own, media_dir=media, siprec="", siprec_tls="", audiosocket="")
+
+
+def _port_of_process(address: str, number: int, *, setting: str) -> str:
+    """The address of this process, whose port is that of the first one and so many more; 0 is any."""
+    if not address:
+        return ""
+    beginning, _, port = address.rstrip("/").rpartition(":")
+    if not port.isascii() or not port.isdecimal() or not int(port) + number <= _PORT_MAX:
+        raise ConfigurationError(f"setting {setting}: with several processes it ends with the port of the first one")
+    return f"{beginning}:{int(port) + number - 1 if int(port) else 0}"
 
 
 def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_make: bool = True) -> Store:

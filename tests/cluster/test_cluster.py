@@ -30,7 +30,7 @@ PACE_SECONDS = 0.3
 
 
 @dataclass
-class _Served:
+class ServedAt:
     url: str
     data: Path
 
@@ -39,7 +39,7 @@ class ClusterApplication(Application):
     """A program that uses a node, or all by the balancer; it sees the events that any of them tells."""
 
     def __init__(self, cluster: Cluster, name: str, *, node: Node | None = None) -> None:
-        super().__init__(_Served(cluster.url if node is None else node.url, cluster.nodes[0].folder), name)  # pyright: ignore[reportArgumentType]
+        super().__init__(ServedAt(cluster.url if node is None else node.url, cluster.nodes[0].folder), name)  # pyright: ignore[reportArgumentType]
         self._files = [one.folder / "data" / "events.jsonl" for one in cluster.nodes]
 
     def events(self) -> list[dict[str, Any]]:

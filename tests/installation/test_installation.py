@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 
 from earwitness.cli.main import app
 from earwitness.config import Settings
-from earwitness.errors import EarwitnessError, InstallationIncomplete, MasterKeyInvalid
+from earwitness.config.limits import Limits
+from earwitness.errors import ConfigurationError, EarwitnessError, InstallationIncomplete, MasterKeyInvalid
 from earwitness.fragments.interface import StreamIdentity
 from earwitness.fragments.log import write_owner
-from earwitness.installation import migrate_installation, open_installation
+from earwitness.installation import migrate_installation, open_installation, settings_of_process
 from earwitness.store.records import KinesisStream
 
 KEY = "A" * 43 + "="
@@ -279,3 +280,43 @@ def test_records_move_to_postgresql_and_their_media_stay(
     assert again.exit_code == 8
     assert "records.db are missing or empty" in " ".join(again.stderr.split())
     drop_database(postgres, name)
+
+
+def several(**more: object) -> Settings:
+    """Settings that several processes can have."""
+    given = {"store_url": "postgresql://db/calls", "data_dir": Path("/data"), "siprec": "10.0.0.5:5060", **more}
+    return Settings(**given)  # pyright: ignore[reportArgumentType]
+
+
+def test_several_processes_share_what_a_machine_has_once() -> None:
+    limits = Limits(threads=16, inference_threads=3, media_bytes=9_000, job_items_at_once=2)
+    settings = several(internal_address="10.0.0.5:4501", internal_url="http://ten:4501/", limits=limits)
+    each = [settings_of_process(settings, number, 3) for number in (1, 2, 3)]
+    assert [one.media_dir or one.data_dir / "media" for one in each] == [
+        Path("/data/media"),
+        Path("/data/media-2"),
+        Path("/data/media-3"),
+    ]
+    assert [one.internal_address for one in each] == ["10.0.0.5:4501", "10.0.0.5:4502", "10.0.0.5:4503"]
+    assert [one.internal_url for one in each] == ["http://ten:4501", "http://ten:4502", "http://ten:4503"]
+    assert [one.siprec for one in each] == ["10.0.0.5:5060", "", ""]
+    shares = {(one.limits.store_connections, one.limits.media_bytes, one.limits.job_items_at_once) for one in each}
+    assert shares == {(10, 3_000, 1)}
+    assert {one.limits.inference_threads for one in each} == {3}
+    free = settings_of_process(several(), 2, 64)
+    assert (free.internal_address, free.internal_url) == ("127.0.0.1:0", "")
+    assert (free.limits.inference_threads, free.limits.store_connections) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"store_url": ""}, "SQLite"),
+        ({"internal_url": "http://ten"}, "internal_url"),
+        ({"internal_url": "http://ten:port"}, "internal_url"),
+        ({"internal_address": "10.0.0.5:65534"}, "internal_address"),
+    ],
+)
+def test_what_several_processes_cannot_have_is_named(wrong: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        settings_of_process(several(**wrong), 3, 3)

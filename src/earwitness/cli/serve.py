@@ -1,8 +1,9 @@
 """`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system, and what it says."""
 
+import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from time import monotonic
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from earwitness.engine.voice_models import ModelPreparation
     from earwitness.nodes.own import OwnNode
     from earwitness.progress import Progress
+    from earwitness.server.processes import Told
     from earwitness.store.store import Store
     from earwitness.tasks.leading import Lead
 
@@ -56,11 +58,40 @@ def serve(
     no_fetch: Annotated[
         bool, typer.Option("--no-fetch", help="Do not fetch voice models that are missing; say so and leave.")
     ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=1,
+            max=256,
+            help="So many processes behind the one port, for a machine with several cores; needs PostgreSQL.",
+        ),
+    ] = 1,
 ) -> None:
     """Answer AWS SDKs: Chime SDK media pipelines and voice, Kinesis Video Streams. Stop with Ctrl-C."""
     with log.without_waiting(), reporting(as_json=False):
         settings = _settings(dev=dev, host=host, port=port, data=data)
-        _serve(settings, account=account if dev else None, fail=fail or [], may_fetch=not no_fetch)
+        how = How(account=account if dev else None, fail=tuple(fail or ()), may_fetch=not no_fetch)
+        if processes == 1:
+            _serve(settings, how)
+        else:
+            _serve_with(processes, settings, how)
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """What the options of `serve` say beside the settings. It is handed to other processes."""
+
+    #: The account of the key of `--dev`; None without it.
+    account: str | None
+    #: Operations that fail, as `--fail` has them.
+    fail: tuple[str, ...]
+    may_fetch: bool
+    #: Of several processes on one port.
+    is_one_of_several: bool = False
+    #: Whether it says where it answers.
+    announces: bool = True
 
 
 def migrate(data: DataOption = None) -> None:
@@ -91,23 +122,56 @@ def _settings(*, dev: bool, host: str | None, port: int | None, data: Path | Non
     )
 
 
-def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fetch: bool) -> None:
+def _serve_with(count: int, settings: "Settings", how: How) -> None:
+    """Serve with several processes. Raise ConfigurationError where that cannot be."""
+    from earwitness.cores import usable_cores
+    from earwitness.installation import settings_of_process
+    from earwitness.server.processes import Processes
+    from earwitness.server.run import shared_port
+
+    settings_of_process(settings, count, count)  # raises what all would
+    if count > usable_cores():
+        remark("[yellow]{} processes share {} cores[/yellow]", count, usable_cores())
+    with shared_port(settings.host, settings.port) as port:
+        arguments = replace(settings, port=port), count, replace(how, is_one_of_several=True)
+        processes = Processes(count, _serve_as, arguments, stop_seconds_max=settings.limits.stop_seconds)
+        code = processes.serve(on_started=lambda: remark("{} processes serve", count))
+    if code:
+        raise typer.Exit(code)
+    remark("stopped")
+
+
+def _serve_as(number: int, first: bool, told: "Told", settings: "Settings", count: int, how: How) -> None:
+    """Be one of several processes."""
+    from earwitness.installation import settings_of_process
+
+    log.install(level=settings.log_level)
+    try:
+        with log.without_waiting(), reporting(as_json=False):
+            own = settings_of_process(settings, number, count)
+            _serve(own, replace(how, announces=first and number == 1), on_started=told.started if first else None)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+
+
+def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | None = None) -> None:
     from earwitness import development as development_mode
     from earwitness.engine.voice_models import require_models
     from earwitness.models.cache import ModelCache
     from earwitness.server import run
 
-    if account is None and fail:
+    if how.account is None and how.fail:
         raise ConfigurationError("--fail works with --dev only")
-    if account is not None:
+    if how.account is not None:
         development_mode.require_loopback(settings.host)
-        require_account(account)
-    provoked = development_mode.provoked(fail)
-    if not may_fetch:
+        require_account(how.account)
+    provoked = development_mode.provoked(list(how.fail))
+    if not how.may_fetch:
         require_models(ModelCache(settings.models_dir))
     listening = run.Listening(
         host=settings.host,
         port=settings.port,
+        is_shared=how.is_one_of_several,
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
         head_seconds_max=settings.limits.client_seconds,
@@ -115,13 +179,16 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
         trusted_proxies=settings.trusted_proxies,
     )
     run.require_certificate(listening)
-    with run.open_socket(listening) as socket, _built(settings, account, provoked) as built:
+    with run.open_socket(listening) as socket, _built(settings, how.account, provoked) as built:
         has_keys = built.has_keys()
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
 
         def started() -> None:
-            _announce(url, settings, account=account, has_keys=has_keys)
-            built.prepare_models(_preparation(settings, may_fetch=may_fetch, failed=server.stop))
+            if how.announces:
+                _announce(url, settings, account=how.account, has_keys=has_keys)
+            built.prepare_models(_preparation(settings, how, failed=server.stop))
+            if on_started is not None:
+                on_started()
 
         def stopping() -> None:
             built.begin_to_stop()
@@ -140,7 +207,8 @@ def _serve(settings: "Settings", *, account: str | None, fail: list[str], may_fe
             built.require_started()
             raise
         except KeyboardInterrupt:
-            remark("stopped")
+            if not how.is_one_of_several:
+                remark("stopped")
         else:
             built.require_started()  # it ended by itself
 
@@ -237,7 +305,7 @@ def _announce_doors(settings: "Settings") -> None:
         )
 
 
-def _preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], None]) -> "ModelPreparation":
+def _preparation(settings: "Settings", how: How, *, failed: Callable[[], None]) -> "ModelPreparation":
     """Return how the voice models are made ready, which is shown on the terminal. `failed` ends the service."""
     from earwitness.engine.voice_models import ModelPreparation
 
@@ -247,12 +315,11 @@ def _preparation(settings: "Settings", *, may_fetch: bool, failed: Callable[[], 
         with progress_of(sizes=True) if note.is_terminal else _lines() as show:
             yield show
 
-    return ModelPreparation(
-        may_fetch=may_fetch,
-        progress=progress,
-        opened=lambda: remark("ready: the voice models are open"),
-        failed=failed,
-    )
+    def opened() -> None:
+        if how.announces:
+            remark("ready: the voice models are open")
+
+    return ModelPreparation(may_fetch=how.may_fetch, progress=progress, opened=opened, failed=failed)
 
 
 @contextmanager

@@ -48,6 +48,9 @@ class Listening:
     port: int
     """0 takes a free one."""
 
+    is_shared: bool = False
+    """Whether other processes of this user may listen there too; each gets a share of the connections."""
+
     tls_certificate: Path | None
     tls_key: Path | None
     head_seconds_max: float
@@ -104,17 +107,37 @@ class Server(uvicorn.Server):
 
 def open_socket(listening: Listening) -> socket.socket:
     """Return the listening socket. Raise ConfigurationError when the address cannot be had."""
-    return listening_socket(listening.host, listening.port, advice="choose another with --host and --port")
+    advice = "choose another with --host and --port"
+    return listening_socket(listening.host, listening.port, advice=advice, is_shared=listening.is_shared)
 
 
-def listening_socket(host: str, port: int, *, advice: str) -> socket.socket:
+def listening_socket(host: str, port: int, *, advice: str, is_shared: bool = False) -> socket.socket:
     """Return a listening socket. Raise ConfigurationError, with advice, when the address cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be one
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=is_shared)
+    except (OSError, UnicodeError, ValueError) as error:  # UnicodeError: a host that cannot be one
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ConfigurationError(f"cannot listen on {host} port {port}: {reason}; {advice}") from error
+
+
+@contextmanager
+def shared_port(host: str, port: int) -> Generator[int]:
+    """Yield a port that several processes listen on, reserved until the end; 0 takes a free one.
+
+    Raise ConfigurationError when somebody else listens there, or this system cannot share one.
+    """
+    advice = "choose another with --host and --port"
+    with listening_socket(host, port, advice=advice) as alone:
+        family, taken = alone.family, int(alone.getsockname()[1])
+    with socket.socket(family) as reserved:
+        try:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((host, taken))  # and does not listen: it gets no connections
+        except (OSError, AttributeError) as error:
+            raise ConfigurationError(f"several processes cannot listen on {host} port {taken} here: {error}") from error
+        yield taken
 
 
 def require_certificate(listening: Listening) -> None:

@@ -1,0 +1,75 @@
+"""`serve --processes 2`: one port, two nodes; each has streams of its own, and the other one answers for it."""
+
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from calls import Application, pcm
+from local_cluster import Node, Postgres
+from test_cluster import ServedAt, listed
+
+from earwitness.producer.connection import Ack, AckType
+from earwitness.samples import first_call
+from patience import until
+
+pytestmark = pytest.mark.slow
+
+STREAMS_MAX = 40
+"""Of so many connections at least one comes to each of two processes, but for one time in 10^11."""
+
+
+def nodes_of(database: Postgres) -> list[tuple[str, int]]:
+    """Return the nodes that live, and their processes."""
+    with psycopg.connect(database.url) as connection:
+        query = "SELECT node_id, process FROM nodes WHERE dead_at IS NULL AND alive_until > extract(epoch FROM now())"
+        return connection.execute(query).fetchall()  # pyright: ignore[reportReturnType]
+
+
+def homes_of(database: Postgres) -> set[str]:
+    """Return which nodes are the home of a stream."""
+    with psycopg.connect(database.url) as connection:
+        rows = connection.execute("SELECT home_node FROM kinesis_streams WHERE home_node IS NOT NULL").fetchall()
+    return {home for (home,) in rows}
+
+
+def speak_shortly(app: Application, name: str) -> tuple[str, list[str]]:
+    """Send three seconds to a stream; return it, and what was acknowledged."""
+    stream, persisted = app.stream(name), list[str]()
+
+    def note(ack: Ack) -> None:
+        if ack.type is AckType.PERSISTED:
+            persisted.append(ack.fragment_number)
+
+    app.send(pcm(first_call("kal"), seconds=3), stream, on_ack=note)
+    return stream, persisted
+
+
+def test_two_processes_serve_at_one_port(tmp_path: Path, database: Postgres, model_cache: object) -> None:
+    node = Node(tmp_path / "machine", database.url, environment={}, options=("--processes", "2"))
+    node.start()
+    try:
+        with closing(Application(ServedAt(node.url, node.folder / "data"), "several")) as app:  # pyright: ignore[reportArgumentType]
+            until(lambda: "2 processes serve" in node.log())
+            sent: dict[str, list[str]] = {}
+            while len(homes_of(database)) < 2:
+                assert len(sent) < STREAMS_MAX
+                sent.update([speak_shortly(app, f"line-{len(sent)}")])
+            for _ in range(4):  # whichever process answers
+                assert all(numbers and set(numbers) == listed(app, stream) for stream, numbers in sent.items())
+            before = nodes_of(database)
+            os.kill(before[0][1], signal.SIGKILL)
+            until(
+                lambda: (
+                    {name for name, _ in nodes_of(database)} == {name for name, _ in before}
+                    and before != nodes_of(database)
+                )
+            )
+            for stream, numbers in sent.items():
+                until(lambda stream=stream, numbers=numbers: set(numbers) == listed(app, stream))
+    finally:
+        node.stop()
+    assert node.process is not None
+    assert node.process.returncode == 0
