@@ -142,7 +142,7 @@ class Service:
         self._settings = settings
         self._store = store
         self._clock = now if node is None else node.clock
-        self._looking: asyncio.Task[None] | None = None  # before the start
+        self._looking: list[asyncio.Task[None]] = []  # before the start
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
@@ -159,7 +159,8 @@ class Service:
             outside=Outside(public_url=settings.public_url, trusted_proxies=trusted_networks(settings.trusted_proxies)),
             new_id=new_guid,
         )
-        self.doors = Doors([WebSocketsDoor(self.sockets), *build_doors(settings, self.desk)])
+        others = build_doors(settings, self.desk, is_drained=store.is_draining)
+        self.doors = Doors(self.desk, [WebSocketsDoor(self.sockets), *others])
         self._access = Access(
             store,
             in_background=self._threads.in_background,
@@ -242,14 +243,14 @@ class Service:
         except BaseException:
             await self._background.stop()
             raise
-        looking = self._access.held_keys.look_again_and_again(self._threads.run)
-        self._looking = asyncio.get_running_loop().create_task(looking, name="keys of connections")
+        looking = (self._access.held_keys.look_again_and_again(self._threads.run), self.doors.look_again_and_again())
+        self._looking = [asyncio.create_task(each) for each in looking]
 
     async def _stop(self) -> None:
         """End the calls, then all else."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
+        for looking in self._looking:
+            looking.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
         await self.doors.close()
         await self._background.stop()
         if self._internal is not None:
@@ -350,8 +351,11 @@ class Service:
         )
 
 
-def build_doors(settings: Settings, desk: Desk) -> list[Door]:
-    """Return the doors that the settings name. Raise ConfigurationError for settings that cannot be used."""
+def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:
+    """Return the doors that the settings name. Raise ConfigurationError for settings that cannot be used.
+
+    `is_drained` says whether nothing new is to be taken here.
+    """
     doors: list[Door] = []
     if settings.audiosocket:
         host, port = host_and_port(settings.audiosocket, setting="audiosocket")
@@ -365,7 +369,7 @@ def build_doors(settings: Settings, desk: Desk) -> list[Door]:
         calls_max=settings.limits.calls_at_once,
     )
     if listening is not None:
-        doors.append(SiprecDoor(desk, listening))
+        doors.append(SiprecDoor(desk, listening, is_drained=is_drained))
     return doors
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -118,6 +118,9 @@ class LogDesk:
 
     async def access(self, connector_id: str) -> DoorAccess | None:
         return self.known.get(connector_id)
+
+    async def in_use(self, connector_ids: Collection[str]) -> set[str]:
+        return {each for each in connector_ids if each in self.known and not self.known[each].disabled}
 
     async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:
         is_new = (access.scope, nonce) not in self.nonces

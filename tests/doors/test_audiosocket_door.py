@@ -92,13 +92,13 @@ async def kept_of(desk: LogDesk, call: str) -> np.ndarray:
 async def test_an_announced_call_is_kept_to_the_sample(desk: LogDesk, door: AudioSocketDoor) -> None:
     call, asterisk = announced(desk), await Asterisk.dial(door)
     await asterisk.say(write_identity(call), *frames())
-    await eventually(lambda: door.calls == 1)
+    await eventually(lambda: len(door.calls) == 1)
     await asterisk.say(write_frame(0x03, b"5"), write_frame(0x42, b"?"), HANG_UP)
     np.testing.assert_array_equal(await kept_of(desk, call), SPEECH.astype(np.float32) / 32_768)
     assert await asterisk.rest() == b""
     await asterisk.close()
     assert not next(iter(desk.ended.values())).failed
-    assert door.calls == 0
+    assert len(door.calls) == 0
     assert desk.started[0][1] == "audiosocket"
 
 
@@ -217,7 +217,7 @@ async def test_half_open_connections_do_not_keep_others_out(desk: LogDesk) -> No
     in_call = await Asterisk.dial(door)
     talked = announced(desk)
     await in_call.say(write_identity(talked), *frames())
-    await eventually(lambda: door.calls == 1)
+    await eventually(lambda: len(door.calls) == 1)
     silent: list[socket.socket] = []
     for number in range(400):
         silent.append(socket.create_connection((host, port)))

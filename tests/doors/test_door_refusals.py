@@ -65,7 +65,7 @@ async def test_calls_and_refusals_at_siprec_are_of_an_account(tmp_path: Path) ->
         for connector, status in (("mine", 200), ("theirs", 403), ("nobodys", 404)):
             call = ExampleCall(connector=connector)
             assert (await client.ask(call.request("INVITE", body=OFFER))).status == status
-        (mine,), (theirs,) = (Doors([door]).status(account) for account in (MINE, OTHER))
+        (mine,), (theirs,) = (Doors(desk, [door]).status(account) for account in (MINE, OTHER))
         assert (mine.calls, mine.refused) == (1, {"no such connector": 1})
         assert (theirs.calls, theirs.refused) == (0, {"no such connector": 1, "connector not in use": 1})
         client.close()
@@ -84,7 +84,7 @@ async def test_calls_and_refusals_at_audiosocket_are_of_an_account(tmp_path: Pat
         await talking.say(write_identity(mine), *frames())
         await refused.say(write_identity(theirs))
         await eventually(lambda: door.refused and door.calls)
-        (seen,), (shown,) = (Doors([door]).status(account) for account in (MINE, OTHER))
+        (seen,), (shown,) = (Doors(desk, [door]).status(account) for account in (MINE, OTHER))
         assert (seen.calls, seen.refused) == (1, {})
         assert (shown.calls, list(shown.refused.values())) == (0, [1])
         for each in (talking, refused):
@@ -101,6 +101,6 @@ async def test_calls_and_refusals_at_web_sockets_are_of_an_account(tmp_path: Pat
         with pytest.raises(InvalidStatus):
             await world.dial("twilio", "a-wrong-token")
         door = WebSocketsDoor(world.doors)
-        (mine,), (theirs,) = (Doors([door]).status(account) for account in (MINE, OTHER))
+        (mine,), (theirs,) = (Doors(world.desk, [door]).status(account) for account in (MINE, OTHER))
         assert (mine.calls, mine.refused) == (1, {})
         assert (theirs.calls, sum(theirs.refused.values())) == (0, 1)

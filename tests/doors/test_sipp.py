@@ -163,7 +163,7 @@ async def check_both_legs(desk: LogDesk) -> None:
 async def test_sipp_calls_and_ffmpeg_speaks(tmp_path: Path, transport: str) -> None:
     async with door_of(tmp_path) as (door, desk):
         calling = sipp(tmp_path, door, LET_BE_ENDED, "-t", transport)
-        await eventually(lambda: door.calls == 1 or calling.poll() is not None)
+        await eventually(lambda: len(door.calls) == 1 or calling.poll() is not None)
         assert calling.poll() is None, said(tmp_path)
         session = next(iter(door._sessions.values()))
         speaking = [tone(hertz, session.ports[index].number) for index, hertz in ((0, 400), (1, 1_000))]

@@ -67,15 +67,8 @@ class AudioSocketDoor:
         self._connected: set[_Connection] = set()
 
     @property
-    def calls(self) -> int:
-        """Return how many calls are in progress."""
-        return len(self._calls())
-
-    def calls_of(self, account_id: str) -> int:
-        """Return how many of them are an account's."""
-        return sum(call.account_id == account_id for call in self._calls())
-
-    def _calls(self) -> list[LiveCall]:
+    def calls(self) -> list[LiveCall]:
+        """Return the calls in progress."""
         return [each.live for each in list(self._connected) if each.live is not None and not each.live.is_over]
 
     @property
@@ -239,7 +232,12 @@ class _Connection(asyncio.Protocol):
                 if self._door.is_draining:
                     raise BadRequest("the service stops; call again")
                 self.live = await LiveCall.begin(
-                    self._door.desk, self._access, event, door=self._door.name, clock=self._door.clock
+                    self._door.desk,
+                    self._access,
+                    event,
+                    door=self._door.name,
+                    clock=self._door.clock,
+                    hang_up=self._refuse,
                 )
         except EarwitnessError as error:
             self._refuse(str(error))

@@ -3,7 +3,7 @@
 `tasks/connector_calls.py` is behind it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from earwitness.doors.events import CallEnded, CallStarted, CallUpdated, Leg
@@ -18,6 +18,10 @@ class Desk(Protocol):
 
     async def access(self, connector_id: str) -> DoorAccess | None:
         """Return what is known of a connector, of any account; None when there is none."""
+        ...
+
+    async def in_use(self, connector_ids: Collection[str]) -> set[str]:
+        """Return which of these connectors, of any account, take calls now."""
         ...
 
     async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:

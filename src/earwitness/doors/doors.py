@@ -6,13 +6,22 @@ open one stays there.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from earwitness.doors.desk import Desk
+from earwitness.doors.live_call import LiveCall
 from earwitness.doors.refusals import Refusals
 from earwitness.doors.sockets import SocketDoors
+from earwitness.errors import EarwitnessError
 from earwitness.log import frames_of
 from earwitness.voice.connector import DoorStatus
+
+LOOK_SECONDS = 1.0
+"""How often it is looked up, with one query, whether calls in progress may go on."""
+
+NOT_IN_USE = "its Voice Connector, or the streaming of that, was disabled"
+"""Why a call is broken off."""
 
 _log = logging.getLogger("earwitness.doors")
 
@@ -26,17 +35,13 @@ class Door(Protocol):
         ...
 
     @property
-    def calls(self) -> int:
-        """Return how many calls are in progress."""
+    def calls(self) -> Collection[LiveCall]:
+        """Return the calls in progress; any thread may ask."""
         ...
 
     @property
     def addresses(self) -> Sequence[tuple[str, str, int]]:
         """Return what listens: transport, host and port; nothing for a door at the service's own address."""
-        ...
-
-    def calls_of(self, account_id: str) -> int:
-        """Return how many of them are an account's; any thread may ask."""
         ...
 
     @property
@@ -65,7 +70,8 @@ class Door(Protocol):
 class Doors:
     """The doors that are set."""
 
-    def __init__(self, doors: Sequence[Door] = ()) -> None:
+    def __init__(self, desk: Desk, doors: Sequence[Door]) -> None:
+        self._desk = desk
         self._doors = list(doors)
 
     def status(self, account_id: str) -> list[DoorStatus]:
@@ -74,7 +80,7 @@ class Doors:
             DoorStatus(
                 name=door.name,
                 addresses=tuple(door.addresses),
-                calls=door.calls_of(account_id),
+                calls=sum(call.account_id == account_id for call in door.calls),
                 refused=door.refused.seen_by(account_id),
             )
             for door in self._doors
@@ -102,6 +108,25 @@ class Doors:
         for door in self._doors:
             door.drain()
 
+    async def look(self) -> None:
+        """Break off the calls whose connector takes none any more, whichever process disabled it."""
+        calls = [call for door in self._doors for call in door.calls]
+        if not calls:
+            return
+        in_use = await self._desk.in_use({call.kept.access.connector_id for call in calls})
+        for call in calls:
+            if call.kept.access.connector_id not in in_use:
+                call.break_off(NOT_IN_USE)
+
+    async def look_again_and_again(self) -> None:
+        """Look for ever. While the records are away calls go on."""
+        while True:
+            try:
+                await self.look()
+            except EarwitnessError as error:
+                _log.warning("it cannot be looked up which calls may go on", extra={"reason": str(error)})
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def close(self) -> None:
         """End all calls everywhere."""
         results = await asyncio.gather(*(door.close() for door in self._doors), return_exceptions=True)
@@ -122,13 +147,9 @@ class WebSocketsDoor:
         self._sockets = sockets
 
     @property
-    def calls(self) -> int:
-        """Return how many calls are in progress."""
-        return len(self._sockets.calls)
-
-    def calls_of(self, account_id: str) -> int:
-        """Return how many of them are an account's."""
-        return sum(call.account_id == account_id for call in list(self._sockets.calls))
+    def calls(self) -> list[LiveCall]:
+        """Return the calls in progress."""
+        return list(self._sockets.calls)
 
     @property
     def refused(self) -> Refusals:
@@ -145,4 +166,4 @@ class WebSocketsDoor:
     async def close(self) -> None:
         """End all calls; return when their last fragments are written."""
         self.drain()
-        await asyncio.gather(*(call.close("the service stops") for call in list(self._sockets.calls)))
+        await asyncio.gather(*(call.close("the service stops") for call in self.calls))

@@ -48,6 +48,11 @@ TELL_AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 ERROR_OF_OURS = "an error of ours"
 """Why a call failed that we could not go on with. The log says more."""
 
+
+def _nobody_to_tell(_reason: str) -> None:
+    """A door looks by itself whether a call is broken off."""
+
+
 _log = logging.getLogger("earwitness.doors")
 
 
@@ -76,8 +81,20 @@ class _Line:
 class LiveCall:
     """One call. Made by `begin`; ended by a CallEnded or by `close`, which a door calls whatever happens."""
 
-    def __init__(self, desk: Desk, kept: KeptCall, started: CallStarted, *, door: str, clock: DoorClock) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kept: KeptCall,
+        started: CallStarted,
+        *,
+        door: str,
+        clock: DoorClock,
+        hang_up: Callable[[str], None],
+    ) -> None:
         self.door = door
+        #: Why its door has to hang up, though the phone system goes on; empty: it need not.
+        self.broken_off = ""
+        self._hang_up = hang_up
         self._desk = desk
         self._kept = kept
         self._clock = clock
@@ -103,12 +120,20 @@ class LiveCall:
 
     @classmethod
     async def begin(
-        cls, desk: Desk, access: DoorAccess, started: CallStarted, *, door: str, clock: DoorClock | None = None
+        cls,
+        desk: Desk,
+        access: DoorAccess,
+        started: CallStarted,
+        *,
+        door: str,
+        clock: DoorClock | None = None,
+        hang_up: Callable[[str], None] = _nobody_to_tell,
     ) -> "LiveCall":
         """Return the call, which is in the records now. Raise what `Desk.begin` raises.
 
-        `door` names the protocol. Nothing is kept of a call that is refused. Raise BadRequest for legs whose rate is
-        not heard. Legs beyond LEGS_MAX are dropped: the records never know of them.
+        `door` names the protocol; `hang_up` is told, once, why a call is broken off. Nothing is kept of a call that is
+        refused. Raise BadRequest for legs whose rate is not heard. Legs beyond LEGS_MAX are dropped: the records never
+        know of them.
         """
         if not all(leg.rate in RATES for leg in started.legs):
             raise BadRequest(f"audio of {RATES[0]} to {RATES[-1]} Hz is heard; send another rate")
@@ -121,7 +146,7 @@ class LiveCall:
             raise
         clock = clock or DoorClock()
         try:
-            call = cls(desk, kept, started, door=door, clock=clock)
+            call = cls(desk, kept, started, door=door, clock=clock, hang_up=hang_up)
         except Exception:  # whoever asked hears of it; the records have a call that nobody would end
             await _tell_end(desk, kept, CallEnded(ERROR_OF_OURS, failed=True), sleep=clock.sleep)
             raise
@@ -144,11 +169,6 @@ class LiveCall:
         """Whether its door said that it ended, or an error of ours ended it."""
         return self._ended is not None
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether an error of ours ended it, which is told already: its door hangs up."""
-        return self._has_failed
-
     def feed(self, event: DoorEvent) -> None:
         """Take what its door tells, at once. What comes behind the end is dropped."""
         if self._ended is not None:
@@ -167,6 +187,13 @@ class LiveCall:
                 self._over.set()
             case Dtmf() | CallStarted():
                 pass
+
+    def break_off(self, reason: str) -> None:
+        """End the call though its phone system goes on with it, as failed; nothing happens to one that has ended."""
+        if self._ended is None:
+            self.broken_off = reason
+            self.feed(CallEnded(reason, failed=True))
+            self._hang_up(reason)
 
     async def close(self, reason: str = "the connection was lost", *, failed: bool = True) -> None:
         """End the call unless it has ended, and return when its last fragment is written and the records know."""
@@ -264,7 +291,7 @@ class LiveCall:
             self._has_failed = True
             context = {**self._told, "error": type(error).__name__, "frames": frames_of(error)}
             _log.error("a call failed", extra=context)
-        self.feed(CallEnded(ERROR_OF_OURS, failed=True))
+        self.break_off(ERROR_OF_OURS)
 
     async def _look_again_and_again(self) -> None:
         while True:

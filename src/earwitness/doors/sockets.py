@@ -5,7 +5,7 @@ What belongs here: waiting, answers, the order of things. What must never: what 
 
 import logging
 import time
-from asyncio import timeout
+from asyncio import Timeout, get_running_loop, timeout
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
@@ -83,8 +83,8 @@ class SocketDoors:
             sockets_max, refusal="there are too many calls of this account; call again", weight=ACCOUNT_WEIGHT
         )
         self._unproved = Shares(UNPROVED_MAX, refusal="too many sockets have not proved themselves yet; call again")
-        self.calls: dict[LiveCall, str] = {}
-        """Calls in progress, and the name of their door."""
+        self.calls: set[LiveCall] = set()
+        """Those in progress."""
 
         self.refused = Refusals(monotonic=self._clock.monotonic)
         """By reason: upgrades that were refused, and calls that were broken off because of what they sent."""
@@ -176,12 +176,14 @@ class SocketDoors:
         """Hold one of an account's places while this lasts. Raise Unavailable when it has its share of them."""
         return self._places.taken(access.scope.account_id)
 
-    async def begin(self, access: DoorAccess, started: CallStarted, kind: SocketKind) -> LiveCall:
+    async def begin(
+        self, access: DoorAccess, started: CallStarted, kind: SocketKind, *, hang_up: Callable[[str], None]
+    ) -> LiveCall:
         """Begin a call. Raise what `LiveCall.begin` raises."""
         if self.is_draining:
             raise Unavailable("the service is stopping; call again")
-        call = await LiveCall.begin(self._desk, access, started, door=kind.name)
-        self.calls[call] = kind.name
+        call = await LiveCall.begin(self._desk, access, started, door=kind.name, hang_up=hang_up)
+        self.calls.add(call)
         return call
 
     async def hold_back(self, client: str) -> None:
@@ -239,6 +241,8 @@ class _Session:
         #: Why it ended, where the end of the socket is not the reason.
         self._ended: CallEnded | None = None
         self._is_over = False
+        #: The wait for messages of a call that has begun.
+        self._waiting: Timeout | None = None
 
     def prove(self) -> None:
         """Note that the phone system has proved who it is."""
@@ -270,8 +274,23 @@ class _Session:
                         return
         except TimeoutError:
             raise _Broken(_REFUSED, "no call began in time") from None
-        while not self._is_over and await self._take_next():
-            continue
+        try:
+            async with timeout(None) as self._waiting:
+                while not self._is_over and await self._take_next():
+                    continue
+        except TimeoutError:
+            raise self._broken_off() from None
+        finally:
+            self._waiting = None
+
+    def _hang_up(self, _reason: str) -> None:
+        """Wait for messages no longer: the call is broken off."""
+        if self._waiting is not None:
+            self._waiting.reschedule(get_running_loop().time())
+
+    def _broken_off(self) -> _Broken:
+        reason = (self._call.broken_off if self._call is not None else "") or ERROR_OF_OURS
+        return _Broken(_ERROR_OF_OURS if reason == ERROR_OF_OURS else _REFUSED, reason)
 
     async def _take_next(self) -> bool:
         """Take one message. Return False when there are no more."""
@@ -302,8 +321,8 @@ class _Session:
                 case _:
                     if call is not None:
                         call.feed(output)
-        if call is not None and call.has_failed:
-            raise _Broken(_ERROR_OF_OURS, ERROR_OF_OURS)
+        if call is not None and call.broken_off:
+            raise self._broken_off()
         return True
 
     def _compare(self, token: str) -> None:
@@ -327,7 +346,7 @@ class _Session:
         if expected and self._kind.name == "twilio" and not is_same(self._account, expected):
             raise _Broken(_REFUSED, "the stream is of another account", is_wrong=True)
         try:
-            return await self._doors.begin(self._access, started, self._kind)
+            return await self._doors.begin(self._access, started, self._kind, hang_up=self._hang_up)
         except (BadRequest, Forbidden, NotFound) as error:
             raise _Broken(_REFUSED, str(error)) from None
         except Conflict:
@@ -358,4 +377,4 @@ class _Session:
             try:
                 await call.close(ended.reason, failed=ended.failed)
             finally:
-                self._doors.calls.pop(call, None)
+                self._doors.calls.discard(call)

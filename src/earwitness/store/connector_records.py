@@ -42,6 +42,11 @@ class DoorAccess:
     caller_label: str
 
 
+def is_disabled(door_disabled: bool, streaming: JsonObject | None) -> bool:
+    """Return whether a connector takes no calls, by its door or by its streaming configuration."""
+    return door_disabled or bool((streaming or {}).get("Disabled"))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VoiceConnector:
     """A Voice Connector."""
@@ -63,11 +68,10 @@ class VoiceConnector:
     @property
     def access(self) -> DoorAccess:
         """Return what a door knows of it."""
-        streaming = self.streaming or {}
         return DoorAccess(
             scope=self.scope,
             connector_id=self.connector_id,
-            disabled=self.door.disabled or bool(streaming.get("Disabled")),
+            disabled=is_disabled(self.door.disabled, self.streaming),
             require_encryption=bool(self.body.get("RequireEncryption")),
             allowed_networks=self.door.allowed_networks,
             secrets=self.secrets,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists, Conflict, NotFound
 from earwitness.store.columns import JsonObject
-from earwitness.store.connector_records import DoorSettings, VoiceConnector
+from earwitness.store.connector_records import DoorSettings, VoiceConnector, is_disabled
 from earwitness.store.connector_schema import announced_calls, connector_calls, voice_connectors
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.records import Page, PageKey, Scope
@@ -42,6 +42,13 @@ class ConnectorReader(Reader):
     def get_everywhere(self, connector_id: str) -> VoiceConnector | None:
         """Return the connector of this id, of any account, for whoever has nothing but what a phone system sent."""
         return self._one(self._record, select(voice_connectors).where(voice_connectors.c.connector_id == connector_id))
+
+    def in_use(self, connector_ids: Collection[str]) -> set[str]:
+        """Return which of these connectors, of any account, take calls. Nothing sealed is opened."""
+        columns = voice_connectors.c
+        shown = select(columns.connector_id, columns.door, columns.streaming)
+        rows = self._session.rows(shown.where(columns.connector_id.in_(connector_ids)))
+        return {row["connector_id"] for row in rows if not is_disabled(row["door"]["disabled"], row["streaming"])}
 
     def get_announced(self, call_id: str) -> VoiceConnector | None:
         """Return the connector that a call was announced for, of any account, be it in time or not; None if it was not

@@ -7,7 +7,7 @@ at the next start.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -120,6 +120,10 @@ class ConnectorCalls:
         """Return what is known of a connector, of any account; None when there is none."""
         found = await self._run_in_thread(lambda: self._store.connectors.get_everywhere(connector_id))
         return None if found is None else found.access
+
+    async def in_use(self, connector_ids: Collection[str]) -> set[str]:
+        """Return which of these connectors, of any account, take calls now."""
+        return await self._run_in_thread(lambda: self._store.connectors.in_use(connector_ids))
 
     async def use_nonce(self, access: DoorAccess, nonce: str) -> bool:
         """Return whether nobody has used this nonce of a proved signature before, at any node, before any start.

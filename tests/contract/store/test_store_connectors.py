@@ -108,9 +108,11 @@ def test_what_two_people_change_at_once_is_both_kept(store: Store, connector: Vo
 
 def test_streaming_that_is_disabled_closes_the_door(store: Store, connector: VoiceConnector) -> None:
     assert connector.access.disabled is False
+    assert store.connectors.in_use({connector.connector_id, "of-nobody"}) == {connector.connector_id}
     changed = store.write(lambda unit: unit.connectors.set_streaming(MINE, connector.connector_id, {"Disabled": True}))
     assert changed is not None
     assert changed.access.disabled is True
+    assert store.connectors.in_use({connector.connector_id}) == set()
 
 
 def test_secrets_and_numbers_are_in_no_column(store: Store, connector: VoiceConnector) -> None:

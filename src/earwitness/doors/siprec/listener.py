@@ -81,8 +81,18 @@ class SiprecDoor:
 
     name = DOOR
 
-    def __init__(self, desk: Desk, listening: SiprecListening, *, clock: DoorClock | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        listening: SiprecListening,
+        *,
+        clock: DoorClock | None = None,
+        is_drained: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_drained` says whether this node is to take nothing new: phone systems then go to their next recorder."""
         self._desk = desk
+        self._is_drained = is_drained
+        self._is_draining = False
         self._listening = listening
         self._clock = clock or DoorClock()
         #: Calls that were refused, by reason.
@@ -108,14 +118,9 @@ class SiprecDoor:
         self._plain_port = 0
 
     @property
-    def calls(self) -> int:
-        """Return how many calls are in progress."""
-        return sum(session.live is not None for session in list(self._sessions.values()))
-
-    def calls_of(self, account_id: str) -> int:
-        """Return how many of them are an account's."""
-        lives = [session.live for session in list(self._sessions.values())]
-        return sum(live is not None and live.account_id == account_id for live in lives)
+    def calls(self) -> list[LiveCall]:
+        """Return the calls in progress."""
+        return [session.live for session in list(self._sessions.values()) if session.live is not None]
 
     @property
     def descriptors_max(self) -> int:
@@ -151,7 +156,7 @@ class SiprecDoor:
 
     def drain(self) -> None:
         """Take no new calls: they, and OPTIONS, are answered 503. Those in progress go on."""
-        self._server.is_draining = True
+        self._is_draining = self._server.is_draining = True
 
     async def close(self) -> None:
         """End all calls, and stop listening. Return when the last fragments are written."""
@@ -419,6 +424,7 @@ class SiprecDoor:
                 )
 
     def _look(self, now: float) -> None:
+        self._server.is_draining = self._is_draining or self._is_drained()
         self._do(self._server.elapse(now=now))
         self._connections.elapse(now)
         for session in list(self._sessions.values()):
@@ -430,8 +436,8 @@ class SiprecDoor:
 
     def _look_at(self, session: _Session, now: float) -> None:
         self._hand_on(session)
-        if session.live is not None and session.live.has_failed:
-            self._do(self._server.hang_up(session.dialog, ERROR_OF_OURS, failed=True, now=now))
+        if session.live is not None and session.live.broken_off:
+            self._do(self._server.hang_up(session.dialog, session.live.broken_off, failed=True, now=now))
             return
         heard = max((line.stream.heard_at or 0.0 for line in session.call.lines.values()), default=0.0)
         session.alive_at = max(session.alive_at, heard)
