@@ -352,10 +352,7 @@ class Service:
 
 
 def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:
-    """Return the doors that the settings name. Raise ConfigurationError for settings that cannot be used.
-
-    `is_drained` says whether nothing new is to be taken here.
-    """
+    """Return the doors that the settings name. Raise ConfigurationError for what cannot be used."""
     doors: list[Door] = []
     if settings.audiosocket:
         host, port = host_and_port(settings.audiosocket, setting="audiosocket")

@@ -100,6 +100,13 @@ def test_a_call() -> None:
     assert client.server.stop() == []
 
 
+def test_a_session_may_go_on_with_others() -> None:
+    for former, is_continued in (([{"id": ORGANIZATION, "serverseq": 3, "clientseq": 5}], True), ([], False)):
+        started = Client().opens(continuedSessions=former)[0]
+        assert isinstance(started, CallStarted)
+        assert started.is_continued is is_continued
+
+
 def test_a_probe_is_no_call() -> None:
     for media in (OFFERED, []):
         client = Client()
@@ -209,6 +216,9 @@ def test_our_own_client_is_understood_and_understands() -> None:
         Audio("internal", b"\4\5\6", 0),
     ]
     client.audio([bytes(11_997), bytes(11_997)])
+    later = AudioHookClient(session=CONVERSATION, organization=ORGANIZATION, channels=("external", "internal"))
+    named = json.loads(later.open(CONVERSATION, former=client))["parameters"]["continuedSessions"]
+    assert named == [{"id": SESSION, "serverseq": 2, "clientseq": 2}]
     last = client.close()
     assert json.loads(last)["position"] == "PT1.500S"
     say(last)

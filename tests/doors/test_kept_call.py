@@ -332,7 +332,7 @@ async def test_an_error_of_ours_in_a_leg_ends_the_call_and_is_told_once(
     await talk(call, time, 3.0, "caller", "other")
     await eventually(lambda: desk.ended)
     assert desk.ended == {"transaction-1": OURS}
-    assert call.has_failed and call.is_over
+    assert (call.broken_off, call.is_over) == (OURS.reason, True)
     assert errors_in(caplog) == ["a call failed"]
     assert "secret" not in caplog.text
     await call.close("hung up", failed=False)

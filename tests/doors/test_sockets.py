@@ -32,6 +32,7 @@ from test_raw_audio import JAMBONZ, JSON_START, TEXT_START
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from earwitness.doors.desk import CONTINUED
 from earwitness.doors.events import CallEnded
 from earwitness.doors.socket_handshake import Asked, Outside
 from earwitness.doors.sockets import SocketClock
@@ -280,6 +281,36 @@ async def test_a_session_of_genesys(tmp_path: Path) -> None:
             await send_all(client, [audiohook("open", 1, probe), audiohook("close", 2, {"reason": "end"}, serverseq=1)])
             assert [json.loads(await client.recv())["type"] for _ in range(2)] == ["opened", "closed"]
         assert len(world.desk.started) == 1
+
+
+async def test_a_session_of_genesys_that_goes_on_over_another_connection(tmp_path: Path) -> None:
+    """The first one is here still: a network that swallows packets tells nobody."""
+    async with served(tmp_path) as world:
+        secret = base64.b64encode(b"client secret").decode()
+        world.know({DoorSecret.AUDIOHOOK_API_KEY: "the-key", DoorSecret.AUDIOHOOK_CLIENT_SECRET: secret})
+        async with world.dial("genesys", headers=genesys_headers(world)) as lost:
+            await lost.send(audiohook("open", 1, open_parameters()))
+            await lost.recv()
+            await lost.send(b"\1\2" * 8_000)
+            await eventually(lambda: world.desk.heard_of)
+            other = genesys_headers(world, nonce="another-nonce-of-22-letters")
+            async with world.dial("genesys", headers=other) as client:
+                await client.send(audiohook("open", 1, open_parameters()))
+                assert await closed(client) == (1008, "a call of this id is in progress")
+            other = genesys_headers(world, nonce="a-third-nonce-of-22-letters")
+            async with world.dial("genesys", headers=other) as client:
+                former = [{"id": SESSION, "serverseq": 1, "clientseq": 1}]
+                await client.send(audiohook("open", 1, {**open_parameters(), "continuedSessions": former}))
+                assert json.loads(await client.recv())["type"] == "opened"
+                assert await closed(lost) == (1008, CONTINUED)
+                await client.send(b"\3\4" * 800)
+                await client.send(audiohook("close", 2, {"reason": "end"}, serverseq=1))
+                assert json.loads(await client.recv())["type"] == "closed"
+        await ended(world, 2)
+        assert world.desk.ended["transaction-1"] == CallEnded(CONTINUED, failed=True)
+        assert not world.desk.ended["transaction-2"].failed
+        assert len(await audio(world, "external")) >= 8_000
+        assert len(await audio(world, "external", transaction="transaction-2")) == 800
 
 
 async def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

@@ -18,7 +18,7 @@ from store_examples import MINE, Clock, add_domain, configuration_arn, guid, ope
 from earwitness.app import build_background
 from earwitness.config import Settings
 from earwitness.config.limits import Quotas
-from earwitness.doors.desk import Desk, DoorAccess, KeptCall
+from earwitness.doors.desk import CONTINUED, Desk, DoorAccess, KeptCall
 from earwitness.errors import BadRequest, Conflict, Forbidden, FragmentLogUnavailable, Gone, NotFound, StoreUnavailable
 from earwitness.fragments.interface import AfterFragment
 from earwitness.store.connector_records import DoorSettings
@@ -377,6 +377,24 @@ async def test_calls_that_nobody_ended_are_ended_at_the_next_start(tmp_path: Pat
         assert statuses.count("FAILED") == 2
         (task,) = office.store.tasks.list(MINE, lost.pipeline_id, limit=9).items
         assert task.stop_reason is StopReason.PIPELINE_STOPPED
+
+
+async def test_a_call_that_goes_on_with_a_lost_one_ends_that(tmp_path: Path) -> None:
+    async with working(tmp_path) as office:
+        access = office.associate()
+        lost = await office.desk.begin(access, CALL, door="genesys")
+        with pytest.raises(Conflict):
+            await office.desk.begin(access, CALL, door="genesys")
+        kept = await office.desk.begin(access, replace(CALL, is_continued=True), door="genesys")
+        former, call = office.call(lost), office.call(kept)
+        assert (former.status, former.reason) == (CallStatus.FAILED, CONTINUED)
+        assert (call.status, call.call_id) == (CallStatus.IN_PROGRESS, CALL.call_id)
+        assert office.pipeline(former.pipeline_id).status == "Stopped"
+        assert office.pipeline(call.pipeline_id).status != "Stopped"
+        statuses = [event["detail"].get("streamingStatus") for event in office.told(former.pipeline_id)]
+        assert statuses.count("FAILED") == 2
+        new = await office.desk.begin(access, replace(CALL, call_id="new", is_continued=True), door="genesys")
+        assert office.call(new).status is CallStatus.IN_PROGRESS
 
 
 @pytest.mark.parametrize("failure", [FragmentLogUnavailable("the disk is full; make room"), RuntimeError("a bug")])

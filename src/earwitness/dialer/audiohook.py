@@ -40,7 +40,7 @@ async def call_by_audiohook(plan: CallPlan) -> PlacedCall:
         session=str(uuid.uuid4()), organization=str(uuid.uuid4()), channels=CHANNELS[: len(speech.legs)]
     )
     call_id = str(uuid.uuid4())
-    async with dialled(plan, _headers(plan.address, client, plan.secrets)) as connection:
+    async with dialled(plan, signed_headers(plan.address, client, plan.secrets)) as connection:
         await connection.send(client.open(call_id))
         await _answer("opened", connection, client, seconds=CONNECT_SECONDS_MAX)
         await _talk(plan, speech, connection, client)
@@ -77,7 +77,7 @@ async def _answer(kind: str, connection: ClientConnection, client: AudioHookClie
         raise CallNotPlaced(f"the door does not speak AudioHook: {error}; look at the address") from error
 
 
-def _headers(address: SplitResult, client: AudioHookClient, secret: Mapping[DoorSecret, str]) -> dict[str, str]:
+def signed_headers(address: SplitResult, client: AudioHookClient, secret: Mapping[DoorSecret, str]) -> dict[str, str]:
     """Return what Genesys sends with its handshake; signed when there is a key and a secret."""
     key, shared = secret.get(DoorSecret.AUDIOHOOK_API_KEY, ""), secret.get(DoorSecret.AUDIOHOOK_CLIENT_SECRET, "")
     headers = {

@@ -2,8 +2,9 @@
 
 Source: the reference implementation, github.com/purecloudlabs/audiohook-reference-implementation (protocol/message.ts,
 server/serversessionimpl.ts). The channel `external` is the customer. A conversation whose id is all zeros is a probe:
-it is answered, and is no call. What belongs here: the protocol, from both sides. What must never: the signature of the
-handshake, sockets.
+it is answered, and is no call. A session that goes on with others names them as `continuedSessions`; it has an id of
+its own, and the conversation of those. What belongs here: the protocol, from both sides. What must never: sockets, the
+signature of the handshake.
 """
 
 import re
@@ -126,6 +127,7 @@ class AudioHookSocket:
             legs=legs,
             from_number=text_in(participant, "ani"),
             to_number=text_in(participant, "dnis"),
+            is_continued=bool(parameters.get("continuedSessions")),
         )
         return [started, answer]
 
@@ -191,8 +193,11 @@ class AudioHookClient:
     #: Samples of each channel so far.
     _place: int = field(default=0, init=False)
 
-    def open(self, conversation: str) -> str:
-        """Return the first message, which offers PCMU at 8 kHz. No numbers are told."""
+    def open(self, conversation: str, *, former: "AudioHookClient | None" = None) -> str:
+        """Return the first message, which offers PCMU at 8 kHz. No numbers are told.
+
+        `former` is the session that this one goes on with, after its connection was lost.
+        """
         participant = {"id": conversation, "ani": "", "aniName": "", "dnis": ""}
         return self._say(
             "open",
@@ -201,7 +206,13 @@ class AudioHookClient:
             participant=participant,
             media=[self._media],
             language="en-US",
+            **({} if former is None else {"continuedSessions": [former.continued]}),
         )
+
+    @property
+    def continued(self) -> JsonMessage:
+        """How a later session names this one."""
+        return {"id": self.session, "serverseq": self._received, "clientseq": self._sent}
 
     def ping(self) -> str:
         """Return the question that `pong` answers."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from earwitness.doors.events import CallEnded, CallStarted, CallUpdated, Leg
 from earwitness.store.connector_records import DoorAccess
-from earwitness.tasks.connector_calls import KeptCall
+from earwitness.tasks.connector_calls import CONTINUED, KeptCall
 
-__all__ = ["Desk", "DoorAccess", "KeptCall"]
+__all__ = ["CONTINUED", "Desk", "DoorAccess", "KeptCall"]
 
 
 class Desk(Protocol):
@@ -38,8 +38,9 @@ class Desk(Protocol):
     async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:
         """Write that a call began, with a stream for each leg, and a pipeline if its connector names a configuration.
 
-        `door` names the protocol. Raise Conflict when a call of this id is in progress, LimitExceeded or Unavailable
-        when there are too many.
+        `door` names the protocol. A call of this id that is in progress ends as failed where this one goes on with it,
+        or where its node is dead; otherwise Conflict is raised. Raise LimitExceeded or Unavailable when there are too
+        many.
         """
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 
-from earwitness.doors.desk import Desk, DoorAccess
+from earwitness.doors.desk import CONTINUED, Desk, DoorAccess
 from earwitness.doors.events import CallEnded, CallStarted
 from earwitness.doors.live_call import ERROR_OF_OURS, LiveCall
 from earwitness.doors.proof import AUDIOHOOK, is_same, nonce_of
@@ -182,9 +182,19 @@ class SocketDoors:
         """Begin a call. Raise what `LiveCall.begin` raises."""
         if self.is_draining:
             raise Unavailable("the service is stopping; call again")
+        if started.is_continued:
+            await self._leave_former(access, started)
         call = await LiveCall.begin(self._desk, access, started, door=kind.name, hang_up=hang_up)
         self.calls.add(call)
         return call
+
+    async def _leave_former(self, access: DoorAccess, started: CallStarted) -> None:
+        """Break off what is here of a call that goes on over another connection: this one may not know yet."""
+        connector_id = access.connector_id
+        for call in list(self.calls):
+            if (call.kept.access.connector_id, call.kept.call_id) == (connector_id, started.call_id):
+                call.break_off(CONTINUED)
+                await call.close()
 
     async def hold_back(self, client: str) -> None:
         """Count a wrong proof, and hold its answer back."""

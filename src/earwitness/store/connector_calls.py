@@ -43,6 +43,11 @@ _HOUR_US = 3_600_000_000
 _log = logging.getLogger("earwitness.store")
 
 
+_OF_DEAD_NODE: ColumnElement[bool] = connector_calls.c.node_id.is_not(None) & ~exists().where(
+    nodes.c.node_id == connector_calls.c.node_id, nodes.c.dead_at.is_(None)
+)
+
+
 class ConnectorCallReader(Reader):
     """What can be read of calls."""
 
@@ -77,9 +82,14 @@ class ConnectorCallReader(Reader):
         )
 
     def list_of_dead_nodes(self, *, after: PageKey | None = None, limit: int) -> Page[ActiveCall]:
-        """Return the calls in progress, as the records say, that came to nodes which are dead."""
-        dead = exists().where(nodes.c.node_id == connector_calls.c.node_id, nodes.c.dead_at.is_not(None))
-        return self._active(dead, after=after, limit=limit)
+        """Return the calls in progress, as the records say, that came to nodes which are dead, or forgotten since."""
+        return self._active(_OF_DEAD_NODE, after=after, limit=limit)
+
+    def find_active(self, scope: Scope, connector_id: str, call_id: str, *, of_dead_node: bool) -> ActiveCall | None:
+        """Return the call in progress of this name, with `of_dead_node` only if its node is dead; None without one."""
+        named = in_scope(connector_calls, scope, connector_id=connector_id, call_id=call_id)
+        found = self._active(named, *([_OF_DEAD_NODE] if of_dead_node else []), after=None, limit=1)
+        return next(iter(found.items), None)
 
     def count_active(self, scope: Scope) -> int:
         """Return how many are in progress."""

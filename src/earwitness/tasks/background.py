@@ -324,6 +324,7 @@ class Background:
             run_in_thread=self._run_in_thread,
             heard_from=self.heard_from,
             has_news=self.notices.notify,
+            buried=self.desk.end_calls_of_dead_nodes,
         )
         self.streams.homes = StreamHomes(
             self._store,

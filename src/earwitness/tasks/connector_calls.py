@@ -54,6 +54,9 @@ DOUBTFUL_MAX = 1_000
 LOST = "the service ended while the call was in progress"
 """Why a call failed that a former process did not end."""
 
+CONTINUED = "its phone system lost it, and goes on with it over another connection"
+"""Why a call failed that another one of its id has followed."""
+
 _log = logging.getLogger("earwitness.calls")
 
 
@@ -153,20 +156,40 @@ class ConnectorCalls:
     async def begin(self, access: DoorAccess, call: CallStarted, *, door: str) -> KeptCall:
         """Write that a call began, with a stream for each leg, and a pipeline if its connector names a configuration.
 
-        Raise BadRequest for an id or a label that is too long, Conflict when a call of this id is in progress, NotFound
-        or Forbidden when the connector was deleted or takes no calls by now.
+        Raise BadRequest for an id or a label that is too long, NotFound or Forbidden when the connector was deleted or
+        takes no calls by now. Raise Conflict when a call of this id is in progress; one of a dead node, and one that
+        this call goes on with, ends instead.
         """
         _require_short(call.call_id, *(leg.label for leg in call.legs))
         await self.recover()
+        try:
+            kept = await self._write_begun(access, call, door)
+        except Conflict:
+            if not await self._end_former(access, call):
+                raise
+            kept = await self._write_begun(access, call, door)
+        self._events_written()
+        return await self._open(access, kept, {})
+
+    async def _write_begun(self, access: DoorAccess, call: CallStarted, door: str) -> ConnectorCall:
         transaction_id = self._new_id()
         try:
-            kept = await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
+            return await self._write(lambda unit: self._begin(unit, access, call, transaction_id, door))
         except StoreUnavailable:  # it may be written all the same
             if len(self._owed) < DOUBTFUL_MAX:
                 self._owe(access.scope, transaction_id, CallStatus.FAILED, "the records were away when it began")
             raise
-        self._events_written()
-        return await self._open(access, kept, {})
+
+    async def _end_former(self, access: DoorAccess, call: CallStarted) -> bool:
+        """End the call of this id that nobody hears any more. Return whether there was one."""
+        calls, lost_only = self._store.connector_calls, not call.is_continued
+        former = await self._run_in_thread(
+            lambda: calls.find_active(access.scope, access.connector_id, call.call_id, of_dead_node=lost_only)
+        )
+        if former is None:
+            return False
+        await self._end(former.scope, former.transaction_id, CallStatus.FAILED, LOST if lost_only else CONTINUED)
+        return True
 
     async def add_leg(self, call: KeptCall, leg: Leg) -> KeptCall:
         """Return the call with a stream for one more leg. A leg whose coding changed keeps its stream.

@@ -2,7 +2,7 @@
 takes up tasks that came to it, and lets go of those that left."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from earwitness.media.streams import MediaStreams
@@ -39,8 +39,10 @@ class TaskSharing:
         run_in_thread: RunInThread,
         heard_from: Callable[[str], None],
         has_news: Callable[[], None],
+        buried: Callable[[], Awaitable[None]],
     ) -> None:
-        """`heard_from` begins the silence of a stream anew, by its ARN; `has_news` wakes those who wait for events."""
+        """`heard_from` begins the silence of a stream anew, by its ARN; `has_news` wakes those who wait for events;
+        `buried` does what else there is to do when a node was taken for dead."""
         self._store = store
         self._runner = runner
         self._streams = streams
@@ -48,6 +50,7 @@ class TaskSharing:
         self._run_in_thread = run_in_thread
         self._heard_from = heard_from
         self._has_news = has_news
+        self._buried = buried
         self._events = -1
 
     async def take_up(self) -> None:
@@ -80,6 +83,7 @@ class TaskSharing:
             _log.warning("a node was silent and is taken for dead; its tasks go on elsewhere", extra={"node": dead})
             await self.read_notes()
             await self._take_up_all()
+            await self._buried()
 
     async def leave(self) -> None:
         """Give the tasks of this node to others, as it stops."""

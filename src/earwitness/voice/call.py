@@ -55,6 +55,8 @@ class CallStarted:
     from_number: str = field(default="", repr=False)
     to_number: str = field(default="", repr=False)
     is_inbound: bool = True
+    #: Whether its phone system goes on, over another connection, with a call of this id that it has lost.
+    is_continued: bool = False
     #: The metadata document of SIPREC (RFC 7865), as it came.
     siprec_metadata: str = field(default="", repr=False)
     #: Headers of the INVITE that AWS programs may read.

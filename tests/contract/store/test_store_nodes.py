@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from connector_examples import add_call, add_connector
 from search_examples import add_task
 from sqlalchemy import text
 from store_examples import MINE, add_domain, add_pipeline, add_stream
@@ -255,3 +256,25 @@ def test_a_dead_node_is_forgotten_when_asked(join: Callable[[str], Store], strea
     assert b.write(lambda unit: unit.nodes.forget("a"))
     assert [node.node_id for node in b.nodes.list(limit=9).items] == ["b"]
     assert b.homes.extents(MINE, stream.arn) == []
+
+
+def test_calls_of_a_dead_node_are_found_also_when_it_was_forgotten(join: Callable[[str], Store]) -> None:
+    a, b = join("a"), join("b")
+    connector = a.write(add_connector)
+    call = a.write(lambda unit: add_call(unit, connector))
+
+    def found(*, of_dead_node: bool) -> list[str]:
+        named = b.connector_calls.find_active(MINE, connector.connector_id, call.call_id, of_dead_node=of_dead_node)
+        return [] if named is None else [named.transaction_id]
+
+    assert (found(of_dead_node=True), found(of_dead_node=False)) == ([], [call.transaction_id])
+    assert b.connector_calls.list_of_dead_nodes(limit=9).items == ()
+    silence(a, "a")
+    assert bury(b) == "a"
+    for _ in range(2):
+        assert found(of_dead_node=True) == [call.transaction_id]
+        assert [one.transaction_id for one in b.connector_calls.list_of_dead_nodes(limit=9).items] == found(
+            of_dead_node=True
+        )
+        b.write(lambda unit: unit.nodes.forget("a"))
+    assert b.connector_calls.find_active(MINE, connector.connector_id, "another", of_dead_node=False) is None
