@@ -31,6 +31,7 @@ from earwitness.cli import (
     nodes,
     records,
     serve,
+    sizing,
     stream,
     voices,
 )
@@ -64,6 +65,7 @@ for command in (
     doors.doors,
     doors.call,
     doctor.doctor,
+    sizing.sizing,
 ):
     app.command()(command)
 app.add_typer(calibration.calibration, name="calibration")
