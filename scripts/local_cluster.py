@@ -119,6 +119,10 @@ class Node:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    def change_environment(self, **variables: str) -> None:
+        """Have other variables from its next start on."""
+        self._environment.update(variables)
+
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
