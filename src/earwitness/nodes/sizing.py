@@ -30,8 +30,8 @@ USE = 0.6
 """Of the cores at the busiest time: the rest is for calls of a node that died, and for results that come together."""
 
 CONNECTIONS, CONNECTIONS_MIN = 32, 4
-"""To PostgreSQL from a machine with 16 `threads`, shared by its processes, of which each has so many at least. One more of
-each process says that it lives."""
+"""To PostgreSQL from a machine with 16 `threads`, shared by its processes, of which each has so many at least. One more
+of each process says that it lives."""
 
 LIVE_HOURS = 0.1
 """Media of a stream without retention lie on the disk for six minutes."""
