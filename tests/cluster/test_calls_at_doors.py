@@ -65,16 +65,33 @@ def dial(url: str, headers: Mapping[str, str]) -> AbstractContextManager[ClientC
     return connect(url, additional_headers=dict(headers), proxy=None, compression=None)
 
 
-def asked(node: Node, method: str, path: str, **more: Any) -> Any:
-    headers = {"authorization": "Bearer test"}
-    answer = httpx.request(
-        method, f"{node.url}/earwitness/v1/{path}", headers=headers, trust_env=False, timeout=30, **more
-    )
-    assert answer.is_success, answer.text
-    return answer.json()
+class AtNode:
+    """Asks a node's JSON API."""
+
+    def __init__(self, opened: ExitStack, node: Node) -> None:
+        self.node = node
+        headers = {"authorization": "Bearer test"}
+        client = httpx.Client(base_url=f"{node.url}/earwitness/v1/", headers=headers, trust_env=False, timeout=30)
+        self._client = opened.enter_context(client)
+
+    def asked(self, method: str, path: str, **more: Any) -> Any:
+        answer = self._client.request(method, path, **more)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def port_of(self, door: str) -> int:
+        (found,) = [one for one in self.asked("GET", "doors")["doors"] if one["name"] == door]
+        return int(found["addresses"][0]["port"])
+
+    def calls(self) -> dict[str, list[Any]]:
+        """All calls by door, the oldest first."""
+        found: dict[str, list[Any]] = {}
+        for call in reversed(self.asked("GET", "calls")["calls"]):
+            found.setdefault(call["door"], []).append(call)
+        return found
 
 
-def connected(app: ClusterApplication, node: Node) -> str:
+def connected(app: ClusterApplication, at: AtNode) -> str:
     """A connector for all doors, whose calls have a pipeline."""
     made = app.voice.create_voice_connector(Name="doors", RequireEncryption=False)["VoiceConnector"]
     streaming = {
@@ -86,21 +103,8 @@ def connected(app: ClusterApplication, node: Node) -> str:
         VoiceConnectorId=made["VoiceConnectorId"], StreamingConfiguration=streaming
     )
     secrets = {name.value: secret for name, secret in SECRETS.items()}
-    asked(node, "PUT", f"connectors/{made['VoiceConnectorId']}/door", json={"secrets": secrets})
+    at.asked("PUT", f"connectors/{made['VoiceConnectorId']}/door", json={"secrets": secrets})
     return str(made["VoiceConnectorId"])
-
-
-def port_of(node: Node, door: str) -> int:
-    (found,) = [one for one in asked(node, "GET", "doors")["doors"] if one["name"] == door]
-    return int(found["addresses"][0]["port"])
-
-
-def calls(node: Node) -> dict[str, list[Any]]:
-    """All calls by door, the oldest first."""
-    found: dict[str, list[Any]] = {}
-    for call in reversed(asked(node, "GET", "calls")["calls"]):
-        found.setdefault(call["door"], []).append(call)
-    return found
 
 
 async def recorded(port: int, connector: str, *, hangs_up: bool) -> str:
@@ -150,28 +154,28 @@ def test_calls_at_doors_when_their_node_is_killed(
         EARWITNESS_AUDIOSOCKET="127.0.0.1:0",
     )
     at_all = [ClusterApplication(cluster, f"node-{node.port}", node=node) for node in cluster.nodes]
-    connector = connected(at_all[0], cluster.nodes[0])
+    connector = connected(at_all[0], AtNode(sockets, cluster.nodes[0]))
     genesys_url = f"{cluster.url.replace('http', 'ws')}/doors/{connector}/genesys"
     conversation = str(uuid.uuid4())
     lost = Genesys(sockets, genesys_url, conversation)
     (doomed,) = [node for node in cluster.nodes if cluster.balancer.open[node.port]]
-    (other,) = [node for node in cluster.nodes if node is not doomed]
-    app = at_all[cluster.nodes.index(other)]
+    (living,) = [node for node in cluster.nodes if node is not doomed]
+    app, there, other = at_all[cluster.nodes.index(living)], AtNode(sockets, doomed), AtNode(sockets, living)
     with pytest.raises(InvalidStatus) as refused:  # the balancer passes it to the other node, which has the nonces too
         sockets.enter_context(dial(genesys_url, lost.headers))
     assert refused.value.response.status_code == 403
     lost.speak()
-    contact = asyncio.run(recorded(port_of(doomed, "siprec"), connector, hangs_up=False))
-    assert f"@127.0.0.1:{port_of(doomed, 'siprec')}>" in contact
-    announced = asked(other, "POST", f"calls?connectorId={connector}")["callId"]
+    contact = asyncio.run(recorded(there.port_of("siprec"), connector, hangs_up=False))
+    assert f"@127.0.0.1:{there.port_of('siprec')}>" in contact
+    announced = other.asked("POST", f"calls?connectorId={connector}")["callId"]
     places = (
-        f"audiosocket://127.0.0.1:{port_of(doomed, 'audiosocket')}/{announced}",
+        f"audiosocket://127.0.0.1:{there.port_of('audiosocket')}/{announced}",
         f"{doomed.url.replace('http', 'ws')}/doors/{connector}/twilio",
     )
     with ThreadPoolExecutor() as lines:
-        told = [lines.submit(by_itself, lambda to=to: place_call([first_call("kal")], to=to, speed=2)) for to in places]
-        until(lambda: len(calls(other)) == 4)
-        begun = {door: call for door, (call,) in calls(other).items()}
+        told = [lines.submit(by_itself, lambda to=to: place_call([first_call("kal")], to=to)) for to in places]
+        until(lambda: len(other.calls()) == 4)
+        begun = {door: call for door, (call,) in other.calls().items()}
         legs = [leg["streamArn"] for call in begun.values() for leg in call["legs"]]
         task = app.voice.start_speaker_search_task(
             VoiceConnectorId=connector,
@@ -187,23 +191,23 @@ def test_calls_at_doors_when_their_node_is_killed(
         again = Genesys(sockets, genesys_url, conversation, former=lost)
         again.speak()
         # So does a session border controller, at its second recorder.
-        contact = asyncio.run(recorded(port_of(other, "siprec"), connector, hangs_up=True))
-        assert f"@127.0.0.1:{port_of(other, 'siprec')}>" in contact
+        contact = asyncio.run(recorded(other.port_of("siprec"), connector, hangs_up=True))
+        assert f"@127.0.0.1:{other.port_of('siprec')}>" in contact
 
-        until(lambda: all(call["status"] == "Failed" for call, *_ in calls(other).values()), seconds=ENDED_SECONDS_MAX)
+        until(lambda: all(call["status"] == "Failed" for call, *_ in other.calls().values()), seconds=ENDED_SECONDS_MAX)
         print(f"calls of the dead node ended after {time.monotonic() - killed_at:.1f} s")  # noqa: T201
         assert all(each.result() for each in told)
-    reasons = {door: call["reason"] for door, (call, *_) in calls(other).items()}
+    reasons = {door: call["reason"] for door, (call, *_) in other.calls().items()}
     assert reasons.pop("genesys") == "its phone system lost it, and goes on with it over another connection"
     assert set(reasons.values()) == {"the service ended while the call was in progress"}
     again.connection.send(again.client.close())
     again.hears("closed")
-    continued = {door: call for door, (_, *more) in calls(other).items() for call in more}
+    continued = {door: call for door, (_, *more) in other.calls().items() for call in more}
     assert {door: call["callId"] == begun[door]["callId"] for door, call in continued.items()} == {
         "genesys": True,
         "siprec": False,
     }
-    until(lambda: [calls(other)[door][1]["status"] for door in ("genesys", "siprec")] == ["Ended"] * 2)
+    until(lambda: [other.calls()[door][1]["status"] for door in ("genesys", "siprec")] == ["Ended"] * 2)
 
     def failed_legs() -> set[str]:
         details = [event["detail"] for event in app.events() if event["detail"].get("streamingStatus") == "FAILED"]
