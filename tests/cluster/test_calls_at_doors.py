@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import signal
 import socket
 import time
 import uuid
@@ -59,6 +60,10 @@ class Genesys:
     def speak(self) -> None:
         """Two seconds of both parties."""
         self.connection.send(self.client.audio([TWO_SECONDS, TWO_SECONDS]))
+
+
+def door_url(url: str, connector: str, kind: str) -> str:
+    return f"{url.replace('http', 'ws')}/doors/{connector}/{kind}"
 
 
 def dial(url: str, headers: Mapping[str, str]) -> AbstractContextManager[ClientConnection]:
@@ -155,7 +160,7 @@ def test_calls_at_doors_when_their_node_is_killed(
     )
     at_all = [ClusterApplication(cluster, f"node-{node.port}", node=node) for node in cluster.nodes]
     connector = connected(at_all[0], AtNode(sockets, cluster.nodes[0]))
-    genesys_url = f"{cluster.url.replace('http', 'ws')}/doors/{connector}/genesys"
+    genesys_url = door_url(cluster.url, connector, "genesys")
     conversation = str(uuid.uuid4())
     lost = Genesys(sockets, genesys_url, conversation)
     (doomed,) = [node for node in cluster.nodes if cluster.balancer.open[node.port]]
@@ -170,7 +175,7 @@ def test_calls_at_doors_when_their_node_is_killed(
     announced = other.asked("POST", f"calls?connectorId={connector}")["callId"]
     places = (
         f"audiosocket://127.0.0.1:{there.port_of('audiosocket')}/{announced}",
-        f"{doomed.url.replace('http', 'ws')}/doors/{connector}/twilio",
+        door_url(doomed.url, connector, "twilio"),
     )
     with ThreadPoolExecutor() as lines:
         told = [lines.submit(by_itself, lambda to=to: place_call([first_call("kal")], to=to)) for to in places]
@@ -226,5 +231,17 @@ def test_calls_at_doors_when_their_node_is_killed(
     assert [arn for arn in legs if kept_seconds(app, arn) < 2] == []
     assert [arn for arn in heard if kept_seconds(app, arn) < 1] == []
     require_sound(database, app)
+
+    # A node that stops in order tells Genesys to connect again.
+    conversation = str(uuid.uuid4())
+    told_to_move = Genesys(sockets, door_url(doomed.url, connector, "genesys"), conversation)
+    told_to_move.speak()
+    doomed.signal(signal.SIGTERM)
+    told_to_move.hears("reconnect")
+    moved = Genesys(sockets, door_url(living.url, connector, "genesys"), conversation, former=told_to_move)
+    moved.speak()
+    moved.connection.send(moved.client.close())
+    moved.hears("closed")
+    until(lambda: [call["status"] for call in other.calls()["genesys"]] == ["Failed", "Ended"] * 2)
     for each in at_all:
         each.close()
