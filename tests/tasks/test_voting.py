@@ -4,12 +4,14 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from postgres_server import create_database, drop_database, serve_postgres, url_of
 from store_examples import MINE, START, Clock, add_domain, guid, opened
 
 from earwitness.engine.compensation import unit_length
@@ -17,6 +19,7 @@ from earwitness.engine.engine import Engine, Voice
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.line import DAY_DISTANCE_MAX, DISTANCE_MAX
 from earwitness.errors import NotFound
+from earwitness.store.leading import Leader
 from earwitness.store.records import LineVersion, NewVoiceprint
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.expire import expire
@@ -138,6 +141,52 @@ def domain(tmp_path: Path, engine: Engine) -> Iterator[Domain]:
     domain_id = store.write(add_domain).domain_id
     yield Domain(store, engine, Lines(store, default=LineLearning.ON), clock, LineName(MINE, domain_id, Codec.MULAW))
     store.close()
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[str]:
+    yield from serve_postgres()
+
+
+@pytest.fixture
+def at_two_nodes(postgres_server: str, engine: Engine) -> Iterator[tuple[Domain, Domain]]:
+    """One domain as two nodes have it, each with voices in a memory of its own."""
+    name, clock = create_database(postgres_server), Clock()
+    with ExitStack() as stack:
+        stack.callback(drop_database, postgres_server, name)
+        stores = [stack.enter_context(closing(opened(url_of(postgres_server, name), clock=clock))) for _ in range(2)]
+        for number, store in enumerate(stores):
+            assert (
+                store.leading.claim(Leader(holder=f"{number}", host="h", process=number, node_id=f"{number}")) is None
+            )
+        line = LineName(MINE, stores[0].write(add_domain).domain_id, Codec.MULAW)
+        first, second = (Domain(store, engine, Lines(store, default=LineLearning.ON), clock, line) for store in stores)
+        yield first, second
+
+
+@pytest.mark.slow
+def test_two_nodes_learn_one_line(at_two_nodes: tuple[Domain, Domain]) -> None:
+    voices = callers(at_two_nodes[0].engine, VOICES_MIN, seed=2, shift=0.25)
+    for count, voice in enumerate(voices):
+        at_two_nodes[count % 2].search(voice)
+    lines = [each.gallery().space.line for each in at_two_nodes]
+    assert [line.version for line in lines] == [1, 1]
+    means = [line.mean for line in lines]
+    assert means[0] is not None
+    assert np.array_equal(*means)
+    assert at_two_nodes[0].told() == at_two_nodes[1].told()
+
+
+@pytest.mark.slow
+def test_voices_that_are_searched_for_at_two_nodes_at_once_make_one_version(
+    at_two_nodes: tuple[Domain, Domain],
+) -> None:
+    voices = callers(at_two_nodes[0].engine, 2 * VOICES_MIN, seed=2, shift=0.25)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(Domain.search_all, at_two_nodes, (voices[::2], voices[1::2])))
+    versions = at_two_nodes[0].store.lines.versions(MINE, at_two_nodes[0].line.domain_id)
+    assert [(one.number, one.voices) for one in versions] == [(2, 20), (1, 10)]
+    assert {each.gallery().space.line.version for each in at_two_nodes} == {2}
 
 
 def test_a_voice_votes_once(domain: Domain) -> None:

@@ -6,7 +6,7 @@ vote never outlives the deletion of its profile.
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, or_, select
 
@@ -156,8 +156,13 @@ class LineWriter(Writer, LineReader):
         net_speech_seconds: float,
         profile_id: str | None,
         task_id: str | None,
+        after: datetime | None = None,
     ) -> None:
-        """Keep a voice that the line is learnt from. Not that of a profile that was deleted since it was found."""
+        """Keep a voice that the line is learnt from. Not that of a profile that was deleted since it was found.
+
+        `after` is when the present version of the line was learnt. The vote is dated after it, although this unit may
+        have begun before it and waited for the domain: votes are counted since the present version.
+        """
         if profile_id is not None and not self._count(profiles, in_scope(profiles, scope, profile_id=profile_id)):
             return
         line = {"domain_id": domain_id, "codec": codec}
@@ -174,7 +179,7 @@ class LineWriter(Writer, LineReader):
             "net_speech_seconds": net_speech_seconds,
             "profile_id": profile_id,
             "task_id": task_id,
-            "created_at": self._now,
+            "created_at": self._now if after is None else max(self._now, after + timedelta(milliseconds=1)),
             **seal.seal(vector_ciphertext=vector),
         }
         self._writing.session.insert_new(line_votes, values)

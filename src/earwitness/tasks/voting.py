@@ -218,6 +218,7 @@ def _vote(
         net_speech_seconds=voice.net_speech_seconds,
         profile_id=searched.profile_id,
         task_id=searched.task_id,
+        after=since,
     )
     fresh = [*(_embedding(vote) for vote in kept if since is None or vote.created_at > since), voice]
     return _learn(unit, searched, domain, space, fresh) if is_due(space.line, votes=len(fresh)) else None

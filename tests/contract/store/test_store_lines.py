@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from search_examples import DAY, THREE_YEARS, add_task, adopted, end, enrol, vector, voiceprint, with_voiceprint
@@ -31,6 +31,7 @@ def _vote(
     codec: Codec = Codec.PCM,
     profile_id: str | None = None,
     task_id: str | None = None,
+    after: datetime | None = None,
 ) -> None:
     unit.lines.lock(MINE, domain_id)
     unit.lines.vote(
@@ -42,6 +43,7 @@ def _vote(
         net_speech_seconds=10.0,
         profile_id=profile_id,
         task_id=task_id,
+        after=after,
     )
 
 
@@ -74,6 +76,21 @@ def test_votes_are_kept_as_they_were_cast(store: Store, domain_id: str) -> None:
     assert _votes(store, domain_id, Codec.ALAW) == []
     store.write(lambda unit: unit.lines.forget_votes(MINE, domain_id, Codec.PCM))
     assert store.lines.vote_counts(MINE, domain_id) == {Codec.MULAW: 1}
+
+
+def test_a_vote_that_waited_for_a_version_counts_after_it(store: Store, domain_id: str) -> None:
+    """The unit began before the one that learnt, and got the domain after it."""
+
+    def late(unit: Unit) -> None:
+        _vote(unit, domain_id, 0.1, after=unit.now + timedelta(seconds=3))
+        _vote(unit, domain_id, 0.2, after=unit.now - timedelta(seconds=3))
+        began.append(unit.now)
+
+    began: list[datetime] = []
+    store.write(late)
+    dates = [vote.created_at for vote in store.lines.votes(MINE, domain_id, Codec.PCM)]
+    assert dates[0] > began[-1] + timedelta(seconds=3)
+    assert dates[1] == began[-1]
 
 
 def test_a_unit_that_fails_casts_no_vote(store: Store, domain_id: str) -> None:
