@@ -171,9 +171,10 @@ def test_two_nodes_learn_one_line(at_two_nodes: tuple[Domain, Domain]) -> None:
         at_two_nodes[count % 2].search(voice)
     lines = [each.gallery().space.line for each in at_two_nodes]
     assert [line.version for line in lines] == [1, 1]
-    means = [line.mean for line in lines]
-    assert means[0] is not None
-    assert np.array_equal(*means)
+    first, second = (line.mean for line in lines)
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first, second)
     assert at_two_nodes[0].told() == at_two_nodes[1].told()
 
 
