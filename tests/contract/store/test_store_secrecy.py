@@ -170,18 +170,17 @@ def _hear(store: Store) -> SpeakerSearchTask:
         )
         made = replace(voiceprint(0.28, 0.96), audio=HEARD["audio"])
         unit.attempts.conclude_voiceprint(MINE, task.task_id, attempt=1, voiceprint=made)
-        line = {"encoder_id": "two-d-1"}
         unit.lines.vote(
             MINE,
             domain.domain_id,
             Codec.PCM,
-            **line,
+            encoder_id="two-d-1",
             vector=HEARD["vector"],
             net_speech_seconds=10.0,
             profile_id=None,
             task_id=task.task_id,
         )
-        unit.lines.learn(MINE, domain.domain_id, Codec.PCM, **line, mean=HEARD["mean"], voices=10)
+        unit.lines.learn(MINE, domain.domain_id, Codec.PCM, encoder_id="two-d-1", mean=HEARD["mean"], voices=10)
         unit.events.append(
             MINE, event_id="e-1", pipeline_id=pipeline.pipeline_id, kind="k", body=HEARD["body"], targets=["arn:q"]
         )
