@@ -241,8 +241,11 @@ async def test_a_stream_with_a_producer_stays(nodes: Nodes) -> None:
 
 
 async def test_a_number_that_was_not_given_out_is_refused(nodes: Nodes) -> None:
-    a, _, stream = nodes
+    a, b, stream = nodes
     (number,) = await a.write(stream, b"1")
     later = str(int(number) + (7 << 92))
     with pytest.raises(BadRequest):
         await a.seen(stream).read(AfterFragment(later))
+    reading = await b.seen(stream).read(AfterFragment(later))
+    with pytest.raises(BadRequest):
+        await taken(reading, 1)

@@ -91,6 +91,7 @@ class InternalApi:
         position = read_position(asked["position"])
         part = SequenceRange(first=int(asked["first"]), end=None if asked["end"] is None else int(asked["end"]))
         homes, key, log = self._homes(), _key(asked), await self._log(asked)
+        await log.read(position, part=part)  # raises BadRequest before the answer has begun
         epoch = int(asked["epoch"])
         results = results_until_moved(homes, key, log, position, part, epoch=epoch, tick_seconds=ALIVE_SECONDS)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from earwitness.errors import EarwitnessError, Gone, LimitExceeded, NotFound, Unavailable
+from earwitness.errors import BadRequest, EarwitnessError, Gone, LimitExceeded, NotFound, Unavailable
 from earwitness.nodes.frames import Head, read_frames
 from earwitness.nodes.signing import InternalRequest, signed_headers
 from earwitness.store.node_records import Node
@@ -17,7 +17,7 @@ ANSWER_SECONDS = 3.0
 """How long another node may take to begin its answer; a live tail may be silent for as long, and says that it lives."""
 
 _ERRORS: dict[str, type[EarwitnessError]] = {
-    error.__name__: error for error in (Gone, LimitExceeded, NotFound, Unavailable)
+    error.__name__: error for error in (BadRequest, Gone, LimitExceeded, NotFound, Unavailable)
 }
 """What a node may answer, by the name that it gives it."""
 
