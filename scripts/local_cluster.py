@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import zip_longest
 from pathlib import Path
 
 import httpx
@@ -104,14 +105,22 @@ class Node:
     """One `earwitness serve`."""
 
     def __init__(
-        self, folder: Path, store_url: str, *, environment: dict[str, str], options: Sequence[str] = ()
+        self,
+        folder: Path,
+        store_url: str,
+        *,
+        environment: Mapping[str, str],
+        port: int | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._options = options
-        self.port = spare_port()
+        self.port = port or spare_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        shell = {name: value for name, value in os.environ.items() if not name.startswith("EARWITNESS_")}
+        shell |= {name: os.environ[name] for name in ("EARWITNESS_MODELS_DIR",) if name in os.environ}
         self._environment = {
-            **os.environ,
+            **shell,
             "EARWITNESS_STORE_URL": store_url,
             "EARWITNESS_MASTER_KEY": MASTER_KEY,
             "EARWITNESS_LOG_LEVEL": "info",
@@ -125,6 +134,11 @@ class Node:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
+        self.begin()
+        self.await_ready()
+
+    def begin(self) -> None:
+        """Start it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(self.port), *self._options]
         with (self.folder / "log").open("ab") as log:
@@ -134,9 +148,12 @@ class Node:
                 stderr=log,
                 env=self._environment,
             )
+
+    def await_ready(self) -> None:
+        """Wait until it is ready. Raise RuntimeError when it has ended, or takes too long."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while not self._is_ready():
-            if self.process.poll() is not None or time.monotonic() > give_up:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"a node did not start:\n{self.log()[-3_000:]}")
             time.sleep(0.1)
 
@@ -192,16 +209,33 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    folder: Path, store_url: str, *, nodes: int = 3, environment: dict[str, str] | None = None
+    folder: Path,
+    store_url: str,
+    *,
+    nodes: int = 3,
+    environment: Mapping[str, str] | None = None,
+    each: Sequence[Mapping[str, str]] = (),
+    is_public: bool = False,
 ) -> Generator[Cluster]:
-    """Start nodes on the records at this address."""
-    started = [Node(folder / f"node-{number + 1}", store_url, environment=environment or {}) for number in range(nodes)]
+    """Start nodes on the records at this address.
+
+    `environment` is for all nodes, `each` has more for the first ones. With `is_public` every node tells clients the
+    balancer's address, however it was reached itself.
+    """
+    ports = [spare_port() for _ in range(nodes)]
     with ExitStack() as stack:
+        balancer = Balancer(ports)
+        stack.callback(balancer.close)
+        told = {**(environment or {}), **({"EARWITNESS_PUBLIC_URL": balancer.url} if is_public else {})}
+        started = [
+            Node(folder / f"node-{number + 1}", store_url, port=port, environment={**told, **own})
+            for number, (port, own) in enumerate(zip_longest(ports, each, fillvalue={}))
+        ]
         for node in started:
             stack.callback(node.stop)
-            node.start()
-        balancer = Balancer([node.port for node in started])
-        stack.callback(balancer.close)
+            node.begin()
+        for node in started:
+            node.await_ready()
         give_up = time.monotonic() + PATIENCE_SECONDS
         while not all(balancer.ready.values()) and time.monotonic() < give_up:
             time.sleep(0.1)
@@ -211,8 +245,9 @@ def cluster(
 class Postgres:
     """A PostgreSQL server of our own, which may be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, hosts: str = "127.0.0.1") -> None:
+        """`hosts` are the addresses that it listens on, with commas between them."""
+        self._folder, self._hosts = folder, hosts
         self._programs = _postgres_programs()
         self._port = spare_port()
         self._identity: dict[str, int] = {}
@@ -235,15 +270,25 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = ["-p", str(self._port), "-h", "127.0.0.1", "-k", str(self._folder), "-c", "max_connections=400"]
-        command = [self._programs / "postgres", "-D", self._data, *options]
-        with (self._folder / "postgres.log").open("ab") as log:
-            self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)
+        options = ["-p", str(self._port), "-h", self._hosts, "-k", str(self._folder), "-c", "max_connections=400"]
+        command: list[Path | str] = [self._programs / "postgres", "-D", self._data, *options]
         asking = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port), "-t", "1"]
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        self._server = self._begun(command)
         while subprocess.run(asking, check=False, capture_output=True).returncode:
-            if self._server.poll() is not None:
-                raise RuntimeError("PostgreSQL did not start: " + (self._folder / "postgres.log").read_text())
+            if self._server.poll() is not None:  # what was killed may not be gone yet, with the memory that it shares
+                if time.monotonic() > give_up:
+                    raise RuntimeError("PostgreSQL did not start: " + (self._folder / "postgres.log").read_text())
+                self._server = self._begun(command)
             time.sleep(0.1)
+
+    def _begun(self, command: list[Path | str]) -> subprocess.Popen[bytes]:
+        with (self._folder / "postgres.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)
+
+    def kill(self) -> None:
+        """End it as a power cut does; its other processes notice that it is gone."""
+        self.end(signal.SIGKILL)
 
     def end(self, number: int = signal.SIGINT) -> None:
         """Stop it; SIGQUIT ends it without a checkpoint, as a crash does."""
@@ -254,9 +299,9 @@ class Postgres:
 
 
 @contextmanager
-def postgres(folder: Path) -> Generator[Postgres]:
+def postgres(folder: Path, *, hosts: str = "127.0.0.1") -> Generator[Postgres]:
     """Have a PostgreSQL server of our own."""
-    server = Postgres(folder)
+    server = Postgres(folder, hosts=hosts)
     server.start()
     try:
         yield server

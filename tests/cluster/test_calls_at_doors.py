@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from calls import kept_seconds
-from local_cluster import Cluster, Node, Postgres
-from test_cluster import ClusterApplication, require_sound
+from local_cluster import Node
+from traffic import ClusterApplication, Watched
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -149,15 +149,14 @@ def sockets() -> Iterator[ExitStack]:
         yield opened
 
 
-def test_calls_at_doors_when_their_node_is_killed(
-    start_cluster: Callable[..., Cluster], database: Postgres, sockets: ExitStack
-) -> None:
-    cluster = start_cluster(
+def test_calls_at_doors_when_their_node_is_killed(start_cluster: Callable[..., Watched], sockets: ExitStack) -> None:
+    watched = start_cluster(
         2,
         EARWITNESS_SIPREC="0.0.0.0:0",
         EARWITNESS_SIPREC_MEDIA="42000-49999",
         EARWITNESS_AUDIOSOCKET="127.0.0.1:0",
     )
+    cluster = watched.cluster
     at_all = [ClusterApplication(cluster, f"node-{node.port}", node=node) for node in cluster.nodes]
     connector = connected(at_all[0], AtNode(sockets, cluster.nodes[0]))
     genesys_url = door_url(cluster.url, connector, "genesys")
@@ -230,7 +229,7 @@ def test_calls_at_doors_when_their_node_is_killed(
     heard = [leg["streamArn"] for call in continued.values() for leg in call["legs"]]
     assert [arn for arn in legs if kept_seconds(app, arn) < 2] == []
     assert [arn for arn in heard if kept_seconds(app, arn) < 1] == []
-    require_sound(database, app)
+    assert watched.broken() == []
 
     # A node that stops in order tells Genesys to connect again.
     conversation = str(uuid.uuid4())

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from calls import Application, pcm
 from local_cluster import Node, Postgres
-from test_cluster import ServedAt, listed
+from test_cluster import listed
+from traffic import ServedAt
 
 from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import first_call
