@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 SPEECH ?=
 CRASHES ?= 50
 CASES ?= 200000
+KILLS ?= 20
+CALLS ?= 50
 SEED ?= 1
 K ?=
 N ?= $(if $(filter tests/%,$(K)),0,auto)
 BUSY ?= 4
 CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: demo test test-cluster cluster-demo stress crash fuzz lint type bench docs check lock clean
+.PHONY: demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench docs check lock clean
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
@@ -29,6 +31,9 @@ fuzz: $(VENV)/.ready  ## break Matroska streams and calls of phone systems in ma
 
 test-cluster: $(VENV)/.ready  ## several nodes that are killed, paused and cut off; alone, because nodes have to be on time
 	$(BIN)/python -m pytest tests/cluster -n 0
+
+cluster-faults: $(VENV)/.ready  ## kill nodes and PostgreSQL at random while calls run, and look for what is lost (KILLS=20, CALLS=50, SEED=1)
+	KILLS=$(KILLS) CALLS=$(CALLS) SEED=$(SEED) $(BIN)/python -m pytest tests/cluster/test_kills.py -n 0 -s
 
 cluster-demo: $(VENV)/.ready  ## three nodes, a call on each, one of them killed in the middle
 	$(BIN)/python scripts/cluster_demo.py
