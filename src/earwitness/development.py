@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from earwitness import errors
 from earwitness.api.operations import BY_NAME
 from earwitness.config.limits import MediaRateLimits
-from earwitness.errors import ConfigurationError
+from earwitness.errors import AlreadyExists, ConfigurationError
 from earwitness.store.store import Store, Unit
 
 DEV_KEY = "test"
@@ -79,7 +79,10 @@ def ensure_development_key(store: Store, account_id: str) -> None:
         _ensure_key(unit, account_id)
         _ensure_token(unit, account_id)
 
-    store.write(work)
+    try:
+        store.write(work)
+    except AlreadyExists:  # another node has made it just now
+        store.write(work)
 
 
 def _ensure_key(unit: Unit, account_id: str) -> None:

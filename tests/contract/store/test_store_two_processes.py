@@ -14,8 +14,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from calls import Application
 from postgres_server import create_database, drop_database, url_of
 from serving import Served, start, stop
+from store_examples import opened
 
 import started
+from earwitness.cli.keys import DEFAULT_ACCOUNT
+from earwitness.development import DEV_KEY, ensure_development_key
 from patience import until
 
 pytestmark = pytest.mark.slow
@@ -88,3 +91,16 @@ def test_a_process_that_was_stopped_for_longer_than_its_lease_concludes_nothing(
     assert "a pipeline was stopped" not in said
     assert "error: this node was taken for dead" in said
     stop(second)
+
+
+def test_nodes_that_start_at_once_have_the_development_key(postgres_server: str) -> None:
+    name = create_database(postgres_server)
+    stores = [opened(url_of(postgres_server, name)) for _ in range(4)]
+    with ThreadPoolExecutor(len(stores)) as threads:
+        for _ in range(20):
+            stores[0].write(lambda unit: unit.access_keys.delete(DEFAULT_ACCOUNT, DEV_KEY))
+            list(threads.map(lambda store: ensure_development_key(store, DEFAULT_ACCOUNT), stores))
+            assert stores[0].access_keys.get(DEV_KEY) is not None
+    for store in stores:
+        store.close()
+    drop_database(postgres_server, name)
