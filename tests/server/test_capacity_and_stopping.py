@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -288,3 +290,11 @@ def test_two_that_ask_at_once_whether_it_is_ready_get_one_answer(live: Live) -> 
         return await asyncio.gather(*asking)
 
     assert asyncio.run(both()) == [("ready", ""), ("ready", "")]
+
+
+def test_a_process_that_is_ended_by_its_deadline_says_why() -> None:
+    script = (
+        "import threading; from earwitness.server.run import end_within; "
+        "end_within(0.01, code=lambda: 8); threading.Event().wait()"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=PATIENCE_SECONDS).returncode == 8

@@ -14,7 +14,7 @@ import typer
 from earwitness import __version__, config, log
 from earwitness.cli.keys import DEFAULT_ACCOUNT, require_account
 from earwitness.cli.options import DataOption
-from earwitness.cli.output import note, progress_of, remark, reporting
+from earwitness.cli.output import Exit, note, progress_of, remark, reporting
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
         trusted_proxies=settings.trusted_proxies,
     )
     run.require_certificate(listening)
-    with run.open_socket(listening) as socket, _built(settings, how.account, provoked) as built:
+    with run.open_socket(listening) as socket, _built(settings, how.account, provoked) as (built, lead):
         has_keys = built.has_keys()
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
 
@@ -192,7 +192,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
 
         def stopping() -> None:
             built.begin_to_stop()
-            run.end_within(settings.limits.stop_seconds)
+            run.end_within(settings.limits.stop_seconds, code=lambda: Exit.OK if lead.lost is None else Exit.RECORDS)
 
         server = run.prepare(
             built.root,
@@ -214,7 +214,9 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
 
 
 @contextmanager
-def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exception]) -> "Generator[Service]":
+def _built(
+    settings: "Settings", account: str | None, provoked: Mapping[str, Exception]
+) -> "Generator[tuple[Service, Lead]]":
     """Open the records and build the service on them; the records are let go whatever happens."""
     from earwitness import app
     from earwitness import development as development_mode
@@ -227,7 +229,7 @@ def _built(settings: "Settings", account: str | None, provoked: Mapping[str, Exc
             development_mode.ensure_development_key(store, account)
             development = development_mode.Development(account_id=account, provoked=provoked)
         with closing(app.Service(settings, store, development=development, node=node)) as built:
-            yield built
+            yield built, lead
         lead.require()
 
 

@@ -191,20 +191,22 @@ def prepare(
     return Server(configuration, on_started=on_started, on_stopping=on_stopping)
 
 
-def end_within(seconds: float) -> None:
+def end_within(seconds: float, *, code: Callable[[], int]) -> None:
     """End this process in so many seconds, unless it has ended by itself, whatever its threads do.
+
+    `code` returns its exit code, by which systemd and containers know whether to start it again.
 
     Python waits at its exit for threads that compute or wait, however long that takes. Everything acknowledged is on
     the disk by then, and what was in progress is taken up at the next start, as after a kill.
     """
-    threading.Thread(target=_end, args=(seconds,), name="earwitness deadline", daemon=True).start()
+    threading.Thread(target=_end, args=(seconds, code), name="earwitness deadline", daemon=True).start()
 
 
-def _end(seconds: float) -> None:
+def _end(seconds: float, code: Callable[[], int]) -> None:
     time.sleep(seconds)
     _log.error("threads were still at work when the time for stopping was over; ended without them")
     drain()
-    os._exit(0)
+    os._exit(code())
 
 
 def _connections_max(descriptors_kept: int) -> int:
