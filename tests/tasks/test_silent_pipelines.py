@@ -11,7 +11,8 @@ from store_examples import MINE, Clock, add_domain, configuration_arn, guid, ope
 from earwitness.store.records import Pipeline
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.events import EventPublisher
-from earwitness.tasks.pipelines import SILENT_AFTER, PipelineMoves, Supervisor
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.supervise import SILENT_AFTER, Supervisor
 
 AGENT, CUSTOMER = (f"arn:aws:kinesisvideo:eu-central-1:111122223333:stream/{name}/1" for name in ("agent", "customer"))
 
@@ -80,7 +81,7 @@ def test_audio_has_ended_when_a_stream_is_silent_that_would_be_heard(
         hears_all=lambda _: hears_all,
         started_at=started_at,
     )
-    assert supervisor.look(now) == stopped
+    assert supervisor.look_at_running(None, now) == stopped
     found = store.pipelines.get(MINE, pipeline.pipeline_id)
     assert found is not None
     assert (found.status == "InProgress") is not bool(stopped)

@@ -9,10 +9,12 @@ import pytest
 from search_examples import STREAM, add_task, adopted
 from store_examples import MINE, Clock, add_domain, guid, opened
 
+from earwitness.store.pipelines import PipelineReader
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.events import EventPublisher
-from earwitness.tasks.pipelines import PipelineMoves, Supervisor
+from earwitness.tasks.pipelines import PipelineMoves
+from earwitness.tasks.supervise import Supervisor
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 OTHER = STREAM.replace("calls", "other")
@@ -88,7 +90,11 @@ class Scene:
 
     def pass_time(self, by: timedelta) -> int:
         self.clock.advance(by)
-        return self.supervisor.look(self.clock())
+        return self.look(self.supervisor)
+
+    def look(self, supervisor: Supervisor) -> int:
+        now = self.clock()
+        return supervisor.look_at_running(None, now) + supervisor.look_for_overdue(now)
 
     def set_clock(self, by: timedelta) -> int:
         """Set the clock ahead or back, as an operator or a time server does, and look."""
@@ -170,9 +176,9 @@ def test_a_start_of_the_service_gives_its_streams_their_time(scene: Scene) -> No
         started_at=scene.clock(),
         monotonic=lambda: scene.clock().timestamp(),
     )
-    assert again.look(scene.clock()) == 0
+    assert scene.look(again) == 0
     scene.clock.advance(timedelta(seconds=15))
-    assert again.look(scene.clock()) == 1
+    assert scene.look(again) == 1
 
 
 def test_without_a_running_task_no_audio_is_missed(scene: Scene) -> None:
@@ -238,3 +244,43 @@ def test_a_pipeline_is_eight_hours_old_after_eight_hours(store_and_clock: tuple[
     assert scene.set_clock(by) == 0
     assert scene.pass_time(timedelta(hours=3, minutes=59)) == 0
     assert scene.pass_time(timedelta(minutes=1)) == 1
+
+
+def test_a_call_that_begins_between_two_lists_ends_in_time(scene: Scene) -> None:
+    """Which pipelines there are is read every ten seconds; a call may begin right after."""
+    assert scene.pass_time(timedelta(seconds=1)) == 0
+    scene.clock.advance(timedelta(seconds=0.1))
+    scene.start_task()
+    looks = [scene.pass_time(timedelta(seconds=1)) for _ in range(16)]
+    assert looks.index(1) == 14
+
+
+def test_a_call_that_is_heard_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.start_task()
+    scene.hear()
+    scene.pass_time(timedelta(seconds=1))
+    reads: list[str] = []
+    real = PipelineReader.get
+    monkeypatch.setattr(PipelineReader, "get", lambda *args: reads.append(args[2]) or real(*args))
+    for _ in range(60):
+        scene.arrivals[STREAM] = scene.clock()
+        assert scene.pass_time(timedelta(seconds=1)) == 0
+    assert reads == []
+    assert sum(scene.pass_time(timedelta(seconds=1)) for _ in range(15)) == 1
+    assert reads
+
+
+def test_a_stream_that_a_call_is_given_later_is_missed_when_it_is_silent(store_and_clock: tuple[Store, Clock]) -> None:
+    scene = Scene(*store_and_clock)
+    scene.start_task()
+    scene.hear()
+    assert scene.pass_time(timedelta(seconds=1)) == 0
+    source = {"KinesisVideoStreamSourceRuntimeConfiguration": {"Streams": [{"StreamArn": STREAM}, {"StreamArn": OTHER}]}}
+    scene.store.write(lambda unit: unit.pipelines.set_source(MINE, scene.pipeline_id, source))
+    scene.supervisor.changed(scene.pipeline_id)
+    scene.arrivals[OTHER] = scene.clock()
+    stopped = 0
+    for _ in range(16):
+        scene.arrivals[STREAM] = scene.clock()
+        stopped += scene.pass_time(timedelta(seconds=1))
+    assert stopped == 1

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, select
 
 from earwitness.errors import AlreadyExists, ChangedMeanwhile
 from earwitness.store.columns import JsonObject, from_json, to_json
@@ -23,7 +23,6 @@ from earwitness.store.repository import (
     in_scope,
     key_owner,
     record,
-    same,
     scope_of,
     select_in_scope,
 )
@@ -141,11 +140,15 @@ class PipelineReader(Reader):
         """Return the pipelines of all accounts that have not ended, for whoever stops them in time."""
         return self._active(after=after, limit=limit)
 
-    def list_of_node(self, node_id: str, *, after: PageKey | None = None, limit: int) -> Page[ScopedPipeline]:
-        """Return the pipelines of all accounts that have not ended and of which a node runs tasks."""
-        theirs = tasks.c.node_id == node_id, tasks.c.ended_at.is_(None)
-        run = exists().where(same(tasks, pipelines, "pipeline_id"), *theirs)
-        return self._active(run, after=after, limit=limit)
+    def running(self, node_id: str | None) -> Sequence[tuple[Scope, str]]:
+        """Return the ids of the pipelines that have active tasks, of a node, or of all with None, at once.
+
+        They are as many as tasks may run, so a list in pages would cost more than it saves.
+        """
+        key = tasks.c.account_id, tasks.c.region, tasks.c.pipeline_id
+        active = select(*key).where(tasks.c.ended_at.is_(None)).distinct()
+        rows = self._session.rows(active if node_id is None else active.where(tasks.c.node_id == node_id))
+        return [(scope_of(row), row["pipeline_id"]) for row in rows]
 
     def list_overdue(
         self, *, created_by: datetime, paused_by: datetime, after: PageKey | None = None, limit: int

@@ -40,12 +40,13 @@ from earwitness.tasks.jobs import JobWorker
 from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
-from earwitness.tasks.pipelines import PipelineMoves, Supervisor
+from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.recordings import RecordingLimits, RecordingWork
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
 from earwitness.tasks.summaries import Summaries
+from earwitness.tasks.supervise import Supervisor
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
 
@@ -116,6 +117,7 @@ class _Running:
     log: FragmentLog
     deliverer: Deliverer
     jobs: list[asyncio.Task[None]]
+    supervisor: Supervisor
     #: None where this process is the only one.
     sharing: TaskSharing | None
 
@@ -305,7 +307,7 @@ class Background:
                 self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
             )
         ]
-        self._running = _Running(loop, log, deliverer, jobs, sharing)
+        self._running = _Running(loop, log, deliverer, jobs, supervisor, sharing)
         if sharing is not None:
             jobs += [
                 loop.create_task(self._every(NOTES_SECONDS, sharing.read_notes)),
@@ -442,19 +444,15 @@ class Background:
             self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
 
     async def _look(self, supervisor: Supervisor, log: FragmentLog) -> None:
-        now = self._clock()
-        await self._run_in_thread(lambda: self._supervise(supervisor, now))
-        await log.expire(now)
+        await self._run_in_thread(lambda: self._supervise(supervisor))
+        await log.expire(self._clock())
 
-    def _supervise(self, supervisor: Supervisor, now: datetime) -> None:
-        node_id = self._store.node_id
-        if node_id is None:
-            supervisor.look(now)
-            return
-        self._keeps_house = self._store.keeps_house()
-        supervisor.look_at_node(node_id, now)
+    def _supervise(self, supervisor: Supervisor) -> None:
+        if self._store.node_id is not None:
+            self._keeps_house = self._store.keeps_house()
+        supervisor.look_at_running(self._store.node_id, self._clock())
         if self._keeps_house:
-            supervisor.look_for_all(now)
+            supervisor.look_for_overdue(self._clock())
 
     async def _write_owed(self) -> None:
         await self.desk.write_owed_ends()
@@ -495,4 +493,6 @@ class Background:
 
     def _pipeline_changed(self, pipeline_id: str) -> None:
         self.work.pipeline_changed(pipeline_id)
+        if self._running is not None:
+            self._running.supervisor.changed(pipeline_id)
         self.events_written()

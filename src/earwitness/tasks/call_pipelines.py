@@ -60,11 +60,12 @@ class CallPipelines:
             self._events.ready(unit, call, pipeline, told)
         return call, pipeline
 
-    def add_leg(self, unit: Unit, call: ConnectorCall) -> None:
-        """Let the pipeline of a call listen to the leg that it has got, if there is room."""
+    def add_leg(self, unit: Unit, call: ConnectorCall) -> Pipeline | None:
+        """Let the pipeline of a call listen to the leg that it has got, if there is room; return it."""
         pipeline = None if call.pipeline_id is None else unit.pipelines.get(call.scope, call.pipeline_id)
-        if pipeline is not None and pipeline.status not in ENDED:
-            unit.pipelines.set_source(call.scope, pipeline.pipeline_id, _source(call.legs))
+        if pipeline is None or pipeline.status in ENDED:
+            return None
+        return unit.pipelines.set_source(call.scope, pipeline.pipeline_id, _source(call.legs))
 
     def stop(self, unit: Unit, call: ConnectorCall) -> Pipeline | None:
         """Stop the pipeline of a call that has ended: it follows the call (ca-associate-vc-steps).

@@ -197,8 +197,10 @@ class ConnectorCalls:
         Raise Gone when the call has ended.
         """
         _require_short(leg.label)
-        kept = await self._write(lambda unit: self._add_leg(unit, call, leg))
+        kept, pipeline = await self._write(lambda unit: self._add_leg(unit, call, leg))
         self._events_written()
+        if pipeline is not None:
+            self._pipeline_changed(pipeline)
         return await self._open(call.access, kept, call.streams)
 
     async def update(self, call: KeptCall, told: CallUpdated) -> None:
@@ -336,20 +338,22 @@ class ConnectorCalls:
         self._events.streaming(unit, kept, StreamingStatus.STARTED, told=call)
         return kept
 
-    def _add_leg(self, unit: Unit, call: KeptCall, leg: Leg) -> ConnectorCall:
+    def _add_leg(self, unit: Unit, call: KeptCall, leg: Leg) -> tuple[ConnectorCall, Pipeline | None]:
+        """Return the call, and its pipeline if that listens to one more stream now."""
         before = unit.connector_calls.lock_active(call.access.scope, call.transaction_id)
         connector = unit.connectors.get(call.access.scope, call.access.connector_id)
         if before is None or connector is None:
             raise Gone("the call has ended; begin another")
         kept = self._put_leg(unit, connector, before, leg)
         status = StreamingStatus.UPDATED if len(kept.legs) == len(before.legs) else StreamingStatus.STARTED
+        pipeline = None
         if not before.legs:
             kept, _ = self._pipelines.make(unit, connector, kept, None)
         elif status is StreamingStatus.STARTED:
-            self._pipelines.add_leg(unit, kept)
+            pipeline = self._pipelines.add_leg(unit, kept)
         changed = [one for one in kept.legs if one.label == leg.label]
         self._events.streaming(unit, kept, status, legs=changed)
-        return kept
+        return kept, pipeline
 
     def _put_leg(self, unit: Unit, connector: VoiceConnector, call: ConnectorCall, leg: Leg) -> ConnectorCall:
         if any(kept.label == leg.label for kept in call.legs):

@@ -154,6 +154,8 @@ def test_a_silent_node_is_taken_for_dead_and_its_tasks_move(
     assert (kept.home_node, kept.home_epoch) == ("b", 2)
     moved = {task.task_id for task in b.tasks.list_of_node("b", limit=9).items}
     assert moved == {task.task_id, other.task_id}
+    assert set(b.pipelines.running("b")) == {(MINE, task.pipeline_id), (MINE, other.pipeline_id)}
+    assert not b.pipelines.running("a")
     with pytest.raises(AnotherProcessServes):
         a.write(add_domain)
     with pytest.raises(AnotherProcessServes):

@@ -201,6 +201,7 @@ def test_what_is_damaged_of_one_task_hides_no_other_and_stops_none(store: Store,
         mine = table.c.task_id == damaged.task_id
         connection.execute(update(table).where(mine).values({f"{column}_ciphertext": b"\x00" * 64}))
     active = {task.task_id: task for task in store.tasks.list_active_everywhere(limit=9).items}
+    assert set(store.pipelines.running(None)) == {(task.scope, task.pipeline_id) for task in active.values()}
     assert getattr(active[damaged.task_id], column) is None
     assert getattr(active[sound.task_id], column) is not None
     assert "cannot be opened" in caplog.text
