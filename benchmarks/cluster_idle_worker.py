@@ -20,7 +20,7 @@ from earwitness.server import run
 
 _TOLD_EVERY_SECONDS = 5.0
 _MADE_AT_ONCE = 250
-_SETTLING_SECONDS = 20.0
+_SETTLING_SECONDS = 40.0
 _WAIT_SECONDS_MAX = 600.0
 
 

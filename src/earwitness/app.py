@@ -183,7 +183,7 @@ class Service:
             threads=self._threads,
             wrong_credentials=self._wrong_credentials,
             monotonic=time.monotonic,
-            store_is_local=near,
+            on_loop=store.on_loop,
             limits=limits,
             streaming=self._calls.streaming(),
             upload_paths=("/putMedia",),

@@ -23,6 +23,14 @@ class RunInThread(Protocol):
         ...
 
 
+class RunOnThisLoop(Protocol):
+    """Runs work that reads records on the event loop that calls it."""
+
+    def __call__(self, work: Callable[[], ResultT], /) -> Awaitable[ResultT]:
+        """Return what the work returns. Raise StoreBusy when it would have to wait."""
+        ...
+
+
 class RunOnLoop(Protocol):
     """Runs a coroutine on the event loop from another thread, and waits for it."""
 

@@ -55,6 +55,7 @@ class Media:
     """A media log on an event loop of its own, and what of a service runs there."""
 
     def __init__(self, folder: Path, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -72,7 +73,7 @@ class Media:
             threads=self.threads,
             wrong_credentials=WrongCredentials(),
             monotonic=time.monotonic,
-            store_is_local=False,
+            on_loop=self._store.on_loop,
             limits=RequestLimits(body_bytes_max=1_000_000, client_seconds_max=10.0, at_once_max=100),
             streaming=streaming,
             upload_paths=(UPLOAD_PATH,),

@@ -275,7 +275,9 @@ def test_a_stream_that_a_call_is_given_later_is_missed_when_it_is_silent(store_a
     scene.start_task()
     scene.hear()
     assert scene.pass_time(timedelta(seconds=1)) == 0
-    source = {"KinesisVideoStreamSourceRuntimeConfiguration": {"Streams": [{"StreamArn": STREAM}, {"StreamArn": OTHER}]}}
+    source = {
+        "KinesisVideoStreamSourceRuntimeConfiguration": {"Streams": [{"StreamArn": STREAM}, {"StreamArn": OTHER}]}
+    }
     scene.store.write(lambda unit: unit.pipelines.set_source(MINE, scene.pipeline_id, source))
     scene.supervisor.changed(scene.pipeline_id)
     scene.arrivals[OTHER] = scene.clock()

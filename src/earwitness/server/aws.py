@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.server.body import BodyLimit, BodyMemory
 from earwitness.server.web_socket_protocol import CONNECTION, IS_CLOSING
-from earwitness.threads import Threads
+from earwitness.threads import RunOnThisLoop, Threads
 from earwitness.wire.exchange import Exchange
 from earwitness.wire.gateway import Gateway
 from earwitness.wire.messages import Request, Response
@@ -74,12 +74,12 @@ class AwsApplication:
         threads: Threads,
         wrong_credentials: WrongCredentials,
         monotonic: Callable[[], float],
-        store_is_local: bool,
+        on_loop: RunOnThisLoop,
         limits: RequestLimits,
         streaming: StreamingOperations | None = None,
         upload_paths: Collection[str] = (),
     ) -> None:
-        """`store_is_local`: point reads cost microseconds, so that a thread would cost more than they do.
+        """`on_loop` runs what makes point reads; it raises StoreBusy when that is to be done in a thread.
 
         `streaming` are the operations whose request or answer is a stream; `upload_paths` those whose request is.
         """
@@ -87,7 +87,7 @@ class AwsApplication:
         self._upload_paths = frozenset(upload_paths)
         self._gateway = gateway
         self._threads = threads
-        self._store_is_local = store_is_local
+        self._on_loop = on_loop
         self._limits = limits
         self._body_memory = BodyMemory()
         self._wrong_credentials = wrong_credentials
@@ -153,14 +153,13 @@ class AwsApplication:
 
     async def _run(self, exchange: Exchange) -> Streaming | None:
         gateway = self._gateway
-        if not await self._here_or_in_thread(gateway.prepare, exchange, here=self._store_is_local):
+        if not await self._here_or_in_thread(gateway.prepare, exchange, here=True):
             return None
         opened = self._streaming.get(exchange.route.operation.name)
         if opened is not None:
             gateway.provoke(exchange)
             return await opened(exchange)
-        here = self._store_is_local and gateway.is_quick(exchange)
-        await self._here_or_in_thread(gateway.finish, exchange, here=here)
+        await self._here_or_in_thread(gateway.finish, exchange, here=gateway.is_quick(exchange))
         return None
 
     async def _here_or_in_thread(
@@ -169,9 +168,9 @@ class AwsApplication:
         """Run a step on the event loop; if it would have to wait, run it again in a thread."""
         if here:
             try:
-                return step(exchange)
-            except StoreBusy:
-                _log.info("the records are locked; a thread waits for them", extra=exchange.logged)
+                return await self._on_loop(lambda: step(exchange))
+            except StoreBusy as busy:
+                _log.info("a thread waits for the records", extra={**exchange.logged, "reason": str(busy)})
         return await self._threads.run(lambda: step(exchange))
 
 

@@ -53,8 +53,15 @@ class HotRead:
         self, driver: Any, make: Callable[[StoredRow], _RecordT], parameters: Sequence[str]
     ) -> _RecordT | None:
         """Return the same of a connection of psycopg's."""
-        found = driver.execute(self._on_postgres.sql, self.named(parameters)).fetchone()
-        return self._on_postgres.made(found, make)
+        return self.made_on_postgres(self.ask_postgres(driver, parameters).fetchone(), make)
+
+    def ask_postgres(self, driver: Any, parameters: Sequence[str]) -> Any:
+        """Return psycopg's cursor; in a pipeline the row can be fetched after that has ended."""
+        return driver.execute(self._on_postgres.sql, self.named(parameters))
+
+    def made_on_postgres(self, row: Sequence[Any] | None, make: Callable[[StoredRow], _RecordT]) -> _RecordT | None:
+        """Return what `make` makes of a row that psycopg has read; None without a row."""
+        return self._on_postgres.made(row, make)
 
 
 class _Compiled:

@@ -63,6 +63,10 @@ class JobReader(Reader):
         """Return the job of this id, or None."""
         return self._one(self._job, _WITH_KEY.where(in_scope(jobs, scope, job_id=job_id)))
 
+    def is_any_open(self) -> bool:
+        """Return whether a job of any account has not ended; where none is open, a look costs a read and no change."""
+        return self._session.row(select(jobs.c.job_id).where(jobs.c.ended_at.is_(None)).limit(1)) is not None
+
     def list(self, scope: Scope, *, after: PageKey | None = None, limit: int) -> Page[Job]:
         """Return the newest first."""
         return self._page(

@@ -5,19 +5,19 @@ streams that they listen to, move to nodes that live, and nothing that it still 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, func, insert, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from earwitness.store.hot_reads import StoredRow
+from earwitness.store.hot_reads import HotRead, StoredRow
 from earwitness.store.leading import DATABASE_CLOCK
 from earwitness.store.node_records import Node, NodeNote, NoteKind
 from earwitness.store.node_schema import node_notes, nodes, stream_extents
 from earwitness.store.records import Page, PageKey, Scope
 from earwitness.store.repository import Reader, Writer, record, scope_of
+from earwitness.store.schema import events, tasks
 from earwitness.store.schema import kinesis_streams as streams
-from earwitness.store.schema import tasks
 
 BLOCK = 10_000
 """Sequences that a home is given at once: hours of a call, so that the records hear of moves, not of fragments."""
@@ -26,8 +26,38 @@ _MOVED_AT_ONCE = 500
 """Streams in one statement."""
 
 
+_NEWS = HotRead(
+    select(
+        func.count(node_notes.c.number).label("notes"),
+        select(func.max(events.c.sequence)).scalar_subquery().label("last_event"),
+    ),
+    node_notes.c.node_id,
+)
+_SILENT: ColumnElement[bool] = nodes.c.dead_at.is_(None) & (nodes.c.alive_until <= DATABASE_CLOCK)
+_ANY_SILENT = HotRead(select(nodes.c.node_id).where(_SILENT).limit(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeNews:
+    """What a node asks for several times a second, in one read that is compiled once."""
+
+    #: Whether there is something to look at for this node.
+    has_notes: bool
+    #: The number of the newest event of all accounts; 0 when there is none.
+    last_event: int
+
+
 class NodeReader(Reader):
     """What can be read of nodes."""
+
+    def news(self, node_id: str) -> NodeNews:
+        """Return what there is for a node."""
+        found = self._session.hot(_NEWS, _news, node_id)
+        return found or NodeNews(has_notes=False, last_event=0)
+
+    def is_any_silent(self) -> bool:
+        """Return whether a node's lease has run out that was not taken for dead."""
+        return self._session.hot(_ANY_SILENT, lambda row: str(row["node_id"])) is not None
 
     def get(self, node_id: str) -> Node | None:
         """Return the node of this id, or None; dead ones too."""
@@ -90,7 +120,7 @@ class NodeWriter(Writer, NodeReader):
 
         The longest silent is the first. A node of which a change is under way lives for certain, and is passed over.
         """
-        silent = select(nodes.c.node_id).where(nodes.c.dead_at.is_(None), nodes.c.alive_until <= DATABASE_CLOCK)
+        silent = select(nodes.c.node_id).where(_SILENT)
         found = self._session.row(silent.order_by(nodes.c.alive_until).limit(1).with_for_update(skip_locked=True))
         if found is None:
             return None
@@ -155,6 +185,10 @@ class NodeWriter(Writer, NodeReader):
 
 
 _ALIVE: ColumnElement[bool] = nodes.c.dead_at.is_(None) & (nodes.c.alive_until > DATABASE_CLOCK)
+
+
+def _news(row: StoredRow) -> NodeNews:
+    return NodeNews(has_notes=row["notes"] > 0, last_event=row["last_event"] or 0)
 
 
 def _node(row: StoredRow) -> Node:

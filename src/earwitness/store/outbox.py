@@ -106,10 +106,10 @@ class EventReader(Reader):
         row = self._session.row(newest)
         return 0 if row is None or row["newest"] is None else int(row["newest"])
 
-    def last_sequence_everywhere(self) -> int:
-        """Return the number of the newest event of all accounts; 0 when there is none."""
-        row = self._session.row(select(func.max(events.c.sequence).label("newest")))
-        return 0 if row is None or row["newest"] is None else int(row["newest"])
+    def is_any_due(self, now: datetime) -> bool:
+        """Return whether a delivery may be due; where none is, a look costs a read and no change."""
+        due = select(deliveries.c.sequence).where(_PENDING, deliveries.c.next_attempt_at <= now)
+        return self._session.row(due.limit(1)) is not None
 
     def _record(self, row: StoredRow) -> OutboxEvent:
         return record(OutboxEvent, row, body=_body(self._vault, row), deliveries=())

@@ -12,12 +12,13 @@ import sqlalchemy.exc
 from sqlalchemy import URL, ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from earwitness.errors import ChangedMeanwhile, StoreUnavailable
+from earwitness.errors import ChangedMeanwhile, StoreBusy, StoreUnavailable
 from earwitness.store.driver_errors import is_collision, is_silent, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.leading import DATABASE_CLOCK, HousekeepingRow, NodeLeading
 from earwitness.store.postgres_answers import SILENT, Answers
 from earwitness.store.postgres_engine import connecting
+from earwitness.store.read_ahead import ReadAhead, WantedRow, is_on_loop, row_here
 from earwitness.store.session import ConnectionSession
 
 _ResultT = TypeVar("_ResultT")
@@ -71,8 +72,24 @@ class PostgresReads:
         """See `StoreSession`."""
         return self._read(lambda session: session.row(statement))
 
+    def together(self, wanted: Sequence[WantedRow]) -> Sequence[Any]:
+        """Return the rows of several point reads, in one round trip. Raise StoreUnavailable and the driver's errors."""
+        try:
+            with self._answers.asking(), translating_errors(), self._pooled() as driver:
+                if len(wanted) == 1:
+                    return [wanted[0][0].ask_postgres(driver, wanted[0][1]).fetchone()]
+                with driver.pipeline():
+                    cursors = [read.ask_postgres(driver, parameters) for read, parameters in wanted]
+                return [cursor.fetchone() for cursor in cursors]
+        except self._driver_error as error:
+            if is_silent(error):
+                raise StoreUnavailable(SILENT) from error
+            raise
+
     def hot(self, read: HotRead, make: Callable[[StoredRow], _RecordT], *parameters: str) -> _RecordT | None:
-        """See `StoreSession`."""
+        """See `StoreSession`. On an event loop, the row is one that was read ahead."""
+        if is_on_loop():
+            return read.made_on_postgres(row_here((read, parameters)), make)
         try:
             with self._answers.asking(), translating_errors(), self._pooled() as driver:
                 return read.run_on_postgres(driver, make, parameters)
@@ -95,6 +112,8 @@ class PostgresReads:
                 raise
 
     def _read(self, read: Callable[[PostgresSession], _ResultT]) -> _ResultT:
+        if is_on_loop():
+            raise StoreBusy("this read waits for PostgreSQL; a thread makes it")
         with self._answers.asking(), translating_errors():
             try:
                 return self._read_once(read)
@@ -123,6 +142,7 @@ class Postgres:
         self._reads_engine = to.engine(connections_max=max(1, connections_max - writing), reads_only=True)
         self._answers = to.answers
         self.reads = PostgresReads(self._reads_engine, self._answers)
+        self.ahead = ReadAhead(self.reads.together)
         # A connection of its own, so that a busy pool does not cost this process its place.
         self._leading_engine = to.engine(connections_max=1)
         self.leading = NodeLeading(self._leading_engine)
@@ -177,5 +197,6 @@ class Postgres:
     def close(self) -> None:
         """Close all connections, and open no more: a pool that is disposed of would begin anew."""
         self._answers.close()
+        self.ahead.close()
         for engine in (self.engine, self._reads_engine, self._leading_engine):
             engine.dispose()

@@ -182,6 +182,13 @@ class Store:
             self._vault.forget(wrapped_key, owner=owner)
         return result
 
+    async def on_loop(self, work: Callable[[], _ResultT]) -> _ResultT:
+        """Run work on the event loop that makes point reads and changes nothing. It may be called more than once.
+
+        Raise StoreBusy when it would have to wait; call it in a thread then.
+        """
+        return await self._database.ahead.run(work) if isinstance(self._database, Postgres) else work()
+
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))

@@ -448,8 +448,7 @@ class Background:
         await log.expire(self._clock())
 
     def _supervise(self, supervisor: Supervisor) -> None:
-        if self._store.node_id is not None:
-            self._keeps_house = self._store.keeps_house()
+        self._keeps_house = self._store.keeps_house()
         supervisor.look_at_running(self._store.node_id, self._clock())
         if self._keeps_house:
             supervisor.look_for_overdue(self._clock())

@@ -83,17 +83,24 @@ class Deliverer:
             while True:
                 self._due.clear()
                 if await self._begin_due() == 0:
-                    try:
-                        async with asyncio.timeout(POLL_SECONDS):  # `wait_for` may swallow a cancellation
-                            await self._due.wait()
-                    except TimeoutError:
-                        continue
+                    await self._next_due()
         finally:
             try:
                 await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
             finally:
                 renewing.cancel()
                 await asyncio.wait({renewing})
+
+    async def _next_due(self) -> None:
+        """Wait until this is woken, or something is due."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):  # `wait_for` may swallow a cancellation
+                    await self._due.wait()
+                return
+            except TimeoutError:
+                if await self._loop.run_in_executor(self._threads, self._is_any_due):
+                    return
 
     async def _begin_due(self) -> int:
         """Begin what is due, as far as there is room. Return how many were begun."""
@@ -154,6 +161,12 @@ class Deliverer:
             return
         if released:
             _log.info("deliveries that wait from before the start are made now", extra={"count": released})
+
+    def _is_any_due(self) -> bool:
+        try:
+            return self._store.events.is_any_due(self._clock())
+        except StoreUnavailable:
+            return True  # whoever claims says so
 
     def _claim(self, limit: int) -> tuple[ClaimedDelivery, ...]:
         until = self._clock() + timedelta(seconds=CLAIM_SECONDS)

@@ -118,6 +118,8 @@ class JobWorker:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     def _claim(self) -> ClaimedItem | None:
+        if not self._store.jobs.is_any_open():
+            return None
         holder, turn = self._new_id(), self._turn
         claimed = self._store.write(lambda unit: unit.jobs.claim(holder=holder, after=turn))
         if claimed is not None:

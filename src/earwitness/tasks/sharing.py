@@ -66,17 +66,21 @@ class TaskSharing:
 
     async def read_notes(self) -> None:
         """Look at what has changed for this node."""
-        notes = await self._run_in_thread(lambda: self._store.write(lambda unit: unit.nodes.take_notes()))
-        for note in dict.fromkeys(notes):
-            await self._look_at(note)
-        latest = await self._run_in_thread(self._store.events.last_sequence_everywhere)
-        if latest != self._events:
-            self._events = latest
+        node_id = self._store.node_id
+        if node_id is None:
+            return
+        news = await self._run_in_thread(lambda: self._store.nodes.news(node_id))
+        if news.has_notes:
+            notes = await self._run_in_thread(lambda: self._store.write(lambda unit: unit.nodes.take_notes()))
+            for note in dict.fromkeys(notes):
+                await self._look_at(note)
+        if news.last_event != self._events:
+            self._events = news.last_event
             self._has_news()
 
     async def bury(self) -> None:
         """Take silent nodes for dead, once others had time to say that they live."""
-        while self._lease.may_judge():
+        while self._lease.may_judge() and await self._run_in_thread(self._store.nodes.is_any_silent):
             dead = await self._run_in_thread(lambda: self._store.write(lambda unit: unit.nodes.bury_one()))
             if dead is None:
                 return

@@ -182,9 +182,14 @@ class Supervisor:
 
     def _heard_until(self, scope: Scope, streams: Sequence[str], now: datetime) -> datetime | None:
         """Return until when none of these streams is silent; None when one is, or fragments say nothing of it."""
-        arrivals = [self._arrival(arn, now) for arn in streams if self._comes_here(scope, arn)]
-        known = [last for last in arrivals if last is not None and now - last < SILENT_AFTER]
-        return min(known) + SILENT_AFTER if known and len(known) == len(arrivals) else None
+        heard: list[datetime] = []
+        for arn in streams:
+            last = self._arrival(arn, now)
+            if last is not None and now - last < SILENT_AFTER:
+                heard.append(last)
+            elif self._comes_here(scope, arn):
+                return None
+        return min(heard) + SILENT_AFTER if heard else None
 
     def _silent_at(self, watched: _Watched, pipeline_id: str, now: datetime) -> datetime | None:
         """Return when a stream of a pipeline has been silent for too long since its latest task began, at the earliest.
