@@ -13,7 +13,7 @@ N ?= $(if $(filter tests/%,$(K)),0,auto)
 BUSY ?= 4
 CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench docs check lock clean
+.PHONY: demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs check lock clean
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")
@@ -52,6 +52,9 @@ type: $(VENV)/.ready  ## types: strict in src, basic in tests
 
 bench: $(VENV)/.ready  ## accuracy and speed; writes benchmarks/results
 	$(BIN)/python -m benchmarks
+
+bench-cluster: $(VENV)/.ready  ## several nodes: cost of a call, kill -9 with 100 calls, 10,000 idle tasks; writes benchmarks/results
+	$(BIN)/python -m benchmarks cluster
 
 docs: $(VENV)/.ready  ## regenerate the pages of docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py

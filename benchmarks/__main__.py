@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks import (
     accuracy,
     capacity,
+    cluster,
     codecs,
     doors,
     fragments,
@@ -48,6 +49,7 @@ BENCHMARKS = {
         doors,
         live,
         capacity,
+        cluster,
         startup,
         resemblyzer,
         wire,

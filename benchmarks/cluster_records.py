@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from sqlalchemy import insert
@@ -34,8 +35,11 @@ def idle_stream(number: int) -> str:
     return f"arn:aws:kinesisvideo:{REGION}:{ACCOUNT}:stream/idle-{number}/1700000000000"
 
 
-def make_idle_tasks(unit: Unit, numbers: Sequence[int]) -> None:
-    """Streams, each with a pipeline in progress and a task on it, as API calls would have made them."""
+def make_idle_tasks(unit: Unit, numbers: Sequence[int], *, node_id: str | None = None) -> None:
+    """Streams, each with a pipeline in progress and a task on it, as API calls would have made them.
+
+    The tasks are this process's, or those of another node.
+    """
     if unit.domains.get(SCOPE, _DOMAIN_ID) is None:
         unit.domains.create(
             SCOPE,
@@ -47,7 +51,8 @@ def make_idle_tasks(unit: Unit, numbers: Sequence[int]) -> None:
             band=Band.TELEPHONE,
         )
     writing = unit._writing  # ten thousand calls of the API would take minutes
-    for table, make in ((streams, _stream), (pipelines, _pipeline), (tasks, _task)):
+    runner = node_id or writing.node_id
+    for table, make in ((streams, _stream), (pipelines, _pipeline), (tasks, partial(_task, runner))):
         writing.session.change(insert(table).values([asdict(SCOPE) | make(writing, number) for number in numbers]))
 
 
@@ -79,7 +84,7 @@ def _pipeline(writing: Writing, number: int) -> Mapping[str, object]:
     }
 
 
-def _task(writing: Writing, number: int) -> Mapping[str, object]:
+def _task(node_id: str | None, writing: Writing, number: int) -> Mapping[str, object]:
     return {
         "task_id": f"0b6f7c52-2f0c-4a55-8a55-{number:012}",
         "pipeline_id": _pipeline_id(number),
@@ -91,7 +96,7 @@ def _task(writing: Writing, number: int) -> Mapping[str, object]:
         "attempt": 0,
         "created_at": writing.now,
         "updated_at": writing.now,
-        "node_id": writing.node_id,
+        "node_id": node_id,
     }
 
 

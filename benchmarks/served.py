@@ -29,6 +29,20 @@ class Process:
         fields = (self._folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
+    def cpu_seconds_with_children(self) -> float:
+        """The same with all its children, those that have ended too: PostgreSQL has one for each connection."""
+        fields = (self._folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        own = sum(int(field) for field in fields[11:15]) / _TICKS_PER_SECOND
+        task = self._folder / "task" / self._folder.name / "children"
+        living = [Process(int(child)) for child in task.read_text(encoding="ascii").split()]
+        return own + sum(child._cpu_seconds_if_there() for child in living)
+
+    def _cpu_seconds_if_there(self) -> float:
+        try:
+            return self.cpu_seconds()
+        except OSError:  # it has ended just now
+            return 0.0
+
     def resident_bytes(self) -> int:
         """Memory it has now."""
         return self._status("VmRSS:")

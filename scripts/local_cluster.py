@@ -265,6 +265,13 @@ class Postgres:
         return f"postgresql://earwitness@127.0.0.1:{self._port}/postgres"
 
     @property
+    def process_id(self) -> int:
+        """Return the process that all others of it are children of."""
+        if self._server is None:
+            raise RuntimeError("PostgreSQL is not started")
+        return self._server.pid
+
+    @property
     def _data(self) -> Path:
         return self._folder / "postgres"
 
