@@ -32,8 +32,8 @@ fuzz: $(VENV)/.ready  ## break Matroska streams and calls of phone systems in ma
 test-cluster: $(VENV)/.ready  ## several nodes that are killed, paused and cut off; alone, because nodes have to be on time
 	$(BIN)/python -m pytest tests/cluster -n 0
 
-cluster-faults: $(VENV)/.ready  ## kill nodes and PostgreSQL at random while calls run, and look for what is lost (KILLS=20, CALLS=50, SEED=1)
-	KILLS=$(KILLS) CALLS=$(CALLS) SEED=$(SEED) $(BIN)/python -m pytest tests/cluster/test_kills.py -n 0 -s
+cluster-faults: $(VENV)/.ready  ## break nodes, PostgreSQL and what lies between while calls run, and look for what is lost (KILLS=20, CALLS=50, SEED=1)
+	KILLS=$(KILLS) CALLS=$(CALLS) SEED=$(SEED) AWAY_SECONDS=60 $(BIN)/python -m pytest tests/cluster/test_kills.py tests/cluster/test_cuts.py -n 0 -s
 
 cluster-demo: $(VENV)/.ready  ## three nodes, a call on each, one of them killed in the middle
 	$(BIN)/python scripts/cluster_demo.py

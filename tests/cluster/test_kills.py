@@ -84,8 +84,10 @@ def _measured(victim: str, hit: list[Line], at: float) -> list[_GoneOn]:
     """Wait until calls that were in progress go on; a call that has ended is not counted."""
     give_up = at + _AWAY_SECONDS_MAX
     until(lambda: all(line.gone_on_after(at) or not line.speaks or time.monotonic() > give_up for line in hit))
-    times = [line.gone_on_after(at) for line in hit]
-    return [_GoneOn(victim, moment - at) for moment in times if moment is not None]
+    times = [moment - at for line in hit if (moment := line.gone_on_after(at)) is not None]
+    sys.stdout.write(f"\n{victim}: {', '.join(f'{seconds:.1f} s' for seconds in times) or 'no call was there'}")
+    sys.stdout.flush()
+    return [_GoneOn(victim, seconds) for seconds in times]
 
 
 def _print_measured(watched: Watched, lines: Lines, gone_on: list[_GoneOn]) -> None:
