@@ -80,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
         found[name] = verdicts(benchmark, numbers)
     for name in write_page(list(BENCHMARKS.values())):
         note.print(f"left out of the page: {name}, measured by an older version of its benchmark; run it again")
-    fill_page(ROOT / "docs" / "accuracy.md", list(BENCHMARKS.values()))
+    for page in ("accuracy.md", "scaling.md"):
+        fill_page(ROOT / "docs" / page, list(BENCHMARKS.values()))
     _print(found)
     note.print("wrote benchmarks/results/README.md")
     return int(bool(failed) or not all(verdict.met for each in found.values() for verdict in each))

@@ -21,7 +21,7 @@ from earwitness import config
 from earwitness.engine.engine import build_engine
 from earwitness.voice.band import Band
 
-CALLS, _AT_ONCE = 24, 8
+CALLS, _AT_ONCE = 16, 8
 _CALL_SECONDS = 90.0
 _RESULT_SECONDS_MAX = 300.0
 _LOOK_SECONDS = 0.1
