@@ -255,7 +255,7 @@ class Lines:
             while self._read < len(told):
                 detail = json.loads(told[self._read][1])["detail"]
                 self._read += 1
-                if "detailStatus" in detail:
+                if "taskId" in detail:  # events of calls and of pipelines tell of no task
                     self._statuses[detail["taskId"]].add(detail["detailStatus"])
         return self._statuses[task]
 
