@@ -28,10 +28,12 @@ _CONNECT_SECONDS_MAX = 10.0
 _SILENCE_SECONDS_MAX = 15.0
 """While something waits to be acknowledged; services say so within a second."""
 
-_TRIES_MAX = 11
+_TRIES_MAX = 22
 """About 40 s: a service that was not told of a broken connection gives it up after 30 s, and refuses us until then."""
 
-_BACK_OFF_SECONDS_MAX = 5.0
+_BACK_OFF_SECONDS_MAX = 2.0
+"""A stream moves to another node some seven seconds after its node died; who tries every two goes on within ten."""
+
 _RETENTION_HOURS = 24
 
 
