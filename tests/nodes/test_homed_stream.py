@@ -108,7 +108,7 @@ async def standing(name: str, url: str, folder: Path) -> AsyncIterator[Standing]
     try:
         yield Standing(store, log, homes, producers, ago)
     finally:
-        await homes.peers.close()
+        await homes.close()
         await beside.close()
         listener.close()
         await log.close()

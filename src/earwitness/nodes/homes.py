@@ -5,8 +5,10 @@ What belongs here: who is the home, and moving there. What must never: reading m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from earwitness.errors import Conflict, EarwitnessError, Gone, LimitExceeded, StoreUnavailable, Unavailable
@@ -24,6 +26,12 @@ SPARE_SEQUENCES = 2_048
 """With how many left more are asked for, so that there are some while the records are away."""
 
 _TRIES_MAX = 3
+
+MOVES_AT_ONCE = 4
+"""Threads in which streams come here, and which do nothing else: after another node's death its streams come at once
+with a thousand tasks, which begin in the threads of all else, and producers wait for the streams alone."""
+
+_ResultT = TypeVar("_ResultT")
 
 OpenLocal = Callable[[Scope, KinesisStream], Awaitable[FragmentStream]]
 """Opens this node's own part of a stream."""
@@ -58,6 +66,7 @@ class StreamHomes:
         self.has_producer = has_producer
         self.run_in_thread = run_in_thread
         self._came = came
+        self._moves = ThreadPoolExecutor(MOVES_AT_ONCE, thread_name_prefix="earwitness homes")
         self._held: dict[StreamKey, StreamHome] = {}
         # Both as long as somebody uses one.
         self._moving: WeakValueDictionary[StreamKey, asyncio.Lock] = WeakValueDictionary()
@@ -132,16 +141,24 @@ class StreamHomes:
         """Return another node; None when nobody has its media any more."""
         return await self.run_in_thread(lambda: self.store.nodes.get(node_id))
 
+    async def close(self) -> None:
+        """End what goes to other nodes; no stream comes here any more."""
+        await self.peers.close()
+        await asyncio.to_thread(self._moves.shutdown)
+
+    async def _move(self, work: Callable[[], _ResultT]) -> _ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._moves, work)
+
     async def _become(self, key: StreamKey, log: FragmentStream) -> None:
         for _ in range(_TRIES_MAX):
-            stream = await self.run_in_thread(lambda: self.store.streams.get(key.scope, key.arn))
+            stream = await self._move(lambda: self.store.streams.get(key.scope, key.arn))
             if stream is None:
                 raise Gone("the stream was deleted, and what it held with it; use another one")
             if stream.home_node not in (None, self.node_id):
                 await self._ask_for(key, stream)
             work = partial(self._write, key, stream.home_epoch, log.next_sequence)
             try:
-                home = await self.run_in_thread(work)
+                home = await self._move(work)
             except Conflict:
                 continue
             self._held[key] = home
@@ -174,7 +191,7 @@ class StreamHomes:
         epoch = held.epoch
         extend = partial(self.store.write, lambda unit: unit.homes.extend(key.scope, key.arn, epoch=epoch))
         try:
-            self._held[key] = replace(held, end_sequence=await self.run_in_thread(extend))
+            self._held[key] = replace(held, end_sequence=await self._move(extend))
         except StoreUnavailable:
             if end > held.end_sequence:
                 raise

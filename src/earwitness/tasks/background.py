@@ -376,7 +376,7 @@ class Background:
             await sharing.leave()
         except EarwitnessError as error:
             _log.warning("tasks are left for other nodes to take, as after a kill", extra={"reason": str(error)})
-        await self.homes().peers.close()
+        await self.homes().close()
 
     def _call_soon(self, work: Callable[[], None]) -> None:
         self._started().loop.call_soon_threadsafe(work)
