@@ -82,6 +82,7 @@ def test_finished_tasks_leave_nothing_in_the_process(tmp_path: Path) -> None:
     app = Application(served, "many")
     try:
         domain = app.domain("callers")
+        app.configuration()  # once, for the pipelines of all threads
         streams = [app.stream(f"line-{number}") for number in range(CALLERS)]
         run_tasks(app, streams, domain, WARM_UP)
         before = used(served)
