@@ -3,7 +3,6 @@
 Modules with heavy imports are imported by the command that needs them, so that `--help` answers at once.
 """
 
-import logging
 import signal
 import sys
 from io import TextIOWrapper
@@ -35,7 +34,7 @@ from earwitness.cli import (
     stream,
     voices,
 )
-from earwitness.cli.output import Exit, out, remark, reporting, warn, write_until_nobody_reads
+from earwitness.cli.output import Exit, out, report_mistake, reporting, warn, write_until_nobody_reads
 
 app = typer.Typer(
     name="earwitness",
@@ -107,9 +106,8 @@ def main() -> None:
     write_until_nobody_reads()
     try:
         app()
-    except Exception as error:  # whatever escaped is a mistake of ours: one line, and the trace for those who ask
-        logging.getLogger("earwitness").debug("an unexpected error", exc_info=True)
-        remark("[red]internal error:[/red] {}: {}; please report it", type(error).__name__, error)
+    except Exception as error:
+        report_mistake(error)
         sys.exit(Exit.INTERNAL)
 
 

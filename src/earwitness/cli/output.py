@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
@@ -99,6 +100,12 @@ def reporting(*, as_json: bool) -> Generator[None]:
             print_json({"error": {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}})
         remark("[red]error:[/red] {}", error)
         raise typer.Exit(exit_for(error)) from error
+
+
+def report_mistake(error: Exception) -> None:
+    """Say that an error escaped, which is a mistake of ours: one line, and the trace for those who ask."""
+    logging.getLogger("earwitness").debug("an unexpected error", exc_info=True)
+    remark("[red]internal error:[/red] {}: {}; please report it", type(error).__name__, error)
 
 
 # `object`: numbers are formatted as the template says, anything else as its text.

@@ -14,7 +14,7 @@ import typer
 from earwitness import __version__, config, log
 from earwitness.cli.keys import DEFAULT_ACCOUNT, require_account
 from earwitness.cli.options import DataOption
-from earwitness.cli.output import Exit, note, progress_of, remark, reporting
+from earwitness.cli.output import Exit, note, progress_of, remark, report_mistake, reporting
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -143,15 +143,20 @@ def _serve_with(count: int, settings: "Settings", how: How) -> None:
 
 def _serve_as(number: int, first: bool, told: "Told", settings: "Settings", count: int, how: How) -> None:
     """Be one of several processes."""
-    from earwitness.installation import settings_of_process
-
     log.install(level=settings.log_level)
     try:
+        from earwitness.installation import settings_of_process
+
         with log.without_waiting(), reporting(as_json=False):
             own = settings_of_process(settings, number, count)
             _serve(own, replace(how, announces=first and number == 1), on_started=told.started if first else None)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
+    except KeyboardInterrupt:  # it was stopped before it served
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        report_mistake(error)
+        sys.exit(Exit.INTERNAL)
 
 
 def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | None = None) -> None:
