@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from earwitness.config import Settings
+from earwitness.config.addresses import moved_port
+from earwitness.config.limits import PROCESS_CONNECTIONS_MIN
 from earwitness.cores import usable_cores
 from earwitness.errors import ConfigurationError, InstallationIncomplete
 from earwitness.fragments.interface import StreamIdentity
@@ -26,11 +28,6 @@ from earwitness.vault.wrapping import MasterKeyWrapper
 
 DEVELOPMENT_FOLDER = "dev"
 """What the data folder of `serve --dev` is called, beside that of a service."""
-
-_PORT_MAX = 65_535
-
-_CONNECTIONS_MIN = 4
-"""To the database, for each of several processes."""
 
 _FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
 
@@ -57,10 +54,9 @@ def settings_of_process(settings: Settings, number: int, count: int) -> Settings
             "(`earwitness records move` moves what there is)"
         )
     limits = settings.limits
-    connections = limits.store_connections or 2 * limits.threads
     shared = replace(
         limits,
-        store_connections=max(_CONNECTIONS_MIN, connections // count),
+        store_connections=max(PROCESS_CONNECTIONS_MIN, limits.connections // count),
         inference_threads=limits.inference_threads or max(1, usable_cores() // count),
         job_items_at_once=-(-limits.job_items_at_once // count),
         media_bytes=limits.media_bytes // count,
@@ -69,23 +65,13 @@ def settings_of_process(settings: Settings, number: int, count: int) -> Settings
     own = replace(
         settings,
         limits=shared,
-        internal_address=_port_of_process(settings.internal_address, number, setting="internal_address"),
-        internal_url=_port_of_process(settings.internal_url, number, setting="internal_url"),
+        internal_address=moved_port(settings.internal_address, number - 1, setting="internal_address"),
+        internal_url=moved_port(settings.internal_url, number - 1, setting="internal_url"),
     )
     if number == 1:
         return own
     media = media.with_name(f"{media.name}-{number}")
     return replace(own, media_dir=media, siprec="", siprec_tls="", audiosocket="")
-
-
-def _port_of_process(address: str, number: int, *, setting: str) -> str:
-    """The address of this process, whose port is that of the first one and so many more; 0 is any."""
-    if not address:
-        return ""
-    beginning, _, port = address.rstrip("/").rpartition(":")
-    if not port.isascii() or not port.isdecimal() or not int(port) + number <= _PORT_MAX:
-        raise ConfigurationError(f"setting {setting}: with several processes it ends with the port of the first one")
-    return f"{beginning}:{int(port) + number - 1 if int(port) else 0}"
 
 
 def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_make: bool = True) -> Store:
@@ -109,7 +95,7 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         vault=Vault(MasterKeyWrapper(master_key)),
         clock=clock,
         wait_seconds_max=settings.limits.store_wait_seconds,
-        connections_max=settings.limits.store_connections or 2 * settings.limits.threads,
+        connections_max=settings.limits.connections,
     )
     try:
         _require_known(settings, store)

@@ -9,6 +9,10 @@ def _quota(default: int, text: str) -> int:
     return row(default, unit="count", low=0, high=1e9, text=text)
 
 
+PROCESS_CONNECTIONS_MIN = 4
+"""To PostgreSQL, for each of several processes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits against slow, huge and too many requests; few need others."""
@@ -128,23 +132,22 @@ class Limits:
         "the cores are shared out.",
     )
 
+    @property
+    def connections(self) -> int:
+        """Connections to PostgreSQL, but for the one that says who serves."""
+        return self.store_connections or 2 * self.threads
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quotas:
     """How much an account may have in a Region."""
 
-    configurations: int = row(
-        1_000, unit="count", low=0, high=1e9, text="Media insights pipeline configurations; 100 at AWS."
-    )
-    active_pipelines: int = row(
-        1_000, unit="count", low=0, high=1e9, text="Active media insights pipelines; 20 at AWS."
-    )
+    configurations: int = _quota(1_000, "Media insights pipeline configurations; 100 at AWS.")
+    active_pipelines: int = _quota(1_000, "Active media insights pipelines; 20 at AWS.")
     active_tasks: int = _quota(1_000, "Active speaker search tasks; 25 at AWS.")
     domains: int = _quota(100, "Voice profile domains; 3 at AWS.")
     profiles_per_domain: int = _quota(20_000, "Voice profiles in one domain; AWS says 20,000 in one place, 20 in two.")
-    streams: int = row(
-        10_000, unit="count", low=0, high=1e9, text="Kinesis video streams; 10,000 at AWS in its large Regions."
-    )
+    streams: int = _quota(10_000, "Kinesis video streams; 10,000 at AWS in its large Regions.")
     voice_connectors: int = _quota(100, "Voice Connectors; 3 at AWS.")
     open_jobs: int = _quota(100, "Jobs that have not ended; AWS has none.")
     job_bytes: int = row(

@@ -7,6 +7,8 @@ half or twice as much: `make bench` measures it.
 import math
 from dataclasses import dataclass
 
+from earwitness.config.limits import PROCESS_CONNECTIONS_MIN, Limits
+
 RESULT_CPU_SECONDS = 1.36
 """Of a call until its voiceprint, media apart: capacity.json, call_cpu_s_200."""
 
@@ -28,10 +30,6 @@ CALLS_OF_A_PROCESS = 200
 
 USE = 0.6
 """Of the cores at the busiest time: the rest is for calls of a node that died, and for results that come together."""
-
-CONNECTIONS, CONNECTIONS_MIN = 32, 4
-"""To PostgreSQL from a machine with 16 `threads`, shared by its processes, of which each has so many at least. One more
-of each process says that it lives."""
 
 LIVE_HOURS = 0.1
 """Media of a stream without retention lie on the disk for six minutes."""
@@ -72,6 +70,7 @@ class Sizing:
     memory_bytes_per_machine: float
     disk_bytes: float
     network_bytes_per_second: float
+    #: One more of each process says that it lives.
     postgres_connections: int
 
 
@@ -98,5 +97,5 @@ def sizing(load: Load) -> Sizing:
         memory_bytes_per_machine=each * of_process + voices / busy * CALL_BYTES,
         disk_bytes=network * 3_600 * max(load.retention_hours, LIVE_HOURS),
         network_bytes_per_second=network,
-        postgres_connections=machines * (max(CONNECTIONS, each * CONNECTIONS_MIN) + each),
+        postgres_connections=machines * (max(Limits().connections, each * PROCESS_CONNECTIONS_MIN) + each),
     )
