@@ -2,7 +2,7 @@
 
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from earwitness import errors
@@ -47,7 +47,7 @@ class Development:
     """Operations that fail on purpose."""
 
 
-def provoked(texts: list[str]) -> dict[str, Exception]:
+def provoked(texts: Sequence[str]) -> dict[str, Exception]:
     """`GetMediaPipeline=NotFound` as errors by operation. Raises ConfigurationError for what cannot be read."""
     found: dict[str, Exception] = {}
     known = {operation for _, operation in BY_NAME}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Message
+from store_examples import stream_record
 
 from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
@@ -18,7 +19,6 @@ from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.nodes.lease import Lease
 from earwitness.store.leading import LEASE_SECONDS, Renewal
-from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 
 pytestmark = pytest.mark.anyio
@@ -65,18 +65,7 @@ async def acks_of(log: FragmentStream, lease: Lease) -> list[dict[str, Any]]:
     async def say(ack: bytes) -> None:
         acks.append(json.loads(ack))
 
-    record = KinesisStream(
-        name="calls",
-        arn=ARN,
-        version="v",
-        device_name=None,
-        media_type=None,
-        kms_key_id=None,
-        retention_hours=1,
-        status="ACTIVE",
-        wrapped_key=b"",
-        created_at=NOON,
-    )
+    record = stream_record(ARN, NOON)
     session = PutMediaSession(
         stream=record,
         log=log,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Message
+from store_examples import stream_record
 
 from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.tags import write_tags
@@ -19,25 +20,13 @@ from earwitness.fragments.stream import FragmentStream
 from earwitness.media.own import OwnSource
 from earwitness.media.source import StartPosition
 from earwitness.media.streams import MediaLimits, MediaRates
-from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 
 pytestmark = pytest.mark.anyio
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/calls/1"
-RECORD = KinesisStream(
-    name="calls",
-    arn=ARN,
-    version="v",
-    device_name=None,
-    media_type=None,
-    kms_key_id=None,
-    retention_hours=1,
-    status="ACTIVE",
-    wrapped_key=b"",
-    created_at=START,
-)
+RECORD = stream_record(ARN, START)
 
 
 @pytest.fixture

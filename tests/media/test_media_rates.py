@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Message
+from store_examples import stream_record
 
 from earwitness.api.put_media import PutMediaSession
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
@@ -18,7 +19,6 @@ from earwitness.errors import Throttled
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.media.streams import MediaLimits, MediaRates
-from earwitness.store.records import KinesisStream
 from earwitness.vault.data_key import DataKey
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +83,7 @@ class Service:
             said.append(json.loads(chunk))
 
         session = PutMediaSession(
-            stream=_record(arn),
+            stream=stream_record(arn, START),
             log=log,
             start_ms=0,
             limits=MediaLimits(idle_seconds=0.5),  # less than anybody is held back here: that is no silence
@@ -97,21 +97,6 @@ class Service:
         await session.run(receive, say)
         session.close()
         return said
-
-
-def _record(arn: str) -> KinesisStream:
-    return KinesisStream(
-        name="calls",
-        arn=arn,
-        version="v",
-        device_name=None,
-        media_type=None,
-        kms_key_id=None,
-        retention_hours=1,
-        status="ACTIVE",
-        wrapped_key=b"",
-        created_at=START,
-    )
 
 
 def told(acks: list[dict[str, Any]]) -> dict[str, int]:

@@ -170,7 +170,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
     if how.account is not None:
         development_mode.require_loopback(settings.host)
         require_account(how.account)
-    provoked = development_mode.provoked(list(how.fail))
+    provoked = development_mode.provoked(how.fail)
     if not how.may_fetch:
         require_models(ModelCache(settings.models_dir))
     listening = run.Listening(

@@ -98,6 +98,22 @@ def add_pipeline(
     )
 
 
+def stream_record(arn: str, at: datetime = START) -> KinesisStream:
+    """The record of a stream, for what works without records."""
+    return KinesisStream(
+        name="calls",
+        arn=arn,
+        version="v",
+        device_name=None,
+        media_type=None,
+        kms_key_id=None,
+        retention_hours=1,
+        status="ACTIVE",
+        wrapped_key=b"",
+        created_at=at,
+    )
+
+
 def add_stream(unit: Unit, name: str, scope: Scope = MINE, *, limit: int | None = None) -> KinesisStream:
     created_ms = int(unit.now.timestamp() * 1000)
     return unit.streams.create(
