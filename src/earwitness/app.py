@@ -20,26 +20,20 @@ from earwitness import descriptors
 from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
-from earwitness.api.operations import BY_NAME
-from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
-from earwitness.config.rules import with_exceptions
 from earwitness.config.settings import EngineSettings
 from earwitness.cores import usable_cores
 from earwitness.development import DEV_KEY, Development
-from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
-from earwitness.doors.doors import Door, Doors, WebSocketsDoor
-from earwitness.doors.siprec.listener import SiprecDoor
-from earwitness.doors.siprec.settings import read_listening
+from earwitness.doors.doors import Doors, WebSocketsDoor
 from earwitness.doors.socket_handshake import Outside
 from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
-from earwitness.errors import ConfigurationError, StoreBusy, Unavailable
+from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
+from earwitness.from_settings import build_doors, origin_settings, rates, target_settings
 from earwitness.installation import media_folder, open_installation, store_url
-from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.models.cache import ModelCache
 from earwitness.nodes.internal import InternalApi
@@ -47,18 +41,14 @@ from earwitness.nodes.own import OwnNode, own_node
 from earwitness.nodes.signing import SignatureCheck
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
-from earwitness.rest.routes import ROUTES
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.beside import Beside
 from earwitness.server.connections import trusted_networks
 from earwitness.server.root import Root
 from earwitness.server.run import listening_socket
-from earwitness.sinks.aws import SinkSettings
-from earwitness.sinks.webhook import WebhookSettings, require_webhook
 from earwitness.store.leading import NodeLeading
 from earwitness.store.store import Store
 from earwitness.tasks.background import Background, BackgroundSettings
-from earwitness.tasks.events import TargetSettings
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.tasks.recordings import RecordingLimits
 from earwitness.threads import Threads
@@ -76,7 +66,6 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
-_EVENTBRIDGE_SOURCE = "aws.chime"
 _SPELLINGS = {status.value.lower(): status for status in DetailStatus}
 
 
@@ -351,25 +340,6 @@ class Service:
         )
 
 
-def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:
-    """Return the doors that the settings name. Raise ConfigurationError for what cannot be used."""
-    doors: list[Door] = []
-    if settings.audiosocket:
-        host, port = host_and_port(settings.audiosocket, setting="audiosocket")
-        doors.append(AudioSocketDoor(desk, host=host, port=port))
-    listening = read_listening(
-        siprec=settings.siprec,
-        siprec_tls=settings.siprec_tls,
-        siprec_media=settings.siprec_media,
-        tls_certificate=settings.tls_certificate,
-        tls_key=settings.tls_key,
-        calls_max=settings.limits.calls_at_once,
-    )
-    if listening is not None:
-        doors.append(SiprecDoor(desk, listening, is_drained=is_drained))
-    return doors
-
-
 def build_background(
     settings: Settings,
     store: Store,
@@ -418,82 +388,3 @@ def _build_engine(settings: EngineSettings, band: Band) -> "Engine":
     from earwitness.engine.engine import build_engine  # opens onnxruntime, which a start need not wait for
 
     return build_engine(settings, band)
-
-
-def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:
-    """Return where events go. Raise ConfigurationError for settings that cannot be used."""
-    file_url, more = (None if file is None else _url_of(file) for file in (settings.events_file, events_file))
-    webhook = None
-    if settings.webhook_url:
-        if not settings.webhook_secret:
-            raise ConfigurationError("there is a webhook_url and no webhook_secret; set it, to sign with")
-        webhook = WebhookSettings(
-            secret=settings.webhook_secret, allow_private_addresses=settings.webhook_private_addresses == "on"
-        )
-        require_webhook(settings.webhook_url, webhook)
-    key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
-    everywhere_url, urls = with_exceptions(settings.sink_endpoint_url)
-    eventbridge = settings.eventbridge.lower()
-    return TargetSettings(
-        webhook_url=settings.webhook_url,
-        webhook=webhook,
-        file_url=file_url or "",
-        more_files=() if more in (None, file_url) else (more,),
-        eventbridge=eventbridge != "off",
-        sinks=SinkSettings(
-            endpoint_url=everywhere_url or None,
-            endpoint_urls=urls,
-            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
-            state_change_source=_EVENTBRIDGE_SOURCE if eventbridge == "on" else settings.eventbridge,
-        ),
-    )
-
-
-def _url_of(file: Path) -> str:
-    return file.expanduser().resolve().as_uri()
-
-
-def origin_settings(settings: Settings) -> OriginSettings:
-    """Return where streams come from. Raise ConfigurationError for settings that cannot be used."""
-    default, by_account = with_exceptions(settings.kvs_source.lower())
-    if default not in ("own", "aws"):
-        raise ConfigurationError(f"setting kvs_source begins with own or aws, not {default!r}")
-    for account, kind in by_account.items():
-        if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in ("own", "aws"):
-            raise ConfigurationError(f"setting kvs_source: {account}={kind} is not 12 digits and =own or =aws")
-    key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
-    if bool(key_id) != bool(secret):
-        raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
-    return OriginSettings(
-        default=default,
-        by_account=by_account,
-        aws=AwsSettings(
-            endpoint_url=settings.kvs_endpoint_url or None,
-            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
-            read_seconds=READ_SECONDS,
-        ),
-        readers=settings.tasks_at_once + SPARE_THREADS,
-    )
-
-
-def rates(text: str) -> tuple[float, dict[str, float]]:
-    """Return the calls per second of `200,GetVoiceProfile=5,…`: of all operations, and of some by name.
-
-    Raise ConfigurationError for what cannot be read.
-    """
-    default, exceptions = with_exceptions(text)
-    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
-    for name in exceptions.keys() - known:
-        raise ConfigurationError(f"setting calls_per_second: no operation {name!r} is served")
-    found = {name: _rate(number) for name, number in {"": default, **exceptions}.items()}
-    return found.pop(""), found
-
-
-def _rate(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1e9:
-        raise ConfigurationError(f"setting calls_per_second: {text!r} is no number of calls per second")
-    return number

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from earwitness.app import origin_settings
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, SourceUnavailable
+from earwitness.from_settings import origin_settings
 from earwitness.media.kvs import KvsSource
 from earwitness.media.origins import MediaOrigins
 from earwitness.media.own import OwnSource

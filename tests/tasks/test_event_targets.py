@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from store_examples import MINE, START
 
-from earwitness.app import target_settings
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError
+from earwitness.from_settings import target_settings
 from earwitness.store.records import Pipeline
 from earwitness.tasks.events import Targets
 from earwitness.voice.events import EventKind

@@ -6,9 +6,9 @@ import pytest
 from serving import Served
 from source_streams import KvsStream
 
-from earwitness.app import origin_settings
 from earwitness.config import Settings
 from earwitness.errors import Forbidden
+from earwitness.from_settings import origin_settings
 from earwitness.media.origins import MediaOrigins
 from earwitness.media.streams import MediaStreams
 from earwitness.store.records import Scope

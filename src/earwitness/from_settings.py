@@ -1,0 +1,125 @@
+"""What the settings say, as rooms take it: doors, targets of events, origins of streams, rates.
+
+What belongs here: texts of settings made into values of the rooms below, or refused with a message that names the
+setting. What must never: building what uses them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from earwitness.api.operations import BY_NAME
+from earwitness.aws.clients import AwsCredentials, AwsSettings
+from earwitness.config import Settings
+from earwitness.config.addresses import host_and_port
+from earwitness.config.rules import with_exceptions
+from earwitness.doors.audiosocket_door import AudioSocketDoor
+from earwitness.doors.desk import Desk
+from earwitness.doors.doors import Door
+from earwitness.doors.siprec.listener import SiprecDoor
+from earwitness.doors.siprec.settings import read_listening
+from earwitness.errors import ConfigurationError
+from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
+from earwitness.rest.routes import ROUTES
+from earwitness.sinks.aws import SinkSettings
+from earwitness.sinks.webhook import WebhookSettings, require_webhook
+from earwitness.tasks.events import TargetSettings
+
+_EVENTBRIDGE_SOURCE = "aws.chime"
+
+
+def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:
+    """Return the doors that the settings name. Raise ConfigurationError for what cannot be used."""
+    doors: list[Door] = []
+    if settings.audiosocket:
+        host, port = host_and_port(settings.audiosocket, setting="audiosocket")
+        doors.append(AudioSocketDoor(desk, host=host, port=port))
+    listening = read_listening(
+        siprec=settings.siprec,
+        siprec_tls=settings.siprec_tls,
+        siprec_media=settings.siprec_media,
+        tls_certificate=settings.tls_certificate,
+        tls_key=settings.tls_key,
+        calls_max=settings.limits.calls_at_once,
+    )
+    if listening is not None:
+        doors.append(SiprecDoor(desk, listening, is_drained=is_drained))
+    return doors
+
+
+def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:
+    """Return where events go. Raise ConfigurationError for settings that cannot be used."""
+    file_url, more = (None if file is None else _url_of(file) for file in (settings.events_file, events_file))
+    webhook = None
+    if settings.webhook_url:
+        if not settings.webhook_secret:
+            raise ConfigurationError("there is a webhook_url and no webhook_secret; set it, to sign with")
+        webhook = WebhookSettings(
+            secret=settings.webhook_secret, allow_private_addresses=settings.webhook_private_addresses == "on"
+        )
+        require_webhook(settings.webhook_url, webhook)
+    key_id, secret = settings.sink_access_key_id, settings.sink_secret_access_key
+    everywhere_url, urls = with_exceptions(settings.sink_endpoint_url)
+    eventbridge = settings.eventbridge.lower()
+    return TargetSettings(
+        webhook_url=settings.webhook_url,
+        webhook=webhook,
+        file_url=file_url or "",
+        more_files=() if more in (None, file_url) else (more,),
+        eventbridge=eventbridge != "off",
+        sinks=SinkSettings(
+            endpoint_url=everywhere_url or None,
+            endpoint_urls=urls,
+            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
+            state_change_source=_EVENTBRIDGE_SOURCE if eventbridge == "on" else settings.eventbridge,
+        ),
+    )
+
+
+def _url_of(file: Path) -> str:
+    return file.expanduser().resolve().as_uri()
+
+
+def origin_settings(settings: Settings) -> OriginSettings:
+    """Return where streams come from. Raise ConfigurationError for settings that cannot be used."""
+    default, by_account = with_exceptions(settings.kvs_source.lower())
+    if default not in ("own", "aws"):
+        raise ConfigurationError(f"setting kvs_source begins with own or aws, not {default!r}")
+    for account, kind in by_account.items():
+        if not (len(account) == 12 and account.isascii() and account.isdecimal()) or kind not in ("own", "aws"):
+            raise ConfigurationError(f"setting kvs_source: {account}={kind} is not 12 digits and =own or =aws")
+    key_id, secret = settings.kvs_access_key_id, settings.kvs_secret_access_key
+    if bool(key_id) != bool(secret):
+        raise ConfigurationError("give both kvs_access_key_id and kvs_secret_access_key, or neither")
+    return OriginSettings(
+        default=default,
+        by_account=by_account,
+        aws=AwsSettings(
+            endpoint_url=settings.kvs_endpoint_url or None,
+            credentials=AwsCredentials(access_key_id=key_id, secret_access_key=secret) if key_id else None,
+            read_seconds=READ_SECONDS,
+        ),
+        readers=settings.tasks_at_once + SPARE_THREADS,
+    )
+
+
+def rates(text: str) -> tuple[float, dict[str, float]]:
+    """Return the calls per second of `200,GetVoiceProfile=5,…`: of all operations, and of some by name.
+
+    Raise ConfigurationError for what cannot be read.
+    """
+    default, exceptions = with_exceptions(text)
+    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
+    for name in exceptions.keys() - known:
+        raise ConfigurationError(f"setting calls_per_second: no operation {name!r} is served")
+    found = {name: _rate(number) for name, number in {"": default, **exceptions}.items()}
+    return found.pop(""), found
+
+
+def _rate(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise ConfigurationError(f"setting calls_per_second: {text!r} is no number of calls per second")
+    return number
