@@ -324,7 +324,14 @@ def conclude(unit: Unit, task: SpeakerSearchTask) -> None:
     unit.attempts.end(task.scope, task.task_id, attempt=attempt)
 
 
-def enrol(unit: Unit, *, profile_id: str = "vp-1", scope: Scope = MINE, consent: str | None = "form 12") -> None:
+def enrol(
+    unit: Unit,
+    *,
+    profile_id: str = "vp-1",
+    scope: Scope = MINE,
+    consent: str | None = "form 12",
+    voiceprint: NewVoiceprint = VOICEPRINT,
+) -> None:
     """A profile with one voiceprint in the domain."""
     expires_at = START + timedelta(days=1_000)
     arn = f"arn:aws:chime:{scope.region}:{scope.account_id}:voice-profile/{profile_id}"
@@ -333,7 +340,7 @@ def enrol(unit: Unit, *, profile_id: str = "vp-1", scope: Scope = MINE, consent:
         scope,
         profile_id,
         voiceprint_id=f"print-of-{profile_id}",
-        voiceprint=VOICEPRINT,
+        voiceprint=voiceprint,
         expires_at=expires_at,
         consent_reference=consent,
     )

@@ -154,6 +154,24 @@ def enroll_all(
     _tell(done, as_json=as_json)
 
 
+@backfill.command("reembed")
+def reembed(
+    domain: DomainArgument,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end.")] = False,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a domain's voiceprints of other voice encoders again with the service's present one, from the speech that
+    the setting `keep_enrolment_audio` keeps. Exit code 4: some could not be made again, and stay as they were.
+    """
+    with service_client(url, region, as_json=as_json) as service, _goes_on(), progress_of() as show:
+        path = f"/domains/{service.segment(domain, what='domain')}/jobs"
+        found = _patiently(lambda: service.post(path, kind=JobKind.REEMBED.value))
+        done = found if no_wait else _ended(service, found, show, doing="embedding")
+    _tell(done, as_json=as_json)
+
+
 @backfill.command("list")
 def list_jobs(url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False) -> None:
     """Show the jobs of the account in the Region, newest first; they are kept for seven days after their end."""
@@ -164,7 +182,7 @@ def list_jobs(url: UrlOption = None, region: RegionOption = None, as_json: JsonO
     elif not found:
         remark("there are no jobs; `earwitness backfill search DOMAIN MANIFEST` begins one")
     else:
-        titles = ("job", "kind", "state", "recordings", "done", "failed", "created", "domain")
+        titles = ("job", "kind", "state", "items", "done", "failed", "created", "domain")
         print_table(titles, [_job_row(one) for one in found])
 
 
@@ -257,11 +275,16 @@ def _run(
         found = _patiently(lambda: service.post(path, jobId=job_id, **asked))
         if recordings is not None:
             found = _send_missing(service, found, recordings, consent=consent, show=show)
-        while waits and found["state"] == JobState.OPEN:
-            show("listening", found["done"] + found["failed"], found["items"])
-            time.sleep(LOOK_SECONDS)
-            found = _patiently(lambda: service.get(_path(service, job_id)))
-    return found
+        return _ended(service, found, show, doing="listening") if waits else found
+
+
+def _ended(service: "ServiceClient", job: dict[str, Any], show: Progress, *, doing: str) -> dict[str, Any]:
+    """Wait for the end of a job, and return it."""
+    while job["state"] == JobState.OPEN:
+        show(doing, job["done"] + job["failed"], job["items"])
+        time.sleep(LOOK_SECONDS)
+        job = _patiently(lambda: service.get(_path(service, job["jobId"])))  # noqa: B023  called here
+    return job
 
 
 def _id_of(
@@ -344,11 +367,12 @@ def _tell(job: Mapping[str, Any], *, as_json: bool, exits: bool = True) -> None:
         print_json(dict(job))
     else:
         say(
-            "[b]{}[/b]: {}, {} of {} recordings done, {} without a result",
+            "[b]{}[/b]: {}, {} of {} {} done, {} without a result",
             job["jobId"],
             job["state"],
             job["done"],
             job["items"],
+            "voiceprints" if job["kind"] == JobKind.REEMBED else "recordings",
             job["failed"],
         )
         if waiting := sum(one["last"] - one["first"] + 1 for one in job["missing"]):
@@ -392,6 +416,9 @@ def _cells(item: Mapping[str, Any]) -> dict[str, Any]:
             "netSpeechSeconds": enrolled["netSpeechSeconds"],
             "sameVoiceAs": ";".join(enrolled["sameVoiceAs"]),
         }
+    if (voiceprint := item["voiceprint"]) is not None:
+        outcome = "made again" if item["state"] == ItemState.DONE else item["state"]
+        return {**common, "outcome": outcome, "profileId": voiceprint["profileId"]}
     if (decision := item["decision"]) is None:
         return common
     named = [one["candidates"][0] for one in (decision, *decision["voices"]) if one["outcome"] == Outcome.MATCH]

@@ -204,7 +204,8 @@ class MediaSettings:
         "off",
         unit="switch",
         choices=_SWITCH,
-        text="Whether the speech behind a voiceprint is kept, encrypted, to rebuild it under a new voice model.",
+        text="Whether the speech behind a voiceprint is kept, encrypted, to make it again under a new voice "
+        "encoder (`earwitness backfill reembed`).",
     )
     events_file: Path | None = row(
         None, unit="file", text="Every event is also written here, a JSON line each; `serve --dev` always writes one."

@@ -30,6 +30,15 @@ class NumbersAnswer(Answer):
     last: _Whole
 
 
+class VoiceprintItemAnswer(Answer):
+    """The voiceprint that an item of a re-embedding is about."""
+
+    profile_id: str
+    voiceprint_id: str
+    former_encoder_id: Annotated[str | None, doc("What had made it; null unless the item is done.")]
+    encoder_id: Annotated[str | None, doc("What has made it now; null unless the item is done.")]
+
+
 class JobAnswer(Answer):
     """A job, and how far it is."""
 
@@ -37,8 +46,9 @@ class JobAnswer(Answer):
     kind: JobKind
     state: JobState
     domain: TaskDomainAnswer
-    source: Annotated[JobSourceAnswer | None, doc("Null for recordings that are sent, and when the domain is deleted.")]
-    items: Annotated[_Whole, doc("How many recordings it is about.")]
+    source: Annotated[JobSourceAnswer | None, doc("Null unless it is on kept media, and when the domain is deleted.")]
+    encoder_id: Annotated[str | None, doc("Of a re-embedding: the encoder that its voiceprints are made again for.")]
+    items: Annotated[_Whole, doc("How many recordings or voiceprints it is about.")]
     done: Annotated[_Whole, doc("How many have a result.")]
     failed: Annotated[_Whole, doc("How many have none, and a reason.")]
     missing: Annotated[
@@ -66,15 +76,16 @@ class EnrolledItemAnswer(Answer):
 
 
 class JobItemAnswer(Answer):
-    """One recording of a job, and what came of it."""
+    """One recording or voiceprint of a job, and what came of it."""
 
     number: _Whole
     state: ItemState
-    name: Annotated[str | None, doc("Null when what is kept of it is damaged.")]
+    name: Annotated[str | None, doc("Null for a voiceprint, and when what is kept of it is damaged.")]
     channel: _Whole | None
     attempt: Annotated[_Whole, doc("How often it was begun.")]
     decision: Annotated[DecisionAnswer | None, doc("Of a search that is done.")]
     enrolled: Annotated[EnrolledItemAnswer | None, doc("Of an enrolment that is done.")]
+    voiceprint: Annotated[VoiceprintItemAnswer | None, doc("Of a re-embedding.")]
     reason: Annotated[str | None, doc("Why there is no result, when it failed.")]
     created_at: _Time
     updated_at: _Time

@@ -1,11 +1,12 @@
-"""Jobs: searches and enrolments of many recordings, which are sent one by one, or of what is kept of a stream."""
+"""Jobs: searches and enrolments of many recordings, which are sent one by one, or of what is kept of a stream; and
+voiceprints that the present encoder makes again from kept speech."""
 
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from earwitness.errors import BadRequest, Throttled, Unprocessable
+from earwitness.errors import BadRequest, Conflict, Throttled, Unprocessable
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
 from earwitness.rest.domains import domain_of
 from earwitness.rest.job_models import (
@@ -16,6 +17,7 @@ from earwitness.rest.job_models import (
     JobsAnswer,
     JobSourceAnswer,
     NumbersAnswer,
+    VoiceprintItemAnswer,
 )
 from earwitness.rest.models import TaskDomainAnswer
 from earwitness.rest.parameters import (
@@ -30,9 +32,10 @@ from earwitness.rest.parameters import (
 from earwitness.rest.tasks import decision_answer
 from earwitness.store.columns import JsonObject
 from earwitness.store.job_records import ItemInput, Job, JobItem
-from earwitness.store.records import KinesisStream
+from earwitness.store.records import KinesisStream, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.tasks.kept_media import Stretch
+from earwitness.voice.band import Band
 from earwitness.voice.job import JobKind, JobState
 
 MISSING_RANGES_MAX = 100
@@ -45,6 +48,8 @@ _NO_JOB = "there is no job of this id; jobs are kept for seven days after their 
 def create_job(context: RestContext, call: RestCall[CreateJob]) -> JobAnswer:
     """Begin a job, or answer the one of this id that asks for the same."""
     params, scope, domain = call.params, call.scope, domain_of(context, call)
+    if params.kind is JobKind.REEMBED:
+        return _reembed(context, call, domain)
     job_id = params.job_id or f"job-{context.new_id()}"
     before = context.store.jobs.get(scope, job_id)
     source, items = None, params.items or 0
@@ -73,9 +78,44 @@ def create_job(context: RestContext, call: RestCall[CreateJob]) -> JobAnswer:
             limit=context.limits.open_jobs_max,
         )
         if is_new:
-            for number, asked in enumerate(inputs, start=1):
-                unit.jobs.put(job, number, input_=asked, recording=None, size=0)
+            unit.jobs.put_all(job, inputs)
             call.caller.record(unit, domain.arn)
+        return job
+
+    return _written(context, context.store.write(write))
+
+
+def _reembed(context: RestContext, call: RestCall[CreateJob], domain: VoiceProfileDomain) -> JobAnswer:
+    """Begin to make a domain's voiceprints of other encoders again, or answer the job that does it already."""
+    params, scope, domain_id = call.params, call.scope, domain.domain_id
+    if params.items is not None or params.stream is not None:
+        raise BadRequest("a re-embedding takes what is kept of enrolments; leave out items and stream")
+    encoder_id = context.recordings.encoder_id(Band(domain.band))
+    source: JsonObject = {"encoderId": encoder_id}
+
+    def write(unit: Unit) -> Job:
+        unit.domains.lock(scope, domain_id)
+        before = None if params.job_id is None else unit.jobs.get(scope, params.job_id)
+        before = before or unit.jobs.open_of(scope, domain_id, JobKind.REEMBED)
+        if before is not None:
+            if (before.kind, before.domain_id, before.source) == (JobKind.REEMBED, domain_id, source):
+                return before
+            raise Conflict("a job of this id, or a re-embedding of this domain, asks for something else; cancel it")
+        names = unit.reembedding.of_other_encoders(scope, domain_id, encoder_id=encoder_id, limit=JOB_ITEMS_MAX)
+        job, _ = unit.jobs.create(
+            scope,
+            job_id=params.job_id or f"job-{context.new_id()}",
+            kind=JobKind.REEMBED,
+            domain_id=domain_id,
+            domain_arn=domain.arn,
+            items=len(names),
+            key_id=call.caller.principal.key_id,
+            source=source,
+            limit=context.limits.open_jobs_max,
+        )
+        asked = [ItemInput(name="", profile_id=one.profile_id, voiceprint_id=one.voiceprint_id) for one in names]
+        unit.jobs.put_all(job, asked)
+        call.caller.record(unit, domain.arn)
         return job
 
     return _written(context, context.store.write(write))
@@ -110,7 +150,7 @@ def put_item(context: RestContext, call: RestCall[PutJobItem]) -> JobItemAnswer:
     """Keep a recording until somebody works on it; one that is there already is answered as it is."""
     job, params = _named(context, call), call.params
     if job.source is not None:
-        raise Unprocessable("the job is on what is kept of a stream, and takes no recordings; begin another one")
+        raise Unprocessable("the job is on what is kept here, and takes no recordings; begin another one")
     present = context.store.jobs.item(job, params.number)
     if present is not None:
         return _item(job, present)
@@ -228,12 +268,14 @@ def _written(context: RestContext, job: Job) -> JobAnswer:
 
 
 def _job(context: RestContext, job: Job) -> JobAnswer:
+    reembeds = job.kind is JobKind.REEMBED
     missing = context.store.jobs.missing(job, limit=MISSING_RANGES_MAX) if job.state is JobState.OPEN else ()
     return answer_of(
         JobAnswer,
         job,
         domain=TaskDomainAnswer(id=job.domain_id, arn=job.domain_arn),
-        source=None if job.source is None else _source_answer(job.source),
+        source=_source_answer(job.source) if job.source is not None and not reembeds else None,
+        encoder_id=str(job.source["encoderId"]) if job.source is not None and reembeds else None,
         missing=[NumbersAnswer(first=first, last=last) for first, last in missing],
     )
 
@@ -243,16 +285,21 @@ def _source_answer(source: JsonObject) -> JobSourceAnswer:
 
 
 def _item(job: Job, item: JobItem) -> JobItemAnswer:
-    is_search = job.kind is JobKind.SEARCH
-    result = item.result
+    result, asked, kind = item.result, item.input, job.kind
     return answer_of(
         JobItemAnswer,
         item,
-        name=None if item.input is None else item.input.name,
-        channel=None if item.input is None else item.input.channel,
-        decision=decision_answer(result) if result is not None and is_search else None,
-        enrolled=None if result is None or is_search else _enrolled(result),
+        name=None if asked is None else asked.name or None,
+        channel=None if asked is None else asked.channel,
+        decision=decision_answer(result) if result is not None and kind is JobKind.SEARCH else None,
+        enrolled=_enrolled(result) if result is not None and kind is JobKind.ENROL else None,
+        voiceprint=_voiceprint(asked, result or {}) if asked is not None and kind is JobKind.REEMBED else None,
     )
+
+
+def _voiceprint(asked: ItemInput, result: JsonObject) -> VoiceprintItemAnswer:
+    ids = {"profileId": asked.profile_id, "voiceprintId": asked.voiceprint_id}
+    return msgspec.convert({"formerEncoderId": None, "encoderId": None, **ids, **result}, VoiceprintItemAnswer)
 
 
 def _enrolled(result: JsonObject) -> EnrolledItemAnswer:

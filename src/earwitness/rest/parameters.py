@@ -209,10 +209,11 @@ class SearchRecording(Parameters, kw_only=True):
 
 
 class CreateJob(Parameters, kw_only=True):
-    """Begin a job: search or enrol many recordings, which are sent one by one, or a stream's kept media."""
+    """Begin a job: search or enrol many recordings, which are sent one by one, or a stream's kept media; or make
+    voiceprints of other encoders again."""
 
     domain_id: _DomainId
-    kind: Annotated[JobKind, doc("What is done with each recording.")]
+    kind: Annotated[JobKind, doc("What is done with each recording; `reembed` takes the kept speech of enrolments.")]
     job_id: Annotated[
         _Identifier | None,
         doc("Names the job. A job of this id that asks for the same is answered as it is; one is made otherwise."),

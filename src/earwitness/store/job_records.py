@@ -22,7 +22,8 @@ class Job:
     #: The domain that is searched, or enrolled in; it may be gone by now.
     domain_id: str
     domain_arn: str
-    #: The stream, times and channel of a job on kept media; None for recordings that are sent, and without the domain.
+    #: The stream, times and channel of a job on kept media, or the encoder that voiceprints are made again for; None
+    #: for recordings that are sent, and without the domain.
     source: JsonObject | None = field(repr=False)
     #: How many recordings it is about; some may not have come yet.
     items: int
@@ -41,13 +42,13 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemInput:
-    """What a job is to do with one recording."""
+    """What a job is to do with one recording, or with one voiceprint."""
 
-    #: What the client calls the recording.
+    #: What the client calls the recording; empty for a voiceprint.
     name: str = field(repr=False)
     #: None where there is but one.
     channel: int | None = None
-    #: Whom to enrol; None in a search.
+    #: Whom to enrol, or whose voiceprint; None in a search.
     profile_id: str | None = None
     #: Whether that profile is made when it is not there.
     makes_profile: bool = False
@@ -55,6 +56,8 @@ class ItemInput:
     #: The fragments of the job's stream that are the recording; None for one that was sent.
     first_number: str | None = None
     last_number: str | None = None
+    #: The voiceprint that is made again.
+    voiceprint_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +91,7 @@ class ClaimedItem:
     key_id: str
     domain_id: str
     domain_arn: str
-    #: The job's, of one on kept media.
+    #: The job's.
     source: JsonObject | None = field(repr=False)
     #: None when its ciphertext is damaged; fail it.
     input: ItemInput | None

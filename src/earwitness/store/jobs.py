@@ -10,6 +10,7 @@ What ends a job or an item changes a few rows. Recordings and items that nobody 
 in small transactions, so that neither calls nor a full disk feel the end of a large job.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -62,6 +63,11 @@ class JobReader(Reader):
     def get(self, scope: Scope, job_id: str) -> Job | None:
         """Return the job of this id, or None."""
         return self._one(self._job, _WITH_KEY.where(in_scope(jobs, scope, job_id=job_id)))
+
+    def open_of(self, scope: Scope, domain_id: str, kind: JobKind) -> Job | None:
+        """Return the oldest job of a kind on a domain that has not ended, or None."""
+        theirs = in_scope(jobs, scope, domain_id=domain_id, kind=kind)
+        return self._one(self._job, _WITH_KEY.where(theirs, jobs.c.ended_at.is_(None)).order_by(jobs.c.created_at))
 
     def is_any_open(self) -> bool:
         """Return whether a job of any account has not ended; where none is open, a look costs a read and no change."""
@@ -214,23 +220,19 @@ class JobWriter(Writer, JobReader):
             if self._count(job_items, in_scope(job_items, job.scope, job_id=job.job_id, number=number)):
                 return False
             raise Conflict("the job has ended; begin another one")
-        item = {
-            **names,
-            "state": ItemState.WAITING,
-            "attempt": 0,
-            "leased_until": 0,
-            "bytes": size,
-            "created_at": self._now,
-            "updated_at": self._now,
-            **_item_seal(key, job.scope, job.job_id, number).seal(input_ciphertext=to_json(asdict(input_)).encode()),
-        }
-        if not self._writing.session.insert_new(job_items, item):
+        if not self._writing.session.insert_new(job_items, self._new_item(key, job, number, input_, size=size)):
             return False
         for piece, start in enumerate(range(0, max(1, size), _PIECE_BYTES) if recording is not None else ()):
             content = (recording or b"")[start : start + _PIECE_BYTES]
             sealed = _piece_seal(key, job.scope, job.job_id, number, piece).seal(piece_ciphertext=content)
             self._writing.session.insert_new(job_recordings, {**names, "piece": piece, **sealed})
         return True
+
+    def put_all(self, job: Job, inputs: Sequence[ItemInput]) -> None:
+        """Give a job that is made in this unit all its items; none has a recording of its own."""
+        key = self._require_domain_key(job.scope, job.domain_id)
+        items = [self._new_item(key, job, number, one, size=0) for number, one in enumerate(inputs, start=1)]
+        self._writing.session.insert_all(job_items, items)
 
     def claim(self, *, holder: str, after: PageKey | None, lease_seconds: float = LEASE_SECONDS) -> ClaimedItem | None:
         """Return an item for this holder alone until the lease runs out; None when there is nothing to do.
@@ -323,6 +325,13 @@ class JobWriter(Writer, JobReader):
         nothing to do. Their items go before. Return how many were deleted."""
         has_items = exists().where(same(job_items, jobs, "job_id"))
         return self._drop(jobs, _is_old(ended_before) & ~has_items, limit=limit)
+
+    def _new_item(self, key: DataKey, job: Job, number: int, input_: ItemInput, *, size: int) -> dict[str, object]:
+        """Return the row of an item that waits."""
+        sealed = _item_seal(key, job.scope, job.job_id, number).seal(input_ciphertext=to_json(asdict(input_)).encode())
+        times = {"created_at": self._now, "updated_at": self._now}
+        waiting = {"state": ItemState.WAITING, "attempt": 0, "leased_until": 0, "bytes": size}
+        return {**asdict(job.scope), "job_id": job.job_id, "number": number, **waiting, **times, **sealed}
 
     def _drop(self, table: Table, condition: ColumnElement[bool], *, limit: int) -> int:
         """Delete at most `limit` rows, from the files as well, and return how many."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Insert, Table, Update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Insert, Table, Update, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
@@ -87,6 +87,11 @@ class ConnectionSession(ABC):
         Where another transaction has inserted such a row and not ended yet, this waits for its end.
         """
         return self.change(self._insert_unless_there(table).values(**values)) == 1
+
+    def insert_all(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert rows that are not there yet, all with the same columns."""
+        if rows:
+            self._connection.execute(insert(table), [dict(row) for row in rows])
 
     def use_reserve(self) -> None:
         """This change ends something: on a full disk it may use the room that is kept for that, as deletions may."""

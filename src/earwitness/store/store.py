@@ -38,6 +38,7 @@ from earwitness.store.profiles import (
     ProfileWriter,
 )
 from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
 from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
 from earwitness.store.schema import vault_checks
 from earwitness.store.session import ConnectionSession, Writing
@@ -77,6 +78,7 @@ class Unit:
         self.domains = DomainWriter(writing)
         self.profiles = ProfileWriter(writing)
         self.profile_voiceprints = ProfileVoiceprintWriter(writing)
+        self.reembedding = ReembeddingWriter(writing)
         self.lines = LineWriter(writing)
         self.tasks = TaskWriter(writing)
         self.attempts = AttemptWriter(writing)
@@ -128,6 +130,7 @@ class Store:
         self.domains = DomainReader(*reads)
         self.profiles = ProfileReader(*reads)
         self.profile_voiceprints = ProfileVoiceprintReader(*reads)
+        self.reembedding = ReembeddingReader(*reads)
         self.lines = LineReader(*reads)
         self.tasks = TaskReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)

@@ -27,11 +27,13 @@ from earwitness.log import frames_of
 from earwitness.store.columns import JsonObject
 from earwitness.store.job_records import ClaimedItem, ItemInput
 from earwitness.store.jobs import turn_of
-from earwitness.store.records import PageKey, VoiceProfileDomain
+from earwitness.store.records import NewVoiceprint, PageKey, VoiceProfileDomain
+from earwitness.store.reembedding import KeptSpeech, VoiceprintName
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.kept_media import KeptMedia
-from earwitness.tasks.recordings import HeardVoice, RecordingWork, recording_file
+from earwitness.tasks.recordings import HeardVoice, RecordingWork, StillWanted, recording_file
 from earwitness.threads import RunInThread
+from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision
 from earwitness.voice.job import JobKind
 
@@ -52,10 +54,19 @@ LET_GO_SECONDS = 5.0
 
 _ResultT = TypeVar("_ResultT")
 
-_OPERATIONS = {JobKind.SEARCH: "SearchRecording", JobKind.ENROL: "EnrolRecording"}
-"""What each item is in the audit trail: what the request for one recording would be."""
+_OPERATIONS = {
+    JobKind.SEARCH: "SearchRecording",
+    JobKind.ENROL: "EnrolRecording",
+    JobKind.REEMBED: "ReembedVoiceprint",
+}
+"""What each item is in the audit trail: what the request for one recording would be, where there is one."""
 
 _DAMAGED = "what is kept of this item is damaged; send the recording in another job"
+_NO_SPEECH_KEPT = (
+    "no speech is kept of this voiceprint (setting keep_enrolment_audio); enrol the person again, or leave it"
+)
+_VOICEPRINT_GONE = "the voiceprint was deleted or enrolled anew meanwhile; there is nothing left to do"
+_ENCODER_CHANGED = "the service has another voice encoder than when this was begun; begin another re-embedding"
 _GIVEN_UP = "the service failed three times at this recording; send it by itself, and report what the log says"
 
 _log = logging.getLogger("earwitness.jobs")
@@ -206,6 +217,9 @@ class JobWorker:
         if domain is None:
             raise NotFound("the voice profile domain of the job was deleted")
         try:
+            if claimed.kind is JobKind.REEMBED:
+                self._embed_again(claimed, asked, domain, wanted)
+                return
             with recording_file() as (file, path):
                 self._fetch(claimed, asked, file)
                 if claimed.kind is JobKind.SEARCH:
@@ -233,6 +247,50 @@ class JobWorker:
             if error.retryable or isinstance(error, ModelError | AttemptSuperseded):
                 raise
             self._fail(claimed, str(error))
+
+    def _embed_again(
+        self, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, wanted: StillWanted
+    ) -> None:
+        """Change a voiceprint of another encoder into one of the encoder that the job is for."""
+        name = VoiceprintName(profile_id=asked.profile_id or "", voiceprint_id=asked.voiceprint_id or "")
+        encoder_id = self._recordings.encoder_id(Band(domain.band))
+        if claimed.source is None or claimed.source["encoderId"] != encoder_id:
+            # Perhaps this process is of a former or a later version, and another has the encoder.
+            if claimed.attempt >= ATTEMPTS_MAX:
+                self._fail(claimed, _ENCODER_CHANGED)
+            else:
+                self._store.write(lambda unit: unit.jobs.retry(claimed, seconds=AGAIN_SECONDS))
+            return
+        kept = self._store.reembedding.speech(claimed.scope, domain.domain_id, name)
+        if kept is None:
+            self._fail(claimed, _VOICEPRINT_GONE)
+        elif kept.encoder_id == encoder_id:  # by a task, or a job before
+            self._store.write(lambda unit: self._write_reembedding(unit, claimed, domain, name, kept, made=None))
+        elif kept.audio is None:
+            self._fail(claimed, _NO_SPEECH_KEPT)
+        else:
+            made = self._recordings.embed_again(claimed.scope, domain, kept.audio, kept.quality, wanted=wanted)
+            self._store.write(lambda unit: self._write_reembedding(unit, claimed, domain, name, kept, made=made))
+
+    def _write_reembedding(
+        self,
+        unit: Unit,
+        claimed: ClaimedItem,
+        domain: VoiceProfileDomain,
+        name: VoiceprintName,
+        kept: KeptSpeech,
+        *,
+        made: NewVoiceprint | None,
+    ) -> None:
+        """Write the voiceprint that was made, if any was, and the end of the item."""
+        if made is not None and not unit.reembedding.replace(
+            claimed.scope, domain.domain_id, name, former_encoder_id=kept.encoder_id, made=made
+        ):
+            unit.jobs.fail(claimed, reason=_VOICEPRINT_GONE)
+            return
+        encoder_id = kept.encoder_id if made is None else made.encoder_id
+        result = {"formerEncoderId": kept.encoder_id, "encoderId": encoder_id}
+        self._finish(unit, claimed, result, resource_arn=domain.arn)
 
     def _fetch(self, claimed: ClaimedItem, asked: ItemInput, file: IO[bytes]) -> None:
         """Write the recording of an item to a file."""

@@ -1,4 +1,5 @@
-"""What is done with a recording instead of a call: a domain is searched with it, or the voice in it is enrolled.
+"""What is done with a recording instead of a call: a domain is searched with it, or the voice in it is enrolled; and
+with the speech that is kept of an enrolment, which the present encoder hears again.
 
 For requests that wait for the answer, and for jobs. What belongs here: listening in turns, and the writing of what came
 of it. What must never: HTTP, and where a recording comes from.
@@ -15,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from earwitness.access.caller import arn_of
 from earwitness.engine.turns import Turns
 from earwitness.errors import AudioTooLong, NotFound, Unavailable
+from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lines import LineName
@@ -98,6 +100,10 @@ class RecordingWork:
         self._limits = limits
         self.keep_audio = keep_audio
 
+    def encoder_id(self, band: Band) -> str:
+        """Return which encoder makes voiceprints of a band here. Raise ModelError."""
+        return self._engine_of(band).encoder.encoder_id
+
     def search(
         self,
         scope: Scope,
@@ -161,6 +167,28 @@ class RecordingWork:
                 audio=speech.as_pcm() if self.keep_audio else None,
             ),
             alike=tuple(engine.same_voice_as([made], gallery)),
+        )
+
+    def embed_again(
+        self, scope: Scope, domain: VoiceProfileDomain, audio: bytes, quality: JsonObject, *, wanted: StillWanted
+    ) -> NewVoiceprint:
+        """Return the voiceprint that the present encoder makes of the kept speech of an enrolment.
+
+        `quality` is what was measured of it then. Raise SpeechError when it may not be enrolled by the present rules,
+        and what `wanted` raises.
+        """
+        from earwitness.engine.enrol import enrolment_embedding
+        from earwitness.voice.speech import kept_speech
+
+        engine = self._engine_of(Band(domain.band))
+        with self._turn(scope, wanted):
+            embedding = enrolment_embedding(engine.encoder, [kept_speech(audio, quality, band=engine.band)])
+        return NewVoiceprint(
+            encoder_id=embedding.encoder_id,
+            vector=embedding.vector.astype("<f4").tobytes(),
+            net_speech_seconds=embedding.net_speech_seconds,
+            quality=quality,
+            audio=audio,
         )
 
     def enrol(

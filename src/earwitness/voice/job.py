@@ -1,4 +1,4 @@
-"""Jobs: work on many recordings that nobody waits for in a call. Words for what a job does and where it is.
+"""Jobs: work that nobody waits for in a call. Words for what a job does and where it is.
 
 What belongs here: kinds and states. What must never: who runs a job, or where its recordings lie.
 """
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class JobKind(StrEnum):
-    """What is done with each recording of a job."""
+    """What is done with each item of a job."""
 
     SEARCH = "search"
     """Who of the domain speaks in it."""
@@ -15,15 +15,18 @@ class JobKind(StrEnum):
     ENROL = "enrol"
     """The voice in it becomes a voiceprint of a profile of the domain."""
 
+    REEMBED = "reembed"
+    """No recording comes: a voiceprint of another encoder is made again by the present one, from the kept speech."""
+
 
 class JobState(StrEnum):
     """Where a job is. It moves once, from OPEN to one of the others."""
 
     OPEN = "open"
-    """Recordings come in, or are worked on."""
+    """Items come in, or are worked on."""
 
     DONE = "done"
-    """Each of its recordings has a result, or a reason why there is none."""
+    """Each of its items has a result, or a reason why there is none."""
 
     CANCELLED = "cancelled"
     """Somebody ended it; results so far are kept."""
@@ -33,7 +36,7 @@ class JobState(StrEnum):
 
 
 class ItemState(StrEnum):
-    """Where one recording of a job is. It moves once, from WAITING to one of the others."""
+    """Where one item of a job is. It moves once, from WAITING to one of the others."""
 
     WAITING = "waiting"
     """For its turn, or for whoever works on it to be done."""

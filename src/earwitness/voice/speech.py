@@ -1,7 +1,9 @@
 """SpeechSegment, SpeechQuality and NetSpeech: the speech found in one channel."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +71,29 @@ class NetSpeech:
     def as_pcm(self) -> bytes:
         """Return the speech as 16-bit samples at 16 kHz, which is what a new encoder will need."""
         return np.clip(np.rint(self.samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
+
+
+# `Any`: it comes from the records, as JSON.
+def kept_speech(pcm: bytes, quality: Mapping[str, Any], *, band: Band) -> NetSpeech:
+    """Return the speech that `NetSpeech.as_pcm` made, with what `SpeechQuality.as_document` says was measured of it.
+
+    Where in a channel it lay is not known any more. Raise KeyError when the document lacks a number.
+    """
+
+    def level(name: str) -> float:
+        value = quality[name]
+        return -math.inf if value is None else value
+
+    samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32_768.0)
+    seconds = len(samples) / CANONICAL_RATE
+    measured = SpeechQuality(
+        speech_level_dbfs=level("speech_level_dbfs"),
+        peak_dbfs=level("peak_dbfs"),
+        clipped_percent=quality["clipped_percent"] or 0.0,
+        snr_db=quality["snr_db"],
+        bandwidth_hz=quality["bandwidth_hz"] or 0.0,
+    )
+    return NetSpeech(samples=samples, seconds=seconds, band=band, segments=(), quality=measured, heard_seconds=seconds)
 
 
 _ENROL_LEVEL_DBFS_MIN = -50.0
