@@ -63,6 +63,7 @@ from earwitness.wire.wrong_credentials import WrongCredentials
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
+    from earwitness.tasks.attempt import ConcludeAttempt
 
 ResultT = TypeVar("ResultT")
 
@@ -130,13 +131,20 @@ class Service:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._clock = now if node is None else node.clock
+        self._clock = (development and development.clock) or (now if node is None else node.clock)
         self._looking: list[asyncio.Task[None]] = []  # before the start
         store.keep_reserve()
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
-        self._background = build_background(settings, store, events_file=events_file, node=node)
+        self._background = build_background(
+            settings,
+            store,
+            events_file=events_file,
+            clock=self._clock,
+            node=node,
+            conclude=development.conclude if development else None,
+        )
         self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk
         per_second, overrides = rates(settings.calls_per_second)
@@ -216,6 +224,10 @@ class Service:
         self.root.aws.draining = True
         self.doors.drain()
         self._background.notices.close()
+
+    async def catch_up(self) -> None:
+        """Do now what is done regularly: a clock was turned. Raise what fails of it."""
+        await self._background.catch_up()
 
     def close(self) -> None:
         """Finish what runs. The records stay open: whoever opened them gives up the claim on them, then closes them."""
@@ -336,7 +348,7 @@ class Service:
                 skew_seconds_max=settings.limits.clock_skew_seconds,
                 refuse_session_token=settings.session_tokens == "refuse",
             ),
-            provoked=development.provoked if development else None,
+            provoked=development.provoked.take if development else None,
         )
 
 
@@ -347,8 +359,12 @@ def build_background(
     events_file: Path | None,
     clock: Callable[[], datetime] = now,
     node: OwnNode | None = None,
+    conclude: "ConcludeAttempt | None" = None,
 ) -> Background:
-    """Return what goes on without being asked. `events_file` gets every event as a line."""
+    """Return what goes on without being asked. `events_file` gets every event as a line.
+
+    `conclude` brings tasks to their end; None hears their streams.
+    """
     folder, limits = media_folder(settings), settings.limits
     return Background(
         BackgroundSettings(
@@ -378,9 +394,10 @@ def build_background(
         ),
         store,
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),
-        clock=clock if node is None else node.clock,
+        clock=clock,
         new_id=new_guid,
         node=node,
+        conclude=conclude,
     )
 
 

@@ -2,14 +2,20 @@
 
 import ipaddress
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from earwitness import errors
 from earwitness.api.operations import BY_NAME
 from earwitness.config.limits import MediaRateLimits
 from earwitness.errors import AlreadyExists, ConfigurationError
 from earwitness.store.store import Store, Unit
+
+if TYPE_CHECKING:
+    from earwitness.tasks.attempt import ConcludeAttempt
 
 DEV_KEY = "test"
 """Access key, secret and bearer token of `serve --dev`, as other emulators have them."""
@@ -36,29 +42,72 @@ PROVOKED: Mapping[str, type[Exception]] = {
 """What `--fail OPERATION=ERROR` may name; AWS's names without `Exception`."""
 
 
+class ProvokedFailures:
+    """Operations that fail on purpose. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[Exception, int | None]] = {}
+        self._lock = Lock()
+
+    def provoke(self, operation: str, error: str, *, times: int | None = None) -> None:
+        """Let an operation fail, from now on or so many times. Raise ConfigurationError for names that are not known.
+
+        `error` is one of PROVOKED, with or without `Exception` behind it.
+        """
+        name = error.removesuffix("Exception")
+        if operation not in {known for _, known in BY_NAME}:
+            raise ConfigurationError(f"there is no operation {operation!r} here; docs/parity.md lists them")
+        if name not in PROVOKED:
+            raise ConfigurationError(f"{error!r} is no error that can be provoked; give one of {', '.join(PROVOKED)}")
+        if times is not None and times < 1:
+            raise ConfigurationError(f"an operation fails once or more often, not {times} times")
+        failure = PROVOKED[name](f"this failure was asked for: {operation}={name}")
+        with self._lock:
+            self._failures[operation] = failure, times
+
+    def forget(self) -> None:
+        """Let no operation fail any more."""
+        with self._lock:
+            self._failures.clear()
+
+    def take(self, operation: str) -> Exception | None:
+        """Return with what a call of an operation fails; None when it does not. The call is counted."""
+        with self._lock:
+            failure, times = self._failures.get(operation, (None, None))
+            if failure is not None and times is not None:
+                if times > 1:
+                    self._failures[operation] = failure, times - 1
+                else:
+                    del self._failures[operation]
+            return failure
+
+
 @dataclass(frozen=True, kw_only=True)
 class Development:
-    """What `serve --dev` adds."""
+    """What `serve --dev` adds, and what services for tests add to it."""
 
     account_id: str
     """The account of the key that everybody knows."""
 
-    provoked: Mapping[str, Exception]
+    provoked: ProvokedFailures = field(default_factory=ProvokedFailures)
     """Operations that fail on purpose."""
 
+    clock: Callable[[], datetime] | None = None
+    """Returns the time of records and media; None for the machine's. Signatures are held against the machine's."""
 
-def provoked(texts: Sequence[str]) -> dict[str, Exception]:
-    """`GetMediaPipeline=NotFound` as errors by operation. Raises ConfigurationError for what cannot be read."""
-    found: dict[str, Exception] = {}
-    known = {operation for _, operation in BY_NAME}
+    conclude: "ConcludeAttempt | None" = None
+    """Brings tasks to their end; None hears their streams. Of tests only: no command sets it."""
+
+
+def provoked(texts: Sequence[str]) -> ProvokedFailures:
+    """Return the failures of `--fail GetMediaPipeline=NotFound`. Raise ConfigurationError for what cannot be read."""
+    found = ProvokedFailures()
     for text in texts:
-        name, _, error = text.partition("=")
-        error = error.removesuffix("Exception")
-        if name not in known:
-            raise ConfigurationError(f"--fail {text}: there is no operation {name!r} here; docs/parity.md lists them")
-        if error not in PROVOKED:
-            raise ConfigurationError(f"--fail {text}: give one of {', '.join(PROVOKED)}")
-        found[name] = PROVOKED[error](f"this failure was asked for: serve --fail {name}={error}")
+        operation, _, error = text.partition("=")
+        try:
+            found.provoke(operation, error)
+        except ConfigurationError as wrong:
+            raise ConfigurationError(f"--fail {text}: {wrong}") from None
     return found
 
 

@@ -15,8 +15,6 @@ from earwitness.config.rules import with_exceptions
 from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
 from earwitness.doors.doors import Door
-from earwitness.doors.siprec.listener import SiprecDoor
-from earwitness.doors.siprec.settings import read_listening
 from earwitness.errors import ConfigurationError
 from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.rest.routes import ROUTES
@@ -33,6 +31,11 @@ def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool
     if settings.audiosocket:
         host, port = host_and_port(settings.audiosocket, setting="audiosocket")
         doors.append(AudioSocketDoor(desk, host=host, port=port))
+    if not settings.siprec and not settings.siprec_tls:
+        return doors
+    from earwitness.doors.siprec.listener import SiprecDoor  # a start need not wait for what few have
+    from earwitness.doors.siprec.settings import read_listening
+
     listening = read_listening(
         siprec=settings.siprec,
         siprec_tls=settings.siprec_tls,

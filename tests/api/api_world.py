@@ -192,7 +192,7 @@ class World:
             monotonic=lambda: self.seconds,
             new_request_id=lambda: str(uuid.uuid4()),
             limits=GatewayLimits(),
-            provoked=provoked,
+            provoked=None if provoked is None else provoked.get,
         )
         self.media.serve(self.gateway, calls.streaming())
 

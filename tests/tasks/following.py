@@ -20,9 +20,9 @@ from earwitness.engine.turns import Turns
 from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
-from earwitness.tasks.attempt import TaskContext
+from earwitness.tasks.attempt import TaskContext, conclude_task
 from earwitness.tasks.events import EventPublisher
-from earwitness.tasks.follow import follow
+from earwitness.tasks.follow import hear_stream
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
@@ -128,7 +128,7 @@ class Office:
             engine_of=self.engine_of,
             models_opened=self.models_opened,
             clock=self.clock,
-            lines=self.lines,
+            lines=lambda: self.lines,
             inference=self.inference,
             turns=Turns(1),
             waiting=self.waiting,
@@ -178,7 +178,7 @@ class Office:
 
     async def follow(self, task: SpeakerSearchTask) -> None:
         item = WorkItem(scope=MINE, pipeline_id=task.pipeline_id, task_id=task.task_id)
-        await follow(self.context(), item, self.changed)
+        await conclude_task(self.context(), item, self.changed, hear_stream)
 
 
 async def cut_off(office: Office, task: Any, fragments: list[Any]) -> None:

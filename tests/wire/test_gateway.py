@@ -348,7 +348,7 @@ def test_a_provoked_failure_comes_instead_of_the_call(
     services: dict[str, ServiceModel], operations: Operations, clock: Clock
 ) -> None:
     failure = RuntimeError("asked for")
-    bench = Bench(services, operations, clock, provoked={GET: failure})
+    bench = Bench(services, operations, clock, provoked={GET: failure}.get)
     depths: list[int] = []
     for _ in range(5):
         assert bench.fails(VOICE, GET, VoiceProfileDomainId="d1")[:2] == ("ServiceFailureException", 500)

@@ -1,7 +1,7 @@
 """`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system, and what it says."""
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from earwitness.errors import ConfigurationError
 if TYPE_CHECKING:
     from earwitness.app import Service
     from earwitness.config import Settings
+    from earwitness.development import ProvokedFailures
     from earwitness.engine.voice_models import ModelPreparation
     from earwitness.nodes.own import OwnNode
     from earwitness.progress import Progress
@@ -220,7 +221,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
 
 @contextmanager
 def _built(
-    settings: "Settings", account: str | None, provoked: Mapping[str, Exception]
+    settings: "Settings", account: str | None, provoked: "ProvokedFailures"
 ) -> "Generator[tuple[Service, Lead]]":
     """Open the records and build the service on them; the records are let go whatever happens."""
     from earwitness import app
@@ -294,8 +295,6 @@ def _warn_of_certificate(settings: "Settings") -> None:
 
 def _announce_doors(settings: "Settings") -> None:
     """Say where calls come in, and warn where everybody may send them unencrypted."""
-    from earwitness.doors.siprec.settings import is_public_address
-
     doors = {
         "SIPREC calls come in at {}, UDP and TCP": settings.siprec,
         "SIPREC calls come in at {}, TLS": settings.siprec_tls,
@@ -304,7 +303,11 @@ def _announce_doors(settings: "Settings") -> None:
     for words, address in doors.items():
         if address:
             remark(words, address)
-    if settings.siprec and is_public_address(settings.siprec):
+    if not settings.siprec:
+        return
+    from earwitness.doors.siprec.settings import is_public_address
+
+    if is_public_address(settings.siprec):
         remark(
             "[yellow]siprec = {} may be reached from the internet, where an address proves nothing and everybody reads "
             "along: listen on a private address, or use siprec_tls[/yellow]",

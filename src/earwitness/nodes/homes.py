@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from earwitness.errors import Conflict, EarwitnessError, Gone, LimitExceeded, StoreUnavailable, Unavailable
 from earwitness.fragments.stream import FragmentStream
-from earwitness.nodes.peers import Peers
 from earwitness.store.homes import StreamHome
 from earwitness.store.node_records import Node, StreamExtent
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread
+
+if TYPE_CHECKING:
+    from earwitness.nodes.peers import Peers
 
 RELEASE = "/internal/streams/release"
 
@@ -51,7 +53,7 @@ class StreamHomes:
     def __init__(
         self,
         store: Store,
-        peers: Peers,
+        peers: "Peers",
         *,
         open_local: OpenLocal,
         has_producer: Callable[[str], bool],

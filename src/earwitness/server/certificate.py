@@ -11,10 +11,12 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from earwitness.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 TOLD_BEFORE = timedelta(days=30)
 """How long before its end an expiring certificate is told of; renewal tools begin about then."""
@@ -102,7 +104,9 @@ def ends_at(certificate: Path) -> datetime:
     return min(one.not_valid_after_utc for one in _chain(certificate))
 
 
-def _chain(certificate: Path) -> list[x509.Certificate]:
+def _chain(certificate: Path) -> "list[x509.Certificate]":
+    from cryptography import x509  # a start without TLS need not wait for it
+
     try:
         return x509.load_pem_x509_certificates(certificate.read_bytes())
     except OSError as error:

@@ -1,17 +1,20 @@
-"""One attempt at one task: what it works with, and what it writes, each result in one transaction with its event."""
+"""One attempt at one task: what it works with, and what it writes, each result in one transaction with its event.
+
+Belongs here: the life of an attempt, whatever brings it to its end. What must never: hearing, which is heavy; follow.py
+does it.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
-from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError
+from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError, NotFound
 from earwitness.media.source import Source
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
@@ -20,9 +23,9 @@ from earwitness.tasks.events import EventPublisher, channel_of, identification_e
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
-from earwitness.tasks.voting import LineNews, Lines, Searched
 from earwitness.voice.band import Band
-from earwitness.voice.embedding import Embedding
+from earwitness.voice.decision import Decision
+from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.events import (
     DetailStatus,
     Envelope,
@@ -33,7 +36,11 @@ from earwitness.voice.events import (
     voiceprint_generation_failure,
     voiceprint_generation_success,
 )
-from earwitness.voice.speech import NetSpeech
+from earwitness.voice.task_status import StopReason, TaskStatus
+
+if TYPE_CHECKING:
+    from earwitness.engine.engine import Engine
+    from earwitness.tasks.voting import LineNews, Lines, Searched
 
 ResultT = TypeVar("ResultT")
 
@@ -53,10 +60,11 @@ class TaskContext:
     #: the stream of an ARN; raises StreamGone when there is none
     source_of: Callable[[Scope, str], Source]
     #: the engine of a band; the first call opens its models and takes a second
-    engine_of: Callable[[Band], Engine]
+    engine_of: "Callable[[Band], Engine]"
     #: waits until the voice models are open, which takes minutes if they must be fetched first
     models_opened: Callable[[], Awaitable[None]]
-    lines: Lines
+    #: the lines of domains; the first call reads what searches need
+    lines: "Callable[[], Lines]"
     #: threads for what computes, as many as there are cores
     inference: Executor
     #: calls compute before recordings
@@ -133,16 +141,16 @@ class Attempt:
             lambda unit: unit.attempts.remark(*self._key, attempt=self._number, status_message=message)
         )
 
-    async def conclude_identification(self, searched: Searched) -> bool:
+    async def conclude_identification(self, decision: Decision, searched: "Searched | None") -> bool:
         """Write the answer of the search, with everything needed to judge it, and what it says of the line.
 
-        False when somebody in the answer was deleted meanwhile: search again.
+        `searched` is None where no voice was heard. False when somebody in the answer was deleted meanwhile: search
+        again.
         """
-        decision = searched.decision
 
-        def work(unit: Unit) -> tuple[SpeakerSearchTask, LineNews] | None:
-            news = self.context.lines.write(unit, searched)
-            if news is None:
+        def work(unit: Unit) -> "tuple[SpeakerSearchTask, LineNews | None] | None":
+            news = None if searched is None else self.context.lines().write(unit, searched)
+            if searched is not None and news is None:
                 return None
             task = unit.attempts.conclude_identification(
                 *self._key, attempt=self._number, identification=asdict(decision)
@@ -156,18 +164,12 @@ class Attempt:
         self.task, news = written
         self.identified = True
         self.context.events_written()
-        news.tell()
+        if news is not None:
+            news.tell()
         return True
 
-    async def conclude_voiceprint(self, embedding: Embedding, speech: NetSpeech) -> None:
+    async def conclude_voiceprint(self, voiceprint: NewVoiceprint) -> None:
         """Write the voiceprint; the task is over."""
-        voiceprint = NewVoiceprint(
-            encoder_id=embedding.encoder_id,
-            vector=embedding.vector.astype("<f4").tobytes(),
-            net_speech_seconds=embedding.net_speech_seconds,
-            quality={**speech.quality.as_document()},
-            audio=speech.as_pcm() if self.context.keep_audio else None,
-        )
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.conclude_voiceprint(*self._key, attempt=self._number, voiceprint=voiceprint)
@@ -235,6 +237,95 @@ class Attempt:
     async def _conclude(self, work: Callable[[Unit], SpeakerSearchTask]) -> None:
         self.task = await self.context.write(work)
         self.context.events_written()
+
+
+class AttemptWatch:
+    """Waits for things, and meanwhile looks at a task's record when it has changed."""
+
+    def __init__(self, attempt: Attempt, changed: asyncio.Event) -> None:
+        self._attempt = attempt
+        self.changed = changed
+
+    async def has_come(self, coming: "asyncio.Future[Any]") -> bool:  # `Any`: what it gives is not looked at
+        """Wait for something. Return False when a stop was asked for first; the attempt's task then says so."""
+        while not coming.done():
+            change = asyncio.ensure_future(self.changed.wait())
+            try:
+                await asyncio.wait({coming, change}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                change.cancel()
+            if self.changed.is_set() and (stopped := await self.look()):
+                self._attempt.task = stopped
+                return False
+        return True
+
+    async def look(self) -> SpeakerSearchTask | None:
+        """Read the record again. Return the task if a stop was asked for or its domain is gone."""
+        self.changed.clear()
+        context, before = self._attempt.context, self._attempt.task
+        task = await context.run_in_thread(lambda: context.store.tasks.get(before.scope, before.task_id))
+        if task is None:
+            raise AttemptSuperseded("the task is gone; drop the work on it")
+        if task.attempt != before.attempt:
+            raise AttemptSuperseded("another attempt at this task has begun; drop this one")
+        over = task.status is TaskStatus.STOPPING or task.stop_reason is StopReason.DOMAIN_DELETED
+        return task if over else None
+
+
+ConcludeAttempt: TypeAlias = Callable[[Attempt, AttemptWatch], Awaitable[None]]
+"""Brings an attempt to its end: hears the stream, as `follow.hear_stream` does, or does what a developer's script says.
+
+It writes each result that the task owes by a method of the attempt, in their order, and looks whether a stop was asked
+for whenever it waits; then `wind_up` ends the task. What it raises fails the task if it is final, and is tried again
+otherwise."""
+
+
+async def conclude_task(
+    context: TaskContext, item: WorkItem, changed: asyncio.Event, conclude: ConcludeAttempt
+) -> None:
+    """Run a task to its end. `changed` is set when its record has changed.
+
+    Raise what may go away by itself (the records, the stream or a disk are away): run the task again later.
+    """
+
+    async def run(attempt: Attempt) -> None:
+        context.lags.begin(item.task_id)
+        try:
+            await conclude(attempt, AttemptWatch(attempt, changed))
+        except EarwitnessError as error:
+            if not is_final(error):
+                raise
+            await attempt.fail(str(error))
+        finally:
+            context.lags.end(item.task_id)
+
+    await run_attempt(context, item, run)
+
+
+async def wind_up(
+    attempt: Attempt, *, call_ended: bool = False, have: float = 0.0, remarks: Sequence[str] = ()
+) -> None:
+    """End a task that heard `have` seconds of speech. Missing results are told as failures if the audio has ended."""
+    task = attempt.task
+    if task.stop_reason is StopReason.DOMAIN_DELETED:
+        raise domain_deleted()
+    if task.stop_reason is not StopReason.PIPELINE_STOPPED and not call_ended:
+        await attempt.end_without(identification=None, voiceprint=None)
+        return
+
+    def too_little(needed: float) -> str:
+        heard = f"only {have:.1f} s of speech were heard before the audio ended and {needed:.0f} s are needed"
+        return "; ".join([heard, *remarks])
+
+    await attempt.end_without(
+        identification=None if attempt.identified else too_little(IDENTIFY_SECONDS),
+        voiceprint=too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
+    )
+
+
+def domain_deleted() -> NotFound:
+    """Return what ends a task whose domain is gone."""
+    return NotFound("the voice profile domain was deleted")
 
 
 def is_final(error: EarwitnessError) -> bool:

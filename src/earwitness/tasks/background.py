@@ -21,12 +21,10 @@ from earwitness.engine.voice_models import VoiceModels
 from earwitness.errors import EarwitnessError, Unavailable
 from earwitness.fragments.budget import Budget
 from earwitness.fragments.log import FragmentLog, open_fragment_log
-from earwitness.log import frames_of
 from earwitness.media.origins import MediaOrigins, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
 from earwitness.nodes.homes import StreamHomes, StreamKey
 from earwitness.nodes.own import OwnNode
-from earwitness.nodes.peers import Peers
 from earwitness.store.pages import all_records_in_thread
 from earwitness.store.records import KinesisStream, Scope, SpeakerSearchTask
 from earwitness.store.store import Store
@@ -42,6 +40,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.recordings import RecordingLimits, RecordingWork
+from earwitness.tasks.regular import RegularWork
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
@@ -51,7 +50,7 @@ from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
 
 if TYPE_CHECKING:
-    from earwitness.tasks.attempt import TaskContext
+    from earwitness.tasks.attempt import ConcludeAttempt, TaskContext
     from earwitness.tasks.voting import Lines
 
 ResultT = TypeVar("ResultT")
@@ -117,6 +116,7 @@ class _Running:
     log: FragmentLog
     deliverer: Deliverer
     jobs: list[asyncio.Task[None]]
+    regular: list[RegularWork]
     supervisor: Supervisor
     #: None where this process is the only one.
     sharing: TaskSharing | None
@@ -134,8 +134,13 @@ class Background:
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         node: OwnNode | None = None,
+        conclude: "ConcludeAttempt | None" = None,
     ) -> None:
-        """`node` is this process among others on the same records; None where it is the only one."""
+        """`node` is this process among others on the same records; None where it is the only one.
+
+        `conclude` brings tasks to their end; None hears their streams.
+        """
+        self._conclude = conclude
         self._settings = settings
         self._store = store
         self._node = node
@@ -293,31 +298,39 @@ class Background:
             run_in_thread=self._run_in_thread,
             found=self._found_media,
         )
-        jobs = [
-            loop.create_task(work)
-            for work in (
-                deliverer.run(),
-                self._jobs.run(),
-                self._until_done(take_up, "tasks could not be taken up and are looked for again"),
-                self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
-                self._every(LOOK_SECONDS, lambda: self._look(supervisor, log)),
-                self._every(OWED_SECONDS, self._write_owed),
-                self._every(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
-                self._every(EXPIRE_SECONDS, self._expire),
-                self._every(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
-            )
+        regular = [
+            RegularWork(LOOK_SECONDS, lambda: self._look(supervisor, log)),
+            RegularWork(OWED_SECONDS, self._write_owed),
+            RegularWork(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
+            RegularWork(EXPIRE_SECONDS, self._expire),
+            RegularWork(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
         ]
-        self._running = _Running(loop, log, deliverer, jobs, supervisor, sharing)
         if sharing is not None:
-            jobs += [
-                loop.create_task(self._every(NOTES_SECONDS, sharing.read_notes)),
-                loop.create_task(self._every(BURY_SECONDS, sharing.bury)),
-            ]
+            regular.append(RegularWork(NOTES_SECONDS, sharing.read_notes))
+            regular.append(RegularWork(BURY_SECONDS, sharing.bury))
+        works = (
+            deliverer.run(),
+            self._jobs.run(),
+            self._until_done(take_up, "tasks could not be taken up and are looked for again"),
+            self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
+            *(each.run() for each in regular),
+        )
+        jobs = [loop.create_task(work) for work in works]
+        self._running = _Running(loop, log, deliverer, jobs, regular, supervisor, sharing)
+
+    async def catch_up(self) -> None:
+        """Do now what is done regularly: a clock was turned. Raise what fails of it."""
+        running = self._started()
+        for each in running.regular:
+            await each.run_once()
+        running.deliverer.wake()
 
     def _share(self) -> TaskSharing | None:
         """Begin to be one of several nodes, if this process is."""
         if self._node is None:
             return None
+        from earwitness.nodes.peers import Peers  # with an HTTP client, which one process alone has no use for
+
         sharing = TaskSharing(
             self._store,
             self.work,
@@ -387,9 +400,11 @@ class Background:
         return self._running
 
     async def _run_task(self, item: WorkItem, changed: asyncio.Event) -> None:
-        from earwitness.tasks.follow import follow  # with numpy and the codecs, which a start need not wait for
+        from earwitness.tasks.attempt import conclude_task
 
-        await follow(self._context, item, changed)
+        if (conclude := self._conclude) is None:
+            from earwitness.tasks.follow import hear_stream as conclude  # with the codecs: a start need not wait for it
+        await conclude_task(self._context, item, changed, conclude)
 
     async def _give_up_task(self, item: WorkItem, reason: str) -> None:
         from earwitness.tasks.attempt import give_up  # as above
@@ -415,7 +430,7 @@ class Background:
             source_of=self.sources.of,
             engine_of=self.models.engine,
             models_opened=self.models.opened,
-            lines=self.lines(),
+            lines=self.lines,
             inference=self._inference,
             turns=self.turns,
             waiting=self._waiting,
@@ -474,18 +489,6 @@ class Background:
             self._lines.forget_callers(before=now - VOTES_KEPT)
             await self._run_in_thread(self._lines.forget_deleted)
         await self._run_in_thread(self._store.keep_reserve)
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again. A failure is logged, and the next turn tries again."""
-        while True:
-            try:
-                await work()
-            except EarwitnessError as error:
-                _log.warning("regular work failed and is tried again", extra={"reason": str(error)})
-            except Exception as error:
-                context = {"error": type(error).__name__, "frames": frames_of(error)}
-                _log.error("regular work failed and is tried again", extra=context)
-            await asyncio.sleep(seconds)
 
     async def _run_in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._waiting, work)

@@ -8,22 +8,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from earwitness.engine.engine import Engine, Voice
-from earwitness.errors import AttemptSuperseded, Conflict, EarwitnessError, NotFound, SpeechTooPoor
+from earwitness.errors import Conflict, SpeechTooPoor
 from earwitness.media.source import StartPosition, StreamFragment
-from earwitness.store.records import SpeakerSearchTask
-from earwitness.tasks.attempt import Attempt, TaskContext, is_final, run_attempt
+from earwitness.store.records import NewVoiceprint
+from earwitness.tasks.attempt import Attempt, AttemptWatch, domain_deleted, wind_up
 from earwitness.tasks.checkpoints import CheckpointWriter
 from earwitness.tasks.events import live_source_of
 from earwitness.tasks.hear import ChannelListener
 from earwitness.tasks.lines import LineName
 from earwitness.tasks.replay import LOST, FragmentSlice, Replay
-from earwitness.tasks.runner import WorkItem
 from earwitness.tasks.voting import Searched
 from earwitness.voice.band import Band
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 REST_SECONDS = 0.25
@@ -36,69 +33,17 @@ _DECLARED_RATE = 8_000
 """Of a source that declares none. The rate counts where the stream itself states none."""
 
 
-async def follow(context: TaskContext, item: WorkItem, changed: asyncio.Event) -> None:
-    """Run a task to its end. `changed` is set when its record has changed.
-
-    Raise what may go away by itself (the records, the stream or a disk are away): run the task again later.
-    """
-
-    async def run(attempt: Attempt) -> None:
-        context.lags.begin(item.task_id)
-        try:
-            await _run(attempt, _Watch(attempt, changed))
-        except EarwitnessError as error:
-            if not is_final(error):
-                raise
-            await attempt.fail(str(error))
-        finally:
-            context.lags.end(item.task_id)
-
-    await run_attempt(context, item, run)
-
-
-class _Watch:
-    """Waits for things, and meanwhile looks at a task's record when it has changed."""
-
-    def __init__(self, attempt: Attempt, changed: asyncio.Event) -> None:
-        self._attempt = attempt
-        self.changed = changed
-
-    async def has_come(self, coming: "asyncio.Future[Any]") -> bool:  # `Any`: what it gives is not looked at
-        """Wait for something. Return False when a stop was asked for first; the attempt's task then says so."""
-        while not coming.done():
-            change = asyncio.ensure_future(self.changed.wait())
-            try:
-                await asyncio.wait({coming, change}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                change.cancel()
-            if self.changed.is_set() and (stopped := await self.look()):
-                self._attempt.task = stopped
-                return False
-        return True
-
-    async def look(self) -> SpeakerSearchTask | None:
-        """Read the record again. Return the task if a stop was asked for or its domain is gone."""
-        self.changed.clear()
-        context, before = self._attempt.context, self._attempt.task
-        task = await context.run_in_thread(lambda: context.store.tasks.get(before.scope, before.task_id))
-        if task is None:
-            raise AttemptSuperseded("the task is gone; drop the work on it")
-        if task.attempt != before.attempt:
-            raise AttemptSuperseded("another attempt at this task has begun; drop this one")
-        over = task.status is TaskStatus.STOPPING or task.stop_reason is StopReason.DOMAIN_DELETED
-        return task if over else None
-
-
-async def _run(attempt: Attempt, watch: _Watch) -> None:
+async def hear_stream(attempt: Attempt, watch: AttemptWatch) -> None:
+    """Bring an attempt to its end by hearing its stream, as `ConcludeAttempt` promises."""
     task = attempt.task
     is_to_stop = task.status is TaskStatus.STOPPING and task.stop_reason is not StopReason.PIPELINE_STOPPED
     if is_to_stop or not await _models_are_open(attempt, watch):
-        await _wind_up(attempt)
+        await wind_up(attempt)
         return
     context = attempt.context
     domain = await context.run_in_thread(lambda: context.store.domains.get(task.scope, task.domain_id))
     if domain is None:
-        raise _domain_deleted()
+        raise domain_deleted()
     engine = await context.compute(lambda: context.engine_of(Band(domain.band)))
     checkpoints = CheckpointWriter(attempt)
     source = await context.run_in_thread(lambda: context.source_of(task.scope, task.stream_arn))
@@ -111,7 +56,7 @@ async def _run(attempt: Attempt, watch: _Watch) -> None:
     await _Listening(attempt, watch, engine, replay, checkpoints).run()
 
 
-async def _models_are_open(attempt: Attempt, watch: _Watch) -> bool:
+async def _models_are_open(attempt: Attempt, watch: AttemptWatch) -> bool:
     """Wait for the voice models. Return False when a stop comes first, unless the audio ended: it is still heard."""
     opening = asyncio.ensure_future(attempt.context.models_opened())
     try:
@@ -128,7 +73,7 @@ class _Listening:
     """An attempt that hears its stream."""
 
     def __init__(
-        self, attempt: Attempt, watch: _Watch, engine: Engine, replay: Replay, checkpoints: CheckpointWriter
+        self, attempt: Attempt, watch: AttemptWatch, engine: Engine, replay: Replay, checkpoints: CheckpointWriter
     ) -> None:
         self._attempt = attempt
         self._context = attempt.context
@@ -169,7 +114,7 @@ class _Listening:
         if listener.can_enrol:
             await self._make_voiceprint()
         else:
-            await _wind_up(attempt, call_ended=replay.ended, have=listener.seconds, remarks=replay.remarks())
+            await wind_up(attempt, call_ended=replay.ended, have=listener.seconds, remarks=replay.remarks())
 
     async def _hear(self, piece: FragmentSlice) -> None:
         attempt, listener, replay, lags = self._attempt, self._listener, self._replay, self._context.lags
@@ -199,7 +144,7 @@ class _Listening:
             if self._watch.changed.is_set():
                 now = await self._watch.look()
                 if now is not None and now.stop_reason is StopReason.DOMAIN_DELETED:
-                    raise _domain_deleted()
+                    raise domain_deleted()
             await self._hear(piece)
         await self._finish()
 
@@ -229,18 +174,21 @@ class _Listening:
         if self._listener.can_identify and not self._attempt.identified:
             voices = await self._context.compute(self._listener.probe)
             # Again when somebody was deleted meanwhile: nobody is found once that was answered.
-            while not await self._attempt.conclude_identification(await self._search(voices)):
-                pass
+            while True:
+                searched = await self._search(voices)
+                if await self._attempt.conclude_identification(searched.decision, searched):
+                    break
 
     async def _search(self, voices: Sequence[Voice]) -> Searched:
         context, task, engine, listener = self._context, self._attempt.task, self._engine, self._listener
         line = LineName(task.scope, task.domain_id, listener.codec)
-        gallery = await context.run_in_thread(lambda: context.lines.gallery(line, engine))
+        lines = context.lines()
+        gallery = await context.run_in_thread(lambda: lines.gallery(line, engine))
 
         def search() -> Searched:
             decision = engine.search_voices(voices, gallery)
             speech, now = listener.speech(), context.clock()
-            return context.lines.searched(line, voices, speech, gallery, decision, task_id=task.task_id, at=now)
+            return lines.searched(line, voices, speech, gallery, decision, task_id=task.task_id, at=now)
 
         return await context.compute(search)
 
@@ -250,29 +198,11 @@ class _Listening:
         except SpeechTooPoor as error:
             await self._attempt.refuse_voiceprint(str(error))
             return
-        await self._attempt.conclude_voiceprint(embedding, speech)
-
-
-async def _wind_up(
-    attempt: Attempt, *, call_ended: bool = False, have: float = 0.0, remarks: Sequence[str] = ()
-) -> None:
-    """End a task that heard `have` seconds of speech. Missing results are told as failures if the audio has ended."""
-    task = attempt.task
-    if task.stop_reason is StopReason.DOMAIN_DELETED:
-        raise _domain_deleted()
-    if task.stop_reason is not StopReason.PIPELINE_STOPPED and not call_ended:
-        await attempt.end_without(identification=None, voiceprint=None)
-        return
-
-    def too_little(needed: float) -> str:
-        heard = f"only {have:.1f} s of speech were heard before the audio ended and {needed:.0f} s are needed"
-        return "; ".join([heard, *remarks])
-
-    await attempt.end_without(
-        identification=None if attempt.identified else too_little(IDENTIFY_SECONDS),
-        voiceprint=too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
-    )
-
-
-def _domain_deleted() -> NotFound:
-    return NotFound("the voice profile domain was deleted")
+        voiceprint = NewVoiceprint(
+            encoder_id=embedding.encoder_id,
+            vector=embedding.vector.astype("<f4").tobytes(),
+            net_speech_seconds=embedding.net_speech_seconds,
+            quality={**speech.quality.as_document()},
+            audio=speech.as_pcm() if self._context.keep_audio else None,
+        )
+        await self._attempt.conclude_voiceprint(voiceprint)

@@ -5,7 +5,7 @@ are handed in. It touches no socket; `answer` may be called from any thread, and
 halves for a server that wants to call what is quick where it is, and all else in a thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -79,9 +79,9 @@ class Gateway:
         monotonic: Callable[[], float],
         new_request_id: Callable[[], str],
         limits: GatewayLimits,
-        provoked: Mapping[str, Exception] | None = None,
+        provoked: Callable[[str], Exception | None] | None = None,
     ) -> None:
-        """`clock` tells UTC; `provoked` names operations that fail on purpose, with what."""
+        """`clock` tells UTC; `provoked` returns with what an operation fails on purpose; None for one that does not."""
         self._router = Router(services)
         self._operations = operations
         self._throttle = throttle
@@ -89,7 +89,7 @@ class Gateway:
         self._monotonic = monotonic
         self._new_request_id = new_request_id
         self._limits = limits
-        self._provoked = dict(provoked or {})
+        self._provoked = provoked
         self._wrong_credentials = wrong_credentials
         self._preparing: tuple[Callable[[Exchange], None], ...] = (
             self.authenticate,
@@ -208,7 +208,7 @@ class Gateway:
 
     def provoke(self, exchange: Exchange) -> None:
         """Fail on purpose, where somebody asked for it to see how their program bears it."""
-        error = self._provoked.get(exchange.route.operation.name)
+        error = None if self._provoked is None else self._provoked(exchange.route.operation.name)
         if error is not None:
             raise error.with_traceback(None)  # one object for all requests: it would remember the frames of each
 

@@ -1,0 +1,37 @@
+"""Work that is done again and again while the service runs, each kind at its own interval."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from earwitness.errors import EarwitnessError
+from earwitness.log import frames_of
+
+_log = logging.getLogger("earwitness.background")
+
+
+@dataclass(frozen=True)
+class RegularWork:
+    """One kind of it. It is done by one at a time, however it is asked for."""
+
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self) -> None:
+        """Do it again and again. A failure is logged, and the next turn tries again."""
+        while True:
+            try:
+                await self.run_once()
+            except EarwitnessError as error:
+                _log.warning("regular work failed and is tried again", extra={"reason": str(error)})
+            except Exception as error:
+                context = {"error": type(error).__name__, "frames": frames_of(error)}
+                _log.error("regular work failed and is tried again", extra=context)
+            await asyncio.sleep(self.seconds)
+
+    async def run_once(self) -> None:
+        """Do it now, and raise what it raises."""
+        async with self._turn:
+            await self.work()
