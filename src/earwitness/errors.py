@@ -75,6 +75,9 @@
     ├── SinkError                     where events go
     │   ├── SinkUnavailable           away, slow, throttling or failing; try again later  (retryable)
     │   └── SinkRefused               it does not exist, does not let us in, or never takes this event
+    ├── TestingError                  a service for tests
+    │   ├── ScriptInvalid             a verdict, a failure or a turn of its clock that makes no sense
+    │   └── ServiceNotStarted         it did not start, or it is gone
     ├── DoorError                     what a phone system sent
     │   ├── SipUnreadable             bytes that are no SIP message which could be answered
     │   ├── BodyNotUsable             a body of a type or coding that is not read
@@ -440,6 +443,18 @@ class SinkUnavailable(SinkError):
 
 class SinkRefused(SinkError):
     """The sink does not exist, does not let us in, or never takes this event."""
+
+
+class TestingError(EarwitnessError):
+    """A service for tests cannot do what a test asks for."""
+
+
+class ScriptInvalid(TestingError):
+    """A verdict, a failure or a turn of the clock makes no sense. The message says what to do first."""
+
+
+class ServiceNotStarted(TestingError):
+    """A service for tests did not start, or it is gone. The message says why, and where its log is."""
 
 
 class DoorError(EarwitnessError):

@@ -1,14 +1,15 @@
 """Bring a database to this version's schema, or say why not.
 
-Alembic is loaded only when there is something to migrate; a start in the ordinary case reads one row.
+A new database gets the tables at once, an older one by migrations; a test holds the one against the other. Alembic is
+loaded only when there is something to migrate: to load it takes longer than to make all tables.
 """
 
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, inspect, select
+from sqlalchemy import Connection, delete, insert, inspect, select
 
 from earwitness.errors import SchemaTooNew, StoreError
-from earwitness.store.schema import HEAD, alembic_version
+from earwitness.store.schema import HEAD, alembic_version, metadata
 
 _FOLDER = Path(__file__).parent / "migrations"
 _BEFORE_0_2_0 = {"0001", "0002"}
@@ -20,6 +21,14 @@ def current_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(alembic_version.name):
         return None
     return connection.execute(select(alembic_version.c.version_num)).scalar()
+
+
+def make_once(connection: Connection) -> None:
+    """Make this version's tables in the connection's transaction, unless another process has made them meanwhile."""
+    if current_revision(connection) is None:
+        metadata.create_all(connection, checkfirst=False)
+        alembic_version.create(connection, checkfirst=False)
+        connection.execute(insert(alembic_version).values(version_num=HEAD))
 
 
 def migrate(connection: Connection) -> None:

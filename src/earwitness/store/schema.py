@@ -480,6 +480,7 @@ JOB_TABLES = (jobs, job_items, job_recordings)
 alembic_version = Table(
     "alembic_version",
     MetaData(),
-    Column("version_num", String(32), primary_key=True),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
-"""Alembic's own table; read here, never made."""
+"""Alembic's own table, as Alembic makes it."""

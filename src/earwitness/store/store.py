@@ -303,7 +303,7 @@ def _make_schema_once(database: _Database) -> None:
         revision = migrate.current_revision(connection)
     if revision is None:
         with database.migrating() as connection:
-            migrate.migrate(connection)
+            migrate.make_once(connection)
     else:
         migrate.require_current(revision)
 

@@ -47,7 +47,7 @@ def test_a_migration_that_is_killed_anywhere_is_done_by_the_next_one(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("earwitness.store.migrate.HEAD", OLDEST)
-    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_as_then(connection, OLDEST))
+    monkeypatch.setattr("earwitness.store.migrate.make_once", lambda connection: _migrate_as_then(connection, OLDEST))
     with closing(opened(empty_url)) as store:
         domain, pipeline = store.write(add_domain), store.write(add_pipeline)
         profile = store.write(lambda unit: add_profile(unit, domain.domain_id))

@@ -55,6 +55,7 @@ def _described(connection: Connection) -> dict[str, object]:
 
 
 def test_migrations_make_exactly_the_tables(empty_url: str, kind: str) -> None:
+    migrate_store(empty_url)
     with closing(opened(empty_url)) as store:
         engine = store._database.engine
         with engine.connect() as connection:
@@ -63,9 +64,10 @@ def test_migrations_make_exactly_the_tables(empty_url: str, kind: str) -> None:
             assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
             if kind == "postgresql":
                 assert _collations(connection) == ["C"]
-        _make_anew(store)
+        _make_anew(store)  # as a new database is made
         with engine.connect() as connection:
             assert _described(connection) == migrated
+            assert migrate.current_revision(connection) == HEAD
             if kind == "postgresql":
                 assert _collations(connection) == ["C"]
 
@@ -115,7 +117,7 @@ def test_a_migration_of_a_current_database_changes_nothing(url: str) -> None:
 def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that the migrations before 0.2.0 made, at any head they had."""
     monkeypatch.setattr("earwitness.store.migrate.HEAD", former)
-    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_as_then(connection, former))
+    monkeypatch.setattr("earwitness.store.migrate.make_once", lambda connection: _migrate_as_then(connection, former))
     store = opened(empty_url)
     domain, pipeline = store.write(add_domain), store.write(lambda unit: add_pipeline(unit, metadata={"a": "b"}))
     profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
@@ -149,7 +151,7 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
 def test_events_of_a_former_database_are_kept_and_counted_on(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both tables of the outbox are written anew on SQLite."""
     monkeypatch.setattr("earwitness.store.migrate.HEAD", "0004")
-    monkeypatch.setattr("earwitness.store.migrate.migrate", lambda connection: _migrate_to(connection, "0004"))
+    monkeypatch.setattr("earwitness.store.migrate.make_once", lambda connection: _migrate_to(connection, "0004"))
     with closing(opened(empty_url)) as store:
         pipeline = store.write(add_pipeline)
         for number in range(4):
