@@ -130,7 +130,7 @@ class ScriptedTasks:
         if verdict is None:
             await self._otherwise(attempt, watch)
             return
-        began = self._clock()
+        began = task.created_at  # not now: a test may turn the clock before the task is picked up
         if task.status is not TaskStatus.STOPPING:
             try:
                 await attempt.begin({})
