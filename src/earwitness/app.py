@@ -137,13 +137,9 @@ class Service:
         near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
+        conclude = development.conclude if development else None
         self._background = build_background(
-            settings,
-            store,
-            events_file=events_file,
-            clock=self._clock,
-            node=node,
-            conclude=development.conclude if development else None,
+            settings, store, events_file=events_file, clock=self._clock, node=node, conclude=conclude
         )
         self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk

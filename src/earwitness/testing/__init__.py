@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from earwitness.testing import events as events
     from earwitness.testing.service import EarwitnessService as EarwitnessService
     from earwitness.testing.service import start_service as start_service
-    from earwitness.testing.verdicts import Verdict as Verdict
+    from earwitness.testing.verdicts import ScriptedVerdict as ScriptedVerdict
     from earwitness.testing.verdicts import failure as failure
     from earwitness.testing.verdicts import inconclusive as inconclusive
     from earwitness.testing.verdicts import match as match
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "EarwitnessService": "service",
     "start_service": "service",
-    "Verdict": "verdicts",
+    "ScriptedVerdict": "verdicts",
     "failure": "verdicts",
     "inconclusive": "verdicts",
     "match": "verdicts",
@@ -32,7 +32,7 @@ _HOMES = {
 
 __all__ = [
     "EarwitnessService",
-    "Verdict",
+    "ScriptedVerdict",
     "Voices",
     "events",
     "failure",

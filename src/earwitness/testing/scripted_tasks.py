@@ -19,7 +19,7 @@ from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.tasks.attempt import Attempt, AttemptWatch, ConcludeAttempt, wind_up
 from earwitness.testing.turned_clock import TurnedClock
-from earwitness.testing.verdicts import VOICEPRINT_AFTER, Verdict, VerdictKind
+from earwitness.testing.verdicts import VOICEPRINT_AFTER, ScriptedVerdict, VerdictKind
 from earwitness.voice.decision import Basis, Candidate, Decision, Outcome, Threshold
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.line import LineState
@@ -43,7 +43,7 @@ class _Rule:
 
     stream_arn: str | None
     caller: str | None
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[ScriptedVerdict]
     used: int = 0
 
     def fits(self, attempt: Attempt) -> bool:
@@ -52,7 +52,7 @@ class _Rule:
         metadata = attempt.pipeline.runtime_metadata or {}
         return self.caller is None or self.caller in [str(metadata.get(key)) for key in CALLER_KEYS]
 
-    def take(self) -> Verdict:
+    def take(self) -> ScriptedVerdict:
         """Return the next verdict; the last one as often as asked."""
         verdict = self.verdicts[min(self.used, len(self.verdicts) - 1)]
         self.used += 1
@@ -65,10 +65,10 @@ class Script:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rules: list[_Rule] = []
-        self._taken: dict[str, Verdict] = {}  # by task: another attempt at it finds the same
+        self._taken: dict[str, ScriptedVerdict] = {}  # by task: another attempt at it finds the same
         self._lock = Lock()
 
-    def add(self, scope: Scope, verdicts: Sequence[Verdict], *, stream: str | None, caller: str | None) -> None:
+    def add(self, scope: Scope, verdicts: Sequence[ScriptedVerdict], *, stream: str | None, caller: str | None) -> None:
         """Write verdicts for the tasks of a stream (ARN or name), of a caller, or of all; the latest that fit count.
 
         Raise ScriptInvalid where there is no such stream, or a profile that is to be found does not exist.
@@ -87,7 +87,7 @@ class Script:
         with self._lock:
             self._rules.clear()
 
-    def verdict_for(self, attempt: Attempt) -> Verdict | None:
+    def verdict_for(self, attempt: Attempt) -> ScriptedVerdict | None:
         """Return what a task finds; None when nothing is written for it."""
         task_id = attempt.task.task_id
         with self._lock:
@@ -145,7 +145,7 @@ class ScriptedTasks:
         else:
             await self._conclude(attempt, watch, verdict, began)
 
-    async def _conclude(self, attempt: Attempt, watch: AttemptWatch, verdict: Verdict, began: datetime) -> None:
+    async def _conclude(self, attempt: Attempt, watch: AttemptWatch, verdict: ScriptedVerdict, began: datetime) -> None:
         if not attempt.identified:
             decision = await attempt.context.run_in_thread(lambda: _decision(attempt, verdict))
             await attempt.conclude_identification(decision, None)
@@ -177,7 +177,7 @@ async def refuse_unscripted(attempt: Attempt, _watch: AttemptWatch) -> None:
     )
 
 
-def _decision(attempt: Attempt, verdict: Verdict) -> Decision:
+def _decision(attempt: Attempt, verdict: ScriptedVerdict) -> Decision:
     """Return what the search finds. Raise ScriptInvalid when a profile is not among those that are searched."""
     store, task = attempt.context.store, attempt.task
     domain = store.domains.get(task.scope, task.domain_id)

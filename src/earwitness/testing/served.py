@@ -37,7 +37,7 @@ STOP_SECONDS_MAX = 5.0
 
 LOG_FILE = "service.log"
 
-_Document: TypeAlias = dict[str, Any]
+_Json: TypeAlias = dict[str, Any]
 """A JSON object. `Any`: whatever JSON can hold; both sides are of one version."""
 
 
@@ -139,7 +139,7 @@ class _Steered:
 
     def _listen(self, lines: Any, steer: "_Steering", stop: Callable[[], None]) -> None:  # `Any`: as above
         for line in lines:
-            asked: _Document = json.loads(line)
+            asked: _Json = json.loads(line)
             try:
                 answer = steer.do(asked.pop("do"), asked)
             except EarwitnessError as error:
@@ -167,7 +167,7 @@ class _Steering:
         self._scope = scope
         self._loop = loop
 
-    def do(self, name: str, asked: _Document) -> _Document:
+    def do(self, name: str, asked: _Json) -> _Json:
         """Do it and return what is told of it. Raise ScriptInvalid and ConfigurationError."""
         return {
             "script": self._write_script,
@@ -177,21 +177,21 @@ class _Steering:
             "now": self._now,
         }[name](asked)
 
-    def _write_script(self, asked: _Document) -> _Document:
+    def _write_script(self, asked: _Json) -> _Json:
         verdicts = [verdict_of(document) for document in asked["verdicts"]]
         self._script.add(self._scope, verdicts, stream=asked["stream"], caller=asked["caller"])
         return {}
 
-    def _fail(self, asked: _Document) -> _Document:
+    def _fail(self, asked: _Json) -> _Json:
         self._provoked.provoke(asked["operation"], asked["error"], times=asked["times"])
         return {}
 
-    def _reset(self, _asked: _Document) -> _Document:
+    def _reset(self, _asked: _Json) -> _Json:
         self._script.forget()
         self._provoked.forget()
         return {}
 
-    def _forward(self, asked: _Document) -> _Document:
+    def _forward(self, asked: _Json) -> _Json:
         async def forward() -> None:
             self._clock.forward(asked["seconds"])
             await self._built.catch_up()
@@ -199,7 +199,7 @@ class _Steering:
         asyncio.run_coroutine_threadsafe(forward(), self._loop).result()
         return self._now(asked)
 
-    def _now(self, _asked: _Document) -> _Document:
+    def _now(self, _asked: _Json) -> _Json:
         return {"now": self._clock().isoformat()}
 
 
@@ -227,7 +227,7 @@ def _log_to(file: Path) -> None:
     os.close(descriptor)
 
 
-def _send(control: socket.socket, answer: _Document) -> None:
+def _send(control: socket.socket, answer: _Json) -> None:
     try:
         control.sendall(json.dumps(answer).encode() + b"\n")
     except OSError:  # the test is gone, and the end of the socket says so

@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from earwitness import config
 from earwitness.errors import ServiceNotStarted, ServiceRefused
 from earwitness.testing.starting import ServiceLine
-from earwitness.testing.verdicts import Verdict
+from earwitness.testing.verdicts import ScriptedVerdict
 
 if TYPE_CHECKING:
     import boto3
@@ -33,7 +33,7 @@ _POLL_SECONDS = 20
 _ENDPOINTS = ("CHIME_SDK_MEDIA_PIPELINES", "CHIME_SDK_VOICE", "KINESIS_VIDEO")
 _MEDIA_ENDPOINTS = ("KINESIS_VIDEO_MEDIA", "KINESIS_VIDEO_ARCHIVED_MEDIA")
 
-Document: TypeAlias = dict[str, Any]
+JsonDocument: TypeAlias = dict[str, Any]
 """A JSON object. `Any`: whatever JSON can hold."""
 
 
@@ -104,7 +104,7 @@ class EarwitnessService:
         session: Any = self.session()
         return session.client(service_name, **options)
 
-    def script(self, *verdicts: Verdict, stream: str | None = None, caller: str | None = None) -> None:
+    def script(self, *verdicts: ScriptedVerdict, stream: str | None = None, caller: str | None = None) -> None:
         """Write what the tasks that begin from now on find: those of a stream, of a caller, or all of them.
 
         `stream` is an ARN or a name. `caller` is a value of `fromNumber`, `callId` or `transactionId` in the runtime
@@ -127,30 +127,30 @@ class EarwitnessService:
         """Forget scripts and failures. Records stay, and the clock is where it was."""
         self._line.ask("reset")
 
-    def task(self, task_id: str) -> Document:
+    def task(self, task_id: str) -> JsonDocument:
         """Return a task with its results in full, as `GET /earwitness/v1/tasks/{taskId}` has it."""
         return self.get(f"/tasks/{task_id}")
 
-    def wait_for_task(self, task_id: str, *, seconds: float = WAIT_SECONDS) -> Document:
+    def wait_for_task(self, task_id: str, *, seconds: float = WAIT_SECONDS) -> JsonDocument:
         """Return a task that has ended. Raise TimeoutError when it has not after so many seconds."""
         return self._wait(lambda: _ended(self.task(task_id)), f"the task {task_id} has not ended", seconds)
 
-    def events(self, *, task_id: str | None = None) -> list[Document]:
+    def events(self, *, task_id: str | None = None) -> list[JsonDocument]:
         """Return the events so far, all or those of a task, oldest first: bodies as sinks get them."""
-        found: list[Document] = []
+        found: list[JsonDocument] = []
         after = 0
         while page := self.get("/events", after=after, limit=100)["events"]:
             found += [event["body"] for event in page]
             after = page[-1]["sequence"]
         return [one for one in found if task_id in (None, one["detail"].get("taskId"))]
 
-    def wait_for_event(self, status: str, *, task_id: str | None = None, seconds: float = WAIT_SECONDS) -> Document:
+    def wait_for_event(self, status: str, *, task_id: str | None = None, seconds: float = WAIT_SECONDS) -> JsonDocument:
         """Return the first event with this `detailStatus` or `eventType`, of a task if one is given.
 
         Raise TimeoutError when there is none after so many seconds; the message lists the events that came.
         """
 
-        def first() -> Document | None:
+        def first() -> JsonDocument | None:
             for event in self.events(task_id=task_id):
                 if status in (event["detail"].get("detailStatus"), event["detail"].get("eventType")):
                     return event
@@ -158,7 +158,7 @@ class EarwitnessService:
 
         return self._wait(first, f"no event {status} came", seconds)
 
-    def get(self, path: str, **query: object) -> Document:
+    def get(self, path: str, **query: object) -> JsonDocument:
         """Return what earwitness's own JSON API answers to GET (docs/api.md). `path` comes behind its prefix."""
         return self._request("GET", path, query)
 
@@ -183,7 +183,9 @@ class EarwitnessService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _request(self, method: str, path: str, query: Mapping[str, object], content: bytes | None = None) -> Document:
+    def _request(
+        self, method: str, path: str, query: Mapping[str, object], content: bytes | None = None
+    ) -> JsonDocument:
         asked = urlencode({"region": self.region} | {key: str(value) for key, value in query.items()})
         request = Request(f"{self.url}/earwitness/v1{path}?{asked}", data=content, method=method)  # noqa: S310  # http
         request.add_header("Authorization", f"Bearer {KEY}")
@@ -197,7 +199,7 @@ class EarwitnessService:
         except (URLError, OSError) as error:
             raise ServiceNotStarted(f"the service for tests does not answer ({error}); was it closed?") from error
 
-    def _wait(self, look: Callable[[], Document | None], missing: str, seconds: float) -> Document:
+    def _wait(self, look: Callable[[], JsonDocument | None], missing: str, seconds: float) -> JsonDocument:
         give_up, pause = time.monotonic() + seconds, 0.005
         while (found := look()) is None:
             if time.monotonic() >= give_up:
@@ -208,7 +210,7 @@ class EarwitnessService:
         return found
 
 
-def _ended(task: Document) -> Document | None:
+def _ended(task: JsonDocument) -> JsonDocument | None:
     return task if task["status"] in ("Stopped", "Failed") else None
 
 

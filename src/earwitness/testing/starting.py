@@ -28,7 +28,7 @@ ANSWER_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 15.0
 """How long a service may take to end before it is killed; it gives itself a third of that."""
 
-Answer: TypeAlias = dict[str, Any]
+ServiceAnswer: TypeAlias = dict[str, Any]
 """A JSON object. `Any`: whatever JSON can hold; both sides are of one version."""
 
 
@@ -108,7 +108,7 @@ class ServiceLine:
         self._control.settimeout(START_SECONDS_MAX)
         self._lines = self._control.makefile("r", encoding="utf-8")
         self._asking = threading.Lock()
-        self.started: Answer = {}
+        self.started: ServiceAnswer = {}
         try:
             with theirs:
                 template.fork(theirs)
@@ -122,7 +122,7 @@ class ServiceLine:
             raise
         self._control.settimeout(ANSWER_SECONDS_MAX)
 
-    def ask(self, what: str, **values: object) -> Answer:
+    def ask(self, what: str, **values: object) -> ServiceAnswer:
         """Return the answer. Raise ServiceNotStarted when the service is gone, and what it raises."""
         return self._ask({"do": what, **values})
 
@@ -136,7 +136,7 @@ class ServiceLine:
     def _folder(self) -> Path:
         return Path(self.started.get("folder") or os.devnull)
 
-    def _ask(self, message: Mapping[str, object]) -> Answer:
+    def _ask(self, message: Mapping[str, object]) -> ServiceAnswer:
         with self._asking:
             try:
                 self._control.sendall(json.dumps(message).encode() + b"\n")
@@ -149,7 +149,7 @@ class ServiceLine:
                 line = ""
         if not line:
             raise ServiceNotStarted("the service for tests is gone: it was closed, killed, or ended by itself")
-        answer: Answer = json.loads(line)
+        answer: ServiceAnswer = json.loads(line)
         if "error" in answer:
             raise _error_of(answer)
         return answer
@@ -174,7 +174,7 @@ class ServiceLine:
             rmtree(self._folder, ignore_errors=True)
 
 
-def _error_of(answer: Answer) -> EarwitnessError:
+def _error_of(answer: ServiceAnswer) -> EarwitnessError:
     """Return the error that the service tells of, as the class that it is there."""
     kind = getattr(errors, answer["error"], ServiceNotStarted)
     return kind(answer["message"])

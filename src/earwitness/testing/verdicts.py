@@ -24,7 +24,7 @@ class VerdictKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ScriptedVerdict:
     """What a task finds, and when. Made by `match`, `no_match`, `inconclusive` and `failure`."""
 
     kind: VerdictKind
@@ -56,13 +56,13 @@ class Verdict:
         return {**vars(self), "profiles": [list(pair) for pair in self.profiles]}
 
 
-def verdict_of(document: Mapping[str, object]) -> Verdict:
+def verdict_of(document: Mapping[str, object]) -> ScriptedVerdict:
     """Return the verdict that `as_document` wrote."""
     # What was written by the same version of the same package.
     fields: dict[str, object] = dict(document)
     pairs = fields.pop("profiles")
     profiles = tuple((str(profile_id), float(confidence)) for profile_id, confidence in pairs)  # type: ignore[attr-defined]
-    return Verdict(**{**fields, "kind": VerdictKind(str(fields["kind"])), "profiles": profiles})  # type: ignore[arg-type]
+    return ScriptedVerdict(**{**fields, "kind": VerdictKind(str(fields["kind"])), "profiles": profiles})  # type: ignore[arg-type]
 
 
 def match(
@@ -72,7 +72,7 @@ def match(
     others: Mapping[str, float] | None = None,
     after: float = 0.0,
     voiceprint_refused: str = "",
-) -> Verdict:
+) -> ScriptedVerdict:
     """Return the verdict that the caller is this profile: `IdentificationSuccessful`.
 
     `others` are further profiles that are named as well, with their confidence. `after` is in seconds of the service's
@@ -83,23 +83,25 @@ def match(
     if ranked and ranked[0][1] > confidence:
         raise ScriptInvalid("another profile has a higher confidence; name the best one first")
     profiles = ((profile_id, confidence), *ranked)
-    return Verdict(kind=VerdictKind.MATCH, profiles=profiles, after=after, voiceprint_refused=voiceprint_refused)
+    return ScriptedVerdict(
+        kind=VerdictKind.MATCH, profiles=profiles, after=after, voiceprint_refused=voiceprint_refused
+    )
 
 
-def no_match(*, after: float = 0.0, voiceprint_refused: str = "") -> Verdict:
+def no_match(*, after: float = 0.0, voiceprint_refused: str = "") -> ScriptedVerdict:
     """Return the verdict that nobody is known: `IdentificationNoMatchesFound`. Arguments as those of `match`."""
-    return Verdict(kind=VerdictKind.NO_MATCH, after=after, voiceprint_refused=voiceprint_refused)
+    return ScriptedVerdict(kind=VerdictKind.NO_MATCH, after=after, voiceprint_refused=voiceprint_refused)
 
 
-def inconclusive(*, speech_seconds: float = 4.0, after: float = 0.0) -> Verdict:
+def inconclusive(*, speech_seconds: float = 4.0, after: float = 0.0) -> ScriptedVerdict:
     """Return the verdict of a call that ends after so much speech, which is too little: two events of failure."""
     if not 0 <= speech_seconds < 10:
         raise ScriptInvalid(f"{speech_seconds} s of speech are no reason to find nothing; 10 s are enough")
-    return Verdict(kind=VerdictKind.INCONCLUSIVE, speech_seconds=speech_seconds, after=after)
+    return ScriptedVerdict(kind=VerdictKind.INCONCLUSIVE, speech_seconds=speech_seconds, after=after)
 
 
-def failure(reason: str, *, after: float = 0.0) -> Verdict:
+def failure(reason: str, *, after: float = 0.0) -> ScriptedVerdict:
     """Return the verdict of a task that fails, with this reason in its record and its events."""
     if not reason:
         raise ScriptInvalid("a task fails with a reason; give one")
-    return Verdict(kind=VerdictKind.FAILURE, reason=reason, after=after)
+    return ScriptedVerdict(kind=VerdictKind.FAILURE, reason=reason, after=after)
