@@ -17,8 +17,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from earwitness.errors import BadRequest
 from earwitness.voice.band import Band
 from earwitness.voice.connector import LABEL_CHARACTERS_MAX
+from earwitness.voice.decision import Outcome
 from earwitness.voice.job import ItemState, JobKind
 from earwitness.voice.line import Codec, LineLearning
+from earwitness.voice.task_status import TaskStatus
 
 WAIT_SECONDS_MAX = 20
 """Below the 30 s and more after which proxies and clients give up."""
@@ -85,6 +87,14 @@ class ListTasks(Parameters):
     """Speaker search tasks with their results in full, newest first."""
 
     pipeline_id: _OfPipeline = None
+    status: Annotated[TaskStatus | None, doc("Only those that have it.")] = None
+    outcome: Annotated[
+        Outcome | None,
+        doc(
+            "Only those whose search ended so. Results are encrypted, so one request looks through 1,000 tasks at "
+            "most: a page may have few or none and still a `nextToken`."
+        ),
+    ] = None
     limit: _Limit = 50
     next_token: _PageToken = None
 

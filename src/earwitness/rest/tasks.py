@@ -28,11 +28,14 @@ from earwitness.rest.models import (
     UseAnswer,
 )
 from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent, ReplayEvents
-from earwitness.store.records import EventDelivery, OutboxEvent, SpeakerSearchTask
+from earwitness.store.records import EventDelivery, OutboxEvent, Page, PageKey, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.notices import Subscription
-from earwitness.voice.decision import decision_document
+from earwitness.voice.decision import Outcome, decision_document
 from earwitness.voice.task_status import VoiceprintStatus
+
+LOOKED_AT_MAX = 1_000
+"""Tasks whose results one request opens, to find those of an outcome: some 50 ms."""
 
 LOOK_AGAIN_SECONDS = 1.0
 """How often a waiting request looks by itself: another process may have written the event."""
@@ -41,15 +44,39 @@ _NO_EVENT = "there is no event of this id; events go with their pipeline, and so
 
 
 def list_tasks(context: RestContext, call: RestCall[ListTasks]) -> TasksAnswer:
-    """List the tasks of a pipeline, or all, newest first."""
-    pipeline_id = _chosen_pipeline(context, call)
+    """List the tasks of a pipeline, or all, newest first; of a status or an outcome, if asked for."""
+    pipeline_id, params = _chosen_pipeline(context, call), call.params
+
+    def read(after: PageKey | None, limit: int) -> Page[SpeakerSearchTask]:
+        return context.store.tasks.list(call.scope, pipeline_id, status=params.status, after=after, limit=limit)
+
     found, following = paged(
         context,
         call,
-        lambda after, limit: context.store.tasks.list(call.scope, pipeline_id, after=after, limit=limit),
-        about=pipeline_id or "",
+        read if params.outcome is None else lambda after, limit: _ending_so(read, params.outcome, after, limit),
+        about=" ".join(filter(None, (pipeline_id, params.status, params.outcome))),
     )
     return TasksAnswer(tasks=[_task(context, task) for task in found], next_token=following)
+
+
+def _ending_so(
+    read: Callable[[PageKey | None, int], Page[SpeakerSearchTask]],
+    outcome: Outcome | None,
+    after: PageKey | None,
+    limit: int,
+) -> Page[SpeakerSearchTask]:
+    """Return those of a list whose search had an outcome, at least half a page where there are so many among those that
+    one request looks at.
+
+    Each look is at no more than there is room for, so that the page ends where a look did.
+    """
+    found, looked_at = list[SpeakerSearchTask](), 0
+    while True:
+        page = read(after, limit - len(found))
+        found += [task for task in page.items if (task.identification or {}).get("outcome") == outcome]
+        looked_at, after = looked_at + len(page.items), page.next_key
+        if after is None or 2 * len(found) >= limit or looked_at >= LOOKED_AT_MAX:
+            return Page(items=tuple(found), next_key=after)
 
 
 def get_task(context: RestContext, call: RestCall[GetTask]) -> TaskAnswer:
@@ -108,7 +135,7 @@ async def list_events(context: RestContext, call: RestCall[ListEvents]) -> Event
         if not found and params.wait:
             with context.waits.taken(call.scope.account_id):
                 found = await _wait(context, call, look, listener)
-    return EventsAnswer(events=[_event(event) for event in found], next=found[-1].sequence if found else after)
+    return EventsAnswer(events=[event_answer(event) for event in found], next=found[-1].sequence if found else after)
 
 
 async def _wait(
@@ -136,7 +163,7 @@ def _start(context: RestContext, call: RestCall[ListEvents]) -> tuple[str | None
 
 def get_event(context: RestContext, call: RestCall[GetEvent]) -> EventAnswer:
     """Return one event."""
-    return _event(there(context.store.events.get(call.scope, call.params.event_id), _NO_EVENT))
+    return event_answer(there(context.store.events.get(call.scope, call.params.event_id), _NO_EVENT))
 
 
 def replay_event(context: RestContext, call: RestCall[ReplayEvent]) -> ReplayAnswer:
@@ -165,7 +192,7 @@ def replay_events(context: RestContext, call: RestCall[ReplayEvents]) -> Replays
     return context.store.write(work)
 
 
-def _event(event: OutboxEvent) -> EventAnswer:
+def event_answer(event: OutboxEvent) -> EventAnswer:
     """Return an event as JSON. Its body is what the sinks get."""
     return answer_of(
         EventAnswer,

@@ -86,10 +86,17 @@ class TaskReader(Reader):
         return self._session.hot(read, _state, scope.account_id, scope.region, task_id, pipeline)
 
     def list(
-        self, scope: Scope, pipeline_id: str | None, *, after: PageKey | None = None, limit: int
+        self,
+        scope: Scope,
+        pipeline_id: str | None,
+        *,
+        status: TaskStatus | None = None,
+        after: PageKey | None = None,
+        limit: int,
     ) -> Page[SpeakerSearchTask]:
-        """Return the tasks of a pipeline, or of all with None, newest first, ended ones too."""
-        chosen = {} if pipeline_id is None else {"pipeline_id": pipeline_id}
+        """Return the tasks of a pipeline, or of all with None, newest first, ended ones too; of one status if given."""
+        given = {"pipeline_id": pipeline_id, "status": status}
+        chosen = {name: value for name, value in given.items() if value is not None}
         return self._page(
             self._record,
             _WITH_DOMAIN.where(in_scope(tasks, scope, **chosen)),
