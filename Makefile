@@ -13,7 +13,10 @@ N ?= $(if $(filter tests/%,$(K)),0,auto)
 BUSY ?= 4
 CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs check lock clean
+.PHONY: assets demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs check lock clean
+
+assets: $(VENV)/.ready  ## the console's scripts from npm, where the set-up had no network
+	$(BIN)/python hatch_build.py
 
 demo: $(VENV)/.ready  ## the live demo: three calls ring at a running service (SPEECH=DIR: calls of your recordings)
 	$(BIN)/python scripts/live_demo.py $(if $(SPEECH),"$(SPEECH)")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +23,7 @@ from earwitness.api.context import ApiContext
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
 from earwitness.config.settings import EngineSettings
+from earwitness.console.app import Console
 from earwitness.cores import usable_cores
 from earwitness.development import DEV_KEY, Development
 from earwitness.doors.desk import Desk
@@ -32,7 +33,7 @@ from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
-from earwitness.from_settings import build_doors, origin_settings, rates, target_settings
+from earwitness.from_settings import build_doors, console_hosts, origin_settings, rates, target_settings
 from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.models.cache import ModelCache
@@ -165,6 +166,7 @@ class Service:
         )
         self._context = self._api_context(near=near)
         self._calls = Calls(context=self._context, access=self._access)
+        self.console = self._console() if settings.console == "on" else None
         gateway = self._gateway(development)
         limits = RequestLimits(
             body_bytes_max=settings.limits.body_bytes,
@@ -188,6 +190,7 @@ class Service:
             start=self._start,
             stop=self._stop,
             own=self._rest(),
+            console=None if self.console is None else self.console.application(),
             doors=self.sockets,
         )
 
@@ -295,8 +298,9 @@ class Service:
     def _is_draining(self) -> bool:
         return self.root.aws.draining
 
-    def _rest(self) -> ASGIApp:
-        """earwitness's own API."""
+    @cached_property
+    def _own_context(self) -> RestContext:
+        """What earwitness's own API and the console work with."""
         settings, background = self._settings, self._background
         limits = RestLimits(
             body_seconds_max=settings.limits.client_seconds,
@@ -304,7 +308,7 @@ class Service:
             open_jobs_max=settings.quotas.open_jobs,
             job_bytes_max=settings.quotas.job_bytes,
         )
-        context = RestContext(
+        return RestContext(
             store=self._store,
             recordings=background.recordings,
             kept_media=background.kept_media,
@@ -321,14 +325,29 @@ class Service:
             on_domain_deleted=background.work.all_changed,
             media_refusal=background.media_refusal,
         )
+
+    def _rest(self) -> ASGIApp:
+        """earwitness's own API."""
         return JsonApi(
-            context,
+            self._own_context,
             self._access,
             throttle=self._throttle,
             wrong_credentials=self._wrong_credentials,
             new_request_id=new_request_id,
             monotonic=time.monotonic,
         ).application()
+
+    def _console(self) -> Console:
+        """Pages for people."""
+        return Console(
+            self._own_context,
+            self._access,
+            hosts=console_hosts(self._settings),
+            throttle=self._throttle,
+            wrong_credentials=self._wrong_credentials,
+            new_request_id=new_request_id,
+            monotonic=time.monotonic,
+        )
 
     def _gateway(self, development: Development | None) -> Gateway:
         settings = self._settings

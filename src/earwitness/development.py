@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEV_KEY = "test"
 """Access key, secret and bearer token of `serve --dev`, as other emulators have them."""
 
-_DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
+DEV_TOKEN_ID = "serve-dev"  # noqa: S105  # what the token is called, not what it is
 
 DEFAULTS: Mapping[str, object] = {"calls_per_second": "0", "media_rates": MediaRateLimits()}
 """Settings whose default is another with `serve --dev`: nothing is slowed down or refused for its rate, unless the user
@@ -152,7 +152,7 @@ def _ensure_token(unit: Unit, account_id: str) -> None:
         unit.bearer_tokens.delete(present.account_id, present.token_id)
     unit.bearer_tokens.create(
         token=DEV_KEY,
-        token_id=_DEV_TOKEN_ID,
+        token_id=DEV_TOKEN_ID,
         account_id=account_id,
         role="admin",
         name="serve --dev",

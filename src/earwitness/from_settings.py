@@ -12,12 +12,14 @@ from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
 from earwitness.config.rules import with_exceptions
+from earwitness.console.guard import Hosts
 from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
 from earwitness.doors.doors import Door
 from earwitness.errors import ConfigurationError
 from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.rest.routes import ROUTES
+from earwitness.server.connections import trusted_networks
 from earwitness.sinks.aws import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings, require_webhook
 from earwitness.tasks.events import TargetSettings
@@ -47,6 +49,16 @@ def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool
     if listening is not None:
         doors.append(SiprecDoor(desk, listening, is_drained=is_drained))
     return doors
+
+
+def console_hosts(settings: Settings) -> Hosts:
+    """Return the names under which the console answers."""
+    names = (name.strip().lower() for name in settings.console_hosts.split(","))
+    return Hosts(
+        public_url=settings.public_url,
+        names=frozenset(filter(None, names)),
+        trusted_proxies=trusted_networks(settings.trusted_proxies),
+    )
 
 
 def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:

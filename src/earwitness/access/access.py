@@ -96,11 +96,19 @@ class Access:
             return Claimed(principal=key.principal, region=claim.region, claim=claim, secret=key.secret)
         if len(lines) > 1:
             raise Unauthorized("the request has several Authorization headers; send one")
-        return Claimed(principal=self._bearer(rest.strip()))
+        return Claimed(principal=self.bearer(rest.strip()))
 
-    def _bearer(self, token: str) -> Principal:
+    def bearer(self, token: str) -> Principal:
+        """Return who shows a bearer token. Raise Unauthorized for one that is unknown or revoked."""
         fits = self._token_characters_min <= len(token) <= TOKEN_CHARACTERS_MAX
         found = self._store.bearer_tokens.find(token) if fits else None
+        if found is None or found.state != "enabled":
+            raise Unauthorized(_UNKNOWN_TOKEN)
+        return Principal(key_id=found.token_id, account_id=found.account_id, role=found.role)
+
+    def holder(self, account_id: str, token_id: str) -> Principal:
+        """Return who showed this bearer token before. Raise Unauthorized when it was revoked since."""
+        found = self._store.bearer_tokens.get(account_id, token_id)
         if found is None or found.state != "enabled":
             raise Unauthorized(_UNKNOWN_TOKEN)
         return Principal(key_id=found.token_id, account_id=found.account_id, role=found.role)

@@ -192,6 +192,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
         def started() -> None:
             if how.announces:
                 _announce(url, settings, account=how.account, has_keys=has_keys)
+                _announce_console(url, built, account=how.account)
             built.prepare_models(_preparation(settings, how, failed=server.stop))
             if on_started is not None:
                 on_started()
@@ -282,6 +283,21 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
     remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
     _announce_doors(settings)
     _warn_of_certificate(settings)
+
+
+def _announce_console(url: str, built: "Service", *, account: str | None) -> None:
+    """Say where the pages for people are; in development mode with a link that signs in once."""
+    from earwitness.development import DEV_TOKEN_ID
+
+    if built.console is None:
+        return
+    if account is None:
+        remark("The console is at {}/console/", url)
+    else:
+        link = built.console.sessions.link(account_id=account, token_id=DEV_TOKEN_ID)
+        remark(
+            "The console, signed in once within five minutes (later with the token test): {}/console/link/{}", url, link
+        )
 
 
 def _warn_of_certificate(settings: "Settings") -> None:

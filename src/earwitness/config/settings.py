@@ -126,6 +126,19 @@ class ServiceSettings:
         "default of `serve --dev`. Some operations of AWS's or our own API may have other rates, as in "
         "`200,GetSpeakerSearchTask=500,ListEvents=5`.",
     )
+    console: str = row(
+        "on",
+        unit="switch",
+        choices=_SWITCH,
+        text="Whether pages for people are served at `/console`.",
+    )
+    console_hosts: str = row(
+        "",
+        unit="list",
+        text="Names under which the console answers beside those of this machine and that of `public_url`, as in "
+        "`voices.example.org,10.0.0.5`. Under other names it does not, because a page elsewhere could let its own name "
+        "lead here.",
+    )
     trusted_proxies: str = row(
         "",
         unit="list",

@@ -263,9 +263,13 @@ def _fault_response(fault: Fault, request_id: str) -> Response:
 
 
 def _response(status: int, answer: Answer | OpenApi, request_id: str) -> Response:
-    document = msgspec.to_builtins(answer, builtin_types=(datetime,))
-    content = orjson.dumps(document, default=_time, option=orjson.OPT_PASSTHROUGH_DATETIME)
-    return Response(content, status, {REQUEST_ID_HEADER: request_id}, "application/json")
+    return Response(encoded(answer), status, {REQUEST_ID_HEADER: request_id}, "application/json")
+
+
+def encoded(document: object) -> bytes:
+    """Return an answer, or a document of answers, as JSON."""
+    plain = msgspec.to_builtins(document, builtin_types=(datetime,))
+    return orjson.dumps(plain, default=_time, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _time(value: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What answers at which path: health, earwitness's own API, and AWS's operations everywhere else."""
+"""What answers at which path: health, earwitness's own API, the console, and AWS's operations everywhere else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earwitness.errors import StoreUnavailable, Unavailable
@@ -16,6 +16,7 @@ from earwitness.server.aws import AwsApplication
 from earwitness.server.web_socket import WebSocket
 
 OWN_PATH = "/earwitness/"
+CONSOLE_PATH = "/console"
 """No operation of AWS has a path that begins so."""
 
 READY_SECONDS_MAX = 0.8
@@ -51,6 +52,9 @@ class Root:
     own: ASGIApp | None = None
     """earwitness's own API, which gets every path under OWN_PATH; without one, AWS's operations get them too."""
 
+    console: ASGIApp | None = None
+    """Pages for people, under CONSOLE_PATH."""
+
     _looking: asyncio.Future[str] | None = field(default=None, init=False)
     _looking_until: float = field(default=0.0, init=False)
 
@@ -62,7 +66,7 @@ class Root:
         if scope["type"] == "websocket":
             await self._take(WebSocket(scope, receive, send))
             return
-        await self._application(scope["path"])(scope, receive, send)
+        await self._application(scope)(scope, receive, send)
 
     async def _take(self, web_socket: WebSocket) -> None:
         if self.doors is None:
@@ -70,9 +74,15 @@ class Root:
         else:
             await self.doors(web_socket)
 
-    def _application(self, path: str) -> ASGIApp:
+    def _application(self, scope: Scope) -> ASGIApp:
+        path: str = scope["path"]
         if self.own is not None and path.startswith(OWN_PATH):
             return self.own
+        if self.console is not None:
+            if path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/"):
+                return self.console
+            if path == "/" and _is_asked_by_browser(scope):
+                return RedirectResponse(f"{CONSOLE_PATH}/", 303)
         return self._applications.get(path, self.aws)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -134,6 +144,12 @@ class Root:
         except (StoreUnavailable, Unavailable) as error:
             return str(error)
         return ""
+
+
+def _is_asked_by_browser(scope: Scope) -> bool:
+    """Return whether somebody typed our address: SDKs, which have operations at this path, ask for no HTML."""
+    request = Request(scope)
+    return request.method == "GET" and request.headers.get("accept", "").startswith("text/html")
 
 
 def _only_get(request: Request, response: Response) -> Response:

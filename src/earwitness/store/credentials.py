@@ -8,13 +8,14 @@ import hashlib
 from collections.abc import Collection, Mapping
 from functools import partial
 
-from sqlalchemy import ColumnElement, literal, select, union_all
+from sqlalchemy import ColumnElement, literal, select, union, union_all
 
 from earwitness.errors import AlreadyExists
+from earwitness.store.connector_schema import voice_connectors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.records import AccessKey, BearerToken, Page, PageKey
 from earwitness.store.repository import Reader, Writer, record
-from earwitness.store.schema import access_keys, bearer_tokens
+from earwitness.store.schema import access_keys, bearer_tokens, domains, pipelines
 from earwitness.vault.data_key import SealedPlace
 from earwitness.vault.vault import owner_of
 
@@ -44,6 +45,13 @@ class CredentialReader(Reader):
         tokens = select(bearer_tokens.c.account_id).where(bearer_tokens.c.token_id == credential_id)
         rows = self._session.rows(select(union_all(keys, tokens).subquery()))
         return tuple(sorted({row["account_id"] for row in rows}))
+
+    def regions_of(self, account_id: str) -> tuple[str, ...]:
+        """Return the Regions in which an account has domains, pipelines or Voice Connectors, in order."""
+        owners = (domains, pipelines, voice_connectors)
+        used = union(*(select(table.c.region).where(table.c.account_id == account_id) for table in owners))
+        rows = self._session.rows(select(used.subquery()))
+        return tuple(sorted(row["region"] for row in rows))
 
 
 class AccessKeyReader(Reader):
@@ -141,6 +149,10 @@ class BearerTokenReader(Reader):
     def find(self, token: str) -> BearerToken | None:
         """Return the record of a token that somebody shows, of whatever account; None when it is unknown."""
         return self._one(_token_record, select(bearer_tokens).where(bearer_tokens.c.token_sha256 == _digest(token)))
+
+    def get(self, account_id: str, token_id: str) -> BearerToken | None:
+        """Return the token of this id, or None; revoked ones too."""
+        return self._one(_token_record, select(bearer_tokens).where(_token(account_id, token_id)))
 
     def list(self, account_id: str, *, after: PageKey | None = None, limit: int) -> Page[BearerToken]:
         """Return the account's tokens, oldest first."""

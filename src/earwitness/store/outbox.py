@@ -7,7 +7,7 @@ never forgotten.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from functools import reduce
@@ -88,6 +88,30 @@ class EventReader(Reader):
             newest_first=True,
         )
         return Page(items=self._with_deliveries(page.items), next_key=page.next_key)
+
+    def newest(
+        self, scope: Scope, *, state: DeliveryState | None = None, after: PageKey | None = None, limit: int
+    ) -> Page[OutboxEvent]:
+        """Return the events of all pipelines with their deliveries, newest first; those that have one in a state."""
+        chosen = in_scope(events, scope)
+        if state is not None:
+            chosen &= exists().where(deliveries.c.sequence == events.c.sequence, deliveries.c.state == state)
+        page = self._page(
+            self._record,
+            _WITH_KEY.where(chosen),
+            order=(events.c.sequence,),
+            after=after,
+            limit=limit,
+            newest_first=True,
+        )
+        return Page(items=self._with_deliveries(page.items), next_key=page.next_key)
+
+    def delivery_counts(self, scope: Scope) -> Mapping[DeliveryState, int]:
+        """Return how many deliveries wait and how many are parked."""
+        unfinished = in_scope(deliveries, scope), deliveries.c.state != DeliveryState.DELIVERED
+        counted = select(deliveries.c.state, func.count().label("rows")).where(*unfinished).group_by(deliveries.c.state)
+        found = {DeliveryState(row["state"]): int(row["rows"]) for row in self._session.rows(counted)}
+        return {state: found.get(state, 0) for state in (DeliveryState.PENDING, DeliveryState.PARKED)}
 
     def following(
         self, scope: Scope, *, sequence: int, limit: int, pipeline_id: str | None = None

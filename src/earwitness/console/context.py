@@ -1,0 +1,88 @@
+"""What pages and actions work with: the rooms below, handed in once, and the request in hand.
+
+Pages ask with the handlers of the JSON API, so that a page shows what a program is told, to the same roles, with the
+same entries in the audit trail.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from earwitness.access.access import require_role
+from earwitness.access.caller import Caller
+from earwitness.api.operations import TABLE
+from earwitness.rest.context import RestCall, RestContext
+from earwitness.rest.parameters import Parameters
+from earwitness.rest.routes import ROUTES
+from earwitness.store.records import Scope
+from earwitness.store.store import Store
+
+_AnswerT = TypeVar("_AnswerT")
+_ParametersT = TypeVar("_ParametersT", bound=Parameters)
+ParametersT_co = TypeVar("ParametersT_co", bound=Parameters, covariant=True)
+
+_ROLES: Mapping[str, frozenset[str]] = {
+    **{served.operation: frozenset(role.value for role in served.roles) for served in TABLE},
+    **{route.operation: frozenset(role.value for role in route.roles) for route in ROUTES},
+}
+
+
+def roles_of(operation: str) -> frozenset[str]:
+    """Return who may call an operation of the APIs; of one that both have, what the JSON API says."""
+    return _ROLES[operation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleCall(Generic[ParametersT_co]):
+    """One request of somebody who has signed in, authorised and parsed."""
+
+    #: What the JSON API's handlers work with.
+    rest: RestContext
+    #: Who asks for what.
+    caller: Caller
+    #: Of path and query; of an action also of its form.
+    params: ParametersT_co
+
+    @property
+    def scope(self) -> Scope:
+        """Whose records the call is about; it reaches no others."""
+        return self.caller.scope
+
+    @property
+    def store(self) -> Store:
+        """The records."""
+        return self.rest.store
+
+    def ask(self, handler: Callable[[RestContext, RestCall[_ParametersT]], _AnswerT], params: _ParametersT) -> _AnswerT:
+        """Return what an operation of the JSON API answers to this caller. Raise Forbidden when its role may not."""
+        operation = type(params).__name__
+        require_role(self.caller.principal, operation, roles_of(operation))
+        call = RestCall(caller=replace(self.caller, operation=operation), params=params)
+        return handler(self.rest, call)
+
+    def may(self, operation: str) -> bool:
+        """Return whether the caller's role may call an operation: what shows a button."""
+        return self.caller.principal.role in roles_of(operation)
+
+
+Content: TypeAlias = Mapping[str, Any]
+"""What a page shows, by name: answers of the JSON API, and plain values. `Any`: whatever JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an action did, and where the browser goes on."""
+
+    #: One sentence, for people. It names nobody: it travels in the address.
+    message: str
+    #: A path of the console behind the Region, as `/domains`.
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+# `Any`: each handler takes the parameters of its own page.
+PageHandler: TypeAlias = Callable[[ConsoleCall[Any]], Content]
+"""Returns what a page shows. Called in a thread."""
+
+ActionHandler: TypeAlias = Callable[[ConsoleCall[Any]], Done]
+"""Does what a form asks for. Called in a thread."""

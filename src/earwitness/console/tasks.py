@@ -1,0 +1,29 @@
+"""Calls that are searched for, as speaker search tasks: the list, and one of them."""
+
+from earwitness.console.context import ConsoleCall, Content
+from earwitness.rest.parameters import GetTask, ListTasks
+from earwitness.rest.tasks import event_answer, get_task, list_tasks
+from earwitness.voice.decision import Outcome
+from earwitness.voice.task_status import TaskStatus
+
+EVENTS_MAX = 100
+"""The newest of a pipeline that are looked through for those of a task."""
+
+
+def tasks_page(call: ConsoleCall[ListTasks]) -> Content:
+    """Show tasks, newest first, with their results."""
+    answer = call.ask(list_tasks, call.params)
+    return {
+        "tasks": answer.tasks,
+        "nextToken": answer.next_token,
+        "statuses": [status.value for status in TaskStatus],
+        "outcomes": [outcome.value for outcome in Outcome],
+    }
+
+
+def task_page(call: ConsoleCall[GetTask]) -> Content:
+    """Show one task: its result, its events, and what became of them."""
+    task = call.ask(get_task, call.params)
+    newest = call.store.events.list(call.scope, task.pipeline_id, limit=EVENTS_MAX).items
+    events = [event_answer(event) for event in reversed(newest)]
+    return {"task": task, "events": [event for event in events if task.task_id in str(event.body)]}

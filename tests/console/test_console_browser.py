@@ -1,0 +1,171 @@
+"""The console in a real browser, on every page: light, dark, on a phone, without script, by keyboard, while it runs."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from console_examples import task_id
+from console_places import PLACES
+from console_visit import REGION, SCOPE
+from live import ACCOUNT, Live
+from rest_examples import token
+
+from earwitness.console.files import ServedFiles
+from earwitness.console.pages import PAGES
+from patience import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = os.environ.get("EARWITNESS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 800}
+LOOKS: dict[str, dict[str, Any]] = {  # `Any`: options of Playwright
+    "light": {"color_scheme": "light", "viewport": DESK},
+    "dark": {"color_scheme": "dark", "viewport": DESK},
+    "phone": {"color_scheme": "light", "viewport": PHONE, "has_touch": True},
+}
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    pytest.mark.skipif(not ServedFiles().has_scripts, reason="the console's scripts were not fetched (hatch_build.py)"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One for the module, and no longer: while it is open no event loop may run in this thread."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_context(browser: "Browser", live: Live) -> Iterator[Callable[..., "BrowserContext"]]:
+    """Opens contexts that have signed in, and fails when a page says that something is wrong with it."""
+    opened: list[BrowserContext] = []
+    said: list[str] = []
+
+    def open_one(*, role: str = "admin", **options: Any) -> "BrowserContext":
+        context = browser.new_context(base_url=live.url, **options)
+        context.set_default_timeout(PATIENCE_SECONDS * 1_000)
+        opened.append(context)
+        context.on(
+            "console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None
+        )
+        context.on("weberror", lambda error: said.append(str(error.error)))
+        page = context.new_page()
+        page.goto("/console/")
+        page.get_by_label("Bearer token").fill(token(role, SCOPE))
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**{REGION}/**")
+        return context
+
+    open_one.said = said  # type: ignore[attr-defined]  # for tests that break connections on purpose
+    yield open_one
+    for context in opened:
+        context.close()
+    assert said == []
+
+
+def visit(context: "BrowserContext", place: str) -> "Page":
+    page = context.pages[0]
+    page.goto(f"{REGION}{place}")
+    return page
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_page_is_wider_than_its_window_or_moves(open_context: Callable[..., "BrowserContext"], look: str) -> None:
+    context = open_context(**LOOKS[look])
+    context.add_init_script(
+        "window.moved = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) "
+        "if (!entry.hadRecentInput) window.moved += entry.value }).observe({type: 'layout-shift', buffered: true})"
+    )
+    for page_of_table in PAGES:
+        page = visit(context, PLACES[page_of_table.path])
+        assert page.title().endswith("· earwitness")
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, (look, page_of_table.path)
+        assert page.evaluate("window.moved") == 0, (look, page_of_table.path)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm install --prefix tests/console)")
+@pytest.mark.parametrize("look", LOOKS)
+def test_nobody_is_kept_out(open_context: Callable[..., "BrowserContext"], look: str) -> None:
+    context = open_context(**LOOKS[look], bypass_csp=True)
+    for page_of_table in PAGES:
+        page = visit(context, PLACES[page_of_table.path])
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run().then(result => result.violations)")
+        serious = [
+            (one["id"], [node["html"] for node in one["nodes"]][:3])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], (look, page_of_table.path)
+
+
+def test_everything_is_there_without_script(open_context: Callable[..., "BrowserContext"]) -> None:
+    context = open_context(java_script_enabled=False)
+    page = visit(context, "/tasks")
+    assert page.locator("tbody tr").count() == 7
+    page.get_by_label("Result").select_option("match")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("tbody tr").count() == 2
+    page.get_by_role("link", name="vp-341c3b6f").first.wait_for()
+
+
+def test_the_keyboard_suffices(open_context: Callable[..., "BrowserContext"]) -> None:
+    page = visit(open_context(), "/tasks")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "status"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_a_call_that_ends_is_seen_to(live: Live, open_context: Callable[..., "BrowserContext"]) -> None:
+    page = visit(open_context(), "/tasks")
+    row = page.locator(f"#task-{task_id(6)}")
+    assert "listening" in row.inner_text()
+    live.store.write(lambda unit: unit.attempts.end(SCOPE, task_id(6), attempt=1))
+    row.get_by_text("ended").wait_for()
+
+
+def test_a_page_says_that_its_service_is_away_and_misses_nothing(
+    live: Live, open_context: Callable[..., "BrowserContext"]
+) -> None:
+    context = open_context()
+    page = visit(context, "/tasks")
+    page.locator("#live[data-connected]").wait_for()
+    context.set_offline(True)
+    live.service.begin_to_stop()  # ends the stream
+    page.get_by_text("Connection lost").wait_for()
+    open_context.said.clear()  # type: ignore[attr-defined]
+
+
+def test_a_token_that_is_revoked_leads_to_the_sign_in(
+    live: Live, open_context: Callable[..., "BrowserContext"]
+) -> None:
+    page = visit(open_context(role="operator"), "/tasks")
+    page.locator("#live[data-connected]").wait_for()
+    live.store.write(lambda unit: unit.bearer_tokens.revoke(ACCOUNT, "tok-operator"))
+    page.get_by_label("Bearer token").wait_for()
+    open_context.said.clear()  # type: ignore[attr-defined]
