@@ -24,6 +24,7 @@ from benchmarks import (
     search,
     several_voices,
     startup,
+    testing_start,
     unseen,
     wire,
 )
@@ -51,6 +52,7 @@ BENCHMARKS = {
         capacity,
         cluster,
         startup,
+        testing_start,
         resemblyzer,
         wire,
     )

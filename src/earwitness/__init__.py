@@ -1,7 +1,7 @@
 """earwitness answers one question: who is speaking?
 
-Public to Python programs is `put_media`, a producer of Kinesis Video Streams media; everything else is reached over the
-wire, the JSON API and the command line.
+Public to Python programs are `put_media`, a producer of Kinesis Video Streams media, and `earwitness.testing`, services
+for tests; everything else is reached over the wire, the JSON API and the command line.
 """
 
 import os

@@ -4,6 +4,7 @@ Public API, with `earwitness.testing`. The service itself runs in a process of i
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -32,6 +33,9 @@ WAIT_SECONDS = 30.0
 _POLL_SECONDS = 20
 _ENDPOINTS = ("CHIME_SDK_MEDIA_PIPELINES", "CHIME_SDK_VOICE", "KINESIS_VIDEO")
 _MEDIA_ENDPOINTS = ("KINESIS_VIDEO_MEDIA", "KINESIS_VIDEO_ARCHIVED_MEDIA")
+
+_NO_PROFILE = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+"""What a session takes from AWS's files, where the user's profile may not even exist."""
 
 JsonDocument: TypeAlias = dict[str, Any]
 """A JSON object. `Any`: whatever JSON can hold."""
@@ -90,10 +94,20 @@ class EarwitnessService:
         }
 
     def session(self) -> "boto3.Session":
-        """Return a boto3 session with the service's credentials and Region. Its clients need the endpoint: `client`."""
-        import boto3
+        """Return a boto3 session with the service's credentials and Region, and nothing of the user's profiles.
 
-        return boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=KEY, region_name=self.region)
+        Its clients need the endpoint as well; `client` has it.
+        """
+        import boto3
+        import botocore.session
+
+        own = {name: (None, None, value, None) for name, value in _NO_PROFILE.items()}
+        return boto3.Session(
+            aws_access_key_id=KEY,
+            aws_secret_access_key=KEY,
+            region_name=self.region,
+            botocore_session=botocore.session.Session(session_vars=own),
+        )
 
     def client(self, service_name: str, **options: Any) -> Any:  # `Any`: boto3's clients are made at run time
         """Return a boto3 client of this service: `chime-sdk-voice`, `chime-sdk-media-pipelines`, `kinesisvideo`.
