@@ -98,25 +98,27 @@ def test_scripted_events_are_delivered_to_a_queue_and_read_as_lambda_would(queue
                 if json.loads(message["Body"])["detail-type"] == "SpeakerSearchStatus":
                     bodies.append(message["Body"])
         told = service.events(task_id=task)
-        assert [record["body"] for record in events.in_sqs(*told)["Records"]] == bodies  # to the byte
+        assert [record["body"] for record in records(events.in_sqs(*told))] == bodies  # to the byte
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_can_be_made(status: str) -> None:
-    assert events.speaker_search_status(status)["detail"]["detailStatus"] == status  # type: ignore[index]
+    detail: Any = events.speaker_search_status(status)["detail"]
+    assert detail["detailStatus"] == status
+
+
+def records(wrapped: dict[str, Any]) -> list[dict[str, Any]]:
+    return wrapped["Records"]
 
 
 def test_what_wraps_them() -> None:
     event = events.speaker_search_status("IdentificationSuccessful", profiles={"vp-2": 0.1, "vp-1": 0.8})
-    (sqs,), (sns,), (kinesis,) = (
-        wrap(event)["Records"]
-        for wrap in (events.in_sqs, events.in_sns, events.in_kinesis)  # type: ignore[misc]
-    )
+    (sqs,), (sns,), (kinesis,) = map(records, (events.in_sqs(event), events.in_sns(event), events.in_kinesis(event)))
     assert json.loads(sqs["body"]) == event
     assert json.loads(sns["Sns"]["Message"]) == event
     assert json.loads(base64.b64decode(kinesis["kinesis"]["data"])) == event
-    assert sqs["messageId"] == events.in_sqs(event)["Records"][0]["messageId"]  # type: ignore[index]
-    assert len(events.in_sqs(event, event)["Records"]) == 2  # type: ignore[arg-type]
+    assert sqs["messageId"] == records(events.in_sqs(event))[0]["messageId"]
+    assert len(records(events.in_sqs(event, event))) == 2
 
 
 def test_events_that_the_service_never_sends_are_refused() -> None:
