@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that come from the code: commands, settings, models, columns. A test keeps them true.
+"""Write the pages of docs/ that come from the code: commands, settings, metrics, columns. A test keeps them true.
 
 python scripts/write_docs.py [--check]
 """
@@ -6,7 +6,10 @@ python scripts/write_docs.py [--check]
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.cli import get_docs_for_click
@@ -17,6 +20,8 @@ from earwitness.api.operations import BY_NAME, why_not
 from earwitness.cli import output
 from earwitness.cli.evaluate import RATES
 from earwitness.cli.main import app
+from earwitness.metrics.registry import Metrics
+from earwitness.metrics.state import Reads, StateMetrics
 from earwitness.models.catalogue import catalogue
 from earwitness.store.columns import EVERYWHERE, secrecy
 from earwitness.store.schema import metadata
@@ -115,7 +120,11 @@ def _operation(service: str, operation: str) -> tuple[str, str, str, str]:
     row = BY_NAME.get((service, operation))
     if row is None:
         return operation, "refused", "", why_not(service, operation)
-    roles = "all" if row.roles == frozenset(Role) else ", ".join(role for role in Role if role in row.roles)
+    roles = (
+        "all"
+        if row.roles == frozenset(Role) - {Role.MONITOR}
+        else ", ".join(role for role in Role if role in row.roles)
+    )
     return operation, "different" if row.note else "served", roles, row.note
 
 
@@ -168,6 +177,22 @@ def records() -> str:
     return _PART.sub(lambda part: f"{part[1]}{columns()}{part[2]}", page)
 
 
+def metrics() -> str:
+    """The page of metrics as it is, its table written anew."""
+    # Nothing is read here. `Any`: what would be read are numbers of many kinds.
+    nothing: dict[str, Any] = {field.name: lambda: None for field in fields(Reads)}
+    everything = Metrics(operations=())
+    everything.add_state(StateMetrics(Reads(**nothing), version="", clock=lambda: datetime.now(UTC)))
+    head = "| metric | | label | nodes | what it is |\n| --- | --- | --- | --- | --- |\n"
+    rows = [
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.label.split(',') if label)} "
+        f"| {one.over} | {one.says} |"
+        for one in everything.described
+    ]
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    return _PART.sub(lambda part: f"{part[1]}{head + chr(10).join(rows)}{part[2]}", page)
+
+
 def _generated(page: Callable[[], str]) -> Callable[[], str]:
     return lambda: GENERATED + page()
 
@@ -178,6 +203,7 @@ PAGES = {
     "models.md": _generated(models),
     "parity.md": _generated(parity),
     "records.md": records,
+    "metrics.md": metrics,
 }
 
 

@@ -4,6 +4,7 @@ one room loads only this room. A test that runs a command which needs models ask
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,15 @@ def _own_log() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus's own checker of metrics and rules (Debian: `prometheus`)."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not here; install the package prometheus")
+    return found
 
 
 @pytest.fixture(scope="session")

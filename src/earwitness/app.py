@@ -33,13 +33,15 @@ from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
-from earwitness.from_settings import build_doors, console_hosts, origin_settings, rates, target_settings
+from earwitness.from_settings import build_doors, console_hosts, operation_names, origin_settings, rates, target_settings
 from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
+from earwitness.metrics.registry import Metrics
 from earwitness.models.cache import ModelCache
 from earwitness.nodes.internal import InternalApi
 from earwitness.nodes.own import OwnNode, own_node
 from earwitness.nodes.signing import SignatureCheck
+from earwitness.observing import Observing
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
@@ -129,9 +131,13 @@ class Service:
         *,
         development: Development | None = None,
         node: OwnNode | None = None,
+        is_one_of_several: bool = False,
     ) -> None:
+        """`is_one_of_several`: other processes answer at the same address."""
         self._settings = settings
         self._store = store
+        self._metrics = Metrics(operations=operation_names())
+        store.meter.metrics = self._metrics.store
         self._clock = (development and development.clock) or (now if node is None else node.clock)
         self._looking: list[asyncio.Task[None]] = []  # before the start
         store.keep_reserve()
@@ -140,12 +146,18 @@ class Service:
         events_file = settings.data_dir / "events.jsonl" if development else None
         conclude = development.conclude if development else None
         self._background = build_background(
-            settings, store, events_file=events_file, clock=self._clock, node=node, conclude=conclude
+            settings,
+            store,
+            events_file=events_file,
+            clock=self._clock,
+            node=node,
+            conclude=conclude,
+            metrics=self._metrics,
         )
         self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk
         per_second, overrides = rates(settings.calls_per_second)
-        self._throttle = Throttle(per_second=per_second, overrides=overrides)
+        self._throttle = Throttle(per_second=per_second, overrides=overrides, refused=self._metrics.requests.throttled)
         self._wrong_credentials = WrongCredentials()
         self.sockets = SocketDoors(
             self.desk,
@@ -167,24 +179,21 @@ class Service:
         self._context = self._api_context(near=near)
         self._calls = Calls(context=self._context, access=self._access)
         self.console = self._console() if settings.console == "on" else None
-        gateway = self._gateway(development)
-        limits = RequestLimits(
-            body_bytes_max=settings.limits.body_bytes,
-            client_seconds_max=settings.limits.client_seconds,
-            at_once_max=settings.limits.requests_at_once,
-        )
-        aws = AwsApplication(
-            gateway,
-            threads=self._threads,
+        self._observing = Observing(
+            self._metrics,
+            settings,
+            store,
+            self._background,
+            self.doors,
+            self._access,
+            run_in_thread=self._threads.run,
             wrong_credentials=self._wrong_credentials,
-            monotonic=time.monotonic,
-            on_loop=store.on_loop,
-            limits=limits,
-            streaming=self._calls.streaming(),
-            upload_paths=("/putMedia",),
+            clock=self._clock,
+            is_development=development is not None,
+            is_shared=is_one_of_several,
         )
         self.root = Root(
-            aws=aws,
+            aws=self._aws(development),
             why_not_started=self._background.models.why_not_open,
             require_ready=self._require_ready,
             start=self._start,
@@ -192,6 +201,7 @@ class Service:
             own=self._rest(),
             console=None if self.console is None else self.console.application(),
             doors=self.sockets,
+            metrics=self._observing.application,
         )
 
     def _require_ready(self) -> None:
@@ -239,6 +249,7 @@ class Service:
         try:
             if self._internal is not None:
                 await self._internal.open()
+            await self._observing.open()
             await self.doors.open()
         except BaseException:
             await self._background.stop()
@@ -255,6 +266,7 @@ class Service:
         await self._background.stop()
         if self._internal is not None:
             await self._internal.close()
+        await self._observing.close()
 
     def _internal_listener(self, node: OwnNode) -> Beside:
         """Where other nodes are let in."""
@@ -335,6 +347,7 @@ class Service:
             wrong_credentials=self._wrong_credentials,
             new_request_id=new_request_id,
             monotonic=time.monotonic,
+            metrics=self._metrics.requests,
         ).application()
 
     def _console(self) -> Console:
@@ -349,9 +362,10 @@ class Service:
             monotonic=time.monotonic,
         )
 
-    def _gateway(self, development: Development | None) -> Gateway:
-        settings = self._settings
-        return Gateway(
+    def _aws(self, development: Development | None) -> AwsApplication:
+        """AWS's operations."""
+        settings, limits = self._settings, self._settings.limits
+        gateway = Gateway(
             services=list(load_services().values()),
             operations=self._calls,
             throttle=self._throttle,
@@ -360,10 +374,25 @@ class Service:
             monotonic=time.monotonic,
             new_request_id=new_request_id,
             limits=GatewayLimits(
-                skew_seconds_max=settings.limits.clock_skew_seconds,
+                skew_seconds_max=limits.clock_skew_seconds,
                 refuse_session_token=settings.session_tokens == "refuse",
             ),
             provoked=development.provoked.take if development else None,
+        )
+        return AwsApplication(
+            gateway,
+            threads=self._threads,
+            wrong_credentials=self._wrong_credentials,
+            monotonic=time.monotonic,
+            on_loop=self._store.on_loop,
+            limits=RequestLimits(
+                body_bytes_max=limits.body_bytes,
+                client_seconds_max=limits.client_seconds,
+                at_once_max=limits.requests_at_once,
+            ),
+            streaming=self._calls.streaming(),
+            upload_paths=("/putMedia",),
+            metrics=self._metrics.requests,
         )
 
 
@@ -375,6 +404,7 @@ def build_background(
     clock: Callable[[], datetime] = now,
     node: OwnNode | None = None,
     conclude: "ConcludeAttempt | None" = None,
+    metrics: Metrics | None = None,
 ) -> Background:
     """Return what goes on without being asked. `events_file` gets every event as a line.
 
@@ -411,6 +441,7 @@ def build_background(
         VoiceModels(ModelCache(settings.models_dir), partial(_build_engine, settings)),
         clock=clock,
         new_id=new_guid,
+        metrics=metrics or Metrics(operations=()),
         node=node,
         conclude=conclude,
     )

@@ -117,14 +117,22 @@ def origin_settings(settings: Settings) -> OriginSettings:
     )
 
 
+def operation_names() -> set[str]:
+    """Return the names of all operations of both APIs."""
+    return {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES}
+
+
+_FOR_ANYBODY = {route.operation for route in ROUTES if not route.roles}
+"""No key calls these, so none is counted."""
+
+
 def rates(text: str) -> tuple[float, dict[str, float]]:
     """Return the calls per second of `200,GetVoiceProfile=5,…`: of all operations, and of some by name.
 
     Raise ConfigurationError for what cannot be read.
     """
     default, exceptions = with_exceptions(text)
-    known = {operation for _, operation in BY_NAME} | {route.operation for route in ROUTES if route.roles}
-    for name in exceptions.keys() - known:
+    for name in exceptions.keys() - (operation_names() - _FOR_ANYBODY):
         raise ConfigurationError(f"setting calls_per_second: no operation {name!r} is served")
     found = {name: _rate(number) for name, number in {"": default, **exceptions}.items()}
     return found.pop(""), found

@@ -67,6 +67,7 @@ def settings_of_process(settings: Settings, number: int, count: int) -> Settings
         limits=shared,
         internal_address=moved_port(settings.internal_address, number - 1, setting="internal_address"),
         internal_url=moved_port(settings.internal_url, number - 1, setting="internal_url"),
+        metrics_address=moved_port(settings.metrics_address, number - 1, setting="metrics_address"),
     )
     if number == 1:
         return own

@@ -115,6 +115,16 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in " ".join(result.stderr.split())
 
 
+def test_an_address_for_metrics_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("EARWITNESS_METRICS_ADDRESS", f"127.0.0.1:{port}")
+        code, said = refused("--dev")
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in said
+    assert "change the setting metrics_address" in said
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "said"),
     [
@@ -124,6 +134,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         ("TLS_KEY", "/no/such/file", "no tls_certificate"),
         ("STORE_URL", "mysql://host/name", "the store cannot be mysql"),
         ("PORT", "70000", "must lie between 0 and 65535"),
+        ("METRICS_ADDRESS", "everywhere", "setting metrics_address is no address"),
+        ("METRICS_ACCESS", "maybe", "must be one of token, anybody"),
         ("SESSION_TOKENS", "maybe", "must be one of ignore, refuse"),
     ],
 )

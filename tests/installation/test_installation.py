@@ -290,7 +290,9 @@ def several(**more: object) -> Settings:
 
 def test_several_processes_share_what_a_machine_has_once() -> None:
     limits = Limits(threads=16, inference_threads=3, media_bytes=9_000, job_items_at_once=2)
-    settings = several(internal_address="10.0.0.5:4501", internal_url="http://ten:4501/", limits=limits)
+    settings = several(
+        internal_address="10.0.0.5:4501", internal_url="http://ten:4501/", limits=limits, metrics_address="[::1]:9464"
+    )
     each = [settings_of_process(settings, number, 3) for number in (1, 2, 3)]
     assert [one.media_dir or one.data_dir / "media" for one in each] == [
         Path("/data/media"),
@@ -299,12 +301,14 @@ def test_several_processes_share_what_a_machine_has_once() -> None:
     ]
     assert [one.internal_address for one in each] == ["10.0.0.5:4501", "10.0.0.5:4502", "10.0.0.5:4503"]
     assert [one.internal_url for one in each] == ["http://ten:4501", "http://ten:4502", "http://ten:4503"]
+    assert [one.metrics_address for one in each] == ["[::1]:9464", "[::1]:9465", "[::1]:9466"]
     assert [one.siprec for one in each] == ["10.0.0.5:5060", "", ""]
     shares = {(one.limits.store_connections, one.limits.media_bytes, one.limits.job_items_at_once) for one in each}
     assert shares == {(10, 3_000, 1)}
     assert {one.limits.inference_threads for one in each} == {3}
     free = settings_of_process(several(), 2, 64)
     assert (free.internal_address, free.internal_url) == ("127.0.0.1:0", "")
+    assert free.metrics_address == ""
     assert (free.limits.inference_threads, free.limits.store_connections) == (1, 4)
 
 
@@ -315,6 +319,7 @@ def test_several_processes_share_what_a_machine_has_once() -> None:
         ({"internal_url": "http://ten"}, "internal_url"),
         ({"internal_url": "http://ten:port"}, "internal_url"),
         ({"internal_address": "10.0.0.5:65534"}, "internal_address"),
+        ({"metrics_address": "10.0.0.5:65534"}, "metrics_address"),
     ],
 )
 def test_what_several_processes_cannot_have_is_named(wrong: dict[str, str], named: str) -> None:

@@ -18,6 +18,7 @@ from earwitness.audio.matroska.writer import pcm_track, write_block, write_clust
 from earwitness.engine.engine import Engine
 from earwitness.engine.turns import Turns
 from earwitness.media.source import StartPosition, StreamFragment
+from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
 from earwitness.tasks.attempt import TaskContext, conclude_task
@@ -116,6 +117,7 @@ class Office:
         self.line: Any = None
         self.changed = asyncio.Event()
         self.lags = Lags(monotonic=lambda: 0.0)
+        self.metrics = TaskMetrics()
         self.inference = ThreadPoolExecutor(1, thread_name_prefix="inference")
         self.waiting = ThreadPoolExecutor(1, thread_name_prefix="waiting")
         self.events = EventPublisher(targets_of=lambda *_: (TARGET,), new_id=guid)
@@ -137,6 +139,7 @@ class Office:
             moves=self.moves,
             heard_from=lambda _: None,
             lags=self.lags,
+            metrics=self.metrics,
         )
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ def anyio_backend() -> str:
 async def test_tasks_are_taken_up_after_the_records_are_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr("earwitness.tasks.background.TAKE_UP_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("earwitness.tasks.regular.AGAIN_SECONDS", 0.01)
     store = opened(f"sqlite:///{tmp_path / 'records.db'}")
     task = running_task(store)
     stumbling = Stumbling(store.tasks, failures=2)

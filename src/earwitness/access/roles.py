@@ -17,3 +17,6 @@ class Role(StrEnum):
 
     PRODUCER = "producer"
     """Sends media, and what a producer asks for before it does."""
+
+    MONITOR = "monitor"
+    """Reads metrics, which count all accounts together, and nothing else."""

@@ -33,6 +33,7 @@ from earwitness.errors import BadRequest, EarwitnessError, FragmentLogUnavailabl
 from earwitness.fragments.interface import TAGS_BYTES_MAX
 from earwitness.fragments.stream import FragmentStream
 from earwitness.media.streams import ConnectionRate, MediaLimits
+from earwitness.metrics.reported import MediaMetrics
 from earwitness.server.aws import SendChunk
 from earwitness.store.records import KinesisStream
 from earwitness.wire.scalars import Params
@@ -47,6 +48,9 @@ APPENDING_BYTES_MAX = 64 * 1024 * 1024
 
 UNCONFIRMED_MAX = 1_024
 """The same for fragments that are on the disk, and for which it is not certain that this node still serves."""
+
+METRICS_DOOR = "put_media"
+"""What metrics call this way in."""
 
 _log = logging.getLogger("earwitness.put_media")
 
@@ -77,6 +81,7 @@ async def open_put_media(context: ApiContext, caller: Caller, params: Params) ->
         monotonic=context.monotonic,
         is_draining=context.is_draining,
         heard=lambda: context.heard_from(stream.arn),
+        metrics=streams.metrics,
         may_say_persisted=context.may_say_persisted,
         release=taken.close,
     )
@@ -180,6 +185,7 @@ class PutMediaSession:
         heard: Callable[[], None],
         may_say_persisted: Callable[[], Awaitable[None]],
         release: Callable[[], None],
+        metrics: MediaMetrics | None = None,
     ) -> None:
         """`heard` is called for each fragment that comes, `release` lets the next producer in. `may_say_persisted`
         returns when it is certain that this node still serves."""
@@ -192,6 +198,7 @@ class PutMediaSession:
         self._is_draining = is_draining
         self._heard = heard
         self._may_say_persisted = may_say_persisted
+        self._metrics = metrics or MediaMetrics()
         self.close = release
         self._reader = PutMediaReader()
         self._gatherer = TagGatherer()
@@ -237,6 +244,7 @@ class PutMediaSession:
                 return False
             more = message.get("more_body", False)
             body: bytes = message.get("body", b"")
+            self._metrics.received(METRICS_DOOR, len(body))
             events = self._gatherer.gather(self._reader.feed(body))
             if not more:
                 events += [*self._gatherer.gather(self._reader.close()), *self._gatherer.release()]
@@ -285,6 +293,7 @@ class PutMediaSession:
                         append = self._log.append_tags(self._number, event.tags.raw)
                         await self._appending.put(_Appending("", 0, 0, asyncio.create_task(append)))
                 case StreamRefused():
+                    self._metrics.refused()
                     _log.info("a fragment was refused", extra={"fault": event.fault.name, "reason": event.reason})
                     number = self._number if event.timecode_ms == self._timecode_ms else ""
                     await self._refuse(event.fault, event.timecode_ms, number)

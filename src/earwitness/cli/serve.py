@@ -185,7 +185,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
         trusted_proxies=settings.trusted_proxies,
     )
     run.require_certificate(listening)
-    with run.open_socket(listening) as socket, _built(settings, how.account, provoked) as (built, lead):
+    with run.open_socket(listening) as socket, _built(settings, how, provoked) as (built, lead):
         has_keys = built.has_keys()
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
 
@@ -221,21 +221,22 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
 
 
 @contextmanager
-def _built(
-    settings: "Settings", account: str | None, provoked: "ProvokedFailures"
-) -> "Generator[tuple[Service, Lead]]":
+def _built(settings: "Settings", how: How, provoked: "ProvokedFailures") -> "Generator[tuple[Service, Lead]]":
     """Open the records and build the service on them; the records are let go whatever happens."""
     from earwitness import app
     from earwitness import development as development_mode
 
     with app.this_node(settings) as node, _serving(settings, node) as (store, lead):
-        if account is None:
+        if how.account is None:
             development_mode.refuse_development_key(store)
             development = None
         else:
-            development_mode.ensure_development_key(store, account)
-            development = development_mode.Development(account_id=account, provoked=provoked)
-        with closing(app.Service(settings, store, development=development, node=node)) as built:
+            development_mode.ensure_development_key(store, how.account)
+            development = development_mode.Development(account_id=how.account, provoked=provoked)
+        service = app.Service(
+            settings, store, development=development, node=node, is_one_of_several=how.is_one_of_several
+        )
+        with closing(service) as built:
             yield built, lead
         lead.require()
 

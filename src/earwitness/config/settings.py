@@ -146,6 +146,20 @@ class ServiceSettings:
         "address gets at most half of the 10,000 connections, which is too few for a proxy that brings everybody's; "
         "these may have any number.",
     )
+    metrics_address: str = row(
+        "",
+        unit="address",
+        text="Where metrics are read besides `/metrics` at the service's own address, as in `127.0.0.1:9464`; nowhere "
+        "when empty. On a loopback address everybody may read them, elsewhere who has a token. With several processes "
+        "each has the next port.",
+    )
+    metrics_access: str = row(
+        "token",
+        unit="rule",
+        choices=("token", "anybody"),
+        text="Who may read metrics at a `metrics_address` that others than this machine reach: who has a bearer token "
+        "of role monitor, or anybody. What is sent there is not encrypted.",
+    )
     siprec: str = row(
         "",
         unit="address",

@@ -56,6 +56,6 @@ class Desk(Protocol):
         """Write that a call ended, after its last fragment was written. A second time changes nothing."""
         ...
 
-    def heard(self, stream_arn: str) -> None:
-        """Note that a fragment of this stream was written."""
+    def heard(self, stream_arn: str, *, door: str, size: int) -> None:
+        """Note that a fragment of so many bytes of audio was written to this stream, or could not be."""
         ...

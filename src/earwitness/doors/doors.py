@@ -86,6 +86,17 @@ class Doors:
             for door in self._doors
         ]
 
+    def calls(self) -> dict[str, float]:
+        """Return how many calls of all accounts are in progress, by protocol; any thread may ask."""
+        found = {door.name: 0.0 for door in self._doors if door.addresses}
+        for call in [call for door in self._doors for call in list(door.calls)]:
+            found[call.door] = found.get(call.door, 0.0) + 1.0
+        return found
+
+    def refused(self) -> dict[str, float]:
+        """Return how often something was refused since the start, by door; any thread may ask."""
+        return {door.name: float(sum(list(door.refused.values()))) for door in self._doors}
+
     @property
     def descriptors_max(self) -> int:
         """Return how many file descriptors all of them may take, which a crowd at the service's address must leave."""

@@ -46,12 +46,14 @@ class LegWriter:
         leg: Leg,
         *,
         tags: Callable[[], bytes],
-        heard: Callable[[], None],
+        heard: Callable[[int], None],
         failed: Callable[[Exception], None],
         told: dict[str, str | None],
     ) -> None:
-        """`tags` returns those of the fragment that is written now, `heard` is called after each; `failed` is called
-        with an error of ours, after which nothing more is written. `told` goes with what is logged."""
+        """`tags` returns those of the fragment that is written now, `heard` is called after each with its bytes of
+        audio; `failed` is called with an error of ours, after which nothing more is written. `told` goes with what is
+        logged.
+        """
         self.counts = WriterCounts()
         self._leg = leg
         self._header = leg_header(leg)
@@ -147,7 +149,7 @@ class LegWriter:
             self._say("audio of a call could not be written; the call goes on", reason=str(error))
         else:
             self.counts.written += 1
-        self._heard()
+        self._heard(len(fragment.data))
 
     def _say(self, text: str, **more: str) -> None:
         """Log this once."""

@@ -251,10 +251,10 @@ class LiveCall:
             _log.warning("a leg of a call is dropped: it has too many, or a rate that is not heard", extra=self._told)
 
     def _line(self, leg: Leg) -> _Line:
-        def heard() -> None:
+        def heard(size: int) -> None:
             arn = self._kept.stream_arns.get(leg.label)
             if arn is not None:
-                self._desk.heard(arn)
+                self._desk.heard(arn, door=self.door, size=size)
 
         tags = partial(self._tags, leg)
         return _Line(leg, LegWriter(leg, tags=tags, heard=heard, failed=self._fail, told=self._told))

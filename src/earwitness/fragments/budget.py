@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from earwitness.errors import FragmentLogUnavailable
+from earwitness.metrics.counts import DiskState
 
 RESERVE_SHARE = 20
 """The reserve is at most this part of the file system, a twentieth, so that a small disk is of use too."""
@@ -66,6 +67,15 @@ class Budget:
     def refusal(self, size: int = 0) -> str | None:
         """Why so many bytes would be refused now; None when they would be taken. OSErrors of the disk pass."""
         return self._disk_refusal(size) or self._bound_refusal(size)
+
+    def state(self) -> DiskState:
+        """Return what all media take, and the disk they are on. It walks through all files. OSErrors pass."""
+        disk = os.statvfs(self._folder)
+        return DiskState(
+            media_bytes=_measure(self._folder),
+            free_bytes=disk.f_bavail * disk.f_frsize,
+            size_bytes=disk.f_blocks * disk.f_frsize,
+        )
 
     def _disk_refusal(self, size: int) -> str | None:
         if not self._reserve_bytes:

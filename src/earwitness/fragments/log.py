@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earwitness.errors import EarwitnessError, FragmentLogUnavailable
 from earwitness.fragments.budget import Budget
@@ -32,6 +33,9 @@ from earwitness.fragments.names import (
 from earwitness.fragments.numbers import to_ms
 from earwitness.fragments.stream import FragmentStream, LogContext
 from earwitness.fragments.writer import WRITER_THREADS, AppendLimiter, WriterThread
+
+if TYPE_CHECKING:
+    from earwitness.metrics.reported import MediaMetrics
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
@@ -186,18 +190,20 @@ async def open_fragment_log(
     clock: Callable[[], datetime],
     owner: str | None = None,
     budget: Budget | None = None,
+    metrics: "MediaMetrics | None" = None,
 ) -> FragmentLog:
     """Return the log in this folder, made when there is none.
 
-    `clock` tells UTC, `owner` names the records it belongs to, `budget` is what the media may take. Deletions that a
-    crash interrupted are finished. Raise FragmentLogUnavailable when another process has the log open, or the folder
-    cannot be used.
+    `clock` tells UTC, `owner` names the records it belongs to, `budget` is what the media may take, `metrics` counts.
+    Deletions that a crash interrupted are finished. Raise FragmentLogUnavailable when another process has the log open,
+    or the folder cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
     readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
-    return FragmentLog(
-        folder, lock, LogContext(clock=clock, limiter=AppendLimiter(), budget=budget or Budget(folder), readers=readers)
+    context = LogContext(
+        clock=clock, limiter=AppendLimiter(), budget=budget or Budget(folder), readers=readers, metrics=metrics
     )
+    return FragmentLog(folder, lock, context)
 
 
 def _prepare(folder: Path, owner: str | None) -> int:

@@ -5,6 +5,7 @@ What belongs here: checks, order, positions, retention of one stream. What must 
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earwitness.errors import BadRequest, FragmentLogUnavailable, Gone, NotFound
 from earwitness.fragments.appender import GONE, Appender, Written
@@ -48,6 +50,9 @@ from earwitness.fragments.reservations import Reservations
 from earwitness.fragments.writer import Append, AppendLimiter, WriterThread
 from earwitness.vault.data_key import OVERHEAD_BYTES
 
+if TYPE_CHECKING:
+    from earwitness.metrics.reported import MediaMetrics
+
 _DURATION_MS_MAX = 2**32 - 1
 _TAGS_OF_NOTHING = "the fragment these tags belong to is not kept; drop them"
 
@@ -62,6 +67,8 @@ class LogContext:
     limiter: AppendLimiter
     budget: Budget
     readers: Executor
+    #: Counts what comes; None where nobody asks.
+    metrics: "MediaMetrics | None" = None
 
     @property
     def now_ms(self) -> int:
@@ -192,10 +199,17 @@ class FragmentStream:
         )
         self._reservations.claim(head.number)
         self._arriving.add(head.number)
+        began, metrics = time.monotonic(), self._context.metrics
         try:
             await self._write(head, header, cluster, tags)
+        except FragmentLogUnavailable:
+            if metrics is not None:
+                metrics.failed()
+            raise
         finally:
             self._arriving.discard(head.number)
+        if metrics is not None:
+            metrics.persisted(time.monotonic() - began)
 
     async def append_tags(self, number: str, tags: bytes) -> None:
         """Keep tags that came after their fragment; durable when this returns.
@@ -376,6 +390,8 @@ class FragmentStream:
         self._require_open()
         if fragment is None and sequence > self._index.expired_through:
             self._damaged.add(sequence)
+            if self._context.metrics is not None:
+                self._context.metrics.damaged.inc()
             _log.error("a fragment is damaged", extra={"file": path_text(self._folder), "number": info.number})
         return fragment
 

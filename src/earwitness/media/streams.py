@@ -16,6 +16,7 @@ from earwitness.errors import LimitExceeded, Throttled
 from earwitness.fragments.interface import BYTES_MAX, LIVE_MINUTES, Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.fragments.stream import FragmentStream
+from earwitness.metrics.reported import MediaMetrics
 from earwitness.nodes.homed_stream import HomedStream, KeptStream
 from earwitness.nodes.homes import StreamHomes, StreamKey
 from earwitness.store.records import KinesisStream, Scope
@@ -149,10 +150,17 @@ class MediaStreams:
     """Logs of streams, opened when they are needed. Lives on the event loop."""
 
     def __init__(
-        self, store: Store, *, log: Callable[[], FragmentLog], limits: MediaLimits, rates: MediaRates | None = None
+        self,
+        store: Store,
+        *,
+        log: Callable[[], FragmentLog],
+        limits: MediaLimits,
+        rates: MediaRates | None = None,
+        metrics: MediaMetrics | None = None,
     ) -> None:
         """`log` returns the media log, or raises Unavailable before it is open. Without `rates` media may be as fast as
         they can."""
+        self.metrics = metrics or MediaMetrics()
         self._store = store
         self.limits = limits
         self.rates = rates or MediaRates(MediaRateLimits())
@@ -211,6 +219,11 @@ class MediaStreams:
         return Retention(
             hours=stream.retention_hours, bytes_max=limits.bytes_per_stream, live_minutes=limits.live_minutes
         )
+
+    @property
+    def producer_count(self) -> int:
+        """Return how many send to this process."""
+        return len(self._producers)
 
     def has_producer(self, stream: KinesisStream) -> bool:
         """Return whether somebody is sending, as far as is known here."""

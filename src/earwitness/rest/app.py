@@ -24,6 +24,7 @@ from earwitness import errors
 from earwitness.access.access import Access, Claimed, require_role
 from earwitness.access.caller import Caller
 from earwitness.errors import EarwitnessError, Forbidden, Unauthorized, UnknownOperation
+from earwitness.metrics.reported import RequestMetrics
 from earwitness.rest.context import NO_RECORDING, RestCall, RestContext
 from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
 from earwitness.rest.parameters import Parameters, read_parameters
@@ -105,6 +106,7 @@ class JsonApi:
         wrong_credentials: WrongCredentials,
         new_request_id: Callable[[], str],
         monotonic: Callable[[], float],
+        metrics: RequestMetrics | None = None,
     ) -> None:
         """By the seconds of `monotonic` calls are counted and wrong credentials are slowed down."""
         self._context = context
@@ -113,6 +115,7 @@ class JsonApi:
         self._wrong_credentials = wrong_credentials
         self._new_request_id = new_request_id
         self._monotonic = monotonic
+        self._metrics = metrics or RequestMetrics()
         self._received = Shares(
             2 * context.limits.recordings_at_once_max,
             refusal="too many recordings come from this address; wait and try again",
@@ -127,6 +130,12 @@ class JsonApi:
 
     def _endpoint(self, route: RestRoute) -> Callable[[Incoming], Awaitable[Response]]:
         async def answer(incoming: Incoming) -> Response:
+            began = self._monotonic()
+            response = await answered(incoming)
+            self._metrics.answered(route.operation, response.status_code, seconds=self._monotonic() - began)
+            return response
+
+        async def answered(incoming: Incoming) -> Response:
             request = RestRequest(
                 route=route,
                 incoming=incoming,
@@ -240,6 +249,7 @@ class JsonApi:
     async def _unrouted(self, _incoming: Incoming, error: Exception) -> Response:
         """Answer a request that no route is for."""
         fault = fault_of(UnknownOperation("there is nothing at this path; /earwitness/v1/openapi.json lists the paths"))
+        self._metrics.answered(None, fault.status, seconds=0.0)
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return _fault_response(fault, self._new_request_id())
         allowed = (error.headers or {}).get("Allow", "")

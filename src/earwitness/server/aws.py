@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from earwitness.errors import StoreBusy, Unavailable
+from earwitness.metrics.reported import RequestMetrics
 from earwitness.server.body import BodyLimit, BodyMemory
 from earwitness.server.web_socket_protocol import CONNECTION, IS_CLOSING
 from earwitness.threads import RunOnThisLoop, Threads
@@ -78,6 +79,7 @@ class AwsApplication:
         limits: RequestLimits,
         streaming: StreamingOperations | None = None,
         upload_paths: Collection[str] = (),
+        metrics: RequestMetrics | None = None,
     ) -> None:
         """`on_loop` runs what makes point reads; it raises StoreBusy when that is to be done in a thread.
 
@@ -92,11 +94,13 @@ class AwsApplication:
         self._body_memory = BodyMemory()
         self._wrong_credentials = wrong_credentials
         self._monotonic = monotonic
+        self._metrics = metrics or RequestMetrics()
         self._in_progress = 0
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        began = self._monotonic()
         upload = scope["path"] in self._upload_paths
         exchange = self._gateway.receive(
             received(scope), scheme=scope["scheme"], unsigned_body=upload, server=scope.get("server")
@@ -109,11 +113,18 @@ class AwsApplication:
             self._gateway.refuse(exchange, Unavailable("the service stopped before it was done; look whether it was"))
             await self._send(exchange, send, close=True)
             raise
+        self._count(exchange, seconds=self._monotonic() - began)
         if streaming is not None:
             await _stream(streaming, exchange, receive, send, is_gone=_is_closing(scope))
             return
         held_back = await self._wrong_credentials.hold_back(exchange.request.client, exchange.delay_seconds)
         await self._send(exchange, send, close=self.draining or not held_back)
+
+    def _count(self, exchange: Exchange, *, seconds: float) -> None:
+        """Count what is about to be answered; a stream is answered with 200."""
+        operation, response = exchange.operation, exchange.response
+        status = 200 if response is None else response.status
+        self._metrics.answered(operation.name if operation else None, status, seconds=seconds)
 
     async def _send(self, exchange: Exchange, send: Send, *, close: bool) -> None:
         if exchange.response is not None:

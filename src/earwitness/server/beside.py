@@ -1,4 +1,4 @@
-"""A second listener in the same process, for other nodes: without signals, limits of clients or a start of its own."""
+"""A second listener in the same process, for other nodes or for metrics: without signals or a start of its own."""
 
 import asyncio
 import socket
@@ -8,15 +8,21 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from earwitness.server.protocol import LimitedProtocol
+
 _STOP_SECONDS = 2
 
 
 class Beside:
     """Serves an application on a socket, on the event loop that opens it."""
 
-    def __init__(self, application: ASGIApp, listener: socket.socket) -> None:
+    def __init__(
+        self, application: ASGIApp, listener: socket.socket, *, protocol: type[LimitedProtocol] | None = None
+    ) -> None:
+        """`protocol` has limits against clients; without one there are none, which is for machines of our own."""
         configuration = uvicorn.Config(
             application,
+            http=protocol or "auto",
             lifespan="off",
             ws="none",
             proxy_headers=False,

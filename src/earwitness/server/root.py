@@ -1,4 +1,4 @@
-"""What answers at which path: health, earwitness's own API, the console, and AWS's operations everywhere else."""
+"""What answers at which path: health, metrics, earwitness's own API, the console, and AWS's operations everywhere else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,6 +18,8 @@ from earwitness.server.web_socket import WebSocket
 OWN_PATH = "/earwitness/"
 CONSOLE_PATH = "/console"
 """No operation of AWS has a path that begins so."""
+
+METRICS_PATH = "/metrics"
 
 READY_SECONDS_MAX = 0.8
 """How long `/ready` waits for what it looks at: who asks has limits of its own, of one second by itself in Kubernetes.
@@ -54,6 +56,9 @@ class Root:
 
     console: ASGIApp | None = None
     """Pages for people, under CONSOLE_PATH."""
+
+    metrics: ASGIApp | None = None
+    """Answers METRICS_PATH; without it, AWS's operations get that too."""
 
     _looking: asyncio.Future[str] | None = field(default=None, init=False)
     _looking_until: float = field(default=0.0, init=False)
@@ -101,7 +106,8 @@ class Root:
 
     @cached_property
     def _applications(self) -> dict[str, ASGIApp]:
-        return {"/health": self._health, "/ready": self._ready}
+        found: dict[str, ASGIApp] = {"/health": self._health, "/ready": self._ready}
+        return found if self.metrics is None else {**found, METRICS_PATH: self.metrics}
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer that the process is alive."""

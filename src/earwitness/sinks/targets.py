@@ -78,6 +78,14 @@ def read_arn(text: str) -> Arn | None:
     return Arn(partition=partition, service=service, region=region, account_id=account_id, resource=resource)
 
 
+def kind_of(target: str) -> str:
+    """Return what kind of target this is, without anything of its address: sqs, sns, …, webhook, file."""
+    arn = read_arn(target)
+    if arn is not None and arn.service in RESOURCE_PATTERNS:
+        return arn.service
+    return "webhook" if target == "webhook" or target.startswith(("http://", "https://")) else "file"
+
+
 def fault_of_form(target_arn: str) -> str | None:
     """Return why nothing can be delivered to a target, wherever it lies, in words that can follow its name; or None."""
     arn = read_arn(target_arn)

@@ -61,7 +61,9 @@ _WITH_KEY = select(events, *(key for _, key, _ in _OWNERS)).select_from(
 _ahead = deliveries.alias("ahead")
 # Written out, not bound: a database proves by the text that the indexes of what waits hold all that is asked for.
 _LITERAL: ColumnElement[str] = literal_column(f"'{DeliveryState.PENDING.value}'")
-_PENDING = deliveries.c.state == _LITERAL
+PENDING = deliveries.c.state == _LITERAL
+"""Of deliveries: they wait."""
+
 _HAS_ONE_AHEAD = exists().where(
     same(_ahead, deliveries, "pipeline_id", "target"),
     _ahead.c.sequence < deliveries.c.sequence,
@@ -132,7 +134,7 @@ class EventReader(Reader):
 
     def is_any_due(self, now: datetime) -> bool:
         """Return whether a delivery may be due; where none is, a look costs a read and no change."""
-        due = select(deliveries.c.sequence).where(_PENDING, deliveries.c.next_attempt_at <= now)
+        due = select(deliveries.c.sequence).where(PENDING, deliveries.c.next_attempt_at <= now)
         return self._session.row(due.limit(1)) is not None
 
     def _record(self, row: StoredRow) -> OutboxEvent:
@@ -261,7 +263,7 @@ class DeliveryWriter(Writer):
         predecessor may have claimed. A retry that would come by then comes so much sooner. Return how many there were.
         """
         later = deliveries.c.next_attempt_at > self._now, deliveries.c.next_attempt_at <= claimed_until
-        return self._update(deliveries, _PENDING, *later, next_attempt_at=self._now)
+        return self._update(deliveries, PENDING, *later, next_attempt_at=self._now)
 
     def record_delivered(self, claimed: ClaimedDelivery) -> None:
         """Note that the target took it; after the claim ran out as well."""
@@ -287,7 +289,7 @@ class DeliveryWriter(Writer):
         self._update(
             deliveries,
             deliveries.c.target == target,
-            _PENDING,
+            PENDING,
             deliveries.c.next_attempt_at < until,
             next_attempt_at=until,
         )
@@ -304,7 +306,7 @@ class DeliveryWriter(Writer):
         row = self._session.row(select_in_scope(events, scope, event_id=event_id))
         if row is None:
             return None
-        return self._again(deliveries.c.sequence == row["sequence"], ~_PENDING, _to(target))
+        return self._again(deliveries.c.sequence == row["sequence"], ~PENDING, _to(target))
 
     def _again(self, *chosen: ColumnElement[bool]) -> int:
         return self._update(
@@ -343,7 +345,7 @@ class DeliveryWriter(Writer):
         """Let what waits behind a failed delivery not be looked at before it is tried again."""
         queue = in_scope(deliveries, claimed.scope, pipeline_id=claimed.pipeline_id, target=claimed.target)
         behind = deliveries.c.sequence > claimed.sequence
-        self._update(deliveries, queue, behind, _PENDING, next_attempt_at=until)
+        self._update(deliveries, queue, behind, PENDING, next_attempt_at=until)
 
 
 def _body(vault: Vault, row: StoredRow) -> bytes | None:
@@ -368,7 +370,7 @@ def _due(now: datetime, *chosen: ColumnElement[bool], limit: int) -> Query:
     """Return what may be delivered now and waits for nothing, but for what another deliverer looks at."""
     return (
         select(deliveries.c.sequence, deliveries.c.target, deliveries.c.attempts)
-        .where(_PENDING, deliveries.c.next_attempt_at <= now, *chosen, ~_HAS_ONE_AHEAD)
+        .where(PENDING, deliveries.c.next_attempt_at <= now, *chosen, ~_HAS_ONE_AHEAD)
         .order_by(deliveries.c.next_attempt_at, deliveries.c.sequence)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -376,7 +378,7 @@ def _due(now: datetime, *chosen: ColumnElement[bool], limit: int) -> Query:
 
 
 def _waiting(claimed: ClaimedDelivery) -> ColumnElement[bool]:
-    return and_(deliveries.c.sequence == claimed.sequence, deliveries.c.target == claimed.target, _PENDING)
+    return and_(deliveries.c.sequence == claimed.sequence, deliveries.c.target == claimed.target, PENDING)
 
 
 def _of_pipeline(scope: Scope, pipeline_id: str | None) -> ColumnElement[bool]:

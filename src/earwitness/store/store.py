@@ -14,6 +14,7 @@ from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
+from earwitness.store.counts import CountReader
 from earwitness.store.credentials import (
     AccessKeyReader,
     AccessKeyWriter,
@@ -27,6 +28,7 @@ from earwitness.store.homes import HomeReader, HomeWriter
 from earwitness.store.jobs import JobReader, JobWriter
 from earwitness.store.leading import NodeLeading
 from earwitness.store.lines import LineReader, LineWriter
+from earwitness.store.measured import MeasuredReads, StoreMeter
 from earwitness.store.nodes import NodeReader, NodeWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
 from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
@@ -121,7 +123,8 @@ class Store:
         self.identity = _identity(wrapped_check)
         """Differs from that of all other records; no secret."""
 
-        reads = database.reads, vault
+        self.meter = StoreMeter()
+        reads = MeasuredReads(database.reads, self.meter), vault
         self.credentials = CredentialReader(*reads)
         self.access_keys = AccessKeyReader(*reads)
         self.bearer_tokens = BearerTokenReader(*reads)
@@ -144,6 +147,7 @@ class Store:
         self.jobs = JobReader(*reads)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
+        self.counts = CountReader(*reads)
 
     @property
     def node_id(self) -> str | None:
@@ -180,7 +184,8 @@ class Store:
             )
             return work(Unit(writing)), writing
 
-        result, writing = self._database.write(run)
+        with self.meter.timing("write"):
+            result, writing = self._database.write(run)
         for wrapped_key, owner in writing.forgotten:
             self._vault.forget(wrapped_key, owner=owner)
         return result

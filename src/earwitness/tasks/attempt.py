@@ -6,9 +6,10 @@ does it.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from earwitness.engine.turns import Turns
 from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError, NotFound
 from earwitness.media.source import Source
+from earwitness.metrics.reported import InferenceStep, TaskMetrics, TaskResult, VoiceprintResult
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
@@ -24,7 +26,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
 from earwitness.voice.band import Band
-from earwitness.voice.decision import Decision
+from earwitness.voice.decision import Decision, Outcome
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.events import (
     DetailStatus,
@@ -82,12 +84,14 @@ class TaskContext:
     voiceprint_spelling: DetailStatus = DetailStatus.VOICEPRINT_GENERATION_SUCCESS
     #: whether the speech of a voiceprint is kept, encrypted, to make it again under a new encoder
     keep_audio: bool = False
+    metrics: TaskMetrics = field(default_factory=TaskMetrics)
 
-    async def compute(self, work: Callable[[], ResultT]) -> ResultT:
+    async def compute(self, step: InferenceStep, work: Callable[[], ResultT]) -> ResultT:
         """Run what computes, off the event loop and before what computes for recordings."""
+        asked_at = time.perf_counter()
 
         def in_turn() -> ResultT:
-            with self.turns.call():
+            with self.turns.call(), self.metrics.computing(step, asked_at=asked_at):
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(self.inference, in_turn)
@@ -163,6 +167,7 @@ class Attempt:
             return False
         self.task, news = written
         self.identified = True
+        self.context.metrics.searched(_result_of(decision))
         self.context.events_written()
         if news is not None:
             news.tell()
@@ -178,6 +183,7 @@ class Attempt:
             return task
 
         await self._conclude(work)
+        self.context.metrics.enrolled(VoiceprintResult.MADE)
 
     async def refuse_voiceprint(self, reason: str) -> None:
         """Write that the speech would spoil a profile; the task is over, and its record says why as well."""
@@ -191,6 +197,7 @@ class Attempt:
             return task
 
         await self._conclude(work)
+        self.context.metrics.enrolled(VoiceprintResult.REFUSED)
 
     async def end_without(self, *, identification: str | None, voiceprint: str | None) -> None:
         """End the task without the results that a reason is given for; an event tells each reason."""
@@ -203,6 +210,10 @@ class Attempt:
             return task
 
         await self._conclude(work)
+        if identification is not None:
+            self.context.metrics.searched(TaskResult.TOO_LITTLE_SPEECH)
+        if voiceprint is not None:
+            self.context.metrics.enrolled(VoiceprintResult.TOO_LITTLE_SPEECH)
 
     async def fail(self, reason: str) -> None:
         """Write that the task cannot go on; events tell of each result that it still owed."""
@@ -218,6 +229,10 @@ class Attempt:
             return task
 
         await self._conclude(work)
+        if not self.identified:
+            self.context.metrics.searched(TaskResult.FAILED)
+        if owes_voiceprint:
+            self.context.metrics.enrolled(VoiceprintResult.FAILED)
         _log.warning("a task failed", extra={"task_id": self.task.task_id, "reason": reason})
 
     def _append_failures(self, unit: Unit, *, identification: str | None, voiceprint: str | None) -> None:
@@ -237,6 +252,19 @@ class Attempt:
     async def _conclude(self, work: Callable[[Unit], SpeakerSearchTask]) -> None:
         self.task = await self.context.write(work)
         self.context.events_written()
+
+
+_RESULTS = {
+    Outcome.MATCH: TaskResult.MATCH,
+    Outcome.NO_MATCH: TaskResult.NO_MATCH,
+    Outcome.SEVERAL_VOICES: TaskResult.SEVERAL_VOICES,
+    Outcome.NOT_ENOUGH_SPEECH: TaskResult.TOO_LITTLE_SPEECH,
+}
+
+
+def _result_of(decision: Decision) -> TaskResult:
+    is_ambiguous = decision.outcome is Outcome.MATCH and decision.ambiguous
+    return TaskResult.AMBIGUOUS if is_ambiguous else _RESULTS[decision.outcome]
 
 
 class AttemptWatch:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from earwitness.fragments.budget import Budget
 from earwitness.fragments.log import FragmentLog, open_fragment_log
 from earwitness.media.origins import MediaOrigins, OriginSettings
 from earwitness.media.streams import MediaLimits, MediaRates, MediaStreams
+from earwitness.metrics.registry import Metrics
 from earwitness.nodes.homes import StreamHomes, StreamKey
 from earwitness.nodes.own import OwnNode
 from earwitness.store.pages import all_records_in_thread
@@ -40,7 +41,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.recordings import RecordingLimits, RecordingWork
-from earwitness.tasks.regular import RegularWork
+from earwitness.tasks.regular import RegularWork, until_done
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
@@ -57,9 +58,6 @@ ResultT = TypeVar("ResultT")
 
 LOOK_SECONDS = 1.0
 """How often pipelines and the age of media are looked at."""
-
-TAKE_UP_AGAIN_SECONDS = 1.0
-"""How long after a failure the tasks of a former process are looked for again."""
 
 OWED_SECONDS = 10.0
 """How often ends of calls are written again that could not be."""
@@ -133,6 +131,7 @@ class Background:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        metrics: Metrics,
         node: OwnNode | None = None,
         conclude: "ConcludeAttempt | None" = None,
     ) -> None:
@@ -140,15 +139,18 @@ class Background:
 
         `conclude` brings tasks to their end; None hears their streams.
         """
+        self.budget = settings.budget
         self._conclude = conclude
+        self._metrics = metrics
         self._settings = settings
         self._store = store
         self._node = node
         self._clock = clock
         self._new_id = new_id
         self._running: _Running | None = None  # before the start
-        # Whether this process does what is done once for all nodes.
-        self._keeps_house = node is None
+        self.keeps_house = node is None
+        """Whether this process does what is done once for all nodes."""
+
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
@@ -162,7 +164,11 @@ class Background:
         self.lags = Lags()
         self.turns = Turns(settings.inference_threads)
         self.streams = MediaStreams(
-            store, log=lambda: self._started().log, limits=settings.media_limits, rates=settings.media_rates
+            store,
+            log=lambda: self._started().log,
+            limits=settings.media_limits,
+            rates=settings.media_rates,
+            metrics=metrics.media,
         )
         self.sources = MediaOrigins(settings.origins, store, self.streams, run_in_thread=self._run_in_thread)
         self.work = TaskRunner(
@@ -218,6 +224,7 @@ class Background:
 
     def announce(self, task: SpeakerSearchTask) -> None:
         """Have a task run that was started: here, or where its stream is at home, which has been told."""
+        self._metrics.tasks.started.inc()
         if task.node_id == self._store.node_id:
             self.work.submit(WorkItem(scope=task.scope, pipeline_id=task.pipeline_id, task_id=task.task_id))
 
@@ -272,6 +279,7 @@ class Background:
             clock=self._clock,
             owner=self._store.identity,
             budget=self._settings.budget,
+            metrics=self._metrics.media,
         )
         deliverer = Deliverer(
             self._store,
@@ -279,6 +287,7 @@ class Background:
             threads=self._sending,
             clock=self._clock,
             chance=random.random,
+            metrics=self._metrics.deliveries,
             is_alone=self._node is None,
         )
         sharing = self._share()
@@ -311,8 +320,8 @@ class Background:
         works = (
             deliverer.run(),
             self._jobs.run(),
-            self._until_done(take_up, "tasks could not be taken up and are looked for again"),
-            self._until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
+            until_done(take_up, "tasks could not be taken up and are looked for again"),
+            until_done(self.desk.recover, "calls of a former process could not be ended and are looked for"),
             *(each.run() for each in regular),
         )
         jobs = [loop.create_task(work) for work in works]
@@ -417,7 +426,7 @@ class Background:
             if self._lines is None:
                 from earwitness.tasks.voting import Lines
 
-                self._lines = Lines(self._store, default=self._settings.line_learning)
+                self._lines = Lines(self._store, default=self._settings.line_learning, metrics=self._metrics.tasks)
             return self._lines
 
     @cached_property
@@ -439,19 +448,10 @@ class Background:
             moves=self.moves,
             heard_from=self.heard_from,
             lags=self.lags,
+            metrics=self._metrics.tasks,
             voiceprint_spelling=self._settings.voiceprint_spelling,
             keep_audio=self._settings.keep_audio,
         )
-
-    async def _until_done(self, work: Callable[[], Awaitable[None]], failure: str) -> None:
-        """Do what must be done once after the start, and which nothing else would do; until it succeeds."""
-        while True:
-            try:
-                await work()
-                return
-            except EarwitnessError as error:
-                _log.warning(failure, extra={"reason": str(error)})
-            await asyncio.sleep(TAKE_UP_AGAIN_SECONDS)
 
     async def _take_up(self) -> None:
         """Take up tasks that were active when a former process ended."""
@@ -463,24 +463,24 @@ class Background:
         await log.expire(self._clock())
 
     def _supervise(self, supervisor: Supervisor) -> None:
-        self._keeps_house = self._store.keeps_house()
+        self.keeps_house = self._store.keeps_house()
         supervisor.look_at_running(self._store.node_id, self._clock())
-        if self._keeps_house:
+        if self.keeps_house:
             supervisor.look_for_overdue(self._clock())
 
     async def _write_owed(self) -> None:
         await self.desk.write_owed_ends()
-        if self._node is not None and self._keeps_house:
+        if self._node is not None and self.keeps_house:
             await self.desk.end_calls_of_dead_nodes()
 
     async def _sum_up(self, summaries: Summaries) -> None:
-        if self._keeps_house and await self._run_in_thread(lambda: summaries.tell(self._clock())):
+        if self.keeps_house and await self._run_in_thread(lambda: summaries.tell(self._clock())):
             self.events_written()
 
     async def _expire(self) -> None:
         now = self._clock()
-        if self._keeps_house:
-            await self._run_in_thread(lambda: expire_quietly(self._store, now=now))
+        if self.keeps_house:
+            await self._run_in_thread(lambda: expire_quietly(self._store, now=now, metrics=self._metrics.expiry))
             await delete_old_streams(self._store, self.streams, now=now, run_in_thread=self._run_in_thread)
         for stream_arn, last in list(self._arrivals.items()):
             if now - last >= ARRIVALS_KEPT:

@@ -242,8 +242,9 @@ class ConnectorCalls:
         if failures:
             raise failures[0]
 
-    def heard(self, stream_arn: str) -> None:
-        """Note that a fragment of this stream was written."""
+    def heard(self, stream_arn: str, *, door: str, size: int) -> None:
+        """Note that a fragment of so many bytes of audio was written to this stream, or could not be."""
+        self._media.metrics.received(door, size)
         self._heard_from(stream_arn)
 
     async def recover(self) -> None:

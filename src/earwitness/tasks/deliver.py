@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 
 from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
 from earwitness.log import frames_of
+from earwitness.metrics.reported import DeliveryMetrics, DeliveryOutcome
 from earwitness.sinks.sink import Sink
+from earwitness.sinks.targets import kind_of
 from earwitness.store.records import ClaimedDelivery
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.outages import Outages
@@ -50,6 +52,7 @@ class Deliverer:
         threads: Executor,
         clock: Callable[[], datetime],
         chance: Callable[[], float],
+        metrics: DeliveryMetrics | None = None,
         is_alone: bool = False,
         renew_seconds: float = RENEW_SECONDS,
     ) -> None:
@@ -67,6 +70,7 @@ class Deliverer:
         self._loop = asyncio.get_running_loop()
         self._due = asyncio.Event()
         self._in_progress: dict[asyncio.Future[None], ClaimedDelivery] = {}
+        self._metrics = metrics or DeliveryMetrics()
         self._is_alone = is_alone
         self._renew_seconds = renew_seconds
 
@@ -204,6 +208,7 @@ class Deliverer:
             self._write_failure(delivery, failure, away_until=away_until)
             return
         self._outages.took(delivery.target)
+        self._metrics.tried(kind_of(delivery.target), DeliveryOutcome.DELIVERED)
         self._store.write(lambda unit: unit.deliveries.record_delivered(delivery))
 
     def _write_failure(self, delivery: ClaimedDelivery, error: SinkError, *, away_until: datetime | None) -> None:
@@ -214,6 +219,8 @@ class Deliverer:
         if not is_to_be_parked(attempts=delivery.attempt, age=age, retryable=error.retryable):
             delay = next_delay_seconds(attempts=delivery.attempt, chance=self._chance(), asked_seconds=asked)
             retry_at = now + timedelta(seconds=delay)
+        outcome = DeliveryOutcome.PARKED if retry_at is None else DeliveryOutcome.RETRIED
+        self._metrics.tried(kind_of(delivery.target), outcome)
 
         def work(unit: Unit) -> None:
             unit.deliveries.record_failed(delivery, error=str(error), retry_at=retry_at)

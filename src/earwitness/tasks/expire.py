@@ -20,6 +20,7 @@ from earwitness.errors import StoreFull, StoreUnavailable
 from earwitness.fragments.interface import Retention, StreamIdentity
 from earwitness.fragments.log import FragmentLog
 from earwitness.media.streams import MediaStreams
+from earwitness.metrics.reported import ExpiryMetrics
 from earwitness.store.pages import all_records_in_thread
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store, Unit
@@ -68,13 +69,17 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
     return done
 
 
-def expire_quietly(store: Store, *, now: datetime) -> None:
+def expire_quietly(store: Store, *, now: datetime, metrics: ExpiryMetrics | None = None) -> None:
     """Expire for a timer: what was deleted goes to the log, and a store that is away is tried at the next turn."""
     try:
         deleted = {name: count for name, count in expire(store, now=now).items() if count}
     except StoreUnavailable as error:
         _log.error("what is old cannot be deleted now", extra={"reason": str(error)})
         return
+    if metrics is not None:
+        metrics.ran(now.timestamp())
+        for name, count in deleted.items():
+            metrics.deleted(name, count)
     if deleted:
         _log.info("deleted what was old", extra={"deleted": deleted})
 

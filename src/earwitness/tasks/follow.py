@@ -6,12 +6,13 @@ gives the same answers; results that already stand in the record are not conclud
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from earwitness.engine.engine import Engine, Voice
 from earwitness.errors import Conflict, SpeechTooPoor
 from earwitness.media.source import StartPosition, StreamFragment
+from earwitness.metrics.reported import InferenceStep
 from earwitness.store.records import NewVoiceprint
 from earwitness.tasks.attempt import Attempt, AttemptWatch, domain_deleted, wind_up
 from earwitness.tasks.checkpoints import CheckpointWriter
@@ -44,7 +45,7 @@ async def hear_stream(attempt: Attempt, watch: AttemptWatch) -> None:
     domain = await context.run_in_thread(lambda: context.store.domains.get(task.scope, task.domain_id))
     if domain is None:
         raise domain_deleted()
-    engine = await context.compute(lambda: context.engine_of(Band(domain.band)))
+    engine = await context.compute(InferenceStep.OPEN, lambda: context.engine_of(Band(domain.band)))
     checkpoints = CheckpointWriter(attempt)
     source = await context.run_in_thread(lambda: context.source_of(task.scope, task.stream_arn))
     replay = Replay(
@@ -85,6 +86,8 @@ class _Listening:
         self._listener = ChannelListener(engine, channel=attempt.task.channel_id, declared_rate=rate)
         self._coming: asyncio.Future[FragmentSlice | None] | None = None  # what is being read, if anything
         self._begun = False  # whether the record says that this attempt has its audio
+        # When what was heard last had arrived, as a whole; None before the first fragment.
+        self._arrived_at: datetime | None = None
 
     async def run(self) -> None:
         """Hear the stream until both results are there, the call ends, or a stop is asked for; then end the task."""
@@ -127,11 +130,20 @@ class _Listening:
             # In the record, because no event would tell if the task still finds what it looks for.
             await attempt.remark(LOST)
         if not piece.is_passed_over:
-            await self._context.compute(partial(listener.hear, piece))
+            await self._hear_samples(piece)
         lags.heard(task_id)
         await self._identify_if_due()
         if not (replay.catching_up or listener.can_enrol):
             await self._checkpoints.keep(listener.passages, call=replay.call, heard_seconds=listener.heard_seconds)
+
+    async def _hear_samples(self, piece: FragmentSlice) -> None:
+        listener, context = self._listener, self._context
+        now, seconds, heard = context.clock(), listener.seconds, listener.heard_seconds
+        await context.compute(InferenceStep.HEAR, partial(listener.hear, piece))
+        context.metrics.net_speech.inc(max(0.0, listener.seconds - seconds))
+        # A fragment of a live call takes to arrive as long as it lasts.
+        length = timedelta(seconds=max(0.0, listener.heard_seconds - heard))
+        self._arrived_at = min(now, piece.fragment.server_time + length)
 
     async def _hear_the_rest(self, pieces: AsyncGenerator[FragmentSlice], *, until: datetime) -> None:
         """Hear what came before the audio was declared to have ended: a call may be heard late, or after a crash."""
@@ -151,7 +163,8 @@ class _Listening:
     async def _finish(self) -> None:
         """Count what waited for more of the call, which has ended."""
         if not self._listener.can_enrol:
-            await self._context.compute(self._listener.finish)
+            self._arrived_at = self._context.clock()  # it was the end that had to come
+            await self._context.compute(InferenceStep.HEAR, self._listener.finish)
             await self._identify_if_due()
 
     def _next(self, pieces: AsyncGenerator[FragmentSlice]) -> "asyncio.Future[FragmentSlice | None]":
@@ -172,12 +185,15 @@ class _Listening:
 
     async def _identify_if_due(self) -> None:
         if self._listener.can_identify and not self._attempt.identified:
-            voices = await self._context.compute(self._listener.probe)
+            voices = await self._context.compute(InferenceStep.EMBEDDING, self._listener.probe)
             # Again when somebody was deleted meanwhile: nobody is found once that was answered.
             while True:
                 searched = await self._search(voices)
                 if await self._attempt.conclude_identification(searched.decision, searched):
                     break
+            if self._arrived_at is not None:
+                delay = self._context.clock() - self._arrived_at
+                self._context.metrics.result_delay.observe(max(0.0, delay.total_seconds()))
 
     async def _search(self, voices: Sequence[Voice]) -> Searched:
         context, task, engine, listener = self._context, self._attempt.task, self._engine, self._listener
@@ -190,11 +206,11 @@ class _Listening:
             speech, now = listener.speech(), context.clock()
             return lines.searched(line, voices, speech, gallery, decision, task_id=task.task_id, at=now)
 
-        return await context.compute(search)
+        return await context.compute(InferenceStep.SEARCH, search)
 
     async def _make_voiceprint(self) -> None:
         try:
-            embedding, speech = await self._context.compute(self._listener.voiceprint)
+            embedding, speech = await self._context.compute(InferenceStep.VOICEPRINT, self._listener.voiceprint)
         except SpeechTooPoor as error:
             await self._attempt.refuse_voiceprint(str(error))
             return

@@ -17,6 +17,7 @@ from earwitness.engine.gallery import Gallery
 from earwitness.engine.space import Space
 from earwitness.engine.voiceprint_rows import RowOwner
 from earwitness.errors import NotFound
+from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import GalleryEntry, Scope, VoiceProfileDomain
 from earwitness.store.store import Store
 
@@ -53,8 +54,12 @@ class _Slot:
 class Galleries:
     """Galleries by domain, encoder and line. Safe to use from several threads; a gallery handed out never changes."""
 
-    def __init__(self, store: Store, *, voiceprints_max: int = VOICEPRINTS_MAX) -> None:
+    def __init__(
+        self, store: Store, *, voiceprints_max: int = VOICEPRINTS_MAX, metrics: TaskMetrics | None = None
+    ) -> None:
         self._store = store
+        self._metrics = metrics or TaskMetrics()
+        self._metrics.loaded = self.size
         self._voiceprints_max = voiceprints_max
         self._slots: OrderedDict[tuple[Scope, str, str], _Slot] = OrderedDict()
         self._lock = Lock()
@@ -78,6 +83,11 @@ class Galleries:
         self._make_room()
         return copy
 
+    def size(self) -> int:
+        """Return how many voiceprints are in memory."""
+        with self._lock:
+            return sum(slot.size for slot in self._slots.values())
+
     def renew(self) -> None:
         """Change all galleries as their domains have changed: what was deleted leaves memory without a search."""
         with self._lock:
@@ -95,7 +105,7 @@ class Galleries:
             raise _deleted()
         with slot.lock:
             if slot.gallery is not None:
-                self._renewed(slot, scope, domain, slot.gallery.space)
+                slot.size = len(self._renewed(slot, scope, domain, slot.gallery.space))
 
     def _renewed(self, slot: _Slot, scope: Scope, domain: VoiceProfileDomain, space: Space) -> Gallery:
         """Return the gallery of a slot, at least as new as the domain."""
@@ -118,6 +128,10 @@ class Galleries:
     def _load(self, slot: _Slot, scope: Scope, domain_id: str, space: Space) -> Gallery:
         slot.gallery = None
         slot.copies.clear()
+        with self._metrics.gallery_load.time():
+            return self._loaded(slot, scope, domain_id, space)
+
+    def _loaded(self, slot: _Slot, scope: Scope, domain_id: str, space: Space) -> Gallery:
         gallery = Gallery(space)
         version, after = None, None
         while True:

@@ -11,6 +11,21 @@ from earwitness.log import frames_of
 _log = logging.getLogger("earwitness.background")
 
 
+AGAIN_SECONDS = 1.0
+"""How long after a failure it is tried again to do what is done once."""
+
+
+async def until_done(work: Callable[[], Awaitable[None]], failure: str) -> None:
+    """Do what must be done once after the start, and which nothing else would do; until it succeeds."""
+    while True:
+        try:
+            await work()
+            return
+        except EarwitnessError as error:
+            _log.warning(failure, extra={"reason": str(error)})
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
 @dataclass(frozen=True)
 class RegularWork:
     """One kind of it. It is done by one at a time, however it is asked for."""

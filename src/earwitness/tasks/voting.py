@@ -18,6 +18,7 @@ from earwitness.engine.gallery import Gallery
 from earwitness.engine.line import PastMean, a_day_before, is_due, is_new, learn, may_vote
 from earwitness.engine.monitor import NO_SCORES, StrangerScores, health
 from earwitness.engine.space import Line, Space
+from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.callers import RecentCallers
@@ -88,11 +89,11 @@ class LineNews:
 class Lines:
     """The lines of all domains, for whoever searches. Safe to use from several threads."""
 
-    def __init__(self, store: Store, *, default: LineLearning) -> None:
+    def __init__(self, store: Store, *, default: LineLearning, metrics: TaskMetrics | None = None) -> None:
         """Domains that were not told learn as `default` says."""
         self._store = store
         self._default = default
-        self._galleries = Galleries(store)
+        self._galleries = Galleries(store, metrics=metrics)
         self._callers = RecentCallers()
 
     def gallery(self, line: LineName, engine: Engine) -> Gallery:

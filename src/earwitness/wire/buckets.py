@@ -6,7 +6,7 @@ What belongs here: counting. What must never: waiting.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -75,9 +75,16 @@ class Throttle:
     """How often a key may call an operation: a bucket for each pair of them. Safe to use from several threads."""
 
     def __init__(
-        self, *, per_second: float, overrides: Mapping[str, float] | None = None, buckets_max: int = BUCKETS_MAX
+        self,
+        *,
+        per_second: float,
+        overrides: Mapping[str, float] | None = None,
+        buckets_max: int = BUCKETS_MAX,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`per_second` is the rate of each operation that `overrides` does not name; 0 is no limit."""
+        """`per_second` is the rate of each operation that `overrides` does not name; 0 is no limit. `refused` is called
+        with the operation of each call that was one too many."""
+        self._refused = refused
         self._per_second = per_second
         self._overrides = dict(overrides or {})
         self._buckets = Buckets(buckets_max=buckets_max)
@@ -89,6 +96,7 @@ class Throttle:
             return
         wait_seconds = self._buckets.take((key_id, operation), rate=rate, now_seconds=now_seconds)
         if wait_seconds:
+            self._refused(operation)
             raise Throttled(
                 f"more than {rate:g} calls of {operation} a second with this key; wait and retry with back-off",
                 retry_after_seconds=wait_seconds,

@@ -1,0 +1,1 @@
+"""What the rooms above count and time, and its text for Prometheus."""
