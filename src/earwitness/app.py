@@ -33,7 +33,14 @@ from earwitness.doors.sockets import SocketDoors
 from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
-from earwitness.from_settings import build_doors, console_hosts, operation_names, origin_settings, rates, target_settings
+from earwitness.from_settings import (
+    build_doors,
+    console_hosts,
+    operation_names,
+    origin_settings,
+    rates,
+    target_settings,
+)
 from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.metrics.registry import Metrics

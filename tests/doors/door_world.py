@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -112,6 +113,9 @@ class LogDesk:
     updated: list[CallUpdated] = field(default_factory=list)
     ended: dict[str, CallEnded] = field(default_factory=dict)
     heard_of: list[str] = field(default_factory=list)
+    received: Counter[str] = field(default_factory=Counter)
+    """Bytes of audio, by door."""
+
     nonces: set[tuple[Scope, str]] = field(default_factory=set)
     #: Raised by the next calls, one after the other.
     failures: list[Exception] = field(default_factory=list)
@@ -157,8 +161,9 @@ class LogDesk:
         self._fail()
         self.ended.setdefault(call.transaction_id, ended)
 
-    def heard(self, stream_arn: str) -> None:
+    def heard(self, stream_arn: str, *, door: str, size: int) -> None:
         self.heard_of.append(stream_arn)
+        self.received[door] += size
 
     async def _with_leg(self, kept: KeptCall, leg: Leg) -> KeptCall:
         name = f"{kept.transaction_id}-{leg.label}"

@@ -94,6 +94,8 @@ async def test_a_call_of_two_legs_is_kept_as_it_was_spoken(desk: LogDesk, time: 
             "To": "+15550002",
         }
         assert desk.heard_of.count(call.kept.stream_arns[leg.label]) == 3
+        assert set(desk.received) == {call.door}
+        assert desk.received[call.door] > 0
 
 
 @pytest.mark.parametrize(

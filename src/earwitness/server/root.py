@@ -1,4 +1,4 @@
-"""What answers at which path: health, metrics, earwitness's own API, the console, and AWS's operations everywhere else."""
+"""What answers at which path: health, metrics, our own API, the console, and AWS's operations everywhere else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
