@@ -40,6 +40,7 @@ from earwitness.from_settings import (
     origin_settings,
     rates,
     target_settings,
+    traces_of,
 )
 from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
@@ -62,6 +63,7 @@ from earwitness.tasks.background import Background, BackgroundSettings
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.tasks.recordings import RecordingLimits
 from earwitness.threads import Threads
+from earwitness.traces.traces import Traces
 from earwitness.voice.band import Band
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
@@ -141,10 +143,10 @@ class Service:
         is_one_of_several: bool = False,
     ) -> None:
         """`is_one_of_several`: other processes answer at the same address."""
-        self._settings = settings
-        self._store = store
+        self._settings, self._store = settings, store
         self._metrics = Metrics(operations=operation_names())
         store.meter.metrics = self._metrics.store
+        self._traces = traces_of(settings, instance_id=new_guid() if node is None else node.node_id)
         self._clock = (development and development.clock) or (now if node is None else node.clock)
         self._looking: list[asyncio.Task[None]] = []  # before the start
         store.keep_reserve()
@@ -160,6 +162,7 @@ class Service:
             node=node,
             conclude=conclude,
             metrics=self._metrics,
+            traces=self._traces,
         )
         self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk
@@ -186,19 +189,7 @@ class Service:
         self._context = self._api_context(near=near)
         self._calls = Calls(context=self._context, access=self._access)
         self.console = self._console() if settings.console == "on" else None
-        self._observing = Observing(
-            self._metrics,
-            settings,
-            store,
-            self._background,
-            self.doors,
-            self._access,
-            run_in_thread=self._threads.run,
-            wrong_credentials=self._wrong_credentials,
-            clock=self._clock,
-            is_development=development is not None,
-            is_shared=is_one_of_several,
-        )
+        self._observing = self._observed(is_development=development is not None, is_shared=is_one_of_several)
         self.root = Root(
             aws=self._aws(development),
             why_not_started=self._background.models.why_not_open,
@@ -209,6 +200,22 @@ class Service:
             console=None if self.console is None else self.console.application(),
             doors=self.sockets,
             metrics=self._observing.application,
+        )
+
+    def _observed(self, *, is_development: bool, is_shared: bool) -> Observing:
+        """Metrics, and where they are answered."""
+        return Observing(
+            self._metrics,
+            self._settings,
+            self._store,
+            self._background,
+            self.doors,
+            self._access,
+            run_in_thread=self._threads.run,
+            wrong_credentials=self._wrong_credentials,
+            clock=self._clock,
+            is_development=is_development,
+            is_shared=is_shared,
         )
 
     def _require_ready(self) -> None:
@@ -274,6 +281,7 @@ class Service:
         if self._internal is not None:
             await self._internal.close()
         await self._observing.close()
+        await asyncio.to_thread(self._traces.close)
 
     def _internal_listener(self, node: OwnNode) -> Beside:
         """Where other nodes are let in."""
@@ -412,6 +420,7 @@ def build_background(
     node: OwnNode | None = None,
     conclude: "ConcludeAttempt | None" = None,
     metrics: Metrics | None = None,
+    traces: Traces | None = None,
 ) -> Background:
     """Return what goes on without being asked. `events_file` gets every event as a line.
 
@@ -449,6 +458,7 @@ def build_background(
         clock=clock,
         new_id=new_guid,
         metrics=metrics or Metrics(operations=()),
+        traces=traces or Traces(),
         node=node,
         conclude=conclude,
     )

@@ -7,6 +7,7 @@ setting. What must never: building what uses them.
 from collections.abc import Callable
 from pathlib import Path
 
+from earwitness import __version__
 from earwitness.api.operations import BY_NAME
 from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
@@ -23,6 +24,7 @@ from earwitness.server.connections import trusted_networks
 from earwitness.sinks.aws import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings, require_webhook
 from earwitness.tasks.events import TargetSettings
+from earwitness.traces.traces import Traces
 
 _EVENTBRIDGE_SOURCE = "aws.chime"
 
@@ -115,6 +117,22 @@ def origin_settings(settings: Settings) -> OriginSettings:
         ),
         readers=settings.tasks_at_once + SPARE_THREADS,
     )
+
+
+def traces_of(settings: Settings, *, instance_id: str) -> Traces:
+    """Return where traces go. Raise ConfigurationError for an address that is none, or without the extra `otel`."""
+    endpoint = settings.otlp_endpoint
+    if not endpoint:
+        return Traces()
+    if not endpoint.startswith(("http://", "https://")):
+        raise ConfigurationError("setting otlp_endpoint is a URL, as in http://127.0.0.1:4318/v1/traces")
+    try:
+        from earwitness.traces.otlp import OtlpTraces
+    except ImportError as error:
+        raise ConfigurationError(
+            "there is an otlp_endpoint, and OpenTelemetry is not installed: pip install 'earwitness[otel]'"
+        ) from error
+    return OtlpTraces(endpoint, version=__version__, instance_id=instance_id)
 
 
 def operation_names() -> set[str]:

@@ -36,6 +36,7 @@ from earwitness.media.streams import ConnectionRate, MediaLimits
 from earwitness.metrics.reported import MediaMetrics
 from earwitness.server.aws import SendChunk
 from earwitness.store.records import KinesisStream
+from earwitness.traces.traces import Traces
 from earwitness.wire.scalars import Params
 from earwitness.wire.timestamps import EPOCH
 
@@ -82,6 +83,7 @@ async def open_put_media(context: ApiContext, caller: Caller, params: Params) ->
         is_draining=context.is_draining,
         heard=lambda: context.heard_from(stream.arn),
         metrics=streams.metrics,
+        traces=streams.traces,
         may_say_persisted=context.may_say_persisted,
         release=taken.close,
     )
@@ -186,6 +188,7 @@ class PutMediaSession:
         may_say_persisted: Callable[[], Awaitable[None]],
         release: Callable[[], None],
         metrics: MediaMetrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """`heard` is called for each fragment that comes, `release` lets the next producer in. `may_say_persisted`
         returns when it is certain that this node still serves."""
@@ -199,6 +202,7 @@ class PutMediaSession:
         self._heard = heard
         self._may_say_persisted = may_say_persisted
         self._metrics = metrics or MediaMetrics()
+        self._traces = traces or Traces()
         self.close = release
         self._reader = PutMediaReader()
         self._gatherer = TagGatherer()
@@ -218,12 +222,13 @@ class PutMediaSession:
     async def run(self, receive: Receive, send_chunk: SendChunk) -> None:
         """Take media until it ends, is refused, or stops coming."""
         self._send_chunk = send_chunk
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._confirm())
-            try:
-                refused = await self._take_all(receive)
-            finally:
-                await self._appending.put(None)
+        with self._traces.producing(self._stream.arn):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._confirm())
+                try:
+                    refused = await self._take_all(receive)
+                finally:
+                    await self._appending.put(None)
         if refused or self._failed:
             await linger(receive)
 

@@ -160,6 +160,12 @@ class ServiceSettings:
         text="Who may read metrics at a `metrics_address` that others than this machine reach: who has a bearer token "
         "of role monitor, or anybody. What is sent there is not encrypted.",
     )
+    otlp_endpoint: str = row(
+        "",
+        unit="URL",
+        text="Where traces of tasks go, by OpenTelemetry's protocol over HTTP, as in "
+        "`http://127.0.0.1:4318/v1/traces`; nowhere when empty. It needs the extra `otel`.",
+    )
     siprec: str = row(
         "",
         unit="address",

@@ -21,6 +21,7 @@ from earwitness.nodes.homed_stream import HomedStream, KeptStream
 from earwitness.nodes.homes import StreamHomes, StreamKey
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
+from earwitness.traces.traces import Traces
 from earwitness.wire.buckets import Buckets
 from earwitness.wire.shares import Shares
 
@@ -150,17 +151,13 @@ class MediaStreams:
     """Logs of streams, opened when they are needed. Lives on the event loop."""
 
     def __init__(
-        self,
-        store: Store,
-        *,
-        log: Callable[[], FragmentLog],
-        limits: MediaLimits,
-        rates: MediaRates | None = None,
-        metrics: MediaMetrics | None = None,
+        self, store: Store, *, log: Callable[[], FragmentLog], limits: MediaLimits, rates: MediaRates | None = None
     ) -> None:
         """`log` returns the media log, or raises Unavailable before it is open. Without `rates` media may be as fast as
         they can."""
-        self.metrics = metrics or MediaMetrics()
+        self.metrics, self.traces = MediaMetrics(), Traces()
+        """Whom producers report to; a service has its own instead."""
+
         self._store = store
         self.limits = limits
         self.rates = rates or MediaRates(MediaRateLimits())

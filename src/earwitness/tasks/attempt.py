@@ -25,6 +25,7 @@ from earwitness.tasks.events import EventPublisher, channel_of, identification_e
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import WorkItem
+from earwitness.traces.traces import Traces
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision, Outcome
 from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
@@ -85,6 +86,7 @@ class TaskContext:
     #: whether the speech of a voiceprint is kept, encrypted, to make it again under a new encoder
     keep_audio: bool = False
     metrics: TaskMetrics = field(default_factory=TaskMetrics)
+    traces: Traces = field(default_factory=Traces)
 
     async def compute(self, step: InferenceStep, work: Callable[[], ResultT]) -> ResultT:
         """Run what computes, off the event loop and before what computes for recordings."""
@@ -250,8 +252,10 @@ class Attempt:
         )
 
     async def _conclude(self, work: Callable[[Unit], SpeakerSearchTask]) -> None:
-        self.task = await self.context.write(work)
+        self.task = task = await self.context.write(work)
         self.context.events_written()
+        began = task.started_at or task.created_at
+        self.context.traces.ended(task.task_id, began=began, status=task.status.value, attempt=task.attempt)
 
 
 _RESULTS = {

@@ -47,6 +47,7 @@ from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
 from earwitness.tasks.summaries import Summaries
 from earwitness.tasks.supervise import Supervisor
+from earwitness.traces.traces import Traces
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
 
@@ -132,6 +133,7 @@ class Background:
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         metrics: Metrics,
+        traces: Traces,
         node: OwnNode | None = None,
         conclude: "ConcludeAttempt | None" = None,
     ) -> None:
@@ -139,18 +141,13 @@ class Background:
 
         `conclude` brings tasks to their end; None hears their streams.
         """
-        self.budget = settings.budget
         self._conclude = conclude
-        self._metrics = metrics
-        self._settings = settings
-        self._store = store
-        self._node = node
-        self._clock = clock
-        self._new_id = new_id
+        self._metrics, self._traces = metrics, traces
+        self.budget, self._settings, self._store = settings.budget, settings, store
+        self._node, self._clock, self._new_id = node, clock, new_id
         self._running: _Running | None = None  # before the start
+        # Whether this process does what is done once for all nodes.
         self.keeps_house = node is None
-        """Whether this process does what is done once for all nodes."""
-
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
@@ -164,12 +161,9 @@ class Background:
         self.lags = Lags()
         self.turns = Turns(settings.inference_threads)
         self.streams = MediaStreams(
-            store,
-            log=lambda: self._started().log,
-            limits=settings.media_limits,
-            rates=settings.media_rates,
-            metrics=metrics.media,
+            store, log=lambda: self._started().log, limits=settings.media_limits, rates=settings.media_rates
         )
+        self.streams.metrics, self.streams.traces = metrics.media, traces
         self.sources = MediaOrigins(settings.origins, store, self.streams, run_in_thread=self._run_in_thread)
         self.work = TaskRunner(
             self._run_task,
@@ -288,6 +282,7 @@ class Background:
             clock=self._clock,
             chance=random.random,
             metrics=self._metrics.deliveries,
+            traces=self._traces,
             is_alone=self._node is None,
         )
         sharing = self._share()
@@ -449,6 +444,7 @@ class Background:
             heard_from=self.heard_from,
             lags=self.lags,
             metrics=self._metrics.tasks,
+            traces=self._traces,
             voiceprint_spelling=self._settings.voiceprint_spelling,
             keep_audio=self._settings.keep_audio,
         )

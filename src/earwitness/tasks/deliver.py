@@ -20,6 +20,7 @@ from earwitness.store.records import ClaimedDelivery
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.outages import Outages
 from earwitness.tasks.retrying import DELIVERY_DELAY_SECONDS_MAX, is_to_be_parked, next_delay_seconds
+from earwitness.traces.traces import Traces
 from earwitness.voice.events import EventKind
 
 CLAIM_SECONDS = 15.0
@@ -53,6 +54,7 @@ class Deliverer:
         clock: Callable[[], datetime],
         chance: Callable[[], float],
         metrics: DeliveryMetrics | None = None,
+        traces: Traces | None = None,
         is_alone: bool = False,
         renew_seconds: float = RENEW_SECONDS,
     ) -> None:
@@ -71,6 +73,7 @@ class Deliverer:
         self._due = asyncio.Event()
         self._in_progress: dict[asyncio.Future[None], ClaimedDelivery] = {}
         self._metrics = metrics or DeliveryMetrics()
+        self._traces = traces or Traces()
         self._is_alone = is_alone
         self._renew_seconds = renew_seconds
 
@@ -189,13 +192,13 @@ class Deliverer:
         """Try one delivery, and write down what came of it."""
         context: dict[str, object] = {"event_id": delivery.event_id, "attempt": delivery.attempt}
         try:
-            sink = self._sink_of(delivery.target)
-            sink.send(
-                delivery.body,
-                event_id=delivery.event_id,
-                ordering_key=delivery.pipeline_id,
-                kind=EventKind(delivery.kind),
-            )
+            with self._traces.delivering(delivery.body, sink=kind_of(delivery.target), attempt=delivery.attempt):
+                self._sink_of(delivery.target).send(
+                    delivery.body,
+                    event_id=delivery.event_id,
+                    ordering_key=delivery.pipeline_id,
+                    kind=EventKind(delivery.kind),
+                )
         except SinkError as error:
             self._write_failure(
                 delivery, error, away_until=self._outages.failed(delivery.target, error, context=context)

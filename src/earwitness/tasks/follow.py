@@ -21,6 +21,7 @@ from earwitness.tasks.hear import ChannelListener
 from earwitness.tasks.lines import LineName
 from earwitness.tasks.replay import LOST, FragmentSlice, Replay
 from earwitness.tasks.voting import Searched
+from earwitness.traces.traces import TraceStep
 from earwitness.voice.band import Band
 from earwitness.voice.task_status import StopReason, TaskStatus
 
@@ -123,6 +124,7 @@ class _Listening:
         attempt, listener, replay, lags = self._attempt, self._listener, self._replay, self._context.lags
         task_id = attempt.task.task_id
         self._context.heard_from(attempt.task.stream_arn)
+        self._context.traces.heard(task_id, attempt.task.stream_arn)
         lags.hears(task_id, behind_seconds=piece.fragment.behind_seconds)
         if not (self._begun or attempt.task.status is TaskStatus.STOPPING):
             await self._begin(piece.fragment)
@@ -184,7 +186,9 @@ class _Listening:
             self._watch.changed.set()  # stopped just now; the next look sees it
 
     async def _identify_if_due(self) -> None:
-        if self._listener.can_identify and not self._attempt.identified:
+        if not self._listener.can_identify or self._attempt.identified:
+            return
+        with self._context.traces.step(self._attempt.task.task_id, TraceStep.IDENTIFY):
             voices = await self._context.compute(InferenceStep.EMBEDDING, self._listener.probe)
             # Again when somebody was deleted meanwhile: nobody is found once that was answered.
             while True:
@@ -209,16 +213,17 @@ class _Listening:
         return await context.compute(InferenceStep.SEARCH, search)
 
     async def _make_voiceprint(self) -> None:
-        try:
-            embedding, speech = await self._context.compute(InferenceStep.VOICEPRINT, self._listener.voiceprint)
-        except SpeechTooPoor as error:
-            await self._attempt.refuse_voiceprint(str(error))
-            return
-        voiceprint = NewVoiceprint(
-            encoder_id=embedding.encoder_id,
-            vector=embedding.vector.astype("<f4").tobytes(),
-            net_speech_seconds=embedding.net_speech_seconds,
-            quality={**speech.quality.as_document()},
-            audio=speech.as_pcm() if self._context.keep_audio else None,
-        )
-        await self._attempt.conclude_voiceprint(voiceprint)
+        with self._context.traces.step(self._attempt.task.task_id, TraceStep.ENROL):
+            try:
+                embedding, speech = await self._context.compute(InferenceStep.VOICEPRINT, self._listener.voiceprint)
+            except SpeechTooPoor as error:
+                await self._attempt.refuse_voiceprint(str(error))
+                return
+            voiceprint = NewVoiceprint(
+                encoder_id=embedding.encoder_id,
+                vector=embedding.vector.astype("<f4").tobytes(),
+                net_speech_seconds=embedding.net_speech_seconds,
+                quality={**speech.quality.as_document()},
+                audio=speech.as_pcm() if self._context.keep_audio else None,
+            )
+            await self._attempt.conclude_voiceprint(voiceprint)

@@ -1,0 +1,1 @@
+"""Traces: a task from its first fragment to the delivery of its events."""
