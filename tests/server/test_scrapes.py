@@ -1,5 +1,6 @@
 """`/metrics` of a running service: who may read it, what it costs others, what it says while the records are away."""
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from postgres_server import frozen, serve_postgres
 
 from earwitness.access.roles import Role
 from earwitness.observing import CONNECTIONS_MAX
-from earwitness.scrape import OPERATION
+from earwitness.scrape import OPERATION, refuse_shared
 from earwitness.store.records import Scope
 from patience import PATIENCE_SECONDS, until
 
@@ -116,6 +117,15 @@ def test_an_address_of_its_own_answers_this_machine_and_asks_others_for_a_token(
     open_to_all = start(metrics_address=f"0.0.0.0:{third}", metrics_access="anybody")
     assert scrape(open_to_all.url, None).status_code == 401  # the service's own address stays as it is
     assert scrape(f"http://127.0.0.1:{third}", None).status_code == 200
+
+
+def test_a_port_that_several_processes_share_says_where_to_scrape() -> None:
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(refuse_shared), base_url="http://shared") as client:
+            return await client.get("/metrics")
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, "set metrics_address" in answer.text) == (404, True)
 
 
 # What it says.
