@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,21 @@ def test_a_collector_that_is_away_holds_nobody_up(tmp_path: Path, collector: Col
     assert [one["detailStatus"] for one in results] == ["IdentificationNoMatchesFound", "VoiceprintGenerationSuccess"]
     app.close()
     stop(served)
+
+
+def test_a_collector_that_is_away_is_a_line_in_the_log_and_no_stack(caplog: pytest.LogCaptureFixture) -> None:
+    from earwitness.traces.otlp import OtlpTraces
+
+    traces = OtlpTraces("http://127.0.0.1:9/v1/traces", version="1", instance_id="here")
+    try:
+        for number in range(3):
+            traces.ended(f"task {number}", began=datetime.now(UTC), status="Stopped", attempt=1)
+    finally:
+        traces.close()
+    (line,) = [record for record in caplog.records if record.name == "earwitness.traces"]
+    assert "not taken by their collector" in line.getMessage()
+    assert line.exc_info is None
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
 def test_nothing_of_it_is_loaded_when_it_is_off() -> None:

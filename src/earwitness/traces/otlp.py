@@ -5,6 +5,7 @@ audio, voices, profiles, numbers, names, metadata, accounts, messages of errors.
 """
 
 import json
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,6 +40,29 @@ TASKS_MAX = 10_000
 """Tasks whose links are remembered."""
 
 
+TELL_AGAIN_SECONDS = 60.0
+"""How often the log says that traces are not taken."""
+
+_LIBRARY = logging.getLogger("opentelemetry")
+_log = logging.getLogger("earwitness.traces")
+
+
+class _Told(logging.Handler):
+    """What the library logs, as a line of ours once in a while: it writes a stack for each batch that is not taken."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told_at = float("-inf")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it, without its text, which names addresses."""
+        if record.created - self._told_at >= TELL_AGAIN_SECONDS:
+            self._told_at = record.created
+            error = record.exc_info[0] if record.exc_info else None
+            context = {"by": record.name, "error": error.__name__ if error else ""}
+            _log.warning("traces are not taken by their collector and are dropped", extra=context)
+
+
 class _Ids(IdGenerator):
     """Random ids, but for the root of a task's trace."""
 
@@ -71,6 +95,9 @@ class OtlpTraces(Traces):
 
     def __init__(self, endpoint: str, *, version: str, instance_id: str) -> None:
         """`endpoint` is a URL with its path, as in `http://127.0.0.1:4318/v1/traces`."""
+        self._told = _Told()
+        _LIBRARY.addHandler(self._told)
+        _LIBRARY.propagate = False
         self._ids = _Ids()
         resource = Resource(
             {"service.name": "earwitness", "service.version": version, "service.instance.id": instance_id}
@@ -134,6 +161,8 @@ class OtlpTraces(Traces):
 
     def close(self) -> None:
         self._provider.shutdown()
+        _LIBRARY.removeHandler(self._told)
+        _LIBRARY.propagate = True
 
 
 @contextmanager
