@@ -149,6 +149,8 @@ def test_a_port_that_is_taken_and_a_setting_that_there_is_not(user: pytest.Pytes
                 start_earwitness(port=port)
             with pytest.raises(ConfigurationError, match="strangers"):
                 start_earwitness(settings={"strangers_named_percent": "many"})
+            with pytest.raises(ConfigurationError, match="did you mean EARWITNESS_SINK_ENDPOINT_URL"):
+                start_earwitness(settings={"sink_endpoint": "http://127.0.0.1:5000"})
             assert start_earwitness().clock.now()  # the next one starts all the same
         """
     )

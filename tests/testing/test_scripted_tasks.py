@@ -94,9 +94,12 @@ def test_by_caller_in_turn_and_the_latest_script_counts(telephone: Telephone) ->
 def test_nothing_scripted_is_told_and_not_waited_for(telephone: Telephone) -> None:
     other = Telephone(telephone.service, "another-line")
     telephone.service.script(no_match(), stream=other.stream)
-    ended = telephone.service.wait_for_task(telephone.ring())
+    task = telephone.ring()
+    ended = telephone.service.wait_for_task(task)
     assert ended["status"] == "Failed"
     assert "nothing is scripted for the stream" in ended["statusMessage"]
+    with pytest.raises(TimeoutError, match=r"IdentificationFailure \(nothing is scripted for the stream"):
+        telephone.service.wait_for_event("IdentificationSuccessful", task_id=task, seconds=0)
     assert "models=True" in ended["statusMessage"]
 
 

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from earwitness import app, config, log
 from earwitness.development import DEFAULTS, Development, ensure_development_key
 from earwitness.engine.voice_models import ModelPreparation, require_models
-from earwitness.errors import EarwitnessError
+from earwitness.errors import ConfigurationError, EarwitnessError
 from earwitness.models.cache import ModelCache
 from earwitness.server import run
 from earwitness.store.records import Scope
@@ -116,6 +116,8 @@ class _Steered:
         empty = self._folder / "settings.toml"
         empty.touch()
         variables = {f"EARWITNESS_{name.upper()}": value for name, value in self._options.settings.items()}
+        if unknown := config.mistyped(variables):
+            raise ConfigurationError(f"{'; '.join(unknown)}; docs/settings.md lists the settings")
         variables["EARWITNESS_CONFIG"] = str(empty)
         settings = config.load(variables, defaults=DEFAULTS)
         limits = replace(settings.limits, stop_seconds=STOP_SECONDS_MAX)

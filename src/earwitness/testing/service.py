@@ -217,11 +217,18 @@ class EarwitnessService:
         give_up, pause = time.monotonic() + seconds, 0.005
         while (found := look()) is None:
             if time.monotonic() >= give_up:
-                told = [one["detail"].get("detailStatus") or one["detail"].get("eventType") for one in self.events()]
-                raise TimeoutError(f"{missing} after {seconds:g} s; events so far: {', '.join(told) or 'none'}")
+                told = "; ".join(map(_summary, self.events())) or "none"
+                raise TimeoutError(f"{missing} after {seconds:g} s; events so far: {told}")
             time.sleep(pause)
             pause = min(2 * pause, 0.1)
         return found
+
+
+def _summary(event: JsonDocument) -> str:
+    """Return what an event tells, with its reason."""
+    detail = event["detail"]
+    what, why = detail.get("detailStatus") or detail.get("eventType"), detail.get("statusMessage")
+    return f"{what} ({why})" if why else str(what)
 
 
 def _ended(task: JsonDocument) -> JsonDocument | None:
