@@ -27,11 +27,15 @@ _GIVE_UP_SECONDS = 120.0
 _LOOK_SECONDS = 0.05
 
 
-def measure_kill(folder: Path, database: Postgres) -> Numbers:
-    """Seconds from the kill until the last call had a fragment kept again, and until the last task ran again."""
+def measure_kill(folder: Path, database: Postgres, *, heirs: int) -> Numbers:
+    """Seconds from the kill until the last call had a fragment kept again, and until the last task ran again.
+
+    `heirs` nodes are left, which share what the dead one had.
+    """
     environment = {"EARWITNESS_TASKS_AT_ONCE": str(2 * (CALLS + IDLE_TASKS))}
-    doomed, heir = (Node(folder / f"kill-{name}", database.url, environment=environment) for name in ("doomed", "heir"))
-    balancer = Balancer([doomed.port, heir.port])
+    names = ["doomed", *(f"heir-{number}" for number in range(heirs))]
+    doomed, *left = (Node(folder / f"kill-{name}", database.url, environment=environment) for name in names)
+    balancer = Balancer([node.port for node in (doomed, *left)])
     over = threading.Event()
     try:
         doomed.start()
@@ -46,40 +50,43 @@ def measure_kill(folder: Path, database: Postgres) -> Numbers:
                 for stream, heard in zip(streams, acknowledged, strict=True):
                     lines.submit(_call, application, stream, heard, over)
                 _wait(lambda: all(acknowledged))
-                heir.start()
-                _wait(lambda: balancer.ready[heir.port])
+                for heir in left:
+                    heir.start()
+                _wait(lambda: all(balancer.ready.values()))
                 time.sleep(_WARM_SECONDS)
                 _add_idle_tasks(database, doomed.node_id())
                 doomed.kill()
-                return _go_on(database, heir, acknowledged, killed_at=time.perf_counter())
+                numbers = _go_on(database, left, acknowledged, killed_at=time.perf_counter())
+                return {f"kill_{heirs}_{name}": value for name, value in numbers.items()}
             finally:
                 over.set()
     finally:
         balancer.close()
-        for node in (doomed, heir):
+        for node in (doomed, *left):
             node.stop()
 
 
-def _go_on(database: Postgres, heir: Node, acknowledged: Sequence[list[float]], *, killed_at: float) -> Numbers:
+def _go_on(
+    database: Postgres, heirs: Sequence[Node], acknowledged: Sequence[list[float]], *, killed_at: float
+) -> Numbers:
     """Wait until all go on elsewhere. A task runs again when its next attempt has begun."""
     taken_up = calls = float("nan")
-    lost = "SELECT count(*) FROM speaker_search_tasks WHERE ended_at IS NULL AND (node_id <> %s OR attempt < %s)"
+    ids = [heir.node_id() for heir in heirs]
+    lost = "SELECT count(*) FROM speaker_search_tasks WHERE ended_at IS NULL AND (node_id <> ALL(%s) OR attempt < 1)"
     with psycopg.connect(database.url, autocommit=True) as connection:
         while time.perf_counter() - killed_at < _GIVE_UP_SECONDS and (calls != calls or taken_up != taken_up):
             if calls != calls and all(times and times[-1] > killed_at for times in list(acknowledged)):
                 calls = max(min(at for at in times if at > killed_at) for times in acknowledged) - killed_at
             if taken_up != taken_up:
-                row = connection.execute(lost, (heir.node_id(), 1)).fetchone()
+                row = connection.execute(lost, (ids,)).fetchone()
                 if row is not None and row[0] == 0:
                     taken_up = time.perf_counter() - killed_at
             time.sleep(_LOOK_SECONDS)
     first = [min((at for at in times if at > killed_at), default=float("nan")) - killed_at for times in acknowledged]
     return {
-        "kill_calls": len(acknowledged),
-        "kill_idle_tasks": IDLE_TASKS,
-        "kill_calls_s": calls,
-        "kill_calls_s_median": float(np.median(first)),
-        "kill_tasks_s": taken_up,
+        "calls_s": calls,
+        "calls_s_median": float(np.median(first)),
+        "tasks_s": taken_up,
     }
 
 

@@ -1,5 +1,6 @@
 """Whose streams are looked for where."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import cast
 
@@ -19,11 +20,19 @@ from earwitness.threads import RunInThread
 ARN = "arn:aws:kinesisvideo:us-east-1:111122223333:stream/line/1"
 
 
+pytestmark = pytest.mark.anyio
+
+IN_THREAD = cast(RunInThread, asyncio.to_thread)
+
+
 def sources(settings: Settings, *kept: str) -> MediaOrigins:
     """With nothing behind them but the ARNs of streams in the records: who is asked is decided before."""
     records = SimpleNamespace(streams=SimpleNamespace(get=lambda _scope, arn: arn if arn in kept else None))
     return MediaOrigins(
-        origin_settings(settings), cast(Store, records), cast(MediaStreams, None), run_in_thread=cast(RunInThread, None)
+        origin_settings(settings),
+        cast(Store, records),
+        cast(MediaStreams, None),
+        run_in_thread=IN_THREAD,
     )
 
 
@@ -41,15 +50,15 @@ def scope(account: str) -> Scope:
         ("own,444455556666=aws", OwnSource),
     ],
 )
-def test_the_setting_says_whose_a_stream_is(text: str, kind: type) -> None:
+async def test_the_setting_says_whose_a_stream_is(text: str, kind: type) -> None:
     chosen = sources(Settings(kvs_source=text))
-    assert isinstance(chosen.of(scope("111122223333"), ARN), kind)
+    assert isinstance(await chosen.of(scope("111122223333"), ARN), kind)
     assert chosen.is_own(scope("111122223333")) is (kind is OwnSource)
 
 
-def test_a_stream_of_a_call_that_came_in_here_is_our_own() -> None:
+async def test_a_stream_of_a_call_that_came_in_here_is_our_own() -> None:
     chosen = sources(Settings(kvs_source="aws"), ARN)
-    assert isinstance(chosen.of(scope("111122223333"), ARN), OwnSource)
+    assert isinstance(await chosen.of(scope("111122223333"), ARN), OwnSource)
     chosen.close()
 
 

@@ -21,6 +21,7 @@ from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.store import Store
+from earwitness.tasks.adopting import Adoption
 from earwitness.tasks.attempt import TaskContext, conclude_task
 from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.follow import hear_stream
@@ -124,9 +125,16 @@ class Office:
         self.moves = PipelineMoves(self.events, pipeline_changed=lambda _: None)
 
     def context(self) -> TaskContext:
+        async def run_in_thread(work: Callable[[], Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(self.waiting, work)
+
+        async def source_of(*_: object) -> Any:
+            return self.line
+
         return TaskContext(
             store=self.store,
-            source_of=lambda *_: self.line,
+            adoption=Adoption(self.store, run_in_thread=run_in_thread),
+            source_of=source_of,
             engine_of=self.engine_of,
             models_opened=self.models_opened,
             clock=self.clock,

@@ -258,7 +258,9 @@ def test_a_call_that_begins_between_two_lists_ends_in_time(scene: Scene) -> None
 def test_a_call_that_is_heard_is_not_read(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.start_task()
     scene.hear()
-    scene.pass_time(timedelta(seconds=1))
+    for _ in range(16):  # its streams are read once
+        scene.arrivals[STREAM] = scene.clock()
+        scene.pass_time(timedelta(seconds=1))
     reads: list[str] = []
     real = PipelineReader.get
     monkeypatch.setattr(PipelineReader, "get", lambda *args: reads.append(args[2]) or real(*args))

@@ -233,6 +233,11 @@ class StreamIndex:
         place = bisect_left(self._lost_after, sequence) - 1
         return place >= 0 and sequence < self._begun_at and sequence < self._behind_loss(place)
 
+    @property
+    def holds_segments(self) -> bool:
+        """Return whether there are segments, be all in them hidden or not."""
+        return bool(self._segments)
+
     def expire(self, retention: Retention, *, now_ms: int, keep_current: bool) -> list[Segment]:
         """Hide what the retention does not cover; take out and return the segments of which nothing is left.
 

@@ -112,9 +112,10 @@ class FragmentLog:
 
     async def expire(self, now: datetime) -> None:
         """Remove what its retention no longer covers, in all open streams. Cheap: call it every few seconds."""
-        for task in list(self._streams.values()):
-            if task.done() and not task.exception():
-                await task.result().expire(to_ms(now))
+        opened = [task.result() for task in self._streams.values() if task.done() and not task.exception()]
+        for stream in opened:
+            if stream.holds_media:  # most of ten thousand wait for their first fragment
+                await stream.expire(to_ms(now))
 
     async def stored(self) -> frozenset[str]:
         """Return digests of the streams that something is stored of, open or not."""

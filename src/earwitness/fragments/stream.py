@@ -303,6 +303,11 @@ class FragmentStream:
         if hidden is not None:
             await self._writer.call(partial(self._appender.erase, hidden[0].first_sequence, hidden[1]))
 
+    @property
+    def holds_media(self) -> bool:
+        """Return whether there is something to expire, or to remove that has expired."""
+        return self._index.holds_segments or bool(self._doomed)
+
     async def expire(self, now_ms: int) -> None:
         """Remove what the retention no longer covers."""
         self._hide(now_ms)

@@ -54,16 +54,14 @@ class MediaOrigins:
         self._clients = AwsClients(settings.aws)
         self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="earwitness kvs")
 
-    def of(self, scope: Scope, stream_arn: str) -> Source:
-        """Return the source of a stream, whether the stream exists or not. This reads the records.
+    async def of(self, scope: Scope, stream_arn: str) -> Source:
+        """Return the source of a stream, whether the stream exists or not.
 
         Streams of the legs of calls that came in here are our own, wherever the account's others are.
         """
-        if not self.is_own(scope) and self._store.streams.get(scope, stream_arn) is None:
-            from earwitness.media.kvs import KvsSource  # with botocore, which a start need not wait for
-
-            return KvsSource(self._at_aws(stream_arn), threads=self._readers)
-        return OwnSource(partial(self._open, scope, stream_arn))
+        if self.is_own(scope):
+            return OwnSource(partial(self._open, scope, stream_arn))
+        return await self._run_in_thread(lambda: self._of_aws_or_a_call(scope, stream_arn))
 
     def is_own(self, scope: Scope) -> bool:
         """Return whether an account's streams are this service's own, so that all their fragments pass through it."""
@@ -89,13 +87,21 @@ class MediaOrigins:
         self._readers.shutdown()
         self._clients.close()
 
+    def _of_aws_or_a_call(self, scope: Scope, stream_arn: str) -> Source:
+        if self._store.streams.get(scope, stream_arn) is not None:
+            return OwnSource(partial(self._open, scope, stream_arn))
+        from earwitness.media.kvs import KvsSource  # with botocore, which a start need not wait for
+
+        return KvsSource(self._at_aws(stream_arn), threads=self._readers)
+
     def _at_aws(self, stream_arn: str) -> "KinesisVideoStream":
         from earwitness.media.get_media import KinesisVideoStream
 
         return KinesisVideoStream(stream_arn, self._clients)
 
     async def _open(self, scope: Scope, stream_arn: str) -> KeptStream:
-        stream = await self._run_in_thread(lambda: self._store.streams.get(scope, stream_arn))
+        find = partial(self._store.streams.get, scope, stream_arn)
+        stream = await self._store.read(find, in_thread=self._run_in_thread)
         if stream is None:
             raise StreamGone("the Kinesis video stream does not exist; start another task on another stream")
         return await self._streams.open_to_read(scope, stream, looks=False)

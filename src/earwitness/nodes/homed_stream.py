@@ -62,10 +62,11 @@ class HomedStream:
 
     async def read(self, position: Position) -> AsyncIterator[ReadResult]:
         """Return a reader that begins there. Raise BadRequest for a number that this stream has not given out."""
+        news = self._homes.news(self._key)
         parts = await self._parts()
         if isinstance(position, AfterFragment):
             await self._require_given(position, parts)
-        return self._follow(position, parts)
+        return self._follow(position, parts, news)
 
     async def list(
         self,
@@ -115,12 +116,14 @@ class HomedStream:
             else:
                 yield MissingFragment(number=number, damaged=False)
 
-    async def _follow(self, position: Position, parts: Sequence[_Part]) -> AsyncGenerator[ReadResult]:
-        """Yield what comes, from part to part, and from home to home."""
+    async def _follow(
+        self, position: Position, parts: Sequence[_Part], news: asyncio.Event
+    ) -> AsyncGenerator[ReadResult]:
+        """Yield what comes, from part to part, and from home to home. `news` was there before `parts` were read."""
         missing, place = False, _first_place(position, parts)
         while True:
             if place >= len(parts):
-                parts = await self._next_parts(len(parts))
+                parts, news = await self._next_parts(len(parts), news)
                 if isinstance(position, NowPosition):
                     position = Earliest()  # of the new part: all of it came after the reader did
                 continue
@@ -136,21 +139,22 @@ class HomedStream:
                             missing, position = False, AfterFragment(result.fragment.info.number)
             except Unavailable:
                 await asyncio.sleep(_LOOK_SECONDS)
+                news = self._homes.news(self._key)
                 parts = await self._parts()
                 place = _first_place(position, parts)
                 continue
             place += 1
 
-    async def _next_parts(self, known: int) -> Sequence[_Part]:
-        """Return the parts when there are more than are known."""
+    async def _next_parts(self, known: int, news: asyncio.Event) -> tuple[Sequence[_Part], asyncio.Event]:
+        """Return the parts when there are more than are known, and what is set by news of later ones."""
         while True:
-            news = self._homes.news(self._key)
-            parts = await self._parts()
-            if len(parts) > known:
-                return parts
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS if self._looks else None):
                     await news.wait()
+            news = self._homes.news(self._key)
+            parts = await self._parts()
+            if len(parts) > known:
+                return parts, news
 
     async def _results(self, part: _Part, position: Position) -> AsyncGenerator[ReadResult] | None:
         """Return what a part has from a position on; None when its node is dead."""

@@ -66,7 +66,7 @@ class StreamHomes:
         self.peers = peers
         self.open_local = open_local
         self.has_producer = has_producer
-        self.run_in_thread = run_in_thread
+        self._run_in_thread = run_in_thread
         self._came = came
         self._moves = ThreadPoolExecutor(MOVES_AT_ONCE, thread_name_prefix="earwitness homes")
         self._held: dict[StreamKey, StreamHome] = {}
@@ -137,11 +137,15 @@ class StreamHomes:
 
     async def extents(self, key: StreamKey) -> Sequence[StreamExtent]:
         """Return where the parts of a stream lie."""
-        return await self.run_in_thread(lambda: self.store.homes.extents(key.scope, key.arn))
+        return await self.read(lambda: self.store.homes.extents(key.scope, key.arn))
 
     async def node(self, node_id: str) -> Node | None:
         """Return another node; None when nobody has its media any more."""
-        return await self.run_in_thread(lambda: self.store.nodes.get(node_id))
+        return await self.read(lambda: self.store.nodes.get(node_id))
+
+    async def read(self, work: Callable[[], _ResultT]) -> _ResultT:
+        """Return what work returns that makes point reads of the records."""
+        return await self.store.read(work, in_thread=self._run_in_thread)
 
     async def close(self) -> None:
         """End what goes to other nodes; no stream comes here any more."""

@@ -126,7 +126,7 @@ class InternalApi:
 
     async def _log(self, asked: Head) -> FragmentStream:
         homes, key = self._homes(), _key(asked)
-        stream = await homes.run_in_thread(lambda: homes.store.streams.get(key.scope, key.arn))
+        stream = await homes.read(lambda: homes.store.streams.get(key.scope, key.arn))
         if stream is None:
             raise NotFound("the stream was deleted")
         return await homes.open_local(key.scope, stream)

@@ -4,6 +4,7 @@ A worker that was thought dead may still be running. Whoever adopts its task get
 old one changes nothing: it gets AttemptSuperseded, and drops its work.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from earwitness.errors import AttemptSuperseded, Conflict
@@ -33,18 +34,24 @@ class AttemptWriter:
         None when there is nothing to do: it is over, gone, or another node's. A task that is InProgress or Stopping
         stays so; end the latter. One with a checkpoint goes on there; what it has concluded already is in the record.
         """
-        task = self._tasks.lock(scope, task_id)
-        if task is None or not is_active(task.status) or task.node_id not in (None, self._node_id):
-            return None
-        if task.status is TaskStatus.STOPPING:  # taken over to be ended
+        return self.adopt_all([(scope, task_id)])[0]
+
+    def adopt_all(self, keys: Sequence[tuple[Scope, str]]) -> list[SpeakerSearchTask | None]:
+        """Take several tasks over, as `adopt` does with one; return them in the order of their keys."""
+        free = [task for task in self._tasks.lock_all(keys) if task.node_id in (None, self._node_id)]
+        by_status: dict[TaskStatus, list[SpeakerSearchTask]] = {}
+        for task in free:
+            if is_active(task.status):
+                by_status.setdefault(task.status, []).append(task)
+        if TaskStatus.STOPPING in by_status:  # taken over to be ended
             self._session.use_reserve()
-        return self._tasks.save(
-            task,
-            status=next_status(task.status, TaskMove.PICK_UP),
-            attempt=task.attempt + 1,
-            started_at=task.started_at or self._now,
-            updated_at=self._now,
-        )
+        adopted = [
+            task
+            for status, some in by_status.items()
+            for task in self._tasks.begin_attempts(some, status=next_status(status, TaskMove.PICK_UP))
+        ]
+        found = {(task.scope, task.task_id): task for task in adopted}
+        return [found.get(key) for key in keys]
 
     def open_media(self, scope: Scope, task_id: str, *, attempt: int) -> SpeakerSearchTask:
         """Note that its audio has come; raise Conflict when it was stopped meanwhile."""

@@ -5,24 +5,37 @@ gets sequences of its own, above all that were given out before, so that fragmen
 stream are run by its home.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
-from sqlalchemy import insert, select
+from sqlalchemy import Text, cast, func, insert, select
 
 from earwitness.errors import Conflict, NotFound
-from earwitness.store.hot_reads import Query
+from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.node_records import NoteKind, StreamExtent
 from earwitness.store.node_schema import stream_extents
 from earwitness.store.nodes import BLOCK, NodeWriter
 from earwitness.store.records import Scope
-from earwitness.store.repository import Reader, Writer, in_scope, record, select_in_scope
+from earwitness.store.repository import Reader, Writer, in_scope
 from earwitness.store.schema import kinesis_streams as streams
 from earwitness.store.schema import tasks
 from earwitness.store.session import Writing
 
-_extent = partial(record, StreamExtent)
+_EXTENTS = HotRead(
+    select(
+        func.aggregate_strings(
+            cast(stream_extents.c.epoch, Text)
+            + " "
+            + cast(stream_extents.c.first_sequence, Text)
+            + " "
+            + cast(stream_extents.c.node_id, Text),
+            ",",
+        ).label("parts")
+    ),
+    stream_extents.c.account_id,
+    stream_extents.c.region,
+    stream_extents.c.stream_arn,
+)
+"""All parts of a stream in one row, because each task on it asks for them as it begins."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +53,9 @@ class StreamHome:
 class HomeReader(Reader):
     """What can be read of where media lie."""
 
-    def extents(self, scope: Scope, stream_arn: str) -> Sequence[StreamExtent]:
+    def extents(self, scope: Scope, stream_arn: str) -> list[StreamExtent]:
         """Return the parts of a stream's media in the order of their fragments; the last is its home's."""
-        found = select_in_scope(stream_extents, scope, stream_arn=stream_arn).order_by(stream_extents.c.epoch)
-        return [_extent(row) for row in self._session.rows(found)]
+        return self._session.hot(_EXTENTS, _extents, scope.account_id, scope.region, stream_arn) or []
 
 
 class HomeWriter(Writer, HomeReader):
@@ -113,6 +125,14 @@ class HomeWriter(Writer, HomeReader):
             self._update(tasks, in_scope(tasks, scope, task_id=row["task_id"]), node_id=own)
             self._nodes.note(row["node_id"], NoteKind.TASK, scope, row["task_id"])
         return tuple((row["pipeline_id"], row["task_id"]) for row in rows)
+
+
+def _extents(row: StoredRow) -> list[StreamExtent]:
+    parts = [part.split(" ", 2) for part in (row["parts"] or "").split(",") if part]
+    extents = [
+        StreamExtent(epoch=int(epoch), first_sequence=int(first), node_id=node_id) for epoch, first, node_id in parts
+    ]
+    return sorted(extents, key=lambda extent: extent.epoch)
 
 
 def _home(scope: Scope, stream_arn: str) -> Query:

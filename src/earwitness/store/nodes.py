@@ -26,6 +26,7 @@ _MOVED_AT_ONCE = 500
 """Streams in one statement."""
 
 
+_BY_ID = HotRead(select(nodes), nodes.c.node_id)
 _NEWS = HotRead(
     select(
         func.count(node_notes.c.number).label("notes"),
@@ -61,7 +62,7 @@ class NodeReader(Reader):
 
     def get(self, node_id: str) -> Node | None:
         """Return the node of this id, or None; dead ones too."""
-        return self._one(_node, select(nodes).where(nodes.c.node_id == node_id))
+        return self._session.hot(_BY_ID, _node, node_id)
 
     def list(self, *, after: PageKey | None = None, limit: int) -> Page[Node]:
         """Return all nodes there ever were, by id."""

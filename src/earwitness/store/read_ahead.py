@@ -67,10 +67,11 @@ class ReadAhead:
         self._wanted: dict[WantedRow, list[Future[_Row]]] = {}
         self._reading_since: float | None = None
 
-    async def run(self, work: Callable[[], _ResultT]) -> _ResultT:
+    async def run(self, work: Callable[[], _ResultT], *, waits: bool = False) -> _ResultT:
         """Return what `work` returns; it is called again until it lacks no row.
 
-        Raise StoreBusy when it has to run in a thread, and StoreUnavailable.
+        Raise StoreBusy when it has to run in a thread, and StoreUnavailable. `waits`: also while reads take long, as
+        after the death of a node, when a thousand tasks ask at once and threads for all of them would take longer.
         """
         rows: dict[WantedRow, _Row] = {}
         while len(rows) < ROUNDS_MAX:
@@ -81,17 +82,17 @@ class ReadAhead:
                 wanted = missing.wanted
             finally:
                 _rows_here.reset(here)
-            rows[wanted] = await self._row(wanted)
+            rows[wanted] = await self._row(wanted, waits=waits)
         raise StoreBusy("this needs too many reads; a thread makes them")
 
     def close(self) -> None:
         """Read no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _row(self, wanted: WantedRow) -> _Row:
+    async def _row(self, wanted: WantedRow, *, waits: bool) -> _Row:
         loop = asyncio.get_running_loop()
         since = self._reading_since
-        if since is not None and loop.time() - since > SLOW_SECONDS:
+        if not waits and since is not None and loop.time() - since > SLOW_SECONDS:
             raise StoreBusy("reads take long just now")
         coming: Future[_Row] = loop.create_future()
         self._wanted.setdefault(wanted, []).append(coming)

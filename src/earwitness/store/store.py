@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 from sqlalchemy import URL, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from earwitness.errors import ConfigurationError
+from earwitness.errors import ConfigurationError, StoreBusy
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
@@ -49,6 +49,7 @@ from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
 from earwitness.store.summaries import SummaryReader, SummaryWriter
 from earwitness.store.tags import TagReader, TagWriter
 from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
+from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault, owner_of
 
@@ -195,7 +196,17 @@ class Store:
 
         Raise StoreBusy when it would have to wait; call it in a thread then.
         """
-        return await self._database.ahead.run(work) if isinstance(self._database, Postgres) else work()
+        return await self._on_loop(work, waits=False)
+
+    async def read(self, work: Callable[[], _ResultT], *, in_thread: RunInThread) -> _ResultT:
+        """Return what work returns that makes point reads and changes nothing, for work that no client waits for."""
+        try:
+            return await self._on_loop(work, waits=True)
+        except StoreBusy:
+            return await in_thread(work)
+
+    async def _on_loop(self, work: Callable[[], _ResultT], *, waits: bool) -> _ResultT:
+        return await self._database.ahead.run(work, waits=waits) if isinstance(self._database, Postgres) else work()
 
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""

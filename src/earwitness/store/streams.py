@@ -8,7 +8,7 @@ from sqlalchemy import select
 from earwitness.errors import AlreadyExists, VersionMismatch
 from earwitness.store.connector_schema import connector_call_streams
 from earwitness.store.homes import HomeReader
-from earwitness.store.hot_reads import Query
+from earwitness.store.hot_reads import HotRead, Query
 from earwitness.store.node_records import NoteKind
 from earwitness.store.nodes import NodeWriter
 from earwitness.store.records import KinesisStream, Page, PageKey, Scope
@@ -16,6 +16,9 @@ from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key
 from earwitness.store.schema import kinesis_streams as streams
 from earwitness.store.tags import TagWriter
 
+_KEY = streams.c.account_id, streams.c.region
+_BY_ARN = HotRead(select(streams), *_KEY, streams.c.arn)
+_BY_NAME = HotRead(select(streams), *_KEY, streams.c.name)
 _LAST_CHARACTER = "\U0010ffff"
 _record = partial(record, KinesisStream)
 
@@ -30,7 +33,8 @@ class StreamReader(Reader):
 
     def get(self, scope: Scope, name_or_arn: str) -> KinesisStream | None:
         """Return the stream of this name or ARN, or None."""
-        return self._one(_record, _named(scope, name_or_arn))
+        read = _BY_ARN if name_or_arn.startswith("arn:") else _BY_NAME
+        return self._session.hot(read, _record, scope.account_id, scope.region, name_or_arn)
 
     def list(
         self, scope: Scope, *, name_prefix: str = "", after: PageKey | None = None, limit: int

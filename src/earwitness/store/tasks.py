@@ -6,17 +6,18 @@ from it. What is left of it afterwards is the task's word that there was one: so
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, exists, select
+from sqlalchemy import Column, ColumnElement, Table, exists, func, literal, select, tuple_
 
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, Gone, NotFound
 from earwitness.store.columns import JsonObject, from_json, to_json
 from earwitness.store.connector_schema import connector_call_tasks
+from earwitness.store.driver_errors import convert
 from earwitness.store.homes import HomeWriter
 from earwitness.store.hot_reads import HotRead, StoredRow
 from earwitness.store.node_records import NoteKind
@@ -165,6 +166,33 @@ class TaskRows(Writer, TaskReader):
         chosen = _WITH_DOMAIN.where(in_scope(tasks, scope, task_id=task_id))
         return self._one(self._record, chosen.with_for_update(of=tasks))
 
+    def lock_all(self, keys: Sequence[tuple[Scope, str]]) -> list[SpeakerSearchTask]:
+        """Return the tasks of these keys that exist, as `lock` returns one; all who lock several keep to one order."""
+        chosen = _WITH_DOMAIN.where(_any_of(keys)).order_by(tasks.c.task_id)
+        return [convert(self._record, row) for row in self._session.rows(chosen.with_for_update(of=tasks))]
+
+    def begin_attempts(self, locked: Sequence[SpeakerSearchTask], *, status: TaskStatus) -> list[SpeakerSearchTask]:
+        """Begin the next attempt at each of these locked tasks, which get this status; return them as they are now."""
+        now = self._now
+        self._update(
+            tasks,
+            _any_of([(task.scope, task.task_id) for task in locked]),
+            status=status,
+            attempt=tasks.c.attempt + 1,
+            started_at=func.coalesce(tasks.c.started_at, literal(now, tasks.c.started_at.type)),
+            updated_at=now,
+        )
+        return [
+            replace(
+                task,
+                status=status,
+                attempt=task.attempt + 1,
+                started_at=task.started_at or now,
+                updated_at=now,
+            )
+            for task in locked
+        ]
+
     def save(self, task: SpeakerSearchTask, **changes: Any) -> SpeakerSearchTask:
         """Write back these fields of a locked task; return it as it is now.
 
@@ -196,6 +224,10 @@ class TaskRows(Writer, TaskReader):
         if rows:
             self._writing.session.scrub()
         return len(rows)
+
+
+def _any_of(keys: Sequence[tuple[Scope, str]]) -> ColumnElement[bool]:
+    return tuple_(*_KEY).in_([(scope.account_id, scope.region, task_id) for scope, task_id in keys])
 
 
 class TaskWriter(Writer, TaskReader):

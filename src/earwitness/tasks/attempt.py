@@ -21,6 +21,7 @@ from earwitness.metrics.reported import InferenceStep, TaskMetrics, TaskResult, 
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.adopting import Adoption
 from earwitness.tasks.events import EventPublisher, channel_of, identification_event
 from earwitness.tasks.lag import Lags
 from earwitness.tasks.pipelines import PipelineMoves
@@ -58,10 +59,12 @@ class TaskContext:
     """What all attempts share."""
 
     store: Store
+    #: begins attempts
+    adoption: Adoption
     #: returns the time in UTC
     clock: Callable[[], datetime]
     #: the stream of an ARN; raises StreamGone when there is none
-    source_of: Callable[[Scope, str], Source]
+    source_of: Callable[[Scope, str], Awaitable[Source]]
     #: the engine of a band; the first call opens its models and takes a second
     engine_of: "Callable[[Band], Engine]"
     #: waits until the voice models are open, which takes minutes if they must be fetched first
@@ -87,6 +90,13 @@ class TaskContext:
     keep_audio: bool = False
     metrics: TaskMetrics = field(default_factory=TaskMetrics)
     traces: Traces = field(default_factory=Traces)
+    _engines: "dict[Band, Engine]" = field(default_factory=dict["Band", "Engine"])
+
+    async def engine(self, band: Band) -> "Engine":
+        """Return the engine of a band. Raise what `engine_of` raises."""
+        if band not in self._engines:
+            self._engines[band] = await self.compute(InferenceStep.OPEN, lambda: self.engine_of(band))
+        return self._engines[band]
 
     async def compute(self, step: InferenceStep, work: Callable[[], ResultT]) -> ResultT:
         """Run what computes, off the event loop and before what computes for recordings."""
@@ -101,6 +111,10 @@ class TaskContext:
     async def run_in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         """Run what waits, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.waiting, work)
+
+    async def read(self, work: Callable[[], ResultT]) -> ResultT:
+        """Return what work returns that makes point reads of the records."""
+        return await self.store.read(work, in_thread=self.run_in_thread)
 
     async def write(self, work: Callable[[Unit], ResultT]) -> ResultT:
         """Change records, and return when the change is durable."""
@@ -295,7 +309,7 @@ class AttemptWatch:
         """Read the record again. Return the task if a stop was asked for or its domain is gone."""
         self.changed.clear()
         context, before = self._attempt.context, self._attempt.task
-        task = await context.run_in_thread(lambda: context.store.tasks.get(before.scope, before.task_id))
+        task = await context.read(lambda: context.store.tasks.get(before.scope, before.task_id))
         if task is None:
             raise AttemptSuperseded("the task is gone; drop the work on it")
         if task.attempt != before.attempt:
@@ -371,7 +385,7 @@ def is_final(error: EarwitnessError) -> bool:
 
 async def run_attempt(context: TaskContext, item: WorkItem, work: Callable[[Attempt], Awaitable[None]]) -> None:
     """Begin an attempt at a task, unless the task is over; afterwards end its pipeline, if that only waited for it."""
-    task = await context.write(lambda unit: unit.attempts.adopt(item.scope, item.task_id))
+    task = await context.adoption.adopt(item)
     if task is None:
         return
     try:
@@ -391,7 +405,7 @@ async def give_up(context: TaskContext, item: WorkItem, reason: str) -> None:
 async def _pipeline_of(context: TaskContext, task: SpeakerSearchTask) -> Pipeline | None:
     """Return the pipeline of a task; None when it was deleted with all that belongs to it, or cannot be opened."""
     try:
-        return await context.run_in_thread(lambda: context.store.pipelines.get(task.scope, task.pipeline_id))
+        return await context.read(lambda: context.store.pipelines.get(task.scope, task.pipeline_id))
     except CiphertextRefused as error:
         reason = str(error)
     # Without the pipeline's record nobody knows where to send an event.

@@ -426,10 +426,12 @@ class Background:
 
     @cached_property
     def _context(self) -> "TaskContext":
+        from earwitness.tasks.adopting import Adoption
         from earwitness.tasks.attempt import TaskContext
 
         return TaskContext(
             store=self._store,
+            adoption=Adoption(self._store, run_in_thread=self._run_in_thread),
             clock=self._clock,
             source_of=self.sources.of,
             engine_of=self.models.engine,

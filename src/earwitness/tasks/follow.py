@@ -43,12 +43,12 @@ async def hear_stream(attempt: Attempt, watch: AttemptWatch) -> None:
         await wind_up(attempt)
         return
     context = attempt.context
-    domain = await context.run_in_thread(lambda: context.store.domains.get(task.scope, task.domain_id))
+    domain = await context.read(lambda: context.store.domains.get(task.scope, task.domain_id))
     if domain is None:
         raise domain_deleted()
-    engine = await context.compute(InferenceStep.OPEN, lambda: context.engine_of(Band(domain.band)))
+    engine = await context.engine(Band(domain.band))
     checkpoints = CheckpointWriter(attempt)
-    source = await context.run_in_thread(lambda: context.source_of(task.scope, task.stream_arn))
+    source = await context.source_of(task.scope, task.stream_arn)
     replay = Replay(
         source,
         start=StartPosition(since=task.created_at, after_number=task.start_fragment_number),
@@ -61,6 +61,7 @@ async def hear_stream(attempt: Attempt, watch: AttemptWatch) -> None:
 async def _models_are_open(attempt: Attempt, watch: AttemptWatch) -> bool:
     """Wait for the voice models. Return False when a stop comes first, unless the audio ended: it is still heard."""
     opening = asyncio.ensure_future(attempt.context.models_opened())
+    await asyncio.sleep(0)  # nearly always they are open, and there is nothing to wait for
     try:
         while not await watch.has_come(opening):
             if attempt.task.stop_reason is not StopReason.PIPELINE_STOPPED:

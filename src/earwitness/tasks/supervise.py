@@ -74,7 +74,7 @@ class Supervisor:
         self._comes_here = comes_here
         self._monotonic = monotonic
         self._watched: dict[str, _Watched] = {}  # by pipeline
-        self._listed_at = float("-inf")
+        self._listed_at: float | None = None
         self._changed: set[str] = set()
         self._looked: tuple[datetime, float] | None = None  # when the last look was, by both clocks
         self._jumped: dict[str, timedelta] = {}  # by pipeline: how far the clock was set ahead during its life
@@ -122,12 +122,14 @@ class Supervisor:
         return stopped
 
     def _list(self, node_id: str | None, now: datetime) -> None:
-        read = self._monotonic()
-        if read - self._listed_at < LIST_SECONDS:
+        read, before = self._monotonic(), self._listed_at
+        if before is not None and read - before < LIST_SECONDS:
             return
-        known = self._watched
+        # What was not there at the last reading has come here since, or begun: its silence counts from then at most.
+        last_read = self._started_at if before is None else now - timedelta(seconds=read - before)
+        known, not_before = self._watched, last_read + SILENT_AFTER
         self._watched = {
-            pipeline_id: known.get(pipeline_id) or _Watched(scope, not_before=now)
+            pipeline_id: known.get(pipeline_id) or _Watched(scope, not_before=not_before)
             for scope, pipeline_id in self._store.pipelines.running(node_id)
         }
         self._listed_at = read

@@ -470,3 +470,25 @@ def test_two_starts_on_one_pipeline_wait_for_each_other(store: Store) -> None:
         list(threads.map(start, (0, 1)))
     assert sorted(runs) == [0, 1]
     assert store.tasks.count_active(MINE, pipeline_id=pipeline.pipeline_id) == 2
+
+
+def test_several_tasks_are_taken_over_at_once(store: Store) -> None:
+    domain = store.write(add_domain)
+    waiting, stopping, over, idle = store.write(
+        lambda unit: [add_task(unit, domain.domain_id, channel_id=number) for number in range(4)]
+    )
+    store.write(lambda unit: unit.attempts.adopt_all([(one.scope, one.task_id) for one in (stopping, over)]))
+    store.write(lambda unit: unit.tasks.request_stop(MINE, stopping.task_id, reason=StopReason.CALLER))
+    store.write(lambda unit: unit.attempts.end(MINE, over.task_id, attempt=1))
+    keys = [(MINE, one.task_id) for one in (over, waiting, stopping)]
+    adopted = store.write(lambda unit: unit.attempts.adopt_all([*keys, (MINE, guid())]))
+    assert [task and (task.task_id, task.status, task.attempt) for task in adopted] == [
+        None,
+        (waiting.task_id, TaskStatus.INITIALIZING, 1),
+        (stopping.task_id, TaskStatus.STOPPING, 2),
+        None,
+    ]
+    assert adopted[1:3] == [store.tasks.get(MINE, one.task_id) for one in (waiting, stopping)]
+    untouched = store.tasks.get(MINE, idle.task_id)
+    assert untouched is not None
+    assert untouched.attempt == 0
