@@ -56,6 +56,7 @@
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
     │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
+    ├── ArchiveInvalid                an export that is damaged, cut off, or for another key
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
@@ -355,6 +356,10 @@ class MasterKeyInvalid(VaultError):
 
 class CiphertextRefused(VaultError):
     """A ciphertext is damaged, stands in another row than it was made for, or its key was destroyed."""
+
+
+class ArchiveInvalid(EarwitnessError):
+    """An export is damaged, cut off, no export at all, or for another key."""
 
 
 class StoreError(EarwitnessError):

@@ -24,7 +24,7 @@ from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.rest.routes import openapi
-from earwitness.store.job_records import Job
+from earwitness.store.job_records import ItemInput, Job
 from earwitness.store.records import LineVersion, NewVoiceprint, Pipeline, Scope, SpeakerSearchTask, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lag import Lags
@@ -35,7 +35,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding, Leg
 from earwitness.voice.connector import DoorStatus
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
-from earwitness.voice.job import JobKind
+from earwitness.voice.job import JobKind, PartKind
 from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.wrong_credentials import WrongCredentials
@@ -254,6 +254,27 @@ def add_job(unit: Unit, scope: Scope = MINE, *, job_id: str = "job-1", kind: Job
         scope, job_id=job_id, kind=kind, domain_id="vpd-1", domain_arn=arn, items=2, key_id=key_id("admin", scope)
     )
     return job
+
+
+def add_export(unit: Unit, *, job_id: str = "job-2", domain_id: str = "vpd-1") -> None:
+    """An export that is complete and holds nothing but a few bytes."""
+    unit.jobs.create(
+        MINE,
+        job_id=job_id,
+        kind=JobKind.EXPORT,
+        domain_id=domain_id,
+        domain_arn=f"arn:aws:chime:{MINE.region}:{MINE.account_id}:voice-profile-domain/{domain_id}",
+        items=1,
+        key_id=key_id("admin"),
+        source={"recipient": None, "audio": False},
+    )
+    job = unit.jobs.get(MINE, job_id)
+    assert job is not None
+    unit.jobs.put_all(job, [ItemInput(name="", part=PartKind.DOMAIN)])
+    claimed = unit.jobs.claim(holder="h", after=None)
+    assert claimed is not None
+    unit.exports.put_part(claimed, b"a part")
+    unit.jobs.finish(claimed, {"bytes": 6, "sha256": "00", "lines": 1, "recordings": 0})
 
 
 def add_connector(unit: Unit, scope: Scope = MINE) -> None:

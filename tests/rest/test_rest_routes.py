@@ -12,6 +12,7 @@ from rest_examples import (
     add_connector,
     add_domain,
     add_event,
+    add_export,
     add_job,
     add_pipeline,
     add_task,
@@ -40,6 +41,9 @@ IDS = {
 }
 
 
+_MORE = {"CreateJob": {"items": "1"}, "CreateExport": {"encryption": "none"}}
+
+
 def fill(rest: Rest) -> None:
     def work(unit: Unit) -> None:
         add_domain(unit)
@@ -50,6 +54,7 @@ def fill(rest: Rest) -> None:
         learn(unit)
         add_connector(unit)
         add_job(unit)
+        add_export(unit)
 
     rest.store.write(work)
 
@@ -66,7 +71,7 @@ def params_of(route: RestRoute) -> dict[str, str]:
             "kind": "search",
         }.get(name, "form 12")
         for name in required
-    } | ({"items": "1"} if route.operation == "CreateJob" else {})
+    } | _MORE.get(route.operation, {})
 
 
 def names_a_record(route: RestRoute) -> bool:
@@ -74,7 +79,8 @@ def names_a_record(route: RestRoute) -> bool:
 
 
 def path_of(route: RestRoute) -> str:
-    return V1 + route.path.format(**IDS)
+    ids = IDS | ({"jobId": "job-2"} if route.path.endswith("/archive") else {})
+    return V1 + route.path.format(**ids)
 
 
 def name_of(one: RestRoute | str) -> str:
@@ -120,6 +126,9 @@ def test_answers_fit_their_schema(rest: Rest, route: RestRoute) -> None:
     content = first_call("sally").read_bytes() if route.takes_recording else None
     response = rest.ask(route.method, path_of(route), params=params_of(route), content=content)
     assert response.status_code == 200, response.text
+    if route.file_type:
+        assert response.headers["content-type"] == route.file_type
+        return
     assert route.answer
     require_fits(response.json(), route.answer.__name__.removesuffix("Answer"))
 

@@ -165,10 +165,10 @@ def reembed(
     """Make a domain's voiceprints of other voice encoders again with the service's present one, from the speech that
     the setting `keep_enrolment_audio` keeps. Exit code 4: some could not be made again, and stay as they were.
     """
-    with service_client(url, region, as_json=as_json) as service, _goes_on(), progress_of() as show:
+    with service_client(url, region, as_json=as_json) as service, goes_on(), progress_of() as show:
         path = f"/domains/{service.segment(domain, what='domain')}/jobs"
-        found = _patiently(lambda: service.post(path, kind=JobKind.REEMBED.value))
-        done = found if no_wait else _ended(service, found, show, doing="embedding")
+        found = patiently(lambda: service.post(path, kind=JobKind.REEMBED.value))
+        done = found if no_wait else wait_for(service, found, show, doing="embedding")
     _tell(done, as_json=as_json)
 
 
@@ -271,19 +271,20 @@ def _run(
     asked = asked | ({} if recordings is None else {"items": len(recordings)})
     job_id = job or _id_of(domain, asked, recordings, consent)
     path = f"/domains/{service.segment(domain, what='domain')}/jobs"
-    with _goes_on(), progress_of() as show:
-        found = _patiently(lambda: service.post(path, jobId=job_id, **asked))
+    with goes_on(), progress_of() as show:
+        found = patiently(lambda: service.post(path, jobId=job_id, **asked))
         if recordings is not None:
             found = _send_missing(service, found, recordings, consent=consent, show=show)
-        return _ended(service, found, show, doing="listening") if waits else found
+        return wait_for(service, found, show, doing="listening") if waits else found
 
 
-def _ended(service: "ServiceClient", job: dict[str, Any], show: Progress, *, doing: str) -> dict[str, Any]:
+# `Any`: a JSON object.
+def wait_for(service: "ServiceClient", job: dict[str, Any], show: Progress, *, doing: str) -> dict[str, Any]:
     """Wait for the end of a job, and return it."""
     while job["state"] == JobState.OPEN:
         show(doing, job["done"] + job["failed"], job["items"])
         time.sleep(LOOK_SECONDS)
-        job = _patiently(lambda: service.get(_path(service, job["jobId"])))  # noqa: B023  called here
+        job = patiently(lambda: service.get(_path(service, job["jobId"])))  # noqa: B023  called here
     return job
 
 
@@ -297,7 +298,7 @@ def _id_of(
 
 
 @contextmanager
-def _goes_on() -> Generator[None]:
+def goes_on() -> Generator[None]:
     """Say, when this is interrupted or the service stays away, that nothing is lost."""
     try:
         yield
@@ -321,9 +322,9 @@ def _send_missing(
         for one in job["missing"]:
             for number in range(one["first"], one["last"] + 1):
                 recording = recordings[number - 1]
-                _patiently(lambda: _send(service, path, number, recording, consent=consent))  # noqa: B023  called here
+                patiently(lambda: _send(service, path, number, recording, consent=consent))  # noqa: B023  called here
                 show("sending", number, len(recordings))
-        job = _patiently(lambda: service.get(path))
+        job = patiently(lambda: service.get(path))
     return job
 
 
@@ -343,7 +344,7 @@ def _send(
     )
 
 
-def _patiently(ask: Callable[[], dict[str, Any]], *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
+def patiently(ask: Callable[[], dict[str, Any]], *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
     """Ask again where the service is full, as long as it takes, or away, for two minutes."""
     tries = 0
     while True:
@@ -361,6 +362,10 @@ def _path(service: "ServiceClient", job: str) -> str:
     return f"/jobs/{service.segment(job, what='job')}"
 
 
+_ITEMS = {JobKind.REEMBED.value: "voiceprints", JobKind.EXPORT.value: "parts"}
+"""What the items of jobs are called that are on no recordings."""
+
+
 def _tell(job: Mapping[str, Any], *, as_json: bool, exits: bool = True) -> None:
     """Print a job, and exit by what came of it."""
     if as_json:
@@ -372,7 +377,7 @@ def _tell(job: Mapping[str, Any], *, as_json: bool, exits: bool = True) -> None:
             job["state"],
             job["done"],
             job["items"],
-            "voiceprints" if job["kind"] == JobKind.REEMBED else "recordings",
+            _ITEMS.get(job["kind"], "recordings"),
             job["failed"],
         )
         if waiting := sum(one["last"] - one["first"] + 1 for one in job["missing"]):
@@ -416,6 +421,8 @@ def _cells(item: Mapping[str, Any]) -> dict[str, Any]:
             "netSpeechSeconds": enrolled["netSpeechSeconds"],
             "sameVoiceAs": ";".join(enrolled["sameVoiceAs"]),
         }
+    if (part := item["part"]) is not None:
+        return {**common, "recording": part["kind"], "outcome": item["state"]}
     if (voiceprint := item["voiceprint"]) is not None:
         outcome = "made again" if item["state"] == ItemState.DONE else item["state"]
         return {**common, "outcome": outcome, "profileId": voiceprint["profileId"]}
@@ -442,7 +449,7 @@ def _item_row(item: Mapping[str, Any]) -> tuple[str, ...]:
     speech = cells.get("netSpeechSeconds")
     return (
         str(item["number"]),
-        item["name"] or "",
+        cells["recording"] or "",
         str(answer),
         cells.get("profileId", ""),
         shown,

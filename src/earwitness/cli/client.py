@@ -1,10 +1,11 @@
 """The client of a running service: HTTP with a bearer token or a signature, and errors that say what to do next."""
 
+import contextlib
 import ssl
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import httpx
@@ -95,6 +96,23 @@ class ServiceClient:
             timeout=RECORDING_SECONDS_MAX,
         )
         return self._answer(request, content)
+
+    def download(self, path: str, file: IO[bytes], *, got: Progress) -> None:
+        """Write the file that is answered to GET; `got` is called with the bytes that have come. Raise OSError too."""
+        request = self._request("GET", path, {})
+        request.headers.update(self._credentials(request, b""))
+        try:
+            response = self._client.send(request, stream=True)
+            with contextlib.closing(response):
+                if not response.is_success:
+                    response.read()
+                    _read(response)
+                total = int(response.headers.get("Content-Length", 0))
+                for piece in response.iter_bytes():
+                    file.write(piece)
+                    got("fetching", response.num_bytes_downloaded, total)
+        except httpx.RequestError as error:
+            raise _unanswered(self._client.base_url, error) from error
 
     @staticmethod
     def segment(text: str, *, what: str) -> str:

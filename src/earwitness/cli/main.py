@@ -22,6 +22,7 @@ from earwitness.cli import (
     domains,
     doors,
     evaluate,
+    exports,
     identify,
     inspect,
     keys,
@@ -67,6 +68,8 @@ for command in (
     sizing.sizing,
 ):
     app.command()(command)
+for command in (exports.export, exports.check):
+    domains.domains.command()(command)
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")

@@ -68,6 +68,7 @@ _EXIT_OF_ERROR: dict[type[errors.EarwitnessError], Exit] = {
     errors.EvaluationError: Exit.EVALUATION,
     errors.StoreError: Exit.RECORDS,
     errors.VaultError: Exit.RECORDS,
+    errors.ArchiveInvalid: Exit.GALLERY,
     errors.AskingError: Exit.SERVICE,
     errors.FragmentLogError: Exit.RECORDS,
 }

@@ -1,7 +1,7 @@
 """The JSON API as an ASGI application, made of the table of routes: a request's way to its answer, and its errors."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Incoming
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Mounted
 from starlette.types import ASGIApp
 
@@ -25,7 +25,7 @@ from earwitness.access.access import Access, Claimed, require_role
 from earwitness.access.caller import Caller
 from earwitness.errors import EarwitnessError, Forbidden, Unauthorized, UnknownOperation
 from earwitness.metrics.reported import RequestMetrics
-from earwitness.rest.context import NO_RECORDING, RestCall, RestContext
+from earwitness.rest.context import NO_RECORDING, FileAnswer, RestCall, RestContext
 from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
 from earwitness.rest.parameters import Parameters, read_parameters
 from earwitness.rest.routes import PREFIX, ROUTES, RestRoute
@@ -143,7 +143,10 @@ class JsonApi:
                 request_id=self._new_request_id(),
             )
             try:
-                return _response(200, await self._answer(request), request.request_id)
+                found = await self._answer(request)
+                if isinstance(found, FileAnswer):
+                    return self._file(found, request.request_id)
+                return _response(200, found, request.request_id)
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody is there to read it
             except Exception as error:
@@ -151,7 +154,7 @@ class JsonApi:
 
         return answer
 
-    async def _answer(self, request: RestRequest) -> Answer | OpenApi:
+    async def _answer(self, request: RestRequest) -> Answer | FileAnswer | OpenApi:
         """Credentials, parameters, role, rate, body, proof, work; after a signature, role and rate follow its proof."""
         if not request.route.roles:
             return await self._work(request, RestCall(caller=request.caller(_NOBODY, ""), params=Parameters()))
@@ -213,20 +216,34 @@ class JsonApi:
         file.flush()
         return path, b"", digest.hexdigest()
 
-    async def _work(self, request: RestRequest, call: RestCall[Any]) -> Answer | OpenApi:
+    async def _work(self, request: RestRequest, call: RestCall[Any]) -> Answer | FileAnswer | OpenApi:
         """Do what was asked for; work on a recording ends when its client hangs up."""
         if not request.route.takes_recording:
             return await self._handle(request.route, call)
         async with watching(request.incoming.receive, abandoned=call.abandoned):
             return await self._handle(request.route, call)
 
-    async def _handle(self, route: RestRoute, call: RestCall[Any]) -> Answer | OpenApi:
-        def work() -> Answer | OpenApi | Awaitable[Answer]:
+    async def _handle(self, route: RestRoute, call: RestCall[Any]) -> Answer | FileAnswer | OpenApi:
+        def work() -> Answer | FileAnswer | OpenApi | Awaitable[Answer]:
             return route.handler(self._context, call)
 
         # Whoever shows no credentials takes no thread from those who do.
         answer = await self._context.run_in_thread(work) if route.roles else work()
         return await answer if isawaitable(answer) else answer
+
+    def _file(self, answer: FileAnswer, request_id: str) -> Response:
+        async def blocks() -> AsyncIterator[bytes]:
+            with self._access.held_keys.holding(answer.caller.principal) as key:
+                while (block := await self._context.run_in_thread(lambda: next(answer.blocks, None))) is not None:
+                    key.require()
+                    yield block
+
+        headers = {
+            REQUEST_ID_HEADER: request_id,
+            "Content-Length": str(answer.length),
+            "Content-Disposition": f'attachment; filename="{answer.name}"',
+        }
+        return StreamingResponse(blocks(), headers=headers, media_type=answer.media_type)
 
     # Errors.
 

@@ -1,7 +1,7 @@
 """What handlers work with: the rooms below, handed in once, and the request in hand."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -131,8 +131,22 @@ class RestCall(Generic[_ParametersT_co]):
         return self.caller.scope
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileAnswer:
+    """An answer that is a file, made while it is sent."""
+
+    name: str
+    media_type: str
+    #: In bytes.
+    length: int
+    #: Its content. Asked for in a thread, and by one at a time; what it raises breaks the connection off.
+    blocks: Iterator[bytes]
+    #: Who gets it, for as long as its key may be used.
+    caller: Caller
+
+
 # `Any`: each handler takes the parameters of its own operation.
-RestHandler: TypeAlias = Callable[[RestContext, RestCall[Any]], Answer | OpenApi | Awaitable[Answer]]
+RestHandler: TypeAlias = Callable[[RestContext, RestCall[Any]], Answer | FileAnswer | OpenApi | Awaitable[Answer]]
 """Does a route's work and returns its answer, or raises an error of ours. Called in a thread; an answer that has to be
 waited for is awaited on the event loop."""
 

@@ -12,6 +12,7 @@ from earwitness.rest.context import RestCall, RestContext, answer_of, paged, the
 from earwitness.rest.models import DomainAnswer, DomainsAnswer, ProfileAnswer, ProfilesAnswer, ProfileVoiceprintAnswer
 from earwitness.rest.parameters import (
     CreateDomain,
+    CreateExport,
     CreateJob,
     DeleteDomain,
     EnrolRecording,
@@ -109,7 +110,8 @@ def _answer(
 
 
 DomainNamed: TypeAlias = (
-    CreateJob
+    CreateExport
+    | CreateJob
     | DeleteDomain
     | EnrolRecording
     | GetLines

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from earwitness.rest.models import Answer, DecisionAnswer, TaskDomainAnswer
 from earwitness.rest.parameters import doc
-from earwitness.voice.job import ItemState, JobKind, JobState
+from earwitness.voice.job import ItemState, JobKind, JobState, PartKind
 
 _Whole: TypeAlias = Annotated[int, Meta(ge=0)]
 _Seconds: TypeAlias = Annotated[float, Meta(ge=0, description="Seconds.")]
@@ -39,6 +39,24 @@ class VoiceprintItemAnswer(Answer):
     encoder_id: Annotated[str | None, doc("What has made it now; null unless the item is done.")]
 
 
+class ExportAnswer(Answer):
+    """Whom an export is for, and how long it can be fetched."""
+
+    recipient: Annotated[str | None, doc("The public key of age that it is encrypted for; null when it is not.")]
+    with_audio: Annotated[bool, doc("Whether it has the kept speech of enrolments.")]
+    available_until: Annotated[_Time | None, doc("Null when it is not complete, or not there any more.")]
+
+
+class PartItemAnswer(Answer):
+    """The part of an export that an item is; null where it is not made."""
+
+    kind: PartKind
+    bytes: _Whole | None
+    sha256: str | None
+    lines: _Whole | None
+    recordings: _Whole | None
+
+
 class JobAnswer(Answer):
     """A job, and how far it is."""
 
@@ -48,7 +66,8 @@ class JobAnswer(Answer):
     domain: TaskDomainAnswer
     source: Annotated[JobSourceAnswer | None, doc("Null unless it is on kept media, and when the domain is deleted.")]
     encoder_id: Annotated[str | None, doc("Of a re-embedding: the encoder that its voiceprints are made again for.")]
-    items: Annotated[_Whole, doc("How many recordings or voiceprints it is about.")]
+    export: Annotated[ExportAnswer | None, doc("Of an export.")]
+    items: Annotated[_Whole, doc("How many recordings, voiceprints or parts it is about.")]
     done: Annotated[_Whole, doc("How many have a result.")]
     failed: Annotated[_Whole, doc("How many have none, and a reason.")]
     missing: Annotated[
@@ -76,15 +95,16 @@ class EnrolledItemAnswer(Answer):
 
 
 class JobItemAnswer(Answer):
-    """One recording or voiceprint of a job, and what came of it."""
+    """One recording, voiceprint or part of a job, and what came of it."""
 
     number: _Whole
     state: ItemState
-    name: Annotated[str | None, doc("Null for a voiceprint, and when what is kept of it is damaged.")]
+    name: Annotated[str | None, doc("Null for a voiceprint or part, and when what is kept of it is damaged.")]
     channel: _Whole | None
     attempt: Annotated[_Whole, doc("How often it was begun.")]
     decision: Annotated[DecisionAnswer | None, doc("Of a search that is done.")]
     enrolled: Annotated[EnrolledItemAnswer | None, doc("Of an enrolment that is done.")]
+    part: Annotated[PartItemAnswer | None, doc("Of an export.")]
     voiceprint: Annotated[VoiceprintItemAnswer | None, doc("Of a re-embedding.")]
     reason: Annotated[str | None, doc("Why there is no result, when it failed.")]
     created_at: _Time

@@ -11,12 +11,14 @@ from earwitness.rest.context import RestCall, RestContext, answer_of, paged, the
 from earwitness.rest.domains import domain_of
 from earwitness.rest.job_models import (
     EnrolledItemAnswer,
+    ExportAnswer,
     JobAnswer,
     JobItemAnswer,
     JobItemsAnswer,
     JobsAnswer,
     JobSourceAnswer,
     NumbersAnswer,
+    PartItemAnswer,
     VoiceprintItemAnswer,
 )
 from earwitness.rest.models import TaskDomainAnswer
@@ -34,6 +36,7 @@ from earwitness.store.columns import JsonObject
 from earwitness.store.job_records import ItemInput, Job, JobItem
 from earwitness.store.records import KinesisStream, VoiceProfileDomain
 from earwitness.store.store import Unit
+from earwitness.tasks.expire import EXPORTS_KEPT
 from earwitness.tasks.kept_media import Stretch
 from earwitness.voice.band import Band
 from earwitness.voice.job import JobKind, JobState
@@ -42,12 +45,14 @@ MISSING_RANGES_MAX = 100
 FULL_SECONDS = 5.0
 """When to send a recording again that there was no room for."""
 
-_NO_JOB = "there is no job of this id; jobs are kept for seven days after their end"
+NO_JOB = "there is no job of this id; jobs are kept for seven days after their end"
 
 
 def create_job(context: RestContext, call: RestCall[CreateJob]) -> JobAnswer:
     """Begin a job, or answer the one of this id that asks for the same."""
     params, scope, domain = call.params, call.scope, domain_of(context, call)
+    if params.kind is JobKind.EXPORT:
+        raise BadRequest("exports have a route of their own: POST /domains/{domainId}/exports")
     if params.kind is JobKind.REEMBED:
         return _reembed(context, call, domain)
     job_id = params.job_id or f"job-{context.new_id()}"
@@ -126,12 +131,12 @@ def list_jobs(context: RestContext, call: RestCall[ListJobs]) -> JobsAnswer:
     found, following = paged(
         context, call, lambda after, limit: context.store.jobs.list(call.scope, after=after, limit=limit), about="jobs"
     )
-    return JobsAnswer(jobs=[_job(context, one) for one in found], next_token=following)
+    return JobsAnswer(jobs=[job_answer(context, one) for one in found], next_token=following)
 
 
 def get_job(context: RestContext, call: RestCall[GetJob]) -> JobAnswer:
     """Return one job."""
-    return _job(context, _named(context, call))
+    return job_answer(context, _named(context, call))
 
 
 def list_items(context: RestContext, call: RestCall[ListJobItems]) -> JobItemsAnswer:
@@ -181,11 +186,11 @@ def cancel_job(context: RestContext, call: RestCall[CancelJob]) -> JobAnswer:
             call.caller.record(unit, before.domain_arn)
         return unit.jobs.cancel(call.scope, before.job_id)
 
-    return _job(context, there(context.store.write(write), _NO_JOB))
+    return job_answer(context, there(context.store.write(write), NO_JOB))
 
 
 def _named(context: RestContext, call: RestCall[GetJob | ListJobItems | PutJobItem | CancelJob]) -> Job:
-    return there(context.store.jobs.get(call.scope, call.params.job_id), _NO_JOB)
+    return there(context.store.jobs.get(call.scope, call.params.job_id), NO_JOB)
 
 
 def _times(params: CreateJob) -> tuple[datetime, datetime]:
@@ -264,18 +269,20 @@ def _profile_id(context: RestContext, call: RestCall[PutJobItem], job: Job) -> s
 
 def _written(context: RestContext, job: Job) -> JobAnswer:
     context.jobs_changed()
-    return _job(context, job)
+    return job_answer(context, job)
 
 
-def _job(context: RestContext, job: Job) -> JobAnswer:
-    reembeds = job.kind is JobKind.REEMBED
+def job_answer(context: RestContext, job: Job) -> JobAnswer:
+    """Return a job as answers tell of it."""
+    source, kind = job.source or {}, job.kind
     missing = context.store.jobs.missing(job, limit=MISSING_RANGES_MAX) if job.state is JobState.OPEN else ()
     return answer_of(
         JobAnswer,
         job,
         domain=TaskDomainAnswer(id=job.domain_id, arn=job.domain_arn),
-        source=_source_answer(job.source) if job.source is not None and not reembeds else None,
-        encoder_id=str(job.source["encoderId"]) if job.source is not None and reembeds else None,
+        source=_source_answer(source) if source and kind in (JobKind.SEARCH, JobKind.ENROL) else None,
+        encoder_id=str(source["encoderId"]) if source and kind is JobKind.REEMBED else None,
+        export=_export(context, job, source) if source and kind is JobKind.EXPORT else None,
         missing=[NumbersAnswer(first=first, last=last) for first, last in missing],
     )
 
@@ -293,8 +300,25 @@ def _item(job: Job, item: JobItem) -> JobItemAnswer:
         channel=None if asked is None else asked.channel,
         decision=decision_answer(result) if result is not None and kind is JobKind.SEARCH else None,
         enrolled=_enrolled(result) if result is not None and kind is JobKind.ENROL else None,
+        part=_part(asked, result or {}) if asked is not None and kind is JobKind.EXPORT else None,
         voiceprint=_voiceprint(asked, result or {}) if asked is not None and kind is JobKind.REEMBED else None,
     )
+
+
+def _export(context: RestContext, job: Job, source: JsonObject) -> ExportAnswer:
+    is_there = job.state is JobState.DONE and job.ended_at is not None and context.store.exports.has_parts(job)
+    until = job.ended_at + EXPORTS_KEPT if is_there and job.ended_at is not None else None
+    recipient = source["recipient"]
+    return ExportAnswer(
+        recipient=None if recipient is None else str(recipient),
+        with_audio=bool(source["audio"]),
+        available_until=until,
+    )
+
+
+def _part(asked: ItemInput, result: JsonObject) -> PartItemAnswer:
+    nothing = dict.fromkeys(("bytes", "sha256", "lines", "recordings"))
+    return msgspec.convert({**nothing, "kind": asked.part, **result}, PartItemAnswer)
 
 
 def _voiceprint(asked: ItemInput, result: JsonObject) -> VoiceprintItemAnswer:

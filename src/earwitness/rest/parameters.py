@@ -243,6 +243,30 @@ class CreateJob(Parameters, kw_only=True):
     ] = None
 
 
+class CreateExport(Parameters, kw_only=True):
+    """Begin to export a domain: its profiles, voiceprints, consents and tags, encrypted for a recipient. One that does
+    the same, or has done it and was not deleted, is answered."""
+
+    domain_id: _DomainId
+    recipient: Annotated[_Printable2048 | None, doc("The public key of age that the export is for: age1…")] = None
+    encryption: Annotated[
+        Literal["age", "none"], doc("`none`: whoever gets the archive can read it; give no recipient then.")
+    ] = "age"
+    audio: Annotated[Literal["none", "kept"], doc("`kept`: with the speech that is kept of enrolments.")] = "none"
+
+
+class FetchArchive(Parameters, kw_only=True):
+    """The archive of an export that is complete; written to the audit trail."""
+
+    job_id: _JobId
+
+
+class DeleteArchive(Parameters, kw_only=True):
+    """Delete what an export has made, when it was fetched; else it is deleted after a day. Its job stays."""
+
+    job_id: _JobId
+
+
 class ListJobs(Parameters):
     """Jobs, newest first; kept for seven days after their end."""
 

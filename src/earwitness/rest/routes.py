@@ -15,6 +15,7 @@ from earwitness.rest.connectors import announce_call, get_door, list_calls, put_
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
 from earwitness.rest.doors import get_doors
+from earwitness.rest.exports import create_export, delete_archive, fetch_archive
 from earwitness.rest.job_models import JobAnswer, JobItemAnswer, JobItemsAnswer, JobsAnswer
 from earwitness.rest.jobs import cancel_job, create_job, get_job, list_items, list_jobs, put_item
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
@@ -45,9 +46,12 @@ from earwitness.rest.parameters import (
     CancelJob,
     ChangedDoor,
     CreateDomain,
+    CreateExport,
     CreateJob,
+    DeleteArchive,
     DeleteDomain,
     EnrolRecording,
+    FetchArchive,
     GetDoor,
     GetDoors,
     GetEvent,
@@ -96,12 +100,14 @@ class RestRoute:
     #: Its name and its docstring are the operation's.
     parameters: type[msgspec.Struct]
     handler: RestHandler
-    #: None for an OpenAPI document.
+    #: None for an OpenAPI document, and for a file.
     answer: type[Answer] | None
     #: Whether its body is an audio file.
     takes_recording: bool = False
     #: What its body holds as JSON; None where none is needed.
     body: type[msgspec.Struct] | None = None
+    #: The type of the file that it answers; empty for JSON.
+    file_type: str = ""
 
     @property
     def operation(self) -> str:
@@ -155,6 +161,9 @@ ROUTES: tuple[RestRoute, ...] = (
         takes_recording=True,
     ),
     RestRoute(_OPERATOR, "POST", "/domains/{domainId}/jobs", CreateJob, create_job, JobAnswer),
+    RestRoute(_ADMIN, "POST", "/domains/{domainId}/exports", CreateExport, create_export, JobAnswer),
+    RestRoute(_ADMIN, "GET", "/jobs/{jobId}/archive", FetchArchive, fetch_archive, None, file_type="application/x-tar"),
+    RestRoute(_ADMIN, "DELETE", "/jobs/{jobId}/archive", DeleteArchive, delete_archive, JobAnswer),
     RestRoute(_READER, "GET", "/jobs", ListJobs, list_jobs, JobsAnswer),
     RestRoute(_READER, "GET", "/jobs/{jobId}", GetJob, get_job, JobAnswer),
     RestRoute(_READER, "GET", "/jobs/{jobId}/items", ListJobItems, list_items, JobItemsAnswer),
@@ -239,7 +248,9 @@ def _operation(route: RestRoute, parameters: Schema) -> Schema:
             for name, schema in parameters["properties"].items()
         ],
         "responses": {
-            "200": _response("The answer.", route.answer.__name__ if route.answer else "OpenApi"),
+            "200": _file_response(route.file_type)
+            if route.file_type
+            else _response("The answer.", route.answer.__name__ if route.answer else "OpenApi"),
             "default": _response("An error.", ErrorAnswer.__name__),
         },
     }
@@ -260,6 +271,10 @@ def _parameter(route: RestRoute, name: str, schema: Schema, *, required: bool) -
         (schema,) = [one for one in schema["anyOf"] if one != {"type": "null"}]
     place = "path" if f"{{{name}}}" in route.path else "query"
     return {"name": name, "in": place, "required": required, "description": description, "schema": schema}
+
+
+def _file_response(kind: str) -> Schema:
+    return {"description": "The file.", "content": {kind: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 def _response(description: str, name: str) -> Schema:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import Scope
-from earwitness.voice.job import ItemState, JobKind, JobState
+from earwitness.voice.job import ItemState, JobKind, JobState, PartKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +22,8 @@ class Job:
     #: The domain that is searched, or enrolled in; it may be gone by now.
     domain_id: str
     domain_arn: str
-    #: The stream, times and channel of a job on kept media, or the encoder that voiceprints are made again for; None
-    #: for recordings that are sent, and without the domain.
+    #: The stream, times and channel of a job on kept media, the encoder that voiceprints are made again for, or whom an
+    #: export is for; None for recordings that are sent, and without the domain.
     source: JsonObject | None = field(repr=False)
     #: How many recordings it is about; some may not have come yet.
     items: int
@@ -42,9 +42,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemInput:
-    """What a job is to do with one recording, or with one voiceprint."""
+    """What a job is to do with one recording, one voiceprint, or one part of an export."""
 
-    #: What the client calls the recording; empty for a voiceprint.
+    #: What the client calls the recording; empty where there is none.
     name: str = field(repr=False)
     #: None where there is but one.
     channel: int | None = None
@@ -58,6 +58,10 @@ class ItemInput:
     last_number: str | None = None
     #: The voiceprint that is made again.
     voiceprint_id: str | None = None
+    #: What a part of an export holds, and of it which keys.
+    part: PartKind | None = None
+    first: list[str] | None = None
+    last: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,3 +78,15 @@ job_recordings = Table(
 )
 """Apart from the items, because SQLite writes a whole row anew when one of its columns changes; in pieces, because a
 deletion there writes as much as it deletes, and has to find room for that on a full disk."""
+
+job_parts = Table(
+    "job_parts",
+    metadata,
+    *scope(),
+    text("job_id", ID),
+    whole("number", COUNT),
+    whole("piece", COUNT),
+    sealed("piece_ciphertext", "a part of an export, until it is fetched, or a day is over"),
+    PrimaryKeyConstraint(*_ITEM, "piece"),
+    ForeignKeyConstraint(_ITEM, [f"job_items.{name}" for name in _ITEM], ondelete="CASCADE"),
+)

@@ -24,6 +24,7 @@ from earwitness.store.credentials import (
 )
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
+from earwitness.store.exports import ExportReader, ExportWriter
 from earwitness.store.homes import HomeReader, HomeWriter
 from earwitness.store.jobs import JobReader, JobWriter
 from earwitness.store.leading import NodeLeading
@@ -95,6 +96,7 @@ class Unit:
         self.nodes = NodeWriter(writing)
         self.homes = HomeWriter(writing)
         self.jobs = JobWriter(writing)
+        self.exports = ExportWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
         self.audit = AuditWriter(writing)
@@ -146,6 +148,7 @@ class Store:
         self.nodes = NodeReader(*reads)
         self.homes = HomeReader(*reads)
         self.jobs = JobReader(*reads)
+        self.exports = ExportReader(*reads)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
         self.counts = CountReader(*reads)

@@ -1,9 +1,9 @@
 """Delete what is older than it may be: records in small steps, so that nobody waits for it, and media.
 
-Records are deleted, not hidden: voiceprints of tasks and votes on lines after 24 hours, tasks with their results, ended
-pipelines, calls and jobs after seven days, embeddings and audio of profiles when they expire, request tokens and notes
-of changed galleries after 24 hours, delivered events after seven days, audit entries after a year, streams of calls
-when their retention has passed.
+Records are deleted, not hidden: voiceprints of tasks, votes on lines and exports after 24 hours, tasks with their
+results, ended pipelines, calls and jobs after seven days, embeddings and audio of profiles when they expire, request
+tokens and notes of changed galleries after 24 hours, delivered events after seven days, audit entries after a year,
+streams of calls when their retention has passed.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -33,6 +33,9 @@ RESULTS_KEPT = timedelta(days=7)
 """Tasks and jobs with their results, pipelines and calls, after their end; events after they were written. Sources, as
 far as AWS says: va-data-retention and va-task-result-poll."""
 
+EXPORTS_KEPT = timedelta(hours=24)
+"""After they were complete: time to fetch them."""
+
 REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
 VOTES_KEPT = timedelta(hours=24)
@@ -52,6 +55,7 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
         "task voiceprints": lambda unit, limit: unit.task_voiceprints.purge(kept_until=now, limit=limit),
         "tasks": lambda unit, limit: unit.tasks.purge(ended_before=old, limit=limit),
         "calls": lambda unit, limit: unit.connector_calls.purge(ended_before=old, limit=limit),
+        "pieces of exports": lambda unit, _: unit.exports.purge_parts(ended_before=now - EXPORTS_KEPT),
         "pieces of recordings of jobs": lambda unit, _: unit.jobs.purge_recordings(),
         "items of jobs": lambda unit, limit: unit.jobs.purge_items(ended_before=old, limit=limit),
         "jobs": lambda unit, limit: unit.jobs.purge(ended_before=old, limit=limit),

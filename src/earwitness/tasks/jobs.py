@@ -30,6 +30,7 @@ from earwitness.store.jobs import turn_of
 from earwitness.store.records import NewVoiceprint, PageKey, VoiceProfileDomain
 from earwitness.store.reembedding import KeptSpeech, VoiceprintName
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.exporting import MadePart, is_current, make_part
 from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.recordings import HeardVoice, RecordingWork, StillWanted, recording_file
 from earwitness.threads import RunInThread
@@ -58,6 +59,7 @@ _OPERATIONS = {
     JobKind.SEARCH: "SearchRecording",
     JobKind.ENROL: "EnrolRecording",
     JobKind.REEMBED: "ReembedVoiceprint",
+    JobKind.EXPORT: "ExportPart",
 }
 """What each item is in the audit trail: what the request for one recording would be, where there is one."""
 
@@ -217,6 +219,9 @@ class JobWorker:
         if domain is None:
             raise NotFound("the voice profile domain of the job was deleted")
         try:
+            if claimed.kind is JobKind.EXPORT:
+                self._export(claimed, asked, domain, wanted)
+                return
             if claimed.kind is JobKind.REEMBED:
                 self._embed_again(claimed, asked, domain, wanted)
                 return
@@ -247,6 +252,24 @@ class JobWorker:
             if error.retryable or isinstance(error, ModelError | AttemptSuperseded):
                 raise
             self._fail(claimed, str(error))
+
+    def _export(self, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, wanted: StillWanted) -> None:
+        """Write a part of an export, made again for as long as somebody in it was deleted meanwhile."""
+
+        def written(unit: Unit, made: MadePart) -> bool:
+            unit.domains.lock(claimed.scope, domain.domain_id)
+            if not is_current(unit, claimed.scope, domain.domain_id, asked, made):
+                return False
+            unit.exports.put_part(claimed, made.content)
+            self._finish(unit, claimed, made.result, resource_arn=domain.arn)
+            return True
+
+        source = claimed.source or {}
+        while True:
+            wanted()
+            made = make_part(self._store, claimed.scope, domain, asked, source)
+            if self._store.write(lambda unit, made=made: written(unit, made)):
+                return
 
     def _embed_again(
         self, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, wanted: StillWanted

@@ -15,6 +15,9 @@ class JobKind(StrEnum):
     ENROL = "enrol"
     """The voice in it becomes a voiceprint of a profile of the domain."""
 
+    EXPORT = "export"
+    """No recording comes: parts of the domain are written, to be fetched."""
+
     REEMBED = "reembed"
     """No recording comes: a voiceprint of another encoder is made again by the present one, from the kept speech."""
 
@@ -46,3 +49,16 @@ class ItemState(StrEnum):
 
     FAILED = "failed"
     """There is none, and a reason."""
+
+
+class PartKind(StrEnum):
+    """What a part of an export holds."""
+
+    DOMAIN = "domain"
+    """The domain itself."""
+
+    PROFILES = "profiles"
+    """Some of its voice profiles, with their tags."""
+
+    VOICEPRINTS = "voiceprints"
+    """Some of its voiceprints, with their consents, and the speech of their enrolment if that is asked for."""

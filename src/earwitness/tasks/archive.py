@@ -1,0 +1,234 @@
+"""The archive that an export is: docs/exports.md describes it. Written in parts, read by whoever distrusts it.
+
+An archive is a tar of `manifest.json` and the parts that it lists, each with its length and hash; a part is a tar of
+JSON lines and recordings, encrypted for the recipient as an age file by itself. Tars hold plain files only, in one
+order, and what is read of them is never written to a disk by its name.
+"""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from earwitness.errors import ArchiveInvalid
+from earwitness.voice.job import PartKind
+
+FORMAT, VERSION = "earwitness-export", 1
+MANIFEST = "manifest.json"
+MANIFEST_BYTES_MAX = 64 * 2**20
+"""A hundred thousand parts need a third of it."""
+
+PART_BYTES_MAX = 64 * 2**20
+"""Of a part, encrypted or not. The service makes parts of a tenth; a reader holds one in memory at a time."""
+
+_BLOCK = tarfile.BLOCKSIZE
+_END = bytes(2 * _BLOCK)
+
+
+class DomainLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What a reader needs of a domain's line; there is more in it. So it is with the following ones."""
+
+    domain_id: str
+    name: str
+    band: str
+    audio: None = None
+
+
+class ProfileLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a voice profile."""
+
+    profile_id: str
+    audio: None = None
+
+
+class VoiceprintLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a voiceprint."""
+
+    profile_id: str
+    voiceprint_id: str
+    encoder_id: str
+    #: float32, little endian; base64 in JSON. None when it was damaged in the records.
+    vector: bytes | None
+    consent_reference: str | None
+    #: The name of its recording in the part.
+    audio: str | None
+
+
+_LINES: dict[PartKind, tuple[str, type[DomainLine | ProfileLine | VoiceprintLine]]] = {
+    PartKind.DOMAIN: ("domain.jsonl", DomainLine),
+    PartKind.PROFILES: ("profiles.jsonl", ProfileLine),
+    PartKind.VOICEPRINTS: ("voiceprints.jsonl", VoiceprintLine),
+}
+"""What the lines of a part are in, and what each of them is."""
+
+
+class ListedPart(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """A part as the manifest lists it."""
+
+    name: str
+    kind: PartKind
+    #: As it lies in the archive.
+    bytes: int
+    sha256: str
+    #: Lines of JSON in it, and recordings.
+    lines: int
+    recordings: int
+
+
+class Manifest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What an archive holds. It is not encrypted, and names nobody."""
+
+    format: str
+    version: int
+    #: Of earwitness, that wrote it.
+    writer: str
+    job_id: str
+    domain_id: str
+    #: When the last part was made: RFC 3339.
+    created_at: str
+    #: The public key that all parts are encrypted for; None when they are not.
+    recipient: str | None
+    #: Whether the speech of enrolments was asked for.
+    with_audio: bool
+    parts: tuple[ListedPart, ...]
+    #: Parts that could not be made: their numbers, from 1.
+    missing_parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedArchive:
+    """An archive whose parts are all there and whole."""
+
+    manifest: Manifest
+    #: Lines of each kind that were read; empty when the parts are encrypted and no key was given.
+    lines: dict[PartKind, int]
+    recordings: int
+
+
+def part_name(number: int, *, encrypted: bool) -> str:
+    """Return the name of a part in the archive."""
+    return f"part-{number:06d}.tar{'.age' if encrypted else ''}"
+
+
+# `Any`: whatever JSON holds.
+def part_of(kind: PartKind, lines: Sequence[dict[str, Any]], recordings: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return a part, not encrypted: its lines, then its recordings by name. The same content gives the same bytes."""
+    text = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    members = [(_LINES[kind][0], text), *recordings]
+    return b"".join(block for name, content in members for block in _member(name, content)) + _END
+
+
+def archive_length(manifest: bytes, parts: Iterable[ListedPart]) -> int:
+    """Return how many bytes the archive of this manifest and these parts has."""
+    return sum(_BLOCK + _padded(size) for size in (len(manifest), *(part.bytes for part in parts))) + len(_END)
+
+
+def archive_of(manifest: bytes, parts: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Yield an archive; its parts are asked for one by one."""
+    yield from _member(MANIFEST, manifest)
+    for name, content in parts:
+        yield from _member(name, content)
+    yield _END
+
+
+def check_archive(path: Path, *, identity: str | None) -> CheckedArchive:
+    """Read all of an archive and return what it holds. With a secret key of age, or without encryption, the parts too.
+
+    Raise ArchiveInvalid for anything that is not as docs/exports.md says, and OSError.
+    """
+    with path.open("rb") as file, _translated():
+        members = _members(file)
+        name, content = next(members, ("", b""))
+        if name != MANIFEST:
+            raise ArchiveInvalid(f"this is no export: it does not begin with {MANIFEST}")
+        manifest = _manifest(content)
+        lines, recordings = dict.fromkeys(PartKind, 0), 0
+        opens = manifest.recipient is None or identity is not None
+        for listed in manifest.parts:
+            name, content = next(members, ("", b""))
+            if name != listed.name:
+                raise ArchiveInvalid(f"{listed.name} is missing, or not in its place; fetch the export again")
+            if len(content) != listed.bytes or hashlib.sha256(content).hexdigest() != listed.sha256:
+                raise ArchiveInvalid(f"{listed.name} is damaged; fetch the export again")
+            if opens:
+                read, heard = _check_part(listed, _opened(content, manifest, identity))
+                lines[listed.kind] += read
+                recordings += heard
+        if next(members, None) is not None:
+            raise ArchiveInvalid("the export holds more than its manifest lists; fetch it again")
+    return CheckedArchive(manifest=manifest, lines=lines if opens else {}, recordings=recordings)
+
+
+def _opened(content: bytes, manifest: Manifest, identity: str | None) -> bytes:
+    if manifest.recipient is None or identity is None:
+        return content
+    from earwitness.vault.age import decrypt
+
+    return decrypt(content, identity=identity)
+
+
+def _check_part(listed: ListedPart, content: bytes) -> tuple[int, int]:
+    """Return how many lines and recordings a part holds; raise ArchiveInvalid when these are not what is listed."""
+    members = _members(io.BytesIO(content))
+    file_name, kind = _LINES[listed.kind]
+    name, text = next(members, ("", b""))
+    if name != file_name:
+        raise ArchiveInvalid(f"{listed.name} does not begin with {file_name}; fetch the export again")
+    lines = [msgspec.json.decode(line, type=kind) for line in text.splitlines()]
+    there, named = [name for name, _ in members], [line.audio for line in lines if line.audio is not None]
+    if len(lines) != listed.lines or len(there) != listed.recordings or there != named:
+        raise ArchiveInvalid(f"{listed.name} does not hold what its manifest says; fetch the export again")
+    return len(lines), len(there)
+
+
+def _manifest(content: bytes) -> Manifest:
+    found = msgspec.json.decode(content, type=Manifest)
+    if found.format != FORMAT:
+        raise ArchiveInvalid("this is no export of earwitness")
+    if found.version != VERSION:
+        raise ArchiveInvalid(f"the export has format {found.version}, and this version reads {VERSION}; upgrade it")
+    return found
+
+
+def _members(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of a tar's members: plain files of bounded size, without extended headers."""
+    while (block := file.read(_BLOCK)) != bytes(_BLOCK):
+        header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+        most = MANIFEST_BYTES_MAX if header.name == MANIFEST else PART_BYTES_MAX
+        if header.type != tarfile.REGTYPE or not 0 <= header.size <= most:
+            raise ArchiveInvalid("the export holds something that is no file, or too large; fetch it again")
+        content = file.read(_padded(header.size))
+        if len(content) < _padded(header.size):
+            raise ArchiveInvalid("the export is cut off; fetch it again")
+        yield header.name, content[: header.size]
+    if file.read(_BLOCK + 1) != bytes(_BLOCK):
+        raise ArchiveInvalid("the export is cut off, or has something behind its end; fetch it again")
+
+
+def _member(name: str, content: bytes) -> Iterator[bytes]:
+    header = tarfile.TarInfo(name)
+    header.size, header.mode = len(content), 0o600
+    yield header.tobuf(tarfile.USTAR_FORMAT)
+    yield content
+    yield bytes(_padded(len(content)) - len(content))
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turn what readers of tar and JSON raise into ArchiveInvalid."""
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise ArchiveInvalid("this is no export, or it is cut off; fetch it again") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ArchiveInvalid("the export holds something that cannot be read; fetch it again") from error
