@@ -11,6 +11,17 @@ from earwitness.voice.band import Band
 from earwitness.voice.decision import Candidate, Decision, Outcome
 
 DOMAIN = "vpd-1"
+PRINT = replace(
+    VOICEPRINT,
+    quality={
+        "snr_db": 21.5,
+        "speech_level_dbfs": -24.1,
+        "clipped_percent": 0.0,
+        "bandwidth_hz": 3350.0,
+        "peak_dbfs": -3,
+    },
+)
+CONSENT = "form 12 of Mrs Example"
 KNOWN = "vp-341c3b6f-0f02-436b-a140-83e01d1f6325"
 RUNNER_UP = "vp-7f0a91d2-7d0e-4b0e-9b7a-6a4c1f2d9e55"
 QUEUE = "arn:aws:sqs:us-east-1:111122223333:results"
@@ -85,16 +96,9 @@ def fill(store: Store, scope: Scope, *, expires_at: datetime) -> None:
         add_event(unit, QUEUE, "file", event_id="event-1", scope=scope)
         add_event(unit, QUEUE, event_id="event-2", scope=scope)
 
+        _deliver(unit)
+
     store.write(work)
-
-    def deliver(unit: Unit) -> None:
-        for one in unit.deliveries.claim(until=unit.now + timedelta(minutes=1), limit=10):
-            if one.target == "file":
-                unit.deliveries.record_delivered(one)
-            else:
-                unit.deliveries.record_failed(one, error="the queue does not exist; create it", retry_at=None)
-
-    store.write(deliver)
 
 
 def name_hostile(store: Store, scope: Scope) -> None:
@@ -115,12 +119,24 @@ def name_hostile(store: Store, scope: Scope) -> None:
     store.write(work)
 
 
+def _deliver(unit: Unit) -> None:
+    """Deliver the first event to its file, park it at its queue, and let the second wait for an hour, before the
+    service sees them."""
+    until = unit.now + timedelta(hours=1)
+    for one in unit.deliveries.claim(until=until, limit=10):
+        if one.target == "file":
+            unit.deliveries.record_delivered(one)
+        else:
+            unit.deliveries.record_failed(one, error="the queue does not exist; create it", retry_at=None)
+    unit.deliveries.claim(until=until, limit=10)
+
+
 def conclude(unit: Unit, task: SpeakerSearchTask, decision: Decision) -> None:
     """Pick a task up, give it a result, and a voiceprint where there was enough speech, and end it."""
     attempt = _take(unit, task)
     unit.attempts.conclude_identification(task.scope, task.task_id, attempt=attempt, identification=asdict(decision))
     if decision.outcome in (Outcome.MATCH, Outcome.NO_MATCH):
-        unit.attempts.conclude_voiceprint(task.scope, task.task_id, attempt=attempt, voiceprint=VOICEPRINT)
+        unit.attempts.conclude_voiceprint(task.scope, task.task_id, attempt=attempt, voiceprint=PRINT)
     unit.attempts.end(task.scope, task.task_id, attempt=attempt)
 
 
@@ -137,7 +153,7 @@ def _enrol(unit: Unit, scope: Scope, profile_id: str, *, expires_at: datetime) -
         scope,
         profile_id,
         voiceprint_id=f"print-of-{profile_id}",
-        voiceprint=VOICEPRINT,
+        voiceprint=PRINT,
         expires_at=expires_at,
-        consent_reference="form 12 of Mrs Example",
+        consent_reference=CONSENT,
     )

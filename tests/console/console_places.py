@@ -1,9 +1,20 @@
 """Where each page and action of the console's tables is in the records of the tests."""
 
-from console_examples import task_id
+from console_examples import DOMAIN, KNOWN, task_id
 
 PLACES = {
     "/tasks": "/tasks",
     "/tasks/{taskId}": f"/tasks/{task_id(0)}",
+    "/domains": "/domains",
+    "/domains/{domainId}": f"/domains/{DOMAIN}",
+    "/profiles/{profileId}": f"/profiles/{KNOWN}",
+    "/profiles/{profileId}/delete": f"/profiles/{KNOWN}/delete",
+    "/events": "/events",
+    "/events/{eventId}": "/events/event-1",
+    "/events/{eventId}/replay": "/events/event-1/replay",
+    "/events/replay": "/events/replay",
+    "/doors": "/doors",
+    "/nodes": "/nodes",
+    "/audit": "/audit",
 }
 """By the path in the table."""

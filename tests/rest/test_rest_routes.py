@@ -35,6 +35,7 @@ IDS = {
     "taskId": "task-1",
     "eventId": "event-1",
     "domainId": "vpd-1",
+    "profileId": "vp-1",
     "connectorId": "connector-1",
     "jobId": "job-1",
     "number": "1",

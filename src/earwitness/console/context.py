@@ -4,17 +4,17 @@ Pages ask with the handlers of the JSON API, so that a page shows what a program
 same entries in the audit trail.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from earwitness.access.access import require_role
 from earwitness.access.caller import Caller
 from earwitness.api.operations import TABLE
-from earwitness.rest.context import RestCall, RestContext
+from earwitness.rest.context import RestCall, RestContext, paged
 from earwitness.rest.parameters import Parameters
 from earwitness.rest.routes import ROUTES
-from earwitness.store.records import Scope
+from earwitness.store.records import Page, PageKey, RecordT, Scope
 from earwitness.store.store import Store
 
 _AnswerT = TypeVar("_AnswerT")
@@ -59,6 +59,15 @@ class ConsoleCall(Generic[ParametersT_co]):
         require_role(self.caller.principal, operation, roles_of(operation))
         call = RestCall(caller=replace(self.caller, operation=operation), params=params)
         return handler(self.rest, call)
+
+    def paged(
+        self, read: Callable[[PageKey | None, int], Page[RecordT]], *, about: str = ""
+    ) -> tuple[Sequence[RecordT], str | None]:
+        """Return the items that `limit` and `next_token` of a page's parameters ask for, and the token of what follows.
+
+        `about` is what the list is filtered by.
+        """
+        return paged(self.rest, RestCall(caller=self.caller, params=self.params), read, about=about)
 
     def may(self, operation: str) -> bool:
         """Return whether the caller's role may call an operation: what shows a button."""

@@ -7,8 +7,24 @@ from dataclasses import dataclass
 
 from earwitness.access.roles import Role
 from earwitness.console.context import ActionHandler, PageHandler, roles_of
+from earwitness.console.domains import delete_profile_action, domain_page, domains_page, profile_page
+from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
+from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
-from earwitness.rest.parameters import GetTask, ListTasks, Parameters
+from earwitness.rest.parameters import (
+    DeleteProfile,
+    GetEvent,
+    GetProfile,
+    GetStatus,
+    GetTask,
+    ListCalls,
+    ListDomainProfiles,
+    ListDomains,
+    ListTasks,
+    Parameters,
+    ReplayEvent,
+    ReplayEvents,
+)
 
 _ADMIN = frozenset({Role.ADMIN.value})
 
@@ -29,6 +45,8 @@ class ConsolePage:
     template: str
     #: What it is called in the navigation; "" for a page that others lead to.
     navigation: str = ""
+    #: The path of the page of the navigation that it belongs to, where its own does not begin so.
+    below: str = ""
     #: Whether its block `live` changes by itself.
     is_live: bool = False
     #: Scripts and styles beside those of every page, by name.
@@ -80,7 +98,101 @@ PAGES: tuple[ConsolePage, ...] = (
         template="task.html",
         is_live=True,
     ),
+    ConsolePage(
+        path="/domains",
+        title="Domains",
+        navigation="Domains",
+        roles=roles_of("ListDomains"),
+        parameters=ListDomains,
+        handler=domains_page,
+        template="domains.html",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}",
+        title="Domain",
+        roles=roles_of("ListDomainProfiles"),
+        parameters=ListDomainProfiles,
+        handler=domain_page,
+        template="domain.html",
+    ),
+    ConsolePage(
+        path="/profiles/{profileId}",
+        title="Voice profile",
+        roles=roles_of("GetProfile"),
+        parameters=GetProfile,
+        handler=profile_page,
+        template="profile.html",
+        below="/domains",
+    ),
+    ConsolePage(
+        path="/profiles/{profileId}/delete",
+        title="Delete a voice profile",
+        roles=roles_of("DeleteProfile"),
+        parameters=GetProfile,
+        handler=profile_page,
+        template="profile_delete.html",
+        below="/domains",
+    ),
+    ConsolePage(
+        path="/events",
+        title="Events",
+        navigation="Events",
+        roles=roles_of("ListEvents"),
+        parameters=NewestEvents,
+        handler=events_page,
+        template="events.html",
+        is_live=True,
+    ),
+    ConsolePage(
+        path="/events/{eventId}",
+        title="Event",
+        roles=roles_of("GetEvent"),
+        parameters=GetEvent,
+        handler=event_page,
+        template="event.html",
+        is_live=True,
+    ),
+    ConsolePage(
+        path="/doors",
+        title="Doors",
+        navigation="Doors",
+        roles=roles_of("GetDoors"),
+        parameters=ListCalls,
+        handler=doors_page,
+        template="doors.html",
+        is_live=True,
+    ),
+    ConsolePage(
+        path="/nodes",
+        title="Nodes",
+        navigation="Nodes",
+        roles=roles_of("GetStatus"),
+        parameters=GetStatus,
+        handler=nodes_page,
+        template="nodes.html",
+        is_live=True,
+    ),
+    ConsolePage(
+        path="/audit",
+        title="Audit trail",
+        navigation="Audit",
+        roles=_ADMIN,
+        parameters=ListAudit,
+        handler=audit_page,
+        template="audit.html",
+    ),
 )
 """In the order of the navigation."""
 
-ACTIONS: tuple[ConsoleAction, ...] = ()
+ACTIONS: tuple[ConsoleAction, ...] = (
+    ConsoleAction(
+        path="/profiles/{profileId}/delete",
+        operation="DeleteProfile",
+        parameters=DeleteProfile,
+        handler=delete_profile_action,
+    ),
+    ConsoleAction(
+        path="/events/{eventId}/replay", operation="ReplayEvent", parameters=ReplayEvent, handler=replay_action
+    ),
+    ConsoleAction(path="/events/replay", operation="ReplayEvents", parameters=ReplayEvents, handler=replay_all_action),
+)

@@ -4,6 +4,7 @@ Everything is escaped; a name that is not there is an error. Words that others c
 `text`, which lets them neither turn the page around nor flood it.
 """
 
+import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,7 @@ class Templates:
             auto_reload=False,
         )
         filters: Any = self._environment.filters  # `Any`: Jinja's types know its own filters only
-        for look in (text, moment, ago, seconds, percent, rate, count, score, short, short_id, event_name):
+        for look in _LOOKS:
             filters[look.__name__] = look
         self._ui = self._environment.get_template("ui.html").module
 
@@ -123,6 +124,21 @@ def percent(value: float | None) -> Markup:
     return Markup("under 0.1\u202f%") if value < 0.001 else Markup("{:.1f}\u202f%").format(100 * value)
 
 
+def unit(value: float | None, name: str) -> Markup:
+    """Return a number with its unit, to a tenth."""
+    return _NONE if value is None else Markup("{:.1f}\u202f{}").format(value, name)
+
+
+def words(name: str) -> str:
+    """Return a name of a JSON document, as `waitingRequests`, in words."""
+    return "".join(f" {one.lower()}" if one.isupper() else one for one in name)
+
+
+def document(value: object) -> str:
+    """Return a JSON document as people read it, with characters that turn what follows around made visible."""
+    return "".join(one if one == "\n" else _visible(one) for one in json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def count(value: int) -> str:
     """Return a number with its thousands apart."""
     return f"{value:,}".replace(",", "\u202f")
@@ -157,3 +173,22 @@ def event_name(event: EventAnswer) -> str:
     """Return what an event tells, in the words of the wire."""
     detail: Any = (event.body or {}).get("detail") or {}  # `Any`: an object, in every event of ours
     return str(detail.get("detailStatus", event.kind))
+
+
+_LOOKS = (
+    text,
+    moment,
+    ago,
+    seconds,
+    percent,
+    rate,
+    unit,
+    count,
+    score,
+    short,
+    short_id,
+    words,
+    event_name,
+    document,
+)
+"""What templates have as filters."""

@@ -4,19 +4,29 @@ Every reading of profiles is written to the audit trail.
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from earwitness.access.once import once
 from earwitness.access.roles import Role
+from earwitness.errors import NotFound
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
-from earwitness.rest.models import DomainAnswer, DomainsAnswer, ProfileAnswer, ProfilesAnswer, ProfileVoiceprintAnswer
+from earwitness.rest.models import (
+    DomainAnswer,
+    DomainsAnswer,
+    ProfileAnswer,
+    ProfilesAnswer,
+    ProfileVoiceprintAnswer,
+    SpeechQualityAnswer,
+)
 from earwitness.rest.parameters import (
     CreateDomain,
     CreateExport,
     CreateJob,
     DeleteDomain,
+    DeleteProfile,
     EnrolRecording,
     GetLines,
+    GetProfile,
     ListDomainProfiles,
     ListDomains,
     ResetLines,
@@ -33,6 +43,8 @@ SEE_CONSENT = frozenset({Role.ADMIN.value, Role.OPERATOR.value})
 """Roles that are told the text of a consent reference; it may name a person. Others learn whether there is one."""
 
 _TAGS_MAX = 50
+_NO_PROFILE = "the voice profile does not exist, or was deleted; look at its id and the Region"
+_QUALITIES = SpeechQualityAnswer.__struct_fields__
 
 
 def create_domain(context: RestContext, call: RestCall[CreateDomain]) -> DomainAnswer:
@@ -136,25 +148,52 @@ def list_profiles(context: RestContext, call: RestCall[ListDomainProfiles]) -> P
     found, following = paged(
         context,
         call,
-        lambda after, limit: context.store.profiles.list(call.scope, domain.domain_id, after=after, limit=limit),
-        about=domain.domain_id,
+        lambda after, limit: context.store.profiles.list(
+            call.scope, domain.domain_id, id_prefix=call.params.id_prefix or "", after=after, limit=limit
+        ),
+        about=f"{domain.domain_id} {call.params.id_prefix or ''}".rstrip(),
     )
     profiles = [answer_of(ProfileAnswer, one, voiceprints=voiceprints_of(context, call, one)) for one in found]
     context.store.write(lambda unit: call.caller.record(unit, domain.arn))
     return ProfilesAnswer(profiles=profiles, next_token=following)
 
 
+def get_profile(context: RestContext, call: RestCall[GetProfile]) -> ProfileAnswer:
+    """Return one profile; expired ones too."""
+    profile = there(context.store.profiles.get(call.scope, call.params.profile_id), _NO_PROFILE)
+    context.store.write(lambda unit: call.caller.record(unit, profile.arn))
+    return answer_of(ProfileAnswer, profile, voiceprints=voiceprints_of(context, call, profile))
+
+
+def delete_profile(context: RestContext, call: RestCall[DeleteProfile]) -> ProfileAnswer:
+    """Delete a profile with its voiceprints. Of two who delete one, the second is told that it is gone."""
+    profile = there(context.store.profiles.get(call.scope, call.params.profile_id), _NO_PROFILE)
+    answer = answer_of(ProfileAnswer, profile, voiceprints=voiceprints_of(context, call, profile))
+
+    def delete(unit: Unit) -> None:
+        if not unit.profiles.delete(call.scope, profile.profile_id):
+            raise NotFound(_NO_PROFILE)
+        call.caller.record(unit, profile.arn)
+
+    context.store.write(delete)
+    return answer
+
+
 def voiceprints_of(
-    context: RestContext, call: RestCall[ListDomainProfiles | EnrolRecording], profile: VoiceProfile
+    context: RestContext,
+    call: RestCall[ListDomainProfiles | EnrolRecording | GetProfile | DeleteProfile],
+    profile: VoiceProfile,
 ) -> list[ProfileVoiceprintAnswer]:
     """Return the voiceprints of a profile; none once it has expired."""
     tell_consent = call.caller.principal.role in SEE_CONSENT
 
     def voiceprint_answer(voiceprint: ProfileVoiceprint) -> ProfileVoiceprintAnswer:
         consent = voiceprint.consent_reference
+        measured: Any = voiceprint.quality  # `Any`: numbers, as SpeechQuality.as_document has them
         return answer_of(
             ProfileVoiceprintAnswer,
             voiceprint,
+            quality=SpeechQualityAnswer(**{name: measured.get(name) for name in _QUALITIES}),
             task_id=voiceprint.source_task_id,
             has_consent_reference=consent is not None,
             consent_reference=consent if tell_consent else None,

@@ -273,12 +273,22 @@ class ReplaysAnswer(Answer):
     replayed: Annotated[_Whole, doc("Deliveries that wait again.")]
 
 
+class SpeechQualityAnswer(Answer):
+    """What was measured of the speech behind a voiceprint; null where it was not."""
+
+    snr_db: Annotated[float | None, doc("How far the speech is above the noise, in dB.")]
+    speech_level_dbfs: Annotated[float | None, doc("How loud the speech is, in dB below full scale.")]
+    clipped_percent: Annotated[float | None, doc("Per cent of the samples that are at full scale.")]
+    bandwidth_hz: Annotated[float | None, doc("Up to which frequency there is speech, in Hz.")]
+
+
 class ProfileVoiceprintAnswer(Answer):
     """A voiceprint of a profile; never the vector itself."""
 
     voiceprint_id: str
     encoder_id: Annotated[str, doc("Model and band; behind them the compensation of a former version, if one made it.")]
     net_speech_seconds: _Seconds
+    quality: SpeechQualityAnswer
     task_id: Annotated[str | None, doc("The task that made it; null when it was enrolled from a recording.")]
     has_consent_reference: bool
     consent_reference: Annotated[str | None, doc("For admins and operators; null for others.")]

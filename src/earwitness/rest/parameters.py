@@ -38,7 +38,7 @@ def doc(text: str) -> Meta:
 
 # Parameters of paths and queries. Patterns are ECMA-262's and Python's alike, and hold for the whole text.
 
-_Identifier: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=128)]
+Identifier: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", min_length=1, max_length=128)]
 _IdOrArn: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9_:/.-]+$", min_length=1, max_length=1_024)]
 _RegionName: TypeAlias = Annotated[str, Meta(pattern="^[a-z0-9-]+$", min_length=1, max_length=32)]
 _RequestToken: TypeAlias = Annotated[str, Meta(pattern="^[-_a-zA-Z0-9]+$", min_length=1, max_length=64)]
@@ -49,13 +49,14 @@ _Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 _Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
 
 _GUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-_DomainId: TypeAlias = Annotated[_Identifier, doc("The voice profile domain's id.")]
-_JobId: TypeAlias = Annotated[_Identifier, doc("The job's id.")]
-_ConnectorId: TypeAlias = Annotated[_Identifier, doc("The Voice Connector's id.")]
-_EventId: TypeAlias = Annotated[_Identifier, doc("The event's id.")]
+_DomainId: TypeAlias = Annotated[Identifier, doc("The voice profile domain's id.")]
+_ProfileId: TypeAlias = Annotated[Identifier, doc("The voice profile's id.")]
+_JobId: TypeAlias = Annotated[Identifier, doc("The job's id.")]
+_ConnectorId: TypeAlias = Annotated[Identifier, doc("The Voice Connector's id.")]
+EventId: TypeAlias = Annotated[Identifier, doc("The event's id.")]
 _OfPipeline: TypeAlias = Annotated[_IdOrArn | None, doc("Only of this media insights pipeline (its id or ARN).")]
-_Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100), doc("Items at most.")]
-_PageToken: TypeAlias = Annotated[_Printable2048 | None, doc("Where to go on, as the page before said.")]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100), doc("Items at most.")]
+PageToken: TypeAlias = Annotated[_Printable2048 | None, doc("Where to go on, as the page before said.")]
 _InChannel: TypeAlias = Annotated[_Channel | None, doc("The channel, where the recording has several; from 0.")]
 _Once: TypeAlias = Annotated[
     _RequestToken | None,
@@ -95,14 +96,14 @@ class ListTasks(Parameters):
             "most: a page may have few or none and still a `nextToken`."
         ),
     ] = None
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    limit: Limit = 50
+    next_token: PageToken = None
 
 
 class GetTask(Parameters, kw_only=True):
     """One speaker search task with its result in full."""
 
-    task_id: Annotated[_Identifier, doc("The task's GUID.")]
+    task_id: Annotated[Identifier, doc("The task's GUID.")]
 
 
 class ListEvents(Parameters):
@@ -113,7 +114,7 @@ class ListEvents(Parameters):
         Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)] | Literal["latest"],
         doc("Only events behind this number, or `latest`: from now on."),
     ] = 0
-    limit: _Limit = 50
+    limit: Limit = 50
     wait: Annotated[
         int, Meta(ge=0, le=WAIT_SECONDS_MAX), doc("Seconds to wait at most when there is no event yet.")
     ] = 0
@@ -122,13 +123,13 @@ class ListEvents(Parameters):
 class GetEvent(Parameters, kw_only=True):
     """One event."""
 
-    event_id: _EventId
+    event_id: EventId
 
 
 class ReplayEvent(Parameters, kw_only=True):
     """Deliver an event again that was delivered or parked; same id, same body."""
 
-    event_id: _EventId
+    event_id: EventId
     target: Annotated[_Printable2048 | None, doc("Only to this target.")] = None
 
 
@@ -141,8 +142,8 @@ class ReplayEvents(Parameters):
 class ListDomains(Parameters):
     """Voice profile domains, oldest first."""
 
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    limit: Limit = 50
+    next_token: PageToken = None
 
 
 class CreateDomain(Parameters, kw_only=True):
@@ -164,8 +165,21 @@ class ListDomainProfiles(Parameters, kw_only=True):
     """Who is enrolled in a domain, by what voiceprints; written to the audit trail."""
 
     domain_id: _DomainId
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    id_prefix: Annotated[Identifier | None, doc("Only those whose id begins so.")] = None
+    limit: Limit = 50
+    next_token: PageToken = None
+
+
+class GetProfile(Parameters, kw_only=True):
+    """One voice profile with its voiceprints; written to the audit trail."""
+
+    profile_id: _ProfileId
+
+
+class DeleteProfile(Parameters, kw_only=True):
+    """Delete a voice profile with all its voiceprints, for good; answers what it was."""
+
+    profile_id: _ProfileId
 
 
 class GetLines(Parameters, kw_only=True):
@@ -206,7 +220,7 @@ class EnrolRecording(Parameters, kw_only=True):
     ]
     channel: _InChannel = None
     profile_id: Annotated[
-        _Identifier | None, doc("The profile that gets a further voiceprint; a new one is made without it.")
+        Identifier | None, doc("The profile that gets a further voiceprint; a new one is made without it.")
     ] = None
     client_request_token: _Once = None
 
@@ -225,7 +239,7 @@ class CreateJob(Parameters, kw_only=True):
     domain_id: _DomainId
     kind: Annotated[JobKind, doc("What is done with each recording; `reembed` takes the kept speech of enrolments.")]
     job_id: Annotated[
-        _Identifier | None,
+        Identifier | None,
         doc("Names the job. A job of this id that asks for the same is answered as it is; one is made otherwise."),
     ] = None
     items: Annotated[
@@ -239,7 +253,7 @@ class CreateJob(Parameters, kw_only=True):
         _Printable256 | None, doc("Of the stream, to enrol: where the consent of the voice's owner is recorded.")
     ] = None
     profile_id: Annotated[
-        _Identifier | None, doc("Of the stream, to enrol: the profile that it is for; one is made without it.")
+        Identifier | None, doc("Of the stream, to enrol: the profile that it is for; one is made without it.")
     ] = None
 
 
@@ -270,8 +284,8 @@ class DeleteArchive(Parameters, kw_only=True):
 class ListJobs(Parameters):
     """Jobs, newest first; kept for seven days after their end."""
 
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    limit: Limit = 50
+    next_token: PageToken = None
 
 
 class GetJob(Parameters, kw_only=True):
@@ -285,8 +299,8 @@ class ListJobItems(Parameters, kw_only=True):
 
     job_id: _JobId
     state: Annotated[ItemState | None, doc("Only those that are there.")] = None
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    limit: Limit = 50
+    next_token: PageToken = None
 
 
 class PutJobItem(Parameters, kw_only=True):
@@ -299,7 +313,7 @@ class PutJobItem(Parameters, kw_only=True):
     consent: Annotated[
         _Printable256 | None, doc("To enrol: where the consent of the voice's owner is recorded; kept encrypted.")
     ] = None
-    profile_id: Annotated[_Identifier | None, doc("To enrol: the profile that gets a further voiceprint.")] = None
+    profile_id: Annotated[Identifier | None, doc("To enrol: the profile that gets a further voiceprint.")] = None
     speaker: Annotated[
         _Printable256 | None,
         doc("To enrol without profileId: recordings of a job that name the same speaker make one profile together."),
@@ -337,8 +351,8 @@ class AnnounceCall(Parameters, kw_only=True):
 class ListCalls(Parameters):
     """Calls of Voice Connectors with their legs, newest first; kept for seven days after their end."""
 
-    limit: _Limit = 50
-    next_token: _PageToken = None
+    limit: Limit = 50
+    next_token: PageToken = None
 
 
 class ChangedDoor(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -13,7 +13,14 @@ from earwitness import __version__
 from earwitness.access.roles import Role
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
 from earwitness.rest.context import RestCall, RestContext, RestHandler
-from earwitness.rest.domains import create_domain, delete_domain, list_domains, list_profiles
+from earwitness.rest.domains import (
+    create_domain,
+    delete_domain,
+    delete_profile,
+    get_profile,
+    list_domains,
+    list_profiles,
+)
 from earwitness.rest.doors import get_doors
 from earwitness.rest.exports import create_export, delete_archive, fetch_archive
 from earwitness.rest.job_models import JobAnswer, JobItemAnswer, JobItemsAnswer, JobsAnswer
@@ -34,6 +41,7 @@ from earwitness.rest.models import (
     EventsAnswer,
     LinesAnswer,
     OpenApi,
+    ProfileAnswer,
     ProfilesAnswer,
     ReplayAnswer,
     ReplaysAnswer,
@@ -50,6 +58,7 @@ from earwitness.rest.parameters import (
     CreateJob,
     DeleteArchive,
     DeleteDomain,
+    DeleteProfile,
     EnrolRecording,
     FetchArchive,
     GetDoor,
@@ -58,6 +67,7 @@ from earwitness.rest.parameters import (
     GetJob,
     GetLines,
     GetOpenApi,
+    GetProfile,
     GetStatus,
     GetTask,
     ListCalls,
@@ -138,6 +148,8 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/profiles", ListDomainProfiles, list_profiles, ProfilesAnswer),
+    RestRoute(_READER, "GET", "/profiles/{profileId}", GetProfile, get_profile, ProfileAnswer),
+    RestRoute(_OPERATOR, "DELETE", "/profiles/{profileId}", DeleteProfile, delete_profile, ProfileAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
     RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/reset", ResetLines, reset_lines, LinesAnswer),

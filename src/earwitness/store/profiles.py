@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
@@ -71,11 +71,17 @@ class ProfileReader(Reader):
         column = "arn" if id_or_arn.startswith("arn:") else "profile_id"
         return self._one(_record, select_in_scope(profiles, scope, **{column: id_or_arn}))
 
-    def list(self, scope: Scope, domain_id: str, *, after: PageKey | None = None, limit: int) -> Page[VoiceProfile]:
-        """Return the profiles of a domain, oldest first; none when there is no such domain."""
+    def list(
+        self, scope: Scope, domain_id: str, *, id_prefix: str = "", after: PageKey | None = None, limit: int
+    ) -> Page[VoiceProfile]:
+        """Return the profiles of a domain whose ids begin so, oldest first; none when there is no such domain."""
+        chosen = select_in_scope(profiles, scope, domain_id=domain_id)
+        beginning = func.substr(
+            profiles.c.profile_id, 1, len(id_prefix)
+        )  # LIKE takes capitals for small letters in SQLite
         return self._page(
             _record,
-            select_in_scope(profiles, scope, domain_id=domain_id),
+            chosen.where(beginning == id_prefix) if id_prefix else chosen,
             order=(profiles.c.created_at, profiles.c.profile_id),
             after=after,
             limit=limit,
@@ -84,6 +90,11 @@ class ProfileReader(Reader):
     def count(self, scope: Scope, domain_id: str) -> int:
         """Return how many a domain has."""
         return self._count(profiles, in_scope(profiles, scope, domain_id=domain_id))
+
+    def next_to_expire(self, scope: Scope, domain_id: str) -> VoiceProfile | None:
+        """Return the profile of a domain that expires first; None where none will."""
+        theirs = select_in_scope(profiles, scope, domain_id=domain_id)
+        return self._one(_record, theirs.order_by(profiles.c.expires_at, profiles.c.profile_id).limit(1))
 
 
 class ProfileWriter(Writer, ProfileReader):

@@ -1,6 +1,11 @@
 // What the server cannot do: say that the connection is lost, and go to the sign-in when it is over.
 (() => {
   "use strict";
+  // On a phone the navigation may be wider than the window. (scrollIntoView would move where the Tab key begins.)
+  const current = document.querySelector(".bar nav [aria-current]");
+  const nav = current && current.closest("nav");
+  if (nav) nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
+
   const lost = document.getElementById("lost");
   const live = document.getElementById("live");
   if (!lost || !live) return;

@@ -1,0 +1,136 @@
+"""What pages tell of people and events, and what their forms do, once or twice."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from console_examples import CONSENT, DOMAIN, KNOWN, RUNNER_UP
+from console_visit import REGION, SCOPE, Visit
+from live import Live
+
+from earwitness.store.records import DeliveryState
+
+pytestmark = pytest.mark.slow
+
+PROFILE = f"{REGION}/profiles/{KNOWN}"
+
+
+def test_a_consent_is_told_to_whoever_may_read_it_and_to_nobody_else(visit: Callable[..., Visit]) -> None:
+    admin, reader = visit("admin"), visit("reader")
+    assert CONSENT in admin.get(PROFILE).text
+    for place in (PROFILE, f"{PROFILE}.json", f"{REGION}/domains/{DOMAIN}", f"{REGION}/domains/{DOMAIN}.json"):
+        answer = reader.get(place)
+        assert answer.status_code == 200
+        assert CONSENT not in answer.text
+    assert "recorded" in reader.get(PROFILE).text
+
+
+def test_buttons_are_shown_to_whoever_may_press_them(visit: Callable[..., Visit]) -> None:
+    operator, reader = visit("operator"), visit("reader")
+    for place, button in (
+        (PROFILE, "/delete"),
+        (f"{REGION}/events/event-1", "/replay"),
+        (f"{REGION}/events", "/replay"),
+    ):
+        assert button in operator.get(place).text, place
+        assert button not in reader.get(place).text, place
+
+
+def test_reading_a_profile_is_in_the_audit_trail(live: Live, visit: Callable[..., Visit]) -> None:
+    visit("reader").get(PROFILE)
+    newest = live.store.audit.list(SCOPE, limit=1).items[0]
+    assert (newest.operation, newest.key_id) == ("GetProfile", "tok-reader")
+    assert newest.resource_arn.endswith(KNOWN)
+
+
+def test_of_two_who_delete_a_profile_the_second_is_told_so(live: Live, visit: Callable[..., Visit]) -> None:
+    browsers = visit("operator"), visit("admin")
+    tokens = [browser.form_token(f"{PROFILE}/delete") for browser in browsers]
+    pages: list[str] = []
+    for browser, token in zip(browsers, tokens, strict=True):
+        answer = browser.post(f"{PROFILE}/delete", formToken=token)
+        assert answer.status_code == 303
+        pages.append(browser.get(answer.headers["location"]).text)
+    assert "The voice profile and its voiceprints are deleted." in pages[0]
+    assert "This voice profile was deleted already." in pages[1]
+    assert live.store.profiles.get(SCOPE, KNOWN) is None
+    assert browsers[0].get(PROFILE).status_code == 404
+    operations = [entry.operation for entry in live.store.audit.list(SCOPE, limit=20).items]
+    assert operations.count("DeleteProfile") == 1
+
+
+def test_a_message_is_shown_once(visit: Callable[..., Visit]) -> None:
+    browser = visit("admin")
+    form_token = browser.form_token(f"{REGION}/events/event-1")
+    place = browser.post(f"{REGION}/events/event-1/replay", formToken=form_token).headers["location"]
+    assert "wait again" in browser.get(place).text
+    assert "wait again" not in browser.get(place).text
+
+
+def test_parked_events_are_delivered_again(live: Live, visit: Callable[..., Visit]) -> None:
+    browser = visit("operator")
+    form_token = browser.form_token(f"{REGION}/events")
+    assert live.store.events.delivery_counts(SCOPE)[DeliveryState.PARKED] == 1
+    place = browser.post(f"{REGION}/events/replay", formToken=form_token).headers["location"]
+    assert "One delivery waits again." in browser.get(place).text
+    browser.post(f"{REGION}/events/replay", formToken=form_token)  # pressed twice
+    newest = live.store.audit.list(SCOPE, limit=1).items[0]
+    assert (newest.operation, newest.key_id) == ("ReplayEvents", "tok-operator")
+
+
+def test_profiles_are_found_by_how_their_ids_begin(visit: Callable[..., Visit]) -> None:
+    browser = visit("reader")
+
+    def found(prefix: str) -> set[str]:
+        answer = browser.get(f"{REGION}/domains/{DOMAIN}.json", params={"idPrefix": prefix})
+        return {one["profileId"] for one in answer.json()["profiles"]}
+
+    assert found("vp-3") == {KNOWN}
+    assert found("vp-") == {KNOWN, RUNNER_UP}
+    assert found("vp_") == set()  # no pattern
+    assert "No voice profile" in browser.get(f"{REGION}/domains/{DOMAIN}", params={"idPrefix": "x"}).text
+
+
+def test_events_are_listed_by_what_became_of_them(visit: Callable[..., Visit]) -> None:
+    browser = visit("reader")
+
+    def events(state: str) -> list[str]:
+        answer = browser.get(f"{REGION}/events.json", params={"state": state})
+        return [event["eventId"] for event in answer.json()["events"]]
+
+    assert events("") == ["event-2", "event-1"]
+    assert (events("parked"), events("pending"), events("delivered")) == (["event-1"], ["event-2"], ["event-1"])
+
+
+def test_lists_go_on_by_links(visit: Callable[..., Visit]) -> None:
+    browser = visit("reader")
+    seen: list[str] = []
+    place = f"{REGION}/tasks?limit=3"
+    for _ in range(3):
+        seen += [task["taskId"] for task in browser.get(place.replace("/tasks", "/tasks.json")).json()["tasks"]]
+        page = browser.get(place).text
+        if 'rel="next"' in page:
+            place = page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert len(seen) == len(set(seen)) == 7
+
+
+def test_a_token_of_another_list_opens_none(visit: Callable[..., Visit]) -> None:
+    browser = visit("admin")
+    token = browser.get(f"{REGION}/tasks.json?limit=3").json()["nextToken"]
+    for place in ("/tasks?status=Stopped", "/events?", "/audit?", "/domains?"):
+        assert browser.get(f"{REGION}{place}&nextToken={token}").status_code == 400, place
+
+
+def test_another_region_has_other_records(visit: Callable[..., Visit]) -> None:
+    browser = visit("admin")
+    assert browser.get("/console/eu-west-1/tasks.json").json()["tasks"] == []
+    assert browser.get(f"/console/eu-west-1/profiles/{KNOWN}").status_code == 404
+
+
+def test_an_expired_profile_says_so(live: Live, visit: Callable[..., Visit]) -> None:
+    gone = datetime.now(UTC) - timedelta(days=1)
+    arn = f"arn:aws:chime:us-east-1:{SCOPE.account_id}:voice-profile/vp-gone"
+    live.store.write(
+        lambda unit: unit.profiles.create(SCOPE, profile_id="vp-gone", domain_id=DOMAIN, arn=arn, expires_at=gone)
+    )
+    assert "The profile has expired" in visit("reader").get(f"{REGION}/profiles/vp-gone").text
