@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -98,13 +98,17 @@ def broken(store_url: str, urls: Mapping[str, str], seen: Seen) -> list[str]:
             )
             if row["profile_id"] in seen.deleted
         ]
+        media = asyncio.run(_broken_media(store, tables, urls, seen))
+        # Pipelines of calls that are over go on ending, and tell of it: what was told by now is in the records already.
+        told = {event_id for event_id, _ in seen.told}
         events = _all_events(store, tables)
         return [
             *_broken_homes(tables),
-            *asyncio.run(_broken_media(store, tables, urls, seen)),
+            *media,
             *written,
             *_broken_tasks(tables, seen),
             *_broken_events(events, seen),
+            *_unknown_events(events, seen, told),
             *left,
             *_found_after_deletion(seen),
         ]
@@ -332,14 +336,21 @@ def _broken_events(events: Sequence[OutboxEvent], seen: Seen) -> Iterator[str]:
             if one.state is not DeliveryState.DELIVERED:
                 yield f"event {event.event_id}: is {one.state} for {one.target}"
     places = {event.event_id: (event.pipeline_id, event.sequence) for event in events}
-    for event_id in bodies.keys() - places.keys():
-        yield f"event {event_id}: was told, and the records do not know it"
     latest: dict[str, int] = {}
     for event_id in bodies:  # in the order in which each came for the first time
         pipeline_id, sequence = places.get(event_id, ("", 0))
         if latest.get(pipeline_id, 0) > sequence > 0:
             yield f"event {event_id}: was told for the first time after a later one of its pipeline"
         latest[pipeline_id] = max(latest.get(pipeline_id, 0), sequence)
+
+
+def _unknown_events(events: Sequence[OutboxEvent], seen: Seen, told: Set[str]) -> Iterator[str]:
+    """Name events that were `told` before the records were read, and that are not in them."""
+    known = {event.event_id for event in events}
+    for event_id, body in seen.told:
+        if event_id in told and event_id not in known:
+            kind = json.loads(body)["detail"].get("detailStatus", "an event of another kind")
+            yield f"event {event_id} ({kind}): was told, and the records do not know it"
 
 
 def _found_after_deletion(seen: Seen) -> Iterator[str]:
