@@ -350,7 +350,7 @@ def _unknown_events(events: Sequence[OutboxEvent], seen: Seen, told: Set[str]) -
     for event_id, body in seen.told:
         if event_id in told and event_id not in known:
             kind = json.loads(body)["detail"].get("detailStatus", "an event of another kind")
-            yield f"event {event_id} ({kind}): was told, and the records do not know it"
+            yield f"event {event_id}: was told, and the records do not know it ({kind})"
 
 
 def _found_after_deletion(seen: Seen) -> Iterator[str]:
