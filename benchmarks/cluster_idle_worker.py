@@ -39,8 +39,7 @@ def main(folder: Path, store_url: str, tasks: int, seconds: float) -> None:
         listening = run.Listening(
             host="127.0.0.1",
             port=0,
-            tls_certificate=None,
-            tls_key=None,
+            certificate=None,
             head_seconds_max=settings.limits.client_seconds,
             stop_seconds_max=settings.limits.stop_seconds,
         )

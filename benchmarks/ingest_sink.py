@@ -27,8 +27,7 @@ def main(port: int) -> None:
     listening = run.Listening(
         host="127.0.0.1",
         port=port,
-        tls_certificate=None,
-        tls_key=None,
+        certificate=None,
         head_seconds_max=30.0,
         stop_seconds_max=1.0,
     )

@@ -54,6 +54,7 @@ from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
 from earwitness.server.beside import Beside
+from earwitness.server.certificate import Certificate
 from earwitness.server.connections import trusted_networks
 from earwitness.server.root import Root
 from earwitness.server.run import listening_socket
@@ -141,8 +142,9 @@ class Service:
         development: Development | None = None,
         node: OwnNode | None = None,
         is_one_of_several: bool = False,
+        certificate: Certificate | None = None,
     ) -> None:
-        """`is_one_of_several`: other processes answer at the same address."""
+        """`is_one_of_several`: other processes answer at the same address. `certificate` is what clients are shown."""
         self._settings, self._store = settings, store
         self._metrics = Metrics(operations=operation_names())
         store.meter.metrics = self._metrics.store
@@ -189,7 +191,7 @@ class Service:
         self._context = self._api_context(near=near)
         self._calls = Calls(context=self._context, access=self._access)
         self.console = self._console() if settings.console == "on" else None
-        self._observing = self._observed(is_development=development is not None, is_shared=is_one_of_several)
+        self._observing = self._observed(certificate, development, is_shared=is_one_of_several)
         self.root = Root(
             aws=self._aws(development),
             why_not_started=self._background.models.why_not_open,
@@ -200,9 +202,12 @@ class Service:
             console=None if self.console is None else self.console.application(),
             doors=self.sockets,
             metrics=self._observing.application,
+            certificate=certificate,
         )
 
-    def _observed(self, *, is_development: bool, is_shared: bool) -> Observing:
+    def _observed(
+        self, certificate: Certificate | None, development: Development | None, *, is_shared: bool
+    ) -> Observing:
         """Metrics, and where they are answered."""
         return Observing(
             self._metrics,
@@ -214,8 +219,9 @@ class Service:
             run_in_thread=self._threads.run,
             wrong_credentials=self._wrong_credentials,
             clock=self._clock,
-            is_development=is_development,
+            is_development=development is not None,
             is_shared=is_shared,
+            certificate=certificate,
         )
 
     def _require_ready(self) -> None:
@@ -263,7 +269,7 @@ class Service:
         try:
             if self._internal is not None:
                 await self._internal.open()
-            await self._observing.open()
+            await self._observing.open(self.root.probes)
             await self.doors.open()
         except BaseException:
             await self._background.stop()

@@ -20,6 +20,7 @@ from earwitness.doors.doors import Door
 from earwitness.errors import ConfigurationError
 from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.rest.routes import ROUTES
+from earwitness.server.certificate import Certificate, TlsFiles
 from earwitness.server.connections import trusted_networks
 from earwitness.sinks.aws import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings, require_webhook
@@ -32,6 +33,7 @@ _EVENTBRIDGE_SOURCE = "aws.chime"
 def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:
     """Return the doors that the settings name. Raise ConfigurationError for what cannot be used."""
     doors: list[Door] = []
+    certificate = siprec_certificate(settings)
     if settings.audiosocket:
         host, port = host_and_port(settings.audiosocket, setting="audiosocket")
         doors.append(AudioSocketDoor(desk, host=host, port=port))
@@ -44,13 +46,56 @@ def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool
         siprec=settings.siprec,
         siprec_tls=settings.siprec_tls,
         siprec_media=settings.siprec_media,
-        tls_certificate=settings.tls_certificate,
-        tls_key=settings.tls_key,
+        certificate=certificate,
         calls_max=settings.limits.calls_at_once,
     )
     if listening is not None:
         doors.append(SiprecDoor(desk, listening, is_drained=is_drained))
     return doors
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    """Return what clients of the service's own port are shown; None for plain HTTP.
+
+    Raise ConfigurationError, which names the file, when it cannot be used.
+    """
+    files = tls_files(settings)
+    return None if files is None else Certificate(files)
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """Return the files of the service's own port; None for plain HTTP. Raise ConfigurationError for half of them."""
+    if settings.tls_certificate is None:
+        for name, file in (("tls_key", settings.tls_key), ("tls_client_ca", settings.tls_client_ca)):
+            if file is not None:
+                raise ConfigurationError(f"there is a {name} and no tls_certificate; set both, or none for plain HTTP")
+        return None
+    return TlsFiles(certificate=settings.tls_certificate, key=settings.tls_key, client_ca=settings.tls_client_ca)
+
+
+def siprec_tls_files(settings: Settings) -> TlsFiles | None:
+    """Return the files of `siprec_tls`; None without a certificate. Phone systems have authorities of their own."""
+    if settings.tls_certificate is None:
+        return None
+    return TlsFiles(
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        client_ca=settings.siprec_tls_client_ca,
+        client_ca_setting="siprec_tls_client_ca",
+    )
+
+
+def siprec_certificate(settings: Settings) -> Certificate | None:
+    """Return what phone systems are shown at `siprec_tls`; None where there is no such address or no certificate.
+
+    Raise ConfigurationError, which names the file, when it cannot be used, and for authorities without `siprec_tls`.
+    """
+    if not settings.siprec_tls:
+        if settings.siprec_tls_client_ca is not None:
+            raise ConfigurationError("there is a siprec_tls_client_ca and no siprec_tls; set both, or neither")
+        return None
+    files = siprec_tls_files(settings)
+    return None if files is None else Certificate(files)
 
 
 def console_hosts(settings: Settings) -> Hosts:

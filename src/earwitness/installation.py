@@ -72,7 +72,7 @@ def settings_of_process(settings: Settings, number: int, count: int) -> Settings
     if number == 1:
         return own
     media = media.with_name(f"{media.name}-{number}")
-    return replace(own, media_dir=media, siprec="", siprec_tls="", audiosocket="")
+    return replace(own, media_dir=media, siprec="", siprec_tls="", siprec_tls_client_ca=None, audiosocket="")
 
 
 def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_make: bool = True) -> Store:

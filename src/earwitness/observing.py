@@ -1,10 +1,10 @@
 """What operators see of a running service: its state joined to what it counts, and where that is read."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earwitness import __version__
 from earwitness.access.access import Access
@@ -17,7 +17,7 @@ from earwitness.metrics.registry import Metrics
 from earwitness.metrics.state import Reads, StateMetrics
 from earwitness.scrape import ScrapeAccess, Scrapes, is_loopback, refuse_shared
 from earwitness.server.beside import Beside
-from earwitness.server.certificate import ends_at
+from earwitness.server.certificate import Certificate
 from earwitness.server.connections import Connections
 from earwitness.server.protocol import limited_protocol
 from earwitness.server.run import listening_socket
@@ -50,11 +50,12 @@ class Observing:
         clock: Callable[[], datetime],
         is_development: bool,
         is_shared: bool,
+        certificate: Certificate | None,
     ) -> None:
         """`is_shared`: other processes answer at the service's address. Raise ConfigurationError for a metrics_address
         that is none."""
         self._settings = settings
-        reads = _reads(settings, store, background, doors)
+        reads = _reads(store, background, doors, certificate)
         self._state = StateMetrics(reads, version=__version__, clock=clock)
         metrics.add_state(self._state)
         scrapes = Scrapes(metrics)
@@ -76,8 +77,11 @@ class Observing:
             is_open = is_loopback(self._address[0]) or settings.metrics_access == "anybody"
             self._application = scrapes.application(None if is_open else with_token)
 
-    async def open(self) -> None:
-        """Answer at an address of its own, if one is set. Raise ConfigurationError when it cannot be had."""
+    async def open(self, probes: Mapping[str, ASGIApp]) -> None:
+        """Answer at an address of its own, if one is set, and `probes` by their paths beside metrics.
+
+        Raise ConfigurationError when it cannot be had.
+        """
         if self._address is None:
             return
         host, port = self._address
@@ -85,7 +89,7 @@ class Observing:
         protocol = limited_protocol(
             head_seconds_max=self._settings.limits.client_seconds, connected=Connections(CONNECTIONS_MAX)
         )
-        self._own = Beside(self._application, listener, protocol=protocol)
+        self._own = Beside(_beside(self._application, probes), listener, protocol=protocol)
         await self._own.open()
         _log.info("metrics are answered", extra={"host": host, "port": listener.getsockname()[1]})
 
@@ -96,9 +100,16 @@ class Observing:
         self._state.close()
 
 
-def _reads(settings: Settings, store: Store, background: Background, doors: Doors) -> Reads:
-    certificate = settings.tls_certificate
+def _beside(metrics: ASGIApp, probes: Mapping[str, ASGIApp]) -> ASGIApp:
+    """Return what answers at an address of its own."""
 
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await probes.get(scope["path"], metrics)(scope, receive, send)
+
+    return answer
+
+
+def _reads(store: Store, background: Background, doors: Doors, certificate: Certificate | None) -> Reads:
     def tasks() -> tuple[int, int]:
         load = background.work.load()
         return load.tasks, load.room
@@ -115,5 +126,5 @@ def _reads(settings: Settings, store: Store, background: Background, doors: Door
         waiting=store.counts.waiting,
         kept=store.counts.kept,
         disk=background.budget.state,
-        certificate_ends=lambda: None if certificate is None else ends_at(certificate).timestamp(),
+        certificate_ends=lambda: None if certificate is None else certificate.ends_at().timestamp(),
     )

@@ -139,7 +139,7 @@ class ScrapeApplication:
 
     async def _response(self, incoming: Incoming) -> Response:
         if incoming.scope["path"] != "/metrics":
-            return PlainTextResponse("there are only /metrics here\n", 404)
+            return PlainTextResponse("there are only /metrics, /health and /ready here\n", 404)
         if incoming.method not in ("GET", "HEAD"):
             return PlainTextResponse("use GET\n", 405, {"Allow": "GET, HEAD"})
         request = received(incoming.scope)

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from earwitness.doors.socket_handshake import Outside
 from earwitness.doors.sockets import SocketClock, SocketDoors
 from earwitness.server import run
+from earwitness.server.certificate import Certificate, TlsFiles
 from earwitness.server.web_socket import WebSocket
 from earwitness.server.web_socket_protocol import WebSocketLimits
 from earwitness.voice.connector import DoorSecret
@@ -81,8 +82,7 @@ async def served(
         listening = run.Listening(
             host="127.0.0.1",
             port=0,
-            tls_certificate=certificate[0] if certificate else None,
-            tls_key=certificate[1] if certificate else None,
+            certificate=Certificate(TlsFiles(certificate=certificate[0], key=certificate[1])) if certificate else None,
             head_seconds_max=30.0,
             stop_seconds_max=30.0,
             web_sockets=WebSocketLimits(unproved_seconds_max=PATIENCE_SECONDS),

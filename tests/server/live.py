@@ -19,6 +19,7 @@ from botocore.credentials import Credentials
 from earwitness.app import Service, open_records
 from earwitness.config.limits import Limits
 from earwitness.config.settings import Settings
+from earwitness.from_settings import certificate_of
 from earwitness.server import run
 from patience import PATIENCE_SECONDS, until
 
@@ -55,8 +56,8 @@ class Live:
         self.listening = run.Listening(
             host=settings.host,
             port=settings.port,
-            tls_certificate=settings.tls_certificate,
-            tls_key=settings.tls_key,
+            certificate=certificate_of(settings),
+            is_public_https=settings.public_url.startswith("https://"),
             head_seconds_max=settings.limits.client_seconds,
             stop_seconds_max=settings.limits.stop_seconds,
             write_seconds_max=self._write_seconds_max,
@@ -69,7 +70,7 @@ class Live:
                     key_id=KEY_ID, account_id=ACCOUNT, role="admin", name="", secret=SECRET
                 )
             )
-        self.service = Service(settings, self.store)
+        self.service = Service(settings, self.store, certificate=self.listening.certificate)
         wrong = self.service.root.aws._wrong_credentials
         wrong._free_failures, wrong._delay_seconds_first = self._free_failures, self._delay_seconds_first
         listener = run.open_socket(self.listening)

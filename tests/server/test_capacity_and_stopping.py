@@ -15,7 +15,9 @@ from signal import SIGTERM
 import pytest
 from live import Live, answer, client, domain_input
 
+from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, StoreUnavailable, Unavailable
+from earwitness.from_settings import certificate_of
 from earwitness.server import run
 from earwitness.threads import Threads
 from earwitness.wire.shares import Shares
@@ -242,15 +244,12 @@ def test_tls(start: Callable[..., Live], certificate: tuple[Path, Path]) -> None
     trusting.close()
 
 
-def test_a_certificate_that_cannot_be_used(live: Live, tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    from dataclasses import replace
-
+def test_a_certificate_that_cannot_be_used(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate", encoding="utf-8")
     for pair in ((wrong, certificate[1]), (certificate[0], wrong), (tmp_path / "none.pem", None), (None, wrong)):
-        listening = replace(live.listening, tls_certificate=pair[0], tls_key=pair[1])
         with pytest.raises(ConfigurationError, match=r"tls_certificate|tls_key|TLS certificate"):
-            run.prepare(live.service.root, listening, on_stopping=lambda: None)
+            certificate_of(Settings(tls_certificate=pair[0], tls_key=pair[1]))
 
 
 def test_an_address_that_cannot_be_had(live: Live) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from live import Live, answer
 from typer.testing import CliRunner
 
 import started
 from earwitness.cli.main import app
 from earwitness.errors import ConfigurationError
-from earwitness.server.certificate import TOLD_BEFORE, Certificate
+from earwitness.server.certificate import TOLD_BEFORE, Certificate, TlsFiles
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -34,8 +34,14 @@ TRUSTING.verify_mode = ssl.CERT_NONE
 class Pair:
     """A certificate and its key, to be written to files."""
 
-    def __init__(self, *, ends: datetime, begins: datetime = NOW - 365 * DAY) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(
+        self,
+        *,
+        ends: datetime,
+        begins: datetime = NOW - 365 * DAY,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
+    ) -> None:
+        self._key = key or ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
         builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begins).not_valid_after(ends)
@@ -98,7 +104,8 @@ def test_it_is_told_from_thirty_days_before_its_end_on_once_a_day(
 ) -> None:
     pair, now = Pair(ends=NOW + TOLD_BEFORE + 2 * DAY), NOW
     file = pair.write(tmp_path / "c.pem")
-    certificate = Certificate(file, pair.write_key(tmp_path / "k.pem"), clock=lambda: now)
+    files = TlsFiles(certificate=file, key=pair.write_key(tmp_path / "k.pem"))
+    certificate = Certificate(files, clock=lambda: now)
     assert faults(caplog) == []
     now = NOW + 2 * DAY
     for _ in range(3):
@@ -113,7 +120,7 @@ def test_it_is_told_from_thirty_days_before_its_end_on_once_a_day(
     now = NOW + 33 * DAY
     certificate.context()
     assert faults(caplog) == []
-    Certificate(file, tmp_path / "k.pem", clock=lambda: NOW - 400 * DAY)
+    Certificate(files, clock=lambda: NOW - 400 * DAY)
     assert faults(caplog) == [f"{file} is not valid before 2025-01-01 00:00 UTC: see the clock of this machine"]
 
 
@@ -131,7 +138,44 @@ def test_a_key_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         ((tmp_path / "n.pem", key), "tls_certificate .*n.pem cannot be read"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            Certificate(*wrong)
+            Certificate(TlsFiles(certificate=wrong[0], key=wrong[1]))
+
+
+def test_files_broken_while_they_are_replaced_leave_those_before_in_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut off, with another's key, a folder or nothing in its place: told once each, and over when mended."""
+    first, second = Pair(ends=NOW + 100 * DAY), Pair(ends=NOW + 200 * DAY)
+    file, key = first.write(tmp_path / "c.pem"), first.write_key(tmp_path / "k.pem")
+    certificate = Certificate(TlsFiles(certificate=file, key=key), clock=lambda: NOW)
+    before = certificate.context()
+    whole = second.certificate.public_bytes(PEM)
+    for size in range(0, len(whole) - 1, 60):
+        file.write_bytes(whole[:size])
+        assert certificate.context() is before
+        assert certificate.fault().startswith("the renewed certificate cannot be used, the one before goes on: ")
+        assert certificate.ends_at() == NOW + 100 * DAY
+    told = len(caplog.records)
+    certificate.context()
+    assert len(caplog.records) == told
+    file.unlink()
+    assert certificate.context() is before
+    assert "cannot be read: No such file" in certificate.fault()
+    file.mkdir()
+    assert certificate.context() is before
+    assert "cannot be read: Is a directory" in certificate.fault()
+    file.rmdir()
+    second.write(file)
+    assert "is not the key of" in certificate.fault()
+    second.write_key(key)
+    assert certificate.context() is not before
+    assert (certificate.fault(), certificate.ends_at()) == ("", NOW + 200 * DAY)
+
+
+def test_a_key_that_is_too_short_for_today_is_refused(tmp_path: Path) -> None:
+    pair = Pair(ends=NOW + 100 * DAY, key=rsa.generate_private_key(65_537, 1_024))  # noqa: S505  # that is the test
+    with pytest.raises(ConfigurationError, match=r"c.pem and tls_key .*k.pem cannot be used: EE_KEY_TOO_SMALL"):
+        Certificate(TlsFiles(certificate=pair.write(tmp_path / "c.pem"), key=pair.write_key(tmp_path / "k.pem")))
 
 
 def environment(certificate: Path, key: Path) -> dict[str, str]:

@@ -76,14 +76,17 @@ def _settings() -> str:
 
 def _certificate() -> str | tuple[bool, str]:
     from earwitness.app import now
-    from earwitness.server.certificate import ends_at, fault_of, read_context
+    from earwitness.from_settings import certificate_of, siprec_certificate
 
     settings = config.load()
-    if settings.tls_certificate is None:
+    certificate = certificate_of(settings)
+    siprec_certificate(settings)
+    if certificate is None:
         return "none is set; the service answers plain HTTP"
-    read_context(settings.tls_certificate, settings.tls_key)
-    fault, ends = fault_of(settings.tls_certificate, now=now()), ends_at(settings.tls_certificate)
-    return f"{settings.tls_certificate} is valid until {ends:%Y-%m-%d}" if fault is None else (ends > now(), fault)
+    if fault := certificate.fault():
+        return certificate.ends_at() > now(), fault
+    found = f"{settings.tls_certificate} is valid until {certificate.ends_at():%Y-%m-%d}"
+    return f"{found}; clients show one of {settings.tls_client_ca}" if settings.tls_client_ca else found
 
 
 def _calibration() -> str | tuple[bool, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from earwitness.engine.voice_models import ModelPreparation
     from earwitness.nodes.own import OwnNode
     from earwitness.progress import Progress
+    from earwitness.server.certificate import Certificate
     from earwitness.server.processes import Told
     from earwitness.store.store import Store
     from earwitness.tasks.leading import Lead
@@ -163,6 +164,7 @@ def _serve_as(number: int, first: bool, told: "Told", settings: "Settings", coun
 def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | None = None) -> None:
     from earwitness import development as development_mode
     from earwitness.engine.voice_models import require_models
+    from earwitness.from_settings import certificate_of
     from earwitness.models.cache import ModelCache
     from earwitness.server import run
 
@@ -178,20 +180,20 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
         host=settings.host,
         port=settings.port,
         is_shared=how.is_one_of_several,
-        tls_certificate=settings.tls_certificate,
-        tls_key=settings.tls_key,
+        certificate=certificate_of(settings),
+        is_public_https=settings.public_url.startswith("https://"),
         head_seconds_max=settings.limits.client_seconds,
         stop_seconds_max=settings.limits.stop_seconds,
         trusted_proxies=settings.trusted_proxies,
     )
-    run.require_certificate(listening)
-    with run.open_socket(listening) as socket, _built(settings, how, provoked) as (built, lead):
+    with run.open_socket(listening) as socket, _built(settings, how, provoked, listening.certificate) as (built, lead):
         has_keys = built.has_keys()
         url = f"{listening.scheme}://{_shown_host(settings.host)}:{socket.getsockname()[1]}"
 
         def started() -> None:
             if how.announces:
                 _announce(url, settings, account=how.account, has_keys=has_keys)
+                _warn_of_certificate(listening.certificate)
                 _announce_console(url, built, account=how.account)
             built.prepare_models(_preparation(settings, how, failed=server.stop))
             if on_started is not None:
@@ -221,7 +223,9 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
 
 
 @contextmanager
-def _built(settings: "Settings", how: How, provoked: "ProvokedFailures") -> "Generator[tuple[Service, Lead]]":
+def _built(
+    settings: "Settings", how: How, provoked: "ProvokedFailures", certificate: "Certificate | None"
+) -> "Generator[tuple[Service, Lead]]":
     """Open the records and build the service on them; the records are let go whatever happens."""
     from earwitness import app
     from earwitness import development as development_mode
@@ -234,7 +238,12 @@ def _built(settings: "Settings", how: How, provoked: "ProvokedFailures") -> "Gen
             development_mode.ensure_development_key(store, how.account)
             development = development_mode.Development(account_id=how.account, provoked=provoked)
         service = app.Service(
-            settings, store, development=development, node=node, is_one_of_several=how.is_one_of_several
+            settings,
+            store,
+            development=development,
+            node=node,
+            is_one_of_several=how.is_one_of_several,
+            certificate=certificate,
         )
         with closing(service) as built:
             yield built, lead
@@ -283,7 +292,6 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
         remark("  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test")
     remark("  export AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1")
     _announce_doors(settings)
-    _warn_of_certificate(settings)
 
 
 def _announce_console(url: str, built: "Service", *, account: str | None) -> None:
@@ -301,12 +309,9 @@ def _announce_console(url: str, built: "Service", *, account: str | None) -> Non
         )
 
 
-def _warn_of_certificate(settings: "Settings") -> None:
+def _warn_of_certificate(certificate: "Certificate | None") -> None:
     """Say that the certificate has expired, or will soon."""
-    from earwitness.app import now
-    from earwitness.server.certificate import fault_of
-
-    if settings.tls_certificate is not None and (fault := fault_of(settings.tls_certificate, now=now())):
+    if certificate is not None and (fault := certificate.fault()):
         remark("[yellow]tls_certificate {}[/yellow]", fault)
 
 

@@ -4,7 +4,9 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from earwitness.config import load
 from earwitness.errors import ConfigurationError
 
 _CA_BUNDLE = "AWS_CA_BUNDLE"
@@ -36,7 +38,10 @@ def aws_variables(environment: Mapping[str, str] | None = None) -> AwsVariables:
 
 
 def trusted(environment: Mapping[str, str] | None = None) -> ssl.SSLContext:
-    """A context for connections to a service. ConfigurationError when the file of AWS_CA_CA_BUNDLE cannot be used."""
+    """A context for connections to a service, with the certificate of the settings, where there is one.
+
+    Raise ConfigurationError when a file that AWS_CA_BUNDLE or the settings name cannot be used.
+    """
     environment = os.environ if environment is None else environment
     context = ssl.create_default_context()
     if bundle := environment.get(_CA_BUNDLE):
@@ -44,7 +49,23 @@ def trusted(environment: Mapping[str, str] | None = None) -> ssl.SSLContext:
             context.load_verify_locations(cafile=bundle)
         except OSError as error:  # ssl.SSLError is one
             raise ConfigurationError(f"{_CA_BUNDLE} names {bundle}, which holds no certificates to trust") from error
+    if (own := shown_certificate(environment)) is not None:
+        try:
+            context.load_cert_chain(*own)
+        except OSError as error:
+            raise ConfigurationError(
+                f"client_certificate {own[0]} and its key {own[1] or 'in the same file'} cannot be used: "
+                f"{error.strerror or 'they are not of each other, or not PEM'}"
+            ) from error
     return context
+
+
+def shown_certificate(environment: Mapping[str, str] | None = None) -> tuple[Path, Path | None] | None:
+    """Return the files of the certificate that commands show to a service, and of its key; None without one."""
+    settings = load(environment)
+    if settings.client_certificate is None:
+        return None
+    return settings.client_certificate, settings.client_key
 
 
 def certificate_fault(error: BaseException | None) -> str | None:

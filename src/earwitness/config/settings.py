@@ -113,6 +113,12 @@ class ServiceSettings:
         None, unit="file", text="PEM file with the certificate chain; plain HTTP when empty."
     )
     tls_key: Path | None = row(None, unit="file", text="PEM file with the certificate's private key.")
+    tls_client_ca: Path | None = row(
+        None,
+        unit="file",
+        text="PEM file with authorities, and revocation lists of theirs: at the service's port only who shows a "
+        "certificate of one of them gets in, `/health` and WebSockets included. Keys and tokens are needed as before.",
+    )
     session_tokens: str = row(
         "ignore",
         unit="rule",
@@ -174,6 +180,12 @@ class ServiceSettings:
     )
     siprec_tls: str = row(
         "", unit="address", text="The same over TLS, as in `10.0.0.5:5061`, with `tls_certificate` and `tls_key`."
+    )
+    siprec_tls_client_ca: Path | None = row(
+        None,
+        unit="file",
+        text="PEM file with authorities, and revocation lists of theirs: at `siprec_tls` only phone systems with a "
+        "certificate of one of them get in.",
     )
     siprec_media: str = row(
         "16384-32767",
@@ -295,6 +307,12 @@ class ClientSettings:
         text="The bearer token that commands ask with, as `earwitness keys token` made it; when empty they sign with "
         "`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.",
     )
+    client_certificate: Path | None = row(
+        None,
+        unit="file",
+        text="PEM file with the certificate that commands show to a service which asks for one (`tls_client_ca`).",
+    )
+    client_key: Path | None = row(None, unit="file", text="PEM file with its private key, where that is elsewhere.")
 
 
 @dataclass(frozen=True, kw_only=True)

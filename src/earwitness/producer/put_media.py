@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from earwitness.audio.matroska.writer import pcm_track, write_header
-from earwitness.config.aws import certificate_fault
+from earwitness.config.aws import certificate_fault, shown_certificate
 from earwitness.errors import AnotherProducer, PutMediaFailed, PutMediaInterrupted
 from earwitness.producer.connection import Ack, AckReader, AckType, Destination, PutMediaConnection
 from earwitness.producer.fragments import TRACK, OutgoingFragment, Pacing, PcmSource, fragments, raw, recordings
@@ -83,7 +84,7 @@ def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
     """Make a stream that keeps its media for 24 hours; False when there is one. Raise PutMediaFailed."""
     made: Any = boto3  # no types
     try:
-        client = made.client("kinesisvideo", endpoint_url=endpoint_url)
+        client = made.client("kinesisvideo", endpoint_url=endpoint_url, config=_config())
         client.create_stream(StreamName=name, DataRetentionInHours=_RETENTION_HOURS)
     except ClientError as error:
         if _code(error) == "ResourceInUseException":
@@ -92,6 +93,15 @@ def create_stream(name: str, *, endpoint_url: str | None = None) -> bool:
     except BotoCoreError as error:
         raise PutMediaFailed(f"the stream cannot be made: {certificate_fault(error) or error}") from error
     return True
+
+
+def _config() -> Config | None:
+    """Return what boto3 needs to show the certificate of the settings; None where there is none."""
+    own = shown_certificate()
+    if own is None:
+        return None
+    certificate, key = (None if file is None else str(file) for file in own)
+    return Config(client_cert=certificate if key is None else (certificate, key))
 
 
 def _code(error: ClientError) -> str:
@@ -112,7 +122,7 @@ def _destination(session: Any, stream: dict[str, str | None], endpoint_url: str 
     try:
         arn = stream.get("StreamARN") or ""
         region = arn.split(":")[3] if arn.count(":") >= 5 else None  # an ARN says its Region; a name needs a default
-        client = session.client("kinesisvideo", region_name=region, endpoint_url=endpoint_url)
+        client = session.client("kinesisvideo", region_name=region, endpoint_url=endpoint_url, config=_config())
         described = client.describe_stream(**stream)["StreamInfo"]
         endpoint = client.get_data_endpoint(**stream, APIName="PUT_MEDIA")["DataEndpoint"]
         credentials = session.get_credentials()

@@ -29,7 +29,7 @@ from earwitness.rest.context import NO_RECORDING, FileAnswer, RestCall, RestCont
 from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
 from earwitness.rest.parameters import Parameters, read_parameters
 from earwitness.rest.routes import PREFIX, ROUTES, RestRoute
-from earwitness.server.aws import received
+from earwitness.server.aws import PLAIN, received
 from earwitness.server.body import BodyLimit, receive_body, watching
 from earwitness.tasks.recordings import recording_file
 from earwitness.wire.buckets import Throttle
@@ -239,6 +239,7 @@ class JsonApi:
                     yield block
 
         headers = {
+            **PLAIN,
             REQUEST_ID_HEADER: request_id,
             "Content-Length": str(answer.length),
             "Content-Disposition": f'attachment; filename="{answer.name}"',
@@ -290,7 +291,7 @@ def _fault_response(fault: Fault, request_id: str) -> Response:
 
 
 def _response(status: int, answer: Answer | OpenApi, request_id: str) -> Response:
-    return Response(encoded(answer), status, {REQUEST_ID_HEADER: request_id}, "application/json")
+    return Response(encoded(answer), status, {**PLAIN, REQUEST_ID_HEADER: request_id}, "application/json")
 
 
 def encoded(document: object) -> bytes:

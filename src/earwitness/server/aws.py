@@ -23,6 +23,11 @@ from earwitness.wire.wrong_credentials import WrongCredentials
 
 ResultT = TypeVar("ResultT")
 
+PLAIN = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""With every answer of the APIs: nobody guesses at what it is, and nobody keeps it, because it may be personal."""
+
+_PLAIN = [(name.lower().encode(), value.encode()) for name, value in PLAIN.items()]
+
 _log = logging.getLogger("earwitness.server")
 
 # Operations whose request or answer is a stream: what the server needs of them.
@@ -201,7 +206,7 @@ async def _stream(
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     headers = {"content-type": streaming.content_type, "connection": "close"}
-    headers |= request_id_headers(exchange.route.service, exchange.request_id)
+    headers |= request_id_headers(exchange.route.service, exchange.request_id) | PLAIN
     encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     try:
         await send({"type": "http.response.start", "status": 200, "headers": encoded})
@@ -227,6 +232,7 @@ def received(scope: Scope) -> Request:
 async def send_response(send: Send, response: Response, *, close: bool = False) -> None:
     """Send a response with its length."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers += _PLAIN
     if response.status != 204:  # HTTP forbids a length with 204
         headers.append((b"content-length", str(len(response.body)).encode()))
     if close:

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from earwitness.errors import StoreUnavailable, Unavailable
 from earwitness.log import lines_dropped
-from earwitness.server.aws import AwsApplication
+from earwitness.server.aws import PLAIN, AwsApplication
+from earwitness.server.certificate import Certificate
 from earwitness.server.web_socket import WebSocket
 
 OWN_PATH = "/earwitness/"
@@ -60,6 +61,9 @@ class Root:
     metrics: ASGIApp | None = None
     """Answers METRICS_PATH; without it, AWS's operations get that too."""
 
+    certificate: Certificate | None = None
+    """What clients are shown; `/ready` says when something is wrong with it."""
+
     _looking: asyncio.Future[str] | None = field(default=None, init=False)
     _looking_until: float = field(default=0.0, init=False)
 
@@ -104,14 +108,18 @@ class Root:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
+    @property
+    def probes(self) -> dict[str, ASGIApp]:
+        """Return what init systems ask, by path; it says nothing that is anybody's."""
+        return {"/health": self._health, "/ready": self._ready}
+
     @cached_property
     def _applications(self) -> dict[str, ASGIApp]:
-        found: dict[str, ASGIApp] = {"/health": self._health, "/ready": self._ready}
-        return found if self.metrics is None else {**found, METRICS_PATH: self.metrics}
+        return self.probes if self.metrics is None else {**self.probes, METRICS_PATH: self.metrics}
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer that the process is alive."""
-        await _only_get(Request(scope), JSONResponse({"status": "ok"}))(scope, receive, send)
+        await _only_get(Request(scope), JSONResponse({"status": "ok"}, headers=PLAIN))(scope, receive, send)
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whether requests would be answered: models and store are there, and the service is not stopping."""
@@ -120,9 +128,11 @@ class Root:
         document: dict[str, Any] = {"status": status}
         if reason:
             document["reason"] = reason
+        if self.certificate is not None and (fault := self.certificate.fault()):
+            document["certificate"] = fault
         if dropped := lines_dropped():
             document["logLinesDropped"] = dropped
-        response = JSONResponse(document, status_code=200 if status == "ready" else 503)
+        response = JSONResponse(document, status_code=200 if status == "ready" else 503, headers=PLAIN)
         await _only_get(Request(scope), response)(scope, receive, send)
 
     async def _readiness(self) -> tuple[str, str]:

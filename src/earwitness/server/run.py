@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import cast
 
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp
 from earwitness import descriptors
 from earwitness.errors import ConfigurationError
 from earwitness.log import drain, frames_of
-from earwitness.server.certificate import Certificate, read_context
+from earwitness.server.certificate import Certificate
 from earwitness.server.connections import Connections, trusted_networks
 from earwitness.server.handshake import behind_handshake
 from earwitness.server.protocol import CONNECTIONS_MAX, WRITE_SECONDS_MAX, limited_protocol
@@ -29,6 +28,9 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than SDKs' and load balancers' own 60 s, so that it is not we who close a connection just as it is used."""
 
 BACKLOG = 2_048
+
+STRICT_SECONDS = 31_536_000
+"""A year, for which browsers remember that a host is reached by https alone (RFC 6797)."""
 
 REQUESTS_SHARE = 0.75
 """Of the time for stopping, for requests in progress."""
@@ -51,8 +53,12 @@ class Listening:
     is_shared: bool = False
     """Whether other processes of this user may listen there too; each gets a share of the connections."""
 
-    tls_certificate: Path | None
-    tls_key: Path | None
+    certificate: Certificate | None
+    """What clients are shown; None for plain HTTP."""
+
+    is_public_https: bool = False
+    """Whether clients reach this by https alone, here or at a proxy; browsers are then told to use nothing else."""
+
     head_seconds_max: float
     """How long a client may take to send the head of a request, and for a TLS handshake."""
 
@@ -71,7 +77,7 @@ class Listening:
     @property
     def scheme(self) -> str:
         """http or https."""
-        return "https" if self.tls_certificate else "http"
+        return "https" if self.certificate else "http"
 
 
 class Server(uvicorn.Server):
@@ -140,14 +146,6 @@ def shared_port(host: str, port: int) -> Generator[int]:
         yield taken
 
 
-def require_certificate(listening: Listening) -> None:
-    """Raise ConfigurationError, which names the file, when the certificate or its key cannot be used."""
-    if listening.tls_certificate is not None:
-        read_context(listening.tls_certificate, listening.tls_key)
-    elif listening.tls_key is not None:
-        raise ConfigurationError("there is a tls_key and no tls_certificate; set both, or none for plain HTTP")
-
-
 def prepare(
     application: ASGIApp,
     listening: Listening,
@@ -160,9 +158,7 @@ def prepare(
 
     Both are called on the event loop or in a signal handler. The last requests are finished after `on_stopping`.
     `descriptors_kept` are file descriptors that doors may take, beside this server.
-    Raises ConfigurationError when the certificate cannot be used.
     """
-    require_certificate(listening)
     connected = Connections(_connections_max(descriptors_kept), trusted=trusted_networks(listening.trusted_proxies))
     protocol = limited_protocol(
         head_seconds_max=listening.head_seconds_max,
@@ -177,16 +173,17 @@ def prepare(
         lifespan="on",
         proxy_headers=False,  # whoever connects is who it says, unless a proxy is trusted on purpose
         server_header=False,
+        headers=[("Strict-Transport-Security", f"max-age={STRICT_SECONDS}")] if listening.is_public_https else [],
         access_log=False,
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=cast("int", REQUESTS_SHARE * listening.stop_seconds_max),  # a float serves as well
     )
     configuration.load()
-    if listening.tls_certificate is not None:
-        certificate = Certificate(listening.tls_certificate, listening.tls_key)
+    if listening.certificate is not None:
         configuration.http_protocol_class = cast(
-            "type[asyncio.Protocol]", behind_handshake(protocol, certificate, seconds_max=listening.head_seconds_max)
+            "type[asyncio.Protocol]",
+            behind_handshake(protocol, listening.certificate, seconds_max=listening.head_seconds_max),
         )
     return Server(configuration, on_started=on_started, on_stopping=on_stopping)
 

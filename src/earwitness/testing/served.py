@@ -87,8 +87,7 @@ class _Steered:
         listening = run.Listening(
             host=settings.host,
             port=settings.port,
-            tls_certificate=None,
-            tls_key=None,
+            certificate=None,
             head_seconds_max=settings.limits.client_seconds,
             stop_seconds_max=settings.limits.stop_seconds,
         )

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 
 from earwitness.config.addresses import host_and_port
 from earwitness.errors import ConfigurationError
@@ -47,23 +46,19 @@ def read_listening(
     siprec: str,
     siprec_tls: str,
     siprec_media: str,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
+    certificate: Certificate | None,
     calls_max: int,
 ) -> SiprecListening | None:
     """Return where SIPREC calls come in; None when they do not. Raise ConfigurationError for what cannot be used."""
     if not siprec and not siprec_tls:
         return None
-    context = None
-    if siprec_tls:
-        if tls_certificate is None:
-            raise ConfigurationError("there is a siprec_tls and no tls_certificate; set tls_certificate and tls_key")
-        context = Certificate(tls_certificate, tls_key).context
+    if siprec_tls and certificate is None:
+        raise ConfigurationError("there is a siprec_tls and no tls_certificate; set tls_certificate and tls_key")
     address, ports = _media(siprec_media)
     return SiprecListening(
         plain=_address("siprec", siprec, SIP_PORT) if siprec else None,
         tls=_address("siprec_tls", siprec_tls, SIPS_PORT) if siprec_tls else None,
-        tls_context=context,
+        tls_context=certificate.context if siprec_tls and certificate is not None else None,
         media_address=address,
         media_ports=ports,
         calls_max=calls_max,
