@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,12 +153,15 @@ def test_a_call_that_ends_is_seen_to(live: Live, open_context: Callable[..., "Br
 def test_a_page_says_that_its_service_is_away_and_misses_nothing(
     live: Live, open_context: Callable[..., "BrowserContext"]
 ) -> None:
-    context = open_context()
-    page = visit(context, "/tasks")
+    page = visit(open_context(), "/tasks")
     page.locator("#live[data-connected]").wait_for()
-    context.set_offline(True)
-    live.service.begin_to_stop()  # ends the stream
+    live.__exit__()
     page.get_by_text("Connection lost").wait_for()
+    live.settings = replace(live.settings, port=live.port)
+    live.__enter__()
+    live.store.write(lambda unit: unit.attempts.end(SCOPE, task_id(6), attempt=1))
+    page.locator(f"#task-{task_id(6)}").get_by_text("ended").wait_for()
+    page.get_by_text("Connection lost").wait_for(state="hidden")
     open_context.said.clear()  # type: ignore[attr-defined]
 
 
