@@ -13,9 +13,11 @@ from console_visit import SCOPE, Visit
 from live import ACCOUNT, Live
 from rest_examples import ROLES, token
 
+from earwitness.models.cache import ModelCache
+
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Live]]:
+def start(tmp_path: Path, model_cache: ModelCache) -> Iterator[Callable[..., Live]]:
     """Starts services with records of every kind, and tokens of every role."""
     with ExitStack() as running:
 

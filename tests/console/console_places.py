@@ -7,6 +7,7 @@ PLACES = {
     "/tasks/{taskId}": f"/tasks/{task_id(0)}",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",
+    "/domains/{domainId}/findings": f"/domains/{DOMAIN}/findings",
     "/profiles/{profileId}": f"/profiles/{KNOWN}",
     "/profiles/{profileId}/delete": f"/profiles/{KNOWN}/delete",
     "/events": "/events",

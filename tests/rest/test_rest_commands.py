@@ -2,9 +2,11 @@
 
 import json
 import re
+import struct
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import uvicorn
 from rest_examples import (
     MINE,
     SECRET,
+    START,
     THEIRS,
+    VOICEPRINT,
     Rest,
     add_domain,
     add_event,
@@ -179,6 +183,32 @@ def test_profiles_of_a_domain(url: str) -> None:
     assert "form 12" in said(run("profiles", "--domain", "vpd-1"))
     assert json.loads(run("profiles", "--domain", "vpd-1", "--json").stdout)[0]["profileId"] == "vp-1"
     assert run("profiles", "--domain", "vpd-1", "--gallery", "x").exit_code == 2
+
+
+@pytest.mark.slow
+def test_doctor_of_a_domain(url: str, rest: Rest) -> None:
+    assert "nothing is wrong" in said(run("domains", "doctor", "vpd-1"))
+    vector = struct.pack("<192f", 1.0, *[0.0] * 191)
+    quality = {
+        "speech_level_dbfs": -24.0,
+        "peak_dbfs": -3.0,
+        "clipped_percent": 0.0,
+        "snr_db": 20.0,
+        "bandwidth_hz": 3400,
+    }
+    made = replace(VOICEPRINT, encoder_id=rest.engine.encoder.encoder_id, vector=vector, quality=quality)
+
+    def work(unit: Unit) -> None:
+        for profile_id in ("vp-2", "vp-3"):
+            enrol(unit, profile_id=profile_id)
+            unit.profiles.add_voiceprint(
+                MINE, profile_id, voiceprint_id="print", voiceprint=made, expires_at=START + timedelta(days=1_000)
+            )
+
+    rest.store.write(work)
+    (found,) = json.loads(run("domains", "doctor", "vpd-1", "--json").stdout)
+    assert (found["kind"], {found["profileId"], found["otherProfileId"]}) == ("copy", {"vp-2", "vp-3"})
+    assert "the same recording" in said(run("domains", "doctor", "vpd-1"))
 
 
 @pytest.mark.slow

@@ -76,6 +76,38 @@ def list_domains(url: UrlOption = None, region: RegionOption = None, as_json: Js
         print_table(titles, rows, folds={"name", "description"})
 
 
+@domains.command("doctor")
+def examine_domain(
+    domain: DomainArgument,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for what is wrong with a domain's voiceprints: people enrolled twice, copies, poor ones. Nothing changes."""
+    with service_client(url, region, as_json=as_json) as service:
+        found = list(service.every(f"/domains/{service.segment(domain, what='domain')}/findings", "findings"))
+    told: dict[object, dict[str, Any]] = {}
+    for one in found:  # of two profiles it is told from each side
+        pair = {one["profileId"], one["otherProfileId"]} - {None}
+        told.setdefault((one["kind"], frozenset(pair)) if len(pair) == 2 else len(told), one)
+    if as_json:
+        print_json(list(told.values()))
+    elif not told:
+        remark("nothing is wrong with the voiceprints of {}", domain)
+    else:
+        rows = [
+            (
+                one["kind"],
+                one["profileId"],
+                one["otherProfileId"] or "",
+                "" if one["score"] is None else f"{one['score']:.2f}",
+                one["advice"],
+            )
+            for one in told.values()
+        ]
+        print_table(("finding", "profile", "and", "score", "what to do"), rows, folds={"what to do"})
+
+
 @domains.command("delete")
 def delete_domain(
     domain: DomainArgument,

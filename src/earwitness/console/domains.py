@@ -6,7 +6,15 @@ from earwitness.rest.context import RestCall
 from earwitness.rest.domains import delete_profile, domain_of, get_profile, list_domains, list_profiles
 from earwitness.rest.lines import get_lines
 from earwitness.rest.models import DomainAnswer
-from earwitness.rest.parameters import DeleteProfile, GetLines, GetProfile, ListDomainProfiles, ListDomains
+from earwitness.rest.parameters import (
+    DeleteProfile,
+    GetLines,
+    GetProfile,
+    ListDomainProfiles,
+    ListDomains,
+    ListFindings,
+)
+from earwitness.rest.recordings import list_findings
 
 
 def domains_page(call: ConsoleCall[ListDomains]) -> Content:
@@ -44,6 +52,17 @@ def domain_page(call: ConsoleCall[ListDomainProfiles]) -> Content:
         "nextExpiry": None if first is None else first.expires_at,
         "lines": lines,
         "profiles": answer.profiles,
+        "nextToken": answer.next_token,
+    }
+
+
+def findings_page(call: ConsoleCall[ListFindings]) -> Content:
+    """Show what is wrong with voiceprints of a domain, as many as one look takes."""
+    answer = call.ask(list_findings, call.params)
+    return {
+        "findings": answer.findings,
+        "lookedAt": answer.looked_at,
+        "former": answer.former_voiceprints,
         "nextToken": answer.next_token,
     }
 

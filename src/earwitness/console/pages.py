@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from earwitness.access.roles import Role
 from earwitness.console.context import ActionHandler, PageHandler, roles_of
-from earwitness.console.domains import delete_profile_action, domain_page, domains_page, profile_page
+from earwitness.console.domains import delete_profile_action, domain_page, domains_page, findings_page, profile_page
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
@@ -20,6 +20,7 @@ from earwitness.rest.parameters import (
     ListCalls,
     ListDomainProfiles,
     ListDomains,
+    ListFindings,
     ListTasks,
     Parameters,
     ReplayEvent,
@@ -114,6 +115,14 @@ PAGES: tuple[ConsolePage, ...] = (
         parameters=ListDomainProfiles,
         handler=domain_page,
         template="domain.html",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}/findings",
+        title="Gallery doctor",
+        roles=roles_of("ListFindings"),
+        parameters=ListFindings,
+        handler=findings_page,
+        template="findings.html",
     ),
     ConsolePage(
         path="/profiles/{profileId}",

@@ -106,7 +106,7 @@ def _duration(value: timedelta) -> str:
     total = int(value.total_seconds())
     for size, unit in ((86_400 * 365, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
         if total >= 2 * size:
-            return f"{total // size} {unit}"
+            return f"{round(total / size)} {unit}"
     return f"{total} s"
 
 

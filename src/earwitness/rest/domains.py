@@ -29,6 +29,7 @@ from earwitness.rest.parameters import (
     GetProfile,
     ListDomainProfiles,
     ListDomains,
+    ListFindings,
     ResetLines,
     RevertLine,
     SearchRecording,
@@ -128,6 +129,7 @@ DomainNamed: TypeAlias = (
     | EnrolRecording
     | GetLines
     | ListDomainProfiles
+    | ListFindings
     | ResetLines
     | RevertLine
     | SearchRecording

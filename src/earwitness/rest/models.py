@@ -14,6 +14,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding
 from earwitness.voice.connector import CallStatus, DoorSecret
 from earwitness.voice.decision import Outcome
+from earwitness.voice.finding import FindingKind
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning, LineState
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
@@ -324,6 +325,26 @@ class ProfilesAnswer(Answer):
     """A page of profiles."""
 
     profiles: list[ProfileAnswer]
+    next_token: _NextToken
+
+
+class FindingAnswer(Answer):
+    """One thing that is wrong with one voiceprint."""
+
+    kind: FindingKind
+    profile_id: str
+    voiceprint_id: str
+    other_profile_id: Annotated[str | None, doc("The other of twins; the same for its own profile; null without one.")]
+    score: Annotated[float | None, doc("How alike the two are; null for poor audio.")]
+    advice: Annotated[str, doc("What it is and what to do, for people.")]
+
+
+class FindingsAnswer(Answer):
+    """What is wrong among the voiceprints that one request looked at. Twins are told from each side."""
+
+    findings: list[FindingAnswer]
+    looked_at: Annotated[_Whole, doc("Voiceprints that were looked at.")]
+    former_voiceprints: Annotated[_Whole, doc("Of these, made by an earlier version: they are not compared.")]
     next_token: _NextToken
 
 

@@ -170,6 +170,14 @@ class ListDomainProfiles(Parameters, kw_only=True):
     next_token: PageToken = None
 
 
+class ListFindings(Parameters, kw_only=True):
+    """What is wrong with the voiceprints of a domain: twins, copies, poor ones; written to the audit trail."""
+
+    domain_id: _DomainId
+    limit: Annotated[int, Meta(ge=1, le=100), doc("Voiceprints to look at, at most.")] = 100
+    next_token: PageToken = None
+
+
 class GetProfile(Parameters, kw_only=True):
     """One voice profile with its voiceprints; written to the audit trail."""
 

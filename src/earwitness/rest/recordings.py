@@ -2,18 +2,22 @@
 
 import hashlib
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
 from earwitness.access.once import once
-from earwitness.rest.context import RestCall, RestContext, answer_of
+from earwitness.rest.context import RestCall, RestContext, answer_of, paged
 from earwitness.rest.domains import domain_of, voiceprints_of
-from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer
-from earwitness.rest.parameters import EnrolRecording, SearchRecording
+from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer, FindingAnswer, FindingsAnswer
+from earwitness.rest.parameters import EnrolRecording, ListFindings, SearchRecording
 from earwitness.rest.tasks import decision_answer
-from earwitness.store.records import VoiceProfile
+from earwitness.store.records import Page, PageKey, VoiceProfile
 from earwitness.store.store import Unit
 from earwitness.tasks.recordings import StillWanted
+
+if TYPE_CHECKING:  # with numpy, which a start need not wait for
+    from earwitness.tasks.examination import Examination, Finding
 
 
 def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> DecisionAnswer:
@@ -28,6 +32,26 @@ def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> Deci
         write=lambda unit, _: call.caller.record(unit, domain.arn),
     )
     return decision_answer(asdict(decision))
+
+
+def list_findings(context: RestContext, call: RestCall[ListFindings]) -> FindingsAnswer:
+    """Look at voiceprints of a domain, a page of them; nothing is changed."""
+    domain = domain_of(context, call)
+    examined: list[Examination] = []
+
+    def read(after: PageKey | None, limit: int) -> "Page[Finding]":
+        found = context.recordings.examine(call.scope, domain, after=after, limit=limit, wanted=_wanted(call))
+        examined.append(found)
+        return Page(items=found.findings, next_key=found.next_key)
+
+    findings, following = paged(context, call, read, about=domain.domain_id)
+    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
+    return FindingsAnswer(
+        findings=[answer_of(FindingAnswer, one) for one in findings],
+        looked_at=examined[0].looked_at,
+        former_voiceprints=examined[0].former,
+        next_token=following,
+    )
 
 
 def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> EnrolledProfileAnswer:
@@ -70,7 +94,7 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
     )
 
 
-def _wanted(call: RestCall[SearchRecording | EnrolRecording]) -> StillWanted:
+def _wanted(call: RestCall[SearchRecording | EnrolRecording | ListFindings]) -> StillWanted:
     """Return what raises ClientDisconnect when nobody waits for the answer any more."""
 
     def wanted() -> None:

@@ -39,6 +39,7 @@ from earwitness.rest.models import (
     ErrorAnswer,
     EventAnswer,
     EventsAnswer,
+    FindingsAnswer,
     LinesAnswer,
     OpenApi,
     ProfileAnswer,
@@ -74,6 +75,7 @@ from earwitness.rest.parameters import (
     ListDomainProfiles,
     ListDomains,
     ListEvents,
+    ListFindings,
     ListJobItems,
     ListJobs,
     ListTasks,
@@ -87,7 +89,7 @@ from earwitness.rest.parameters import (
     SearchRecording,
     SwitchLines,
 )
-from earwitness.rest.recordings import enrol_recording, search_domain
+from earwitness.rest.recordings import enrol_recording, list_findings, search_domain
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event, replay_events
 
 PREFIX = "/earwitness/v1"
@@ -148,6 +150,7 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/profiles", ListDomainProfiles, list_profiles, ProfilesAnswer),
+    RestRoute(_OPERATOR, "GET", "/domains/{domainId}/findings", ListFindings, list_findings, FindingsAnswer),
     RestRoute(_READER, "GET", "/profiles/{profileId}", GetProfile, get_profile, ProfileAnswer),
     RestRoute(_OPERATOR, "DELETE", "/profiles/{profileId}", DeleteProfile, delete_profile, ProfileAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),

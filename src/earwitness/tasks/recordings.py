@@ -17,15 +17,17 @@ from earwitness.access.caller import arn_of
 from earwitness.engine.turns import Turns
 from earwitness.errors import AudioTooLong, NotFound, Unavailable
 from earwitness.store.columns import JsonObject
-from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile, VoiceProfileDomain
+from earwitness.store.records import NewVoiceprint, PageKey, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lines import LineName
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision
+from earwitness.voice.line import Codec
 
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.audio.recording import Recording
     from earwitness.engine.engine import Engine
+    from earwitness.tasks.examination import Examination
     from earwitness.tasks.voting import LineNews, Lines, Searched
 
 
@@ -168,6 +170,18 @@ class RecordingWork:
             ),
             alike=tuple(engine.same_voice_as([made], gallery)),
         )
+
+    def examine(
+        self, scope: Scope, domain: VoiceProfileDomain, *, after: PageKey | None, limit: int, wanted: StillWanted
+    ) -> "Examination":
+        """Return what is wrong with some voiceprints of a domain, each compared with all others as on a line that is
+        not known. Raise NotFound when the domain is deleted, and what `wanted` raises."""
+        from earwitness.tasks.examination import examine
+
+        engine = self._engine_of(Band(domain.band))
+        with self._turn(scope, wanted):
+            gallery = self._lines().gallery(LineName(scope, domain.domain_id, Codec.UNKNOWN), engine)
+            return examine(self._store, scope, domain, engine=engine, gallery=gallery, after=after, limit=limit)
 
     def embed_again(
         self, scope: Scope, domain: VoiceProfileDomain, audio: bytes, quality: JsonObject, *, wanted: StillWanted

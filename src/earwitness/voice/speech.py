@@ -80,20 +80,27 @@ def kept_speech(pcm: bytes, quality: Mapping[str, Any], *, band: Band) -> NetSpe
     Where in a channel it lay is not known any more. Raise KeyError when the document lacks a number.
     """
 
-    def level(name: str) -> float:
-        value = quality[name]
-        return -math.inf if value is None else value
-
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32_768.0)
     seconds = len(samples) / CANONICAL_RATE
-    measured = SpeechQuality(
+    measured = quality_of(quality)
+    return NetSpeech(samples=samples, seconds=seconds, band=band, segments=(), quality=measured, heard_seconds=seconds)
+
+
+# `Any`: as above.
+def quality_of(document: Mapping[str, Any]) -> SpeechQuality:
+    """Return what `SpeechQuality.as_document` says was measured. Raise KeyError when the document lacks a number."""
+
+    def level(name: str) -> float:
+        value = document[name]
+        return -math.inf if value is None else value
+
+    return SpeechQuality(
         speech_level_dbfs=level("speech_level_dbfs"),
         peak_dbfs=level("peak_dbfs"),
-        clipped_percent=quality["clipped_percent"] or 0.0,
-        snr_db=quality["snr_db"],
-        bandwidth_hz=quality["bandwidth_hz"] or 0.0,
+        clipped_percent=document["clipped_percent"] or 0.0,
+        snr_db=document["snr_db"],
+        bandwidth_hz=document["bandwidth_hz"] or 0.0,
     )
-    return NetSpeech(samples=samples, seconds=seconds, band=band, segments=(), quality=measured, heard_seconds=seconds)
 
 
 _ENROL_LEVEL_DBFS_MIN = -50.0
@@ -107,7 +114,11 @@ def enrolment_fault(speech: NetSpeech) -> str | None:
 
     Poor audio may be searched with, where it costs one answer; enrolled, it would cost every later one.
     """
-    quality = speech.quality
+    return quality_fault(speech.quality, speech.band)
+
+
+def quality_fault(quality: SpeechQuality, band: Band) -> str | None:
+    """Return the same of what was measured of speech in a band."""
     if quality.speech_level_dbfs < _ENROL_LEVEL_DBFS_MIN:
         return (
             f"the speech is too quiet to enrol ({quality.speech_level_dbfs:.0f} dBFS, at least "
@@ -123,9 +134,9 @@ def enrolment_fault(speech: NetSpeech) -> str | None:
             f"the noise is as loud as the speech ({quality.snr_db:.0f} dB between them, at least "
             f"{_ENROL_SNR_DB_MIN:.0f} needed); enrol from a quieter recording"
         )
-    if quality.bandwidth_hz < (least := _ENROL_BANDWIDTH_HZ_MIN[speech.band]):
+    if quality.bandwidth_hz < (least := _ENROL_BANDWIDTH_HZ_MIN[band]):
         return (
-            f"the audio reaches only {quality.bandwidth_hz:.0f} Hz and a {speech.band} gallery needs {least:.0f}; "
+            f"the audio reaches only {quality.bandwidth_hz:.0f} Hz and a {band} gallery needs {least:.0f}; "
             f"enrol from a better recording, or use a telephone gallery for telephone calls"
         )
     return None
