@@ -27,7 +27,7 @@ from earwitness.engine.engine import Engine
 from earwitness.producer.connection import Ack, AckType
 from earwitness.samples import KNOWN, STRANGERS, first_call
 from earwitness.tasks.hear import gatherer_of
-from earwitness.voice.embedding import IDENTIFY_SECONDS
+from earwitness.voice.durations import IDENTIFY_SECONDS
 
 RATE = 8_000
 BYTES_A_SECOND = 2 * RATE

@@ -14,7 +14,8 @@ from earwitness.evaluation.manifest import TrialRole, Utterance, adults, read_ma
 from earwitness.evaluation.recordings import read_utterance, seed_for
 from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.embedding import SPEECH_SECONDS_MAX, Samples
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import Samples
 from earwitness.voice.speech import NetSpeech
 
 _PASSAGE_SECONDS_MIN = 23.0

@@ -16,7 +16,8 @@ from earwitness.engine.engine import Engine
 from earwitness.engine.several_voices import VOICE_SECONDS_MIN, Grouping, score_needed
 from earwitness.evaluation.recordings import seed_for
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Samples
+from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import Samples
 
 _CONDITIONS = ("telephone", "gsm", "noise10")
 _RECORDED = "recorded"

@@ -19,7 +19,8 @@ from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import ENCODER_MODEL, entry
 from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import CANONICAL_RATE
-from earwitness.voice.embedding import IDENTIFY_SECONDS, Samples
+from earwitness.voice.durations import IDENTIFY_SECONDS
+from earwitness.voice.embedding import Samples
 
 _REPEATS = 9
 _PROBE_SAMPLES = round(IDENTIFY_SECONDS * CANONICAL_RATE)

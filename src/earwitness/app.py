@@ -168,6 +168,7 @@ class Service:
         )
         self._internal = None if node is None else self._internal_listener(node)
         self.desk: Desk = self._background.desk
+        self.lags = self._background.lags
         per_second, overrides = rates(settings.calls_per_second)
         self._throttle = Throttle(per_second=per_second, overrides=overrides, refused=self._metrics.requests.throttled)
         self._wrong_credentials = WrongCredentials()

@@ -4,6 +4,7 @@ from console_examples import DOMAIN, KNOWN, task_id
 
 PLACES = {
     "/tasks": "/tasks",
+    "/live": "/live",
     "/tasks/{taskId}": f"/tasks/{task_id(0)}",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",

@@ -102,7 +102,7 @@ def test_no_damage_raises(data: st.DataObject, value: Any) -> None:
     inside: Any = document
     while True:
         key = data.draw(st.sampled_from(sorted(inside) if isinstance(inside, dict) else range(len(inside))))
-        if isinstance(inside[key], str | int) or data.draw(st.booleans()):
+        if isinstance(inside[key], str | int | float) or data.draw(st.booleans()):
             break
         inside = inside[key]
     inside[key] = value

@@ -14,7 +14,8 @@ from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
 from earwitness.samples import first_call
 from earwitness.tasks.hear import ChannelListener, gatherer_of, probe_of, voiceprint_of
 from earwitness.tasks.replay import FragmentSlice
-from earwitness.voice.embedding import IDENTIFY_SECONDS, Samples
+from earwitness.voice.durations import IDENTIFY_SECONDS
+from earwitness.voice.embedding import Samples
 
 RATE = 8_000
 

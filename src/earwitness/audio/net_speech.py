@@ -118,6 +118,11 @@ class NetSpeechGatherer:
         """True once the target is reached; what is fed after that is not looked at."""
         return self._target is not None and self.gathered >= self._target
 
+    @property
+    def segments(self) -> tuple[SpeechSegment, ...]:
+        """The speech that was gathered so far."""
+        return join(self._segments)
+
     def feed(self, samples: Samples) -> None:
         """Take the next samples of the channel: shape (n,), or (n, 2) with its reference."""
         block = _BLOCK_SECONDS_MAX * self._rate
@@ -161,7 +166,7 @@ class NetSpeechGatherer:
         return NetSpeech(
             samples=samples,
             band=self._band,
-            segments=join(self._segments),
+            segments=self.segments,
             quality=self.meter.read(),
             seconds=self.seconds,
             heard_seconds=self._measured * FRAME_SAMPLES / CANONICAL_RATE,

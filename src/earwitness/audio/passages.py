@@ -76,6 +76,20 @@ class PassageGatherer:
         """True once the target is reached; what is fed after that is not looked at."""
         return self._gatherer.complete
 
+    @property
+    def segments(self) -> tuple[SpeechSegment, ...]:
+        """The speech that was gathered so far."""
+        found = [*zip(self._earlier_starts, (piece.segments for piece in self._earlier), strict=True)]
+        found.append((self._start, self._gatherer.segments))
+        shifted = [(start * CANONICAL_RATE // self._rate, segments) for start, segments in found]
+        return join(
+            [
+                SpeechSegment(segment.start + shift, segment.end + shift)
+                for shift, segments in shifted
+                for segment in segments
+            ]
+        )
+
     def feed(self, samples: Samples) -> None:
         """Take the next samples of the channel. AudioNotFinite on NaN or infinity."""
         self.position += len(samples)
@@ -110,20 +124,14 @@ class PassageGatherer:
         """Return what was gathered so far. Its quality is that of the passages with speech."""
         current, meter = self._gatherer.speech(), QualityMeter(self._rate)
         meter.add(self._meter)
-        pieces, starts = self._earlier, self._earlier_starts
+        pieces = self._earlier
         if self._gatherer.gathered:
-            pieces, starts = [*pieces, current], [*starts, self._start]
+            pieces = [*pieces, current]
             meter.add(self._gatherer.meter)
-        shifts = [start * CANONICAL_RATE // self._rate for start in starts]
-        segments = [
-            SpeechSegment(segment.start + shift, segment.end + shift)
-            for piece, shift in zip(pieces, shifts, strict=True)
-            for segment in piece.segments
-        ]
         return NetSpeech(
             samples=np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.float32),
             band=self._band,
-            segments=join(segments),
+            segments=self.segments,
             quality=meter.read(),
             seconds=self.seconds,
             heard_seconds=self._start / self._rate + current.heard_seconds,

@@ -175,7 +175,7 @@ def _joined(engine: "Engine", files: list[Path]) -> "NetSpeech":
     """Return the net speech of one person's recordings as if they were one call."""
     import numpy as np
 
-    from earwitness.voice.embedding import SPEECH_SECONDS_MAX
+    from earwitness.voice.durations import SPEECH_SECONDS_MAX
 
     pieces = [engine.listen(file) for file in files]
     samples = np.concatenate([piece.samples for piece in pieces])[: round(SPEECH_SECONDS_MAX * CANONICAL_RATE)]

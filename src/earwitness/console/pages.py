@@ -9,6 +9,7 @@ from earwitness.access.roles import Role
 from earwitness.console.context import ActionHandler, PageHandler, roles_of
 from earwitness.console.domains import delete_profile_action, domain_page, domains_page, findings_page, profile_page
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
+from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
 from earwitness.rest.parameters import (
@@ -91,12 +92,24 @@ PAGES: tuple[ConsolePage, ...] = (
         is_live=True,
     ),
     ConsolePage(
+        path="/live",
+        title="Live",
+        navigation="Live",
+        roles=roles_of("ListTasks"),
+        parameters=WatchCalls,
+        handler=live_page,
+        template="live.html",
+        styles=("calls.css",),
+        is_live=True,
+    ),
+    ConsolePage(
         path="/tasks/{taskId}",
         title="Call",
         roles=roles_of("GetTask"),
         parameters=GetTask,
         handler=task_page,
         template="task.html",
+        styles=("calls.css",),
         is_live=True,
     ),
     ConsolePage(

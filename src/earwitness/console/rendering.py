@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from earwitness.console.pictures import progress_width, strip
 from earwitness.rest.models import EventAnswer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -190,5 +191,7 @@ _LOOKS = (
     words,
     event_name,
     document,
+    strip,
+    progress_width,
 )
 """What templates have as filters."""

@@ -19,7 +19,8 @@ from earwitness.errors import AudioNotFinite, NoSpeech, NotEnoughSpeech
 from earwitness.models.catalogue import WINDOW_CHUNKS
 from earwitness.models.sessions import Array, ModelSession
 from earwitness.voice.band import CANONICAL_RATE, Band
-from earwitness.voice.embedding import SEARCH_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Samples
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import SEARCH_SECONDS_MIN, Embedding, Samples
 
 BINS = 80
 FRAME_LENGTH = 400

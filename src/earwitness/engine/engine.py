@@ -28,7 +28,8 @@ from earwitness.models.catalogue import ENCODER_MODEL, VAD_MODEL
 from earwitness.models.sessions import ModelSession, open_session
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.decision import Basis, Candidate, Decision, Outcome
-from earwitness.voice.embedding import SPEECH_SECONDS_MAX, Embedding, Samples, Voiceprint
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import Embedding, Samples, Voiceprint
 from earwitness.voice.speech import NetSpeech, SpeechQuality
 
 LEAKAGE_DB = 20.0

@@ -30,7 +30,8 @@ from earwitness.errors import (
     SpeechTooPoor,
 )
 from earwitness.progress import Progress, not_shown
-from earwitness.voice.embedding import ENROL_SECONDS_MIN, SPEECH_SECONDS_MAX, Embedding, Voiceprint
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import ENROL_SECONDS_MIN, Embedding, Voiceprint
 from earwitness.voice.speech import NetSpeech, enrolment_fault
 
 _SUFFIXES = frozenset(

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earwitness.errors import ManifestInvalid
-from earwitness.voice.embedding import SPEECH_SECONDS_MAX
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
 
 ADULT_AGE_MIN = 18
 

@@ -129,6 +129,29 @@ class TaskVoiceprintAnswer(Answer):
     ]
 
 
+class SpeechStretchAnswer(Answer):
+    """A stretch of speech, in seconds since the first audio that was heard."""
+
+    start_seconds: _Seconds
+    end_seconds: _Seconds
+
+
+class HeardAnswer(Answer):
+    """What a task that is not over has heard."""
+
+    net_speech_seconds: Annotated[_Seconds, doc("Of 10 that a search needs, and 20 that a voiceprint needs.")]
+    is_of_now: Annotated[
+        bool,
+        doc("True where the task runs in this process; else it was written up to 10 s of audio ago, or a little more."),
+    ]
+    audio_seconds: Annotated[_Seconds | None, doc("Speech and silence, by this attempt; null unless it is of now.")]
+    levels_start_seconds: Annotated[_Seconds, doc("When the first of the levels begins.")]
+    levels: Annotated[
+        list[int], doc("Peaks of each half second, in dB relative to full scale, the latest last; a minute at most.")
+    ]
+    speech: Annotated[list[SpeechStretchAnswer], doc("Where speech was found since the first of the levels.")]
+
+
 class TaskAnswer(Answer):
     """A speaker search task."""
 
@@ -152,6 +175,7 @@ class TaskAnswer(Answer):
     lag_seconds: Annotated[
         _Seconds | None, doc("How far it is behind its stream; null when it does not run in this process.")
     ]
+    heard: Annotated[HeardAnswer | None, doc("Null before the first audio, and when the task is over.")]
 
 
 _NextToken: TypeAlias = Annotated[

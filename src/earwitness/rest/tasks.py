@@ -17,8 +17,10 @@ from earwitness.rest.models import (
     DeliveryAnswer,
     EventAnswer,
     EventsAnswer,
+    HeardAnswer,
     ReplayAnswer,
     ReplaysAnswer,
+    SpeechStretchAnswer,
     StatusAnswer,
     TaskAnswer,
     TaskDomainAnswer,
@@ -30,9 +32,10 @@ from earwitness.rest.models import (
 from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent, ReplayEvents
 from earwitness.store.records import EventDelivery, OutboxEvent, Page, PageKey, SpeakerSearchTask
 from earwitness.store.store import Unit
+from earwitness.tasks.heard import net_speech_kept
 from earwitness.tasks.notices import Subscription
 from earwitness.voice.decision import Outcome, decision_document
-from earwitness.voice.task_status import VoiceprintStatus
+from earwitness.voice.task_status import VoiceprintStatus, is_active
 
 LOOKED_AT_MAX = 1_000
 """Tasks whose results one request opens, to find those of an outcome: some 50 ms."""
@@ -103,6 +106,31 @@ def _task(context: RestContext, task: SpeakerSearchTask) -> TaskAnswer:
         identification=None if task.identification is None else decision_answer(task.identification),
         voiceprint=None if task.voiceprint_status is None else _voiceprint(context, task, task.voiceprint_status),
         lag_seconds=context.lags.seconds(task.task_id),
+        heard=_heard(context, task) if is_active(task.status) else None,
+    )
+
+
+def _heard(context: RestContext, task: SpeakerSearchTask) -> HeardAnswer | None:
+    """Return what the task of this process has heard, or else what was written of it."""
+    now = context.lags.so_far(task.task_id)
+    if now is not None:
+        return answer_of(
+            HeardAnswer,
+            now,
+            is_of_now=True,
+            levels=list(now.levels),
+            speech=[answer_of(SpeechStretchAnswer, stretch) for stretch in now.speech],
+        )
+    kept = None if task.checkpoint is None else net_speech_kept(task.checkpoint)
+    if kept is None:
+        return None
+    return HeardAnswer(
+        net_speech_seconds=kept,
+        is_of_now=False,
+        audio_seconds=None,
+        levels_start_seconds=0.0,
+        levels=[],
+        speech=[],
     )
 
 

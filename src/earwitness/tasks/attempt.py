@@ -29,7 +29,7 @@ from earwitness.tasks.runner import WorkItem
 from earwitness.traces.traces import Traces
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision, Outcome
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
+from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.events import (
     DetailStatus,
     Envelope,

@@ -15,6 +15,7 @@ from earwitness.errors import StoreUnavailable
 from earwitness.media.source import StreamFragment
 from earwitness.store.columns import JsonObject
 from earwitness.tasks.attempt import Attempt
+from earwitness.tasks.heard import net_speech_kept
 
 VERSION = 2
 """Of the document. The first had only the first fragment, and still says as much as that."""
@@ -68,6 +69,9 @@ class Checkpoint:
 
     call: str = ""
     """Tells the call from others in the stream; empty while nothing names it."""
+
+    net_speech_seconds: float = 0.0
+    """Heard before it, for those who watch; a task that goes on counts its speech itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ def document_of(checkpoint: Checkpoint) -> JsonObject:
         "speech": [{"from": _place(each.start), "to": _place(each.end)} for each in checkpoint.speech],
         "listening": _place(checkpoint.listening),
         "call": checkpoint.call,
+        "netSpeechSeconds": round(checkpoint.net_speech_seconds, 1),
     }
 
 
@@ -169,7 +174,13 @@ def checkpoint_of(document: Mapping[str, Any]) -> Checkpoint | None:
         call = document.get("call", "")  # earlier services wrote none
         if not isinstance(call, str):
             raise TypeError("not the name of a call")
-        return Checkpoint(first=first, speech=tuple(ranges), listening=_read(document["listening"]), call=call)
+        return Checkpoint(
+            first=first,
+            speech=tuple(ranges),
+            listening=_read(document["listening"]),
+            call=call,
+            net_speech_seconds=net_speech_kept(document) or 0.0,
+        )
     except _UNREADABLE:
         _log.warning("a checkpoint cannot be read; its call is heard again from the start")
         return from_start
@@ -218,7 +229,7 @@ class CheckpointWriter:
             self.kept = Checkpoint(first=first, speech=(), listening=first, call=call)
         return document_of(self.kept)
 
-    async def keep(self, passages: PassageLog, *, call: str, heard_seconds: float) -> None:
+    async def keep(self, passages: PassageLog, *, call: str, heard_seconds: float, net_speech_seconds: float) -> None:
         """Write where the task is and in which call, if it is time.
 
         Raise AttemptSuperseded when another attempt has begun, NotFound when the domain was deleted.
@@ -226,7 +237,13 @@ class CheckpointWriter:
         kept, listening = self.kept, passages.listening
         if kept is None or listening is None or heard_seconds - self._kept_at < CHECKPOINT_SECONDS:
             return
-        now = Checkpoint(first=kept.first, speech=passages.speech, listening=listening, call=call)
+        now = Checkpoint(
+            first=kept.first,
+            speech=passages.speech,
+            listening=listening,
+            call=call,
+            net_speech_seconds=net_speech_seconds,
+        )
         if now == kept:
             return
         try:

@@ -134,10 +134,15 @@ class _Listening:
             await attempt.remark(LOST)
         if not piece.is_passed_over:
             await self._hear_samples(piece)
-        lags.heard(task_id)
+        lags.heard(task_id, so_far=listener.so_far())
         await self._identify_if_due()
         if not (replay.catching_up or listener.can_enrol):
-            await self._checkpoints.keep(listener.passages, call=replay.call, heard_seconds=listener.heard_seconds)
+            await self._checkpoints.keep(
+                listener.passages,
+                call=replay.call,
+                heard_seconds=listener.heard_seconds,
+                net_speech_seconds=listener.seconds,
+            )
 
     async def _hear_samples(self, piece: FragmentSlice) -> None:
         listener, context = self._listener, self._context

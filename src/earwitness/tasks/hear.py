@@ -16,9 +16,12 @@ from earwitness.engine.engine import Engine, Voice, voices_of
 from earwitness.engine.enrol import enrolment_embedding
 from earwitness.errors import MediaIncompatible, NotEnoughSpeech
 from earwitness.tasks.checkpoints import PassageLog
+from earwitness.tasks.heard import HeardSoFar
+from earwitness.tasks.level_strip import LevelStrip
 from earwitness.tasks.replay import FragmentSlice
 from earwitness.voice.band import CANONICAL_RATE
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX, Embedding
+from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
+from earwitness.voice.embedding import Embedding
 from earwitness.voice.line import Codec
 from earwitness.voice.speech import NetSpeech
 
@@ -73,6 +76,7 @@ class ChannelListener:
         self._channel = channel
         self._declared_rate = declared_rate
         self._connection: _Connection | None = None  # before the first fragment
+        self._strip: LevelStrip | None = None  # as above
         self.passages = PassageLog()
         """Where in the stream its passages lie."""
 
@@ -112,10 +116,20 @@ class ChannelListener:
         self.passages.arrive(fragment, begins_at=gatherer.position - piece.start, whole=whole)
         if piece.begins:
             self.passages.begin_anew(gatherer.position)
-        gatherer.feed(samples[piece.start : piece.end])
+        heard = samples[piece.start : piece.end]
+        gatherer.feed(heard)
+        self._strip = self._strip or LevelStrip(connection.rate)
+        self._strip.feed(heard[:, 0] if heard.ndim == 2 else heard)
         if piece.ends_passage:
             gatherer.end_passage()
         self.passages.passages_ended(gatherer.take_ends(), settled=gatherer.settled)
+
+    def so_far(self) -> HeardSoFar | None:
+        """Return what was heard so far, for those who watch; None before the first samples."""
+        if self._strip is None or self._connection is None:
+            return None
+        segments = self._connection.gatherer.segments
+        return self._strip.so_far(net_speech_seconds=self.seconds, segments=segments)
 
     def finish(self) -> None:
         """Count what had waited for more: the channel has ended."""

@@ -1,4 +1,4 @@
-"""How far behind their streams the tasks of this process are.
+"""How far behind their streams the tasks of this process are, and what they have heard so far.
 
 A task is as far behind as the newest fragment of its stream began to arrive after the last one that it heard. While it
 hears a fragment, the seconds that this takes are added; one that waits for the next is not behind.
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
+
+from earwitness.tasks.heard import HeardSoFar
 
 BEHIND_SECONDS = 2.0
 """An identification that comes later than this is told in the log: it was promised within 2 s."""
@@ -23,6 +25,7 @@ class _TaskLag:
     behind: float = 0.0
     hears_since: float | None = None
     tell_from: float = field(default=float("-inf"))
+    so_far: HeardSoFar | None = None
 
 
 class Lags:
@@ -51,13 +54,13 @@ class Lags:
             place = self._lags.setdefault(task_id, _TaskLag())
             place.behind, place.hears_since = behind_seconds, now
 
-    def heard(self, task_id: str) -> None:
-        """Note that a task has heard its fragment."""
+    def heard(self, task_id: str, *, so_far: HeardSoFar | None = None) -> None:
+        """Note that a task has heard its fragment, and what it knows of its call by now."""
         now = self._monotonic()
         with self._lock:
             place = self._lags.setdefault(task_id, _TaskLag())
             lag = _lag(place, now)
-            place.hears_since = None
+            place.hears_since, place.so_far = None, so_far
             tell = lag > BEHIND_SECONDS and now >= place.tell_from
             if tell:
                 place.tell_from = now + TELL_AGAIN_SECONDS
@@ -70,6 +73,12 @@ class Lags:
         with self._lock:
             place = self._lags.get(task_id)
             return None if place is None else _lag(place, now)
+
+    def so_far(self, task_id: str) -> HeardSoFar | None:
+        """Return what a task has heard; None before its first fragment, and when it does not run here."""
+        with self._lock:
+            place = self._lags.get(task_id)
+            return None if place is None else place.so_far
 
     def all_seconds(self) -> list[float]:
         """Return how far behind each task that runs here is."""

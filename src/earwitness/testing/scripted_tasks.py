@@ -21,7 +21,7 @@ from earwitness.tasks.attempt import Attempt, AttemptWatch, ConcludeAttempt, win
 from earwitness.testing.turned_clock import TurnedClock
 from earwitness.testing.verdicts import VOICEPRINT_AFTER, ScriptedVerdict, VerdictKind
 from earwitness.voice.decision import Basis, Candidate, Decision, Outcome, Threshold
-from earwitness.voice.embedding import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
+from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.line import LineState
 from earwitness.voice.speech import SpeechQuality
 from earwitness.voice.task_status import StopReason, TaskStatus

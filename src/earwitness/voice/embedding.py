@@ -44,9 +44,3 @@ SEARCH_SECONDS_MIN = 3.0
 
 ENROL_SECONDS_MIN = 10.0
 """Net speech below which an enrolment is refused: a poor voiceprint spoils every later search."""
-
-IDENTIFY_SECONDS = 10.0
-"""Net speech of a call after which its speaker is searched for, as in AWS."""
-
-SPEECH_SECONDS_MAX = 20.0
-"""Net speech an embedding hears at most; more costs time and no longer helps."""

@@ -1,0 +1,46 @@
+"""Pictures that the server draws: the paths of SVGs. What they show stands beside them in words or in a table."""
+
+from dataclasses import dataclass
+
+from earwitness.rest.models import HeardAnswer
+from earwitness.tasks.heard import LEVEL_MIN_DBFS, STEP_SECONDS, STEPS_MAX
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+
+STRIP_WIDTH, STRIP_HEIGHT = 2 * STEPS_MAX, 40
+"""Of the picture of a minute of audio: two units for each step."""
+
+_BAR_MIN = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """The latest minute of a call, now at the right."""
+
+    #: Paths of strokes: where speech was found, and the rest.
+    speech: str
+    rest: str
+    speech_seconds: float
+    shown_seconds: float
+
+
+def strip(heard: HeardAnswer) -> Strip:
+    """Return the picture of what a task hears: a stroke for each half second, as high as its peak."""
+    speech, rest = list[str](), list[str]()
+    for index, level in enumerate(heard.levels):
+        begins = heard.levels_start_seconds + index * STEP_SECONDS
+        middle = begins + STEP_SECONDS / 2
+        spoken = any(one.start_seconds <= middle < one.end_seconds for one in heard.speech)
+        x = STRIP_WIDTH - 2 * (len(heard.levels) - index) + 1
+        height = max(_BAR_MIN, STRIP_HEIGHT * (level - LEVEL_MIN_DBFS) / -LEVEL_MIN_DBFS)
+        (speech if spoken else rest).append(f"M{x} {(STRIP_HEIGHT - height) / 2:.1f}v{height:.1f}")
+    return Strip(
+        speech="".join(speech),
+        rest="".join(rest),
+        speech_seconds=len(speech) * STEP_SECONDS,
+        shown_seconds=len(heard.levels) * STEP_SECONDS,
+    )
+
+
+def progress_width(net_speech_seconds: float) -> float:
+    """Return how much of 100 the speech is of what a voiceprint needs."""
+    return round(100 * min(net_speech_seconds / SPEECH_SECONDS_MAX, 1.0), 1)
