@@ -7,6 +7,7 @@ sends new connections to nodes that say they are ready, where fewest are open.
 import asyncio
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,10 @@ import httpx
 MASTER_KEY = "ZWFyd2l0bmVzcyBjbHVzdGVyIGRlbW8sIG5vdCByZWE="
 PATIENCE_SECONDS = float(os.environ.get("EARWITNESS_PATIENCE_SECONDS", "120"))
 _LOOK_SECONDS = 0.3
+_PORTS = range(15_000, 32_768)
+"""Below those that systems give to connections."""
+
+_TRIES_MAX = 100
 
 
 class Balancer:
@@ -325,6 +330,8 @@ def _postgres_programs() -> Path:
 
 
 def spare_port() -> int:
-    """Return a port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
+    """Return a port that nobody has, and that no client is given: what had it and was killed has it again."""
+    for port in random.sample(_PORTS, _TRIES_MAX):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError(f"{_TRIES_MAX} ports were tried, and others have them all")
