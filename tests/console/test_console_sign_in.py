@@ -1,6 +1,7 @@
 """Signing in and out over a running service: cookies, throttling, revoked tokens, one-time links, other sites."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 
 import httpx
@@ -100,6 +101,28 @@ def test_signing_out_forgets_the_session(visit: Callable[..., Visit]) -> None:
     answer = browser.post("/console/sign-out")
     assert "Max-Age=0" in cookie_of(answer)
     assert browser.get(TASKS).status_code == 303
+
+
+def test_a_session_that_is_used_gets_new_values_and_one_that_is_not_ends(
+    live: Live, visit: Callable[..., Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = visit("reader")
+    assert browser.get(TASKS).headers.get_list("set-cookie") == []
+    assert live.service.console
+    sessions = live.service.console.sessions
+    turned = timedelta(minutes=16)
+    monkeypatch.setattr(sessions, "_clock", lambda: datetime.now(UTC) + turned)
+    before = dict(browser.client.cookies)
+    renewed = cookie_of(browser.get(TASKS))
+    assert dict(browser.client.cookies) != before
+    assert "HttpOnly; SameSite=Strict" in renewed
+    turned = timedelta(minutes=70)  # within the hour of the new value
+    assert browser.get(TASKS).status_code == 200
+    turned = timedelta(hours=3)
+    ended = browser.get(TASKS)
+    assert ended.headers["location"].startswith("/console/sign-in")
+    assert "Max-Age=0" in cookie_of(ended)
+    assert browser.client.cookies == httpx.Cookies()
 
 
 def test_a_producer_sees_nothing(visit: Callable[..., Visit]) -> None:
