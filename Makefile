@@ -11,9 +11,11 @@ SEED ?= 1
 K ?=
 N ?= $(if $(filter tests/%,$(K)),0,auto)
 BUSY ?= 4
+OSV ?=
+SBOM ?= earwitness.cdx.json
 CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: assets demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs check lock clean
+.PHONY: assets demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs audit sbom check lock clean
 
 assets: $(VENV)/.ready  ## the console's scripts from npm, where the set-up had no network
 	$(BIN)/python hatch_build.py
@@ -61,8 +63,15 @@ bench-cluster: $(VENV)/.ready  ## several nodes: cost of a call, kill -9 with 10
 
 docs: $(VENV)/.ready  ## regenerate the pages of docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py
+	$(BIN)/python scripts/dependencies.py
 
-check: lint type test  ## everything a change must pass
+audit: $(VENV)/.ready  ## known weaknesses of the pinned packages (OSV=FILE: all.zip of OSV's PyPI, or a folder of its files)
+	$(BIN)/python scripts/audit.py $(if $(OSV),"$(OSV)")
+
+sbom: $(VENV)/.ready  ## the list of parts, CycloneDX 1.6 in JSON (SBOM=FILE)
+	$(BIN)/python scripts/sbom.py "$(SBOM)"
+
+check: lint type audit test  ## everything a change must pass
 
 lock: $(VENV)/.ready  ## pin all dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --upgrade --generate-hashes \
