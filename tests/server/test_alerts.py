@@ -11,6 +11,8 @@ import pytest
 from live import Live
 from test_scrapes import scrape, with_tokens
 
+from patience import until
+
 ROOT = Path(__file__).parents[2]
 ALERTS, DASHBOARD = ROOT / "deploy" / "alerts.yaml", ROOT / "deploy" / "grafana-dashboard.json"
 NAME = re.compile(r"\b(?:earwitness|http_server|process|python_gc)_[a-z0-9_]+")
@@ -121,6 +123,7 @@ def test_every_name_is_told_by_a_running_service_and_documented(
     start: Callable[..., Live], certificate: tuple[Path, Path]
 ) -> None:
     live = with_tokens(start(tls_certificate=certificate[0], tls_key=certificate[1]))
+    until(lambda: "earwitness_expiry_last_run_" in scrape(live.url, verify=False).text)  # the first look at what is old
     text = scrape(live.url, verify=False).text
     told = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
