@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SITE := .venv-site
 SPEECH ?=
 CRASHES ?= 50
 CASES ?= 200000
@@ -15,7 +16,7 @@ OSV ?=
 SBOM ?= earwitness.cdx.json
 CHOSEN = -n $(N) $(if $(filter tests/%,$(K)),$(K),--ignore=tests/cluster $(if $(K),-k "$(K)"))
 
-.PHONY: assets demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs audit sbom check lock clean
+.PHONY: assets demo test test-cluster cluster-faults cluster-demo stress crash fuzz lint type bench bench-cluster docs site audit sbom check lock clean
 
 assets: $(VENV)/.ready  ## the console's scripts from npm, where the set-up had no network
 	$(BIN)/python hatch_build.py
@@ -65,6 +66,9 @@ docs: $(VENV)/.ready  ## regenerate the pages of docs/ that come from the code
 	$(BIN)/python scripts/write_docs.py
 	$(BIN)/python scripts/dependencies.py
 
+site: $(SITE)/.ready  ## the docs site: build/site/html; a dead link and anything fetched from elsewhere are errors
+	$(SITE)/bin/python scripts/build_site.py $(SITE)/bin/zensical
+
 audit: $(VENV)/.ready  ## known weaknesses of the pinned packages (OSV=FILE: all.zip of OSV's PyPI, or a folder of its files)
 	$(BIN)/python scripts/audit.py $(if $(OSV),"$(OSV)")
 
@@ -78,9 +82,11 @@ lock: $(VENV)/.ready  ## pin all dependencies anew
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra postgres --extra formats --extra srtp --universal --generate-hashes \
 		--no-emit-index-url --no-header --quiet --constraint requirements.lock --output-file deploy/requirements.lock
+	$(BIN)/uv pip compile site/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file site/requirements.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SITE) build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -89,4 +95,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(SITE)/.ready: site/requirements.lock  # apart, so that the product's environment has nothing of it
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r site/requirements.lock
 	@touch $@

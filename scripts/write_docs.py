@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import event_page
+import room_drawing
 import typer
 from typer.cli import get_docs_for_click
 
@@ -202,6 +204,8 @@ PAGES = {
     "settings.md": _generated(settings),
     "models.md": _generated(models),
     "parity.md": _generated(parity),
+    "events.md": _generated(event_page.page),
+    "pictures/rooms.svg": room_drawing.drawing,
     "records.md": records,
     "metrics.md": metrics,
 }
