@@ -1,8 +1,8 @@
-"""What the wheel holds beside our own files: the console's scripts, fetched from npm and checked.
+"""What is decided at a build: the version, from the tag, and the console's scripts, fetched from npm and checked.
 
-They are pinned by version and hash, never committed, and never asked for at run time. Without a network the wheel is
-built without them: the console then works without live updates and pictures that move, and says so. Nothing of Node is
-needed; where npm is installed it fetches, because it knows the user's registry, proxy and credentials.
+The scripts are pinned by version and hash, never committed, and never asked for at run time. Without a network the
+wheel is built without them: the console then works without live updates and pictures that move, and says so. Nothing of
+Node is needed; where npm is installed it fetches, because it knows the user's registry, proxy and credentials.
 
 By hand: python hatch_build.py
 """
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,13 +28,44 @@ try:
 except ImportError:  # called by hand, where only the package is installed
     BuildHookInterface = object
 
-FOLDER = Path(__file__).parent / "src" / "earwitness" / "console" / "static"
+ROOT = Path(__file__).parent
+
+NEXT_VERSION = "0.2.0"
+"""What comes next where no tag tells it. Raised after a release."""
+
+FOLDER = ROOT / "src" / "earwitness" / "console" / "static"
 STAMP = "packages.txt"
 """In the folder, the last that is written: which packages its files are of."""
 
 REGISTRY = "https://registry.npmjs.org/"
 SECONDS_MAX = 30.0
 """For one package; the largest has 0.4 MB. Without a network it fails at once."""
+
+
+def version(root: Path = ROOT) -> str:
+    """Return the version of a checkout or of an unpacked sdist.
+
+    On the tag v0.3.0 it is 0.3.0, five commits behind it 0.3.1.dev5. Without a tag, or without git, it is that of
+    BUILD_VERSION, or a development version of what comes next.
+    """
+    if (root / "PKG-INFO").is_file():  # an sdist
+        return re.findall(r"^Version: (\S+)$", (root / "PKG-INFO").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    described = re.fullmatch(r"v(\d+)\.(\d+)\.(\d+)-(\d+)-g[0-9a-f]+", _described(root))
+    if described is None:
+        return os.environ.get("BUILD_VERSION") or f"{NEXT_VERSION}.dev0"
+    major, minor, patch, behind = map(int, described.groups())
+    return f"{major}.{minor}.{patch + 1}.dev{behind}" if behind else f"{major}.{minor}.{patch}"
+
+
+def _described(root: Path) -> str:
+    """Return what git says of the checkout, or nothing; a repository around an unpacked archive does not count."""
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "describe", "--tags", "--long", "--match", "v[0-9]*.[0-9]*.[0-9]*"]
+    try:
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 class FetchFailed(Exception):

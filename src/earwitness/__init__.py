@@ -23,14 +23,20 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 # variable when it is imported; worker processes inherit it. `disable_telemetry_events()` comes too late for the first.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-__version__ = "0.2.0"
+if TYPE_CHECKING:
+    __version__: str
+
 __all__ = ["__version__", "put_media"]
 
 
 def __getattr__(name: str) -> Any:  # `Any`: attributes have the types they are given above
-    """`put_media`, loaded when somebody wants it: it brings boto3 and numpy."""
+    """Load what takes time when somebody wants it: `put_media` brings boto3 and numpy, the version email's parser."""
     if name == "put_media":
         from earwitness.producer.put_media import put_media
 
         return put_media
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("earwitness")
     raise AttributeError(f"module 'earwitness' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from earwitness import __version__, config, log
+from earwitness import config, log
 from earwitness.cli import (
     backfill,
     calibration,
@@ -84,6 +84,8 @@ app.add_typer(nodes.nodes, name="nodes")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from earwitness import __version__
+
         out.print(f"earwitness {__version__}")
         raise typer.Exit
 
