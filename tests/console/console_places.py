@@ -5,6 +5,7 @@ from console_examples import DOMAIN, KNOWN, task_id
 PLACES = {
     "/tasks": "/tasks",
     "/live": "/live",
+    "/tasks/{taskId}/report": f"/tasks/{task_id(0)}/report",
     "/tasks/{taskId}": f"/tasks/{task_id(0)}",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",

@@ -113,6 +113,15 @@ PAGES: tuple[ConsolePage, ...] = (
         is_live=True,
     ),
     ConsolePage(
+        path="/tasks/{taskId}/report",
+        title="Report of a call",
+        roles=roles_of("GetTask"),
+        parameters=GetTask,
+        handler=task_page,
+        template="report.html",
+        styles=("calls.css",),
+    ),
+    ConsolePage(
         path="/domains",
         title="Domains",
         navigation="Domains",

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from earwitness.console.pictures import progress_width, strip
+from earwitness.console.pictures import curves, progress_width, score_x, strip
 from earwitness.rest.models import EventAnswer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -193,5 +193,7 @@ _LOOKS = (
     document,
     strip,
     progress_width,
+    curves,
+    score_x,
 )
 """What templates have as filters."""

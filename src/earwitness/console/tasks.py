@@ -1,6 +1,7 @@
 """Calls that are searched for, as speaker search tasks: the list, and one of them."""
 
 from earwitness.console.context import ConsoleCall, Content
+from earwitness.console.verdict import quality_of, verdicts_of
 from earwitness.rest.parameters import GetTask, ListTasks
 from earwitness.rest.tasks import event_answer, get_task, list_tasks
 from earwitness.voice.decision import Outcome
@@ -26,4 +27,9 @@ def task_page(call: ConsoleCall[GetTask]) -> Content:
     task = call.ask(get_task, call.params)
     newest = call.store.events.list(call.scope, task.pipeline_id, limit=EVENTS_MAX).items
     events = [event_answer(event) for event in reversed(newest)]
-    return {"task": task, "events": [event for event in events if task.task_id in str(event.body)]}
+    return {
+        "task": task,
+        "verdicts": verdicts_of(call, task),
+        "quality": quality_of(call, task),
+        "events": [event for event in events if task.task_id in str(event.body)],
+    }

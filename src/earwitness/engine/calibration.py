@@ -131,7 +131,7 @@ class Calibration:
 
     def llr(self, score: float, *, net_seconds: float) -> float:
         """Return the natural-log likelihood ratio of "same person" against "different", uncapped."""
-        low, high, weight = self._around(net_seconds)
+        low, high, weight = self.around(net_seconds)
         slope = low.slope + (high.slope - low.slope) * weight
         offset = low.offset + (high.offset - low.offset) * weight
         return slope * score + offset
@@ -144,7 +144,7 @@ class Calibration:
         `line_unknown` is from 0, a line that was learnt, to 1, one of which nothing is known; it scales the margin.
         """
         rate = min(strangers_named_percent / 100.0 / max(gallery_size, 1), 0.5)
-        low, high, weight = self._around(net_seconds)
+        low, high, weight = self.around(net_seconds)
         at_low, at_high = low.false_match.score_at(rate), high.false_match.score_at(rate)
         margin = self.unknown_line_margin * line_unknown
         extrapolated = rate < max(low.false_match.rate_min, high.false_match.rate_min)
@@ -162,7 +162,7 @@ class Calibration:
 
     def false_match_rate(self, score: float, *, net_seconds: float) -> float:
         """Return the share of pairs of persons that score at least this high."""
-        low, high, weight = self._around(net_seconds)
+        low, high, weight = self.around(net_seconds)
         at_low, at_high = low.false_match.rate_at(score), high.false_match.rate_at(score)
         return at_low + (at_high - at_low) * weight
 
@@ -175,7 +175,8 @@ class Calibration:
             )
         return self
 
-    def _around(self, net_seconds: float) -> tuple[DurationFit, DurationFit, float]:
+    def around(self, net_seconds: float) -> tuple[DurationFit, DurationFit, float]:
+        """Return the fits below and above a duration, and how far it is from the first to the second, 0 to 1."""
         if net_seconds <= self.fits[0].net_seconds:
             return self.fits[0], self.fits[0], 0.0
         for low, high in pairwise(self.fits):

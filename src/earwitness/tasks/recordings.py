@@ -23,6 +23,7 @@ from earwitness.tasks.lines import LineName
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Decision
 from earwitness.voice.line import Codec
+from earwitness.voice.score_curves import ScoreCurves
 
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.audio.recording import Recording
@@ -105,6 +106,12 @@ class RecordingWork:
     def encoder_id(self, band: Band) -> str:
         """Return which encoder makes voiceprints of a band here. Raise ModelError."""
         return self._engine_of(band).encoder.encoder_id
+
+    def score_curves(self, band: Band, *, net_seconds: float) -> ScoreCurves:
+        """Return how scores of a band lie with so much speech, by the calibration in use. Raise ModelError."""
+        from earwitness.engine.score_curves import score_curves
+
+        return score_curves(self._engine_of(band).calibration, net_seconds=net_seconds)
 
     def search(
         self,
