@@ -45,7 +45,7 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class SearchVerdict:
     """Why one voice got its answer."""
 
     decision: DecisionAnswer
@@ -57,7 +57,7 @@ class Verdict:
     strangers_named: float
 
 
-def verdicts_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> Sequence[Verdict]:
+def verdicts_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> Sequence[SearchVerdict]:
     """Return a verdict for each voice that was searched for; none before the search."""
     found = task.identification
     if found is None:
@@ -76,11 +76,11 @@ def quality_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> SpeechQualityAns
     return SpeechQualityAnswer(**{name: measured.get(name) for name in SpeechQualityAnswer.__struct_fields__})
 
 
-def _verdict(call: ConsoleCall[GetTask], task: TaskAnswer, decision: DecisionAnswer) -> Verdict:
+def _verdict(call: ConsoleCall[GetTask], task: TaskAnswer, decision: DecisionAnswer) -> SearchVerdict:
     threshold = decision.threshold
     gallery, rate = (0, 0.0) if threshold is None else (threshold.gallery_size, threshold.pair_false_match_rate)
     curves = _curves(call, task, decision)
-    return Verdict(
+    return SearchVerdict(
         decision=decision,
         curves=curves,
         rows=[] if curves is None else list(_rows(curves, decision)),
