@@ -3,12 +3,12 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console_examples import task_id
+from console_examples import MATCH, task_id
 from console_places import PLACES
 from console_visit import REGION, SCOPE
 from live import ACCOUNT, Live
@@ -16,6 +16,7 @@ from rest_examples import token
 
 from earwitness.console.files import ServedFiles
 from earwitness.console.pages import PAGES
+from earwitness.tasks.heard import HeardSoFar, SpeechStretch
 from patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -148,6 +149,29 @@ def test_a_call_that_ends_is_seen_to(live: Live, open_context: Callable[..., "Br
     assert "listening" in row.inner_text()
     live.store.write(lambda unit: unit.attempts.end(SCOPE, task_id(6), attempt=1))
     row.get_by_text("ended").wait_for()
+
+
+def test_speech_is_seen_as_it_is_heard(live: Live, open_context: Callable[..., "BrowserContext"]) -> None:
+    page = visit(open_context(), "/live")
+    card = page.locator(f"#call-{task_id(6)}")
+    card.get_by_text("listening").wait_for()
+    page.locator("#live[data-connected]").wait_for()
+    for spoken, missing in ((4.0, "6 s more"), (7.0, "3 s more")):
+        so_far = HeardSoFar(
+            net_speech_seconds=spoken,
+            audio_seconds=9.0,
+            levels_start_seconds=0.0,
+            levels=(-10,) * 18,
+            speech=(SpeechStretch(start_seconds=0.0, end_seconds=spoken),),
+        )
+        live.service.lags.heard(task_id(6), so_far=so_far)
+        card.get_by_text(missing).wait_for()
+        assert card.get_by_role("img").get_attribute("aria-label") == f"The last 9 seconds: {spoken:.0f} of them speech"
+    live.store.write(
+        lambda unit: unit.attempts.conclude_identification(SCOPE, task_id(6), attempt=1, identification=asdict(MATCH))
+    )
+    card.get_by_text("match", exact=True).wait_for()
+    assert "98.0" in card.inner_text()
 
 
 def test_a_page_says_that_its_service_is_away_and_misses_nothing(
