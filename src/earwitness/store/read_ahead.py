@@ -14,6 +14,7 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from earwitness.errors import StoreBusy, StoreUnavailable
@@ -21,6 +22,9 @@ from earwitness.store.hot_reads import HotRead
 
 ROUNDS_MAX = 8
 """Rows that one piece of work may lack; what needs more is no point read."""
+
+TOGETHER_MAX = 200
+"""Rows in one round trip. Ten thousand tasks may begin at once, and PostgreSQL has seconds for an answer."""
 
 SLOW_SECONDS = 0.25
 """When reads take longer than this, whoever comes does not wait for them but takes a thread."""
@@ -32,6 +36,9 @@ WantedRow: TypeAlias = tuple[HotRead, tuple[str, ...]]
 
 # `Any`: values of whatever columns, here and below; None where there is no such row.
 _Row: TypeAlias = Sequence[Any] | None
+
+_Wanted: TypeAlias = dict[WantedRow, list["Future[_Row]"]]
+"""What is to be read, and who waits for each row."""
 
 _rows_here: ContextVar[dict[WantedRow, _Row] | None] = ContextVar("rows_here", default=None)
 
@@ -64,7 +71,8 @@ class ReadAhead:
         """`read_together` reads rows; it may raise StoreUnavailable."""
         self._read_together = read_together
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="earwitness read ahead")
-        self._wanted: dict[WantedRow, list[Future[_Row]]] = {}
+        self._wanted: _Wanted = {}
+        self._wanted_later: _Wanted = {}  # by those who wait, whom others need not wait for
         self._reading_since: float | None = None
 
     async def run(self, work: Callable[[], _ResultT], *, waits: bool = False) -> _ResultT:
@@ -95,21 +103,29 @@ class ReadAhead:
         if not waits and since is not None and loop.time() - since > SLOW_SECONDS:
             raise StoreBusy("reads take long just now")
         coming: Future[_Row] = loop.create_future()
-        self._wanted.setdefault(wanted, []).append(coming)
+        (self._wanted_later if waits else self._wanted).setdefault(wanted, []).append(coming)
         if since is None:
             self._reading_since = loop.time()
             loop.call_soon(self._begin, loop)  # after all that is ready to run has said what it wants
         return await coming
 
     def _begin(self, loop: AbstractEventLoop) -> None:
-        wanted, self._wanted = self._wanted, {}
+        wanted = self._next()
         self._reading_since = loop.time()
         try:
             self._thread.submit(self._read, loop, wanted)
         except RuntimeError:  # closed
             self._give(loop, wanted, StoreUnavailable("the store is closed; open it again"))
 
-    def _read(self, loop: AbstractEventLoop, wanted: dict[WantedRow, list[Future[_Row]]]) -> None:
+    def _next(self) -> _Wanted:
+        """Take what is read next, not more than comes soon: all of it that cannot wait, before what can."""
+        together: _Wanted = {}
+        for waiting in (self._wanted, self._wanted_later):
+            for wanted in list(islice(waiting, TOGETHER_MAX - len(together))):
+                together.setdefault(wanted, []).extend(waiting.pop(wanted))
+        return together
+
+    def _read(self, loop: AbstractEventLoop, wanted: _Wanted) -> None:
         try:
             found = self._read_together(list(wanted))
         except Exception as error:  # each of those who wait is told, on the loop
@@ -117,10 +133,8 @@ class ReadAhead:
         else:
             loop.call_soon_threadsafe(self._give, loop, wanted, found)
 
-    def _give(
-        self, loop: AbstractEventLoop, wanted: dict[WantedRow, list[Future[_Row]]], found: Sequence[_Row] | Exception
-    ) -> None:
-        if self._wanted:
+    def _give(self, loop: AbstractEventLoop, wanted: _Wanted, found: Sequence[_Row] | Exception) -> None:
+        if self._wanted or self._wanted_later:
             self._begin(loop)
         else:
             self._reading_since = None

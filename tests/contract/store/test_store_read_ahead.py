@@ -10,7 +10,7 @@ from store_examples import MINE, add_domain, guid
 
 from earwitness.errors import StoreBusy, StoreUnavailable
 from earwitness.store.postgres import Postgres
-from earwitness.store.read_ahead import ReadAhead, WantedRow
+from earwitness.store.read_ahead import TOGETHER_MAX, ReadAhead, WantedRow
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Store
 
@@ -125,6 +125,29 @@ def test_who_comes_while_reads_take_long_takes_a_thread(store: Store, monkeypatc
         return await first
 
     assert asyncio.run(two()) == domain
+
+
+@pytest.mark.usefixtures("only_postgres")
+def test_thousands_that_can_wait_are_read_in_parts_and_behind_requests(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain, trips = store.write(add_domain), _watch(store, monkeypatch)
+    order: list[str] = []
+
+    async def read(domain_id: str) -> None:
+        assert await store.read(lambda: _domain(store, domain_id), in_thread=asyncio.to_thread) is None  # pyright: ignore[reportArgumentType]
+        order.append(domain_id)
+
+    async def request() -> None:
+        assert await store.on_loop(lambda: _domain(store, domain.domain_id)) == domain
+        order.append("request")
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(read(guid()) for _ in range(2 * TOGETHER_MAX + 1)), request())
+
+    asyncio.run(all_at_once())
+    assert trips == [TOGETHER_MAX, TOGETHER_MAX, 2]
+    assert "request" in order[:TOGETHER_MAX]
 
 
 @pytest.mark.usefixtures("only_postgres")
