@@ -132,7 +132,7 @@ def test_a_key_file_holds_one_key() -> None:
             identity_in(text)
 
 
-@pytest.mark.parametrize("recipient", [None, PUBLIC])
+@pytest.mark.parametrize("recipient", [None, PUBLIC], ids=["plain", "encrypted"])
 def test_a_byte_of_a_part_that_changed_is_found(path: Path, recipient: str | None) -> None:
     content = written(path, recipient=recipient).read_bytes()
     listed = check_archive(path, identity=None).manifest.parts
