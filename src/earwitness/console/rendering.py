@@ -145,6 +145,11 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
+def counted(value: int, noun: str) -> str:
+    """Return how many of something there are, with the word for one or for several."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
 def score(value: float | None) -> Markup:
     """Return a score, which is a cosine."""
     return _NONE if value is None else Markup("{:.2f}").format(value)
@@ -185,6 +190,7 @@ _LOOKS = (
     rate,
     unit,
     count,
+    counted,
     score,
     short,
     short_id,
