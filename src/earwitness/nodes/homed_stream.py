@@ -117,9 +117,10 @@ class HomedStream:
                 yield MissingFragment(number=number, damaged=False)
 
     async def _follow(
-        self, position: Position, parts: Sequence[_Part], news: asyncio.Event
+        self, position: Position, parts: Sequence[_Part], news: asyncio.Event | None
     ) -> AsyncGenerator[ReadResult]:
-        """Yield what comes, from part to part, and from home to home. `news` was there before `parts` were read."""
+        """Yield what comes, from part to part, and from home to home. `news` was there before `parts` were read; None
+        when they may be others by now."""
         missing, place = False, _first_place(position, parts)
         while True:
             if place >= len(parts):
@@ -143,14 +144,15 @@ class HomedStream:
                 parts = await self._parts()
                 place = _first_place(position, parts)
                 continue
-            place += 1
+            place, news = place + 1, None
 
-    async def _next_parts(self, known: int, news: asyncio.Event) -> tuple[Sequence[_Part], asyncio.Event]:
+    async def _next_parts(self, known: int, news: asyncio.Event | None) -> tuple[Sequence[_Part], asyncio.Event]:
         """Return the parts when there are more than are known, and what is set by news of later ones."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS if self._looks else None):
-                    await news.wait()
+            if news is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS if self._looks else None):
+                        await news.wait()
             news = self._homes.news(self._key)
             parts = await self._parts()
             if len(parts) > known:
