@@ -55,7 +55,8 @@
     │   └── PutMediaInterrupted       the connection broke, or the service is away  (retryable)
     ├── VaultError                    encryption at rest
     │   ├── MasterKeyInvalid          not the key that the data was written under, or unreadable
-    │   └── CiphertextRefused         damaged, moved to another row, or its key was destroyed
+    │   ├── CiphertextRefused         damaged, moved to another row, or its key was destroyed
+    │   └── SignatureInvalid          a signed document that was changed, or that another key signed
     ├── ArchiveInvalid                an export that is damaged, cut off, or for another key
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
@@ -356,6 +357,10 @@ class MasterKeyInvalid(VaultError):
 
 class CiphertextRefused(VaultError):
     """A ciphertext is damaged, stands in another row than it was made for, or its key was destroyed."""
+
+
+class SignatureInvalid(VaultError):
+    """A document does not fit its signature, or has none; or a public key is none."""
 
 
 class ArchiveInvalid(EarwitnessError):

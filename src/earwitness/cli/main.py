@@ -13,6 +13,7 @@ import typer
 
 from earwitness import config, log
 from earwitness.cli import (
+    audit,
     backfill,
     calibration,
     calls,
@@ -73,6 +74,7 @@ for command in (exports.export, exports.check):
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
+app.add_typer(audit.audit, name="audit")
 app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(line.line, name="line")

@@ -98,13 +98,17 @@ def _takes_over(old: Connection, new: Connection) -> bool:
 
     Raise InstallationIncomplete when it holds any others. Nobody else begins records in it before our transaction ends.
     """
-    check = dict(old.execute(select(vault_checks)).mappings().one())
+    is_check = vault_checks.c.name == "check"
+    check = dict(old.execute(select(vault_checks).where(is_check)).mappings().one())
     first = dialect.insert(vault_checks).values(check).on_conflict_do_nothing()
     if new.execute(first, execution_options={"preserve_rowcount": True}).rowcount == 1:
-        if any(_count(new, table) for table in _TABLES):
+        if _count(new, vault_checks) > 1 or any(_count(new, table) for table in _TABLES):
             raise InstallationIncomplete("the database in PostgreSQL holds rows of nobody's; name a new, empty one")
+        others = old.execute(select(vault_checks).where(~is_check)).mappings().all()
+        if others:
+            new.execute(insert(vault_checks), [dict(row) for row in others])
         return True
-    if dict(new.execute(select(vault_checks)).mappings().one()) != check:
+    if dict(new.execute(select(vault_checks).where(is_check)).mappings().one()) != check:
         raise InstallationIncomplete("the database in PostgreSQL holds other records; name a new, empty one")
     return False
 

@@ -67,7 +67,7 @@ _KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
 vault_checks = Table(
     "vault_checks",
     metadata,
-    text("name", "a word of the service's own: `check`"),
+    text("name", "a word of the service's own: `check` or `signing`"),
     wrapped_key(),
     PrimaryKeyConstraint("name"),
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import URL, make_url, select
+from sqlalchemy import URL, Select, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from earwitness.errors import ConfigurationError, StoreBusy
@@ -52,6 +52,7 @@ from earwitness.store.tags import TagReader, TagWriter
 from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
 from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
+from earwitness.vault.signing import Signer
 from earwitness.vault.vault import Vault, owner_of
 
 _ResultT = TypeVar("_ResultT")
@@ -62,12 +63,21 @@ WAIT_SECONDS_MAX = 5.0
 CONNECTIONS_MAX = 10
 """PostgreSQL connections of this process, half of them for reads; a server by itself allows 100 in all."""
 
-_CHECK_OWNER = owner_of(account_id="", table=vault_checks.name, row_id="check")
+_CHECK_NAME = "check"
 """Of the key that proves the master key at every start, and keys the digests of idempotency tokens."""
+
+_SIGNING_NAME = "signing"
+"""Of the key that what these records sign is signed with."""
 
 _Database: TypeAlias = Sqlite | Postgres
 
-_CHECK = select(vault_checks.c.wrapped_key).where(vault_checks.c.name == "check")
+
+def _own_key_owner(name: str) -> str:
+    return owner_of(account_id="", table=vault_checks.name, row_id=name)
+
+
+def _own_key(name: str) -> Select[tuple[bytes]]:
+    return select(vault_checks.c.wrapped_key).where(vault_checks.c.name == name)
 
 
 class Unit:
@@ -119,9 +129,10 @@ class Store:
         self._database = database
         self._vault = vault
         self._clock = clock
+        self._signer: Signer | None = None
         self.leading = database.leading
         """The claim to be the one process that serves these records in SQLite, or a node in PostgreSQL."""
-        self.token_key = vault.key(wrapped_check, owner=_CHECK_OWNER)
+        self.token_key = vault.key(wrapped_check, owner=_own_key_owner(_CHECK_NAME))
         """Seals tokens that are handed out to clients; the same on every node and after every start."""
         self.identity = _identity(wrapped_check)
         """Differs from that of all other records; no secret."""
@@ -211,6 +222,16 @@ class Store:
     async def _on_loop(self, work: Callable[[], _ResultT], *, waits: bool) -> _ResultT:
         return await self._database.ahead.run(work, waits=waits) if isinstance(self._database, Postgres) else work()
 
+    def signer(self) -> Signer:
+        """Return what these records sign with: one key for all nodes, which outlives a change of the master key.
+
+        It is made at its first use.
+        """
+        if self._signer is None:
+            wrapped_key = _kept_key(self._database, self._vault, _SIGNING_NAME)
+            self._signer = Signer(self._vault.key(wrapped_key, owner=_own_key_owner(_SIGNING_NAME)))
+        return self._signer
+
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
@@ -275,7 +296,7 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
         with translating_errors(), database.engine.connect() as connection:
             if migrate.current_revision(connection) is None:
                 return None
-        row = database.reads.row(_CHECK)
+        row = database.reads.row(_own_key(_CHECK_NAME))
         return None if row is None else _identity(row["wrapped_key"])
     finally:
         database.close()
@@ -329,16 +350,22 @@ def _make_schema_once(database: _Database) -> None:
 
 def _check_key(database: _Database, vault: Vault) -> bytes:
     """Return the key that keys digests, wrapped. That it opens proves that the master key is that of these records."""
+    wrapped_key = _kept_key(database, vault, _CHECK_NAME)
+    vault.require_opens(wrapped_key, owner=_own_key_owner(_CHECK_NAME))
+    return wrapped_key
+
+
+def _kept_key(database: _Database, vault: Vault, name: str) -> bytes:
+    """Return a key of the records themselves, wrapped; made first where there is none."""
+    owner = _own_key_owner(name)
 
     def run(session: ConnectionSession) -> bytes:
-        session.insert_new(vault_checks, {"name": "check", "wrapped_key": vault.new_wrapped_key(owner=_CHECK_OWNER)})
-        row = session.row(_CHECK)
+        session.insert_new(vault_checks, {"name": name, "wrapped_key": vault.new_wrapped_key(owner=owner)})
+        row = session.row(_own_key(name))
         return b"" if row is None else row["wrapped_key"]
 
-    row = database.reads.row(_CHECK)
-    wrapped_key = database.write(run) if row is None else row["wrapped_key"]
-    vault.require_opens(wrapped_key, owner=_CHECK_OWNER)
-    return wrapped_key
+    row = database.reads.row(_own_key(name))
+    return database.write(run) if row is None else row["wrapped_key"]
 
 
 def _identity(wrapped_check: bytes) -> str:

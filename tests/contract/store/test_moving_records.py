@@ -112,12 +112,12 @@ def test_every_row_of_every_table_arrives_as_it_was(source: Path, target: str) -
 def test_the_moved_records_are_of_use(source: Path, target: str) -> None:
     with closing(at(source)) as store:
         domain, pipeline = store.write(lambda unit: (add_domain(unit), add_pipeline(unit, metadata={"a": "b"})))
-        identity = store.identity
+        identity, signs_with = store.identity, store.signer().public.text
     move(source, target)
     with closing(opened(target)) as store:
         assert store.domains.get(MINE, domain.domain_id) == domain
         assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
-        assert store.identity == identity
+        assert (store.identity, store.signer().public.text) == (identity, signs_with)
 
 
 def test_numbers_go_on_behind_all_that_were_ever_given(source: Path, target: str) -> None:
