@@ -1,6 +1,8 @@
 """The console in a real browser, on every page: light, dark, on a phone, without script, by keyboard, while it runs."""
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -8,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console_examples import MATCH, task_id
+from console_examples import MATCH, QUEUE, conclude, task_id
 from console_places import PLACES
 from console_visit import REGION, SCOPE
 from live import ACCOUNT, Live
-from rest_examples import token
+from rest_examples import add_task, token
 
 from earwitness.console.files import ServedFiles
 from earwitness.console.pages import PAGES
+from earwitness.engine.calibration import shipped_calibration
+from earwitness.store.store import Unit
 from earwitness.tasks.heard import HeardSoFar, SpeechStretch
+from earwitness.voice.decision import Basis
+from earwitness.voice.line import LineState
 from patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -120,6 +126,63 @@ def test_nobody_is_kept_out(open_context: Callable[..., "BrowserContext"], look:
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == [], (look, page_of_table.path)
+
+
+def test_the_report_of_a_usual_call_is_one_sheet(live: Live, open_context: Callable[..., "BrowserContext"]) -> None:
+    """Five candidates, the picture with its table, the line, the audio, four events with two targets each."""
+
+    def work(unit: Unit) -> None:
+        others = [
+            replace(MATCH.candidates[1], profile_id=f"{MATCH.candidates[1].profile_id[:-1]}{n}") for n in range(4)
+        ]
+        basis = Basis(
+            line_state=LineState.UNKNOWN,
+            line_voices=7,
+            line_version=3,
+            calibration_id=shipped_calibration("campplus", "telephone").id,
+            gallery_version=1,
+        )
+        threshold = replace(MATCH.threshold, line_margin=0.06) if MATCH.threshold else None
+        decision = replace(MATCH, candidates=(MATCH.candidates[0], *others), threshold=threshold, basis=basis)
+        conclude(unit, add_task(unit, SCOPE, task_id=task_id(30)), decision)
+        for number in range(4):
+            event = json.dumps({"detail": {"detailStatus": "IdentificationSuccessful", "taskId": task_id(30)}})
+            unit.events.append(
+                SCOPE,
+                event_id=f"event-of-30-{number}",
+                pipeline_id="pipeline-1",
+                kind="speaker search",
+                body=event.encode(),
+                targets=[QUEUE, "file"],
+            )
+
+    live.store.write(work)
+    page = visit(open_context(), f"/tasks/{task_id(30)}/report")
+    assert page.locator("svg.curves").count() == 1
+    for sheet in ("A4", "Letter"):
+        assert re.findall(rb"/Count (\d+)", page.pdf(format=sheet)) == [b"1"], sheet
+
+
+def test_candidates_on_the_picture_can_be_read_on_a_phone(
+    live: Live, open_context: Callable[..., "BrowserContext"]
+) -> None:
+    basis = Basis(
+        line_state=LineState.UNKNOWN,
+        line_voices=0,
+        line_version=0,
+        calibration_id=shipped_calibration("campplus", "telephone").id,
+        gallery_version=1,
+    )
+    live.store.write(
+        lambda unit: conclude(unit, add_task(unit, SCOPE, task_id=task_id(30)), replace(MATCH, basis=basis))
+    )
+    page = visit(open_context(**LOOKS["phone"]), f"/tasks/{task_id(30)}")
+    for place in range(2):
+        circle = page.locator("svg.curves circle.candidate").nth(place).bounding_box()
+        words = page.locator("svg.curves .of-candidate").nth(place).bounding_box()
+        assert circle and words
+        assert circle["width"] >= 16
+        assert words["height"] >= 10
 
 
 def test_everything_is_there_without_script(open_context: Callable[..., "BrowserContext"]) -> None:

@@ -96,11 +96,33 @@ def test_a_revoked_token_ends_its_sessions_and_their_open_pages(live: Live, visi
     assert browser.get(f"{TASKS}.json").status_code == 401
 
 
-def test_signing_out_forgets_the_session(visit: Callable[..., Visit]) -> None:
-    browser = visit("reader")
-    answer = browser.post("/console/sign-out")
-    assert "Max-Age=0" in cookie_of(answer)
+def test_signing_out_ends_the_session_whoever_has_its_cookie(live: Live, visit: Callable[..., Visit]) -> None:
+    browser, other = visit("reader"), visit("reader")
+    with httpx.Client(base_url=live.url, cookies=dict(browser.client.cookies)) as client:
+        thief = Visit(client, live.url)
+        assert thief.get(TASKS).status_code == 200
+        with thief.client.stream("GET", f"{TASKS}.stream", timeout=30.0) as stream:
+            pieces = stream.iter_raw()
+            assert next(pieces).startswith(b"id: ")
+            answer = browser.post("/console/sign-out")
+            assert "Max-Age=0" in cookie_of(answer)
+            assert b"".join(pieces) is not None  # the stream ends by itself
+        assert thief.get(f"{TASKS}.json").status_code == 401
+        assert thief.get(TASKS).headers["location"].startswith("/console/sign-in")
+        thief.client.cookies.update(dict(browser.client.cookies))
     assert browser.get(TASKS).status_code == 303
+    assert other.get(TASKS).status_code == 200  # another sign-in with the same token
+    newest = live.store.audit.list(SCOPE, limit=1).items[0]
+    assert (newest.operation, newest.key_id) == ("ConsoleSignOut", "tok-reader")
+
+
+def test_whoever_is_signed_out_already_signs_out_without_an_error(visit: Callable[..., Visit]) -> None:
+    assert visit("").post("/console/sign-out").status_code == 303
+    browser = visit("reader")
+    kept = dict(browser.client.cookies)
+    for _ in range(2):
+        browser.client.cookies.update(kept)
+        assert browser.post("/console/sign-out").status_code == 303
 
 
 def test_a_session_that_is_used_gets_new_values_and_one_that_is_not_ends(

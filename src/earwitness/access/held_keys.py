@@ -25,6 +25,7 @@ ROTATED_SECONDS = 300.0
 to change over. `earwitness keys disable` ends them at once."""
 
 _DISABLED = "the access key or token was disabled while the connection lasted; use another one"
+_SIGNED_OUT = "somebody signed out where the connection was opened; sign in again"
 _ROTATED = f"the access key has had a new secret for {ROTATED_SECONDS:.0f} s; connect again with that one"
 
 _log = logging.getLogger("earwitness.access")
@@ -33,8 +34,9 @@ _log = logging.getLogger("earwitness.access")
 class HeldKey:
     """The hold of one connection on the key that opened it."""
 
-    def __init__(self, principal: Principal) -> None:
+    def __init__(self, principal: Principal, *, session_id: str = "") -> None:
         self.principal = principal
+        self.session_id = session_id
         self._waits: list[asyncio.Timeout] = []
         self._ended_because = ""
 
@@ -81,9 +83,9 @@ class HeldKeys:
         self._rotated_at: dict[HeldKey, float] = {}
 
     @contextmanager
-    def holding(self, principal: Principal) -> Generator[HeldKey]:
-        """Hold a connection by a key that was just proved."""
-        held = HeldKey(principal)
+    def holding(self, principal: Principal, *, session_id: str = "") -> Generator[HeldKey]:
+        """Hold a connection by a key that was just proved, and by a sign-in of the console where it has one."""
+        held = HeldKey(principal, session_id=session_id)
         self._held.add(held)
         try:
             yield held
@@ -92,7 +94,10 @@ class HeldKeys:
             self._rotated_at.pop(held, None)
 
     async def look(self, run_in_thread: RunInThread) -> None:
-        """End the connections whose keys may not be used any more. Raise StoreUnavailable and Unavailable."""
+        """End the connections whose keys may not be used any more, or whose sign-in was ended.
+
+        Raise StoreUnavailable and Unavailable.
+        """
         held = [one for one in self._held if not one.has_ended]
         if not held:
             return
@@ -102,6 +107,10 @@ class HeldKeys:
         rotated = [one for one in held if enabled.get(_name(one), b"") != one.principal.version]
         self._end(disabled, _DISABLED)
         self._end([one for one in rotated if self._is_over(one)], _ROTATED)
+        sessions = {(one.principal.account_id, one.session_id) for one in held if one.session_id}
+        if sessions:
+            ended = await run_in_thread(lambda: self._store.ended_sessions.among(sessions))
+            self._end([one for one in held if (one.principal.account_id, one.session_id) in ended], _SIGNED_OUT)
 
     async def look_again_and_again(
         self, run_in_thread: RunInThread, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep

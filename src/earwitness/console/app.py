@@ -7,6 +7,7 @@ import gzip
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from starlette.applications import Starlette
@@ -162,6 +163,8 @@ class Console:
             query = tuple(sorted(request.query_params.items()))
             principal = visitor.principal
             key = request.url.path, query, principal.account_id, principal.role
+            session_id = visitor.session.session_id if visitor.session else ""
+            holding = partial(self._access.held_keys.holding, principal, session_id=session_id)
 
             def render() -> Rendered:
                 sequence = self._rest.store.events.last_sequence(call.scope)
@@ -171,7 +174,7 @@ class Console:
             first = await self._rest.run_in_thread(render)
 
             async def messages() -> AsyncGenerator[bytes]:
-                with self._streams.taken(principal.account_id), self._access.held_keys.holding(principal) as held:
+                with self._streams.taken(principal.account_id), holding() as held:
                     async for message in self._views.messages(key, render, first, held):
                         yield message
 
@@ -225,7 +228,7 @@ class Console:
         if not value:
             raise Unauthorized("sign in first, with a bearer token")
         session = self.sessions.open(value)
-        principal = await self._rest.run_in_thread(lambda: self._access.holder(session.account_id, session.token_id))
+        principal = await self._rest.run_in_thread(lambda: self._sign_in.holder(session))
         return Visitor(principal=principal, session=session)
 
     def _admitted(

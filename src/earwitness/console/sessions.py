@@ -1,8 +1,9 @@
 """Who has signed in: a session is a sealed value in a cookie, bound to the bearer token that it was opened with.
 
 Every node of these records opens it, and none keeps it (docs/decisions/2026-11-27-console.md). What it may do is looked
-up for each request: a token that is revoked ends its sessions. A value is good for an hour and replaced while it is
-used; the sign-in lasts twelve.
+up for each request: a token that is revoked ends its sessions, and so does signing out, which the records remember
+until the session would have ended by itself. A value is good for an hour and replaced while it is used; the sign-in
+lasts twelve.
 """
 
 import base64

@@ -5,6 +5,7 @@ The token travels once, in a form, and is not kept. Whoever guesses is slowed do
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from earwitness.access.access import Access
 from earwitness.access.caller import Caller
 from earwitness.console.forms import own_form
 from earwitness.console.guard import PLAIN_HEADERS, Cookie, Hosts
-from earwitness.console.sessions import LINK_GOOD, SIGNED_IN, OneTimeLink, Sessions
+from earwitness.console.sessions import LINK_GOOD, SIGNED_IN, OneTimeLink, Session, Sessions
 from earwitness.errors import Forbidden, Unauthorized
 from earwitness.rest.context import RestContext
 from earwitness.store.records import Scope
@@ -126,9 +127,19 @@ class SignIn:
             return self._form(request, place="", fault=str(error), status=401)
         return await self._begun(request, principal, "")
 
+    def holder(self, session: Session) -> Principal:
+        """Return whose session it is. Raise Unauthorized when it was ended, or its token revoked."""
+        if self._rest.store.ended_sessions.among({(session.account_id, session.session_id)}):
+            raise Unauthorized("somebody signed out of this session; sign in again")
+        return self._access.holder(session.account_id, session.token_id)
+
     async def out(self, request: Request) -> Response:
-        """Forget the session in this browser."""
+        """End the session on every node, whoever else has its cookie, and forget it in this browser."""
         await own_form(request, self._hosts)
+        with suppress(Unauthorized):  # it was over already
+            session = self._sessions.open(request.cookies.get(Cookie.of(request, self._hosts).name, ""))
+            principal = await self._rest.run_in_thread(lambda: self.holder(session))
+            await self._rest.run_in_thread(lambda: self._end(session, principal))
         response = RedirectResponse("/console/sign-in", 303, {**PLAIN_HEADERS, "Cache-Control": "no-store"})
         response.headers.append("set-cookie", Cookie.of(request, self._hosts).forget())
         return response
@@ -153,19 +164,31 @@ class SignIn:
     async def _begun(self, request: Request, principal: Principal, place: str) -> Response:
         """Begin a session: always a new one, whatever the browser had."""
         session = self._sessions.begin(account_id=principal.account_id, token_id=principal.key_id)
-        caller = Caller(
-            principal=principal,
-            region=REGION_OF_SIGN_INS,
-            operation="ConsoleSignIn",
-            request_id=self._new_request_id(),
-            endpoint="",
-        )
+        caller = self._caller(principal, "ConsoleSignIn")
         await self._rest.run_in_thread(lambda: self._rest.store.write(lambda unit: caller.record(unit, "")))
         response = RedirectResponse(_own(place) or "/console/", 303, {**PLAIN_HEADERS, "Cache-Control": "no-store"})
         cookie = Cookie.of(request, self._hosts)
         header = cookie.set(self._sessions.seal(session), seconds=int(SIGNED_IN.total_seconds()))
         response.headers.append("set-cookie", header)
         return response
+
+    def _end(self, session: Session, principal: Principal) -> None:
+        caller = self._caller(principal, "ConsoleSignOut")
+
+        def work(unit: Unit) -> None:
+            if unit.ended_sessions.end(session.account_id, session.session_id):
+                caller.record(unit, "")
+
+        self._rest.store.write(work)
+
+    def _caller(self, principal: Principal, operation: str) -> Caller:
+        return Caller(
+            principal=principal,
+            region=REGION_OF_SIGN_INS,
+            operation=operation,
+            request_id=self._new_request_id(),
+            endpoint="",
+        )
 
     def _use(self, link: OneTimeLink) -> Principal:
         """Use a link up, on whichever node. Raise Unauthorized when it was used before."""

@@ -14,6 +14,7 @@ from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
+from earwitness.store.console_sessions import EndedSessionReader, EndedSessionWriter
 from earwitness.store.counts import CountReader
 from earwitness.store.credentials import (
     AccessKeyReader,
@@ -109,6 +110,7 @@ class Unit:
         self.exports = ExportWriter(writing)
         self.tags = TagWriter(writing)
         self.idempotency = IdempotencyWriter(writing)
+        self.ended_sessions = EndedSessionWriter(writing)
         self.audit = AuditWriter(writing)
         self._writing = writing
 
@@ -160,6 +162,7 @@ class Store:
         self.homes = HomeReader(*reads)
         self.jobs = JobReader(*reads)
         self.exports = ExportReader(*reads)
+        self.ended_sessions = EndedSessionReader(*reads, digest_key=self.token_key)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
         self.counts = CountReader(*reads)

@@ -92,3 +92,13 @@ def test_a_token_is_found_by_its_id_in_its_account_alone(store: Store) -> None:
     revoked = store.bearer_tokens.get(MINE.account_id, "tok-1")
     assert revoked is not None
     assert revoked.state == "revoked"
+
+
+def test_a_sign_in_that_was_ended_is_ended_for_all_who_read_and_no_other_is(store: Store) -> None:
+    mine, others = (MINE.account_id, "session-1"), (OTHERS[0].account_id, "session-2")
+    assert store.ended_sessions.among({mine, others}) == set()
+    assert store.ended_sessions.among(set()) == set()
+    assert store.write(lambda unit: unit.ended_sessions.end(*mine))
+    assert not store.write(lambda unit: unit.ended_sessions.end(*mine))
+    assert store.ended_sessions.among({mine, others, (MINE.account_id, "session-3")}) == {mine}
+    assert store.ended_sessions.among({(OTHERS[0].account_id, "session-1")}) == set()
