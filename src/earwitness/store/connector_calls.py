@@ -34,6 +34,7 @@ from earwitness.store.repository import (
 from earwitness.store.schema import events, kinesis_streams, tasks
 from earwitness.voice.call import Leg
 from earwitness.voice.connector import CallLeg, CallStatus
+from earwitness.voice.deletion import DeletionKind
 
 STREAM_KEPT_MIN = timedelta(hours=1)
 """How long the stream of a leg stays after its call, whatever its retention: tasks may hear the end of it late."""
@@ -286,7 +287,9 @@ class ConnectorCallWriter(Writer, ConnectorCallReader):
             scope, transaction_id = scope_of(row), row["transaction_id"]
             self._delete(events, in_scope(events, scope, pipeline_id=transaction_id))
             self._delete(connector_calls, in_scope(connector_calls, scope, transaction_id=transaction_id))
-            self._writing.destroy_key(row["wrapped_key"], owner=key_owner(connector_calls, scope, transaction_id))
+            owner = key_owner(connector_calls, scope, transaction_id)
+            key_id = self._writing.destroy_key(row["wrapped_key"], owner=owner)
+            self._writing.note_deleted(scope, DeletionKind.CALL, transaction_id, key_id=key_id)
         return len(rows)
 
     def _require(self, scope: Scope, transaction_id: str) -> ConnectorCall:

@@ -27,6 +27,7 @@ from earwitness.store.repository import (
 )
 from earwitness.store.tags import TagWriter
 from earwitness.voice.connector import DoorSecret
+from earwitness.voice.deletion import DeletionKind
 
 _MISSING = "the Voice Connector does not exist; look at its id"
 
@@ -169,7 +170,8 @@ class ConnectorWriter(Writer, ConnectorReader):
             raise Conflict(f"{active} calls of the Voice Connector are in progress; delete it when they have ended")
         TagWriter(self._writing).clear(scope, row["arn"])
         self._delete(voice_connectors, in_scope(voice_connectors, scope, connector_id=connector_id))
-        self._writing.destroy_key(row["wrapped_key"], owner=key_owner(voice_connectors, scope, connector_id))
+        key_id = self._writing.destroy_key(row["wrapped_key"], owner=key_owner(voice_connectors, scope, connector_id))
+        self._writing.note_deleted(scope, DeletionKind.CONNECTOR, connector_id, key_id=key_id)
         return True
 
     def announce(self, scope: Scope, connector_id: str, *, call_id: str, expires_at: datetime) -> VoiceConnector:

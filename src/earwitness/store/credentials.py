@@ -13,11 +13,12 @@ from sqlalchemy import ColumnElement, literal, select, union, union_all
 from earwitness.errors import AlreadyExists
 from earwitness.store.connector_schema import voice_connectors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
-from earwitness.store.records import AccessKey, BearerToken, Page, PageKey
+from earwitness.store.records import AccessKey, BearerToken, Page, PageKey, Scope
 from earwitness.store.repository import Reader, Writer, record
 from earwitness.store.schema import access_keys, bearer_tokens, domains, pipelines
 from earwitness.vault.data_key import SealedPlace
 from earwitness.vault.vault import owner_of
+from earwitness.voice.deletion import DeletionKind
 
 _ACCESS_KEY = HotRead(select(access_keys), access_keys.c.key_id)
 _token_record = partial(record, BearerToken)
@@ -132,7 +133,10 @@ class AccessKeyWriter(Writer, AccessKeyReader):
     def _destroy_secret(self, account_id: str, key_id: str) -> bool:
         row = self._session.row(select(access_keys.c.wrapped_key).where(_key(account_id, key_id)).with_for_update())
         if row is not None:
-            self._writing.destroy_key(row["wrapped_key"], owner=_owner(account_id, key_id))
+            # The secret is named by the key that it is sealed under, so that a secret which came later stays.
+            destroyed = self._writing.destroy_key(row["wrapped_key"], owner=_owner(account_id, key_id))
+            scope = Scope(account_id=account_id, region="")
+            self._writing.note_deleted(scope, DeletionKind.ACCESS_KEY, key_id, destroyed or "", key_id=destroyed)
         return row is not None
 
     def _sealed(self, account_id: str, key_id: str, secret: str) -> dict[str, bytes]:
@@ -183,11 +187,20 @@ class BearerTokenWriter(Writer, BearerTokenReader):
 
     def delete(self, account_id: str, token_id: str) -> bool:
         """Forget the token; False when the account has no such token."""
-        return self._delete(bearer_tokens, _token(account_id, token_id)) == 1
+        if self._delete(bearer_tokens, _token(account_id, token_id)) == 0:
+            return False
+        self._note(account_id, token_id)
+        return True
 
     def revoke(self, account_id: str, token_id: str) -> bool:
         """Let the token do nothing any more; False when the account has no such token."""
-        return self._update(bearer_tokens, _token(account_id, token_id), state="revoked") == 1
+        if self._update(bearer_tokens, _token(account_id, token_id), state="revoked") == 0:
+            return False
+        self._note(account_id, token_id)
+        return True
+
+    def _note(self, account_id: str, token_id: str) -> None:
+        self._writing.note_deleted(Scope(account_id=account_id, region=""), DeletionKind.BEARER_TOKEN, token_id)
 
 
 def _enabled(ids: Collection[str]) -> Query:

@@ -28,6 +28,7 @@ from earwitness.store.schema import (
 )
 from earwitness.store.tags import TagWriter
 from earwitness.voice.band import Band
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.task_status import StopReason
 
 _BY_ID = HotRead(select(domains), domains.c.account_id, domains.c.region, domains.c.domain_id)
@@ -120,9 +121,12 @@ class DomainWriter(Writer, DomainReader):
         self._delete(tags, in_scope(tags, scope), tags.c.resource_arn.in_(arns))
         TagWriter(self._writing).clear(scope, row["arn"])
         lines = (line_votes, line_versions, line_monitors, line_switches)
+        voiceprints = 0
         for table in (profile_voiceprints, profiles, voiceprint_changes, *lines, domains):
-            self._delete(table, in_scope(table, scope, domain_id=domain_id))
-        self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
+            deleted = self._delete(table, in_scope(table, scope, domain_id=domain_id))
+            voiceprints += deleted if table is profile_voiceprints else 0
+        key_id = self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))
+        self._writing.note_deleted(scope, DeletionKind.DOMAIN, domain_id, key_id=key_id, voiceprints=voiceprints)
         return True
 
     def lock(self, scope: Scope, domain_id: str) -> VoiceProfileDomain | None:

@@ -21,6 +21,7 @@ from earwitness.store.records import Scope, VoiceProfile
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, same, select_in_scope
 from earwitness.store.schema import profile_voiceprints, profiles, tags
 from earwitness.vault.data_key import DataKey
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.job import JobKind, JobState
 
 _PIECE_BYTES = 2**20
@@ -140,7 +141,10 @@ class ExportWriter(Writer, ExportReader):
 
     def delete_parts(self, scope: Scope, job_id: str) -> bool:
         """Delete some pieces of an export, from the files as well; False when nothing is left of it."""
-        return self._drop(in_scope(job_parts, scope, job_id=job_id)) > 0
+        dropped = self._drop(in_scope(job_parts, scope, job_id=job_id))
+        if dropped and not self._count(job_parts, in_scope(job_parts, scope, job_id=job_id)):
+            self._writing.note_deleted(scope, DeletionKind.EXPORT, job_id)
+        return dropped > 0
 
     def purge_parts(self, *, ended_before: datetime) -> int:
         """Delete some pieces of exports that ended by then, or that nobody can or may fetch; return how many."""

@@ -38,6 +38,7 @@ from earwitness.store.repository import (
 from earwitness.store.schema import domains
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.job import ItemState, JobKind, JobState
 
 LEASE_SECONDS = 60.0
@@ -324,7 +325,10 @@ class JobWriter(Writer, JobReader):
         """Delete at most `limit` jobs of all accounts that ended by then, or that nothing came for since and that have
         nothing to do. Their items go before. Return how many were deleted."""
         has_items = exists().where(same(job_items, jobs, "job_id"))
-        return self._drop(jobs, _is_old(ended_before) & ~has_items, limit=limit)
+        old = self._session.rows(select(*_JOB_KEY).where(_is_old(ended_before) & ~has_items).limit(limit))
+        for row in old:
+            self._writing.note_deleted(scope_of(row), DeletionKind.JOB, row["job_id"])
+        return self._drop(jobs, tuple_(*_JOB_KEY).in_([tuple(row.values()) for row in old]), limit=limit) if old else 0
 
     def _new_item(self, key: DataKey, job: Job, number: int, input_: ItemInput, *, size: int) -> dict[str, object]:
         """Return the row of an item that waits."""

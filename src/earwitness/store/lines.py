@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 
 from earwitness.errors import NotFound
 from earwitness.store.domains import DomainWriter
@@ -24,6 +24,7 @@ from earwitness.store.schema import (
     profiles,
     tasks,
 )
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 
 _NUMBER = line_versions.c.number
@@ -246,6 +247,7 @@ class LineWriter(Writer, LineReader):
         for row in rows:
             one = {column.name: row[column.name] for column in key[2:]}
             self._delete(line_votes, in_scope(line_votes, scope_of(row), **one))
+            self._note_vote(scope_of(row), row["domain_id"], row)
         if rows:
             self._writing.session.scrub()
         return len(rows)
@@ -286,7 +288,15 @@ class LineWriter(Writer, LineReader):
 
     def _forget(self, scope: Scope, domain_id: str, *which: ColumnElement[bool]) -> int:
         """Delete votes of a domain, from the files as well; return how many."""
-        count = self._delete(line_votes, in_scope(line_votes, scope, domain_id=domain_id), *which)
-        if count:
+        theirs = delete(line_votes).where(in_scope(line_votes, scope, domain_id=domain_id), *which)
+        gone = self._writing.session.taken(theirs.returning(line_votes.c.codec, line_votes.c.number))
+        for row in gone:
+            self._note_vote(scope, domain_id, row)
+        if gone:
             self._writing.session.scrub()
-        return count
+        return len(gone)
+
+    def _note_vote(self, scope: Scope, domain_id: str, row: StoredRow) -> None:
+        # A number may be given again once the last ones are gone: in a backup, it is of the vote that was there then,
+        # which is gone too when a later one of its number is.
+        self._writing.note_deleted(scope, DeletionKind.VOTE, domain_id, row["codec"], str(row["number"]))

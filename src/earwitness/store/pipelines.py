@@ -28,6 +28,7 @@ from earwitness.store.repository import (
 )
 from earwitness.store.schema import configurations, events, pipelines, tasks
 from earwitness.store.tags import TagWriter
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.pipeline_status import PipelineStatus
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -281,5 +282,6 @@ class PipelineWriter(Writer, PipelineReader):
             TagWriter(self._writing).clear(scope, row["arn"])
             self._delete(events, in_scope(events, scope, pipeline_id=pipeline_id))
             self._delete(pipelines, in_scope(pipelines, scope, pipeline_id=pipeline_id))
-            self._writing.destroy_key(row["wrapped_key"], owner=key_owner(pipelines, scope, pipeline_id))
+            key_id = self._writing.destroy_key(row["wrapped_key"], owner=key_owner(pipelines, scope, pipeline_id))
+            self._writing.note_deleted(scope, DeletionKind.PIPELINE, pipeline_id, key_id=key_id)
         return len(rows)

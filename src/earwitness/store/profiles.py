@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
@@ -33,6 +33,7 @@ from earwitness.store.session import Writing
 from earwitness.store.tags import TagWriter
 from earwitness.store.tasks import TaskVoiceprintWriter
 from earwitness.vault.data_key import DataKey
+from earwitness.voice.deletion import DeletionKind
 
 CONSENT_LENGTH_MAX = 256
 """Characters of a consent reference: a document's number or address, not the document."""
@@ -248,8 +249,9 @@ class ProfileWriter(Writer, ProfileReader):
         self._lines.forget_profile(scope, present.domain_id, present.profile_id)
         self._forget_sources(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
-        self._voiceprints.clear(scope, present)
+        voiceprints = self._voiceprints.clear(scope, present)
         self._writing.session.scrub()
+        self._writing.note_deleted(scope, DeletionKind.PROFILE, present.profile_id, voiceprints=voiceprints)
         return self._delete(profiles, in_scope(profiles, scope, profile_id=present.profile_id)) == 1
 
     def _locked(self, scope: Scope, profile_id: str) -> VoiceProfile | None:
@@ -280,8 +282,10 @@ class ProfileWriter(Writer, ProfileReader):
         created = in_scope(tasks, scope, domain_id=profile.domain_id, profile_id=profile.profile_id)
         sources |= {row["task_id"] for row in self._session.rows(select(tasks.c.task_id).where(created))}
         self._update(tasks, created, profile_id=None)
-        theirs = task_voiceprints.c.task_id.in_(sorted(sources))
-        self._delete(task_voiceprints, in_scope(task_voiceprints, scope), theirs)
+        theirs = in_scope(task_voiceprints, scope) & task_voiceprints.c.task_id.in_(sorted(sources))
+        gone = delete(task_voiceprints).where(theirs).returning(task_voiceprints.c.task_id)
+        for row in self._writing.session.taken(gone):
+            self._writing.note_deleted(scope, DeletionKind.TASK_VOICEPRINT, row["task_id"])
 
 
 class ProfileVoiceprintReader(Reader):
@@ -406,11 +410,19 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         theirs = in_scope(profile_voiceprints, scope, profile_id=profile.profile_id)
         self._update(profile_voiceprints, theirs, expires_at=profile.expires_at)
 
-    def clear(self, scope: Scope, profile: VoiceProfile) -> None:
-        """Delete all voiceprints of a profile, which the caller's unit has locked, from the files as well."""
-        if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, profile_id=profile.profile_id)):
+    def clear(self, scope: Scope, profile: VoiceProfile) -> int:
+        """Delete all voiceprints of a profile, which the caller's unit has locked, from the files as well.
+
+        Return how many there were.
+        """
+        theirs = delete(profile_voiceprints).where(in_scope(profile_voiceprints, scope, profile_id=profile.profile_id))
+        gone = self._writing.session.taken(theirs.returning(profile_voiceprints.c.voiceprint_id))
+        for row in gone:
+            self._note(scope, profile.profile_id, row["voiceprint_id"])
+        if gone:
             self._domains.note_change(scope, profile.domain_id, profile.profile_id)
             self._writing.session.scrub()
+        return len(gone)
 
     def delete(self, scope: Scope, profile_id: str, voiceprint_id: str) -> bool:
         """Delete one voiceprint; its profile stays. False when there is no such voiceprint."""
@@ -420,6 +432,7 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         chosen = in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
         if not self._delete(profile_voiceprints, chosen):
             return False
+        self._note(scope, profile_id, voiceprint_id)
         self._domains.note_change(scope, row["domain_id"], profile_id)
         self._writing.session.scrub()
         return True
@@ -446,7 +459,11 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
             # Looked at again, because it may have been enrolled again before the domain was locked.
             if self._delete(profile_voiceprints, in_scope(profile_voiceprints, scope, **ids), due):
                 self._domains.note_change(scope, domain_id, row["profile_id"])
+                self._note(scope, row["profile_id"], row["voiceprint_id"])
                 count += 1
         if count:
             self._writing.session.scrub()
         return count
+
+    def _note(self, scope: Scope, profile_id: str, voiceprint_id: str) -> None:
+        self._writing.note_deleted(scope, DeletionKind.VOICEPRINT, profile_id, voiceprint_id)

@@ -91,6 +91,7 @@ class AuditWriter(Writer, AuditReader):
             request_id=request_id,
         )
         self._writing.session.change(entry)
+        self._writing.audited.append(key_id)
 
     def purge(self, *, before: datetime) -> int:
         """Forget what all accounts did before this time; return how many entries there were."""

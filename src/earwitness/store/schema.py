@@ -36,6 +36,7 @@ from earwitness.store.columns import (
     wrapped_key,
 )
 from earwitness.store.connector_schema import connector_calls
+from earwitness.store.deletion_schema import backups, deletion_items, deletions, ledger_places
 from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
@@ -55,7 +56,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0008"
+HEAD = "0009"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -475,6 +476,7 @@ deliveries = Table(
 )
 
 JOB_TABLES = (jobs, job_items, job_recordings)
+DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 """They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(

@@ -14,10 +14,13 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, Delete, Insert, 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 
+from earwitness.errors import EarwitnessError
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
+from earwitness.store.records import Scope
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
+from earwitness.voice.deletion import DeletionKind
 
 _RecordT = TypeVar("_RecordT")
 
@@ -79,7 +82,14 @@ class ConnectionSession(ABC):
         self, statement: ReturningUpdate[*tuple[Any, ...]] | ReturningDelete[*tuple[Any, ...]]
     ) -> Sequence[StoredRow]:
         """Return rows as they are after a change of them, or were before their deletion. `Any`: as for StoredRow."""
-        return convert(_all_rows, self._connection.execute(statement))
+        deletes = isinstance(statement, ReturningDelete)
+        try:
+            rows = convert(_all_rows, self._connection.execute(statement))
+        except DBAPIError:
+            self.uses_reserve = self.uses_reserve or deletes
+            raise
+        self.uses_reserve = self.uses_reserve or (deletes and bool(rows))
+        return rows
 
     def insert_new(self, table: Table, values: Mapping[str, object]) -> bool:
         """Return whether the row was inserted; False when a row of that key or unique name is there already.
@@ -113,6 +123,21 @@ class ConnectionSession(ABC):
         """Before the change is acknowledged, remove from the database's files what it deletes, where that can be."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotedDeletion:
+    """Something that was deleted in a transaction, to be written down before its end."""
+
+    #: Without a Region for what belongs to all Regions of an account.
+    scope: Scope
+    kind: DeletionKind
+    #: What identifies it in account and Region; no other thing of its kind ever has the same.
+    ids: tuple[str, ...]
+    #: The data key that was destroyed with it; None when it had none of its own.
+    key_id: str | None = None
+    #: How many voiceprints went with it, where it held several.
+    voiceprints: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Writing:
     """What repositories change records with, for the length of one transaction."""
@@ -128,11 +153,36 @@ class Writing:
     node_id: str | None = None
     #: Wrapped keys deleted here, with their owners; the vault forgets them after the commit.
     forgotten: list[tuple[bytes, str]] = field(default_factory=list[tuple[bytes, str]])
+    #: What was deleted here, for the table of deletions.
+    deleted: list[NotedDeletion] = field(default_factory=list[NotedDeletion])
+    #: The key ids, or the words for commands, under which this transaction wrote into the audit trail.
+    audited: list[str] = field(default_factory=list[str])
 
-    def destroy_key(self, wrapped_key: bytes, *, owner: str) -> None:
-        """For a row that is deleted here with its wrapped key: leave no copy of the key in memory or the files."""
+    def destroy_key(self, wrapped_key: bytes, *, owner: str) -> str | None:
+        """For a row that is deleted here with its wrapped key: leave no copy of the key in memory or the files.
+
+        Return the id of the key; None when it does not open, which keeps nobody from deleting it.
+        """
         self.forgotten.append((wrapped_key, owner))
         self.session.scrub()
+        try:
+            return self.vault.key(wrapped_key, owner=owner).key_id
+        except EarwitnessError:
+            return None
+
+    def note_deleted(
+        self,
+        scope: Scope,
+        kind: DeletionKind,
+        *ids: str,
+        key_id: str | None = None,
+        voiceprints: int = 0,
+    ) -> None:
+        """Have a deletion written down in this transaction; it is done again when an older backup is restored.
+
+        `ids` are what identifies the thing in its scope, and what nothing else ever had or will have.
+        """
+        self.deleted.append(NotedDeletion(scope=scope, kind=kind, ids=ids, key_id=key_id, voiceprints=voiceprints))
 
 
 # Fetching turns a row's values, and finds those that no column of ours can hold. `Any`: as for StoredRow.

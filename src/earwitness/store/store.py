@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from earwitness.errors import ConfigurationError, StoreBusy
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
+from earwitness.store.backups import BackupReader, BackupWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
 from earwitness.store.console_sessions import EndedSessionReader, EndedSessionWriter
@@ -23,6 +24,7 @@ from earwitness.store.credentials import (
     BearerTokenWriter,
     CredentialReader,
 )
+from earwitness.store.deletions import DeletionReader, DeletionWriter, identity_digest
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import translating_errors
 from earwitness.store.exports import ExportReader, ExportWriter
@@ -55,6 +57,7 @@ from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.signing import Signer
 from earwitness.vault.vault import Vault, owner_of
+from earwitness.voice.deletion import DeletionKind
 
 _ResultT = TypeVar("_ResultT")
 
@@ -112,6 +115,8 @@ class Unit:
         self.idempotency = IdempotencyWriter(writing)
         self.ended_sessions = EndedSessionWriter(writing)
         self.audit = AuditWriter(writing)
+        self.deletions = DeletionWriter(writing)
+        self.backups = BackupWriter(writing)
         self._writing = writing
 
     def use_reserve(self) -> None:
@@ -165,6 +170,8 @@ class Store:
         self.ended_sessions = EndedSessionReader(*reads, digest_key=self.token_key)
         self.tags = TagReader(*reads)
         self.audit = AuditReader(*reads)
+        self.deletions = DeletionReader(*reads)
+        self.backups = BackupReader(*reads)
         self.counts = CountReader(*reads)
 
     @property
@@ -200,7 +207,10 @@ class Store:
                 now=self._clock(),
                 node_id=self.node_id,
             )
-            return work(Unit(writing)), writing
+            unit = Unit(writing)
+            result = work(unit)
+            unit.deletions.write_down()
+            return result, writing
 
         with self.meter.timing("write"):
             result, writing = self._database.write(run)
@@ -234,6 +244,10 @@ class Store:
             wrapped_key = _kept_key(self._database, self._vault, _SIGNING_NAME)
             self._signer = Signer(self._vault.key(wrapped_key, owner=_own_key_owner(_SIGNING_NAME)))
         return self._signer
+
+    def digest_of(self, scope: Scope, kind: DeletionKind, *ids: str) -> bytes:
+        """Return the digest under which a deletion of this thing is written down."""
+        return identity_digest(self.token_key, scope, kind, ids)
 
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""

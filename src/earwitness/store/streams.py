@@ -15,6 +15,7 @@ from earwitness.store.records import KinesisStream, Page, PageKey, Scope
 from earwitness.store.repository import Reader, Writer, holder_of, in_scope, key_owner, record, select_in_scope
 from earwitness.store.schema import kinesis_streams as streams
 from earwitness.store.tags import TagWriter
+from earwitness.voice.deletion import DeletionKind
 
 _KEY = streams.c.account_id, streams.c.region
 _BY_ARN = HotRead(select(streams), *_KEY, streams.c.arn)
@@ -139,7 +140,8 @@ class StreamWriter(Writer, StreamReader):
         self._tell_homes(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
         self._delete(streams, in_scope(streams, scope, name=present.name))
-        self._writing.destroy_key(present.wrapped_key, owner=stream_owner(scope, present.arn))
+        key_id = self._writing.destroy_key(present.wrapped_key, owner=stream_owner(scope, present.arn))
+        self._writing.note_deleted(scope, DeletionKind.STREAM, present.arn, key_id=key_id)
         return True
 
     def _tell_homes(self, scope: Scope, stream: KinesisStream) -> None:

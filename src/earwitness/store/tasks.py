@@ -45,6 +45,7 @@ from earwitness.store.repository import (
 )
 from earwitness.store.schema import domains, pipelines, task_voiceprints, tasks
 from earwitness.store.session import Writing
+from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
 
 VOICEPRINT_KEPT = timedelta(hours=24)
@@ -219,8 +220,10 @@ class TaskRows(Writer, TaskReader):
         """
         old = select(table.c.account_id, table.c.region, table.c.task_id).where(due).order_by(by).limit(limit)
         rows = self._session.rows(old.with_for_update(skip_locked=True))
+        kind = DeletionKind.TASK if table is tasks else DeletionKind.TASK_VOICEPRINT
         for row in rows:
             self._delete(table, in_scope(table, scope_of(row), task_id=row["task_id"]))
+            self._writing.note_deleted(scope_of(row), kind, row["task_id"])
         if rows:
             self._writing.session.scrub()
         return len(rows)

@@ -22,6 +22,8 @@ OVERHEAD_BYTES = 1 + 12 + 16
 
 _NONCE_BYTES = 12
 _DIGEST_PURPOSE = b"earwitness keyed digest 1"
+_ID_PURPOSE = b"earwitness key id 1"
+_ID_BYTES = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +47,13 @@ class SealedPlace:
 class DataKey:
     """One unwrapped key. Safe to use from several threads; it never shows itself."""
 
-    __slots__ = ("_cipher", "_digest_key", "_random_bytes")
+    __slots__ = ("_cipher", "_digest_key", "_random_bytes", "key_id")
 
     def __init__(self, key: bytes, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._cipher = AESGCM(key)
         self._digest_key = hmac.digest(key, _DIGEST_PURPOSE, hashlib.sha256)
+        self.key_id = hmac.digest(key, _ID_PURPOSE, hashlib.sha256)[:_ID_BYTES].hex()
+        """16 characters that name this key and tell nothing of it; the same under every master key."""
         self._random_bytes = random_bytes
 
     def seal(self, plaintext: bytes, place: SealedPlace) -> bytes:
