@@ -12,6 +12,11 @@ PLACES = {
     "/domains/{domainId}/findings": f"/domains/{DOMAIN}/findings",
     "/profiles/{profileId}": f"/profiles/{KNOWN}",
     "/profiles/{profileId}/delete": f"/profiles/{KNOWN}/delete",
+    "/profiles/{profileId}/voiceprints/{voiceprintId}": f"/profiles/{KNOWN}/voiceprints/print-of-{KNOWN}",
+    "/profiles/{profileId}/voiceprints/{voiceprintId}/remove": f"/profiles/{KNOWN}/voiceprints/print-of-{KNOWN}/remove",
+    "/profiles/{profileId}/voiceprints/{voiceprintId}/roll-back": (
+        f"/profiles/{KNOWN}/voiceprints/print-of-{KNOWN}/roll-back"
+    ),
     "/events": "/events",
     "/events/{eventId}": "/events/event-1",
     "/events/{eventId}/replay": "/events/event-1/replay",

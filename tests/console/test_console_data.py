@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from console_examples import CONSENT, DOMAIN, KNOWN, RUNNER_UP
+from console_examples import CONSENT, DOMAIN, KNOWN, PRINT, RUNNER_UP
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 
@@ -57,6 +57,48 @@ def test_of_two_who_delete_a_profile_the_second_is_told_so(live: Live, visit: Ca
     assert browsers[0].get(PROFILE).status_code == 404
     operations = [entry.operation for entry in live.store.audit.list(SCOPE, limit=20).items]
     assert operations.count("DeleteProfile") == 1
+
+
+def add_voiceprints(live: Live, count: int) -> None:
+    for number in range(count):
+        live.store.write(
+            lambda unit, number=number: unit.profiles.add_voiceprint(
+                SCOPE,
+                KNOWN,
+                voiceprint_id=f"print-{number}",
+                voiceprint=PRINT,
+                expires_at=unit.now + timedelta(days=1_000),
+            )
+        )
+
+
+def test_a_profile_goes_back_to_before_an_enrolment(live: Live, visit: Callable[..., Visit]) -> None:
+    add_voiceprints(live, 3)
+    reader, operator, late = visit("reader"), visit("operator"), visit("admin")
+    assert "Take back…" not in reader.get(PROFILE).text
+    assert operator.get(PROFILE).text.count("Take back…") == 4
+    place = f"{PROFILE}/voiceprints/print-1"
+    question = operator.get(place).text
+    assert "Go back to before it: remove 2" in question
+    tokens = operator.form_token(place), late.form_token(place)
+    answer = operator.post(f"{place}/roll-back", formToken=tokens[0])
+    assert answer.status_code == 303
+    assert "Removed. 2 voiceprints are left." in operator.get(answer.headers["location"]).text
+    answer = late.post(f"{place}/remove", formToken=tokens[1])
+    assert "This voiceprint was removed already." in late.get(answer.headers["location"]).text
+    assert operator.get(place).status_code == 404
+    left = [one.voiceprint_id for one in live.store.profile_voiceprints.list(SCOPE, KNOWN)]
+    assert left == [f"print-of-{KNOWN}", "print-0"]
+
+
+def test_the_only_voiceprint_cannot_be_taken_back(live: Live, visit: Callable[..., Visit]) -> None:
+    browser = visit("operator")
+    assert "Take back…" not in browser.get(PROFILE).text
+    place = f"{PROFILE}/voiceprints/print-of-{KNOWN}"
+    assert "Delete the profile instead" in browser.get(place).text
+    form_token = browser.form_token(f"{PROFILE}/delete")
+    answer = browser.post(f"{place}/remove", formToken=form_token)
+    assert (answer.status_code, "delete the profile instead" in answer.text) == (409, True)
 
 
 def test_a_message_is_shown_once(visit: Callable[..., Visit]) -> None:

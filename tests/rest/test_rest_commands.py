@@ -186,6 +186,24 @@ def test_profiles_of_a_domain(url: str) -> None:
 
 
 @pytest.mark.slow
+def test_voiceprints_of_a_voice_are_taken_back(url: str, rest: Rest) -> None:
+    for number in range(3):
+        rest.clock.now += timedelta(minutes=1)
+        rest.store.write(
+            lambda unit, number=number: unit.profiles.add_voiceprint(
+                MINE, "vp-1", voiceprint_id=f"later-{number}", voiceprint=VOICEPRINT, expires_at=START
+            )
+        )
+    shown = run("voices", "show", "vp-1").stdout
+    assert [words in shown for words in ("print-of-vp-1", "later-2", "a recording")] == [True] * 3
+    assert "--yes" in said(run("voices", "roll-back", "vp-1", "later-1"))  # nobody can be asked
+    assert "2 voiceprints left" in said(run("voices", "roll-back", "vp-1", "later-1", "--yes"))
+    left = json.loads(run("voices", "remove", "vp-1", "later-0", "--yes", "--json").stdout)
+    assert [one["voiceprintId"] for one in left["voiceprints"]] == ["print-of-vp-1"]
+    last = run("voices", "remove", "vp-1", "print-of-vp-1", "--yes")
+    assert (last.exit_code, "delete the profile" in said(last)) == (9, True)
+
+
 def test_doctor_of_a_domain(url: str, rest: Rest) -> None:
     assert "nothing is wrong" in said(run("domains", "doctor", "vpd-1"))
     vector = struct.pack("<192f", 1.0, *[0.0] * 191)

@@ -1,12 +1,15 @@
 """One profile: read, deleted, deleted again; and tasks by status and by outcome."""
 
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import pytest
 from rest_examples import (
     DECISION,
     MINE,
+    START,
     THEIRS,
+    VOICEPRINT,
     Rest,
     add_domain,
     add_pipeline,
@@ -54,6 +57,59 @@ def test_a_profile_is_deleted_once(rest: Rest) -> None:
     require_error(rest.ask("DELETE", "profiles/vp-1"), 404, "NotFound")
     require_error(rest.ask("GET", "profiles/vp-1"), 404, "NotFound")
     assert [one["profileId"] for one in rest.ask("GET", "domains/vpd-1/profiles").json()["profiles"]] == ["vp-2"]
+
+
+def add_voiceprints(rest: Rest, count: int) -> None:
+    for number in range(count):
+        rest.clock.now += timedelta(minutes=1)
+        rest.store.write(
+            lambda unit, number=number: unit.profiles.add_voiceprint(
+                MINE,
+                "vp-1",
+                voiceprint_id=f"print-{number}",
+                voiceprint=VOICEPRINT,
+                expires_at=START + timedelta(days=1_000),
+                consent_reference=None,
+            )
+        )
+
+
+def voiceprints_of(rest: Rest) -> list[str]:
+    return [one["voiceprintId"] for one in rest.ask("GET", "profiles/vp-1").json()["voiceprints"]]
+
+
+def test_a_profile_goes_back_to_before_a_voiceprint(rest: Rest) -> None:
+    fill(rest)
+    add_voiceprints(rest, 3)
+    before = rest.ask("GET", "profiles/vp-1").json()
+    back = {"voiceprintId": "print-1"}
+    require_error(rest.ask("POST", "profiles/vp-1/roll-back", params=back, role="reader"), 403, "Forbidden")
+    require_error(rest.ask("POST", "profiles/vp-1/roll-back", params=back, scope=THEIRS), 404, "NotFound")
+    require_error(rest.ask("POST", "profiles/vp-1/roll-back"), 400, "BadRequest")
+    answer = rest.ask("POST", "profiles/vp-1/roll-back", params=back, role="operator")
+    require_fits(answer.json(), "Profile")
+    assert [one["voiceprintId"] for one in answer.json()["voiceprints"]] == voiceprints_of(rest)
+    assert voiceprints_of(rest) == ["print-of-vp-1", "print-0"]
+    assert answer.json()["expiresAt"] == before["expiresAt"]
+    require_error(rest.ask("POST", "profiles/vp-1/roll-back", params=back), 404, "NotFound")
+    operations = [one.operation for one in rest.store.audit.list(MINE, limit=20).items if one.outcome == "done"]
+    assert operations.count("RollBackProfile") == 1
+
+
+def test_one_voiceprint_is_removed_and_the_last_one_stays(rest: Rest) -> None:
+    fill(rest)
+    add_voiceprints(rest, 2)
+    assert rest.ask("DELETE", "profiles/vp-1/voiceprints/print-0").status_code == 200
+    assert voiceprints_of(rest) == ["print-of-vp-1", "print-1"]
+    require_error(rest.ask("DELETE", "profiles/vp-1/voiceprints/print-0"), 404, "NotFound")
+    require_error(rest.ask("DELETE", "profiles/vp-2/voiceprints/print-1"), 404, "NotFound")
+    require_error(rest.ask("DELETE", "profiles/vp-9/voiceprints/print-1"), 404, "NotFound")
+    assert rest.ask("DELETE", "profiles/vp-1/voiceprints/print-of-vp-1").status_code == 200
+    told = require_error(rest.ask("DELETE", "profiles/vp-1/voiceprints/print-1"), 409, "Conflict")
+    assert "delete the profile" in told
+    back = {"voiceprintId": "print-1"}
+    require_error(rest.ask("POST", "profiles/vp-1/roll-back", params=back), 409, "Conflict")
+    assert voiceprints_of(rest) == ["print-1"]
 
 
 def tasks_of(rest: Rest, **params: object) -> tuple[list[str], str | None]:

@@ -1,13 +1,16 @@
 """The table of routes: the document says what is served, answers fit it, and roles are kept route by route."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 from rest_examples import (
     MINE,
     ROLES,
+    START,
     THEIRS,
     V1,
+    VOICEPRINT,
     Rest,
     add_connector,
     add_domain,
@@ -36,13 +39,18 @@ IDS = {
     "eventId": "event-1",
     "domainId": "vpd-1",
     "profileId": "vp-1",
+    "voiceprintId": "second-print",
     "connectorId": "connector-1",
     "jobId": "job-1",
     "number": "1",
 }
 
 
-_MORE = {"CreateJob": {"items": "1"}, "CreateExport": {"encryption": "none"}}
+_MORE = {
+    "CreateJob": {"items": "1"},
+    "CreateExport": {"encryption": "none"},
+    "RollBackProfile": {"voiceprintId": "second-print"},
+}
 
 
 def fill(rest: Rest) -> None:
@@ -52,6 +60,13 @@ def fill(rest: Rest) -> None:
         conclude(unit, add_task(unit, task_id="task-1"))
         add_event(unit, "arn:aws:sqs:eu-central-1:111122223333:calls", event_id="event-1")
         enrol(unit)
+        unit.profiles.add_voiceprint(
+            MINE,
+            "vp-1",
+            voiceprint_id="second-print",
+            voiceprint=VOICEPRINT,
+            expires_at=START + timedelta(days=1_000),
+        )
         learn(unit)
         add_connector(unit)
         add_job(unit)

@@ -30,6 +30,7 @@ from earwitness.cli import (
     line,
     models,
     nodes,
+    prototypes,
     records,
     serve,
     sizing,
@@ -74,6 +75,7 @@ for command in (exports.export, exports.check):
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")
+app.add_typer(prototypes.voices, name="voices")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(connectors.connectors, name="connectors")

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from earwitness.access.roles import Role
 from earwitness.console.context import ActionHandler, PageHandler, roles_of
-from earwitness.console.domains import delete_profile_action, domain_page, domains_page, findings_page, profile_page
+from earwitness.console.domains import (
+    ShowVoiceprint,
+    delete_profile_action,
+    domain_page,
+    domains_page,
+    findings_page,
+    profile_page,
+    remove_voiceprint_action,
+    roll_back_action,
+    voiceprint_page,
+)
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
 from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
@@ -24,8 +34,10 @@ from earwitness.rest.parameters import (
     ListFindings,
     ListTasks,
     Parameters,
+    RemoveVoiceprint,
     ReplayEvent,
     ReplayEvents,
+    RollBackProfile,
 )
 
 _ADMIN = frozenset({Role.ADMIN.value})
@@ -165,6 +177,15 @@ PAGES: tuple[ConsolePage, ...] = (
         below="/domains",
     ),
     ConsolePage(
+        path="/profiles/{profileId}/voiceprints/{voiceprintId}",
+        title="Take back a voiceprint",
+        roles=roles_of("RemoveVoiceprint"),
+        parameters=ShowVoiceprint,
+        handler=voiceprint_page,
+        template="voiceprint.html",
+        below="/domains",
+    ),
+    ConsolePage(
         path="/events",
         title="Events",
         navigation="Events",
@@ -221,6 +242,18 @@ ACTIONS: tuple[ConsoleAction, ...] = (
         operation="DeleteProfile",
         parameters=DeleteProfile,
         handler=delete_profile_action,
+    ),
+    ConsoleAction(
+        path="/profiles/{profileId}/voiceprints/{voiceprintId}/remove",
+        operation="RemoveVoiceprint",
+        parameters=RemoveVoiceprint,
+        handler=remove_voiceprint_action,
+    ),
+    ConsoleAction(
+        path="/profiles/{profileId}/voiceprints/{voiceprintId}/roll-back",
+        operation="RollBackProfile",
+        parameters=RollBackProfile,
+        handler=roll_back_action,
     ),
     ConsoleAction(
         path="/events/{eventId}/replay", operation="ReplayEvent", parameters=ReplayEvent, handler=replay_action

@@ -30,8 +30,10 @@ from earwitness.rest.parameters import (
     ListDomainProfiles,
     ListDomains,
     ListFindings,
+    RemoveVoiceprint,
     ResetLines,
     RevertLine,
+    RollBackProfile,
     SearchRecording,
     SwitchLines,
 )
@@ -181,9 +183,38 @@ def delete_profile(context: RestContext, call: RestCall[DeleteProfile]) -> Profi
     return answer
 
 
+def remove_voiceprint(context: RestContext, call: RestCall[RemoveVoiceprint]) -> ProfileAnswer:
+    """Remove one voiceprint of a profile."""
+    return _taken_back(context, call, with_later=False)
+
+
+def roll_back_profile(context: RestContext, call: RestCall[RollBackProfile]) -> ProfileAnswer:
+    """Remove a voiceprint of a profile and all that came after it."""
+    return _taken_back(context, call, with_later=True)
+
+
+def _taken_back(
+    context: RestContext, call: RestCall[RemoveVoiceprint | RollBackProfile], *, with_later: bool
+) -> ProfileAnswer:
+    params = call.params
+
+    def work(unit: Unit) -> VoiceProfile:
+        left = unit.profiles.remove_voiceprint(
+            call.scope, params.profile_id, params.voiceprint_id, with_later=with_later
+        )
+        profile = there(left, _NO_PROFILE)
+        call.caller.record(unit, profile.arn)
+        return profile
+
+    profile = context.store.write(work)
+    return answer_of(ProfileAnswer, profile, voiceprints=voiceprints_of(context, call, profile))
+
+
 def voiceprints_of(
     context: RestContext,
-    call: RestCall[ListDomainProfiles | EnrolRecording | GetProfile | DeleteProfile],
+    call: RestCall[
+        ListDomainProfiles | EnrolRecording | GetProfile | DeleteProfile | RemoveVoiceprint | RollBackProfile
+    ],
     profile: VoiceProfile,
 ) -> list[ProfileVoiceprintAnswer]:
     """Return the voiceprints of a profile; none once it has expired."""

@@ -51,6 +51,7 @@ _Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
 _GUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _DomainId: TypeAlias = Annotated[Identifier, doc("The voice profile domain's id.")]
 _ProfileId: TypeAlias = Annotated[Identifier, doc("The voice profile's id.")]
+_VoiceprintId: TypeAlias = Annotated[Identifier, doc("The voiceprint's id.")]
 _JobId: TypeAlias = Annotated[Identifier, doc("The job's id.")]
 _ConnectorId: TypeAlias = Annotated[Identifier, doc("The Voice Connector's id.")]
 EventId: TypeAlias = Annotated[Identifier, doc("The event's id.")]
@@ -188,6 +189,21 @@ class DeleteProfile(Parameters, kw_only=True):
     """Delete a voice profile with all its voiceprints, for good; answers what it was."""
 
     profile_id: _ProfileId
+
+
+class RemoveVoiceprint(Parameters, kw_only=True):
+    """Remove one voiceprint of a voice profile, for good; answers the profile. The last one stays."""
+
+    profile_id: _ProfileId
+    voiceprint_id: _VoiceprintId
+
+
+class RollBackProfile(Parameters, kw_only=True):
+    """Give a voice profile the voiceprints again that it had before one was enrolled: that one and all later ones are
+    removed, for good; answers the profile."""
+
+    profile_id: _ProfileId
+    voiceprint_id: _VoiceprintId
 
 
 class GetLines(Parameters, kw_only=True):

@@ -20,6 +20,8 @@ from earwitness.rest.domains import (
     get_profile,
     list_domains,
     list_profiles,
+    remove_voiceprint,
+    roll_back_profile,
 )
 from earwitness.rest.doors import get_doors
 from earwitness.rest.exports import create_export, delete_archive, fetch_archive
@@ -81,10 +83,12 @@ from earwitness.rest.parameters import (
     ListTasks,
     PutDoor,
     PutJobItem,
+    RemoveVoiceprint,
     ReplayEvent,
     ReplayEvents,
     ResetLines,
     RevertLine,
+    RollBackProfile,
     Schema,
     SearchRecording,
     SwitchLines,
@@ -153,6 +157,15 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_OPERATOR, "GET", "/domains/{domainId}/findings", ListFindings, list_findings, FindingsAnswer),
     RestRoute(_READER, "GET", "/profiles/{profileId}", GetProfile, get_profile, ProfileAnswer),
     RestRoute(_OPERATOR, "DELETE", "/profiles/{profileId}", DeleteProfile, delete_profile, ProfileAnswer),
+    RestRoute(
+        _OPERATOR,
+        "DELETE",
+        "/profiles/{profileId}/voiceprints/{voiceprintId}",
+        RemoveVoiceprint,
+        remove_voiceprint,
+        ProfileAnswer,
+    ),
+    RestRoute(_OPERATOR, "POST", "/profiles/{profileId}/roll-back", RollBackProfile, roll_back_profile, ProfileAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
     RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/reset", ResetLines, reset_lines, LinesAnswer),

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
@@ -254,6 +254,31 @@ class ProfileWriter(Writer, ProfileReader):
         self._writing.note_deleted(scope, DeletionKind.PROFILE, present.profile_id, voiceprints=voiceprints)
         return self._delete(profiles, in_scope(profiles, scope, profile_id=present.profile_id)) == 1
 
+    def remove_voiceprint(
+        self, scope: Scope, profile_id: str, voiceprint_id: str, *, with_later: bool
+    ) -> VoiceProfile | None:
+        """Remove one voiceprint, or with `with_later` that one and all that came after it, and what tasks still have
+        of them; the profile keeps the others and its expiry. Votes of its voice are forgotten.
+
+        None when there is no such profile. Raise NotFound when it has no such voiceprint, Conflict when none would be
+        left.
+        """
+        present = self._locked(scope, profile_id)
+        if present is None:
+            return None
+        kept = self._voiceprints.list(scope, present.profile_id)
+        place = next((place for place, one in enumerate(kept) if one.voiceprint_id == voiceprint_id), None)
+        if place is None:
+            raise NotFound("the voice profile has no voiceprint of this id; it may have been removed meanwhile")
+        removed = kept[place:] if with_later else kept[place : place + 1]
+        if len(removed) == len(kept):
+            raise Conflict("no voiceprint would be left of this voice profile; delete the profile instead")
+        self._lines.forget_profile(scope, present.domain_id, present.profile_id)
+        self._forget_tasks(scope, present, {one.source_task_id for one in removed if one.source_task_id is not None})
+        self._voiceprints.remove(scope, present, [one.voiceprint_id for one in removed])
+        self._update(profiles, in_scope(profiles, scope, profile_id=present.profile_id), updated_at=self._now)
+        return replace(present, updated_at=self._now)
+
     def _locked(self, scope: Scope, profile_id: str) -> VoiceProfile | None:
         """Return the profile, its domain locked: nobody else changes either before this unit ends."""
         seen = self.get(scope, profile_id)
@@ -281,8 +306,13 @@ class ProfileWriter(Writer, ProfileReader):
         sources = {row["source_task_id"] for row in self._session.rows(enrolled)} - {None}
         created = in_scope(tasks, scope, domain_id=profile.domain_id, profile_id=profile.profile_id)
         sources |= {row["task_id"] for row in self._session.rows(select(tasks.c.task_id).where(created))}
-        self._update(tasks, created, profile_id=None)
-        theirs = in_scope(task_voiceprints, scope) & task_voiceprints.c.task_id.in_(sorted(sources))
+        self._forget_tasks(scope, profile, sources)
+
+    def _forget_tasks(self, scope: Scope, profile: VoiceProfile, task_ids: Collection[str]) -> None:
+        """Delete what these tasks have of the voice of a profile."""
+        named = tasks.c.task_id.in_(sorted(task_ids))
+        self._update(tasks, in_scope(tasks, scope, profile_id=profile.profile_id), named, profile_id=None)
+        theirs = in_scope(task_voiceprints, scope) & task_voiceprints.c.task_id.in_(sorted(task_ids))
         gone = delete(task_voiceprints).where(theirs).returning(task_voiceprints.c.task_id)
         for row in self._writing.session.taken(gone):
             self._writing.note_deleted(scope, DeletionKind.TASK_VOICEPRINT, row["task_id"])
@@ -411,31 +441,32 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         self._update(profile_voiceprints, theirs, expires_at=profile.expires_at)
 
     def clear(self, scope: Scope, profile: VoiceProfile) -> int:
-        """Delete all voiceprints of a profile, which the caller's unit has locked, from the files as well.
+        """Delete all voiceprints of a profile, which the caller's unit has locked; return how many there were."""
+        return self._remove(scope, profile.domain_id, profile.profile_id)
 
-        Return how many there were.
-        """
-        theirs = delete(profile_voiceprints).where(in_scope(profile_voiceprints, scope, profile_id=profile.profile_id))
-        gone = self._writing.session.taken(theirs.returning(profile_voiceprints.c.voiceprint_id))
-        for row in gone:
-            self._note(scope, profile.profile_id, row["voiceprint_id"])
-        if gone:
-            self._domains.note_change(scope, profile.domain_id, profile.profile_id)
-            self._writing.session.scrub()
-        return len(gone)
+    def remove(self, scope: Scope, profile: VoiceProfile, voiceprint_ids: Collection[str]) -> int:
+        """Delete some voiceprints of a profile, which the caller's unit has locked; return how many there were."""
+        chosen = profile_voiceprints.c.voiceprint_id.in_(sorted(voiceprint_ids))
+        return self._remove(scope, profile.domain_id, profile.profile_id, chosen)
 
     def delete(self, scope: Scope, profile_id: str, voiceprint_id: str) -> bool:
         """Delete one voiceprint; its profile stays. False when there is no such voiceprint."""
         row = self._session.row(select_in_scope(profiles, scope, profile_id=profile_id))
         if row is None or not self._domains.lock(scope, row["domain_id"]):
             return False
-        chosen = in_scope(profile_voiceprints, scope, profile_id=profile_id, voiceprint_id=voiceprint_id)
-        if not self._delete(profile_voiceprints, chosen):
-            return False
-        self._note(scope, profile_id, voiceprint_id)
-        self._domains.note_change(scope, row["domain_id"], profile_id)
-        self._writing.session.scrub()
-        return True
+        chosen = profile_voiceprints.c.voiceprint_id == voiceprint_id
+        return self._remove(scope, row["domain_id"], profile_id, chosen) == 1
+
+    def _remove(self, scope: Scope, domain_id: str, profile_id: str, *chosen: ColumnElement[bool]) -> int:
+        """Delete voiceprints, from the files as well, and note whose they were."""
+        theirs = delete(profile_voiceprints).where(in_scope(profile_voiceprints, scope, profile_id=profile_id), *chosen)
+        gone = self._writing.session.taken(theirs.returning(profile_voiceprints.c.voiceprint_id))
+        for row in gone:
+            self._note(scope, profile_id, row["voiceprint_id"])
+        if gone:
+            self._domains.note_change(scope, domain_id, profile_id)
+            self._writing.session.scrub()
+        return len(gone)
 
     def expire(self, *, expired_before: datetime, limit: int) -> int:
         """Delete at most `limit` voiceprints of all accounts that expired by this time, their audio and votes.

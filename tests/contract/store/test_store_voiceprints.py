@@ -400,3 +400,73 @@ def test_what_changes_no_voiceprint_moves_no_version(store: Store) -> None:
     store.write(lambda unit: unit.profiles.delete(MINE, empty.profile_id))
     store.write(_expire)
     assert _version(store, profile.domain_id) == before
+
+
+def test_a_voiceprint_is_taken_back_with_what_its_call_has_of_it(store: Store, clock: Clock) -> None:
+    task = with_voiceprint(store)
+    profile = enrol(store, task)
+    (first,) = store.profile_voiceprints.list(MINE, profile.profile_id)
+    for number in range(3):
+        clock.advance(timedelta(minutes=1))
+        _add(store, profile.profile_id, f"later-{number}")
+    before = _version(store, profile.domain_id)
+
+    def take_back(voiceprint_id: str, *, with_later: bool) -> VoiceProfile | None:
+        return store.write(
+            lambda unit: unit.profiles.remove_voiceprint(MINE, profile.profile_id, voiceprint_id, with_later=with_later)
+        )
+
+    with pytest.raises(Conflict, match="delete the profile"):
+        take_back(first.voiceprint_id, with_later=True)
+    assert _version(store, profile.domain_id) == before
+    changed = take_back("later-1", with_later=True)
+    assert changed is not None
+    assert [one.voiceprint_id for one in store.profile_voiceprints.list(MINE, profile.profile_id)] == [
+        first.voiceprint_id,
+        "later-0",
+    ]
+    # Galleries in memory are told whose voiceprints to read again.
+    noted = store.profile_voiceprints.gallery_changes(MINE, profile.domain_id, since=before, limit=10)
+    assert noted is not None
+    assert noted.profile_ids == {profile.profile_id}
+    assert len(noted.entries) == 2
+    assert store.task_voiceprints.get(MINE, task.task_id) is not None
+    take_back(first.voiceprint_id, with_later=False)
+    assert store.task_voiceprints.get(MINE, task.task_id) is None
+    kept = store.tasks.get(MINE, task.task_id)
+    assert kept is not None
+    assert kept.profile_id is None
+    with pytest.raises(NotFound):
+        take_back("later-2", with_later=False)
+    assert len(_gallery(store, profile.domain_id)) == 1
+
+
+def test_of_two_who_take_the_last_two_voiceprints_back_at_once_one_is_refused(store: Store) -> None:
+    profile = enrol(store, with_voiceprint(store))
+    _add(store, profile.profile_id, "second")
+    ids = [one.voiceprint_id for one in store.profile_voiceprints.list(MINE, profile.profile_id)]
+
+    def take_back(voiceprint_id: str) -> str:
+        try:
+            store.write(
+                lambda unit: unit.profiles.remove_voiceprint(MINE, profile.profile_id, voiceprint_id, with_later=False)
+            )
+        except Conflict:
+            return "refused"
+        return "removed"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(take_back, ids)) == ["refused", "removed"]
+    assert len(store.profile_voiceprints.list(MINE, profile.profile_id)) == 1
+
+
+def _add(store: Store, profile_id: str, voiceprint_id: str) -> None:
+    store.write(
+        lambda unit: unit.profiles.add_voiceprint(
+            MINE,
+            profile_id,
+            voiceprint_id=voiceprint_id,
+            voiceprint=voiceprint(),
+            expires_at=unit.now + THREE_YEARS,
+        )
+    )
