@@ -108,3 +108,15 @@ def test_the_end_of_a_process_does_not_wait_for_a_full_pipe(
     sys.stderr.write("what comes after does not wait either\n")
     assert isinstance(sys.stderr, log.StderrWriter)
     stream.close()
+
+
+def test_what_fails_again_and_again_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    failing = log.Recurring(logging.getLogger("earwitness.test"), monotonic=lambda: now[0])
+    for second in range(61):
+        now[0] = float(second)
+        failing.tell(logging.WARNING, "the records are away", reason=f"for {second} s")
+        if second == 30:  # of another kind: told at once
+            failing.tell(logging.ERROR, "the records are away", error="KeyError")
+    told = [(record.levelname, vars(record)["failures"], vars(record).get("reason")) for record in caplog.records]
+    assert told == [("WARNING", 1, "for 0 s"), ("ERROR", 1, None), ("WARNING", 60, "for 60 s")]

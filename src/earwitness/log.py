@@ -1,6 +1,7 @@
 """Structured logs: constant text, context as keys, one line an event.
 
-What belongs here: the formatter, the one call that installs it, and the stream that lets no log line block its caller.
+What belongs here: the formatter, the one call that installs it, the stream that lets no log line block its caller, and
+how often a failure that lasts is told.
 What must never: personal data. A key that could hold any is named `pii.*` and its value is replaced before it is
 written.
 """
@@ -14,8 +15,8 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Generator
+from collections import Counter, deque
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ UNWRITTEN_BYTES_MAX = 1 << 20
 
 LAST_LINES_SECONDS = 1.0
 """How long the end of a process waits for its last lines to be written."""
+
+TELL_AGAIN_SECONDS = 60.0
+"""How often a failure is told that comes again and again."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -62,6 +66,31 @@ def frames_of(error: BaseException) -> list[str]:
     """Where an error came from, `file:line function`, without its message or any value: those may be personal."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+class Recurring:
+    """Failures that come again and again while their cause lasts, as every second while the records are away.
+
+    One of a kind is told at once, and then one a minute, with how many came meanwhile. Any thread may tell.
+    """
+
+    def __init__(self, log: logging.Logger, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._told_at: dict[tuple[int, str], float] = {}
+        self._untold = Counter[tuple[int, str]]()
+
+    def tell(self, level: int, text: str, **context: object) -> None:
+        """Log this, unless a failure of the same level and text was logged within a minute."""
+        kind, now = (level, text), self._monotonic()
+        with self._lock:
+            self._untold[kind] += 1
+            if now - self._told_at.get(kind, float("-inf")) < TELL_AGAIN_SECONDS:
+                return
+            self._told_at[kind] = now
+            failures = self._untold.pop(kind)
+        self._log.log(level, text, extra={"failures": failures, **context}, stacklevel=2)
 
 
 class StderrWriter(io.TextIOBase):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from earwitness.errors import EarwitnessError, Unauthorized
+from earwitness.log import Recurring
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread
 from earwitness.wire.exchange import Principal
@@ -116,11 +117,12 @@ class HeldKeys:
         self, run_in_thread: RunInThread, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
         """Look for ever. While the records are away connections go on."""
+        failing = Recurring(_log)
         while True:
             try:
                 await self.look(run_in_thread)
             except EarwitnessError as error:
-                _log.warning("the keys of connections cannot be looked up now", extra={"reason": str(error)})
+                failing.tell(logging.WARNING, "the keys of connections cannot be looked up now", reason=str(error))
             await sleep(LOOK_SECONDS)
 
     def _is_over(self, held: HeldKey) -> bool:

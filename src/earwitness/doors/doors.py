@@ -14,7 +14,7 @@ from earwitness.doors.live_call import LiveCall
 from earwitness.doors.refusals import Refusals
 from earwitness.doors.sockets import SocketDoors
 from earwitness.errors import EarwitnessError
-from earwitness.log import frames_of
+from earwitness.log import Recurring, frames_of
 from earwitness.voice.connector import DoorStatus
 
 LOOK_SECONDS = 1.0
@@ -131,11 +131,12 @@ class Doors:
 
     async def look_again_and_again(self) -> None:
         """Look for ever. While the records are away calls go on."""
+        failing = Recurring(_log)
         while True:
             try:
                 await self.look()
             except EarwitnessError as error:
-                _log.warning("it cannot be looked up which calls may go on", extra={"reason": str(error)})
+                failing.tell(logging.WARNING, "it cannot be looked up which calls may go on", reason=str(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:

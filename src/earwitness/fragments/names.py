@@ -17,6 +17,7 @@ from pathlib import Path
 
 from earwitness import descriptors
 from earwitness.errors import FragmentLogUnavailable
+from earwitness.log import Recurring
 
 FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600
 
@@ -24,6 +25,7 @@ DELETED_SUFFIX = ".deleted"
 """Of a folder that is being deleted."""
 
 _log = logging.getLogger("earwitness.fragments")
+_failing = Recurring(_log)
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
@@ -107,9 +109,9 @@ def translated(error: Exception) -> Exception:
         return error
     if descriptors.is_exhausted(error):
         meaning = FragmentLogUnavailable(f"media cannot be kept: {descriptors.advice()}")
-        _log.error("no file descriptor is free for the media log", extra={"reason": descriptors.advice()})
+        _failing.tell(logging.ERROR, "no file descriptor is free for the media log", reason=descriptors.advice())
     else:
         meaning = FragmentLogUnavailable(f"the media log's disk says: {error.strerror}; make room or look after it")
-        _log.error("the media log's disk fails", extra={"reason": str(error.strerror)})
+        _failing.tell(logging.ERROR, "the media log's disk fails", reason=str(error.strerror))
     meaning.__cause__ = error
     return meaning

@@ -74,7 +74,10 @@ _SILENT = "earwitness_silent"
 _URL = "EARWITNESS_STORE_URL"
 _SEE = "docs/records.md has the commands"
 
+_NO_CHANGES = "PostgreSQL takes no changes: it is a standby, or default_transaction_read_only is on"
+
 _REFUSALS = (
+    ("timeout expired", f"PostgreSQL's host does not answer; look at host and port in {_URL}, and at firewalls"),
     ("password authentication failed", f"PostgreSQL knows no such role, or the password is wrong; correct {_URL}"),
     ("no password supplied", f"PostgreSQL asks for a password; add it to {_URL}, as in postgresql://ROLE:PASSWORD@…"),
     ("authentication failed", f"PostgreSQL does not accept this role; correct {_URL}, or the server's pg_hba.conf"),
@@ -96,10 +99,11 @@ _REFUSALS = (
     ("invalid sslmode", f"sslmode in {_URL} is none that PostgreSQL knows; verify-full is the safe one"),
     ("invalid uri query parameter", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
     ("invalid connection option", f"{_URL} has a parameter that PostgreSQL does not know; correct it"),
+    ("read-only transaction", _NO_CHANGES),
+    ("session is read-only", _NO_CHANGES),
+    ("server is in hot standby mode", _NO_CHANGES),
     ("connection refused", f"nothing listens at PostgreSQL's host and port; start it, or correct {_URL}"),
-    ("read-only transaction", "PostgreSQL takes no changes: it is a standby, or default_transaction_read_only is on"),
     ("does not answer", "PostgreSQL does not answer; look whether its processes and its disk stand still"),
-    ("timeout expired", f"PostgreSQL's host does not answer; look at host and port in {_URL}, and at firewalls"),
     (
         "too many clients",
         "PostgreSQL has no connection left; raise its max_connections, or lower store_connections of EARWITNESS_LIMITS",

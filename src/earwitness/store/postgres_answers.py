@@ -4,7 +4,7 @@ A server that is stopped, or whose disk hangs, keeps its connections, and its ma
 no timeout of the network or of the server ends a wait.
 
 The first calls wait their time out. From then on one call at a time tries, and all others are refused at once, so that
-no thread waits that somebody else needs.
+no thread waits that somebody else needs. A call that waited in vain does not try a second time.
 """
 
 import time
@@ -43,10 +43,11 @@ class Answers:
                 self._silent_since = None
 
     def missed(self) -> None:
-        """Note that an answer did not come in time."""
+        """Note that an answer did not come in time; the thread that tried has had its turn."""
         with self._lock:
             if self._silent_since is None:
                 self._silent_since = self._monotonic()
+            self._end_to_try()
 
     def require(self) -> None:
         """Raise StoreUnavailable while the server does not answer, but for the thread that tries."""
@@ -63,7 +64,12 @@ class Answers:
             yield
         finally:
             if tries:
-                self._trying = None
+                with self._lock:
+                    self._end_to_try()
+
+    def _end_to_try(self) -> None:
+        if self._trying == get_ident():  # another thread may have begun meanwhile
+            self._trying = None
 
     def _begin_to_try(self) -> bool:
         if self._silent_since is None:

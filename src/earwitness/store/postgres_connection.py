@@ -46,9 +46,13 @@ class _Silent(Exception):
 def connect(answers: Answers, seconds: float, *arguments: Any, **options: Any) -> AnsweringConnection:
     """Return a new connection to a server that answers. Raise what psycopg raises, StoreUnavailable of a silent one."""
     answers.require()
+    begun = time.monotonic()
     try:
         made = AnsweringConnection.connect(*arguments, **options)
-    except psycopg.errors.ConnectionTimeout as error:
+    except psycopg.OperationalError as error:
+        # The error is of the last host; one before it may have been waited for.
+        if time.monotonic() - begun < options["connect_timeout"]:
+            raise
         answers.missed()
         raise mark_silent(error) from None
     answers.heard()

@@ -24,6 +24,9 @@ ANSWER_SECONDS_MORE = 1.0
 """How much longer an answer may take than the server may work on it: then it is not the statement that takes so long.
 """
 
+_CONNECT_SECONDS_MIN = 2
+"""libpq's, which takes less for this."""
+
 _log = logging.getLogger("earwitness.store")
 
 
@@ -89,10 +92,13 @@ class Connecting:
         connection.exec_driver_sql(f"SELECT {asked}")  # names and numbers of our own
 
     def _network(self) -> dict[str, int]:
-        """Return after how long a machine that is gone without a word is given up; without it that takes minutes."""
-        wait = max(2, round(self.wait_seconds_max))
+        """Return after how long a machine that is gone without a word is given up; without it that takes minutes.
+
+        Hosts are tried one after the other, and share the time.
+        """
+        wait = max(_CONNECT_SECONDS_MIN, round(self.wait_seconds_max))
         return {
-            "connect_timeout": wait,
+            "connect_timeout": max(_CONNECT_SECONDS_MIN, wait // _host_count(self.url)),
             "keepalives_idle": wait,
             "keepalives_interval": 1,
             "keepalives_count": 3,
@@ -129,6 +135,13 @@ def _read(connecting: Connecting, expression: str) -> str | None:
             return connection.execute(text(f"SELECT {expression}")).scalar()
     finally:
         engine.dispose()
+
+
+def _host_count(url: URL) -> int:
+    """Return how many hosts an address names: as several parameters, or in one with commas."""
+    named = url.query.get("host", ())
+    hosts = ",".join([named] if isinstance(named, str) else named)
+    return hosts.count(",") + 1
 
 
 def _leave_a_replica(context: ExceptionContext) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 
 from earwitness.errors import SinkError, SinkUnavailable, StoreUnavailable
-from earwitness.log import frames_of
+from earwitness.log import Recurring, frames_of
 from earwitness.metrics.reported import DeliveryMetrics, DeliveryOutcome
 from earwitness.sinks.sink import Sink
 from earwitness.sinks.targets import kind_of
@@ -76,6 +76,7 @@ class Deliverer:
         self._traces = traces or Traces()
         self._is_alone = is_alone
         self._renew_seconds = renew_seconds
+        self._failing = Recurring(_log)
 
     def wake(self) -> None:
         """Look for new events now."""
@@ -183,7 +184,7 @@ class Deliverer:
                 lambda unit: unit.deliveries.claim(until=until, limit=limit, never=never, once=once)
             )
         except StoreUnavailable as error:
-            _log.error("due events cannot be read", extra={"reason": str(error)})
+            self._failing.tell(logging.ERROR, "due events cannot be read", reason=str(error))
             return ()
         self._outages.asked({delivery.target for delivery in claimed}.intersection(once))
         return claimed

@@ -23,7 +23,7 @@ from earwitness.errors import (
     NotFound,
     StreamGone,
 )
-from earwitness.log import frames_of
+from earwitness.log import Recurring, frames_of
 from earwitness.store.columns import JsonObject
 from earwitness.store.job_records import ClaimedItem, ItemInput
 from earwitness.store.jobs import turn_of
@@ -103,6 +103,7 @@ class JobWorker:
         self._listening = ThreadPoolExecutor(max(1, at_once), thread_name_prefix="earwitness job")
         self._turn: PageKey | None = None
         self._news = asyncio.Event()
+        self._failing = Recurring(_log)
 
     def wake(self) -> None:
         """There is something to do. On the event loop."""
@@ -168,10 +169,10 @@ class JobWorker:
         try:
             return await self._run_in_thread(work)
         except EarwitnessError as error:
-            _log.warning("jobs cannot be worked on now", extra={"reason": str(error)})
+            self._failing.tell(logging.WARNING, "jobs cannot be worked on now", reason=str(error))
         except Exception as error:
             context = {"error": type(error).__name__, "frames": frames_of(error)}
-            _log.error("jobs cannot be worked on now", extra=context)
+            self._failing.tell(logging.ERROR, "jobs cannot be worked on now", **context)
         return None
 
     # In a thread.

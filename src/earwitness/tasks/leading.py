@@ -15,6 +15,7 @@ from threading import Event, Thread
 
 from earwitness import __version__
 from earwitness.errors import AnotherProcessServes, EarwitnessError
+from earwitness.log import Recurring
 from earwitness.store.leading import LEASE_SECONDS, HeldByAnother, Leader, Leading, Renewal
 
 RENEW_SECONDS = LEASE_SECONDS / 3
@@ -60,6 +61,7 @@ class Lead:
 
     def hold(self) -> None:
         """Renew until `end`, or until another process leads: then `on_lost` is called, once."""
+        failing = Recurring(_log)
         while not self._ended.wait(RENEW_SECONDS):
             try:
                 self.renew()
@@ -69,7 +71,7 @@ class Lead:
                 self._on_lost()
                 return
             except EarwitnessError as error:
-                _log.warning("the claim on the records is not renewed yet", extra={"reason": str(error)})
+                failing.tell(logging.WARNING, "the claim on the records is not renewed yet", reason=str(error))
 
     def renew(self) -> None:
         """Renew once. Raise AnotherProcessServes and StoreUnavailable."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from earwitness.errors import EarwitnessError
-from earwitness.log import frames_of
+from earwitness.log import Recurring, frames_of
 
 _log = logging.getLogger("earwitness.background")
 
@@ -17,12 +17,13 @@ AGAIN_SECONDS = 1.0
 
 async def until_done(work: Callable[[], Awaitable[None]], failure: str) -> None:
     """Do what must be done once after the start, and which nothing else would do; until it succeeds."""
+    failing = Recurring(_log)
     while True:
         try:
             await work()
             return
         except EarwitnessError as error:
-            _log.warning(failure, extra={"reason": str(error)})
+            failing.tell(logging.WARNING, failure, reason=str(error))
         await asyncio.sleep(AGAIN_SECONDS)
 
 
@@ -33,17 +34,18 @@ class RegularWork:
     seconds: float
     work: Callable[[], Awaitable[None]]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _failing: Recurring = field(default_factory=lambda: Recurring(_log))
 
     async def run(self) -> None:
-        """Do it again and again. A failure is logged, and the next turn tries again."""
+        """Do it again and again. A failure is logged, once a minute at most, and the next turn tries again."""
         while True:
             try:
                 await self.run_once()
             except EarwitnessError as error:
-                _log.warning("regular work failed and is tried again", extra={"reason": str(error)})
+                self._failing.tell(logging.WARNING, "regular work failed and is tried again", reason=str(error))
             except Exception as error:
                 context = {"error": type(error).__name__, "frames": frames_of(error)}
-                _log.error("regular work failed and is tried again", extra=context)
+                self._failing.tell(logging.ERROR, "regular work failed and is tried again", **context)
             await asyncio.sleep(self.seconds)
 
     async def run_once(self) -> None:

@@ -32,7 +32,7 @@ def serve_postgres(*, password: str | None = None, own: bool = False, settings: 
     if GIVEN_SERVER and password is None and not own:
         yield GIVEN_SERVER
         return
-    programs = _programs()
+    programs = server_programs()
     if programs is None:
         pytest.skip("no PostgreSQL server programs here; install them, or name one by EARWITNESS_TEST_POSTGRES_URL")
     folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
@@ -73,7 +73,7 @@ def serve_pooler(server: str, *, ignoring: str = "") -> Iterator[str]:
         pytest.skip("no PgBouncer here; install it")
     folder = Path(tempfile.mkdtemp(prefix="earwitness-pooler-"))
     started.remove_at_the_end(folder)
-    to, port = make_url(server), _spare_port()
+    to, port = make_url(server), spare_port()
     (folder / "pooler.ini").write_text(
         f"""
 [databases]
@@ -89,7 +89,7 @@ ignore_startup_parameters = {ignoring}
 """,
         encoding="utf-8",
     )
-    identity = _unprivileged()
+    identity = unprivileged()
     if identity:
         os.chown(folder, identity["user"], identity["group"])
     with (folder / "log").open("wb") as log:
@@ -109,7 +109,7 @@ def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
     """Whom servers run as that refuse to run as root."""
     if os.geteuid() != 0:
         return {}
@@ -117,17 +117,17 @@ def _unprivileged() -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _programs() -> Path | None:
+def server_programs() -> Path | None:
     found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
     on_path = shutil.which("initdb")
     return found[0] if found else Path(on_path).resolve().parent if on_path else None
 
 
 def _serve(programs: Path, folder: Path, password: str | None, more: Sequence[str]) -> Iterator[str]:
-    identity = _unprivileged()
+    identity = unprivileged()
     if identity:
         os.chown(folder, identity["user"], identity["group"])
-    data, port = folder / "data", _spare_port()
+    data, port = folder / "data", spare_port()
     authentication = ["-A", "trust"]
     if password is not None:
         (folder / "password").write_text(password, encoding="utf-8")
@@ -152,13 +152,13 @@ def _serve(programs: Path, folder: Path, password: str | None, more: Sequence[st
     try:
         secret = "" if password is None else f":{password}"
         url = f"postgresql://earwitness{secret}@127.0.0.1:{port}/postgres"
-        until(lambda: _answers(url, server))
+        until(lambda: server_answers(url, server))
         yield url
     finally:
         started.end(server)
 
 
-def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+def server_answers(url: str, server: subprocess.Popen[bytes]) -> bool:
     assert server.poll() is None, "the PostgreSQL server ended"
     try:
         psycopg.connect(url).close()
@@ -171,7 +171,7 @@ def _has_user(name: str) -> bool:
     return any(entry.pw_name == name for entry in pwd.getpwall())
 
 
-def _spare_port() -> int:
+def spare_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -92,6 +92,22 @@ def test_one_call_at_a_time_tries_a_server_that_does_not_answer() -> None:
         answers.require()
 
 
+def test_a_call_that_waited_in_vain_does_not_try_again() -> None:
+    answers = Answers(monotonic=lambda: 0.0)
+    with answers.asking():
+        answers.missed()
+    with answers.asking():  # this thread tries
+        answers.require()
+        answers.missed()
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            answers.require()  # as for the connection that would take the place of the one given up
+        over = Event()
+        other = Thread(target=lambda: (answers.asking().__enter__(), over.set()))  # but another one may
+        other.start()
+        assert over.wait(PATIENCE_SECONDS)
+        other.join()
+
+
 def _set_read_only(url: str, value: str) -> None:
     alter = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
     with psycopg.connect(url, autocommit=True) as other:
