@@ -260,3 +260,23 @@ def test_a_token_that_is_revoked_leads_to_the_sign_in(
     live.store.write(lambda unit: unit.bearer_tokens.revoke(ACCOUNT, "tok-operator"))
     page.get_by_label("Bearer token").wait_for()
     open_context.said.clear()  # type: ignore[attr-defined]
+
+
+def test_one_key_labels_a_call_and_none_while_somebody_types(open_context: Callable[..., "BrowserContext"]) -> None:
+    context = open_context()
+    page = visit(context, f"/tasks/{task_id(0)}")
+    page.keyboard.press("Control+c")
+    page.keyboard.press("x")
+    assert "Labelled" not in page.inner_text("main")
+    page.get_by_role("button", name="Keys c and d answer").click()  # off
+    page.keyboard.press("c")
+    assert "Labelled" not in page.inner_text("main")
+    page.get_by_role("button", name="Keys c and d answer").click()
+    page.keyboard.press("c")
+    page.get_by_text("Labelled: it was this profile.").wait_for()
+    page.keyboard.press("d")
+    page.get_by_text("Labelled: it was not this profile.").wait_for()
+    page = visit(context, f"/tasks/{task_id(1)}/label")
+    page.get_by_label("Voice profile").press_sequentially("cd")
+    assert page.get_by_label("Voice profile").input_value() == "cd"
+    assert page.url.endswith("/label")

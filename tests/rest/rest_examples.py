@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from earwitness.voice.call import AudioCoding, Leg
 from earwitness.voice.connector import DoorStatus
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.job import JobKind, PartKind
+from earwitness.voice.label import Picked, Spoke
 from earwitness.voice.line import Codec, LineLearning
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.wrong_credentials import WrongCredentials
@@ -113,6 +115,7 @@ class Rest:
     jobs_changed: list[None] = field(default_factory=list[None])
     """Grows whenever those who work on jobs are told that there is something to do."""
 
+    random: Random = field(default_factory=lambda: Random(0))
     throttle: Throttle = field(default_factory=lambda: Throttle(per_second=0))
     keep_audio: bool = False
     line_learning: LineLearning = LineLearning.ON
@@ -162,6 +165,7 @@ class Rest:
             doors=lambda account_id: self.doors.get(account_id, []),
             use_of=lambda _scope: {"streams": (3, 10)},
             limits=self.limits,
+            random=self.random,
             line_learning=self.line_learning,
             on_domain_deleted=lambda: self.deleted.append(None),
             media_refusal=lambda: None,
@@ -365,6 +369,15 @@ def enrol(
         expires_at=expires_at,
         consent_reference=consent,
     )
+
+
+def label(
+    unit: Unit, *, task_id: str = "task-1", spoke: Spoke = Spoke.PROFILE, profile_id: str | None = "vp-1"
+) -> None:
+    """Somebody's word on who spoke in the call of a task."""
+    task = unit.tasks.get(MINE, task_id)
+    assert task is not None
+    unit.labels.put(task, spoke=spoke, profile_id=profile_id, picked=Picked.CHOSEN, key_id=key_id("operator"))
 
 
 def learn(unit: Unit, codec: Codec = Codec.PCM, *, voices: int = 10) -> LineVersion:

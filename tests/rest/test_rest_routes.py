@@ -21,6 +21,7 @@ from rest_examples import (
     add_task,
     conclude,
     enrol,
+    label,
     learn,
     require_error,
     require_fits,
@@ -67,6 +68,7 @@ def fill(rest: Rest) -> None:
             voiceprint=VOICEPRINT,
             expires_at=START + timedelta(days=1_000),
         )
+        label(unit)
         learn(unit)
         add_connector(unit)
         add_job(unit)
@@ -85,6 +87,7 @@ def params_of(route: RestRoute) -> dict[str, str]:
             "version": "1",
             "connectorId": "connector-1",
             "kind": "search",
+            "spoke": "nobody",
         }.get(name, "form 12")
         for name in required
     } | _MORE.get(route.operation, {})

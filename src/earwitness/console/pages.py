@@ -19,9 +19,11 @@ from earwitness.console.domains import (
     voiceprint_page,
 )
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
+from earwitness.console.labels import LabelCall, LabelQueue, label_action, label_page, queue_page, take_back_action
 from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
+from earwitness.rest.label_parameters import DeleteLabel
 from earwitness.rest.parameters import (
     DeleteProfile,
     GetEvent,
@@ -134,6 +136,23 @@ PAGES: tuple[ConsolePage, ...] = (
         styles=("calls.css",),
     ),
     ConsolePage(
+        path="/tasks/{taskId}/label",
+        title="Who spoke?",
+        roles=roles_of("PutLabel"),
+        parameters=GetTask,
+        handler=label_page,
+        template="label.html",
+    ),
+    ConsolePage(
+        path="/labels",
+        title="Right or wrong",
+        navigation="Right or wrong",
+        roles=roles_of("DrawUnlabelled"),
+        parameters=LabelQueue,
+        handler=queue_page,
+        template="labels.html",
+    ),
+    ConsolePage(
         path="/domains",
         title="Domains",
         navigation="Domains",
@@ -237,6 +256,10 @@ PAGES: tuple[ConsolePage, ...] = (
 """In the order of the navigation."""
 
 ACTIONS: tuple[ConsoleAction, ...] = (
+    ConsoleAction(path="/tasks/{taskId}/label", operation="PutLabel", parameters=LabelCall, handler=label_action),
+    ConsoleAction(
+        path="/tasks/{taskId}/label/delete", operation="DeleteLabel", parameters=DeleteLabel, handler=take_back_action
+    ),
     ConsoleAction(
         path="/profiles/{profileId}/delete",
         operation="DeleteProfile",

@@ -79,6 +79,11 @@ def text(value: str | None) -> Markup:
     return Markup("<bdi>{}</bdi>{}").format(shown, rest)
 
 
+def plain(value: str) -> str:
+    """Return words that somebody chose, where no element may stand: in an option of a form."""
+    return "".join(map(_visible, value[:SHOWN_CHARACTERS_MAX]))
+
+
 def _visible(character: str) -> str:
     if character in _DIRECTIONS or unicodedata.category(character) in ("Cc", "Cs", "Co"):
         return f"[U+{ord(character):04X}]"
@@ -183,6 +188,7 @@ def event_name(event: EventAnswer) -> str:
 
 _LOOKS = (
     text,
+    plain,
     moment,
     ago,
     seconds,

@@ -1,6 +1,7 @@
 """Calls that are searched for, as speaker search tasks: the list, and one of them."""
 
 from earwitness.console.context import ConsoleCall, Content
+from earwitness.console.labels import label_of
 from earwitness.console.verdict import quality_of, verdicts_of
 from earwitness.rest.parameters import GetTask, ListTasks
 from earwitness.rest.tasks import event_answer, get_task, list_tasks
@@ -31,5 +32,6 @@ def task_page(call: ConsoleCall[GetTask]) -> Content:
         "task": task,
         "verdicts": verdicts_of(call, task),
         "quality": quality_of(call, task),
+        "label": label_of(call, task.task_id),
         "events": [event for event in events if task.task_id in str(event.body)],
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from random import Random, SystemRandom
 from threading import Event
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -89,6 +90,8 @@ class RestContext:
     doors: Callable[[str], Sequence[DoorStatus]]
     #: Returns what is used of tasks, media connections and quotas, and the most of each, by name. Reads the records.
     use_of: Callable[[Scope], Mapping[str, tuple[int, int]]]
+    #: Draws the calls that are offered to be labelled.
+    random: Random = field(default_factory=SystemRandom)
 
     @cached_property
     def pages(self) -> Pages:

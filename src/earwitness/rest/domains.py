@@ -10,6 +10,7 @@ from earwitness.access.once import once
 from earwitness.access.roles import Role
 from earwitness.errors import NotFound
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
+from earwitness.rest.label_parameters import DrawUnlabelled, ListLabels
 from earwitness.rest.models import (
     DomainAnswer,
     DomainsAnswer,
@@ -128,10 +129,12 @@ DomainNamed: TypeAlias = (
     CreateExport
     | CreateJob
     | DeleteDomain
+    | DrawUnlabelled
     | EnrolRecording
     | GetLines
     | ListDomainProfiles
     | ListFindings
+    | ListLabels
     | ResetLines
     | RevertLine
     | SearchRecording

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from earwitness.errors import AlreadyExists
 from earwitness.store.hot_reads import HotRead
 from earwitness.store.jobs import JobWriter
+from earwitness.store.label_schema import task_labels
 from earwitness.store.node_records import NoteKind
 from earwitness.store.nodes import NodeWriter
 from earwitness.store.records import Page, PageKey, Scope, VoiceProfileDomain
@@ -104,7 +105,7 @@ class DomainWriter(Writer, DomainReader):
         return self.get(scope, domain_id)
 
     def delete(self, scope: Scope, domain_id: str) -> bool:
-        """Remove it, its key, profiles, their tags, lines, and what tasks and jobs have of it; False without one.
+        """Remove it, its key, profiles, tags, lines, labels, and what tasks and jobs have of it; False without one.
 
         Its jobs stay, ended. So do its tasks: those that are active get the stop reason DOMAIN_DELETED, for their
         workers to fail them.
@@ -122,7 +123,7 @@ class DomainWriter(Writer, DomainReader):
         TagWriter(self._writing).clear(scope, row["arn"])
         lines = (line_votes, line_versions, line_monitors, line_switches)
         voiceprints = 0
-        for table in (profile_voiceprints, profiles, voiceprint_changes, *lines, domains):
+        for table in (task_labels, profile_voiceprints, profiles, voiceprint_changes, *lines, domains):
             deleted = self._delete(table, in_scope(table, scope, domain_id=domain_id))
             voiceprints += deleted if table is profile_voiceprints else 0
         key_id = self._writing.destroy_key(row["wrapped_key"], owner=key_owner(domains, scope, domain_id))

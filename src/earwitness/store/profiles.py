@@ -15,6 +15,7 @@ from earwitness.errors import AlreadyExists, BadRequest, Conflict, NotFound
 from earwitness.store.domains import DomainReader, DomainWriter
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import Query, StoredRow
+from earwitness.store.labels import LabelWriter
 from earwitness.store.lines import LineWriter
 from earwitness.store.records import (
     GalleryChanges,
@@ -239,14 +240,12 @@ class ProfileWriter(Writer, ProfileReader):
         return changed
 
     def delete(self, scope: Scope, profile_id: str) -> bool:
-        """Remove it, its voiceprints, its tags, its voice's votes, and the voiceprints of tasks it was enrolled from.
-
-        False when there is no such profile.
-        """
+        """Remove it, its voiceprints, tags, votes, labels, and those of tasks it is made of; False without one."""
         present = self._locked(scope, profile_id)
         if present is None:
             return False
         self._lines.forget_profile(scope, present.domain_id, present.profile_id)
+        LabelWriter(self._writing).forget_profile(scope, present.profile_id)
         self._forget_sources(scope, present)
         TagWriter(self._writing).clear(scope, present.arn)
         voiceprints = self._voiceprints.clear(scope, present)

@@ -6,7 +6,8 @@ with account and Region. docs/records.md is printed from what the columns say of
 What is sealed of tasks and voiceprints is sealed under the domain's key, so that nothing of it outlives the domain;
 bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
 belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
-what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`.
+what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`,
+of labels in `label_schema.py`.
 """
 
 from sqlalchemy import (
@@ -38,6 +39,7 @@ from earwitness.store.columns import (
 from earwitness.store.connector_schema import connector_calls
 from earwitness.store.deletion_schema import backups, deletion_items, deletions, ledger_places
 from earwitness.store.job_schema import job_items, job_recordings, jobs
+from earwitness.store.label_schema import task_labels
 from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
 from earwitness.store.tables import (
@@ -56,7 +58,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -475,8 +477,8 @@ deliveries = Table(
     ),
 )
 
-JOB_TABLES = (jobs, job_items, job_recordings)
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
+TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels)
 """They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(

@@ -30,6 +30,7 @@ from earwitness.store.driver_errors import translating_errors
 from earwitness.store.exports import ExportReader, ExportWriter
 from earwitness.store.homes import HomeReader, HomeWriter
 from earwitness.store.jobs import JobReader, JobWriter
+from earwitness.store.labels import LabelReader, LabelWriter
 from earwitness.store.leading import NodeLeading
 from earwitness.store.lines import LineReader, LineWriter
 from earwitness.store.measured import MeasuredReads, StoreMeter
@@ -98,6 +99,7 @@ class Unit:
         self.profile_voiceprints = ProfileVoiceprintWriter(writing)
         self.reembedding = ReembeddingWriter(writing)
         self.lines = LineWriter(writing)
+        self.labels = LabelWriter(writing)
         self.tasks = TaskWriter(writing)
         self.attempts = AttemptWriter(writing)
         self.task_voiceprints = TaskVoiceprintWriter(writing)
@@ -156,6 +158,7 @@ class Store:
         self.profile_voiceprints = ProfileVoiceprintReader(*reads)
         self.reembedding = ReembeddingReader(*reads)
         self.lines = LineReader(*reads)
+        self.labels = LabelReader(*reads)
         self.tasks = TaskReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)

@@ -128,6 +128,11 @@ class TaskReader(Reader):
             limit=limit,
         )
 
+    def chosen(self, condition: ColumnElement[bool], *, limit: int) -> Sequence[SpeakerSearchTask]:
+        """Return the tasks that fulfil a condition, in the order of their ids; `limit` at most."""
+        rows = self._session.rows(_WITH_DOMAIN.where(condition).order_by(tasks.c.task_id).limit(limit))
+        return [convert(self._record, row) for row in rows]
+
     def count_active(self, scope: Scope, *, pipeline_id: str | None = None) -> int:
         """Return how many have not ended, of all or of those of one pipeline."""
         chosen = {} if pipeline_id is None else {"pipeline_id": pipeline_id}

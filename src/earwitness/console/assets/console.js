@@ -6,6 +6,27 @@
   const nav = current && current.closest("nav");
   if (nav) nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
 
+  // One key answers, where a button names it; not while somebody types, and not when it is switched off.
+  const keySwitch = document.getElementById("keys");
+  const keysAnswer = () => localStorage.getItem("keys") !== "off";
+  if (keySwitch) {
+    const show = () => {
+      document.documentElement.classList.toggle("one-key", keysAnswer());
+      keySwitch.setAttribute("aria-pressed", String(keysAnswer()));
+    };
+    keySwitch.addEventListener("click", () => {
+      localStorage.setItem("keys", keysAnswer() ? "off" : "on");
+      show();
+    });
+    show();
+    document.addEventListener("keydown", (event) => {
+      const types = event.target.closest("input, select, textarea, [contenteditable]");
+      if (types || !keysAnswer() || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+      const named = document.querySelector(`button[aria-keyshortcuts="${CSS.escape(event.key.toLowerCase())}"]`);
+      if (named) named.click();
+    });
+  }
+
   const lost = document.getElementById("lost");
   const live = document.getElementById("live");
   if (!lost || !live) return;

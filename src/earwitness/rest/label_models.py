@@ -1,0 +1,81 @@
+"""What is answered about labels."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from earwitness.rest.models import Answer, TaskStreamAnswer
+from earwitness.rest.parameters import doc
+from earwitness.voice.decision import Outcome
+from earwitness.voice.label import Picked, Spoke
+
+_Count: TypeAlias = Annotated[int, Meta(ge=0)]
+_Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+
+class LabelAnswer(Answer):
+    """Who spoke in a call, by somebody's word."""
+
+    task_id: str
+    domain_id: str
+    spoke: Spoke
+    profile_id: Annotated[str | None, doc("Who it was, or was not.")]
+    picked: Picked
+    key_id: Annotated[str, doc("The key or token that labelled it last.")]
+    created_at: Annotated[_Moment, doc("When it was labelled first.")]
+    updated_at: Annotated[_Moment, doc("When it was labelled last.")]
+
+
+class SearchedCandidateAnswer(Answer):
+    """A profile and its score in a search."""
+
+    profile_id: str
+    score: float
+
+
+class SearchedCallAnswer(Answer):
+    """A search, as it can be right or wrong."""
+
+    task_id: str
+    outcome: Outcome
+    named: Annotated[str | None, doc("The profile that the search named.")]
+    candidates: Annotated[list[SearchedCandidateAnswer], doc("At most ten, the closest first.")]
+    probability: Annotated[float, doc("Of the first candidate: that it is this profile; 0 without one.")]
+    threshold: Annotated[float, doc("The score from which on somebody is named.")]
+    line_margin: Annotated[float, doc("How much of it is there only because the line is not known.")]
+    strangers_named_percent: float
+    gallery_size: _Count
+    net_speech_seconds: float
+    calibration_id: str | None
+
+
+class LabelledCallAnswer(SearchedCallAnswer):
+    """A labelled call: what the search said, and who spoke."""
+
+    label: LabelAnswer
+    is_right: Annotated[bool | None, doc("Null where the label does not say.")]
+    stream: TaskStreamAnswer
+    started_at: _Moment | None
+    ended_at: _Moment | None
+
+
+class LabelledCallsAnswer(Answer):
+    """A page of labelled calls."""
+
+    calls: list[LabelledCallAnswer]
+    next_token: Annotated[str | None, doc("Give it back as `nextToken` for what follows; null on the last page.")]
+
+
+class UnlabelledAnswer(Answer):
+    """What there is to label in a domain."""
+
+    domain_id: str
+    calls: Annotated[_Count, doc("Calls of the domain that have a result, of every outcome.")]
+    looked_at: Annotated[_Count, doc("Of these, a random sample that was looked at.")]
+    matches: Annotated[_Count, doc("Calls that named somebody; estimated where not all were looked at.")]
+    no_matches: Annotated[_Count, doc("Calls that named nobody; estimated alike.")]
+    labelled_matches: Annotated[_Count, doc("Of the matches, how many are labelled; without unsure ones.")]
+    labelled_no_matches: Annotated[_Count, doc("Of the others, how many are.")]
+    advice: Annotated[str | None, doc("What cannot be concluded from these labels, and what to do; null when nothing.")]
+    call: Annotated[SearchedCallAnswer | None, doc("Null when all that were looked at are labelled.")]
