@@ -37,6 +37,7 @@
     │   │   └── BodyTooLarge          longer than this server takes
     │   ├── Unauthorized              unknown or disabled key, bad or stale signature
     │   ├── Forbidden                 a good key whose role may not do this
+    │   │   └── ConsentMissing        the person did not agree to it, or does no longer
     │   ├── NotFound                  the resource does not exist in this account
     │   ├── Conflict                  clashes with the resource's present state
     │   │   └── ChangedMeanwhile      which another change made it have just now; the store tries such a change again
@@ -271,6 +272,10 @@ class Unauthorized(RequestError):
 
 class Forbidden(RequestError):
     """The key is good and its role may not do this."""
+
+
+class ConsentMissing(Forbidden):
+    """The person whose voice it is has not consented to what is asked for, or has withdrawn the consent."""
 
 
 class NotFound(RequestError):

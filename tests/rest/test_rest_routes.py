@@ -1,6 +1,7 @@
 """The table of routes: the document says what is served, answers fit it, and roles are kept route by route."""
 
 import itertools
+import json
 from datetime import timedelta
 
 import pytest
@@ -53,6 +54,21 @@ _MORE = {
     "RollBackProfile": {"voiceprintId": "second-print"},
 }
 
+_BODIES = {
+    "RecordConsent": {
+        "subject": "customer-1",
+        "textVersion": "2026-01",
+        "givenAt": "2025-12-31T08:00:00Z",
+        "medium": "phone",
+        "evidence": "call 17",
+        "purpose": "to know callers",
+    }
+}
+
+
+def body_of(route: RestRoute) -> bytes | None:
+    return json.dumps(_BODIES[route.operation]).encode() if route.operation in _BODIES else None
+
 
 def fill(rest: Rest) -> None:
     def work(unit: Unit) -> None:
@@ -88,6 +104,7 @@ def params_of(route: RestRoute) -> dict[str, str]:
             "connectorId": "connector-1",
             "kind": "search",
             "spoke": "nobody",
+            "required": "search",
         }.get(name, "form 12")
         for name in required
     } | _MORE.get(route.operation, {})
@@ -142,7 +159,7 @@ def test_the_document_is_public(rest: Rest) -> None:
 @pytest.mark.parametrize("route", GUARDED, ids=name_of)
 def test_answers_fit_their_schema(rest: Rest, route: RestRoute) -> None:
     fill(rest)
-    content = first_call("sally").read_bytes() if route.takes_recording else None
+    content = first_call("sally").read_bytes() if route.takes_recording else body_of(route)
     response = rest.ask(route.method, path_of(route), params=params_of(route), content=content)
     assert response.status_code == 200, response.text
     if route.file_type:
@@ -155,7 +172,7 @@ def test_answers_fit_their_schema(rest: Rest, route: RestRoute) -> None:
 @pytest.mark.parametrize(("route", "role"), list(itertools.product(GUARDED, ROLES)), ids=name_of)
 def test_each_role_may_what_the_table_says(rest: Rest, route: RestRoute, role: str) -> None:
     """Without records: whoever may is told that there are none, or is shown an empty list."""
-    response = rest.ask(route.method, path_of(route), role=role, params=params_of(route))
+    response = rest.ask(route.method, path_of(route), role=role, params=params_of(route), content=body_of(route))
     if role in route.roles:
         assert response.status_code == (404 if names_a_record(route) else 200), response.text
         return
@@ -170,7 +187,8 @@ def test_each_role_may_what_the_table_says(rest: Rest, route: RestRoute, role: s
 def test_nobody_sees_another_account(rest: Rest, route: RestRoute) -> None:
     fill(rest)
     for scope in (THEIRS, Scope(account_id=MINE.account_id, region="us-east-1")):
-        response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=b"no audio")
+        content = body_of(route) or b"no audio"
+        response = rest.ask(route.method, path_of(route), scope=scope, params=params_of(route), content=content)
         if names_a_record(route):
             require_error(response, 404, "NotFound")
         elif route.operation == "CreateDomain":

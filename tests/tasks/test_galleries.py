@@ -11,7 +11,7 @@ from store_examples import MINE, opened
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.space import Line, Space
 from earwitness.errors import NotFound
-from earwitness.store.profiles import ProfileVoiceprintReader
+from earwitness.store.profile_voiceprints import ProfileVoiceprintReader
 from earwitness.store.records import GalleryChanges, Scope, VoiceProfile
 from earwitness.store.store import Store
 from earwitness.tasks.galleries import Galleries

@@ -19,12 +19,16 @@ from earwitness.tasks.pipelines import searches_speakers
 from earwitness.tasks.runner import WorkItem
 from earwitness.voice.call_task_status import call_task_status
 from earwitness.voice.connector import CallLeg, CallStatus
+from earwitness.voice.consent import consent_of
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason, is_active
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
 _TAKES_TASKS = frozenset((PipelineStatus.NOT_STARTED, PipelineStatus.INITIALIZING, PipelineStatus.IN_PROGRESS))
+_CHANNELS = {CallLeg.CALLER: 0, CallLeg.CALLEE: 1}
+"""Which channel of a tag's key a leg is: each has a stream of its own."""
+
 _MISSING = "this Voice Connector has no speaker search task of this id; tasks are kept for seven days"
 _ONE_IS_ACTIVE = "a speaker search task is active on this transaction, which may have one; stop it first"
 _OVER = "the call has ended; start tasks while a call is in progress"
@@ -96,6 +100,7 @@ def _create(
         channel_id=heard.channel_id,
         domain_id=domain.domain_id,
         domain_arn=domain.arn,
+        consent=consent_of(pipeline.runtime_metadata, unit.tags.list(caller.scope, pipeline.arn), _CHANNELS[leg]),
         pipeline_statuses=_TAKES_TASKS,
         active_limit=context.quotas.active_tasks,
     )

@@ -16,6 +16,7 @@ from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.runner import TaskRunner
 from earwitness.threads import RunInThread, RunOnLoop
+from earwitness.voice.consent import require_clear_tags
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
@@ -189,12 +190,11 @@ def require(record: _T | None, missing: str) -> _T:
 def named_tags(params: Params) -> dict[str, str]:
     """Return the tags of a request by key: Chime's services take a list of Key and Value, Kinesis Video Streams a map.
 
-    Raise BadRequest when a key comes twice.
+    Raise BadRequest when a key comes twice, or when tags would carry a consent in clear.
     """
     given: Mapping[str, str] | list[dict[str, str]] = params.get("Tags") or {}
-    if isinstance(given, Mapping):
-        return dict(given)
-    tags = {tag["Key"]: tag["Value"] for tag in given}
+    tags = dict(given) if isinstance(given, Mapping) else {tag["Key"]: tag["Value"] for tag in given}
+    require_clear_tags(tags)
     if len(tags) != len(given):
         raise BadRequest("a tag key is given twice; send each key once")
     return tags

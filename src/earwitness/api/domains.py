@@ -9,6 +9,7 @@ from earwitness.errors import BadRequest
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG, Band
+from earwitness.voice.consent import ConsentRequirement, requirement_of
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
@@ -17,14 +18,15 @@ MISSING = "the voice profile domain does not exist; look at its id"
 
 def create_domain(context: ApiContext, caller: Caller, params: Params) -> Result:
     """Make a domain with a key of its own."""
-    band = _band(named_tags(params))
+    tags = named_tags(params)
+    band, required = _band(tags), requirement_of(tags)
     kms_key_arn: str = params["ServerSideEncryptionConfiguration"]["KmsKeyArn"]
     if ":alias/" in kms_key_arn:
         raise BadRequest("KmsKeyArn is of an alias, which AWS does not take here; give the ARN of the key itself")
     domain_id = f"vpd-{context.new_id()}"
 
     def create(unit: Unit) -> VoiceProfileDomain:
-        return unit.domains.create(
+        made = unit.domains.create(
             caller.scope,
             domain_id=domain_id,
             arn=caller.arn("chime", f"voice-profile-domain/{domain_id}"),
@@ -34,6 +36,9 @@ def create_domain(context: ApiContext, caller: Caller, params: Params) -> Result
             band=band,
             limit=context.quotas.domains,
         )
+        if required is not ConsentRequirement.NONE:
+            unit.consents.require_by(caller.scope, domain_id, required)
+        return made
 
     domain = context.create(
         caller,

@@ -147,7 +147,8 @@ TABLE: tuple[Served, ...] = (
         "StartSpeakerSearchTask",
         search_tasks.start_task,
         _OPERATOR,
-        "A channel of a stream can have one active task per domain.",
+        "A channel of a stream can have one active task per domain. ForbiddenException without a consent that the "
+        "domain requires (consent.md).",
     ),
     _quick(PIPELINES, "GetSpeakerSearchTask", search_tasks.get_task),
     _served(PIPELINES, "StopSpeakerSearchTask", search_tasks.stop_task, _OPERATOR),
@@ -159,7 +160,8 @@ TABLE: tuple[Served, ...] = (
         "CreateVoiceProfileDomain",
         domains.create_domain,
         _ADMIN,
-        "The tag `earwitness:band` with the value `wideband` makes a wideband domain.",
+        "The tag `earwitness:band` with the value `wideband` makes a wideband domain, `earwitness:consent:required` "
+        "says what needs a consent in it.",
     ),
     _quick(VOICE, "GetVoiceProfileDomain", domains.get_domain),
     _served(VOICE, "UpdateVoiceProfileDomain", domains.update_domain, _ADMIN),
@@ -170,7 +172,8 @@ TABLE: tuple[Served, ...] = (
         "CreateVoiceProfile",
         profiles.create_profile,
         _OPERATOR,
-        "There is no automatic enrolment: a person is enrolled only by this call.",
+        "There is no automatic enrolment: a person is enrolled only by this call. ForbiddenException without a consent "
+        "that the domain requires.",
     ),
     _served(VOICE, "GetVoiceProfile", profiles.get_profile, _READER),
     _served(VOICE, "UpdateVoiceProfile", profiles.update_profile, _OPERATOR),
@@ -209,7 +212,7 @@ TABLE: tuple[Served, ...] = (
         call_tasks.start_task,
         _OPERATOR,
         "Without CallLeg it hears the caller. One active task per transaction. ConflictException for a domain that a "
-        "task of the pipeline searches on the same leg.",
+        "task of the pipeline searches on the same leg. ForbiddenException without a consent that the domain requires.",
     ),
     _quick(VOICE, "GetSpeakerSearchTask", call_tasks.get_task),
     _served(VOICE, "StopSpeakerSearchTask", call_tasks.stop_task, _OPERATOR),

@@ -12,6 +12,7 @@ from earwitness.store.columns import JsonObject
 from earwitness.store.records import Pipeline, Scope
 from earwitness.store.store import Unit
 from earwitness.tasks.pipelines import kept_elements
+from earwitness.voice.consent import require_consents_readable
 from earwitness.voice.pipeline_status import first_state
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
@@ -36,6 +37,7 @@ def create_pipeline(context: ApiContext, caller: Caller, params: Params) -> Resu
         configuration = require(found, "the configuration does not exist; look at its ARN")
         if missing:
             raise NotFound("a stream of the source does not exist; create it first, or look at its ARN")
+        require_consents_readable(params.get("MediaInsightsRuntimeMetadata"), now=unit.now)
         elements = cast("Sequence[Mapping[str, str]]", configuration.body["Elements"])
         state = first_state([element["Type"] for element in elements])
         return unit.pipelines.create(

@@ -12,6 +12,7 @@ from earwitness.store.records import Pipeline, SpeakerSearchTask, SpeakerSearchT
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.pipelines import searches_speakers
 from earwitness.tasks.runner import WorkItem
+from earwitness.voice.consent import consent_of
 from earwitness.voice.pipeline_status import PipelineStatus
 from earwitness.voice.task_status import StopReason
 from earwitness.wire.scalars import Params
@@ -77,6 +78,7 @@ def _create(
     domain = require(found, "the voice profile domain does not exist; look at its ARN")
     stream_arn, channel_id, after = _channel(pipeline, params.get("KinesisVideoStreamSourceTaskConfiguration"))
     context.require_room(unit, caller.scope, stream_arn)
+    carried = consent_of(pipeline.runtime_metadata, unit.tags.list(caller.scope, pipeline.arn), channel_id)
     task = unit.tasks.create(
         caller.scope,
         task_id=task_id,
@@ -86,6 +88,7 @@ def _create(
         domain_id=domain.domain_id,
         domain_arn=domain.arn,
         start_fragment_number=after,
+        consent=carried,
         pipeline_statuses=_TAKES_TASKS,
         active_limit=context.quotas.active_tasks,
     )

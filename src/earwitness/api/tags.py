@@ -9,10 +9,16 @@ from earwitness.store.connector_records import VoiceConnector
 from earwitness.store.records import Configuration, Pipeline, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.voice.band import BAND_TAG
+from earwitness.voice.consent import REQUIRED_TAG
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
 _Tagged: TypeAlias = Configuration | Pipeline | VoiceProfileDomain | VoiceProfile | VoiceConnector
+
+_REQUIRED = (
+    f"{REQUIRED_TAG} is given when a domain is made; afterwards an admin changes what it requires, with `earwitness "
+    "consent require`"
+)
 
 
 def tag_resource(context: ApiContext, caller: Caller, params: Params) -> Result:
@@ -23,6 +29,8 @@ def tag_resource(context: ApiContext, caller: Caller, params: Params) -> Result:
         resource = _resource(unit, caller.scope, params["ResourceARN"])
         if isinstance(resource, VoiceProfileDomain) and tags.get(BAND_TAG, resource.band) != resource.band:
             raise BadRequest(f"the band of a domain is chosen when it is created; leave {BAND_TAG} out")
+        if REQUIRED_TAG in tags:
+            raise BadRequest(_REQUIRED)
         context.set_tags(unit, caller, resource.arn, tags)
         return resource
 
@@ -38,6 +46,8 @@ def untag_resource(context: ApiContext, caller: Caller, params: Params) -> Resul
         resource = _resource(unit, caller.scope, params["ResourceARN"])
         if isinstance(resource, VoiceProfileDomain) and BAND_TAG in keys:
             raise BadRequest(f"{BAND_TAG} tells the band of the domain, which does not change; leave it out")
+        if REQUIRED_TAG in keys:
+            raise BadRequest(_REQUIRED)
         unit.tags.remove(caller.scope, resource.arn, keys)
         return resource
 

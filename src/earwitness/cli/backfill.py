@@ -292,7 +292,10 @@ def _id_of(
     domain: str, asked: Mapping[str, Any], recordings: "Sequence[ListedRecording] | None", consent: str | None
 ) -> str:
     """Return an id that is the same for whoever asks for the same again."""
-    rows = [(one.name, one.channel, one.consent, one.profile_id, one.speaker_id) for one in recordings or ()]
+    rows = [
+        (one.name, one.channel, one.consent, one.profile_id, one.speaker_id, *([one.subject] if one.subject else []))
+        for one in recordings or ()
+    ]
     about = json.dumps([domain, asked, consent, rows], sort_keys=True)
     return f"job-{hashlib.sha256(about.encode()).hexdigest()[:32]}"
 
@@ -341,6 +344,7 @@ def _send(
         consent=recording.consent or consent,
         profileId=recording.profile_id,
         speaker=None if recording.profile_id else recording.speaker_id,
+        subject=recording.subject,
     )
 
 

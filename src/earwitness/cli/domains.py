@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from earwitness.cli.calls import service_client
-from earwitness.cli.options import BandOption, ChannelOption, JsonOption, RegionOption, UrlOption
+from earwitness.cli.options import BandOption, ChannelOption, JsonOption, RegionOption, SubjectOption, UrlOption
 from earwitness.cli.output import (
     Exit,
     exit_of,
@@ -149,6 +149,7 @@ def enroll_recording(
         str | None,
         typer.Option("--profile", metavar="ID", help="Add a voiceprint to this one; default: make one."),
     ] = None,
+    subject: SubjectOption = None,
     channel: ChannelOption = None,
     request_token: RequestToken = None,
     url: UrlOption = None,
@@ -157,6 +158,7 @@ def enroll_recording(
 ) -> None:
     """Enrol the voice in a recording: a new profile of a domain, or a further voiceprint of one."""
     asked = {"consent": consent, "profileId": profile, "channel": channel, "clientRequestToken": request_token}
+    asked["subject"] = subject
     made = _send(domain, "profiles", file, url=url, region=region, as_json=as_json, asked=asked)
     if as_json:
         print_json(made)
@@ -177,6 +179,7 @@ def search_recording(
     domain: DomainArgument,
     file: RecordingArgument,
     channel: ChannelOption = None,
+    subject: SubjectOption = None,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
@@ -184,7 +187,8 @@ def search_recording(
     """Say who of a domain speaks in a recording, if anyone. Exit code 0: a match, 1: none, 3: too little
     speech, 10: a match with a probability under 50 %, or several voices, with an answer for each.
     """
-    decision = _send(domain, "search", file, url=url, region=region, as_json=as_json, asked={"channel": channel})
+    asked = {"channel": channel, "subject": subject}
+    decision = _send(domain, "search", file, url=url, region=region, as_json=as_json, asked=asked)
     if as_json:
         print_json(decision)
     else:

@@ -18,6 +18,7 @@ from earwitness.cli import (
     calibration,
     calls,
     connectors,
+    consent,
     demo,
     doctor,
     domains,
@@ -79,6 +80,7 @@ app.add_typer(prototypes.voices, name="voices")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(connectors.connectors, name="connectors")
+app.add_typer(consent.consent, name="consent")
 app.add_typer(line.line, name="line")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")

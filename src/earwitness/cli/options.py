@@ -32,6 +32,12 @@ GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", metavar="FILE", help="The gallery file; default: setting gallery_file."),
 ]
+SubjectOption = Annotated[
+    str | None,
+    typer.Option(
+        "--subject", metavar="SUBJECT", help="Whose voice it is, as consents call the person; where one is required."
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(

@@ -84,6 +84,8 @@ class ListedRecording:
     profile_id: str | None
     #: Recordings of one speaker make one new profile.
     speaker_id: str | None
+    #: Whose voice it is, as consents call the person; None where the manifest does not say.
+    subject: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,7 @@ def read_recordings(path: Path, *, bytes_max: int) -> list[ListedRecording]:
             consent=cell("consent") or None,
             profile_id=cell("profile_id") or None,
             speaker_id=cell("speaker_id") or None,
+            subject=cell("subject") or None,
         )
         key = file.resolve(), recording.channel
         if key in seen:

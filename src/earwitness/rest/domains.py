@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from earwitness.access.once import once
 from earwitness.access.roles import Role
 from earwitness.errors import NotFound
+from earwitness.rest.consent_parameters import RecordConsent, RequireConsent
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
 from earwitness.rest.label_parameters import DrawUnlabelled, ListLabels
 from earwitness.rest.models import (
@@ -41,6 +42,7 @@ from earwitness.rest.parameters import (
 from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG
+from earwitness.voice.consent import ConsentRequirement
 from earwitness.voice.line import LineHealth
 
 SEE_CONSENT = frozenset({Role.ADMIN.value, Role.OPERATOR.value})
@@ -87,7 +89,7 @@ def create_domain(context: RestContext, call: RestCall[CreateDomain]) -> DomainA
             find=lambda reference: unit.domains.get(call.scope, reference),
         )
 
-    return _answer(context, call, [context.store.write(write)])[0]
+    return domain_answers(context, call, [context.store.write(write)])[0]
 
 
 def list_domains(context: RestContext, call: RestCall[ListDomains]) -> DomainsAnswer:
@@ -98,7 +100,7 @@ def list_domains(context: RestContext, call: RestCall[ListDomains]) -> DomainsAn
         lambda after, limit: context.store.domains.list(call.scope, after=after, limit=limit),
         about="domains",
     )
-    return DomainsAnswer(domains=_answer(context, call, found), next_token=following)
+    return DomainsAnswer(domains=domain_answers(context, call, found), next_token=following)
 
 
 def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainAnswer:
@@ -109,20 +111,29 @@ def delete_domain(context: RestContext, call: RestCall[DeleteDomain]) -> DomainA
         unit.domains.delete(call.scope, domain.domain_id)
         call.caller.record(unit, domain.arn)
 
-    (answer,) = _answer(context, call, [domain])
+    (answer,) = domain_answers(context, call, [domain])
     context.store.write(delete)
     context.on_domain_deleted()
     return answer
 
 
-def _answer(
+def domain_answers(
     context: RestContext,
-    call: RestCall[CreateDomain | ListDomains | DeleteDomain],
+    call: RestCall[CreateDomain | ListDomains | DeleteDomain | RequireConsent],
     domains: Sequence[VoiceProfileDomain],
 ) -> list[DomainAnswer]:
     """Return domains as answers tell of them, with what the monitor says of their lines."""
     said = context.store.lines.health(call.scope, [one.domain_id for one in domains])
-    return [answer_of(DomainAnswer, one, line_health=said.get(one.domain_id, LineHealth.TOO_FEW)) for one in domains]
+    required = context.store.consents.requirements(call.scope, [one.domain_id for one in domains])
+    return [
+        answer_of(
+            DomainAnswer,
+            one,
+            line_health=said.get(one.domain_id, LineHealth.TOO_FEW),
+            consent_required=required.get(one.domain_id, ConsentRequirement.NONE),
+        )
+        for one in domains
+    ]
 
 
 DomainNamed: TypeAlias = (
@@ -135,6 +146,8 @@ DomainNamed: TypeAlias = (
     | ListDomainProfiles
     | ListFindings
     | ListLabels
+    | RecordConsent
+    | RequireConsent
     | ResetLines
     | RevertLine
     | SearchRecording

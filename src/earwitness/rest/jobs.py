@@ -38,7 +38,9 @@ from earwitness.store.records import KinesisStream, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.tasks.expire import EXPORTS_KEPT
 from earwitness.tasks.kept_media import Stretch
+from earwitness.tasks.recordings import carried_by
 from earwitness.voice.band import Band
+from earwitness.voice.consent import ConsentUse
 from earwitness.voice.job import JobKind, JobState
 
 MISSING_RANGES_MAX = 100
@@ -71,6 +73,8 @@ def create_job(context: RestContext, call: RestCall[CreateJob]) -> JobAnswer:
         raise BadRequest("say how many recordings are going to be sent (items), or name a stream")
 
     def write(unit: Unit) -> Job:
+        if params.stream is not None:
+            _require_consent(unit, call, domain.domain_id, params.kind)
         job, is_new = unit.jobs.create(
             scope,
             job_id=job_id,
@@ -169,6 +173,7 @@ def put_item(context: RestContext, call: RestCall[PutJobItem]) -> JobItemAnswer:
         )
 
     def write(unit: Unit) -> None:
+        _require_consent(unit, call, job.domain_id, job.kind)
         if unit.jobs.put(job, params.number, input_=asked, recording=recording, size=len(recording)):
             call.caller.record(unit, job.domain_arn)
 
@@ -187,6 +192,12 @@ def cancel_job(context: RestContext, call: RestCall[CancelJob]) -> JobAnswer:
         return unit.jobs.cancel(call.scope, before.job_id)
 
     return job_answer(context, there(context.store.write(write), NO_JOB))
+
+
+def _require_consent(unit: Unit, call: RestCall[CreateJob | PutJobItem], domain_id: str, kind: JobKind) -> None:
+    """Raise ConsentMissing when the domain needs a consent for that and the subject has none."""
+    use = ConsentUse.ENROLMENT if kind is JobKind.ENROL else ConsentUse.SEARCH
+    unit.consents.take(call.scope, domain_id, carried_by(call.params.subject), use=use)
 
 
 def _named(context: RestContext, call: RestCall[GetJob | ListJobItems | PutJobItem | CancelJob]) -> Job:
@@ -231,6 +242,7 @@ def _stretches(context: RestContext, call: RestCall[CreateJob], stream: KinesisS
             profile_id=profile_id,
             makes_profile=enrols and params.profile_id is None,
             consent_reference=params.consent if enrols else None,
+            subject=params.subject,
             first_number=stretch.first_number,
             last_number=stretch.last_number,
         )
@@ -246,7 +258,7 @@ def _input(context: RestContext, call: RestCall[PutJobItem], job: Job) -> ItemIn
     """Return what is to be done with a recording. Raise BadRequest when something is missing for that."""
     params = call.params
     if job.kind is JobKind.SEARCH:
-        return ItemInput(name=params.name, channel=params.channel)
+        return ItemInput(name=params.name, channel=params.channel, subject=params.subject)
     if params.consent is None:
         raise BadRequest("the parameter consent is missing: where the consent of the voice's owner is recorded")
     return ItemInput(
@@ -255,6 +267,7 @@ def _input(context: RestContext, call: RestCall[PutJobItem], job: Job) -> ItemIn
         profile_id=params.profile_id or _profile_id(context, call, job),
         makes_profile=params.profile_id is None,
         consent_reference=params.consent,
+        subject=params.subject,
     )
 
 

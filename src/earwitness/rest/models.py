@@ -13,6 +13,7 @@ from earwitness.rest.parameters import doc
 from earwitness.voice.band import Band
 from earwitness.voice.call import AudioCoding
 from earwitness.voice.connector import CallStatus, DoorSecret
+from earwitness.voice.consent import ConsentRequirement
 from earwitness.voice.decision import Outcome
 from earwitness.voice.finding import FindingKind
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning, LineState
@@ -381,6 +382,7 @@ class DomainAnswer(Answer):
     description: str
     band: Band
     line_health: Annotated[LineHealth, doc("`off`: strangers score alike on one of its lines.")]
+    consent_required: Annotated[ConsentRequirement, doc("What needs a recorded consent of the person in it.")]
     created_at: _Time
     updated_at: _Time
 

@@ -49,7 +49,7 @@ _Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 _Channel: TypeAlias = Annotated[int, Meta(ge=0, le=63)]
 
 _GUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-_DomainId: TypeAlias = Annotated[Identifier, doc("The voice profile domain's id.")]
+DomainId: TypeAlias = Annotated[Identifier, doc("The voice profile domain's id.")]
 _ProfileId: TypeAlias = Annotated[Identifier, doc("The voice profile's id.")]
 _VoiceprintId: TypeAlias = Annotated[Identifier, doc("The voiceprint's id.")]
 _JobId: TypeAlias = Annotated[Identifier, doc("The job's id.")]
@@ -58,6 +58,10 @@ EventId: TypeAlias = Annotated[Identifier, doc("The event's id.")]
 _OfPipeline: TypeAlias = Annotated[_IdOrArn | None, doc("Only of this media insights pipeline (its id or ARN).")]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=100), doc("Items at most.")]
 PageToken: TypeAlias = Annotated[_Printable2048 | None, doc("Where to go on, as the page before said.")]
+_Subject: TypeAlias = Annotated[
+    _Printable256 | None,
+    doc("Whose voice it is, as the consents of the domain call the person: a reference, not a name; kept encrypted."),
+]
 _InChannel: TypeAlias = Annotated[_Channel | None, doc("The channel, where the recording has several; from 0.")]
 _Once: TypeAlias = Annotated[
     _RequestToken | None,
@@ -159,13 +163,13 @@ class CreateDomain(Parameters, kw_only=True):
 class DeleteDomain(Parameters, kw_only=True):
     """Delete a domain with every voice in it, for good; answers what it was."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
 
 
 class ListDomainProfiles(Parameters, kw_only=True):
     """Who is enrolled in a domain, by what voiceprints; written to the audit trail."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     id_prefix: Annotated[Identifier | None, doc("Only those whose id begins so.")] = None
     limit: Limit = 50
     next_token: PageToken = None
@@ -174,7 +178,7 @@ class ListDomainProfiles(Parameters, kw_only=True):
 class ListFindings(Parameters, kw_only=True):
     """What is wrong with the voiceprints of a domain: twins, copies, poor ones; written to the audit trail."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     limit: Annotated[int, Meta(ge=1, le=100), doc("Voiceprints to look at, at most.")] = 100
     next_token: PageToken = None
 
@@ -209,27 +213,27 @@ class RollBackProfile(Parameters, kw_only=True):
 class GetLines(Parameters, kw_only=True):
     """What a domain has learnt of its lines, one for each codec, and whether they are well."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
 
 
 class SwitchLines(Parameters, kw_only=True):
     """Tell a domain whether to learn its lines. Off deletes the voices that are kept for it; what is learnt stays."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     learning: Annotated[LineLearning, doc("On or off.")]
 
 
 class ResetLines(Parameters, kw_only=True):
     """Forget what is learnt of a line, or of all lines of a domain; they are learnt anew where the domain learns."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     codec: Annotated[Codec | None, doc("Only this line.")] = None
 
 
 class RevertLine(Parameters, kw_only=True):
     """Give a line the mean of an earlier version again; where the domain learns, it goes on from there."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     codec: Annotated[Codec, doc("The line.")]
     version: Annotated[int, Meta(ge=1, le=10**9), doc("The version to go back to.")]
 
@@ -237,7 +241,7 @@ class RevertLine(Parameters, kw_only=True):
 class EnrolRecording(Parameters, kw_only=True):
     """Enrol the voice in a recording: a new profile, or a further voiceprint of one."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     consent: Annotated[
         _Printable256,
         doc("Where the consent of the voice's owner is recorded; kept encrypted with the voiceprint."),
@@ -246,21 +250,23 @@ class EnrolRecording(Parameters, kw_only=True):
     profile_id: Annotated[
         Identifier | None, doc("The profile that gets a further voiceprint; a new one is made without it.")
     ] = None
+    subject: _Subject = None
     client_request_token: _Once = None
 
 
 class SearchRecording(Parameters, kw_only=True):
     """Who of a domain speaks in a recording, if anyone; written to the audit trail."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     channel: _InChannel = None
+    subject: _Subject = None
 
 
 class CreateJob(Parameters, kw_only=True):
     """Begin a job: search or enrol many recordings, which are sent one by one, or a stream's kept media; or make
     voiceprints of other encoders again."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     kind: Annotated[JobKind, doc("What is done with each recording; `reembed` takes the kept speech of enrolments.")]
     job_id: Annotated[
         Identifier | None,
@@ -279,13 +285,14 @@ class CreateJob(Parameters, kw_only=True):
     profile_id: Annotated[
         Identifier | None, doc("Of the stream, to enrol: the profile that it is for; one is made without it.")
     ] = None
+    subject: _Subject = None
 
 
 class CreateExport(Parameters, kw_only=True):
     """Begin to export a domain: its profiles, voiceprints, consents and tags, encrypted for a recipient. One that does
     the same, or has done it and was not deleted, is answered."""
 
-    domain_id: _DomainId
+    domain_id: DomainId
     recipient: Annotated[_Printable2048 | None, doc("The public key of age that the export is for: age1…")] = None
     encryption: Annotated[
         Literal["age", "none"], doc("`none`: whoever gets the archive can read it; give no recipient then.")
@@ -338,6 +345,7 @@ class PutJobItem(Parameters, kw_only=True):
         _Printable256 | None, doc("To enrol: where the consent of the voice's owner is recorded; kept encrypted.")
     ] = None
     profile_id: Annotated[Identifier | None, doc("To enrol: the profile that gets a further voiceprint.")] = None
+    subject: _Subject = None
     speaker: Annotated[
         _Printable256 | None,
         doc("To enrol without profileId: recordings of a job that name the same speaker make one profile together."),

@@ -28,6 +28,7 @@ def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> Deci
         domain,
         call.recording,
         channel=call.params.channel,
+        subject=call.params.subject,
         wanted=_wanted(call),
         write=lambda unit, _: call.caller.record(unit, domain.arn),
     )
@@ -60,13 +61,25 @@ def enrol_recording(context: RestContext, call: RestCall[EnrolRecording]) -> Enr
     content = _content(call)
     profile_id = params.profile_id or f"vp-{context.new_id()}"
     heard = context.recordings.hear(
-        call.scope, domain, call.recording, channel=params.channel, profile_id=profile_id, wanted=_wanted(call)
+        call.scope,
+        domain,
+        call.recording,
+        channel=params.channel,
+        profile_id=profile_id,
+        subject=params.subject,
+        wanted=_wanted(call),
     )
 
     def enrol(unit: Unit) -> VoiceProfile:
         makes_profile = params.profile_id is None
         profile = context.recordings.enrol(
-            unit, call.scope, domain, heard, makes_profile=makes_profile, consent_reference=params.consent
+            unit,
+            call.scope,
+            domain,
+            heard,
+            makes_profile=makes_profile,
+            consent_reference=params.consent,
+            subject=params.subject,
         )
         call.caller.record(unit, profile.arn)
         return profile
@@ -117,4 +130,5 @@ def _content(call: RestCall[EnrolRecording]) -> dict[str, str | int | None]:
         "channel": params.channel,
         "consent": params.consent,
         "profileId": params.profile_id,
+        "subject": params.subject,
     }

@@ -12,6 +12,9 @@ import msgspec
 from earwitness import __version__
 from earwitness.access.roles import Role
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
+from earwitness.rest.consent_models import ConsentAnswer
+from earwitness.rest.consent_parameters import RecordConsent, RecordedConsent, RequireConsent
+from earwitness.rest.consents import record_consent, require_consent
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import (
     create_domain,
@@ -161,6 +164,16 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_READER, "GET", "/domains", ListDomains, list_domains, DomainsAnswer),
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
+    RestRoute(_ADMIN, "PUT", "/domains/{domainId}/consent", RequireConsent, require_consent, DomainAnswer),
+    RestRoute(
+        _OPERATOR,
+        "POST",
+        "/domains/{domainId}/consents",
+        RecordConsent,
+        record_consent,
+        ConsentAnswer,
+        body=RecordedConsent,
+    ),
     RestRoute(_READER, "GET", "/domains/{domainId}/profiles", ListDomainProfiles, list_profiles, ProfilesAnswer),
     RestRoute(_OPERATOR, "GET", "/domains/{domainId}/findings", ListFindings, list_findings, FindingsAnswer),
     RestRoute(_READER, "GET", "/profiles/{profileId}", GetProfile, get_profile, ProfileAnswer),

@@ -13,6 +13,8 @@ from sqlalchemy import Column, ColumnElement, exists, select, tuple_
 
 from earwitness.errors import CiphertextRefused
 from earwitness.store.columns import JsonObject
+from earwitness.store.consent_schema import consents
+from earwitness.store.consents import consent_terms
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.job_records import ClaimedItem, Job
@@ -93,7 +95,11 @@ class ExportReader(Reader):
         key = self._require_domain_key(scope, domain_id)
         columns = [one for one in profile_voiceprints.c if audio or one.name != "audio_ciphertext"]
         chosen = in_scope(profile_voiceprints, scope, domain_id=domain_id) & _within(_VOICEPRINT_KEY, span)
-        rows = self._session.rows(select(*columns).where(chosen).order_by(*_VOICEPRINT_KEY))
+        with_consents = profile_voiceprints.outerjoin(
+            consents, same(profile_voiceprints, consents, "domain_id", "consent_id")
+        )
+        found = select(*columns, consents.c.terms_ciphertext).select_from(with_consents)
+        rows = self._session.rows(found.where(chosen).order_by(*_VOICEPRINT_KEY))
         return tuple(convert(partial(_voiceprint, key, scope, audio=audio), row) for row in rows)
 
     def part(self, job: Job, number: int) -> bytes | None:
@@ -170,12 +176,18 @@ def _voiceprint(key: DataKey, scope: Scope, row: StoredRow, *, audio: bool) -> E
     seal = RowSeal(key, profile_voiceprints, scope, row["profile_id"], row["voiceprint_id"])
     try:
         vector = seal.open(row, "vector_ciphertext")
-        consent = seal.open_optional(row, "consent_ciphertext")
+        consent = _evidence(key, scope, seal, row)
         speech = seal.open_optional(row, "audio_ciphertext") if audio else None
     except CiphertextRefused:
         vector, consent, speech = None, None, None
-    said = None if consent is None else consent.decode()
-    return record(ExportedVoiceprint, row, vector=vector, consent_reference=said, audio=speech)
+    return record(ExportedVoiceprint, row, vector=vector, consent_reference=consent, audio=speech)
+
+
+def _evidence(key: DataKey, scope: Scope, seal: RowSeal, row: StoredRow) -> str | None:
+    if row["terms_ciphertext"] is not None:
+        return consent_terms(key, scope, row).evidence
+    former = seal.open_optional(row, "consent_ciphertext")
+    return None if former is None else former.decode()
 
 
 def _part_seal(key: DataKey, scope: Scope, job_id: str, number: int, piece: int) -> RowSeal:

@@ -53,6 +53,8 @@ class ItemInput:
     #: Whether that profile is made when it is not there.
     makes_profile: bool = False
     consent_reference: str | None = field(default=None, repr=False)
+    #: Whose voice it is, as consents call the person; None where that is not said.
+    subject: str | None = field(default=None, repr=False)
     #: The fragments of the job's stream that are the recording; None for one that was sent.
     first_number: str | None = None
     last_number: str | None = None

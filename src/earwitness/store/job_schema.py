@@ -6,7 +6,8 @@ it when the domain is gone. The job stays, because somebody may still ask what b
 
 from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table
 
-from earwitness.store.columns import scope, sealed, text, time, where, whole, word
+from earwitness.store.columns import digest, scope, sealed, text, time, where, whole, word
+from earwitness.store.consent_schema import SUBJECT
 from earwitness.store.tables import ARN, COUNT, ID, STATE, belongs_to, metadata
 from earwitness.voice.job import ItemState, JobKind, JobState
 
@@ -57,10 +58,12 @@ job_items = Table(
     sealed("result_ciphertext", "who was found, and how sure; or which profile was enrolled", nullable=True),
     time("created_at"),
     time("updated_at"),
+    digest("subject_digest", SUBJECT, nullable=True),
     PrimaryKeyConstraint("account_id", "region", "job_id", "number"),
     belongs_to("jobs", "job_id"),
     # Holds only what waits, so that looking for it costs the same beside any number of items that are done.
     Index("job_items_waiting", "account_id", "region", "job_id", "number", "bytes", **where("state = 'waiting'")),
+    Index("job_items_by_subject", "account_id", "region", "subject_digest", **where("subject_digest IS NOT NULL")),
 )
 
 _ITEM = ["account_id", "region", "job_id", "number"]

@@ -19,6 +19,7 @@ from sqlalchemy import BigInteger, ColumnElement, Table, cast, exists, func, lit
 
 from earwitness.errors import AttemptSuperseded, BadRequest, CiphertextRefused, Conflict
 from earwitness.store.columns import JsonObject, from_json, to_json
+from earwitness.store.consents import subject_digest
 from earwitness.store.hot_reads import Query, StoredRow
 from earwitness.store.job_records import ClaimedItem, ItemInput, Job, JobItem
 from earwitness.store.job_schema import job_items, job_recordings, jobs
@@ -335,7 +336,10 @@ class JobWriter(Writer, JobReader):
         sealed = _item_seal(key, job.scope, job.job_id, number).seal(input_ciphertext=to_json(asdict(input_)).encode())
         times = {"created_at": self._now, "updated_at": self._now}
         waiting = {"state": ItemState.WAITING, "attempt": 0, "leased_until": 0, "bytes": size}
-        return {**asdict(job.scope), "job_id": job.job_id, "number": number, **waiting, **times, **sealed}
+        subject = input_.subject
+        digest = None if subject is None else subject_digest(self._writing.digest_key, job.scope, subject)
+        named = {"job_id": job.job_id, "number": number, "subject_digest": digest}
+        return {**asdict(job.scope), **named, **waiting, **times, **sealed}
 
     def _drop(self, table: Table, condition: ColumnElement[bool], *, limit: int) -> int:
         """Delete at most `limit` rows, from the files as well, and return how many."""

@@ -157,6 +157,7 @@ class LineWriter(Writer, LineReader):
         net_speech_seconds: float,
         profile_id: str | None,
         task_id: str | None,
+        subject_digest: bytes | None = None,
         after: datetime | None = None,
     ) -> None:
         """Keep a voice that the line is learnt from. Not that of a profile that was deleted since it was found.
@@ -180,6 +181,7 @@ class LineWriter(Writer, LineReader):
             "net_speech_seconds": net_speech_seconds,
             "profile_id": profile_id,
             "task_id": task_id,
+            "subject_digest": subject_digest,
             "created_at": self._now if after is None else max(self._now, after + timedelta(milliseconds=1)),
             **seal.seal(vector_ciphertext=vector),
         }

@@ -7,7 +7,7 @@ What is sealed of tasks and voiceprints is sealed under the domain's key, so tha
 bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
 belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
 what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`,
-of labels in `label_schema.py`.
+of labels in `label_schema.py`, of consents in `consent_schema.py`.
 """
 
 from sqlalchemy import (
@@ -37,6 +37,7 @@ from earwitness.store.columns import (
     wrapped_key,
 )
 from earwitness.store.connector_schema import connector_calls
+from earwitness.store.consent_schema import SUBJECT, consent_rules, consents, withdrawn_subjects
 from earwitness.store.deletion_schema import backups, deletion_items, deletions, ledger_places
 from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.label_schema import task_labels
@@ -58,12 +59,13 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0010"
+HEAD = "0011"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
 _QUALITY = "levels of the recording in dB; lists show them"
 _CODEC = "how the audio was encoded; a domain has a line for each, found by it"
+_NAMES_A_SUBJECT = where("subject_digest IS NOT NULL")
 _KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
 
 
@@ -188,10 +190,12 @@ profiles = Table(
     time("created_at"),
     time("updated_at"),
     time("expires_at"),
+    digest("subject_digest", SUBJECT, nullable=True),
     PrimaryKeyConstraint("account_id", "region", "profile_id"),
     UniqueConstraint("account_id", "region", "arn"),
     belongs_to("voice_profile_domains", "domain_id"),
     Index("voice_profiles_by_time", "account_id", "region", "domain_id", "created_at", "profile_id"),
+    Index("voice_profiles_by_subject", "account_id", "region", "subject_digest", **_NAMES_A_SUBJECT),
 )
 
 kinesis_streams = Table(
@@ -282,6 +286,7 @@ tasks = Table(
     time("started_at", nullable=True),
     time("ended_at", nullable=True),
     text("node_id", f"{NODE}; it runs the task", nullable=True),
+    digest("subject_digest", SUBJECT, nullable=True),
     PrimaryKeyConstraint("account_id", "region", "task_id"),
     belongs_to("pipelines", "pipeline_id"),
     # One active task per stream, channel and domain; both databases refuse a second.
@@ -300,6 +305,7 @@ tasks = Table(
     Index("speaker_search_tasks_by_time", "account_id", "region", "pipeline_id", "created_at", "task_id"),
     Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id", "profile_id"),
     Index("speaker_search_tasks_by_end", "ended_at"),
+    Index("speaker_search_tasks_by_subject", "account_id", "region", "subject_digest", **_NAMES_A_SUBJECT),
 )
 
 task_voiceprints = Table(
@@ -334,9 +340,10 @@ profile_voiceprints = Table(
     text("source_task_id", ID, nullable=True),
     time("created_at"),
     time("expires_at"),
-    sealed("consent_ciphertext", "where the consent of the person is recorded", nullable=True),
+    sealed("consent_ciphertext", "of enrolments before 0.3: where the consent is recorded", nullable=True),
     sealed("vector_ciphertext", "the voiceprint"),
     sealed("audio_ciphertext", _KEPT_AUDIO, nullable=True),
+    text("consent_id", "the consent that it was enrolled with", nullable=True),
     # In the order in which a gallery is loaded.
     PrimaryKeyConstraint("account_id", "region", "domain_id", "profile_id", "voiceprint_id"),
     belongs_to("voice_profiles", "profile_id"),
@@ -387,6 +394,7 @@ line_votes = Table(
     text("task_id", "the task that heard the voice; found by it when its profile is deleted", nullable=True),
     time("created_at"),
     sealed("vector_ciphertext", "a voice that the line is learnt from"),
+    digest("subject_digest", SUBJECT, nullable=True),
     PrimaryKeyConstraint("account_id", "region", "domain_id", "codec", "number"),
     belongs_to("voice_profile_domains", "domain_id"),
     Index("line_votes_by_time", "created_at"),
@@ -478,7 +486,7 @@ deliveries = Table(
 )
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
-TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels)
+TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, consents, consent_rules, withdrawn_subjects)
 """They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(

@@ -15,6 +15,7 @@ from earwitness.store.attempts import AttemptWriter
 from earwitness.store.backups import BackupReader, BackupWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
+from earwitness.store.consents import ConsentReader, ConsentWriter, subject_digest
 from earwitness.store.console_sessions import EndedSessionReader, EndedSessionWriter
 from earwitness.store.counts import CountReader
 from earwitness.store.credentials import (
@@ -38,12 +39,8 @@ from earwitness.store.nodes import NodeReader, NodeWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
 from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter, PipelineReader, PipelineWriter
 from earwitness.store.postgres import Postgres
-from earwitness.store.profiles import (
-    ProfileReader,
-    ProfileVoiceprintReader,
-    ProfileVoiceprintWriter,
-    ProfileWriter,
-)
+from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
+from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
 from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
@@ -95,6 +92,7 @@ class Unit:
         self.configurations = ConfigurationWriter(writing)
         self.pipelines = PipelineWriter(writing)
         self.domains = DomainWriter(writing)
+        self.consents = ConsentWriter(writing)
         self.profiles = ProfileWriter(writing)
         self.profile_voiceprints = ProfileVoiceprintWriter(writing)
         self.reembedding = ReembeddingWriter(writing)
@@ -154,6 +152,7 @@ class Store:
         self.configurations = ConfigurationReader(*reads)
         self.pipelines = PipelineReader(*reads)
         self.domains = DomainReader(*reads)
+        self.consents = ConsentReader(*reads)
         self.profiles = ProfileReader(*reads)
         self.profile_voiceprints = ProfileVoiceprintReader(*reads)
         self.reembedding = ReembeddingReader(*reads)
@@ -255,6 +254,10 @@ class Store:
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""
         return self._vault.key(stream.wrapped_key, owner=stream_owner(scope, stream.arn))
+
+    def subject_digest(self, scope: Scope, subject: str) -> bytes:
+        """Return what the subject of consents is found by."""
+        return subject_digest(self.token_key, scope, subject)
 
     def require_ready(self) -> None:
         """Raise StoreUnavailable when the database does not answer, takes no changes, or was found damaged since it was

@@ -17,6 +17,7 @@ from sqlalchemy import Column, ColumnElement, Table, exists, func, literal, sele
 from earwitness.errors import AlreadyExists, CiphertextRefused, Conflict, Gone, NotFound
 from earwitness.store.columns import JsonObject, from_json, to_json
 from earwitness.store.connector_schema import connector_call_tasks
+from earwitness.store.consents import ConsentWriter
 from earwitness.store.driver_errors import convert
 from earwitness.store.homes import HomeWriter
 from earwitness.store.hot_reads import HotRead, StoredRow
@@ -45,6 +46,7 @@ from earwitness.store.repository import (
 )
 from earwitness.store.schema import domains, pipelines, task_voiceprints, tasks
 from earwitness.store.session import Writing
+from earwitness.voice.consent import NOTHING_CARRIED, CarriedConsent, ConsentUse
 from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
 
@@ -258,6 +260,7 @@ class TaskWriter(Writer, TaskReader):
         domain_id: str,
         domain_arn: str,
         start_fragment_number: str | None = None,
+        consent: CarriedConsent = NOTHING_CARRIED,
         pipeline_statuses: Collection[str] | None = None,
         active_limit: int | None = None,
     ) -> SpeakerSearchTask:
@@ -266,7 +269,9 @@ class TaskWriter(Writer, TaskReader):
         Raise NotFound without such a pipeline or domain. Raise Conflict when another active task searches this domain
         for the speaker of this channel of this stream, or when the pipeline has none of `pipeline_statuses` by now; it
         keeps that status until this unit ends. Raise LimitExceeded when the account has `active_limit` active tasks.
+        Raise ConsentMissing when the domain needs a consent of whoever is on the channel, as `ConsentWriter.take`.
         """
+        subject_digest = ConsentWriter(self._writing).take(scope, domain_id, consent, use=ConsentUse.SEARCH)
         self._require_domain_key(scope, domain_id, lock=True)
         self._lock_pipeline(scope, pipeline_id, statuses=pipeline_statuses)
         self._require_room(
@@ -299,7 +304,7 @@ class TaskWriter(Writer, TaskReader):
             ended_at=None,
             node_id=node_id,
         )
-        if not self._insert(tasks, created, **asdict(scope)):
+        if not self._insert(tasks, created, **asdict(scope), subject_digest=subject_digest):
             if self.get(scope, task_id) is not None:
                 raise AlreadyExists("a speaker search task of this id exists; choose another id")
             raise Conflict("an active task searches this domain on this stream and channel; stop it first")

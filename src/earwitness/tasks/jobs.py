@@ -32,9 +32,10 @@ from earwitness.store.reembedding import KeptSpeech, VoiceprintName
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.exporting import MadePart, is_current, make_part
 from earwitness.tasks.kept_media import KeptMedia
-from earwitness.tasks.recordings import HeardVoice, RecordingWork, StillWanted, recording_file
+from earwitness.tasks.recordings import HeardVoice, RecordingWork, StillWanted, carried_by, recording_file
 from earwitness.threads import RunInThread
 from earwitness.voice.band import Band
+from earwitness.voice.consent import ConsentUse
 from earwitness.voice.decision import Decision
 from earwitness.voice.job import JobKind
 
@@ -234,6 +235,7 @@ class JobWorker:
                         domain,
                         path,
                         channel=asked.channel,
+                        subject=asked.subject,
                         wanted=wanted,
                         write=partial(self._write_search, claimed, domain),
                     )
@@ -243,6 +245,7 @@ class JobWorker:
                     domain,
                     path,
                     channel=asked.channel,
+                    subject=asked.subject,
                     profile_id=asked.profile_id or "",
                     wanted=wanted,
                 )
@@ -336,6 +339,8 @@ class JobWorker:
     def _write_enrolment(
         self, unit: Unit, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, heard: HeardVoice
     ) -> None:
+        # Subjects are locked before domains.
+        unit.consents.take(claimed.scope, domain.domain_id, carried_by(asked.subject), use=ConsentUse.ENROLMENT)
         # Another recording of the same person may have made the profile; nobody makes it beside us now.
         unit.domains.lock(claimed.scope, domain.domain_id)
         makes_profile = asked.makes_profile and unit.profiles.get(claimed.scope, heard.profile_id) is None
@@ -346,6 +351,7 @@ class JobWorker:
             heard,
             makes_profile=makes_profile,
             consent_reference=asked.consent_reference or "",
+            subject=asked.subject,
         )
         left = unit.profile_voiceprints.enrolled(claimed.scope, heard.alike)
         result = {

@@ -21,6 +21,7 @@ from earwitness.store.records import NewVoiceprint, PageKey, Scope, VoiceProfile
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.lines import LineName
 from earwitness.voice.band import Band
+from earwitness.voice.consent import CarriedConsent, ConsentTerms, ConsentUse
 from earwitness.voice.decision import Decision
 from earwitness.voice.line import Codec
 from earwitness.voice.score_curves import ScoreCurves
@@ -120,12 +121,20 @@ class RecordingWork:
         path: Path,
         *,
         channel: int | None,
+        subject: str | None = None,
         wanted: StillWanted,
         write: Callable[[Unit, Decision], None],
     ) -> Decision:
         """Return who of a domain speaks in a recording, if anyone; `write` adds to the unit that writes what the search
-        says of its line. Raise AudioError, SpeechError, NotFound when the domain is deleted, and what `wanted` raises.
+        says of its line. `subject` is whose voice it is said to be. Raise AudioError, SpeechError, NotFound when the
+        domain is deleted, ConsentMissing when it needs a consent that is not there, and what `wanted` raises.
         """
+        carried = carried_by(subject)
+
+        def consented(unit: Unit) -> bytes | None:
+            return unit.consents.take(scope, domain.domain_id, carried, use=ConsentUse.SEARCH)
+
+        digest = self._store.write(consented)
         from earwitness.engine.engine import open_named
 
         engine = self._engine_of(Band(domain.band))
@@ -133,8 +142,13 @@ class RecordingWork:
         line = LineName(scope, domain.domain_id, recording.codec)
         # Again when somebody was deleted meanwhile: nobody is found once that was answered.
         while True:
-            searched = self._searched(line, engine, recording, wanted)
-            news = self._store.write(lambda unit, searched=searched: self._write_search(unit, searched, write))
+            searched = self._searched(line, engine, recording, digest, wanted)
+
+            def written(unit: Unit, searched: "Searched" = searched) -> "LineNews | None":
+                consented(unit)  # it may have been withdrawn meanwhile
+                return self._write_search(unit, searched, write)
+
+            news = self._store.write(written)
             if news is not None:
                 news.tell()
                 return searched.decision
@@ -147,12 +161,16 @@ class RecordingWork:
         *,
         channel: int | None,
         profile_id: str,
+        subject: str | None = None,
         wanted: StillWanted,
     ) -> HeardVoice:
-        """Return the voice in a recording, to be enrolled as a voiceprint of a profile.
+        """Return the voice in a recording, to be enrolled as a voiceprint of a profile. `subject` is whose it is.
 
-        Raise AudioError, SpeechError, NotFound when the domain is deleted, and what `wanted` raises.
+        Raise AudioError, SpeechError, NotFound when the domain is deleted, ConsentMissing when it needs a consent that
+        is not there, and what `wanted` raises.
         """
+        carried = carried_by(subject)
+        self._store.write(lambda unit: unit.consents.take(scope, domain.domain_id, carried, use=ConsentUse.ENROLMENT))
         from earwitness.engine.engine import open_named
         from earwitness.engine.enrol import enrolment_embedding
         from earwitness.voice.embedding import Voiceprint
@@ -221,10 +239,14 @@ class RecordingWork:
         *,
         makes_profile: bool,
         consent_reference: str,
+        subject: str | None = None,
     ) -> VoiceProfile:
         """Write a voice that was heard, and return its profile: a new one, or with `makes_profile` False one that must
-        be there. Raise NotFound when it is not, or the domain is deleted; LimitExceeded when the domain is full.
+        be there. Raise NotFound when it is not, or the domain is deleted; LimitExceeded when the domain is full; and
+        ConsentMissing as `hear` does, again. Nothing of the unit has locked the domain before.
         """
+        carried = carried_by(subject)
+        digest = unit.consents.take(scope, domain.domain_id, carried, use=ConsentUse.ENROLMENT)
         expires_at = unit.now + self._limits.profile_kept
         if makes_profile:
             unit.profiles.create(
@@ -233,6 +255,7 @@ class RecordingWork:
                 domain_id=domain.domain_id,
                 arn=arn_of(scope, "chime", f"voice-profile/{heard.profile_id}"),
                 expires_at=expires_at,
+                subject_digest=digest,
                 limit=self._limits.profiles_per_domain_max,
             )
         else:
@@ -246,12 +269,15 @@ class RecordingWork:
             voiceprint=heard.voiceprint,
             expires_at=expires_at,
             consent_reference=consent_reference,
+            subject_digest=digest,
         )
         if profile is None:
             raise NotFound("the voice profile was deleted meanwhile; leave profileId out to make another")
         return profile
 
-    def _searched(self, line: LineName, engine: "Engine", recording: "Recording", wanted: StillWanted) -> "Searched":
+    def _searched(
+        self, line: LineName, engine: "Engine", recording: "Recording", digest: bytes | None, wanted: StillWanted
+    ) -> "Searched":
         from earwitness.engine.engine import identify_recording
 
         lines = self._lines()
@@ -259,7 +285,16 @@ class RecordingWork:
         with self._turn(line.scope, wanted) as decoded:
             found = identify_recording(engine, gallery, recording, decoded=decoded)
             now = self._clock()
-            return lines.searched(line, found.voices, found.speech, gallery, found.decision, task_id=None, at=now)
+            return lines.searched(
+                line,
+                found.voices,
+                found.speech,
+                gallery,
+                found.decision,
+                task_id=None,
+                subject_digest=digest,
+                at=now,
+            )
 
     def _write_search(
         self, unit: Unit, searched: "Searched", write: Callable[[Unit, Decision], None]
@@ -285,6 +320,11 @@ class RecordingWork:
 
             wanted()
             yield decoded
+
+
+def carried_by(subject: str | None) -> CarriedConsent:
+    """Return what a request that may name the subject of a recorded consent carries."""
+    return CarriedConsent(terms=ConsentTerms(subject=subject))
 
 
 def _too_long(seconds: float) -> AudioTooLong:

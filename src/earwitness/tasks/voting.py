@@ -51,6 +51,8 @@ class Searched:
     may_vote: bool
     #: The task that heard it, if one did.
     task_id: str | None
+    #: What the subject of a recording is found by, where one was named.
+    subject_digest: bytes | None
     #: Of voiceprints that did not match, shape (n,).
     others: NDArray[np.float32]
     #: Between the last callers of the line.
@@ -114,6 +116,7 @@ class Lines:
         *,
         task_id: str | None,
         at: datetime,
+        subject_digest: bytes | None = None,
     ) -> Searched:
         """Return what a search for the voices in some speech says of the line. It computes; it writes nothing."""
         voice = voices[0].embedding if len(voices) == 1 else None
@@ -124,6 +127,7 @@ class Lines:
             voice=voice,
             may_vote=may_vote(speech, voices=len(voices)),
             task_id=task_id,
+            subject_digest=subject_digest,
             others=np.zeros(0, np.float32),
             callers_mean=None,
         )
@@ -219,6 +223,7 @@ def _vote(
         net_speech_seconds=voice.net_speech_seconds,
         profile_id=searched.profile_id,
         task_id=searched.task_id,
+        subject_digest=searched.subject_digest,
         after=since,
     )
     fresh = [*(_embedding(vote) for vote in kept if since is None or vote.created_at > since), voice]

@@ -23,6 +23,8 @@ CHIME: dict[type[RequestError], tuple[str, ...]] = {
     errors.BadRequest: ("BadRequestException",),
     errors.Unauthorized: ("UnauthorizedClientException",),
     errors.Forbidden: ("AccessDeniedException", "ForbiddenException"),
+    # Not AccessDenied, which tells of the key.
+    errors.ConsentMissing: ("ForbiddenException",),
     errors.NotFound: ("NotFoundException",),
     errors.Conflict: ("ConflictException",),
     errors.Gone: ("GoneException", "NotFoundException"),

@@ -7,6 +7,7 @@ from store_examples import MINE, START, add_domain, add_pipeline, guid
 
 from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask, VoiceProfile
 from earwitness.store.store import Store, Unit
+from earwitness.voice.consent import NOTHING_CARRIED, CarriedConsent
 
 STREAM = "arn:aws:kinesisvideo:eu-central-1:111122223333:stream/calls/1700000000000"
 DAY = timedelta(hours=24)
@@ -39,6 +40,7 @@ def add_task(
     channel_id: int = 0,
     active_limit: int | None = None,
     pipeline_statuses: list[str] | None = None,
+    consent: CarriedConsent = NOTHING_CARRIED,
 ) -> SpeakerSearchTask:
     return unit.tasks.create(
         scope,
@@ -50,6 +52,7 @@ def add_task(
         domain_arn=f"arn:aws:chime:{scope.region}:{scope.account_id}:voice-profile-domain/{domain_id}",
         active_limit=active_limit,
         pipeline_statuses=pipeline_statuses,
+        consent=consent,
     )
 
 

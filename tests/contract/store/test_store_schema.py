@@ -12,11 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from search_examples import add_task
 from sqlalchemy import Connection, inspect, text
-from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
+from store_examples import MINE, add_domain, add_pipeline, opened
 
 from earwitness.errors import StoreError
 from earwitness.store import migrate
-from earwitness.store.columns import EVERYWHERE, Binary, Form, secrecy
+from earwitness.store.columns import EVERYWHERE, Binary, Form, from_microseconds, secrecy
 from earwitness.store.schema import HEAD, metadata
 from earwitness.store.sqlite import Sqlite
 from earwitness.store.store import Store, Unit, migrate_store
@@ -120,7 +120,7 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
     monkeypatch.setattr("earwitness.store.migrate.make_once", lambda connection: _migrate_as_then(connection, former))
     store = opened(empty_url)
     domain, pipeline = store.write(add_domain), store.write(lambda unit: add_pipeline(unit, metadata={"a": "b"}))
-    profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
+    _insert_as_then(store, "voice_profiles", _profile_as_then(domain.domain_id))
     store.write(lambda unit: unit.tags.set(MINE, domain.arn, {"k": "v"}, limit=5))
     if former != "0001":
         _add_task_as_then(store, pipeline.pipeline_id, domain.domain_id)
@@ -134,7 +134,9 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
     with closing(opened(empty_url)) as store:
         assert store.domains.get(MINE, domain.domain_id) == domain_then
         assert store.pipelines.get(MINE, pipeline.pipeline_id) == pipeline
-        assert store.profiles.get(MINE, profile.profile_id) == profile
+        kept = store.profiles.get(MINE, "vp-1")
+        assert kept is not None
+        assert (kept.domain_id, kept.arn, kept.expires_at) == (domain.domain_id, "arn:profile", from_microseconds(3))
         assert store.tags.list(MINE, domain.arn) == {"k": "v"}
         tasks = store.tasks.list(MINE, None, limit=9).items
         assert [(task.task_id, task.status) for task in tasks] == [("t-1", "NotStarted")] * (former != "0001")
@@ -191,10 +193,28 @@ def _add_task_as_then(store: Store, pipeline_id: str, domain_id: str) -> None:
         "created_at": 1,
         "updated_at": 1,
     }
+    _insert_as_then(store, "speaker_search_tasks", values)
+
+
+def _profile_as_then(domain_id: str) -> dict[str, object]:
+    """Before profiles knew of subjects."""
+    return {
+        "account_id": MINE.account_id,
+        "region": MINE.region,
+        "profile_id": "vp-1",
+        "domain_id": domain_id,
+        "arn": "arn:profile",
+        "created_at": 1,
+        "updated_at": 2,
+        "expires_at": 3,
+    }
+
+
+def _insert_as_then(store: Store, table: str, values: dict[str, object]) -> None:
     names = ", ".join(values)
     places = ", ".join(f":{name}" for name in values)
     with store._database.engine.begin() as connection:
-        connection.execute(text(f"INSERT INTO speaker_search_tasks ({names}) VALUES ({places})"), values)  # noqa: S608
+        connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)  # noqa: S608
 
 
 def _append(unit: Unit, pipeline_id: str, event_id: str) -> None:
