@@ -50,6 +50,7 @@ from earwitness.nodes.internal import InternalApi
 from earwitness.nodes.own import OwnNode, own_node
 from earwitness.nodes.signing import SignatureCheck
 from earwitness.observing import Observing
+from earwitness.rest import published
 from earwitness.rest.app import JsonApi
 from earwitness.rest.context import RestContext, RestLimits
 from earwitness.server.aws import AwsApplication, RequestLimits
@@ -203,6 +204,7 @@ class Service:
             console=None if self.console is None else self.console.application(),
             doors=self.sockets,
             metrics=self._observing.application,
+            published=dict.fromkeys(published.PATHS, self._retention_page()),
             certificate=certificate,
         )
 
@@ -224,6 +226,11 @@ class Service:
             is_shared=is_shared,
             certificate=certificate,
         )
+
+    def _retention_page(self) -> ASGIApp:
+        facts = published.ServiceFacts(keeps_enrolment_audio=self._background.recordings.keep_audio)
+        run_in_thread = self._threads.run
+        return published.RetentionPage(self._store, facts, clock=self._clock, run_in_thread=run_in_thread)
 
     def _require_ready(self) -> None:
         """StoreUnavailable or Unavailable when records or media cannot be written or read, or others shall serve."""

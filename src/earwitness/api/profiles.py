@@ -1,6 +1,5 @@
 """Voice profiles. Reading one is written to the audit trail: it shows that somebody's voice is known."""
 
-from datetime import timedelta
 from functools import partial
 
 from earwitness.access.caller import Caller
@@ -8,17 +7,15 @@ from earwitness.api import domains
 from earwitness.api.context import ApiContext, require
 from earwitness.store.records import VoiceProfile
 from earwitness.store.store import Unit
+from earwitness.voice.retention import PROFILE_KEPT
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
-
-KEPT = timedelta(days=3 * 365)
-"""How long a voiceprint may be used before its owner must be enrolled again (va-data-retention)."""
 
 _MISSING = "the voice profile does not exist; look at its id"
 
 
 def create_profile(context: ApiContext, caller: Caller, params: Params) -> Result:
-    """Enrol the voice that a task heard, for three years, in the domain that the task searched."""
+    """Enrol the voice that a task heard, in the domain that the task searched, for three years or as it says."""
     profile_id = f"vp-{context.new_id()}"
 
     def create(unit: Unit) -> VoiceProfile:
@@ -28,7 +25,7 @@ def create_profile(context: ApiContext, caller: Caller, params: Params) -> Resul
             profile_id=profile_id,
             arn=caller.arn("chime", f"voice-profile/{profile_id}"),
             voiceprint_id=context.new_id(),
-            expires_at=unit.now + KEPT,
+            expires_at=unit.now + PROFILE_KEPT,
             limit=context.quotas.profiles_per_domain,
         )
 
@@ -36,7 +33,7 @@ def create_profile(context: ApiContext, caller: Caller, params: Params) -> Resul
 
 
 def update_profile(context: ApiContext, caller: Caller, params: Params) -> Result:
-    """Replace the voiceprint by one that a task of the same domain heard, for three years from now."""
+    """Replace the voiceprint by one that a task of the same domain heard, for as long anew."""
 
     def update(unit: Unit) -> VoiceProfile:
         updated = unit.profiles.update_from_task(
@@ -44,7 +41,7 @@ def update_profile(context: ApiContext, caller: Caller, params: Params) -> Resul
             params["VoiceProfileId"],
             task_id=params["SpeakerSearchTaskId"],
             voiceprint_id=context.new_id(),
-            expires_at=unit.now + KEPT,
+            expires_at=unit.now + PROFILE_KEPT,
         )
         return require(updated, _MISSING)
 

@@ -60,6 +60,13 @@ class ServiceClient:
         """Return the answer to GET. Raise ServiceUnreachable and ServiceRefused, as the other methods do."""
         return self._answer(self._request("GET", path, query))
 
+    def published(self, path: str) -> dict[str, Any]:
+        """Return a document that the service shows to anybody; errors as of `get`."""
+        try:
+            return _read(self._client.get(path))
+        except httpx.RequestError as error:
+            raise _unanswered(self._client.base_url, error) from error
+
     def post(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the answer to POST without a body."""
         return self._answer(self._request("POST", path, query))

@@ -33,6 +33,7 @@ from earwitness.cli import (
     nodes,
     prototypes,
     records,
+    retention,
     serve,
     sizing,
     stream,
@@ -82,6 +83,7 @@ app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(consent.consent, name="consent")
 app.add_typer(line.line, name="line")
+app.add_typer(retention.retention, name="retention")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")

@@ -274,11 +274,20 @@ class ExpiryMetrics(Group):
             lambda: self._ran_at,
             over=Over.OWN,
         )
+        self._overdue: float | None = None
+        self.gauge(
+            "earwitness_expiry_overdue_records",
+            "Records past their time that the last expiry did not delete; 0 is well. Only nodes that have kept house "
+            "have it.",
+            lambda: self._overdue,
+            over=Over.OWN,
+        )
 
     def deleted(self, kind: str, count: int) -> None:
         """Count what was deleted; `kind` is a step of the expiry."""
         self._expired.labels(kind.replace(" ", "_")).inc(count)
 
-    def ran(self, at: float) -> None:
-        """Note that everything due is gone."""
+    def ran(self, at: float, *, overdue: int) -> None:
+        """Note that what was due was deleted, and how much of it is still there."""
         self._ran_at = at
+        self._overdue = float(overdue)

@@ -39,6 +39,7 @@ from earwitness.rest.parameters import (
     SearchRecording,
     SwitchLines,
 )
+from earwitness.rest.retention_models import GetRetention, PutRetention
 from earwitness.store.records import ProfileVoiceprint, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Unit
 from earwitness.voice.band import BAND_TAG
@@ -143,11 +144,13 @@ DomainNamed: TypeAlias = (
     | DrawUnlabelled
     | EnrolRecording
     | GetLines
+    | GetRetention
     | ListDomainProfiles
     | ListFindings
     | ListLabels
     | RecordConsent
     | RequireConsent
+    | PutRetention
     | ResetLines
     | RevertLine
     | SearchRecording

@@ -25,7 +25,8 @@ _Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
 # Answers. Times travel as RFC 3339 in UTC, with microseconds.
 
-_Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+_Time = Moment
 _PAIRS = "Share of pairs of different speakers that score at least this high."
 
 

@@ -100,6 +100,14 @@ from earwitness.rest.parameters import (
     SwitchLines,
 )
 from earwitness.rest.recordings import enrol_recording, list_findings, search_domain
+from earwitness.rest.retention import get_retention, list_expiry_runs, put_retention
+from earwitness.rest.retention_models import (
+    ExpiryAnswer,
+    GetRetention,
+    ListExpiryRuns,
+    PutRetention,
+    RetentionAnswer,
+)
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event, replay_events
 
 PREFIX = "/earwitness/v1"
@@ -187,6 +195,9 @@ ROUTES: tuple[RestRoute, ...] = (
         ProfileAnswer,
     ),
     RestRoute(_OPERATOR, "POST", "/profiles/{profileId}/roll-back", RollBackProfile, roll_back_profile, ProfileAnswer),
+    RestRoute(_READER, "GET", "/domains/{domainId}/retention", GetRetention, get_retention, RetentionAnswer),
+    RestRoute(_ADMIN, "PUT", "/domains/{domainId}/retention", PutRetention, put_retention, RetentionAnswer),
+    RestRoute(_OPERATOR, "GET", "/retention/runs", ListExpiryRuns, list_expiry_runs, ExpiryAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
     RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/reset", ResetLines, reset_lines, LinesAnswer),

@@ -1,7 +1,7 @@
 """What answers at which path: health, metrics, our own API, the console, and AWS's operations everywhere else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -61,6 +61,9 @@ class Root:
     metrics: ASGIApp | None = None
     """Answers METRICS_PATH; without it, AWS's operations get that too."""
 
+    published: Mapping[str, ASGIApp] = field(default_factory=dict[str, ASGIApp])
+    """Pages that anybody may read, by path."""
+
     certificate: Certificate | None = None
     """What clients are shown; `/ready` says when something is wrong with it."""
 
@@ -115,7 +118,8 @@ class Root:
 
     @cached_property
     def _applications(self) -> dict[str, ASGIApp]:
-        return self.probes if self.metrics is None else {**self.probes, METRICS_PATH: self.metrics}
+        own = {**self.probes, **self.published}
+        return own if self.metrics is None else {**own, METRICS_PATH: self.metrics}
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer that the process is alive."""

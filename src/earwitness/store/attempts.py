@@ -5,13 +5,15 @@ old one changes nothing: it gets AttemptSuperseded, and drops its work.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from earwitness.errors import AttemptSuperseded, Conflict
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask
+from earwitness.store.retention import RetentionReader
 from earwitness.store.session import Writing
-from earwitness.store.tasks import VOICEPRINT_KEPT, TaskRows, TaskVoiceprintWriter
+from earwitness.store.tasks import TaskRows, TaskVoiceprintWriter
 from earwitness.voice.task_status import TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
 
 
@@ -27,6 +29,7 @@ class AttemptWriter:
         self._node_id = writing.node_id
         self._tasks = TaskRows(writing)
         self._voiceprints = TaskVoiceprintWriter(writing)
+        self._retention = RetentionReader(writing.session, writing.vault)
 
     def adopt(self, scope: Scope, task_id: str) -> SpeakerSearchTask | None:
         """Take the task over: it gets the next attempt number, and its former worker's writes are refused from now on.
@@ -95,9 +98,11 @@ class AttemptWriter:
         attempt: int,
         voiceprint: NewVoiceprint | None,
         checkpoint: JsonObject | None = None,
-        kept: timedelta = VOICEPRINT_KEPT,
+        kept: timedelta | None = None,
     ) -> SpeakerSearchTask:
         """Keep the voiceprint, or None for the failure to make one; raise Conflict when that is decided already.
+
+        It is kept as long as the domain's schedule says, `kept` if given.
 
         Write the event that reports it in the same unit.
         """
@@ -105,19 +110,26 @@ class AttemptWriter:
         if task.voiceprint_status is not None:
             raise Conflict("the task's voiceprint is decided already; go on from its record")
         if voiceprint is not None:
-            self._voiceprints.put(task, voiceprint, keep_until=self._now + kept)
+            schedule = self._retention.schedule(scope, task.domain_id)
+            if schedule.audio == timedelta(0):
+                voiceprint = replace(voiceprint, audio=None)
+            until = self._now + (schedule.voiceprint if kept is None else kept)
+            self._voiceprints.put(task, voiceprint, keep_until=until)
         status = VoiceprintStatus.FAILURE if voiceprint is None else VoiceprintStatus.SUCCESS
         return self._concluded(task, checkpoint, voiceprint_status=status)
 
-    def end(self, scope: Scope, task_id: str, *, attempt: int, kept: timedelta = VOICEPRINT_KEPT) -> SpeakerSearchTask:
-        """Stop it with its results, at the end of the audio or when asked. Its voiceprint is `kept` from now on."""
+    def end(self, scope: Scope, task_id: str, *, attempt: int, kept: timedelta | None = None) -> SpeakerSearchTask:
+        """Stop it with its results, at the end of the audio or when asked.
+
+        Its voiceprint is kept from now on, as long as the domain's schedule says, or `kept`.
+        """
         task = self._locked(scope, task_id, attempt)
         return self._over(task, TaskMove.END, status_message=task.status_message, kept=kept)
 
     def fail(
-        self, scope: Scope, task_id: str, *, attempt: int, status_message: str, kept: timedelta = VOICEPRINT_KEPT
+        self, scope: Scope, task_id: str, *, attempt: int, status_message: str, kept: timedelta | None = None
     ) -> SpeakerSearchTask:
-        """Fail it, and why in words without personal data. A voiceprint that it made is `kept` from now on."""
+        """Fail it, and why in words without personal data. A voiceprint that it made is kept as by `end`."""
         task = self._locked(scope, task_id, attempt)
         return self._over(task, TaskMove.FAIL, status_message=status_message, kept=kept)
 
@@ -126,10 +138,12 @@ class AttemptWriter:
         return self._tasks.save(task, **result, **given, updated_at=self._now)
 
     def _over(
-        self, task: SpeakerSearchTask, move: TaskMove, *, status_message: str | None, kept: timedelta
+        self, task: SpeakerSearchTask, move: TaskMove, *, status_message: str | None, kept: timedelta | None
     ) -> SpeakerSearchTask:
         self._session.use_reserve()
-        self._voiceprints.keep(task.scope, task.task_id, until=self._now + kept)
+        schedule = self._retention.schedule(task.scope, task.domain_id)
+        until = self._now + (schedule.voiceprint if kept is None else kept)
+        self._voiceprints.keep(task.scope, task.task_id, until=until)
         return self._tasks.save(
             task,
             status=next_status(task.status, move),

@@ -5,7 +5,7 @@ Every change moves the domain's version and notes whose they were, in the same t
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select
 
@@ -36,6 +36,7 @@ from earwitness.store.repository import (
     scope_of,
     select_in_scope,
 )
+from earwitness.store.retention import RetentionReader
 from earwitness.store.schema import profile_voiceprints, profiles, voiceprint_changes
 from earwitness.store.session import Writing
 from earwitness.vault.data_key import DataKey
@@ -156,6 +157,7 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         super().__init__(writing)
         self._domains = DomainWriter(writing)
         self._consents = ConsentWriter(writing)
+        self._retention = RetentionReader(writing.session, writing.vault)
 
     def put(
         self,
@@ -175,9 +177,10 @@ class ProfileVoiceprintWriter(Writer, ProfileVoiceprintReader):
         if consent_reference is not None:
             consent_id = self._consents.keep_reference(scope, profile, consent_reference)
         key = self._require_domain_key(scope, profile.domain_id)
+        keeps_audio = self._retention.schedule(scope, profile.domain_id).audio != timedelta(0)
         sealed = RowSeal(key, profile_voiceprints, scope, profile.profile_id, voiceprint_id).seal(
             vector_ciphertext=voiceprint.vector,
-            audio_ciphertext=voiceprint.audio,
+            audio_ciphertext=voiceprint.audio if keeps_audio else None,
         )
         row = {
             "domain_id": profile.domain_id,

@@ -32,6 +32,7 @@ from earwitness.store.repository import (
     record,
     select_in_scope,
 )
+from earwitness.store.retention import RetentionReader
 from earwitness.store.schema import profile_voiceprints, profiles, task_voiceprints, tasks
 from earwitness.store.session import Writing
 from earwitness.store.tags import TagWriter
@@ -84,6 +85,7 @@ class ProfileWriter(Writer, ProfileReader):
         self._domains = DomainWriter(writing)
         self._consents = ConsentWriter(writing)
         self._lines = LineWriter(writing)
+        self._retention = RetentionReader(writing.session, writing.vault)
         self._voiceprints = ProfileVoiceprintWriter(writing)
         self._task_voiceprints = TaskVoiceprintWriter(writing)
 
@@ -113,7 +115,7 @@ class ProfileWriter(Writer, ProfileReader):
             domain_id=domain_id,
             created_at=self._now,
             updated_at=self._now,
-            expires_at=expires_at,
+            expires_at=self._allowed(scope, domain_id, expires_at),
         )
         if not self._insert(profiles, created, **asdict(scope), subject_digest=subject_digest):
             raise AlreadyExists("a voice profile of this id exists; choose another id")
@@ -289,9 +291,14 @@ class ProfileWriter(Writer, ProfileReader):
         return row["domain_id"]
 
     def _renewed(self, scope: Scope, present: VoiceProfile, *, expires_at: datetime) -> VoiceProfile:
-        times = {"updated_at": self._now, "expires_at": expires_at}
+        until = self._allowed(scope, present.domain_id, expires_at)
+        times = {"updated_at": self._now, "expires_at": until}
         self._update(profiles, in_scope(profiles, scope, profile_id=present.profile_id), **times)
         return replace(present, **times)
+
+    def _allowed(self, scope: Scope, domain_id: str, expires_at: datetime) -> datetime:
+        """Return when a voiceprint enrolled now expires: then, or earlier where the domain's schedule says so."""
+        return min(expires_at, self._now + self._retention.schedule(scope, domain_id).profile)
 
     def _forget_sources(self, scope: Scope, profile: VoiceProfile) -> None:
         """Delete what its tasks have of it: the same voice lies in them for a day, and its id for a week."""

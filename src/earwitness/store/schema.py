@@ -43,6 +43,7 @@ from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.label_schema import task_labels
 from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
+from earwitness.store.retention_schema import expiry_runs, profile_contacts, retention_schedules
 from earwitness.store.tables import (
     ADDRESSES,
     ARN,
@@ -59,7 +60,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0011"
+HEAD = "0012"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -487,6 +488,7 @@ deliveries = Table(
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, consents, consent_rules, withdrawn_subjects)
+RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs)
 """They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(

@@ -44,6 +44,7 @@ from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
 from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
+from earwitness.store.retention import RetentionReader, RetentionWriter
 from earwitness.store.schema import vault_checks
 from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
@@ -98,6 +99,7 @@ class Unit:
         self.reembedding = ReembeddingWriter(writing)
         self.lines = LineWriter(writing)
         self.labels = LabelWriter(writing)
+        self.retention = RetentionWriter(writing)
         self.tasks = TaskWriter(writing)
         self.attempts = AttemptWriter(writing)
         self.task_voiceprints = TaskVoiceprintWriter(writing)
@@ -158,6 +160,7 @@ class Store:
         self.reembedding = ReembeddingReader(*reads)
         self.lines = LineReader(*reads)
         self.labels = LabelReader(*reads)
+        self.retention = RetentionReader(*reads)
         self.tasks = TaskReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)

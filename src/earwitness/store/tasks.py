@@ -8,7 +8,7 @@ from it. What is left of it afterwards is the task's word that there was one: so
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -49,10 +49,6 @@ from earwitness.store.session import Writing
 from earwitness.voice.consent import NOTHING_CARRIED, CarriedConsent, ConsentUse
 from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
-
-VOICEPRINT_KEPT = timedelta(hours=24)
-"""From the later of its making and the end of its task: that satisfies both of Amazon's texts (va-data-retention,
-va-architecture)."""
 
 # The domain may be gone; its key opens what is sealed.
 _WITH_DOMAIN = select(tasks, domains.c.wrapped_key, connector_call_tasks.c.call_leg).select_from(

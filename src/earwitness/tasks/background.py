@@ -34,7 +34,7 @@ from earwitness.tasks.call_pipelines import CallPipelines
 from earwitness.tasks.connector_calls import ConnectorCalls
 from earwitness.tasks.deliver import THREADS, Deliverer
 from earwitness.tasks.events import EventPublisher, Targets, TargetSettings
-from earwitness.tasks.expire import VOTES_KEPT, MediaSweep, delete_old_streams, expire_quietly
+from earwitness.tasks.expire import MediaSweep, delete_old_streams, expire_quietly
 from earwitness.tasks.jobs import JobWorker
 from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.lag import Lags
@@ -484,8 +484,9 @@ class Background:
             if now - last >= ARRIVALS_KEPT:
                 self._arrivals.pop(stream_arn, None)
         if self._lines is not None:
-            self._lines.forget_callers(before=now - VOTES_KEPT)
-            await self._run_in_thread(self._lines.forget_deleted)
+            lines = self._lines
+            await self._run_in_thread(lambda: lines.forget_callers(now=now))
+            await self._run_in_thread(lines.forget_deleted)
         await self._run_in_thread(self._store.keep_reserve)
 
     async def _run_in_thread(self, work: Callable[[], ResultT]) -> ResultT:

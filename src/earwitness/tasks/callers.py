@@ -69,7 +69,7 @@ class RecentCallers:
 
     def forget(self, *, before: datetime, line: LineName | None = None) -> None:
         """Drop the callers of this time and earlier ones, of one line or of all."""
-        for name in self._names() if line is None else [line]:
+        for name in self.lines() if line is None else [line]:
             self._keep(name, lambda one: one.at > before)
 
     def forget_deleted(self, enrolled: Callable[[LineName, Collection[str]], Container[str] | None]) -> None:
@@ -77,13 +77,14 @@ class RecentCallers:
 
         `enrolled` returns which of these profiles still have a voiceprint; None when the domain is deleted.
         """
-        for name in self._names():
+        for name in self.lines():
             named = {one.profile_id for one in self._lines.get(name, ()) if one.profile_id is not None}
             still = enrolled(name, named)
             gone = named if still is None else {profile_id for profile_id in named if profile_id not in still}
             self._keep(name, lambda one, still=still, gone=gone: still is not None and one.profile_id not in gone)
 
-    def _names(self) -> list[LineName]:
+    def lines(self) -> list[LineName]:
+        """Return the lines that have callers."""
         with self._lock:
             return list(self._lines)
 

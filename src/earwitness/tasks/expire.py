@@ -3,7 +3,11 @@
 Records are deleted, not hidden: voiceprints of tasks, votes on lines and exports after 24 hours, tasks with their
 results, ended pipelines, calls and jobs after seven days, embeddings and audio of profiles when they expire, request
 tokens and notes of changed galleries after 24 hours, delivered events after seven days, audit entries after a year,
-streams of calls when their retention has passed.
+streams of calls when their retention has passed. Where a domain's schedule says so, earlier, and profiles without
+contact too.
+
+Each run counts what is past its time before and after, apart from the deletions, and keeps what it found and did for
+30 days: that it ran is seen.
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
@@ -12,6 +16,7 @@ have been started with other records than these media belong to.
 """
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,22 +28,20 @@ from earwitness.media.streams import MediaStreams
 from earwitness.metrics.reported import ExpiryMetrics
 from earwitness.store.pages import all_records_in_thread
 from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.retention import ExpiryRun, StoredSchedule
 from earwitness.store.store import Store, Unit
 from earwitness.threads import RunInThread
+from earwitness.voice.retention import RESULTS_KEPT, VOICEPRINT_KEPT
 
 BATCH = 200
 """Deleted in one transaction at most."""
-
-RESULTS_KEPT = timedelta(days=7)
-"""Tasks and jobs with their results, pipelines and calls, after their end; events after they were written. Sources, as
-far as AWS says: va-data-retention and va-task-result-poll."""
 
 EXPORTS_KEPT = timedelta(hours=24)
 """After they were complete: time to fetch them."""
 
 REQUEST_TOKENS_KEPT = timedelta(hours=24)
 
-VOTES_KEPT = timedelta(hours=24)
+VOTES_KEPT = VOICEPRINT_KEPT
 
 CHANGES_KEPT = timedelta(hours=24)
 """Notes of which profiles changed; a gallery in memory that is older is loaded anew."""
@@ -46,6 +49,9 @@ CHANGES_KEPT = timedelta(hours=24)
 AUDIT_KEPT = timedelta(days=365)
 
 _log = logging.getLogger("earwitness.expire")
+
+
+RUNS_KEPT = timedelta(days=30)
 
 
 def expire(store: Store, *, now: datetime) -> dict[str, int]:
@@ -64,28 +70,82 @@ def expire(store: Store, *, now: datetime) -> dict[str, int]:
         "line votes": lambda unit, limit: unit.lines.purge_votes(cast_before=voted, limit=limit),
         "events": lambda unit, limit: unit.events.purge(created_before=old, limit=limit),
     }
-    done = {name: _all(store, step) for name, step in steps.items()}
+    done = _by_schedules(store, now)
+    done |= {name: done.get(name, 0) + _all(store, step) for name, step in steps.items()}
     yesterday, long_ago, noted = now - REQUEST_TOKENS_KEPT, now - AUDIT_KEPT, now - CHANGES_KEPT
     done["voiceprint changes"] = _deleted(store, lambda unit: unit.domains.purge_changes(noted_before=noted))
     done["announced calls"] = _deleted(store, lambda unit: unit.connectors.purge_announced())
     done["request tokens"] = _deleted(store, lambda unit: unit.idempotency.purge(claimed_before=yesterday))
+    done["runs"] = _deleted(store, lambda unit: unit.retention.purge_runs(started_before=now - RUNS_KEPT))
     done["audit entries"] = _deleted(store, lambda unit: unit.audit.purge(before=long_ago))
     return done
+
+
+def _by_schedules(store: Store, now: datetime) -> dict[str, int]:
+    """Delete what domains keep for a shorter time than the service does."""
+    done: dict[str, int] = {}
+
+    def delete_all(name: str, step: Callable[[Unit, int], int]) -> None:
+        done[name] = done.get(name, 0) + _all(store, step)
+
+    for told in store.retention.list_everywhere():
+        schedule = told.schedule
+        if schedule.results < RESULTS_KEPT:
+            delete_all("tasks", lambda unit, limit, of=told: unit.retention.purge_results(of, now=now, limit=limit))
+        if schedule.voiceprint < VOICEPRINT_KEPT:
+            delete_all("line votes", lambda unit, limit, of=told: unit.retention.purge_votes(of, now=now, limit=limit))
+        if schedule.audio is not None:
+            delete_all("audio", lambda unit, _, of=told: unit.retention.purge_audio(of, now=now))
+        if schedule.last_contact is not None:
+            delete_all("profiles without contact", lambda unit, limit, of=told: _forget_lost(unit, of, now, limit))
+    return done
+
+
+def _forget_lost(unit: Unit, told: StoredSchedule, now: datetime, limit: int) -> int:
+    """Delete profiles without contact, as somebody would who asks for it; each of its own, because domains lock."""
+    lost = unit.retention.past_contact(told, now=now, limit=limit)
+    return sum(unit.profiles.delete(told.scope, profile_id) for profile_id in lost)
+
+
+def expire_and_note(store: Store, *, now: datetime) -> ExpiryRun:
+    """Delete all that is due, and keep what was found and done. Raise StoreUnavailable."""
+    due = store.retention.past_time(now)
+    deleted = {name: count for name, count in expire(store, now=now).items() if count}
+    overdue = store.retention.past_time(now)
+
+    def note(unit: Unit) -> ExpiryRun:
+        unit.use_reserve()
+        run = ExpiryRun(
+            run_id=secrets.token_hex(8),
+            node_id=store.node_id,
+            started_at=now,
+            ended_at=unit.now,
+            due=due,
+            deleted=deleted,
+            overdue=overdue,
+            overdue_count=sum(overdue.values()),
+        )
+        unit.retention.append_run(run)
+        return run
+
+    return store.write(note)
 
 
 def expire_quietly(store: Store, *, now: datetime, metrics: ExpiryMetrics | None = None) -> None:
     """Expire for a timer: what was deleted goes to the log, and a store that is away is tried at the next turn."""
     try:
-        deleted = {name: count for name, count in expire(store, now=now).items() if count}
+        run = expire_and_note(store, now=now)
     except StoreUnavailable as error:
         _log.error("what is old cannot be deleted now", extra={"reason": str(error)})
         return
     if metrics is not None:
-        metrics.ran(now.timestamp())
-        for name, count in deleted.items():
+        metrics.ran(now.timestamp(), overdue=run.overdue_count)
+        for name, count in run.deleted.items():
             metrics.deleted(name, count)
-    if deleted:
-        _log.info("deleted what was old", extra={"deleted": deleted})
+    if run.deleted:
+        _log.info("deleted what was old", extra={"deleted": run.deleted})
+    if run.overdue:
+        _log.error("something old could not be deleted; the next run tries again", extra={"overdue": run.overdue})
 
 
 def _all(store: Store, step: Callable[[Unit, int], int]) -> int:

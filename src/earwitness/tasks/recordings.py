@@ -24,6 +24,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.consent import CarriedConsent, ConsentTerms, ConsentUse
 from earwitness.voice.decision import Decision
 from earwitness.voice.line import Codec
+from earwitness.voice.retention import PROFILE_KEPT
 from earwitness.voice.score_curves import ScoreCurves
 
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
@@ -42,7 +43,7 @@ class RecordingLimits:
     #: Voice profiles that one domain may hold; None for no limit.
     profiles_per_domain_max: int | None = 20_000
     #: How long a profile lasts unless it is enrolled again: three years, as at AWS (va-data-retention).
-    profile_kept: timedelta = timedelta(days=3 * 365)
+    profile_kept: timedelta = PROFILE_KEPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from earwitness.engine.space import Line, Space
 from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.callers import KEPT as CALLERS_KEPT
 from earwitness.tasks.callers import RecentCallers
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lines import LineName, advice
@@ -62,6 +63,12 @@ class Searched:
     def profile_id(self) -> str | None:
         """Whom the search named."""
         return self.decision.candidates[0].profile_id if self.decision.outcome is Outcome.MATCH else None
+
+    @property
+    def named(self) -> list[str]:
+        """All whom it named, of several voices too; in one order, so that two searches do not wait for each other."""
+        answers = (self.decision, *self.decision.voices)
+        return sorted({one.candidates[0].profile_id for one in answers if one.outcome is Outcome.MATCH})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +155,8 @@ class Lines:
         domain = unit.lines.lock(line.scope, line.domain_id)
         if _is_outdated(unit, searched, domain):
             return None
+        for profile_id in searched.named:
+            unit.retention.contacted(line.scope, line.domain_id, profile_id)
         if searched.voice is None or not searched.may_vote:
             return LineNews(line=line)
         current, before = unit.lines.current(*line), unit.lines.monitor(*line)
@@ -167,9 +176,14 @@ class Lines:
     def _learning(self, unit: Unit, line: LineName) -> LineLearning:
         return unit.lines.learning(line.scope, line.domain_id) or self._default
 
-    def forget_callers(self, *, before: datetime) -> None:
-        """Drop the callers of before this time from memory."""
-        self._callers.forget(before=before)
+    def forget_callers(self, *, now: datetime) -> None:
+        """Drop from memory the callers whose voices are kept no longer; as long as voiceprints of calls, a day at most.
+
+        This reads the records.
+        """
+        for line in self._callers.lines():
+            kept = min(CALLERS_KEPT, self._store.retention.schedule(line.scope, line.domain_id).voiceprint)
+            self._callers.forget(before=now - kept, line=line)
 
     def forget_deleted(self) -> None:
         """Drop from memory the voices that were deleted since the last search."""
