@@ -12,6 +12,8 @@ PLACES = {
     "/labels": "/labels",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",
+    "/domains/{domainId}/retention": f"/domains/{DOMAIN}/retention",
+    "/retention": "/retention",
     "/domains/{domainId}/findings": f"/domains/{DOMAIN}/findings",
     "/profiles/{profileId}": f"/profiles/{KNOWN}",
     "/profiles/{profileId}/delete": f"/profiles/{KNOWN}/delete",

@@ -43,6 +43,7 @@ WELL = {
     'earwitness_media_disk_bytes{instance="a"}': "100x480",
     LOST: "0x480",
     'earwitness_expiry_last_run_timestamp_seconds{instance="a"}': "0+60x480",
+    'earwitness_expiry_overdue_records{instance="a"}': "0x480",
     'earwitness_tls_certificate_expiry_timestamp_seconds{instance="a"}': "9000000x480",
 }
 """A service that is well, minute by minute for eight hours."""
@@ -72,6 +73,7 @@ SCENES: dict[str, tuple[dict[str, str], set[str]]] = {
         {'earwitness_expiry_last_run_timestamp_seconds{instance="a"}': "0x480"},
         {"EarwitnessExpiryStands"},
     ),
+    "something old stays": ({'earwitness_expiry_overdue_records{instance="a"}': "2x480"}, {"EarwitnessExpiryOverdue"}),
     "a certificate ends": (
         {'earwitness_tls_certificate_expiry_timestamp_seconds{instance="a"}': "1000000x480"},
         {"EarwitnessCertificateEnds"},

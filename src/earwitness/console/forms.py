@@ -13,14 +13,14 @@ FIELDS_MAX = 50
 
 
 async def own_form(request: Request, hosts: Hosts) -> dict[str, str]:
-    """Return the fields of a form of one of our pages. Raise Forbidden for others, BadRequest for what is no form."""
+    """Return the filled fields of a form of one of our pages. Raise Forbidden for others, BadRequest for no form."""
     hosts.require_own_page(request)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise BadRequest("this is not a form of the console; open the console and send it there")
     body = bytearray()
     await receive_body(request.scope, request.receive, body.extend, FORM_LIMIT)
     try:
-        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+        fields = parse_qsl(body.decode("ascii"), keep_blank_values=False, errors="strict", max_num_fields=FIELDS_MAX)
     except ValueError:  # UnicodeDecodeError is one
         raise BadRequest("the form cannot be read; open the console and send it again") from None
     return dict(fields)

@@ -21,6 +21,7 @@ from earwitness.console.domains import (
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
 from earwitness.console.labels import LabelCall, LabelQueue, label_action, label_page, queue_page, take_back_action
 from earwitness.console.live_calls import WatchCalls, live_page
+from earwitness.console.retention import retention_page, schedule_action, schedule_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
 from earwitness.rest.label_parameters import DeleteLabel
@@ -41,6 +42,7 @@ from earwitness.rest.parameters import (
     ReplayEvents,
     RollBackProfile,
 )
+from earwitness.rest.retention_models import GetRetention, ListExpiryRuns, PutRetention
 
 _ADMIN = frozenset({Role.ADMIN.value})
 
@@ -178,6 +180,14 @@ PAGES: tuple[ConsolePage, ...] = (
         template="findings.html",
     ),
     ConsolePage(
+        path="/domains/{domainId}/retention",
+        title="How long it is kept",
+        roles=roles_of("GetRetention"),
+        parameters=GetRetention,
+        handler=schedule_page,
+        template="schedule.html",
+    ),
+    ConsolePage(
         path="/profiles/{profileId}",
         title="Voice profile",
         roles=roles_of("GetProfile"),
@@ -244,6 +254,16 @@ PAGES: tuple[ConsolePage, ...] = (
         is_live=True,
     ),
     ConsolePage(
+        path="/retention",
+        title="Retention",
+        navigation="Retention",
+        roles=roles_of("ListExpiryRuns"),
+        parameters=ListExpiryRuns,
+        handler=retention_page,
+        template="retention.html",
+        is_live=True,
+    ),
+    ConsolePage(
         path="/audit",
         title="Audit trail",
         navigation="Audit",
@@ -277,6 +297,12 @@ ACTIONS: tuple[ConsoleAction, ...] = (
         operation="RollBackProfile",
         parameters=RollBackProfile,
         handler=roll_back_action,
+    ),
+    ConsoleAction(
+        path="/domains/{domainId}/retention",
+        operation="PutRetention",
+        parameters=PutRetention,
+        handler=schedule_action,
     ),
     ConsoleAction(
         path="/events/{eventId}/replay", operation="ReplayEvent", parameters=ReplayEvent, handler=replay_action

@@ -8,6 +8,7 @@ from earwitness.rest.domains import domain_of
 from earwitness.rest.retention_models import (
     ExpiryAnswer,
     ExpiryRunAnswer,
+    ExpiryState,
     GetRetention,
     ListExpiryRuns,
     PutRetention,
@@ -71,7 +72,7 @@ def list_expiry_runs(context: RestContext, call: RestCall[ListExpiryRuns]) -> Ex
     )
 
 
-def expiry_state(latest: ExpiryRun | None, *, now: datetime) -> tuple[str, str | None]:
+def expiry_state(latest: ExpiryRun | None, *, now: datetime) -> tuple[ExpiryState, str | None]:
     """Return whether what is past its time was deleted, in a word, and what to do about it."""
     if latest is None:
         return "never", "the service runs the expiry every minute; wait for the first run"

@@ -10,6 +10,7 @@ from earwitness.rest.parameters import Identifier, Limit, PageToken, Parameters,
 _DomainId: TypeAlias = Annotated[Identifier, doc("The voice profile domain's id.")]
 _Hours: TypeAlias = Annotated[int, Meta(ge=0, le=10_000)]
 _Days: TypeAlias = Annotated[int, Meta(ge=0, le=10_000)]
+ExpiryState: TypeAlias = Literal["well", "overdue", "late", "never"]
 _ByKind: TypeAlias = dict[str, int]
 
 
@@ -90,7 +91,7 @@ class ExpiryAnswer(Answer):
     """Whether what is past its time was deleted, and the runs that did it."""
 
     state: Annotated[
-        Literal["well", "overdue", "late", "never"],
+        ExpiryState,
         doc("`late`: no run for 15 minutes. `never`: no run is known yet."),
     ]
     advice: Annotated[str | None, doc("What to do, for people; null when it is well.")]
