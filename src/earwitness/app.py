@@ -153,7 +153,6 @@ class Service:
         self._clock = (development and development.clock) or (now if node is None else node.clock)
         self._looking: list[asyncio.Task[None]] = []  # before the start
         store.keep_reserve()
-        near = store_url(settings).startswith("sqlite")
         self._threads = Threads(count=settings.limits.threads, at_once_max=settings.limits.requests_at_once)
         events_file = settings.data_dir / "events.jsonl" if development else None
         conclude = development.conclude if development else None
@@ -190,7 +189,7 @@ class Service:
             # Also where `serve --dev` is started beside us on the same records.
             refused_secret=None if development else DEV_KEY,
         )
-        self._context = self._api_context(near=near)
+        self._context = self._api_context(near=store_url(settings).startswith("sqlite"))
         self._calls = Calls(context=self._context, access=self._access)
         self.console = self._console() if settings.console == "on" else None
         self._observing = self._observed(certificate, development, is_shared=is_one_of_several)
