@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 _SHELL = r"""
 SAMPLES={root}/src/earwitness/samples
-typed=$PWD/typed.txt; touch "$typed"
+typed={folder}/typed.txt; touch "$typed"
 earwitness() {{ command earwitness "$@" | tee -a "$typed"; }}
 curl() {{ command curl --silent --show-error --fail-with-body "$@" | tee -a "$typed"; echo; }}
 last() {{ grep -o "$1" "$typed" | tail -1; }}  # what was printed last of this form
@@ -64,7 +64,7 @@ def type_it(page: Page, served: Served, folder: Path) -> tuple[list[str], subpro
         "COLUMNS": "200",
     }
     own |= {name: os.environ[name] for name in ("EARWITNESS_CONFIG", "EARWITNESS_MODELS_DIR") if name in os.environ}
-    script = "\n".join([_SHELL.format(root=ROOT), page.beforehand, *commands])
+    script = "\n".join([_SHELL.format(root=ROOT, folder=folder), page.beforehand, *commands])
     script = script.replace("http://127.0.0.1:4500", served.url)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
