@@ -127,9 +127,10 @@ def serving(store: Store, node: OwnNode | None, *, on_waiting: Callable[[str], N
         pause=time.sleep,
     )
     if node is None:
-        return place(this_process())
+        me = this_process()
+        return place(me, beside=partial(store.master_keys.take_up, me.holder))
     me = this_process(node_id=node.node_id, internal_url=node.internal_url, node_url=node.node_url)
-    return place(me, on_renewed=node.renewed)
+    return place(me, on_renewed=node.renewed, beside=partial(store.master_keys.take_up, me.holder))
 
 
 class Service:

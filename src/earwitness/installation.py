@@ -4,10 +4,14 @@ What belongs here: whether what the settings name belongs together, before anyth
 must never: what is in the records.
 """
 
+import getpass
+import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from earwitness.config import Settings
@@ -22,12 +26,14 @@ from earwitness.store.leading import Leader
 from earwitness.store.moving import MovedRecords, move_records
 from earwitness.store.pages import all_records
 from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
-from earwitness.vault.master_key import load_or_make_master_key, master_key_from_text
+from earwitness.vault.key_folder import KeyFolder, passphrase_in
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
 
 DEVELOPMENT_FOLDER = "dev"
 """What the data folder of `serve --dev` is called, beside that of a service."""
+
+_log = logging.getLogger("earwitness.installation")
 
 _FRESH = "to begin anew instead, name another data folder or move this one away (docs/records.md)"
 
@@ -89,21 +95,32 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
             f"there are no records yet: {described(store_url(settings))}; correct --data or the settings, or make an "
             f"installation with `earwitness keys create`{hint}"
         )
-    key_file = _key_file(settings)
-    master_key = master_key_from_text(settings.master_key) if key_file is None else load_or_make_master_key(key_file)
+    keys = key_folder(settings)
+    found = keys.found(may_make=True)
+    if not found:
+        raise InstallationIncomplete(f"{keys.missing()}; restore it from your backup")
     store = open_store(
         store_url(settings),
-        vault=Vault(MasterKeyWrapper(master_key)),
+        vault=Vault(MasterKeyWrapper(*found, look_again=keys.found)),
         clock=clock,
         wait_seconds_max=settings.limits.store_wait_seconds,
         connections_max=settings.limits.connections,
     )
     try:
         _require_known(settings, store)
+        store.master_keys.on_changed = partial(_settle, keys)
+        if not (state := store.master_keys.state()).next_key_id:
+            _settle(keys, state.key_id)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _settle(keys: KeyFolder, in_force: str) -> None:
+    """Put the key in force where the former one was, and say what is left to do."""
+    if left := keys.settle(in_force):
+        _log.warning("the master key was changed", extra={"left_to_do": left})
 
 
 def migrate_installation(settings: Settings) -> bool:
@@ -148,11 +165,11 @@ def require_whole(settings: Settings) -> str | None:
     records = records_identity(url, wait_seconds_max=settings.limits.store_wait_seconds)
     owner = owner_of(media)
     has_media = owner is not None or bool(streams_in(media))
-    key_file = _key_file(settings)
-    if key_file is not None and not key_file.exists() and (records is not None or has_media):
+    keys = key_folder(settings)
+    if not keys.is_there() and (records is not None or has_media):
         written = described(url) if records is not None else f"the media in {media}"
         raise InstallationIncomplete(
-            f"the master key {key_file} is missing, and {written} can be read with it alone: restore it from your "
+            f"{keys.missing()}, and {written} can be read with it alone: restore it from your "
             f"backup, or give it by EARWITNESS_MASTER_KEY; {_FRESH}"
         )
     if records is None and has_media:
@@ -202,6 +219,20 @@ def _records_file(settings: Settings) -> Path:
     return settings.data_dir / "records.db"
 
 
-def _key_file(settings: Settings) -> Path | None:
-    """The file of the master key; None where it is given by value."""
-    return None if settings.master_key else settings.data_dir / "master.key"
+def key_folder(settings: Settings) -> KeyFolder:
+    """Return where the master key of the settings is.
+
+    Its passphrase is asked for at a terminal where the folder needs one and the settings give none.
+    """
+
+    def passphrase() -> str:
+        if settings.master_key_passphrase:
+            return settings.master_key_passphrase
+        if settings.master_key_passphrase_file is not None:
+            return passphrase_in(settings.master_key_passphrase_file)
+        is_needed = (settings.data_dir / "master.key.scrypt").exists() and sys.stdin.isatty()
+        return getpass.getpass("Passphrase of the master key: ") if is_needed else ""
+
+    if settings.master_key and (settings.master_key_passphrase or settings.master_key_passphrase_file):
+        raise ConfigurationError("the settings give a master key and a passphrase; give one of them")
+    return KeyFolder(settings.data_dir, text=settings.master_key, ask=passphrase)

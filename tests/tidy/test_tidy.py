@@ -117,5 +117,5 @@ def test_commands_in_the_documents_exist() -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     known |= {group.name for group in app.registered_groups}
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for name in re.findall(r"(?:\$ |`)earwitness ([a-z]+)\b", page.read_text(encoding="utf-8")):
+        for name in re.findall(r"(?:\$ |`)earwitness ([a-z]+(?:-[a-z]+)*)", page.read_text(encoding="utf-8")):
             assert name in known, f"{page.name} speaks of `earwitness {name}`"

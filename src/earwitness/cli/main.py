@@ -29,6 +29,7 @@ from earwitness.cli import (
     inspect,
     keys,
     line,
+    master_key,
     models,
     nodes,
     prototypes,
@@ -88,6 +89,7 @@ app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")
 app.add_typer(nodes.nodes, name="nodes")
+app.add_typer(master_key.master_key, name="master-key")
 
 
 def _show_version(wanted: bool) -> None:

@@ -86,6 +86,19 @@ class ServiceSettings:
         text="The key of 32 bytes that all encryption at rest hangs on. When empty, the file `master.key` in the data "
         "folder, which is made at the first start. Whoever loses it loses the records.",
     )
+    master_key_passphrase: str = row(
+        "",
+        unit="text",
+        secret=True,
+        text="The passphrase that the master key is made of, by scrypt, instead of a key in a file. Salt and "
+        "parameters are `master.key.scrypt` in the data folder: made at the first start, and as needed as the "
+        "passphrase.",
+    )
+    master_key_passphrase_file: Path | None = row(
+        None,
+        unit="file",
+        text="The file whose first line is that passphrase, as a credential of systemd's; for its owner's eyes only.",
+    )
     public_url: str = row(
         "",
         unit="URL",

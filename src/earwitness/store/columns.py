@@ -215,6 +215,7 @@ score = partial(_column, Real())
 digest = partial(_column, Binary(), form=Form.DIGEST)
 sealed = partial(_column, Binary(), form=Form.SEALED)
 wrapped_key = partial(_column, Binary(), "wrapped_key", form=Form.WRAPPED)
+wrapped_again = partial(_column, Binary(), form=Form.WRAPPED, nullable=True)
 # A primary key that the database counts up itself. SQLite does so only when the column's type is exactly INTEGER.
 numbered = partial(_column, BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
 

@@ -196,7 +196,7 @@ class ConnectorCallWriter(Writer, ConnectorCallReader):
             ended_at=None,
             legs=(),
         )
-        wrapped_key = self._vault.new_wrapped_key(owner=key_owner(connector_calls, scope, transaction_id))
+        wrapped_key = self._new_wrapped_key(owner=key_owner(connector_calls, scope, transaction_id))
         sealed = self._sealed_numbers(begun, wrapped_key)
         others = {**asdict(scope), "wrapped_key": wrapped_key, "node_id": self._writing.node_id, **sealed}
         if not self._insert(connector_calls, begun, **others):

@@ -116,7 +116,7 @@ class ConnectorWriter(Writer, ConnectorReader):
         others = {
             **asdict(scope),
             "door": _door(created.door),
-            "wrapped_key": self._vault.new_wrapped_key(owner=key_owner(voice_connectors, scope, connector_id)),
+            "wrapped_key": self._new_wrapped_key(owner=key_owner(voice_connectors, scope, connector_id)),
         }
         if not self._insert(voice_connectors, created, **others):
             raise AlreadyExists("a Voice Connector of this id exists; choose another id")

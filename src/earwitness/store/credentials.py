@@ -90,7 +90,7 @@ class AccessKeyReader(Reader):
         account_id, key_id = row["account_id"], row["key_id"]
         key = self._vault.key(row["wrapped_key"], owner=_owner(account_id, key_id))
         secret = key.open(row["secret_ciphertext"], _secret_place(account_id, key_id))
-        return record(AccessKey, row, secret=secret.decode(), version=row["wrapped_key"])
+        return record(AccessKey, row, secret=secret.decode(), version=row["secret_ciphertext"])
 
 
 class AccessKeyWriter(Writer, AccessKeyReader):
@@ -106,7 +106,7 @@ class AccessKeyWriter(Writer, AccessKeyReader):
             name=name,
             state="enabled",
             secret=secret,
-            version=sealed["wrapped_key"],
+            version=sealed["secret_ciphertext"],
             created_at=self._now,
         )
         if not self._insert(access_keys, created, **sealed):
@@ -141,7 +141,7 @@ class AccessKeyWriter(Writer, AccessKeyReader):
 
     def _sealed(self, account_id: str, key_id: str, secret: str) -> dict[str, bytes]:
         owner = _owner(account_id, key_id)
-        wrapped_key = self._vault.new_wrapped_key(owner=owner)
+        wrapped_key = self._new_wrapped_key(owner=owner)
         key = self._vault.key(wrapped_key, owner=owner)
         ciphertext = key.seal(secret.encode(), _secret_place(account_id, key_id))
         return {"secret_ciphertext": ciphertext, "wrapped_key": wrapped_key}
@@ -205,9 +205,9 @@ class BearerTokenWriter(Writer, BearerTokenReader):
 
 def _enabled(ids: Collection[str]) -> Query:
     keys = select(
-        access_keys.c.account_id, access_keys.c.key_id.label("id"), access_keys.c.wrapped_key.label("version")
+        access_keys.c.account_id, access_keys.c.key_id.label("id"), access_keys.c.secret_ciphertext.label("version")
     )
-    none = literal(b"", access_keys.c.wrapped_key.type)
+    none = literal(b"", access_keys.c.secret_ciphertext.type)
     tokens = select(bearer_tokens.c.account_id, bearer_tokens.c.token_id.label("id"), none.label("version"))
     both = union_all(
         keys.where(access_keys.c.key_id.in_(ids), access_keys.c.state == "enabled"),

@@ -22,8 +22,9 @@ from earwitness.store import migrate
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.leading import Leader
+from earwitness.store.master_key_schema import vault_checks
 from earwitness.store.postgres import Postgres
-from earwitness.store.schema import service_leaders, vault_checks
+from earwitness.store.schema import service_leaders
 from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.store import parse_url
 from earwitness.store.tables import metadata

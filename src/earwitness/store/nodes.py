@@ -70,7 +70,7 @@ class NodeReader(Reader):
 
     def is_alive(self, node_id: str) -> bool:
         """Return whether a node lives, as far as the records know."""
-        alive = (nodes.c.node_id == node_id) & _ALIVE
+        alive = (nodes.c.node_id == node_id) & ALIVE
         return self._session.row(select(nodes.c.node_id).where(alive)) is not None
 
 
@@ -156,7 +156,7 @@ class NodeWriter(Writer, NodeReader):
     def _heirs(self, node_id: str) -> list[str]:
         """Return as many nodes as shall share what another one had, this one if there are no others."""
         living = select(nodes.c.node_id, nodes.c.room).where(
-            _ALIVE, nodes.c.is_draining == 0, nodes.c.node_id != node_id
+            ALIVE, nodes.c.is_draining == 0, nodes.c.node_id != node_id
         )
         rows = self._session.rows(living.order_by(nodes.c.room.desc(), nodes.c.node_id))
         with_room = [row["node_id"] for row in rows if row["room"] > 0]
@@ -185,7 +185,8 @@ class NodeWriter(Writer, NodeReader):
         self._update(tasks, of_streams, tasks.c.node_id == node_id, tasks.c.ended_at.is_(None), node_id=heir)
 
 
-_ALIVE: ColumnElement[bool] = nodes.c.dead_at.is_(None) & (nodes.c.alive_until > DATABASE_CLOCK)
+ALIVE: ColumnElement[bool] = nodes.c.dead_at.is_(None) & (nodes.c.alive_until > DATABASE_CLOCK)
+"""Of a node that lives, as far as the records know."""
 
 
 def _news(row: StoredRow) -> NodeNews:

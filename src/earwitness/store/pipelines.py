@@ -222,7 +222,7 @@ class PipelineWriter(Writer, PipelineReader):
             paused_at=None,
             ended_at=None,
         )
-        wrapped_key = self._vault.new_wrapped_key(owner=key_owner(pipelines, scope, pipeline_id))
+        wrapped_key = self._new_wrapped_key(owner=key_owner(pipelines, scope, pipeline_id))
         plaintext = None if runtime_metadata is None else to_json(runtime_metadata).encode()
         sealed = self._seal(scope, pipeline_id, wrapped_key).seal(runtime_metadata_ciphertext=plaintext)
         if not self._insert(pipelines, created, **asdict(scope), wrapped_key=wrapped_key, **sealed):

@@ -25,6 +25,7 @@ from earwitness.errors import BadRequest, LimitExceeded, NotFound
 from earwitness.store.columns import PlainText
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import Query, StoredRow
+from earwitness.store.master_keys import new_wrapped_key
 from earwitness.store.records import Page, PageKey, Scope
 from earwitness.store.schema import domains
 from earwitness.store.session import StoreSession, Writing
@@ -102,6 +103,10 @@ class Writer(Reader):
         super().__init__(writing.session, writing.vault)
         self._writing = writing
         self._now = writing.now
+
+    def _new_wrapped_key(self, *, owner: str) -> bytes:
+        """Return a new data key for a row of this unit, under the master key that new ones are to be under."""
+        return new_wrapped_key(self._writing.session, self._vault, owner=owner)
 
     def _update(self, table: Table, *conditions: ColumnElement[bool], **values: object) -> int:
         """Return how many rows were changed."""

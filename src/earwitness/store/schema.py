@@ -41,6 +41,7 @@ from earwitness.store.consent_schema import SUBJECT, consent_rules, consents, wi
 from earwitness.store.deletion_schema import backups, deletion_items, deletions, ledger_places
 from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.label_schema import task_labels
+from earwitness.store.master_key_schema import master_key_holders, vault_checks
 from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
 from earwitness.store.retention_schema import expiry_runs, profile_contacts, retention_schedules
@@ -60,7 +61,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0012"
+HEAD = "0013"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -68,15 +69,6 @@ _QUALITY = "levels of the recording in dB; lists show them"
 _CODEC = "how the audio was encoded; a domain has a line for each, found by it"
 _NAMES_A_SUBJECT = where("subject_digest IS NOT NULL")
 _KEPT_AUDIO = "the speech behind it, where `keep_enrolment_audio` is on"
-
-
-vault_checks = Table(
-    "vault_checks",
-    metadata,
-    text("name", "a word of the service's own: `check` or `signing`"),
-    wrapped_key(),
-    PrimaryKeyConstraint("name"),
-)
 
 service_leaders = Table(
     "service_leaders",
@@ -487,6 +479,7 @@ deliveries = Table(
 )
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
+MASTER_KEY_TABLES = (vault_checks, master_key_holders)
 TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, consents, consent_rules, withdrawn_subjects)
 RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs)
 """They belong to the schema as the others do, wherever it is loaded."""

@@ -103,6 +103,11 @@ class ConnectionSession(ABC):
         if rows:
             self._connection.execute(insert(table), [dict(row) for row in rows])
 
+    def change_all(self, statement: Update, values: Sequence[Mapping[str, object]]) -> None:
+        """Run one statement once for each of these values."""
+        if values:
+            self._connection.execute(statement, [dict(each) for each in values])
+
     def use_reserve(self) -> None:
         """This change ends something: on a full disk it may use the room that is kept for that, as deletions may."""
         self.uses_reserve = True

@@ -1,15 +1,15 @@
 """The store: reads at once, changes as units of work that happen entirely or not at all."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import URL, Select, make_url, select
+from sqlalchemy import URL, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from earwitness.errors import ConfigurationError, StoreBusy
+from earwitness.progress import Progress
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.backups import BackupReader, BackupWriter
@@ -34,6 +34,8 @@ from earwitness.store.jobs import JobReader, JobWriter
 from earwitness.store.labels import LabelReader, LabelWriter
 from earwitness.store.leading import NodeLeading
 from earwitness.store.lines import LineReader, LineWriter
+from earwitness.store.master_key_schema import vault_checks
+from earwitness.store.master_keys import MasterKeys, RecordsCheck, kept_identity, kept_key, opened_check
 from earwitness.store.measured import MeasuredReads, StoreMeter
 from earwitness.store.nodes import NodeReader, NodeWriter
 from earwitness.store.outbox import DeliveryWriter, EventReader, EventWriter
@@ -45,7 +47,7 @@ from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
 from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
 from earwitness.store.retention import RetentionReader, RetentionWriter
-from earwitness.store.schema import vault_checks
+from earwitness.store.rotation import Rotation, audit, data_keys_that_open, note_source
 from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
@@ -55,7 +57,7 @@ from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoicepr
 from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.signing import Signer
-from earwitness.vault.vault import Vault, owner_of
+from earwitness.vault.vault import Vault
 from earwitness.voice.deletion import DeletionKind
 
 _ResultT = TypeVar("_ResultT")
@@ -66,21 +68,10 @@ WAIT_SECONDS_MAX = 5.0
 CONNECTIONS_MAX = 10
 """PostgreSQL connections of this process, half of them for reads; a server by itself allows 100 in all."""
 
-_CHECK_NAME = "check"
-"""Of the key that proves the master key at every start, and keys the digests of idempotency tokens."""
-
 _SIGNING_NAME = "signing"
 """Of the key that what these records sign is signed with."""
 
 _Database: TypeAlias = Sqlite | Postgres
-
-
-def _own_key_owner(name: str) -> str:
-    return owner_of(account_id="", table=vault_checks.name, row_id=name)
-
-
-def _own_key(name: str) -> Select[tuple[bytes]]:
-    return select(vault_checks.c.wrapped_key).where(vault_checks.c.name == name)
 
 
 class Unit:
@@ -133,7 +124,7 @@ class Store:
     """
 
     def __init__(
-        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], wrapped_check: bytes
+        self, database: _Database, *, vault: Vault, clock: Callable[[], datetime], check: RecordsCheck
     ) -> None:
         self._database = database
         self._vault = vault
@@ -141,10 +132,11 @@ class Store:
         self._signer: Signer | None = None
         self.leading = database.leading
         """The claim to be the one process that serves these records in SQLite, or a node in PostgreSQL."""
-        self.token_key = vault.key(wrapped_check, owner=_own_key_owner(_CHECK_NAME))
+        self.token_key = check.key
         """Seals tokens that are handed out to clients; the same on every node and after every start."""
-        self.identity = _identity(wrapped_check)
+        self.identity = check.identity
         """Differs from that of all other records; no secret."""
+        self.master_keys = MasterKeys(database, vault)
 
         self.meter = StoreMeter()
         reads = MeasuredReads(database.reads, self.meter), vault
@@ -204,6 +196,30 @@ class Store:
         transactions meet, so it should do nothing but use its unit, and be quick: others wait.
         """
 
+        def run(writing: Writing) -> _ResultT:
+            unit = Unit(writing)
+            result = work(unit)
+            unit.deletions.write_down()
+            return result
+
+        return self._change(run)
+
+    def rotation(self, *, to: str) -> Rotation:
+        """Return the steps by which the master key of this id, which is here, takes the place of the one in force."""
+        return Rotation(self._database, self._vault, self._change, to=to)
+
+    def verify_master_key(self, progress: Progress) -> tuple[int, Mapping[str, int]]:
+        """Return how many data keys the master key opens, and how many it does not, by table."""
+        opened, unopened = data_keys_that_open(self._database.reads, self._vault, progress)
+        key_id, outcome = self._vault.master_keys.preferred, "failed" if unopened else "done"
+        self._change(lambda writing: audit(writing, "VerifyMasterKey", key_id, outcome))
+        return opened, unopened
+
+    def note_master_key_source(self, source: str) -> None:
+        """Keep where the master key in force comes from now, and put that into the trail."""
+        self._change(lambda writing: note_source(writing, self._vault.master_keys.preferred, source))
+
+    def _change(self, work: Callable[[Writing], _ResultT]) -> _ResultT:
         def run(session: ConnectionSession) -> tuple[_ResultT, Writing]:
             writing = Writing(
                 session=session,
@@ -212,10 +228,7 @@ class Store:
                 now=self._clock(),
                 node_id=self.node_id,
             )
-            unit = Unit(writing)
-            result = work(unit)
-            unit.deletions.write_down()
-            return result, writing
+            return work(writing), writing
 
         with self.meter.timing("write"):
             result, writing = self._database.write(run)
@@ -246,8 +259,7 @@ class Store:
         It is made at its first use.
         """
         if self._signer is None:
-            wrapped_key = _kept_key(self._database, self._vault, _SIGNING_NAME)
-            self._signer = Signer(self._vault.key(wrapped_key, owner=_own_key_owner(_SIGNING_NAME)))
+            self._signer = Signer(kept_key(self._database, self._vault, _SIGNING_NAME))
         return self._signer
 
     def digest_of(self, scope: Scope, kind: DeletionKind, *ids: str) -> bytes:
@@ -302,8 +314,11 @@ def open_store(
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
     try:
         _make_schema_once(database)
-        wrapped_check = _check_key(database, vault)
-        return Store(database, vault=vault, clock=clock, wrapped_check=wrapped_check)
+        check = opened_check(database, vault, now=clock())
+        store = Store(database, vault=vault, clock=clock, check=check)
+        if (source := store.master_keys.source()) != check.source:
+            store.note_master_key_source(source)
+        return store
     except BaseException:
         database.close()
         raise
@@ -320,10 +335,8 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=1)
     try:
         with translating_errors(), database.engine.connect() as connection:
-            if migrate.current_revision(connection) is None:
-                return None
-        row = database.reads.row(_own_key(_CHECK_NAME))
-        return None if row is None else _identity(row["wrapped_key"])
+            revision = migrate.current_revision(connection)
+        return None if revision is None else kept_identity(database, revision=revision)
     finally:
         database.close()
 
@@ -372,27 +385,3 @@ def _make_schema_once(database: _Database) -> None:
             migrate.make_once(connection)
     else:
         migrate.require_current(revision)
-
-
-def _check_key(database: _Database, vault: Vault) -> bytes:
-    """Return the key that keys digests, wrapped. That it opens proves that the master key is that of these records."""
-    wrapped_key = _kept_key(database, vault, _CHECK_NAME)
-    vault.require_opens(wrapped_key, owner=_own_key_owner(_CHECK_NAME))
-    return wrapped_key
-
-
-def _kept_key(database: _Database, vault: Vault, name: str) -> bytes:
-    """Return a key of the records themselves, wrapped; made first where there is none."""
-    owner = _own_key_owner(name)
-
-    def run(session: ConnectionSession) -> bytes:
-        session.insert_new(vault_checks, {"name": name, "wrapped_key": vault.new_wrapped_key(owner=owner)})
-        row = session.row(_own_key(name))
-        return b"" if row is None else row["wrapped_key"]
-
-    row = database.reads.row(_own_key(name))
-    return database.write(run) if row is None else row["wrapped_key"]
-
-
-def _identity(wrapped_check: bytes) -> str:
-    return hashlib.sha256(wrapped_check).hexdigest()[:32]

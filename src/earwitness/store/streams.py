@@ -94,7 +94,7 @@ class StreamWriter(Writer, StreamReader):
             kms_key_id=kms_key_id,
             retention_hours=retention_hours,
             status=status,
-            wrapped_key=self._vault.new_wrapped_key(owner=stream_owner(scope, arn)),
+            wrapped_key=self._new_wrapped_key(owner=stream_owner(scope, arn)),
             created_at=self._now,
         )
         if not self._insert(streams, created, **asdict(scope)):

@@ -49,11 +49,13 @@ class Lead:
         *,
         on_lost: Callable[[], None],
         on_renewed: Callable[[Renewal], None],
+        beside: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claim = claim
         self._on_lost = on_lost
         self._on_renewed = on_renewed
+        self._beside = beside
         self._monotonic = monotonic
         self._ended = Event()
         self.lost: AnotherProcessServes | None = None
@@ -65,6 +67,7 @@ class Lead:
         while not self._ended.wait(RENEW_SECONDS):
             try:
                 self.renew()
+                self._beside()
             except AnotherProcessServes as error:
                 self.lost = error
                 _log.error("this process serves no longer, and stops", extra={"reason": str(error)})
@@ -94,6 +97,10 @@ def _no_lease(_: Renewal) -> None:
     """For a place that is held without one."""
 
 
+def _nothing() -> None:
+    """For a process that has nothing else to look at."""
+
+
 @contextmanager
 def leading(
     claim: Leading,
@@ -103,15 +110,16 @@ def leading(
     on_lost: Callable[[], None],
     pause: Callable[[float], object],
     on_renewed: Callable[[Renewal], None] = _no_lease,
+    beside: Callable[[], None] = _nothing,
 ) -> Generator[Lead]:
     """Lead the records until the end of the `with`.
 
     A leader that was killed is waited for, at most as long as its lease lasts; `on_waiting` gets a sentence about that.
     Raise AnotherProcessServes when another leader lives, StoreUnavailable. `on_lost` is called on a thread when another
-    process has taken the place, `on_renewed` whenever a lease was renewed.
+    process has taken the place, `on_renewed` whenever a lease was renewed, and `beside` after each renewal.
     """
     _take(claim, me, on_waiting=on_waiting, pause=pause)
-    lead = Lead(claim, on_lost=on_lost, on_renewed=on_renewed)
+    lead = Lead(claim, on_lost=on_lost, on_renewed=on_renewed, beside=beside)
     lead.renew()
     renewing = Thread(target=lead.hold, name="earwitness lead", daemon=True)
     renewing.start()

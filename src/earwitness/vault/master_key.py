@@ -6,6 +6,8 @@ but its owner may read it. Whoever loses it loses everything encrypted under it:
 
 import base64
 import binascii
+import hashlib
+import hmac
 import os
 import stat
 import tempfile
@@ -16,8 +18,9 @@ from pathlib import Path
 from earwitness.errors import MasterKeyInvalid
 
 KEY_BYTES = 32
+_ID_PURPOSE = b"earwitness master key id 1"
 _RIGHTS_OF_OTHERS = 0o077
-_FILE_BYTES_MAX = 256
+FILE_BYTES_MAX = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,22 @@ class MasterKey:
     """A key of 32 bytes; it does not show itself when printed or logged."""
 
     key: bytes = field(repr=False)
+    #: Where it came from, in a word or two for people: `file`, `environment` or `passphrase`.
+    source: str = field(default="file", compare=False)
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_BYTES:
             raise MasterKeyInvalid(f"a master key has {KEY_BYTES} bytes and this one has {len(self.key)}")
+
+    @property
+    def key_id(self) -> str:
+        """Return 16 characters that tell this key from others; they are no secret, and nothing of it follows."""
+        return hmac.digest(self.key, _ID_PURPOSE, hashlib.sha256)[:8].hex()
+
+
+def new_master_key(*, random_bytes: Callable[[int], bytes] = os.urandom) -> MasterKey:
+    """Return a key that nobody had before."""
+    return MasterKey(key=random_bytes(KEY_BYTES))
 
 
 def master_key_from_text(text: str) -> MasterKey:
@@ -40,7 +55,7 @@ def master_key_from_text(text: str) -> MasterKey:
         raise MasterKeyInvalid(
             "the master key is not base64; make one with `head -c 32 /dev/urandom | base64`"
         ) from None
-    return MasterKey(key=key)
+    return MasterKey(key=key, source="environment")
 
 
 def load_or_make_master_key(path: Path, *, random_bytes: Callable[[int], bytes] = os.urandom) -> MasterKey:
@@ -50,59 +65,77 @@ def load_or_make_master_key(path: Path, *, random_bytes: Callable[[int], bytes] 
     returns, so nothing is ever encrypted under a key that a power failure could take away.
     """
     try:
-        return _read(path)
+        return read_master_key(path)
     except FileNotFoundError:
-        _make(path, random_bytes(KEY_BYTES))
+        write_private(path, base64.b64encode(random_bytes(KEY_BYTES)) + b"\n")
     try:
-        return _read(path)
+        return read_master_key(path)
     except FileNotFoundError as error:
         raise MasterKeyInvalid(f"the master key {path} disappeared while it was being made; start again") from error
 
 
-def _read(path: Path) -> MasterKey:
+def write_master_key(path: Path, key: MasterKey) -> None:
+    """Write a key where no file is yet; a file that is there stays. Raise MasterKeyInvalid."""
+    write_private(path, base64.b64encode(key.key) + b"\n")
+
+
+def read_master_key(path: Path) -> MasterKey:
+    """Return the key of a file. Raise FileNotFoundError without one, MasterKeyInvalid when it cannot be used."""
+    content = read_private(path, what="the master key")
     try:
-        content = _read_private(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise MasterKeyInvalid(f"the master key {path} cannot be read: {error.strerror}") from error
-    try:
-        return master_key_from_text(content.decode("ascii"))
+        key = master_key_from_text(content.decode("ascii"))
     except (UnicodeDecodeError, MasterKeyInvalid):
         raise MasterKeyInvalid(
             f"the master key {path} does not hold {KEY_BYTES} bytes of base64; restore it from your backup"
         ) from None
+    return MasterKey(key=key.key)
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path, *, what: str) -> bytes:
+    """Return the content of a small file that nobody but its owner may open; `what` is what errors call it.
+
+    Raise FileNotFoundError without one, MasterKeyInvalid when it cannot be used.
+    """
+    try:
+        return _read_private(path, what)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise MasterKeyInvalid(f"{what} {path} cannot be read: {error.strerror}") from error
+
+
+def _read_private(path: Path, what: str) -> bytes:
     """Return the content of the very file whose rights were looked at."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise MasterKeyInvalid(f"the master key {path} is not a file; name one, or a path where none is yet")
+            raise MasterKeyInvalid(f"{what} {path} is not a file; name one, or a path where none is yet")
         if stat.S_IMODE(status.st_mode) & _RIGHTS_OF_OTHERS:
-            raise MasterKeyInvalid(f"the master key {path} is open to others; `chmod 600 {path}` and consider it seen")
-        return os.read(descriptor, _FILE_BYTES_MAX)
+            raise MasterKeyInvalid(f"{what} {path} is open to others; `chmod 600 {path}` and consider it seen")
+        return os.read(descriptor, FILE_BYTES_MAX)
     finally:
         os.close(descriptor)
 
 
-def _make(path: Path, key: bytes) -> None:
-    """Write beside the name and link it there: the name appears once, with the whole key behind it."""
+def write_private(path: Path, content: bytes) -> None:
+    """Write beside the name and link it there: the name appears once, with the whole content behind it.
+
+    A file of this name that is there already stays as it is. Raise MasterKeyInvalid.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made with O_EXCL and rights for the owner alone, which the link shares.
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(base64.b64encode(key) + b"\n")
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             _link(Path(temporary), path)
         finally:
             Path(temporary).unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise MasterKeyInvalid(f"the master key {path} cannot be made: {error.strerror}") from error
 
@@ -114,7 +147,8 @@ def _link(temporary: Path, path: Path) -> None:
         return  # another process was first, and its key is the one to use
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
-from earwitness.errors import CiphertextRefused, MasterKeyInvalid
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.master_key import KEY_BYTES
 from earwitness.vault.wrapping import MasterKeyWrapper
@@ -39,9 +38,27 @@ class Vault:
         self._remembered: OrderedDict[tuple[bytes, str], DataKey] = OrderedDict()
         self._lock = Lock()
 
-    def new_wrapped_key(self, *, owner: str) -> bytes:
-        """Return a new data key, wrapped for this owner. Store it with what is sealed under it; it is the only copy."""
-        return self._wrapper.wrap(self._random_bytes(KEY_BYTES), owner=owner)
+    @property
+    def master_keys(self) -> MasterKeyWrapper:
+        """Return what wraps here."""
+        return self._wrapper
+
+    def new_wrapped_key(self, *, owner: str, under: str = "") -> bytes:
+        """Return a new data key, wrapped for this owner. Store it with what is sealed under it; it is the only copy.
+
+        `under` is the id of a master key. Raise MasterKeyInvalid when that is not here.
+        """
+        return self._wrapper.wrap(self._random_bytes(KEY_BYTES), owner=owner, under=under)
+
+    def wrapped_again(self, wrapped_key: bytes, *, owner: str, under: str) -> bytes | None:
+        """Return the same data key, wrapped under another master key; None when that has wrapped it already.
+
+        Raise CiphertextRefused when no master key here opens it.
+        """
+        opener = self._wrapper.opener(wrapped_key, owner=owner)
+        if opener == under:
+            return None
+        return self._wrapper.wrap(self._wrapper.unwrap(wrapped_key, owner=owner), owner=owner, under=under)
 
     def key(self, wrapped_key: bytes, *, owner: str) -> DataKey:
         """Return the data key; raise CiphertextRefused when it was wrapped for another owner, or damaged."""
@@ -62,16 +79,3 @@ class Vault:
         """Keep no open copy of this key any longer; for when its wrapped form has been deleted."""
         with self._lock:
             self._remembered.pop((wrapped_key, owner), None)
-
-    def require_opens(self, check_value: bytes, *, owner: str) -> None:
-        """Compare the master key with a check value, which is any key wrapped when the data began.
-
-        Raise MasterKeyInvalid when it does not open: a wrong key is noticed at the start, not at the first read.
-        """
-        try:
-            self.key(check_value, owner=owner)
-        except CiphertextRefused as error:
-            raise MasterKeyInvalid(
-                "the records were written under another master key; give the one they were made with "
-                "(records whose key is lost cannot be read by anybody)"
-            ) from error

@@ -5,6 +5,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from former_schemas import take_columns_back
 from store_examples import MINE, add_domain, add_pipeline, add_profile, opened
 from test_store_schema import _migrate_as_then
 
@@ -51,6 +52,8 @@ def test_a_migration_that_is_killed_anywhere_is_done_by_the_next_one(
     with closing(opened(empty_url)) as store:
         domain, pipeline = store.write(add_domain), store.write(add_pipeline)
         profile = store.write(lambda unit: add_profile(unit, domain.domain_id))
+        with store._database.engine.begin() as connection:
+            take_columns_back(connection)
     monkeypatch.undo()
     at, killed = 1, 0
     while killed_behind(at, empty_url):

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from former_schemas import lend_columns, take_columns_back
 from search_examples import add_task
 from sqlalchemy import Connection, inspect, text
 from store_examples import MINE, add_domain, add_pipeline, opened
@@ -125,6 +126,8 @@ def test_the_rows_of_a_former_database_are_kept(empty_url: str, former: str, mon
     if former != "0001":
         _add_task_as_then(store, pipeline.pipeline_id, domain.domain_id)
     domain_then = store.domains.get(MINE, domain.domain_id)
+    with store._database.engine.begin() as connection:
+        take_columns_back(connection)
     store.close()
     monkeypatch.undo()
     if former != HEAD:
@@ -162,6 +165,7 @@ def test_events_of_a_former_database_are_kept_and_counted_on(empty_url: str, mon
         with store._database.engine.begin() as connection:
             connection.execute(text("DELETE FROM outbox_events WHERE event_id IN ('e-2', 'e-3')"))
             connection.execute(text("UPDATE outbox_deliveries SET state = 'delivered' WHERE sequence = 1"))
+            take_columns_back(connection)
     monkeypatch.undo()
     migrate_store(empty_url)
     with closing(opened(empty_url)) as store:
@@ -228,6 +232,7 @@ def _migrate_to(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(migrate._FOLDER))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+    lend_columns(connection)
 
 
 def _migrate_as_then(connection: Connection, revision: str) -> None:
@@ -235,6 +240,7 @@ def _migrate_as_then(connection: Connection, revision: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "former_migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+    lend_columns(connection)
 
 
 def _make_anew(store: Store) -> None:
