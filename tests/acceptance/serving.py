@@ -4,6 +4,7 @@ import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,12 @@ class Served:
 
 
 def start(
-    data: Path, *options: str, port: int = 0, settings_file: Path | None = None, certificate: Path | None = None
+    data: Path,
+    *options: str,
+    port: int = 0,
+    settings_file: Path | None = None,
+    certificate: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Served:
     """Start a service, by itself on a free port, and wait until it answers. `certificate` is one of its settings."""
     command = [sys.executable, "-m", "earwitness", "serve", "--dev", "--port", str(port), "--data", str(data), *options]
@@ -48,6 +54,7 @@ def start(
     own |= {name: os.environ[name] for name in ("EARWITNESS_MODELS_DIR",) if name in os.environ}
     if settings_file is not None:
         own["EARWITNESS_CONFIG"] = str(settings_file)
+    own |= dict(environment or {})
     process = started.start(command, env=own, stderr=subprocess.PIPE, text=True)
     url = started.first_match(process, r"answers at (https?://\S+?);")[1]
     trusted = True if certificate is None else ssl.create_default_context(cafile=certificate)

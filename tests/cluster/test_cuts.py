@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from media_client import HEADER, Producer, client, cluster, new_stream, put, ton
 from traffic import SECOND_HOST, Lines, Watched, answered
 
 from patience import PATIENCE_SECONDS, until
+from wall_clock import WallClock
 
 pytestmark = pytest.mark.slow
 
@@ -48,42 +49,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-SHIM = """
-#define _GNU_SOURCE
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-static time_t off(void) { const char *seconds = getenv("CLOCK_IS_OFF_BY"); return seconds ? atol(seconds) : 0; }
-int clock_gettime(clockid_t id, struct timespec *now) {
-    int failed = (int) syscall(SYS_clock_gettime, id, now);
-    if (!failed && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += off();
-    return failed;
-}
-int gettimeofday(struct timeval *now, void *zone) {
-    int failed = (int) syscall(SYS_gettimeofday, now, zone);
-    if (!failed) now->tv_sec += off();
-    return failed;
-}
-time_t time(time_t *where) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (where) *where = now.tv_sec;
-    return now.tv_sec;
-}
-"""
-
-
 @pytest.fixture
-def clock_off_by(tmp_path: Path) -> Callable[[int], dict[str, str]]:
+def clock_off_by(tmp_path: Path) -> Callable[[int], Mapping[str, str]]:
     """Returns the environment of a process whose wall clock is off; its monotonic clock is not."""
-    if shutil.which("cc") is None:
-        pytest.skip("there is no C compiler here, and a wall clock that is off needs one")
-    source, library = tmp_path / "clock.c", tmp_path / "clock.so"
-    source.write_text(SHIM, encoding="utf-8")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
-    return lambda seconds: {"LD_PRELOAD": str(library), "CLOCK_IS_OFF_BY": str(seconds)}
+    return lambda seconds: WallClock(tmp_path / f"off-by-{seconds}", ahead_seconds=seconds).environment
 
 
 @contextmanager
@@ -100,7 +69,7 @@ def cut(*hosts: str) -> Iterator[None]:
 @pytest.mark.usefixtures("own_network")
 def test_calls_outlive_what_lies_between(
     small_disk: Path,
-    clock_off_by: Callable[[int], dict[str, str]],
+    clock_off_by: Callable[[int], Mapping[str, str]],
     database: Postgres,
     start_cluster: Callable[..., Watched],
 ) -> None:

@@ -213,6 +213,30 @@ def test_a_sink_that_is_back_gets_what_waited_within_minutes(post: Post, caplog:
     assert [record.message for record in caplog.records][-1] == "a sink takes events again"
 
 
+def test_a_sink_that_is_away_is_asked_though_the_clock_is_set_back(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    post.sinks.troubles[HERE] = Away()
+    for number in range(5):
+        post.write(post.pipeline(), b"%d" % number)
+    before: list[int] = []
+
+    def minutes_before_and_after() -> bool:
+        post.clock.advance(timedelta(seconds=2))
+        nonlocal end
+        if not before and post.clock.now >= end:
+            before.extend((len(post.sinks.calls), len(caplog.records)))
+            post.clock.advance(-timedelta(days=365))
+            end = post.clock.now + timedelta(minutes=3)
+        return bool(before) and post.clock.now >= end
+
+    end = post.clock.now + timedelta(minutes=3)
+    post.play(minutes_before_and_after)
+    asked, told = before
+    assert len(post.sinks.calls) > asked + 2
+    assert len(caplog.records) > told + 1
+
+
 def test_what_waits_is_tried_at_once_after_a_restart(post: Post) -> None:
     post.sinks.troubles[HERE] = [SinkUnavailable("busy", retry_after_seconds=300)]
     (one,) = post.write(post.pipeline(), b"1")

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Table, cast, exists, func, literal_column, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, exists, func, literal_column, or_, select, tuple_
 
 from earwitness.errors import AttemptSuperseded, BadRequest, CiphertextRefused, Conflict
 from earwitness.store.columns import JsonObject, from_json, to_json
@@ -54,6 +54,10 @@ _CLAIM_TRIES = 3
 """Jobs that one claim looks at, where others claim from them at the same time."""
 
 # Written out, not bound: a database proves by the text that the index of what waits holds all that is asked for.
+_LEASE_MAX = 3_600_000_000
+"""Microseconds; longer than any lease. An item that is somebody's for longer was claimed before the clock was set back.
+"""
+
 _WAITING: ColumnElement[bool] = job_items.c.state == literal_column(f"'{ItemState.WAITING.value}'")
 _JOB_KEY = (jobs.c.account_id, jobs.c.region, jobs.c.job_id)
 _WITH_KEY = select(jobs, domains.c.wrapped_key).select_from(jobs.outerjoin(domains, same(jobs, domains, "domain_id")))
@@ -353,9 +357,13 @@ class JobWriter(Writer, JobReader):
     def _clock(self) -> ColumnElement[int]:
         return self._writing.session.clock(self._now)
 
+    def _is_nobodys(self) -> ColumnElement[bool]:
+        now, until = self._clock(), job_items.c.leased_until
+        return or_(until <= now, until > now + _LEASE_MAX)
+
     def _next_job(self, after: PageKey | None) -> StoredRow | None:
         """Return the first job behind `after` that has an item which is nobody's."""
-        free = exists().where(same(job_items, jobs, "job_id"), _WAITING, job_items.c.leased_until <= self._clock())
+        free = exists().where(same(job_items, jobs, "job_id"), _WAITING, self._is_nobodys())
         found = _WITH_KEY.where(jobs.c.ended_at.is_(None), domains.c.wrapped_key.is_not(None), free)
         if after is not None:
             found = found.where(tuple_(*_JOB_KEY) > tuple_(*after))
@@ -363,7 +371,7 @@ class JobWriter(Writer, JobReader):
 
     def _free_item(self, job: StoredRow) -> Query:
         chosen = in_scope(job_items, scope_of(job), job_id=job["job_id"])
-        free = select(job_items).where(chosen, _WAITING, job_items.c.leased_until <= self._clock())
+        free = select(job_items).where(chosen, _WAITING, self._is_nobodys())
         return free.order_by(job_items.c.number).limit(1).with_for_update(skip_locked=True)
 
     def _claimed(self, job: StoredRow, row: StoredRow, *, holder: str, lease_seconds: float) -> ClaimedItem:

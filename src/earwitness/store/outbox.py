@@ -9,10 +9,10 @@ never forgotten.
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, literal_column, select, true
+from sqlalchemy import ColumnElement, and_, exists, func, insert, literal_column, or_, select, true
 
 from earwitness.errors import AlreadyExists, CiphertextRefused, NotFound
 from earwitness.store.hot_reads import Query, StoredRow
@@ -45,6 +45,9 @@ DAMAGED = "the event cannot be opened: it is damaged, or its key was destroyed; 
 
 DAMAGED_PARKED_MAX = 100
 """Times that one claim looks for others behind events that it had to park, so that it stays short."""
+
+WAIT_MAX = timedelta(minutes=6)
+"""Longer than anybody lets a delivery wait. One that has to wait longer was written before the clock was set back."""
 
 _log = logging.getLogger("earwitness.store")
 
@@ -134,7 +137,7 @@ class EventReader(Reader):
 
     def is_any_due(self, now: datetime) -> bool:
         """Return whether a delivery may be due; where none is, a look costs a read and no change."""
-        due = select(deliveries.c.sequence).where(PENDING, deliveries.c.next_attempt_at <= now)
+        due = select(deliveries.c.sequence).where(PENDING, _its_time_has_come(now))
         return self._session.row(due.limit(1)) is not None
 
     def _record(self, row: StoredRow) -> OutboxEvent:
@@ -366,11 +369,15 @@ def _to(target: str | None) -> ColumnElement[bool]:
     return true() if target is None else deliveries.c.target == target
 
 
+def _its_time_has_come(now: datetime) -> ColumnElement[bool]:
+    return or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > now + WAIT_MAX)
+
+
 def _due(now: datetime, *chosen: ColumnElement[bool], limit: int) -> Query:
     """Return what may be delivered now and waits for nothing, but for what another deliverer looks at."""
     return (
         select(deliveries.c.sequence, deliveries.c.target, deliveries.c.attempts)
-        .where(PENDING, deliveries.c.next_attempt_at <= now, *chosen, ~_HAS_ONE_AHEAD)
+        .where(PENDING, _its_time_has_come(now), *chosen, ~_HAS_ONE_AHEAD)
         .order_by(deliveries.c.next_attempt_at, deliveries.c.sequence)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -12,7 +12,7 @@ import sqlalchemy.exc
 from sqlalchemy import URL, ColumnElement, Connection, Engine, func, select, text
 from sqlalchemy.dialects import postgresql as dialect
 
-from earwitness.errors import ChangedMeanwhile, StoreBusy, StoreUnavailable
+from earwitness.errors import ChangedMeanwhile, StoreBusy, StoreFull, StoreUnavailable
 from earwitness.store.driver_errors import is_collision, is_silent, translating_errors
 from earwitness.store.hot_reads import HotRead, Query, StoredRow
 from earwitness.store.leading import DATABASE_CLOCK, HousekeepingRow, NodeLeading
@@ -147,6 +147,7 @@ class Postgres:
         self._leading_engine = to.engine(connections_max=1)
         self.leading = NodeLeading(self._leading_engine)
         self.housekeeping = HousekeepingRow(self._leading_engine)
+        self._was_full = False
 
     def write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
         """Run work in a transaction; return when it is durable. Run again when it collided with another, or
@@ -154,6 +155,13 @@ class Postgres:
 
         Raise AnotherProcessServes when this process is a node that was taken for dead.
         """
+        try:
+            return self._write(work)
+        except StoreFull:
+            self._was_full = True
+            raise
+
+    def _write(self, work: Callable[[ConnectionSession], _ResultT]) -> _ResultT:
         changed: ChangedMeanwhile | None = None
         with self._answers.asking(), translating_errors():
             for _ in range(_ATTEMPTS_MAX):
@@ -175,10 +183,18 @@ class Postgres:
         """Raise StoreUnavailable where this server takes no changes. Connections to it are given up then: a fail-over
         may have left them behind."""
         standing = self.reads.row(select(func.pg_is_in_recovery().label("standby"), _READ_ONLY.label("read_only")))
-        if standing is None or not (standing["standby"] or standing["read_only"] == "on"):
-            return
-        self._reads_engine.dispose()
-        raise StoreUnavailable(_STANDBY if standing["standby"] else _ONLY_READ)
+        if standing is not None and (standing["standby"] or standing["read_only"] == "on"):
+            self._reads_engine.dispose()
+            raise StoreUnavailable(_STANDBY if standing["standby"] else _ONLY_READ)
+        if self._was_full:
+            self._require_room()
+
+    def _require_room(self) -> None:
+        """Raise StoreFull while the disk has no page for a new table. Small changes may find room all the same."""
+        with self._answers.asking(), translating_errors(), self.engine.begin() as connection:
+            connection.execute(text("SET LOCAL temp_tablespaces = ''"))  # where the records are
+            connection.execute(text("CREATE TEMP TABLE earwitness_room ON COMMIT DROP AS SELECT 1 AS room"))
+        self._was_full = False
 
     @contextmanager
     def migrating(self) -> Generator[Connection]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from earwitness.store.connector_schema import post_call_summaries
 from earwitness.store.records import ProfileEnrolment, Scope
 from earwitness.store.repository import Reader, Writer, in_scope, record, scope_of
 from earwitness.store.schema import profile_voiceprints
+
+OWED_MAX = timedelta(minutes=10)
+"""Longer than a summary is waited for. One that is due later was noted before the clock was set back."""
 
 
 class SummaryReader(Reader):
@@ -17,7 +20,8 @@ class SummaryReader(Reader):
 
     def list_due(self, *, now: datetime, limit: int) -> Sequence[tuple[Scope, str]]:
         """Return the pipelines, of all accounts, whose summary is due by now, the longest due first."""
-        due = select(post_call_summaries).where(post_call_summaries.c.due_at <= now)
+        due_at = post_call_summaries.c.due_at
+        due = select(post_call_summaries).where(or_(due_at <= now, due_at > now + OWED_MAX))
         rows = self._session.rows(due.order_by(post_call_summaries.c.due_at).limit(limit))
         return [(scope_of(row), row["pipeline_id"]) for row in rows]
 

@@ -24,6 +24,9 @@ ASK_SECONDS_MAX = 60.0
 LINE_EVERY = timedelta(minutes=1)
 """How often a target that fails costs a line of the log."""
 
+_AWAY_MAX = timedelta(seconds=2 * ASK_SECONDS_MAX)
+"""Whoever is away for longer was so before the clock was set back."""
+
 _log = logging.getLogger("earwitness.deliver")
 
 
@@ -59,7 +62,7 @@ class Outages:
         now = self._clock()
         with self._lock:
             away = [(name, one) for name, one in self._targets.items() if one.away_until is not None]
-            never = [name for name, one in away if one.is_asked or (one.away_until or now) > now]
+            never = [name for name, one in away if one.is_asked or now < (one.away_until or now) <= now + _AWAY_MAX]
         return never, [name for name, _ in away if name not in never]
 
     def asked(self, targets: Iterable[str]) -> None:
@@ -112,7 +115,7 @@ class Outages:
     def _tell(self, one: _Target, target: str, error: SinkError, context: Mapping[str, object], level: int) -> None:
         one.untold += 1
         now = self._clock()
-        if one.told_at is not None and now - one.told_at < LINE_EVERY:
+        if one.told_at is not None and abs(now - one.told_at) < LINE_EVERY:
             return
         told = {"target": _named(target), "reason": str(error), "failures": one.untold, **context}
         _log.log(level, "events are not delivered", extra=told)

@@ -73,13 +73,15 @@ class Machine:
 
 
 @contextmanager
-def machines(count: int = 1, *, inside: Path | None = None, settings: Sequence[str] = ()) -> Iterator[list[Machine]]:
-    """Give servers of our own, none of which runs or has a database yet, in folders `inside` another one."""
+def machines(count: int = 1, *, disk_bytes: int = 0, settings: Sequence[str] = ()) -> Iterator[list[Machine]]:
+    """Give servers of our own, none of which runs or has a database yet; on a disk of so many bytes, if any."""
     programs = server_programs()
     if programs is None:
         pytest.skip("no PostgreSQL server programs here; install them")
-    folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-", dir=inside))
+    folder = Path(tempfile.mkdtemp(prefix="earwitness-postgres-"))
     started.remove_at_the_end(folder)
+    if disk_bytes:
+        _mount(folder, disk_bytes)
     folder.chmod(0o755)
     identity = unprivileged()
     found: list[Machine] = []
@@ -94,7 +96,15 @@ def machines(count: int = 1, *, inside: Path | None = None, settings: Sequence[s
     finally:
         for machine in found:
             machine.stop()
+        if disk_bytes:
+            subprocess.run(["umount", "--lazy", folder], check=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mount(folder: Path, size: int) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here; run as root to test a full disk")
 
 
 @contextmanager

@@ -128,6 +128,19 @@ def test_a_claim_runs_out(store: Store, clock: Clock) -> None:
     assert _states(store, lost.event_id) == [DeliveryState.DELIVERED]
 
 
+def test_a_clock_that_is_set_back_holds_nothing_up(store: Store, clock: Clock) -> None:
+    """Not what was written before, nor what had failed, nor what was claimed by a process that is gone."""
+    ids = [_pipeline_with(store, 1, QUEUE)[1][0] for _ in range(3)]
+    claimed = _claim(store, limit=2)
+    _fail(store, claimed[0], after=timedelta(minutes=5))
+    clock.advance(-timedelta(days=365))
+    assert store.events.is_any_due(clock.now)
+    again = _claim(store, limit=9)
+    assert {one.event_id for one in again} == set(ids)
+    _fail(store, again[0], after=timedelta(minutes=5))
+    assert _claim(store) == ()  # what waits by the new clock does wait
+
+
 def test_a_renewed_claim_goes_on(store: Store, clock: Clock) -> None:
     _, (first, _) = _pipeline_with(store, 2, QUEUE)
     _pipeline_with(store, 1, QUEUE)
