@@ -22,6 +22,8 @@ PRINT = replace(
     },
 )
 CONSENT = "form 12 of Mrs Example"
+DELETED = "vp-0d9f7d0e-6a4b-4f5e-9c53-0d9a3f4f1b11"
+"""A profile that there was."""
 KNOWN = "vp-341c3b6f-0f02-436b-a140-83e01d1f6325"
 RUNNER_UP = "vp-7f0a91d2-7d0e-4b0e-9b7a-6a4c1f2d9e55"
 QUEUE = "arn:aws:sqs:us-east-1:111122223333:results"
@@ -86,8 +88,9 @@ def fill(store: Store, scope: Scope, *, expires_at: datetime) -> None:
             kms_key_arn="arn:aws:kms:us-east-1:111122223333:key/1",
             band=Band.TELEPHONE,
         )
-        for profile_id in (KNOWN, RUNNER_UP):
+        for profile_id in (DELETED, KNOWN, RUNNER_UP):
             _enrol(unit, scope, profile_id, expires_at=expires_at)
+        unit.profiles.delete(scope, DELETED)
         add_pipeline(unit, scope)
         for number, decision in enumerate((MATCH, STRANGER, WEAK, SEVERAL, SHORT)):
             conclude(unit, add_task(unit, scope, task_id=task_id(number)), decision)

@@ -1,6 +1,6 @@
 """Where each page and action of the console's tables is in the records of the tests."""
 
-from console_examples import DOMAIN, KNOWN, task_id
+from console_examples import DELETED, DOMAIN, KNOWN, task_id
 
 PLACES = {
     "/tasks": "/tasks",
@@ -14,6 +14,7 @@ PLACES = {
     "/domains/{domainId}": f"/domains/{DOMAIN}",
     "/domains/{domainId}/retention": f"/domains/{DOMAIN}/retention",
     "/retention": "/retention",
+    "/certificates/{deletedId}": f"/certificates/{DELETED}",
     "/domains/{domainId}/findings": f"/domains/{DOMAIN}/findings",
     "/profiles/{profileId}": f"/profiles/{KNOWN}",
     "/profiles/{profileId}/delete": f"/profiles/{KNOWN}/delete",

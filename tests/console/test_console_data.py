@@ -51,7 +51,7 @@ def test_of_two_who_delete_a_profile_the_second_is_told_so(live: Live, visit: Ca
         answer = browser.post(f"{PROFILE}/delete", formToken=token)
         assert answer.status_code == 303
         pages.append(browser.get(answer.headers["location"]).text)
-    assert "The voice profile and its voiceprints are deleted." in pages[0]
+    assert "The voice profile and its voiceprints are deleted. This is the certificate." in pages[0]
     assert "This voice profile was deleted already." in pages[1]
     assert live.store.profiles.get(SCOPE, KNOWN) is None
     assert browsers[0].get(PROFILE).status_code == 404

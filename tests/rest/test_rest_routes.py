@@ -44,6 +44,7 @@ IDS = {
     "voiceprintId": "second-print",
     "connectorId": "connector-1",
     "jobId": "job-1",
+    "deletedId": "vp-9",
     "number": "1",
 }
 
@@ -76,6 +77,8 @@ def fill(rest: Rest) -> None:
         add_pipeline(unit)
         conclude(unit, add_task(unit, task_id="task-1"))
         add_event(unit, "arn:aws:sqs:eu-central-1:111122223333:calls", event_id="event-1")
+        enrol(unit, profile_id="vp-9")
+        unit.profiles.delete(MINE, "vp-9")
         enrol(unit)
         unit.profiles.add_voiceprint(
             MINE,

@@ -17,6 +17,7 @@ from earwitness.cli import (
     backfill,
     calibration,
     calls,
+    certificate,
     connectors,
     consent,
     demo,
@@ -85,6 +86,7 @@ app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(consent.consent, name="consent")
 app.add_typer(line.line, name="line")
 app.add_typer(retention.retention, name="retention")
+app.add_typer(certificate.certificate, name="certificate")
 app.add_typer(calls.events, name="events")
 app.add_typer(models.models, name="models")
 app.add_typer(records.records, name="records")

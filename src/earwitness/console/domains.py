@@ -134,4 +134,5 @@ def delete_profile_action(call: ConsoleCall[DeleteProfile]) -> Done:
         deleted = call.ask(delete_profile, call.params)
     except NotFound:
         return Done(message="This voice profile was deleted already.", path="/domains")
-    return Done(message="The voice profile and its voiceprints are deleted.", path=f"/domains/{deleted.domain_id}")
+    path = f"/certificates/{deleted.profile_id}"
+    return Done(message="The voice profile and its voiceprints are deleted. This is the certificate.", path=path)

@@ -6,6 +6,7 @@ The two tables are all there is: the application is made of them, and the tests 
 from dataclasses import dataclass
 
 from earwitness.access.roles import Role
+from earwitness.console.certificates import certificate_page
 from earwitness.console.context import ActionHandler, PageHandler, roles_of
 from earwitness.console.domains import (
     ShowVoiceprint,
@@ -24,6 +25,7 @@ from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.retention import retention_page, schedule_action, schedule_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
+from earwitness.rest.certificate_models import GetCertificate
 from earwitness.rest.label_parameters import DeleteLabel
 from earwitness.rest.parameters import (
     DeleteProfile,
@@ -252,6 +254,15 @@ PAGES: tuple[ConsolePage, ...] = (
         handler=nodes_page,
         template="nodes.html",
         is_live=True,
+    ),
+    ConsolePage(
+        path="/certificates/{deletedId}",
+        title="Certificate of deletion",
+        roles=roles_of("GetCertificate"),
+        parameters=GetCertificate,
+        handler=certificate_page,
+        template="certificate.html",
+        below="/domains",
     ),
     ConsolePage(
         path="/retention",

@@ -11,6 +11,8 @@ import msgspec
 
 from earwitness import __version__
 from earwitness.access.roles import Role
+from earwitness.rest.certificate_models import CertificateAnswer, GetCertificate
+from earwitness.rest.certificates import get_certificate
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
 from earwitness.rest.consent_models import ConsentAnswer
 from earwitness.rest.consent_parameters import RecordConsent, RecordedConsent, RequireConsent
@@ -197,6 +199,7 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_OPERATOR, "POST", "/profiles/{profileId}/roll-back", RollBackProfile, roll_back_profile, ProfileAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/retention", GetRetention, get_retention, RetentionAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/retention", PutRetention, put_retention, RetentionAnswer),
+    RestRoute(_OPERATOR, "GET", "/certificates/{deletedId}", GetCertificate, get_certificate, CertificateAnswer),
     RestRoute(_OPERATOR, "GET", "/retention/runs", ListExpiryRuns, list_expiry_runs, ExpiryAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/lines", GetLines, get_lines, LinesAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
