@@ -154,7 +154,7 @@ def _print(found: dict[str, Any]) -> None:
     ]
     print_table(("deleted", "what", "voiceprints", "key destroyed", "by", "why"), rows)
     if not found["backups"]:
-        say("no backup of `earwitness backup` that is still there was made before")
+        say("no backup that the service knows of was made before and is still there")
         return
     say(
         "{} backups made before still have it, with its wrapped key; the last of them expires on {}",

@@ -75,7 +75,9 @@ class CertificateAnswer(Answer):
     of_region: str
     about: CertifiedThing | None
     deletions: list[CertifiedDeletion]
-    backups: Annotated[list[CertifiedBackup], doc("Those of `earwitness backup` that were still there when issued.")]
+    backups: Annotated[
+        list[CertifiedBackup], doc("Those that the service knows of and that were still there when issued.")
+    ]
     backups_expire_at: Annotated[_Moment | None, doc("When the last of them expires; null when there is none.")]
     issued_at: _Moment
     issued_by: Annotated[str, doc("The version of earwitness.")]
