@@ -23,6 +23,9 @@ PLACES = {
     "/profiles/{profileId}/voiceprints/{voiceprintId}/roll-back": (
         f"/profiles/{KNOWN}/voiceprints/print-of-{KNOWN}/roll-back"
     ),
+    "/try": "/try",
+    "/try/identify": "/try/identify",
+    "/try/enrol": "/try/enrol",
     "/events": "/events",
     "/events/{eventId}": "/events/event-1",
     "/events/{eventId}/replay": "/events/event-1/replay",

@@ -12,7 +12,7 @@ from console_places import PLACES
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 
-from earwitness.console.pages import ACTIONS, PAGES
+from earwitness.console.pages import ACTIONS, PAGES, UPLOADS
 from patience import until
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ class Reader(HTMLParser):
 
 
 def test_every_page_and_action_has_a_place_here() -> None:
-    assert PLACES.keys() == {page.path for page in PAGES} | {action.path for action in ACTIONS}
+    assert PLACES.keys() == {one.path for one in (*PAGES, *ACTIONS, *UPLOADS)}
 
 
 def test_roles_see_and_do_what_the_table_says_and_nothing_else(visit: Callable[..., Visit]) -> None:
@@ -43,7 +43,7 @@ def test_roles_see_and_do_what_the_table_says_and_nothing_else(visit: Callable[.
             for suffix in ("", ".json"):
                 answer = browser.get(f"{REGION}{PLACES[page.path]}{suffix}")
                 assert answer.status_code == (200 if role in page.roles else 403), (role, page.path, answer.text)
-        for action in ACTIONS:
+        for action in (*ACTIONS, *UPLOADS):
             if role not in action.roles:
                 answer = browser.post(f"{REGION}{PLACES[action.path]}", formToken="x")
                 assert answer.status_code == 403, (role, action.path)

@@ -67,7 +67,7 @@ def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
         assert response.json()["sameVoiceAs"] == []
         enrolled[name] = response.json()["profileId"]
     found = domain.ask("POST", SEARCH, role="operator", content=second_call("sally").read_bytes())
-    require_fits(found.json(), "Decision")
+    require_fits(found.json(), "RecordingSearch")
     assert found.json()["outcome"] == "match"
     assert [one["profileId"] for one in found.json()["candidates"]] == [enrolled["sally"], enrolled["kal"]]
     assert found.json()["threshold"]["gallerySize"] == 2
@@ -83,7 +83,7 @@ def test_enrol_and_search(domain: Rest, temporary_folder: Path) -> None:
 def test_a_search_votes_on_the_line_of_its_codec(domain: Rest) -> None:
     def search(path: Path) -> dict[str, Any]:
         response = domain.ask("POST", SEARCH, content=path.read_bytes())
-        require_fits(response.json(), "Decision")
+        require_fits(response.json(), "RecordingSearch")
         return response.json()
 
     for path in (first_call("sally"), second_call("sally"), first_call("kal")):
@@ -222,7 +222,7 @@ def test_a_channel_has_to_be_chosen(domain: Rest) -> None:
     require_error(domain.ask("POST", SEARCH, params={"channel": "2"}, content=both), 422, "ChannelNotChosen")
     silent = domain.ask("POST", SEARCH, params={"channel": "0"}, content=both).json()
     assert silent["outcome"] == "not enough speech"
-    require_fits(silent, "Decision")
+    require_fits(silent, "RecordingSearch")
     speaking = domain.ask("POST", SEARCH, params={"channel": "1"}, content=both).json()
     assert speaking["netSpeechSeconds"] > 10
 
@@ -404,6 +404,6 @@ def test_two_voices_are_not_enrolled_as_one_and_are_both_searched_for(domain: Re
     assert "more than one voice" in message
     assert domain.ask("GET", PROFILES).json()["profiles"] == []
     found = domain.ask("POST", SEARCH, content=as_bytes(both)).json()
-    require_fits(found, "Decision")
+    require_fits(found, "RecordingSearch")
     assert found["outcome"] == "several voices"
     assert [voice["outcome"] for voice in found["voices"]] == ["no match", "no match"]

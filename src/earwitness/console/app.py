@@ -6,6 +6,7 @@ Every page is HTML, JSON (`.json` behind its path) and, where it changes by itse
 import gzip
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -20,21 +21,23 @@ from starlette.types import ASGIApp
 from earwitness import __version__
 from earwitness.access.access import Access, require_role
 from earwitness.access.caller import Caller
-from earwitness.console.context import ConsoleCall, Content
+from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.files import ServedFiles, takes_gzip
 from earwitness.console.forms import own_form
 from earwitness.console.guard import PLAIN_HEADERS, Cookie, Hosts, page_headers
 from earwitness.console.live import LiveViews, Rendered
-from earwitness.console.pages import ACTIONS, PAGES, ConsoleAction, ConsolePage
+from earwitness.console.pages import ACTIONS, PAGES, UPLOADS, ConsoleAction, ConsolePage, ConsoleUpload
 from earwitness.console.rendering import Templates, address
 from earwitness.console.sessions import SIGNED_IN, Session, Sessions
 from earwitness.console.sign_in import SignIn
+from earwitness.console.uploads import STALE_FORM, receive_recording
 from earwitness.errors import Forbidden, Throttled, Unauthorized, UnknownOperation
 from earwitness.rest.app import encoded, fault_of
 from earwitness.rest.context import RestContext
 from earwitness.rest.models import ErrorAnswer, ErrorDetailAnswer
-from earwitness.rest.parameters import read_parameters
+from earwitness.rest.parameters import Parameters, read_parameters
 from earwitness.server.aws import received
+from earwitness.server.body import BodyLimit, watching
 from earwitness.wire.buckets import Throttle
 from earwitness.wire.exchange import Principal
 from earwitness.wire.faults import Fault, log_fault
@@ -47,6 +50,7 @@ STREAMS_AT_ONCE_MAX = 500
 COMPRESSED_FROM_BYTES = 1_000
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+AskedFor: TypeAlias = ConsolePage | ConsoleAction | ConsoleUpload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,10 @@ class Console:
             _route(f"/{{region}}{action.path}", self._guarded(self._doing(action), action), "POST")
             for action in ACTIONS
         ]
+        routes += [
+            _route(f"/{{region}}{upload.path}", self._guarded(self._uploading(upload), upload), "POST")
+            for upload in UPLOADS
+        ]
         application = Starlette(routes=routes, exception_handlers={HTTPException: self._unrouted})
         application.router.redirect_slashes = False
         return application
@@ -190,16 +198,57 @@ class Console:
             form = await own_form(request, self._hosts)
             token = form.pop("formToken", "")
             if visitor.session is None or not self.sessions.fits(visitor.session, token):
-                raise Forbidden("this form is of another sign-in; reload the page and send it again")
+                raise Forbidden(STALE_FORM)
             call = self._admitted(request, visitor, action, form=form)
             done = await self._rest.run_in_thread(lambda: action.handler(call))
-            place = address(f"{ROOT}/{call.caller.region}{done.path}", done.query)
-            response = RedirectResponse(place, 303, {**PLAIN_HEADERS, "Cache-Control": "no-store"})
-            cookie = self._message_cookie(request)
-            response.headers.append("set-cookie", cookie.set(self.sessions.seal_message(done.message), seconds=60))
-            return response
+            return self._gone_on(request, call, done)
 
         return answer
+
+    def _uploading(self, upload: ConsoleUpload) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            visitor = await self._visitor(request)
+            session, principal = visitor.session, visitor.principal
+            # Whoever may not is told so before the recording comes.
+            region = read_parameters(Parameters, path={"region": request.path_params["region"]}, query=[]).region
+            self._admit(self._caller(request, visitor, upload, region), upload)
+            with ExitStack() as held:
+                session_id = session.session_id if session else ""
+                key = held.enter_context(self._access.held_keys.holding(principal, session_id=session_id))
+                held.enter_context(self._rest.recording_places.taken(principal.account_id))
+                fields, recording = await receive_recording(
+                    request,
+                    self._hosts,
+                    fits=lambda token: session is not None and self.sessions.fits(session, token),
+                    limit=self._recording_limit,
+                    held=held,
+                )
+                key.require()  # the form may have taken minutes
+                call = replace(self._asked(request, visitor, upload, form=fields), recording=recording)
+                async with watching(request.receive, abandoned=call.abandoned):
+                    found = await self._rest.run_in_thread(lambda: upload.handler(call))
+            if isinstance(found, Done):
+                return self._gone_on(request, call, found)
+            if _wants_json(request):
+                headers = {**PLAIN_HEADERS, "Cache-Control": "no-store"}
+                return Response(encoded(found), 200, headers, "application/json")
+            nonce = secrets.token_urlsafe(16)
+            values = {**self._values(upload, call, found, request, visitor, nonce), "json_url": ""}
+            return self._html(request, self._templates.page(upload.template, values), nonce)
+
+        return answer
+
+    @property
+    def _recording_limit(self) -> BodyLimit:
+        limits = self._rest.limits
+        return BodyLimit(bytes_max=limits.recording_bytes_max, seconds_max=limits.recording_seconds_max)
+
+    def _gone_on(self, request: Request, call: ConsoleCall[Any], done: Done) -> Response:
+        place = address(f"{ROOT}/{call.caller.region}{done.path}", done.query)
+        response = RedirectResponse(place, 303, {**PLAIN_HEADERS, "Cache-Control": "no-store"})
+        cookie = self._message_cookie(request)
+        response.headers.append("set-cookie", cookie.set(self.sessions.seal_message(done.message), seconds=60))
+        return response
 
     async def _first_page(self, request: Request) -> Response:
         visitor = await self._visitor(request)
@@ -235,29 +284,42 @@ class Console:
         self,
         request: Request,
         visitor: Visitor,
-        asked: ConsolePage | ConsoleAction,
+        asked: AskedFor,
         *,
         form: Mapping[str, str] | None = None,
     ) -> ConsoleCall[Any]:  # `Any`: the parameters of what is asked for
         """Return the call. Raise Forbidden when the role may not, Throttled, and BadRequest for its parameters."""
+        call = self._asked(request, visitor, asked, form=form)
+        self._admit(call.caller, asked)
+        return call
+
+    def _asked(
+        self, request: Request, visitor: Visitor, asked: AskedFor, *, form: Mapping[str, str] | None
+    ) -> ConsoleCall[Any]:  # `Any`: as above
         path = dict(request.path_params)
         query = received(request.scope).query if form is None else tuple(form.items())
         # Of fields that were left empty browsers send the names.
         params: Any = read_parameters(asked.parameters, path=path, query=[pair for pair in query if pair[1]])
-        caller = Caller(
+        caller = self._caller(request, visitor, asked, params.region)
+        return ConsoleCall(rest=self._rest, caller=caller, params=params)
+
+    def _caller(self, request: Request, visitor: Visitor, asked: AskedFor, region: str) -> Caller:
+        return Caller(
             principal=visitor.principal,
-            region=params.region,
+            region=region,
             operation=asked.operation,
             request_id=self._new_request_id(),
             endpoint=f"{request.url.scheme}://{request.url.netloc}",
         )
+
+    def _admit(self, caller: Caller, asked: AskedFor) -> None:
+        """Raise Forbidden when the role may not, and Throttled."""
         try:
-            require_role(visitor.principal, asked.operation, asked.roles)
+            require_role(caller.principal, asked.operation, asked.roles)
         except Forbidden:
             self._access.record_refusal(caller, Forbidden.__name__)
             raise
-        self._throttle.take(visitor.principal.key_id, asked.operation, now_seconds=self._monotonic())
-        return ConsoleCall(rest=self._rest, caller=caller, params=params)
+        self._throttle.take(caller.principal.key_id, asked.operation, now_seconds=self._monotonic())
 
     def _renewed(self, request: Request, response: Response, visitor: Visitor) -> Response:
         session = visitor.session
@@ -271,7 +333,7 @@ class Console:
     # What templates get. `Any`: whatever they show.
 
     def _live_values(
-        self, page: ConsolePage, call: ConsoleCall[Any], content: Content, request: Request
+        self, page: ConsolePage | ConsoleUpload, call: ConsoleCall[Any], content: Content, request: Request
     ) -> dict[str, Any]:
         """Of the part that changes: nothing of one session, because others get it too."""
         root = f"{ROOT}/{call.caller.region}"
@@ -296,7 +358,7 @@ class Console:
 
     def _values(
         self,
-        page: ConsolePage,
+        page: ConsolePage | ConsoleUpload,
         call: ConsoleCall[Any],
         content: Content,
         request: Request,
@@ -322,6 +384,7 @@ class Console:
             "nonce": nonce,
             "file": self._files.address,
             "has_scripts": self._files.has_scripts,
+            "has_file": self._files.has,
             "version": __version__,
         }
 
@@ -360,7 +423,7 @@ class Console:
 
     # Errors.
 
-    def _guarded(self, endpoint: Endpoint, asked: ConsolePage | ConsoleAction | None = None) -> Endpoint:
+    def _guarded(self, endpoint: Endpoint, asked: AskedFor | None = None) -> Endpoint:
         """Return the endpoint behind the checks that all have, with its errors as pages or as JSON."""
 
         async def answer(request: Request) -> Response:
@@ -374,23 +437,24 @@ class Console:
 
         return answer
 
-    async def _refused(self, request: Request, error: Exception, asked: ConsolePage | ConsoleAction | None) -> Response:
+    async def _refused(self, request: Request, error: Exception, asked: AskedFor | None) -> Response:
         fault, request_id = fault_of(error), self._new_request_id()
         operation = asked.operation if asked is not None else "Console"
         log_fault(error, fault, {"request_id": request_id, "operation": operation})
         if isinstance(error, Unauthorized) and request.method == "GET" and not _is_for_programs(request):
             return self._sign_in.asked_for(request)
-        response = self._fault(request, fault, request_id)
+        back = f"{ROOT}/{request.path_params['region']}{asked.back}" if isinstance(asked, ConsoleUpload) else ""
+        response = self._fault(request, fault, request_id, back=back)
         if isinstance(error, Throttled):
             response.headers["Retry-After"] = str(max(1, round(error.retry_after_seconds or 0.0)))
         return response
 
-    def _fault(self, request: Request, fault: Fault, request_id: str) -> Response:
+    def _fault(self, request: Request, fault: Fault, request_id: str, *, back: str = "") -> Response:
         if _is_for_programs(request):
             detail = ErrorDetailAnswer(type=fault.name, message=fault.message, request_id=request_id)
             headers = {**PLAIN_HEADERS, "Cache-Control": "no-store"}
             return Response(encoded(ErrorAnswer(error=detail)), fault.status, headers, "application/json")
-        values = {"status": fault.status, "fault": fault.message, "request_id": request_id}
+        values = {"status": fault.status, "fault": fault.message, "request_id": request_id, "back": back}
         return self._bare_page(request, "fault.html", values, fault.status)
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:

@@ -6,12 +6,14 @@ same entries in the audit trail.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from earwitness.access.access import require_role
 from earwitness.access.caller import Caller
 from earwitness.api.operations import TABLE
-from earwitness.rest.context import RestCall, RestContext, paged
+from earwitness.rest.context import NO_RECORDING, RestCall, RestContext, paged
 from earwitness.rest.parameters import Parameters
 from earwitness.rest.routes import ROUTES
 from earwitness.store.records import Page, PageKey, RecordT, Scope
@@ -42,6 +44,10 @@ class ConsoleCall(Generic[ParametersT_co]):
     caller: Caller
     #: Of path and query; of an action also of its form.
     params: ParametersT_co
+    #: The recording that a form brought; it is gone when the request is answered.
+    recording: Path = NO_RECORDING
+    #: Set when nobody waits for the answer any more.
+    abandoned: Event = field(default_factory=Event)
 
     @property
     def scope(self) -> Scope:
@@ -57,7 +63,12 @@ class ConsoleCall(Generic[ParametersT_co]):
         """Return what an operation of the JSON API answers to this caller. Raise Forbidden when its role may not."""
         operation = type(params).__name__
         require_role(self.caller.principal, operation, roles_of(operation))
-        call = RestCall(caller=replace(self.caller, operation=operation), params=params)
+        call = RestCall(
+            caller=replace(self.caller, operation=operation),
+            params=params,
+            recording=self.recording,
+            abandoned=self.abandoned,
+        )
         return handler(self.rest, call)
 
     def paged(
@@ -92,6 +103,9 @@ class Done:
 # `Any`: each handler takes the parameters of its own page.
 PageHandler: TypeAlias = Callable[[ConsoleCall[Any]], Content]
 """Returns what a page shows. Called in a thread."""
+
+UploadHandler: TypeAlias = Callable[[ConsoleCall[Any]], "Content | Done"]
+"""Does what a form with a recording asks for; returns what its page shows, or where the browser goes on."""
 
 ActionHandler: TypeAlias = Callable[[ConsoleCall[Any]], Done]
 """Does what a form asks for. Called in a thread."""

@@ -47,6 +47,10 @@ class ServedFiles:
         """Return whether the build had a network to fetch them."""
         return "htmx.min.js" in self._files
 
+    def has(self, name: str) -> bool:
+        """Return whether a file is there."""
+        return name in self._files
+
     def address(self, name: str) -> str:
         """Return where a file is. Raise KeyError for one that is not there."""
         return f"/console/static/{self._files[name].version}/{name}"

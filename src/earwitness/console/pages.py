@@ -1,13 +1,13 @@
 """Every page and every action of the console: who may use it, where it is, what does the work, what shows it.
 
-The two tables are all there is: the application is made of them, and the tests run through them.
+The three tables are all there is: the application is made of them, and the tests run through them.
 """
 
 from dataclasses import dataclass
 
 from earwitness.access.roles import Role
 from earwitness.console.certificates import certificate_page
-from earwitness.console.context import ActionHandler, PageHandler, roles_of
+from earwitness.console.context import ActionHandler, PageHandler, UploadHandler, roles_of
 from earwitness.console.domains import (
     ShowVoiceprint,
     delete_profile_action,
@@ -25,6 +25,7 @@ from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.retention import retention_page, schedule_action, schedule_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
+from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
 from earwitness.rest.certificate_models import GetCertificate
 from earwitness.rest.label_parameters import DeleteLabel
 from earwitness.rest.parameters import (
@@ -96,6 +97,35 @@ class ConsoleAction:
     def roles(self) -> frozenset[str]:
         """Return who may do it."""
         return roles_of(self.operation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleUpload:
+    """What one form with a recording does. It shows a page, which nothing else leads to, or leads to another."""
+
+    #: Behind the Region.
+    path: str
+    #: Whence its form comes.
+    back: str
+    title: str
+    #: The operation of the JSON API that it is; its roles count.
+    operation: str
+    parameters: type[Parameters]
+    handler: UploadHandler
+    template: str = ""
+    styles: tuple[str, ...] = ()
+    is_live: bool = False
+    scripts: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Return who may do it."""
+        return roles_of(self.operation)
+
+    @property
+    def below(self) -> str:
+        """Return the page of the navigation that it belongs to."""
+        return self.back
 
 
 PAGES: tuple[ConsolePage, ...] = (
@@ -217,6 +247,18 @@ PAGES: tuple[ConsolePage, ...] = (
         below="/domains",
     ),
     ConsolePage(
+        path="/try",
+        title="Try it",
+        navigation="Try it",
+        roles=roles_of("SearchRecording"),
+        parameters=TryIt,
+        handler=try_page,
+        template="try.html",
+        styles=("try.css",),
+        scripts=("try.js",),
+        uses_microphone=True,
+    ),
+    ConsolePage(
         path="/events",
         title="Events",
         navigation="Events",
@@ -320,3 +362,25 @@ ACTIONS: tuple[ConsoleAction, ...] = (
     ),
     ConsoleAction(path="/events/replay", operation="ReplayEvents", parameters=ReplayEvents, handler=replay_all_action),
 )
+
+UPLOADS: tuple[ConsoleUpload, ...] = (
+    ConsoleUpload(
+        path="/try/identify",
+        back="/try",
+        title="Who speaks",
+        operation="SearchRecording",
+        parameters=TriedRecording,
+        handler=identify_upload,
+        template="tried.html",
+        styles=("calls.css",),
+    ),
+    ConsoleUpload(
+        path="/try/enrol",
+        back="/try",
+        title="Enrol",
+        operation="EnrolRecording",
+        parameters=TriedRecording,
+        handler=enrol_upload,
+    ),
+)
+"""Forms that bring recordings."""

@@ -5,12 +5,12 @@ at this gallery's size, and what the candidates' voiceprints are.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from earwitness.console.context import ConsoleCall
 from earwitness.errors import ConfigurationError, ModelError
+from earwitness.rest.domains import measured_answer
 from earwitness.rest.models import DecisionAnswer, SpeechQualityAnswer, TaskAnswer
-from earwitness.rest.parameters import GetTask
+from earwitness.rest.parameters import GetTask, Parameters
 from earwitness.voice.band import Band
 from earwitness.voice.score_curves import ScoreCurves
 
@@ -62,7 +62,12 @@ def verdicts_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> Sequence[Search
     found = task.identification
     if found is None:
         return []
-    return [_verdict(call, task, one) for one in found.voices or [found] if one.threshold is not None]
+    return verdicts_in(call, task.domain.id, found)
+
+
+def verdicts_in(call: ConsoleCall[Parameters], domain_id: str, found: DecisionAnswer) -> Sequence[SearchVerdict]:
+    """Return a verdict for each voice that a domain was searched for."""
+    return [_verdict(call, domain_id, one) for one in found.voices or [found] if one.threshold is not None]
 
 
 def quality_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> SpeechQualityAnswer | None:
@@ -72,14 +77,13 @@ def quality_of(call: ConsoleCall[GetTask], task: TaskAnswer) -> SpeechQualityAns
     kept = call.store.task_voiceprints.get(call.scope, task.task_id)
     if kept is None:
         return None
-    measured: Any = kept.voiceprint.quality  # `Any`: numbers, as SpeechQuality.as_document has them
-    return SpeechQualityAnswer(**{name: measured.get(name) for name in SpeechQualityAnswer.__struct_fields__})
+    return measured_answer(kept.voiceprint.quality)
 
 
-def _verdict(call: ConsoleCall[GetTask], task: TaskAnswer, decision: DecisionAnswer) -> SearchVerdict:
+def _verdict(call: ConsoleCall[Parameters], domain_id: str, decision: DecisionAnswer) -> SearchVerdict:
     threshold = decision.threshold
     gallery, rate = (0, 0.0) if threshold is None else (threshold.gallery_size, threshold.pair_false_match_rate)
-    curves = _curves(call, task, decision)
+    curves = _curves(call, domain_id, decision)
     return SearchVerdict(
         decision=decision,
         curves=curves,
@@ -94,8 +98,8 @@ def _named(rate: float, gallery: int) -> float:
     return STRANGERS * -math.expm1(gallery * math.log1p(-min(rate, 1.0 - 1e-12)))
 
 
-def _curves(call: ConsoleCall[GetTask], task: TaskAnswer, decision: DecisionAnswer) -> ScoreCurves | None:
-    domain = call.store.domains.get(call.scope, task.domain.id)
+def _curves(call: ConsoleCall[Parameters], domain_id: str, decision: DecisionAnswer) -> ScoreCurves | None:
+    domain = call.store.domains.get(call.scope, domain_id)
     if domain is None or decision.calibration is None:
         return None
     try:
@@ -123,7 +127,7 @@ def _row(curves: ScoreCurves, score: float, what: str) -> ScoreRow:
     )
 
 
-def _basis(call: ConsoleCall[GetTask], profile_id: str, reaching: float) -> CandidateBasis:
+def _basis(call: ConsoleCall[Parameters], profile_id: str, reaching: float) -> CandidateBasis:
     profile = call.store.profiles.get(call.scope, profile_id)
     prints = call.store.profile_voiceprints.list(call.scope, profile_id) if profile is not None else ()
     return CandidateBasis(

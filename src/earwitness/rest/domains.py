@@ -3,7 +3,7 @@
 Every reading of profiles is written to the audit trail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from earwitness.access.once import once
@@ -229,6 +229,12 @@ def _taken_back(
     return answer_of(ProfileAnswer, profile, voiceprints=voiceprints_of(context, call, profile))
 
 
+# `Any`: numbers, as SpeechQuality.as_document has them.
+def measured_answer(measured: Mapping[str, Any]) -> SpeechQualityAnswer:
+    """Return what was measured of some speech as answers tell it."""
+    return SpeechQualityAnswer(**{name: measured.get(name) for name in _QUALITIES})
+
+
 def voiceprints_of(
     context: RestContext,
     call: RestCall[
@@ -241,11 +247,10 @@ def voiceprints_of(
 
     def voiceprint_answer(voiceprint: ProfileVoiceprint) -> ProfileVoiceprintAnswer:
         consent = voiceprint.consent_reference
-        measured: Any = voiceprint.quality  # `Any`: numbers, as SpeechQuality.as_document has them
         return answer_of(
             ProfileVoiceprintAnswer,
             voiceprint,
-            quality=SpeechQualityAnswer(**{name: measured.get(name) for name in _QUALITIES}),
+            quality=measured_answer(voiceprint.quality),
             task_id=voiceprint.source_task_id,
             has_consent_reference=consent is not None,
             consent_reference=consent if tell_consent else None,

@@ -8,9 +8,10 @@ from starlette.requests import ClientDisconnect
 
 from earwitness.access.once import once
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged
-from earwitness.rest.domains import domain_of, voiceprints_of
-from earwitness.rest.models import DecisionAnswer, EnrolledProfileAnswer, FindingAnswer, FindingsAnswer
+from earwitness.rest.domains import domain_of, measured_answer, voiceprints_of
+from earwitness.rest.models import EnrolledProfileAnswer, FindingAnswer, FindingsAnswer
 from earwitness.rest.parameters import EnrolRecording, ListFindings, SearchRecording
+from earwitness.rest.recording_models import RecordingSearchAnswer
 from earwitness.rest.tasks import decision_answer
 from earwitness.store.records import Page, PageKey, VoiceProfile
 from earwitness.store.store import Unit
@@ -20,10 +21,10 @@ if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.tasks.examination import Examination, Finding
 
 
-def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> DecisionAnswer:
+def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> RecordingSearchAnswer:
     """Say who of a domain speaks in a recording, if anyone."""
     domain = domain_of(context, call)
-    decision = context.recordings.search(
+    found = context.recordings.search(
         call.scope,
         domain,
         call.recording,
@@ -32,7 +33,9 @@ def search_domain(context: RestContext, call: RestCall[SearchRecording]) -> Deci
         wanted=_wanted(call),
         write=lambda unit, _: call.caller.record(unit, domain.arn),
     )
-    return decision_answer(asdict(decision))
+    return answer_of(
+        RecordingSearchAnswer, decision_answer(asdict(found.decision)), quality=measured_answer(found.quality)
+    )
 
 
 def list_findings(context: RestContext, call: RestCall[ListFindings]) -> FindingsAnswer:

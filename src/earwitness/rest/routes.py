@@ -40,7 +40,6 @@ from earwitness.rest.models import (
     AnnouncedCallAnswer,
     Answer,
     CallsAnswer,
-    DecisionAnswer,
     DomainAnswer,
     DomainsAnswer,
     DoorAnswer,
@@ -101,6 +100,7 @@ from earwitness.rest.parameters import (
     SearchRecording,
     SwitchLines,
 )
+from earwitness.rest.recording_models import RecordingSearchAnswer
 from earwitness.rest.recordings import enrol_recording, list_findings, search_domain
 from earwitness.rest.retention import get_retention, list_expiry_runs, put_retention
 from earwitness.rest.retention_models import (
@@ -220,7 +220,7 @@ ROUTES: tuple[RestRoute, ...] = (
         "/domains/{domainId}/search",
         SearchRecording,
         search_domain,
-        DecisionAnswer,
+        RecordingSearchAnswer,
         takes_recording=True,
     ),
     RestRoute(_OPERATOR, "POST", "/domains/{domainId}/jobs", CreateJob, create_job, JobAnswer),

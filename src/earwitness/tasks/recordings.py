@@ -57,6 +57,15 @@ class HeardVoice:
     alike: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingSearch:
+    """Who speaks in a recording, and how good its audio is."""
+
+    decision: Decision
+    #: Of the first 20 s of speech, as SpeechQuality.as_document has it.
+    quality: JsonObject
+
+
 StillWanted = Callable[[], None]
 """Called while a recording is listened to. What it raises, when nobody wants the answer any more, ends the work."""
 
@@ -125,7 +134,7 @@ class RecordingWork:
         subject: str | None = None,
         wanted: StillWanted,
         write: Callable[[Unit, Decision], None],
-    ) -> Decision:
+    ) -> RecordingSearch:
         """Return who of a domain speaks in a recording, if anyone; `write` adds to the unit that writes what the search
         says of its line. `subject` is whose voice it is said to be. Raise AudioError, SpeechError, NotFound when the
         domain is deleted, ConsentMissing when it needs a consent that is not there, and what `wanted` raises.
@@ -143,7 +152,7 @@ class RecordingWork:
         line = LineName(scope, domain.domain_id, recording.codec)
         # Again when somebody was deleted meanwhile: nobody is found once that was answered.
         while True:
-            searched = self._searched(line, engine, recording, digest, wanted)
+            searched, quality = self._searched(line, engine, recording, digest, wanted)
 
             def written(unit: Unit, searched: "Searched" = searched) -> "LineNews | None":
                 consented(unit)  # it may have been withdrawn meanwhile
@@ -152,7 +161,7 @@ class RecordingWork:
             news = self._store.write(written)
             if news is not None:
                 news.tell()
-                return searched.decision
+                return RecordingSearch(decision=searched.decision, quality=quality)
 
     def hear(
         self,
@@ -278,7 +287,7 @@ class RecordingWork:
 
     def _searched(
         self, line: LineName, engine: "Engine", recording: "Recording", digest: bytes | None, wanted: StillWanted
-    ) -> "Searched":
+    ) -> "tuple[Searched, JsonObject]":
         from earwitness.engine.engine import identify_recording
 
         lines = self._lines()
@@ -286,7 +295,7 @@ class RecordingWork:
         with self._turn(line.scope, wanted) as decoded:
             found = identify_recording(engine, gallery, recording, decoded=decoded)
             now = self._clock()
-            return lines.searched(
+            searched = lines.searched(
                 line,
                 found.voices,
                 found.speech,
@@ -296,6 +305,7 @@ class RecordingWork:
                 subject_digest=digest,
                 at=now,
             )
+            return searched, {**found.quality.as_document()}
 
     def _write_search(
         self, unit: Unit, searched: "Searched", write: Callable[[Unit, Decision], None]
