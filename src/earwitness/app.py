@@ -42,7 +42,7 @@ from earwitness.from_settings import (
     target_settings,
     traces_of,
 )
-from earwitness.installation import media_folder, open_installation, store_url
+from earwitness.installation import audit_folder, media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.metrics.registry import Metrics
 from earwitness.models.cache import ModelCache
@@ -61,6 +61,7 @@ from earwitness.server.root import Root
 from earwitness.server.run import listening_socket
 from earwitness.store.leading import NodeLeading
 from earwitness.store.store import Store
+from earwitness.tasks.auditing import Auditing
 from earwitness.tasks.background import Background, BackgroundSettings
 from earwitness.tasks.leading import Lead, leading, this_process
 from earwitness.tasks.recordings import RecordingLimits
@@ -265,6 +266,8 @@ class Service:
     async def catch_up(self) -> None:
         """Do now what is done regularly: a clock was turned. Raise what fails of it."""
         await self._background.catch_up()
+        for work in self._auditing.works:
+            await work.run_once()
 
     def close(self) -> None:
         """Finish what runs. The records stay open: whoever opened them gives up the claim on them, then closes them."""
@@ -282,7 +285,11 @@ class Service:
         except BaseException:
             await self._background.stop()
             raise
-        looking = (self._access.held_keys.look_again_and_again(self._threads.run), self.doors.look_again_and_again())
+        looking = (
+            self._access.held_keys.look_again_and_again(self._threads.run),
+            self.doors.look_again_and_again(),
+            *(work.run() for work in self._auditing.works),
+        )
         self._looking = [asyncio.create_task(each) for each in looking]
 
     async def _stop(self) -> None:
@@ -292,10 +299,17 @@ class Service:
         await asyncio.gather(*self._looking, return_exceptions=True)
         await self.doors.close()
         await self._background.stop()
+        await self._auditing.close()
         if self._internal is not None:
             await self._internal.close()
         await self._observing.close()
         await asyncio.to_thread(self._traces.close)
+
+    @cached_property
+    def _auditing(self) -> Auditing:
+        """What keeps the audit trail."""
+        folder, keeps = audit_folder(self._settings), self._settings.audit_dir is not None
+        return Auditing(self._store, folder, keeps_expired=keeps, run_in_thread=self._threads.run, clock=self._clock)
 
     def _internal_listener(self, node: OwnNode) -> Beside:
         """Where other nodes are let in."""

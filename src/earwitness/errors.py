@@ -59,6 +59,7 @@
     │   ├── CiphertextRefused         damaged, moved to another row, or its key was destroyed
     │   └── SignatureInvalid          a signed document that was changed, or that another key signed
     ├── ArchiveInvalid                an export that is damaged, cut off, or for another key
+    ├── AuditPlaceUnavailable         where checkpoints and expired entries of the audit trail go  (retryable)
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
@@ -370,6 +371,12 @@ class SignatureInvalid(VaultError):
 
 class ArchiveInvalid(EarwitnessError):
     """An export is damaged, cut off, no export at all, or for another key."""
+
+
+class AuditPlaceUnavailable(EarwitnessError):
+    """The place of checkpoints and expired entries of the audit trail cannot be read or written now."""
+
+    retryable = True
 
 
 class StoreError(EarwitnessError):

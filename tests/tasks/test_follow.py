@@ -16,6 +16,8 @@ from store_examples import MINE
 
 from earwitness.engine.engine import Engine
 from earwitness.errors import StreamGone
+from earwitness.store.audit_records import SERVICE
+from earwitness.tasks.attempt import SEARCH_CALL
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
 pytestmark = pytest.mark.slow
@@ -62,6 +64,10 @@ def test_a_call_is_followed_to_its_two_results(tmp_path: Path, engine: Engine, c
         assert threading.current_thread().name not in office.engine.names
         await office.follow(task)  # over: nothing more is done
         assert told(office, task) == BOTH
+        searches = [one for one in office.store.audit.list(MINE, limit=99).items if one.operation == SEARCH_CALL]
+        assert [(one.key_id, one.resource_arn, one.request_id) for one in searches] == [
+            (SERVICE, now.domain_arn, task.task_id)
+        ]
 
     run(tmp_path, engine, play)
 

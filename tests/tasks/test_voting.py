@@ -19,12 +19,13 @@ from earwitness.engine.engine import Engine, Voice
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.line import DAY_DISTANCE_MAX, DISTANCE_MAX
 from earwitness.errors import NotFound
+from earwitness.store.audit_records import SERVICE
 from earwitness.store.leading import Leader
 from earwitness.store.records import LineVersion, NewVoiceprint
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.expire import expire
 from earwitness.tasks.lines import LineName, LineReport, lines_of
-from earwitness.tasks.voting import LEARN_LINE, SERVICE, LineNews, Lines
+from earwitness.tasks.voting import LEARN_LINE, LineNews, Lines
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
 from earwitness.voice.embedding import Embedding, Vector

@@ -69,6 +69,7 @@ _EXIT_OF_ERROR: dict[type[errors.EarwitnessError], Exit] = {
     errors.StoreError: Exit.RECORDS,
     errors.VaultError: Exit.RECORDS,
     errors.ArchiveInvalid: Exit.GALLERY,
+    errors.AuditPlaceUnavailable: Exit.RECORDS,
     errors.AskingError: Exit.SERVICE,
     errors.FragmentLogError: Exit.RECORDS,
 }

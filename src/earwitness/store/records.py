@@ -465,21 +465,3 @@ class TokenClaim:
     is_same_request: bool
     #: What the first request with this token made.
     reference: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditEntry:
-    """Who changed what, or was refused what, when."""
-
-    #: Grows with every entry.
-    entry_id: int
-    time: datetime
-    #: The access key or bearer token that asked.
-    key_id: str
-    operation: str
-    #: Empty when it concerns no single resource.
-    resource_arn: str
-    #: `done`, or the class of the fault.
-    outcome: str
-    #: The request, as the logs name it.
-    request_id: str

@@ -15,6 +15,7 @@ from sqlalchemy import Table, bindparam, delete, func, literal, select, tuple_, 
 
 from earwitness.errors import CiphertextRefused, Conflict
 from earwitness.progress import Progress
+from earwitness.store.audit import AuditWriter
 from earwitness.store.connector_schema import connector_calls, voice_connectors
 from earwitness.store.hot_reads import Query, StoredRow
 from earwitness.store.leading import Leader, NodeLeading
@@ -25,7 +26,6 @@ from earwitness.store.nodes import ALIVE
 from earwitness.store.postgres import Postgres
 from earwitness.store.records import Scope
 from earwitness.store.repository import key_owner, scope_of
-from earwitness.store.request_records import AuditWriter
 from earwitness.store.schema import access_keys, domains, kinesis_streams, pipelines
 from earwitness.store.session import ConnectionSession, StoreSession, Writing
 from earwitness.store.sqlite import Sqlite

@@ -7,7 +7,7 @@ What is sealed of tasks and voiceprints is sealed under the domain's key, so tha
 bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
 belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
 what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`,
-of labels in `label_schema.py`, of consents in `consent_schema.py`.
+of labels in `label_schema.py`, of consents in `consent_schema.py`, of the audit trail in `audit_schema.py`.
 """
 
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from earwitness.store.audit_schema import audit_chains, audit_entries
 from earwitness.store.columns import (
     digest,
     document,
@@ -61,7 +62,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0013"
+HEAD = "0014"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -234,21 +235,6 @@ idempotency_tokens = Table(
     time("created_at"),
     PrimaryKeyConstraint("account_id", "region", "operation", "token_digest"),
     Index("idempotency_tokens_by_time", "created_at"),
-)
-
-audit_entries = Table(
-    "audit_entries",
-    metadata,
-    numbered("entry_id", COUNT),
-    *scope(),
-    text("key_id", "the id of the key that asked, or the command that did it"),
-    text("operation", STATE),
-    text("resource_arn", "the ARN of what was asked for; a stream's holds its name"),
-    text("outcome", STATE),
-    text("request_id", ID),
-    time("time"),
-    Index("audit_entries_by_account", "account_id", "region", "entry_id"),
-    Index("audit_entries_by_time", "time"),
 )
 
 tasks = Table(
@@ -477,6 +463,8 @@ deliveries = Table(
         **where("state = 'pending'"),
     ),
 )
+
+AUDIT_TABLES = (audit_entries, audit_chains)
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 MASTER_KEY_TABLES = (vault_checks, master_key_holders)

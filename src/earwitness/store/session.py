@@ -47,6 +47,9 @@ class StoreSession(Protocol):
 class ConnectionSession(ABC):
     """Reads and changes on one SQLAlchemy connection."""
 
+    writes_alone = False
+    """Whether nobody else writes to the database while a transaction of this session runs."""
+
     def __init__(self, connection: Connection, *, insert_unless_there: Callable[[Table], Insert]) -> None:
         self._connection = connection
         self._insert_unless_there = insert_unless_there

@@ -44,6 +44,8 @@ _log = logging.getLogger("earwitness.store")
 class SqliteSession(ConnectionSession):
     """The writer's session, or a reader's. A hot read's compiled SQL runs on the driver's connection."""
 
+    writes_alone = True
+
     def __init__(self, connection: Connection, *, want_scrub: Callable[[], None] = lambda: None) -> None:
         super().__init__(connection, insert_unless_there=lambda table: dialect.insert(table).on_conflict_do_nothing())
         self.driver = cast(sqlite3.Connection, connection.connection.driver_connection)

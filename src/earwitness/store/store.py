@@ -1,6 +1,6 @@
 """The store: reads at once, changes as units of work that happen entirely or not at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -12,6 +12,7 @@ from earwitness.errors import ConfigurationError, StoreBusy
 from earwitness.progress import Progress
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
+from earwitness.store.audit import AuditReader, AuditWriter
 from earwitness.store.backups import BackupReader, BackupWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
@@ -45,9 +46,10 @@ from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, Profil
 from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
-from earwitness.store.request_records import AuditReader, AuditWriter, IdempotencyWriter
+from earwitness.store.request_records import IdempotencyWriter
 from earwitness.store.retention import RetentionReader, RetentionWriter
 from earwitness.store.rotation import Rotation, audit, data_keys_that_open, note_source
+from earwitness.store.schema import domains
 from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
@@ -265,6 +267,23 @@ class Store:
     def digest_of(self, scope: Scope, kind: DeletionKind, *ids: str) -> bytes:
         """Return the digest under which a deletion of this thing is written down."""
         return identity_digest(self.token_key, scope, kind, ids)
+
+    def tell_key_uses(self, tell: Callable[[Sequence[tuple[Scope, str]]], None], *, begins_anew: bool) -> int:
+        """Call `tell` with the domains, by whose and id, whose data keys this process has used; return how many.
+
+        Each is told once, until a call with `begins_anew`. What `tell` raises leaves them for the next call.
+        """
+        owners = self._vault.uses.waiting()
+        parts = [owner.split("/") for owner in sorted(owners)]
+        used = [
+            (Scope(account_id=account_id, region=rest[0]), rest[1])
+            for account_id, table, *rest in parts
+            if table == domains.name and len(rest) == 2
+        ]
+        if used:
+            tell(used)
+        self._vault.uses.told(owners, begins_anew=begins_anew)
+        return len(used)
 
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""

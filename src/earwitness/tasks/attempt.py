@@ -18,6 +18,7 @@ from earwitness.engine.turns import Turns
 from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError, NotFound
 from earwitness.media.source import Source
 from earwitness.metrics.reported import InferenceStep, TaskMetrics, TaskResult, VoiceprintResult
+from earwitness.store.audit_records import SERVICE
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from earwitness.tasks.voting import LineNews, Lines, Searched
 
 ResultT = TypeVar("ResultT")
+
+SEARCH_CALL = "SearchCall"
+"""The operation of the audit trail when a domain was searched for a voice in a call."""
 
 _log = logging.getLogger("earwitness.follow")
 
@@ -176,6 +180,8 @@ class Attempt:
                 *self._key, attempt=self._number, identification=asdict(decision)
             )
             self._append_event(unit, partial(identification_event, decision=decision))
+            if searched is not None:
+                self._audit_search(unit)
             return task, news
 
         written = await self.context.write(work)
@@ -188,6 +194,17 @@ class Attempt:
         if news is not None:
             news.tell()
         return True
+
+    def _audit_search(self, unit: Unit) -> None:
+        """Say whose voiceprints were compared with the call; who was found is sealed, and stays so."""
+        unit.audit.append(
+            self.task.scope,
+            key_id=SERVICE,
+            operation=SEARCH_CALL,
+            resource_arn=self.task.domain_arn,
+            outcome="done",
+            request_id=self.task.task_id,
+        )
 
     async def conclude_voiceprint(self, voiceprint: NewVoiceprint) -> None:
         """Write the voiceprint; the task is over."""

@@ -19,6 +19,7 @@ from earwitness.engine.line import PastMean, a_day_before, is_due, is_new, learn
 from earwitness.engine.monitor import NO_SCORES, StrangerScores, health
 from earwitness.engine.space import Line, Space
 from earwitness.metrics.reported import TaskMetrics
+from earwitness.store.audit_records import SERVICE
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.callers import KEPT as CALLERS_KEPT
@@ -32,9 +33,6 @@ from earwitness.voice.speech import NetSpeech
 
 LEARN_LINE = "LearnLine"
 """The operation of the audit trail when a line has a new version that nobody asked for."""
-
-SERVICE = "service"
-"""Who did it."""
 
 _log = logging.getLogger("earwitness.lines")
 

@@ -11,6 +11,7 @@ from threading import Lock
 
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.master_key import KEY_BYTES
+from earwitness.vault.uses import KeyUses
 from earwitness.vault.wrapping import MasterKeyWrapper
 
 KEYS_REMEMBERED_MAX = 10_000
@@ -35,6 +36,8 @@ class Vault:
         self._wrapper = wrapper
         self._random_bytes = random_bytes
         self._keys_remembered_max = keys_remembered_max
+        self.uses = KeyUses()
+        """Whose keys were used."""
         self._remembered: OrderedDict[tuple[bytes, str], DataKey] = OrderedDict()
         self._lock = Lock()
 
@@ -67,12 +70,15 @@ class Vault:
             known = self._remembered.get(name)
             if known is not None:
                 self._remembered.move_to_end(name)
-                return known
+        if known is not None:
+            self.uses.note(owner)
+            return known
         opened = DataKey(self._wrapper.unwrap(wrapped_key, owner=owner), random_bytes=self._random_bytes)
         with self._lock:
             self._remembered[name] = opened
             if len(self._remembered) > self._keys_remembered_max:
                 self._remembered.popitem(last=False)
+        self.uses.note(owner)
         return opened
 
     def forget(self, wrapped_key: bytes, *, owner: str) -> None:

@@ -21,11 +21,12 @@ from earwitness.errors import (
 )
 from earwitness.progress import not_shown
 from earwitness.store import moving
+from earwitness.store.audit_schema import audit_entries
 from earwitness.store.columns import Binary, Document, PlainText, Real, Time, Word
 from earwitness.store.leading import Leader
 from earwitness.store.master_key_schema import vault_checks
 from earwitness.store.moving import MovedRecords, move_records
-from earwitness.store.schema import audit_entries, domains, events, service_leaders, tags
+from earwitness.store.schema import domains, events, service_leaders, tags
 from earwitness.store.store import Store
 from earwitness.store.tables import metadata
 
