@@ -9,6 +9,8 @@ PLACES = {
     "/tasks/{taskId}": f"/tasks/{task_id(0)}",
     "/tasks/{taskId}/label": f"/tasks/{task_id(0)}/label",
     "/tasks/{taskId}/label/delete": f"/tasks/{task_id(0)}/label/delete",
+    "/tasks/{taskId}/look-back": f"/tasks/{task_id(0)}/look-back",
+    "/profiles/{profileId}/look-back": f"/profiles/{KNOWN}/look-back",
     "/labels": "/labels",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",

@@ -30,6 +30,7 @@ from earwitness.cli import (
     inspect,
     keys,
     line,
+    look_back,
     master_key,
     models,
     nodes,
@@ -74,6 +75,7 @@ for command in (
     sizing.sizing,
 ):
     app.command()(command)
+app.command("look-back")(look_back.look_back)
 for command in (exports.export, exports.check):
     domains.domains.command()(command)
 app.add_typer(calibration.calibration, name="calibration")

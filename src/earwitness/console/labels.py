@@ -7,8 +7,17 @@ from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.errors import BadRequest, NotFound
 from earwitness.rest.domains import list_domains
 from earwitness.rest.label_models import LabelAnswer
-from earwitness.rest.label_parameters import DeleteLabel, DrawUnlabelled, GetLabel, PutLabel, Said
+from earwitness.rest.label_parameters import (
+    DeleteLabel,
+    DrawUnlabelled,
+    GetLabel,
+    LookBack,
+    LookBackForProfile,
+    PutLabel,
+    Said,
+)
 from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, put_label
+from earwitness.rest.look_back import look_back, look_back_for_profile
 from earwitness.rest.parameters import GetTask, Identifier, ListDomains, Parameters, doc
 from earwitness.rest.tasks import get_task
 from earwitness.voice.label import Picked, Spoke
@@ -63,6 +72,16 @@ def queue_page(call: ConsoleCall[LabelQueue]) -> Content:
     queue = call.ask(draw_unlabelled, DrawUnlabelled(domain_id=chosen, region=region))
     task = None if queue.call is None else call.ask(get_task, GetTask(task_id=queue.call.task_id, region=region))
     return {"domains": domains, "chosen": chosen, "queue": queue, "task": task}
+
+
+def look_back_page(call: ConsoleCall[LookBack]) -> Content:
+    """Show where else the voice of a call was heard."""
+    return {"found": call.ask(look_back, call.params), "profileId": None, "taskId": call.params.task_id}
+
+
+def look_back_for_profile_page(call: ConsoleCall[LookBackForProfile]) -> Content:
+    """Show where the voice of a profile was heard."""
+    return {"found": call.ask(look_back_for_profile, call.params), "profileId": call.params.profile_id, "taskId": None}
 
 
 def label_action(call: ConsoleCall[LabelCall]) -> Done:

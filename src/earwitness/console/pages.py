@@ -20,14 +20,23 @@ from earwitness.console.domains import (
     voiceprint_page,
 )
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
-from earwitness.console.labels import LabelCall, LabelQueue, label_action, label_page, queue_page, take_back_action
+from earwitness.console.labels import (
+    LabelCall,
+    LabelQueue,
+    label_action,
+    label_page,
+    look_back_for_profile_page,
+    look_back_page,
+    queue_page,
+    take_back_action,
+)
 from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.retention import retention_page, schedule_action, schedule_page
 from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
 from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
 from earwitness.rest.certificate_models import GetCertificate
-from earwitness.rest.label_parameters import DeleteLabel
+from earwitness.rest.label_parameters import DeleteLabel, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
     DeleteProfile,
     GetEvent,
@@ -176,6 +185,23 @@ PAGES: tuple[ConsolePage, ...] = (
         parameters=GetTask,
         handler=label_page,
         template="label.html",
+    ),
+    ConsolePage(
+        path="/tasks/{taskId}/look-back",
+        title="Where else was this voice heard?",
+        roles=roles_of("LookBack"),
+        parameters=LookBack,
+        handler=look_back_page,
+        template="look_back.html",
+    ),
+    ConsolePage(
+        path="/profiles/{profileId}/look-back",
+        title="Where was this voice heard?",
+        roles=roles_of("LookBackForProfile"),
+        parameters=LookBackForProfile,
+        handler=look_back_for_profile_page,
+        template="look_back.html",
+        below="/domains",
     ),
     ConsolePage(
         path="/labels",

@@ -173,6 +173,13 @@ def short_id(value: str) -> str:
     return f"{kind}-{rest.partition('-')[0]}" if dash and len(kind) <= _KIND_CHARACTERS_MAX else value.partition("-")[0]
 
 
+def ratio(value: float) -> str:
+    """Return how many times likelier one of two things is, as `20` or `1 / 20`; beyond a million only that it is."""
+    if not 1e-6 <= value <= 1e6:
+        return "over 1\u202f000\u202f000" if value > 1 else "under 1 / 1\u202f000\u202f000"
+    return count(round(value)) if value >= 1 else f"1 / {count(round(1 / value))}"
+
+
 def rate(value: float) -> Markup:
     """Return how many of others it is, as one in so many."""
     if value <= 0:
@@ -194,6 +201,7 @@ _LOOKS = (
     seconds,
     percent,
     rate,
+    ratio,
     unit,
     count,
     counted,

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from earwitness.rest.models import Answer, TaskStreamAnswer
+from earwitness.rest.models import Answer, TaskStreamAnswer, ThresholdAnswer
 from earwitness.rest.parameters import doc
 from earwitness.voice.decision import Outcome
 from earwitness.voice.label import Picked, Spoke
@@ -48,6 +48,32 @@ class SearchedCallAnswer(Answer):
     gallery_size: _Count
     net_speech_seconds: float
     calibration_id: str | None
+
+
+class HeardCallAnswer(Answer):
+    """A call whose voice is like the one that is searched for."""
+
+    task_id: str
+    heard_at: Annotated[_Moment, doc("When its voiceprint was made.")]
+    score: Annotated[float, doc("Cosine, -1 to 1.")]
+    likelihood_ratio: Annotated[float, doc("How many times likelier one person is than two.")]
+    false_match_rate: Annotated[float, doc("Share of pairs of different persons that score at least this high.")]
+    strangers_expected: Annotated[
+        float, doc("How many of the calls that were looked at would score so high if all of them were of strangers.")
+    ]
+    is_match: Annotated[bool, doc("Whether it reaches the threshold for its speech.")]
+
+
+class LookBackAnswer(Answer):
+    """Where a voice was heard."""
+
+    domain_id: str
+    calls: Annotated[list[HeardCallAnswer], doc("Matches, the most alike first; then at most ten that are none.")]
+    looked_at: Annotated[_Count, doc("Calls that were compared: the latest 20,000 at most.")]
+    kept: Annotated[_Count, doc("Calls whose voiceprint is kept.")]
+    of_other_encoder: Annotated[_Count, doc("Calls that were not compared: another encoder made their voiceprints.")]
+    threshold: ThresholdAnswer
+    net_speech_seconds: float
 
 
 class LabelledCallAnswer(SearchedCallAnswer):

@@ -43,6 +43,20 @@ class DeleteLabel(Parameters, kw_only=True):
     task_id: _TaskId
 
 
+class LookBack(Parameters, kw_only=True):
+    """Where else the voice of a task was heard, among the voiceprints of calls that are kept; written to the audit
+    trail."""
+
+    task_id: _TaskId
+
+
+class LookBackForProfile(Parameters, kw_only=True):
+    """Where the voice of a profile was heard, among the voiceprints of calls that are kept; written to the audit
+    trail."""
+
+    profile_id: Annotated[Identifier, doc("The voice profile's id.")]
+
+
 class ListLabels(Parameters, kw_only=True):
     """The labelled calls of a domain with what the searches said; written to the audit trail."""
 

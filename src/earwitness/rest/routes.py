@@ -32,10 +32,19 @@ from earwitness.rest.doors import get_doors
 from earwitness.rest.exports import create_export, delete_archive, fetch_archive
 from earwitness.rest.job_models import JobAnswer, JobItemAnswer, JobItemsAnswer, JobsAnswer
 from earwitness.rest.jobs import cancel_job, create_job, get_job, list_items, list_jobs, put_item
-from earwitness.rest.label_models import LabelAnswer, LabelledCallsAnswer, UnlabelledAnswer
-from earwitness.rest.label_parameters import DeleteLabel, DrawUnlabelled, GetLabel, ListLabels, PutLabel
+from earwitness.rest.label_models import LabelAnswer, LabelledCallsAnswer, LookBackAnswer, UnlabelledAnswer
+from earwitness.rest.label_parameters import (
+    DeleteLabel,
+    DrawUnlabelled,
+    GetLabel,
+    ListLabels,
+    LookBack,
+    LookBackForProfile,
+    PutLabel,
+)
 from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, list_labels, put_label
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
+from earwitness.rest.look_back import look_back, look_back_for_profile
 from earwitness.rest.models import (
     AnnouncedCallAnswer,
     Answer,
@@ -161,6 +170,10 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_READER, "GET", "/tasks/{taskId}/label", GetLabel, get_label, LabelAnswer),
     RestRoute(_OPERATOR, "PUT", "/tasks/{taskId}/label", PutLabel, put_label, LabelAnswer),
     RestRoute(_OPERATOR, "DELETE", "/tasks/{taskId}/label", DeleteLabel, delete_label, LabelAnswer),
+    RestRoute(_OPERATOR, "POST", "/tasks/{taskId}/look-back", LookBack, look_back, LookBackAnswer),
+    RestRoute(
+        _OPERATOR, "POST", "/profiles/{profileId}/look-back", LookBackForProfile, look_back_for_profile, LookBackAnswer
+    ),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels", ListLabels, list_labels, LabelledCallsAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels/draw", DrawUnlabelled, draw_unlabelled, UnlabelledAnswer),
     RestRoute(_READER, "GET", "/events", ListEvents, list_events, EventsAnswer),

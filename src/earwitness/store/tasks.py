@@ -7,7 +7,7 @@ from it. What is left of it afterwards is the task's word that there was one: so
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -363,12 +363,61 @@ class TaskWriter(Writer, TaskReader):
             raise Conflict(f"the pipeline is {status} and takes no tasks now; look at it again, or create another")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptVoice:
+    """The voice of a call, as long as its voiceprint is kept."""
+
+    task_id: str
+    encoder_id: str
+    #: The unit vector: float32, little endian.
+    vector: bytes = field(repr=False)
+    net_speech_seconds: float
+    #: When it was made.
+    created_at: datetime
+
+
 class TaskVoiceprintReader(Reader):
     """What can be read of the voiceprints of tasks."""
 
     def get(self, scope: Scope, task_id: str) -> TaskVoiceprint | None:
         """Return the voiceprint of a task; None when it has none, or it is deleted already."""
         return self._one(self._record, select_in_scope(task_voiceprints, scope, task_id=task_id))
+
+    def kept(self, scope: Scope, domain_id: str, *, at: datetime, limit: int) -> tuple[KeptVoice, ...]:
+        """Return the voices of a domain's calls that are kept at a time, the latest first; without damaged ones.
+
+        Raise NotFound without such a domain.
+        """
+        key, columns = self._require_domain_key(scope, domain_id), task_voiceprints.c
+        names = ("account_id", "region", "task_id", "encoder_id", "net_speech_seconds", "created_at")
+        chosen = select(*(columns[name] for name in names), columns.vector_ciphertext).where(
+            in_scope(task_voiceprints, scope, domain_id=domain_id), columns.keep_until > at
+        )
+        latest_first = columns.created_at.desc(), columns.task_id.desc()
+
+        def voice(row: StoredRow) -> KeptVoice | None:
+            try:
+                seal = RowSeal(key, task_voiceprints, scope, row["task_id"])
+                return record(KeptVoice, row, vector=seal.open(row, "vector_ciphertext"))
+            except CiphertextRefused:
+                _log.error("a task's voiceprint cannot be opened", extra={"task_id": row["task_id"]})
+                return None
+
+        rows = self._session.rows(chosen.order_by(*latest_first).limit(limit))
+        return tuple(found for row in rows if (found := convert(voice, row)) is not None)
+
+    def count_kept(self, scope: Scope, domain_id: str, *, at: datetime) -> int:
+        """Return how many voices of a domain's calls are kept at a time."""
+        return self._count(
+            task_voiceprints,
+            in_scope(task_voiceprints, scope, domain_id=domain_id),
+            task_voiceprints.c.keep_until > at,
+        )
+
+    def still_kept(self, scope: Scope, task_ids: Collection[str]) -> set[str]:
+        """Return those of these tasks that have a voiceprint."""
+        theirs = in_scope(task_voiceprints, scope), task_voiceprints.c.task_id.in_(sorted(task_ids))
+        return {row["task_id"] for row in self._session.rows(select(task_voiceprints.c.task_id).where(*theirs))}
 
     def _record(self, row: StoredRow) -> TaskVoiceprint:
         scope = scope_of(row)

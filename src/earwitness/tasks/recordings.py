@@ -6,7 +6,7 @@ of it. What must never: HTTP, and where a recording comes from.
 """
 
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +31,9 @@ if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.audio.recording import Recording
     from earwitness.engine.engine import Engine
     from earwitness.tasks.examination import Examination
+    from earwitness.tasks.look_back import HeardElsewhere
     from earwitness.tasks.voting import LineNews, Lines, Searched
+    from earwitness.voice.embedding import Embedding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,30 @@ class RecordingWork:
         with self._turn(scope, wanted):
             gallery = self._lines().gallery(LineName(scope, domain.domain_id, Codec.UNKNOWN), engine)
             return examine(self._store, scope, domain, engine=engine, gallery=gallery, after=after, limit=limit)
+
+    def look_back(
+        self,
+        scope: Scope,
+        domain: VoiceProfileDomain,
+        probes: "Sequence[Embedding]",
+        *,
+        without: str | None,
+        wanted: StillWanted,
+    ) -> "HeardElsewhere":
+        """Return in which calls of a domain, of those that are kept, a voice was heard; `without` is its own task.
+
+        The line of these calls is not known, so thresholds are those of an unknown line. Raise NotFound when the domain
+        is deleted, and what `wanted` raises.
+        """
+        from earwitness.tasks.look_back import VOICES_MAX, look_back
+
+        engine = self._engine_of(Band(domain.band))
+        with self._turn(scope, wanted):
+            space = self._lines().gallery(LineName(scope, domain.domain_id, Codec.UNKNOWN), engine).space
+            at = self._clock()
+            kept = self._store.task_voiceprints.kept(scope, domain.domain_id, at=at, limit=VOICES_MAX)
+            others = [one for one in kept if one.task_id != without]
+            return look_back(space, probes, others, strangers_named_percent=engine.strangers_named_percent)
 
     def embed_again(
         self, scope: Scope, domain: VoiceProfileDomain, audio: bytes, quality: JsonObject, *, wanted: StillWanted
