@@ -20,6 +20,7 @@ from earwitness import descriptors
 from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
+from earwitness.backup.orders import keeping_ledgers
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
 from earwitness.config.settings import EngineSettings
@@ -286,6 +287,7 @@ class Service:
             await self._background.stop()
             raise
         looking = (
+            keeping_ledgers(self._settings, self._store, self._clock, lambda: self._background.keeps_house),
             self._access.held_keys.look_again_and_again(self._threads.run),
             self.doors.look_again_and_again(),
             *(work.run() for work in self._auditing.works),

@@ -60,6 +60,10 @@
     │   └── SignatureInvalid          a signed document that was changed, or that another key signed
     ├── ArchiveInvalid                an export that is damaged, cut off, or for another key
     ├── AuditPlaceUnavailable         where checkpoints and expired entries of the audit trail go  (retryable)
+    ├── BackupError                   backups, and restoring them
+    │   ├── BackupInvalid             one that is damaged, cut short, of other records, or for another key
+    │   ├── BackupPlaceUnavailable    where backups lie cannot be reached, read or written  (retryable)
+    │   └── RestoreRefused            a restore that would overwrite, or bring back what was deleted
     ├── StoreError                    the records
     │   ├── AttemptSuperseded         another worker took the task over; drop it
     │   ├── StoreUnavailable          the database is away, locked past a limit, or its disk is full  (retryable)
@@ -377,6 +381,24 @@ class AuditPlaceUnavailable(EarwitnessError):
     """The place of checkpoints and expired entries of the audit trail cannot be read or written now."""
 
     retryable = True
+
+
+class BackupError(EarwitnessError):
+    """A backup cannot be made, used or put back."""
+
+
+class BackupInvalid(BackupError):
+    """A backup or a ledger is damaged, cut short, of other records, or for another key."""
+
+
+class BackupPlaceUnavailable(BackupError):
+    """Where backups lie cannot be reached, read or written."""
+
+    retryable = True
+
+
+class RestoreRefused(BackupError):
+    """Nothing was restored: something is there already, or deleted voices could come back."""
 
 
 class StoreError(EarwitnessError):

@@ -125,6 +125,7 @@ def _reads(store: Store, background: Background, doors: Doors, certificate: Cert
         require_store=store.require_ready,
         waiting=store.counts.waiting,
         kept=store.counts.kept,
+        ledgers=store.counts.ledgers,
         disk=background.budget.state,
         certificate_ends=lambda: None if certificate is None else certificate.ends_at().timestamp(),
     )

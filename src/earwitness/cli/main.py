@@ -15,6 +15,7 @@ from earwitness import config, log
 from earwitness.cli import (
     audit,
     backfill,
+    backups,
     calibration,
     calls,
     certificate,
@@ -65,6 +66,7 @@ for command in (
     evaluate.evaluate,
     serve.serve,
     serve.migrate,
+    backups.restore,
     calls.status,
     stream.stream,
     calls.tasks,
@@ -84,6 +86,7 @@ app.add_typer(domains.domains, name="domains")
 app.add_typer(prototypes.voices, name="voices")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(backfill.backfill, name="backfill")
+app.add_typer(backups.backup, name="backup")
 app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(consent.consent, name="consent")
 app.add_typer(line.line, name="line")

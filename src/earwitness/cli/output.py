@@ -68,6 +68,7 @@ _EXIT_OF_ERROR: dict[type[errors.EarwitnessError], Exit] = {
     errors.EvaluationError: Exit.EVALUATION,
     errors.StoreError: Exit.RECORDS,
     errors.VaultError: Exit.RECORDS,
+    errors.BackupError: Exit.RECORDS,
     errors.ArchiveInvalid: Exit.GALLERY,
     errors.AuditPlaceUnavailable: Exit.RECORDS,
     errors.AskingError: Exit.SERVICE,

@@ -316,6 +316,29 @@ class MediaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackupSettings:
+    """What backups need, and the ledgers of deletions beside them."""
+
+    backup_days_max: float = row(
+        35.0,
+        unit="days",
+        low=1,
+        high=3_650,
+        text="How long a backup is kept at most; `earwitness backup prune` deletes older ones. What was deleted from "
+        "the records is in no backup any more after that.",
+    )
+    deletion_ledger: str = row(
+        "",
+        unit="place",
+        text="A folder or `s3://BUCKET/PREFIX` where a second ledger of deletions is kept, apart from the backups. A "
+        "restore deletes again what the ledgers say.",
+    )
+    backup_endpoint_url: str = row(
+        "", unit="URL", text="Where the buckets of backups are reached; AWS's S3 when empty."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClientSettings:
     """Which service `earwitness tasks`, `watch`, `events` and `profiles --domain` ask."""
 
@@ -336,5 +359,5 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ClientSettings, MediaSettings, ServiceSettings, EngineSettings):
+class Settings(ClientSettings, BackupSettings, MediaSettings, ServiceSettings, EngineSettings):
     """All settings of earwitness, already parsed and checked."""

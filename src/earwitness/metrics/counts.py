@@ -34,3 +34,13 @@ class DiskState:
     media_bytes: int
     free_bytes: int
     size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerCounts:
+    """How far the ledgers of deletions are behind the records; those of the place that knows least."""
+
+    #: Deletions that it does not have yet.
+    behind: int
+    #: When it was last written, in seconds since 1970; 0 before the first time.
+    told_at: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from earwitness.metrics.counts import DiskState, KeptCounts, WaitingCounts
+from earwitness.metrics.counts import DiskState, KeptCounts, LedgerCounts, WaitingCounts
 from earwitness.metrics.instruments import Group, Over
 from earwitness.metrics.slow import SlowReading
 
@@ -41,6 +41,8 @@ class Reads:
     require_store: Callable[[], None]
     waiting: Callable[[], WaitingCounts]
     kept: Callable[[], KeptCounts]
+    #: None where no ledger of deletions is kept.
+    ledgers: Callable[[], LedgerCounts | None]
     disk: Callable[[], DiskState]
     #: When the certificate in use ends, in seconds since 1970; None without one.
     certificate_ends: Callable[[], float | None]
@@ -62,7 +64,7 @@ class StateMetrics(Group):
         self._clock = clock
         self._monotonic = monotonic
         # Threads of its own, one for each reading: all others may be waiting for what these look at.
-        self._threads = ThreadPoolExecutor(5, thread_name_prefix="earwitness metrics")
+        self._threads = ThreadPoolExecutor(6, thread_name_prefix="earwitness metrics")
 
         def is_up() -> bool:
             reads.require_store()
@@ -71,14 +73,16 @@ class StateMetrics(Group):
         self._up = self._slowly(is_up, seconds=1.0)
         self._waiting = self._slowly(self._if_here(reads.waiting), seconds=QUICK_SECONDS)
         self._kept = self._slowly(self._if_here(reads.kept), seconds=LONG_SECONDS)
+        self._ledgers = self._slowly(self._if_here(reads.ledgers), seconds=QUICK_SECONDS)
         self._disk = self._slowly(reads.disk, seconds=LONG_SECONDS)
         self._certificate = self._slowly(reads.certificate_ends, seconds=LONG_SECONDS)
-        self._slow = (self._up, self._waiting, self._kept, self._disk, self._certificate)
+        self._slow = (self._up, self._waiting, self._kept, self._ledgers, self._disk, self._certificate)
         self.gauge(
             "earwitness_build_info", "Always 1; the version is a label.", lambda: {version: 1.0}, label="version"
         )
         self._of_calls()
         self._of_records()
+        self._of_ledgers()
         self._of_the_machine()
 
     async def renew(self) -> None:
@@ -155,6 +159,21 @@ class StateMetrics(Group):
             "Voiceprints of profiles in the records.",
             lambda: kept.last and float(kept.last.voiceprints),
             over=one,
+        )
+
+    def _of_ledgers(self) -> None:
+        ledgers = self._ledgers
+        self.gauge(
+            "earwitness_ledger_behind",
+            "Deletions that the ledger which knows least does not have yet; missing where no ledger is kept.",
+            lambda: ledgers.last and float(ledgers.last.behind),
+            over=Over.ONE,
+        )
+        self.gauge(
+            "earwitness_ledger_told_timestamp_seconds",
+            "When that ledger was last written, in seconds since 1970: every minute, also when nothing is deleted.",
+            lambda: ledgers.last and ledgers.last.told_at,
+            over=Over.ONE,
         )
 
     def _of_the_machine(self) -> None:

@@ -35,7 +35,10 @@ class BackupReader(Reader):
 
     def places(self) -> tuple[LedgerPlace, ...]:
         """Return all places where a ledger is kept."""
-        return tuple(record(LedgerPlace, row) for row in self._session.rows(select(ledger_places)))
+        return tuple(
+            record(LedgerPlace, row)
+            for row in self._session.rows(select(ledger_places).order_by(ledger_places.c.place))
+        )
 
 
 class BackupWriter(Writer, BackupReader):
@@ -53,10 +56,20 @@ class BackupWriter(Writer, BackupReader):
         """Remove what is noted of backups that were deleted before this time; return how many there were."""
         return self._delete(backups, backups.c.deleted_at < deleted_before)
 
-    def add_place(self, place: str) -> None:
-        """Keep a ledger at a place from now on; one where it is kept already stays as it is."""
-        row = {"place": place, "position": 0, "created_at": self._now}
+    def add_place(self, place: str, *, ledger: str) -> str:
+        """Keep a ledger at a place from now on, and return its name; where one is kept already, that stays as it is.
+
+        `ledger` is its name unless there are others of these records, which all have one.
+        """
+        known = self.places()
+        name = known[0].ledger if known else ledger
+        row = {"place": place, "ledger": name, "position": 0, "created_at": self._now}
         self._writing.session.insert_new(ledger_places, row)
+        return name
+
+    def begin_ledger(self, ledger: str) -> None:
+        """Begin a ledger of another name at all places, because these records do not know how the former goes on."""
+        self._update(ledger_places, ledger=ledger, position=0, told_at=None)
 
     def told(self, place: str, *, position: int) -> None:
         """Note that the ledger at a place has everything up to a position."""

@@ -6,7 +6,9 @@ tenth of a second for a million rows: not to be asked for often.
 
 from sqlalchemy import func, select
 
-from earwitness.metrics.counts import KeptCounts, WaitingCounts
+from earwitness.metrics.counts import KeptCounts, LedgerCounts, WaitingCounts
+from earwitness.store.backups import BackupReader
+from earwitness.store.deletions import DeletionReader
 from earwitness.store.outbox import PENDING
 from earwitness.store.records import DeliveryState
 from earwitness.store.repository import Reader
@@ -41,3 +43,14 @@ class CountReader(Reader):
             events_parked=self._count(deliveries, deliveries.c.state == DeliveryState.PARKED),
             voiceprints=self._count(profile_voiceprints),
         )
+
+    def ledgers(self) -> LedgerCounts | None:
+        """Return how far the ledger of deletions that knows least is behind; None where none is kept."""
+        places = BackupReader(self._session, self._vault).places()
+        if not places:
+            return None
+        deletions = DeletionReader(self._session, self._vault)
+        least = min(place.position for place in places)
+        told_at = [0.0 if place.told_at is None else place.told_at.timestamp() for place in places]
+        behind = deletions.head()[0] - least + deletions.waiting()
+        return LedgerCounts(behind=max(0, behind), told_at=min(told_at))

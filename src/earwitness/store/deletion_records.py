@@ -49,6 +49,8 @@ class LedgerPlace:
 
     #: A folder, or `s3://BUCKET/PREFIX`.
     place: str
+    #: Its name there: that of the records, until they are restored without it.
+    ledger: str
     #: The last deletion that the ledger there has; 0 for none.
     position: int
     created_at: datetime

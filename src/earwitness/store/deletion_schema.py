@@ -53,6 +53,7 @@ ledger_places = Table(
     "ledger_places",
     metadata,
     text("place", _PLACE),
+    text("ledger", "the name of the ledger there"),
     whole("position", "the last deletion that the ledger there has"),
     time("created_at"),
     time("told_at", says="when something was last written there", nullable=True),

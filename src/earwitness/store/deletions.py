@@ -84,6 +84,11 @@ class DeletionReader(Reader):
         row = self._session.row(select(deletions).where(last).order_by(deletions.c.position.desc()).limit(1))
         return (0, b"") if row is None else (row["position"], row["entry_digest"])
 
+    def digest_at(self, position: int) -> bytes:
+        """Return the digest of the entry at a position of the ledger; nothing where it is not known any more."""
+        row = self._session.row(select(deletions.c.entry_digest).where(deletions.c.position == position))
+        return b"" if row is None else row["entry_digest"]
+
     def waiting(self) -> int:
         """Return how many deletions have no place in the ledger yet."""
         return self._count(deletions, deletions.c.position.is_(None))
@@ -163,7 +168,8 @@ class DeletionWriter(Writer, DeletionReader):
         oldest = BackupReader(self._session, self._vault).oldest()
         until = before if oldest is None else min(before, oldest.created_at)
         last, _ = self.head()
-        old = select(*_KEY).where(deletions.c.created_at < until, deletions.c.position < last)
+        told = min((place.position for place in BackupReader(self._session, self._vault).places()), default=last)
+        old = select(*_KEY).where(deletions.c.created_at < until, deletions.c.position < min(last, told))
         rows = self._session.rows(old.order_by(deletions.c.created_at).limit(limit))
         for row in rows:
             self._delete(deletions, in_scope(deletions, scope_of(row), deletion_id=row["deletion_id"]))

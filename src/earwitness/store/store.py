@@ -45,6 +45,7 @@ from earwitness.store.postgres import Postgres
 from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
 from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.redoing import RedoingReader, RedoingWriter
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
 from earwitness.store.request_records import IdempotencyWriter
 from earwitness.store.retention import RetentionReader, RetentionWriter
@@ -112,6 +113,7 @@ class Unit:
         self.audit = AuditWriter(writing)
         self.deletions = DeletionWriter(writing)
         self.backups = BackupWriter(writing)
+        self.redoing = RedoingWriter(writing)
         self._writing = writing
 
     def use_reserve(self) -> None:
@@ -171,6 +173,7 @@ class Store:
         self.audit = AuditReader(*reads)
         self.deletions = DeletionReader(*reads)
         self.backups = BackupReader(*reads)
+        self.redoing = RedoingReader(*reads)
         self.counts = CountReader(*reads)
 
     @property
@@ -324,15 +327,18 @@ def open_store(
     clock: Callable[[], datetime],
     wait_seconds_max: float = WAIT_SECONDS_MAX,
     connections_max: int = CONNECTIONS_MAX,
+    is_restoring: bool = False,
 ) -> Store:
     """Open `sqlite:///PATH` or `postgresql://…`; an empty database gets its schema first. `clock` returns UTC.
+
+    `is_restoring` opens records that a restore has not finished, which nobody else can open.
 
     Raise SchemaTooNew, StoreError (older schema: migrate first), MasterKeyInvalid (written under another key),
     StoreUnavailable and ConfigurationError.
     """
     database = _open_database(url, wait_seconds_max=wait_seconds_max, connections_max=connections_max)
     try:
-        _make_schema_once(database)
+        _make_schema_once(database, is_restoring=is_restoring)
         check = opened_check(database, vault, now=clock())
         store = Store(database, vault=vault, clock=clock, check=check)
         if (source := store.master_keys.source()) != check.source:
@@ -396,11 +402,11 @@ def parse_url(url: str) -> URL:
         raise ConfigurationError("the store's address is not a URL; give sqlite:///PATH or postgresql://…") from None
 
 
-def _make_schema_once(database: _Database) -> None:
+def _make_schema_once(database: _Database, *, is_restoring: bool) -> None:
     with translating_errors(), database.engine.connect() as connection:
         revision = migrate.current_revision(connection)
     if revision is None:
         with database.migrating() as connection:
             migrate.make_once(connection)
-    else:
+    elif not (is_restoring and revision == migrate.RESTORING):
         migrate.require_current(revision)

@@ -1,0 +1,232 @@
+"""Where backups and ledgers lie: a folder, or a bucket under a prefix. Files come whole or not at all.
+
+What belongs here: names and bytes. What must never: what is in them.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from earwitness.aws.clients import AwsClients, AwsSettings
+from earwitness.errors import BackupInvalid, BackupPlaceUnavailable, ConfigurationError
+
+FILE_BYTES_MAX = 256 * 2**20
+"""Of one file; ours have a tenth of it."""
+
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_UPLOAD_SECONDS = 120.0
+
+
+class Place(Protocol):
+    """A place. Every method raises BackupPlaceUnavailable."""
+
+    @property
+    def address(self) -> str:
+        """Return what the operator calls it."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file, durably; it has this content or, after a failure, the one it had before."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return a file's content. Raise BackupInvalid when there is none, or it is larger than any of ours."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of all files whose names begin so, sorted; none where nothing is."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        ...
+
+
+def place_of(address: str, *, endpoint_url: str = "", region: str = "us-east-1") -> Place:
+    """Return the place of a folder or of `s3://BUCKET/PREFIX`. Raise ConfigurationError for anything else."""
+    if "://" not in address:
+        if not address:
+            raise ConfigurationError("the place of the backups is empty; name a folder, or s3://BUCKET/PREFIX")
+        return FolderPlace(Path(address).expanduser().absolute())
+    found = _BUCKET.fullmatch(address)
+    if found is None:
+        raise ConfigurationError(f"backups cannot lie at {address!r}; name a folder, or s3://BUCKET/PREFIX")
+    clients = AwsClients(AwsSettings(endpoint_url=endpoint_url or None, read_seconds=_UPLOAD_SECONDS))
+    return BucketPlace(clients, bucket=found[1], prefix=(found[2] or "").strip("/"), region=region)
+
+
+class FolderPlace:
+    """A folder. Its files can be read by their owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def address(self) -> str:
+        """See `Place`."""
+        return str(self._folder)
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Place`."""
+        path = self._path(name)
+        with self._errors("written"):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            _sync(path.parent)
+
+    def get(self, name: str) -> bytes:
+        """See `Place`."""
+        path = self._path(name)
+        with self._errors("read"):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                raise BackupInvalid(f"{name} is missing at {self.address}; it was deleted, or never written") from None
+            with os.fdopen(descriptor, "rb") as file:
+                return _bounded(name, file.read(FILE_BYTES_MAX + 1))
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Place`."""
+        folder = self._folder / prefix.rpartition("/")[0]
+        found: list[str] = []
+        with self._errors("read"):
+            for parent, folders, files in os.walk(folder, onerror=_raise):
+                folders.sort()
+                found += [(Path(parent) / file).relative_to(self._folder).as_posix() for file in files]
+        return sorted(one for one in found if one.startswith(prefix) and _NAME.fullmatch(one))
+
+    def delete(self, name: str) -> None:
+        """See `Place`. A folder that is empty then is removed too."""
+        path = self._path(name)
+        with self._errors("deleted"):
+            path.unlink(missing_ok=True)
+            if path.parent != self._folder and path.parent.exists() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+                _sync(path.parent.parent)
+
+    def _path(self, name: str) -> Path:
+        _require_name(name)
+        return self._folder / name
+
+    @contextmanager
+    def _errors(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BackupPlaceUnavailable(
+                f"{self._folder} cannot be {what}: {error.strerror or error}; look after it, and run this again"
+            ) from error
+
+
+class BucketPlace:
+    """A bucket of S3, or of what speaks as S3 does."""
+
+    def __init__(self, clients: AwsClients, *, bucket: str, prefix: str, region: str) -> None:
+        self._clients, self._region = clients, region
+        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+
+    @property
+    def address(self) -> str:
+        """See `Place`."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Place`."""
+        with self._errors():
+            self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=content)
+
+    def get(self, name: str) -> bytes:
+        """See `Place`."""
+        from botocore.exceptions import ClientError
+
+        with self._errors():
+            try:
+                answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                    raise BackupInvalid(
+                        f"{name} is missing at {self.address}; it was deleted, or never written"
+                    ) from None
+                raise
+            return _bounded(name, answer["Body"].read(FILE_BYTES_MAX + 1))
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Place`."""
+        with self._errors():
+            pages = (
+                self._client()
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+            )
+            found = [str(one["Key"])[len(self._prefix) :] for page in pages for one in page.get("Contents", [])]
+        return sorted(one for one in found if _NAME.fullmatch(one))
+
+    def delete(self, name: str) -> None:
+        """See `Place`."""
+        with self._errors():
+            self._client().delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def _key(self, name: str) -> str:
+        _require_name(name)
+        return self._prefix + name
+
+    def _client(self) -> Any:  # boto3's clients have no types
+        return self._clients.client("s3", self._region)
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        from botocore.exceptions import ClientError
+
+        from earwitness.aws.failures import UNANSWERED, answer_of
+
+        try:
+            yield
+        except ClientError as error:
+            code, status = answer_of(error)
+            raise BackupPlaceUnavailable(
+                f"{self.address} answers {code} ({status}); mend that, and run this again"
+            ) from None
+        except (*UNANSWERED, OSError) as error:
+            raise BackupPlaceUnavailable(
+                f"{self.address} cannot be reached ({type(error).__name__}); look after network and credentials, "
+                "and run this again"
+            ) from error
+
+
+def _require_name(name: str) -> None:
+    """Raise BackupInvalid for a name that none of ours is; one that climbs out of the place among them."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise BackupInvalid("a file is named in a way that no backup names one; take another backup")
+
+
+def _bounded(name: str, content: bytes) -> bytes:
+    if len(content) > FILE_BYTES_MAX:
+        raise BackupInvalid(f"{name} is larger than any file of a backup; take another backup")
+    return content
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
