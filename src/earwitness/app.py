@@ -189,8 +189,7 @@ class Service:
             clock=now,
             skew_seconds_max=settings.limits.clock_skew_seconds,
             token_characters_min=1 if development else TOKEN_CHARACTERS_MIN,
-            # Also where `serve --dev` is started beside us on the same records.
-            refused_secret=None if development else DEV_KEY,
+            refused_secret=None if development else DEV_KEY,  # also where `serve --dev` is beside us on these records
         )
         self._context = self._api_context(near=store_url(settings).startswith("sqlite"))
         self._calls = Calls(context=self._context, access=self._access)
@@ -208,6 +207,7 @@ class Service:
             metrics=self._observing.application,
             published=dict.fromkeys(published.PATHS, self._retention_page()),
             certificate=certificate,
+            key_service_fault=store.key_service_fault,
         )
 
     def _observed(

@@ -71,6 +71,7 @@
     │   │   ├── RecordDamaged         one record of it cannot be read; restore the database from a backup
     │   │   ├── StoreBusy             it is locked, and this thread may not wait; another one may  (retryable)
     │   │   ├── StoreFull             its disk is full; ends and deletions still work  (retryable)
+    │   │   ├── KeyServiceUnavailable  KMS is away, or the key of a domain is disabled there  (retryable)
     │   │   └── AnotherProcessServes  another `earwitness serve` works on these records  (retryable)
     │   ├── SchemaTooNew              the records were written by a newer version
     │   └── InstallationIncomplete    records, master key or media are missing or belong to others; nothing was written
@@ -429,6 +430,10 @@ class StoreBusy(StoreUnavailable):
 
 class StoreFull(StoreUnavailable):
     """The disk of the records is full. What ends or deletes something uses a reserve and still works."""
+
+
+class KeyServiceUnavailable(StoreUnavailable):
+    """A key at KMS cannot be used now: KMS is away, or the key is disabled. What is under it cannot be read."""
 
 
 class AnotherProcessServes(StoreUnavailable):

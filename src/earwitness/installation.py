@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from earwitness.aws.clients import AwsCredentials, AwsSettings
+from earwitness.aws.kms import KeyService, key_places
 from earwitness.config import Settings
 from earwitness.config.addresses import moved_port
 from earwitness.config.limits import PROCESS_CONNECTIONS_MIN
@@ -106,7 +108,7 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         raise InstallationIncomplete(f"{keys.missing()}; restore it from your backup")
     store = open_store(
         store_url(settings),
-        vault=Vault(MasterKeyWrapper(*found, look_again=keys.found)),
+        vault=Vault(MasterKeyWrapper(*found, look_again=keys.found), key_service=_key_service(settings)),
         clock=clock,
         wait_seconds_max=settings.limits.store_wait_seconds,
         connections_max=settings.limits.connections,
@@ -120,6 +122,18 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         store.close()
         raise
     return store
+
+
+def _key_service(settings: Settings) -> KeyService | None:
+    """Return where keys of domains are; None where the settings name none. Raise ConfigurationError."""
+    places = key_places(settings.kms_keys)
+    if not places:
+        return None
+    given = settings.kms_access_key_id, settings.kms_secret_access_key
+    if any(given) and not all(given):
+        raise ConfigurationError("give kms_access_key_id and kms_secret_access_key both, or neither")
+    credentials = AwsCredentials(access_key_id=given[0], secret_access_key=given[1]) if all(given) else None
+    return KeyService(places, AwsSettings(credentials=credentials, connect_seconds=1.0, read_seconds=2.0))
 
 
 def _settle(keys: KeyFolder, in_force: str) -> None:

@@ -99,6 +99,18 @@ class ServiceSettings:
         unit="file",
         text="The file whose first line is that passphrase, as a credential of systemd's; for its owner's eyes only.",
     )
+    kms_keys: str = row(
+        "",
+        unit="list",
+        text="Which `KmsKeyArn`s of domains are keys at KMS, and where, as in "
+        "`arn:aws:kms:eu-central-1:111122223333:*=aws`: AWS's own, or a URL, and `#KEY` behind it where the key has "
+        "another name there. Data keys of domains that are made from then on are wrapped by these. All other ARNs are "
+        "kept and used for nothing.",
+    )
+    kms_access_key_id: str = row(
+        "", unit="text", text="Access key for KMS; boto3's own search for credentials when empty."
+    )
+    kms_secret_access_key: str = row("", unit="text", secret=True, text="Its secret.")
     public_url: str = row(
         "",
         unit="URL",

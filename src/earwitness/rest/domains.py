@@ -67,7 +67,9 @@ def create_domain(context: RestContext, call: RestCall[CreateDomain]) -> DomainA
             arn=arn,
             name=params.name,
             description=params.description or "",
-            kms_key_arn=caller.arn("kms", "key/earwitness"),  # AWS's operation asks for one; it is shown, not used
+            kms_key_arn=caller.arn(
+                "kms", "key/earwitness"
+            ),  # AWS's operation asks for one; used where kms_keys names it
             band=params.band,
             limit=context.limits.domains_max,
         )

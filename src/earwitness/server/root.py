@@ -67,6 +67,9 @@ class Root:
     certificate: Certificate | None = None
     """What clients are shown; `/ready` says when something is wrong with it."""
 
+    key_service_fault: Callable[[], str] = str
+    """Tells what is wrong with keys of domains; `/ready` says it, and is ready: other domains are served."""
+
     _looking: asyncio.Future[str] | None = field(default=None, init=False)
     _looking_until: float = field(default=0.0, init=False)
 
@@ -134,6 +137,8 @@ class Root:
             document["reason"] = reason
         if self.certificate is not None and (fault := self.certificate.fault()):
             document["certificate"] = fault
+        if fault := self.key_service_fault():
+            document["keyService"] = fault
         if dropped := lines_dropped():
             document["logLinesDropped"] = dropped
         response = JSONResponse(document, status_code=200 if status == "ready" else 503, headers=PLAIN)

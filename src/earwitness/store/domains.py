@@ -86,7 +86,7 @@ class DomainWriter(Writer, DomainReader):
             description=description,
             kms_key_arn=kms_key_arn,
             band=band,
-            wrapped_key=self._new_wrapped_key(owner=key_owner(domains, scope, domain_id)),
+            wrapped_key=self._new_wrapped_key(owner=key_owner(domains, scope, domain_id), arn=kms_key_arn),
             version=1,
             created_at=self._now,
             updated_at=self._now,

@@ -72,15 +72,16 @@ class MasterKeyState:
     next_in_use: bool
 
 
-def new_wrapped_key(session: ConnectionSession, vault: Vault, *, owner: str) -> bytes:
+def new_wrapped_key(session: ConnectionSession, vault: Vault, *, owner: str, arn: str = "") -> bytes:
     """Return a new data key, under the master key that new ones are to be under until this transaction ends.
 
-    Raise StoreUnavailable when this process has not taken that up yet.
+    Where the key service has a key of this ARN, it is under that one.
+    Raise StoreUnavailable when this process has not taken the master key up yet, KeyServiceUnavailable.
     """
     row = session.row(_UNDER.with_for_update(read=True))
     under = "" if row is None else str(row["next_key_id"] if row["next_in_use"] else row["master_key_id"])
     try:
-        return vault.new_wrapped_key(owner=owner, under=under)
+        return vault.new_wrapped_key(owner=owner, under=under, arn=arn)
     except MasterKeyInvalid as error:
         raise StoreUnavailable(
             "the master key was changed, and this process does not have the new one: put it into the data folder as "

@@ -104,9 +104,9 @@ class Writer(Reader):
         self._writing = writing
         self._now = writing.now
 
-    def _new_wrapped_key(self, *, owner: str) -> bytes:
+    def _new_wrapped_key(self, *, owner: str, arn: str = "") -> bytes:
         """Return a new data key for a row of this unit, under the master key that new ones are to be under."""
-        return new_wrapped_key(self._writing.session, self._vault, owner=owner)
+        return new_wrapped_key(self._writing.session, self._vault, owner=owner, arn=arn)
 
     def _update(self, table: Table, *conditions: ColumnElement[bool], **values: object) -> int:
         """Return how many rows were changed."""

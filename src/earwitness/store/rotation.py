@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 
 from sqlalchemy import Table, bindparam, delete, func, literal, select, tuple_, update
 
-from earwitness.errors import CiphertextRefused, Conflict
+from earwitness.errors import CiphertextRefused, Conflict, KeyServiceUnavailable
 from earwitness.progress import Progress
 from earwitness.store.audit import AuditWriter
 from earwitness.store.connector_schema import connector_calls, voice_connectors
@@ -29,7 +29,7 @@ from earwitness.store.repository import key_owner, scope_of
 from earwitness.store.schema import access_keys, domains, kinesis_streams, pipelines
 from earwitness.store.session import ConnectionSession, StoreSession, Writing
 from earwitness.store.sqlite import Sqlite
-from earwitness.vault.vault import Vault, owner_of
+from earwitness.vault.vault import Vault, is_of_key_service, owner_of
 
 INSTALLATION = Scope(account_id="", region="")
 """Whose an audit entry is that concerns no account, but all of them."""
@@ -201,7 +201,7 @@ def data_keys_that_open(reads: StoreSession, vault: Vault, progress: Progress) -
         after: tuple[object, ...] | None = None
         while True:
             rows = reads.rows(_page_of(table, after))
-            failed = sum(vault.master_keys.opener(row["wrapped_key"], owner=owner(row)) is None for row in rows)
+            failed = sum(not _opens(vault, row["wrapped_key"], owner(row)) for row in rows)
             opened += len(rows) - failed
             if failed:
                 unopened[table.name] = unopened.get(table.name, 0) + failed
@@ -210,6 +210,17 @@ def data_keys_that_open(reads: StoreSession, vault: Vault, progress: Progress) -
                 break
             after = _place(table, rows[-1])
     return opened, unopened
+
+
+def _opens(vault: Vault, wrapped_key: bytes, owner: str) -> bool:
+    """Return whether a data key opens now, at the key service too."""
+    if not is_of_key_service(wrapped_key):
+        return vault.master_keys.opener(wrapped_key, owner=owner) is not None
+    try:
+        vault.key(wrapped_key, owner=owner)
+    except (KeyServiceUnavailable, CiphertextRefused):
+        return False
+    return True
 
 
 class _Batch:

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 from sqlalchemy import URL, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from earwitness.errors import ConfigurationError, StoreBusy
+from earwitness.errors import ConfigurationError, EarwitnessError, KeyServiceUnavailable, StoreBusy
 from earwitness.progress import Progress
 from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
@@ -44,9 +44,10 @@ from earwitness.store.pipelines import ConfigurationReader, ConfigurationWriter,
 from earwitness.store.postgres import Postgres
 from earwitness.store.profile_voiceprints import ProfileVoiceprintReader, ProfileVoiceprintWriter
 from earwitness.store.profiles import ProfileReader, ProfileWriter
-from earwitness.store.records import KinesisStream, Scope
+from earwitness.store.records import KinesisStream, Scope, VoiceProfileDomain
 from earwitness.store.redoing import RedoingReader, RedoingWriter
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
+from earwitness.store.repository import key_owner
 from earwitness.store.request_records import IdempotencyWriter
 from earwitness.store.retention import RetentionReader, RetentionWriter
 from earwitness.store.rotation import Rotation, audit, data_keys_that_open, note_source
@@ -60,7 +61,7 @@ from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoicepr
 from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.signing import Signer
-from earwitness.vault.vault import Vault
+from earwitness.vault.vault import Vault, is_of_key_service
 from earwitness.voice.deletion import DeletionKind
 
 _ResultT = TypeVar("_ResultT")
@@ -73,6 +74,9 @@ CONNECTIONS_MAX = 10
 
 _SIGNING_NAME = "signing"
 """Of the key that what these records sign is signed with."""
+
+_KEYS_LACKED_MAX = 100
+"""Data keys at a key service that one change may need and nobody has used lately."""
 
 _Database: TypeAlias = Sqlite | Postgres
 
@@ -233,10 +237,18 @@ class Store:
                 now=self._clock(),
                 node_id=self.node_id,
             )
-            return work(writing), writing
+            return self._vault.waiting_is_not_allowed(lambda: work(writing)), writing
 
-        with self.meter.timing("write"):
-            result, writing = self._database.write(run)
+        for _ in range(_KEYS_LACKED_MAX):
+            try:
+                with self.meter.timing("write"):
+                    result, writing = self._database.write(run)
+                break
+            except EarwitnessError as error:
+                if not self._vault.fetch_what_lacked(error):
+                    raise
+        else:
+            raise KeyServiceUnavailable("this change needs more data keys of the key service than are at hand")
         for wrapped_key, owner in writing.forgotten:
             self._vault.forget(wrapped_key, owner=owner)
         return result
@@ -287,6 +299,15 @@ class Store:
             tell(used)
         self._vault.uses.told(owners, begins_anew=begins_anew)
         return len(used)
+
+    def require_domain_key(self, scope: Scope, domain: VoiceProfileDomain) -> None:
+        """Raise KeyServiceUnavailable when the domain's data key is at a key service that does not open it now."""
+        if is_of_key_service(domain.wrapped_key):
+            self._vault.key(domain.wrapped_key, owner=key_owner(domains, scope, domain.domain_id))
+
+    def key_service_fault(self) -> str:
+        """Return what is wrong with keys at the key service, for people; "" for nothing."""
+        return self._vault.key_service_fault()
 
     def stream_key(self, scope: Scope, stream: KinesisStream) -> DataKey:
         """Return the key of a stream's media; raise CiphertextRefused when it was destroyed."""

@@ -20,7 +20,7 @@ NAMED = "a name that the client chose; found by it, and unique"
 ARN = "an ARN, of account, Region and an identifier; found by it"
 ADDRESSES = "the addresses and settings that the client gave; read without any key when a configuration is in use"
 SHOWN = "words that the client chose; answered by lists, which open no data key. Write nothing about a person here"
-KMS_KEY = "of a KMS key that the client gave; answered, and used for nothing"
+KMS_KEY = "of a KMS key that the client gave; answered, and used where `kms_keys` names it"
 
 
 def belongs_to(table: str, row_id: str) -> ForeignKeyConstraint:

@@ -16,7 +16,7 @@ import numpy as np
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.space import Space
 from earwitness.engine.voiceprint_rows import RowOwner
-from earwitness.errors import NotFound
+from earwitness.errors import KeyServiceUnavailable, NotFound
 from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.records import GalleryEntry, Scope, VoiceProfileDomain
 from earwitness.store.store import Store
@@ -67,12 +67,13 @@ class Galleries:
     def get(self, scope: Scope, domain_id: str, *, space: Space) -> Gallery:
         """Return the domain's voices that can be compared in a space, as they are now.
 
-        Raise NotFound when the domain is deleted.
+        Raise NotFound when the domain is deleted, KeyServiceUnavailable when its key cannot be used.
         """
         domain = self._store.domains.get(scope, domain_id)
         if domain is None:
             self._drop(scope, domain_id)
             raise _deleted()
+        self._require_key(scope, domain)
         slot = self._slot(scope, domain_id, space.encoder_id)
         with slot.lock:
             gallery = self._renewed(slot, scope, domain, space)
@@ -95,14 +96,23 @@ class Galleries:
         for (scope, domain_id, _), slot in slots:
             try:
                 self._renew(slot, scope, domain_id)
-            except NotFound:
+            except (NotFound, KeyServiceUnavailable):
                 self._drop(scope, domain_id)
+
+    def _require_key(self, scope: Scope, domain: VoiceProfileDomain) -> None:
+        """Let nothing be in memory that could not be read."""
+        try:
+            self._store.require_domain_key(scope, domain)
+        except KeyServiceUnavailable:
+            self._drop(scope, domain.domain_id)
+            raise
 
     def _renew(self, slot: _Slot, scope: Scope, domain_id: str) -> None:
         """Change the gallery of a slot. Raise NotFound when the domain is deleted, also while it is read."""
         domain = self._store.domains.get(scope, domain_id)
         if domain is None:
             raise _deleted()
+        self._require_key(scope, domain)
         with slot.lock:
             if slot.gallery is not None:
                 slot.size = len(self._renewed(slot, scope, domain, slot.gallery.space))
