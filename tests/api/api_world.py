@@ -28,7 +28,8 @@ from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
 from earwitness.api.operations import ARCHIVED_MEDIA, MEDIA, PIPELINES, STREAMS, TABLE, VOICE, Opened
 from earwitness.config.limits import Quotas
-from earwitness.store.records import AuditEntry, NewVoiceprint, Scope, VoiceProfile
+from earwitness.store.audit_records import AuditEntry
+from earwitness.store.records import NewVoiceprint, Scope, VoiceProfile
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.tasks.events import EventPublisher
 from earwitness.tasks.pipelines import PipelineMoves

@@ -187,3 +187,21 @@ def test_a_running_service_knows_at_once(tmp_path: Path) -> None:
             one.close()
     said = served.said
     assert made["secret"] not in said and rotated["secret"] not in said
+
+
+def test_changes_of_keys_are_in_the_audit_trail() -> None:
+    made = document("create", "--role", "reader", "--account", "111122223333")
+    token = document("token", "--role", "auditor", "--account", "111122223333")
+    document("rotate", made["id"])
+    document("disable", token["id"])
+    assert run("disable", "EARWNOTHERE").exit_code == 1
+    result = CliRunner().invoke(app, ["audit", "query", "--key", "earwitness keys", "--json"])
+    entries = json.loads(result.stdout)["entries"]
+    assert [(one["operation"], one["resourceArn"]) for one in reversed(entries)] == [
+        ("CreateKey", f"key/{made['id']}/reader"),
+        ("CreateToken", f"key/{token['id']}/auditor"),
+        ("RotateKey", f"key/{made['id']}"),
+        ("DisableKey", f"key/{token['id']}"),
+    ]
+    assert {one["accountId"] for one in entries} == {"111122223333"}
+    assert made["secret"] not in result.stdout and token["token"] not in result.stdout

@@ -17,7 +17,7 @@ from patience import until
 
 pytestmark = pytest.mark.slow
 
-ROLES = ("admin", "operator", "reader", "producer")
+ROLES = ("admin", "operator", "reader", "producer", "auditor")
 
 
 class Reader(HTMLParser):

@@ -49,7 +49,7 @@ V1 = "/earwitness/v1"
 MINE = Scope(account_id="111122223333", region="eu-central-1")
 THEIRS = Scope(account_id="999988887777", region="eu-central-1")
 START = datetime(2026, 1, 1, tzinfo=UTC)
-ROLES = ("admin", "operator", "reader", "producer")
+ROLES = ("admin", "operator", "reader", "producer", "auditor")
 SECRET = "a secret of forty characters, as AWS has"  # noqa: S105  # made up
 
 DECISION = Decision(

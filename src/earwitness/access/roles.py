@@ -20,3 +20,6 @@ class Role(StrEnum):
 
     MONITOR = "monitor"
     """Reads metrics, which count all accounts together, and nothing else."""
+
+    AUDITOR = "auditor"
+    """Reads the audit trail, and nothing else."""

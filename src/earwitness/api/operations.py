@@ -28,7 +28,7 @@ STREAMS = "kinesisvideo"
 MEDIA = "kinesis-video-media"
 ARCHIVED_MEDIA = "kinesis-video-archived-media"
 
-_ALL = frozenset(Role) - {Role.MONITOR}
+_ALL = frozenset(Role) - {Role.MONITOR, Role.AUDITOR}
 _ADMIN = frozenset({Role.ADMIN})
 _OPERATOR = frozenset({Role.ADMIN, Role.OPERATOR})
 _READER = frozenset({Role.ADMIN, Role.OPERATOR, Role.READER})

@@ -19,12 +19,18 @@ from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from earwitness.store.records import AccessKey, BearerToken
-    from earwitness.store.store import Store
+    from earwitness.store.store import Store, Unit
 
 keys = typer.Typer(help="Access keys and bearer tokens: create, list, disable, rotate.", no_args_is_help=True)
 
 KEY_ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 DEFAULT_ACCOUNT = "000000000000"
+
+COMMAND = "earwitness keys"
+"""Who did it, in the audit trail."""
+
+REGION_OF_KEYS = "us-east-1"
+"""In whose audit trail changes of keys are: they belong to none, as sign-ins do."""
 
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ID", help="The account, twelve digits of your choice; they part records.")
@@ -44,7 +50,11 @@ NewAccountOption = Annotated[
 ]
 RoleOption = Annotated[
     str,
-    typer.Option("--role", metavar="ROLE", help="admin, operator, reader or producer; docs/parity.md has the table."),
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        help="admin, operator, reader, producer, auditor, monitor; docs/parity.md has a table.",
+    ),
 ]
 NameOption = Annotated[str, typer.Option("--name", help="What to call it, for people.")]
 KeyArgument = Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")]
@@ -63,9 +73,12 @@ def create(
         account = _account_of_new(store, account)
         key_id = "EARW" + "".join(secrets.choice(KEY_ID_ALPHABET) for _ in range(16))
         secret = _new_secret()
-        made = store.write(
-            lambda unit: unit.access_keys.create(key_id=key_id, account_id=account, role=role, name=name, secret=secret)
-        )
+
+        def create_it(unit: "Unit") -> "AccessKey":
+            _record(unit, account, "CreateKey", key_id, role)
+            return unit.access_keys.create(key_id=key_id, account_id=account, role=role, name=name, secret=secret)
+
+        made = store.write(create_it)
     _show_secret(made.key_id, secret, account=account, role=made.role, as_json=as_json)
 
 
@@ -99,7 +112,14 @@ def disable(
     """Let a key or token do nothing any more: the next request is refused, connections end within seconds."""
     with records(data, as_json=as_json, account=account) as store:
         holder = _account_of(store, key, account)
-        done = store.write(lambda unit: unit.access_keys.disable(holder, key) or unit.bearer_tokens.revoke(holder, key))
+
+        def disable_it(unit: "Unit") -> bool:
+            done = unit.access_keys.disable(holder, key) or unit.bearer_tokens.revoke(holder, key)
+            if done:
+                _record(unit, holder, "DisableKey", key)
+            return done
+
+        done = store.write(disable_it)
     _report(done, f"{key} is disabled", account=account, as_json=as_json)
 
 
@@ -111,7 +131,14 @@ def rotate(
     secret = _new_secret()
     with records(data, as_json=as_json, account=account) as store:
         holder = _account_of(store, key, account)
-        rotated = store.write(lambda unit: unit.access_keys.rotate(holder, key, secret=secret))
+
+        def rotate_it(unit: "Unit") -> "AccessKey | None":
+            rotated = unit.access_keys.rotate(holder, key, secret=secret)
+            if rotated is not None:
+                _record(unit, holder, "RotateKey", key)
+            return rotated
+
+        rotated = store.write(rotate_it)
     if rotated is None:
         _report(False, "", account=account, as_json=as_json)
     else:
@@ -133,11 +160,12 @@ def token(
     with records(data, as_json=as_json, account=account, role=role) as store:
         account = _account_of_new(store, account)
         token_id = f"tok-{secrets.token_hex(8)}"
-        store.write(
-            lambda unit: unit.bearer_tokens.create(
-                token=made, token_id=token_id, account_id=account, role=role, name=name
-            )
-        )
+
+        def create_it(unit: "Unit") -> None:
+            _record(unit, account, "CreateToken", token_id, role)
+            unit.bearer_tokens.create(token=made, token_id=token_id, account_id=account, role=role, name=name)
+
+        store.write(create_it)
     if as_json:
         print_json({"id": token_id, "token": made, "account": account, "role": role})
         return
@@ -147,6 +175,21 @@ def token(
         token_id,
         role,
         account,
+    )
+
+
+def _record(unit: "Unit", account: str, operation: str, key_id: str, role: str = "") -> None:
+    """Say in the audit trail of the account what was done with a key. Keys belong to no Region."""
+    from earwitness.store.records import Scope
+
+    of = f"key/{key_id}"
+    unit.audit.append(
+        Scope(account_id=account, region=REGION_OF_KEYS),
+        key_id=COMMAND,
+        operation=operation,
+        resource_arn=f"{of}/{role}" if role else of,
+        outcome="done",
+        request_id="",
     )
 
 

@@ -11,9 +11,15 @@ from earwitness.cli.output import Exit, print_json, print_table, remark
 from earwitness.store.pages import all_records
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from earwitness.store.node_records import Node
+    from earwitness.store.store import Store, Unit
 
 nodes = typer.Typer(help="Nodes: which serve these records; drain one, forget a dead one.", no_args_is_help=True)
+
+COMMAND = "earwitness nodes"
+"""Who did it, in the audit trail."""
 
 NodeArgument = Annotated[str, typer.Argument(metavar="ID", help="As `nodes list` shows it.")]
 
@@ -42,7 +48,8 @@ def drain(
 ) -> None:
     """Have a node take nothing new: its /ready says so to the balancer, and calls in progress go on to their end."""
     with records(data, as_json=as_json, account=None) as store:
-        done = store.write(lambda unit: unit.nodes.set_draining(node, is_draining=not undo))
+        operation = "UndrainNode" if undo else "DrainNode"
+        done = _written(store, operation, node, lambda unit: unit.nodes.set_draining(node, is_draining=not undo))
     words = "it takes calls again" if undo else "it takes nothing new; stop it when `nodes list` shows no task of it"
     _report(done, words, "no node of this id serves", as_json=as_json)
 
@@ -51,8 +58,28 @@ def drain(
 def forget(node: NodeArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Forget a dead node that never comes back, and the media that only it had."""
     with records(data, as_json=as_json, account=None) as store:
-        done = store.write(lambda unit: unit.nodes.forget(node))
+        done = _written(store, "ForgetNode", node, lambda unit: unit.nodes.forget(node))
     _report(done, "forgotten", "no node of this id is dead", as_json=as_json)
+
+
+def _written(store: "Store", operation: str, node: str, change: "Callable[[Unit], bool]") -> bool:
+    """Return whether a node was changed, which is then in the audit trail; nodes belong to no account."""
+    from earwitness.store.rotation import INSTALLATION
+
+    def work(unit: "Unit") -> bool:
+        done = change(unit)
+        if done:
+            unit.audit.append(
+                INSTALLATION,
+                key_id=COMMAND,
+                operation=operation,
+                resource_arn=f"node/{node}",
+                outcome="done",
+                request_id="",
+            )
+        return done
+
+    return store.write(work)
 
 
 def _report(done: bool, words: str, refusal: str, *, as_json: bool) -> None:

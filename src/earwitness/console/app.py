@@ -256,7 +256,7 @@ class Console:
         regions = await self._rest.run_in_thread(lambda: self._rest.store.credentials.regions_of(account_id))
         page = next((page for page in PAGES if page.navigation and role in page.roles), None)
         if page is None:
-            raise Forbidden(f"a token of role {role} sees nothing here; use one of role admin, operator or reader")
+            raise Forbidden(f"a token of role {role} sees nothing here; use admin, operator, reader or auditor")
         region = regions[0] if regions else DEFAULT_REGION
         return RedirectResponse(f"{ROOT}/{region}{page.path}", 303, PLAIN_HEADERS)
 

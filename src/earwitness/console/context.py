@@ -34,6 +34,11 @@ def roles_of(operation: str) -> frozenset[str]:
     return _ROLES[operation]
 
 
+def operations() -> list[str]:
+    """Return the names of all operations of the APIs, sorted."""
+    return sorted(_ROLES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleCall(Generic[ParametersT_co]):
     """One request of somebody who has signed in, authorised and parsed."""

@@ -5,7 +5,6 @@ The three tables are all there is: the application is made of them, and the test
 
 from dataclasses import dataclass
 
-from earwitness.access.roles import Role
 from earwitness.console.certificates import certificate_page
 from earwitness.console.context import ActionHandler, PageHandler, UploadHandler, roles_of
 from earwitness.console.domains import (
@@ -32,9 +31,10 @@ from earwitness.console.labels import (
 )
 from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.retention import retention_page, schedule_action, schedule_page
-from earwitness.console.running import ListAudit, audit_page, doors_page, nodes_page
+from earwitness.console.running import audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
 from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
+from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.certificate_models import GetCertificate
 from earwitness.rest.label_parameters import DeleteLabel, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
@@ -55,8 +55,6 @@ from earwitness.rest.parameters import (
     RollBackProfile,
 )
 from earwitness.rest.retention_models import GetRetention, ListExpiryRuns, PutRetention
-
-_ADMIN = frozenset({Role.ADMIN.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +344,7 @@ PAGES: tuple[ConsolePage, ...] = (
         path="/audit",
         title="Audit trail",
         navigation="Audit",
-        roles=_ADMIN,
+        roles=roles_of("ListAudit"),
         parameters=ListAudit,
         handler=audit_page,
         template="audit.html",

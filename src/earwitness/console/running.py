@@ -2,20 +2,16 @@
 
 from datetime import datetime
 
-from earwitness.console.context import ConsoleCall, Content
+from earwitness.audit.keeping import KEY_USE
+from earwitness.console.context import ConsoleCall, Content, operations
+from earwitness.rest.audit import list_audit
+from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.connectors import list_calls
 from earwitness.rest.doors import get_doors
-from earwitness.rest.parameters import GetDoors, GetStatus, Limit, ListCalls, PageToken, Parameters
+from earwitness.rest.parameters import GetDoors, GetStatus, ListCalls
 from earwitness.rest.tasks import get_status
 from earwitness.store.node_records import Node
 from earwitness.store.pages import all_records
-
-
-class ListAudit(Parameters):
-    """The audit trail, newest first."""
-
-    limit: Limit = 50
-    next_token: PageToken = None
 
 
 def nodes_page(call: ConsoleCall[GetStatus]) -> Content:
@@ -53,18 +49,12 @@ def doors_page(call: ConsoleCall[ListCalls]) -> Content:
     return {"doors": call.ask(get_doors, GetDoors()).doors, "calls": calls.calls, "nextToken": calls.next_token}
 
 
+_OWN_OPERATIONS = ("ConsoleSignIn", "ConsoleSignOut", "LearnLine", "SearchCall", KEY_USE)
+"""What entries are called that no request of the APIs made."""
+
+
 def audit_page(call: ConsoleCall[ListAudit]) -> Content:
     """Show who changed, read or was refused what."""
-    found, following = call.paged(lambda after, limit: call.store.audit.list(call.scope, after=after, limit=limit))
-    entries = [
-        {
-            "time": entry.time,
-            "keyId": entry.key_id,
-            "operation": entry.operation,
-            "resourceArn": entry.resource_arn,
-            "outcome": entry.outcome,
-            "requestId": entry.request_id,
-        }
-        for entry in found
-    ]
-    return {"entries": entries, "nextToken": following}
+    found = call.ask(list_audit, call.params)
+    names = [*operations(), *_OWN_OPERATIONS]
+    return {"entries": found.entries, "nextToken": found.next_token, "operations": names}

@@ -11,6 +11,9 @@ import msgspec
 
 from earwitness import __version__
 from earwitness.access.roles import Role
+from earwitness.rest.audit import get_checkpoints, list_audit
+from earwitness.rest.audit_models import AuditAnswer, CheckpointsAnswer
+from earwitness.rest.audit_parameters import GetCheckpoints, ListAudit
 from earwitness.rest.certificate_models import CertificateAnswer, GetCertificate
 from earwitness.rest.certificates import get_certificate
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
@@ -127,6 +130,7 @@ _ANYBODY: frozenset[Role] = frozenset()
 _ADMIN = frozenset({Role.ADMIN})
 _OPERATOR = frozenset({Role.ADMIN, Role.OPERATOR})
 _READER = frozenset({Role.ADMIN, Role.OPERATOR, Role.READER})
+_AUDITOR = frozenset({Role.ADMIN, Role.AUDITOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,8 @@ ROUTES: tuple[RestRoute, ...] = (
     ),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels", ListLabels, list_labels, LabelledCallsAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels/draw", DrawUnlabelled, draw_unlabelled, UnlabelledAnswer),
+    RestRoute(_AUDITOR, "GET", "/audit", ListAudit, list_audit, AuditAnswer),
+    RestRoute(_AUDITOR, "GET", "/audit/checkpoints", GetCheckpoints, get_checkpoints, CheckpointsAnswer),
     RestRoute(_READER, "GET", "/events", ListEvents, list_events, EventsAnswer),
     RestRoute(_READER, "GET", "/events/{eventId}", GetEvent, get_event, EventAnswer),
     RestRoute(_OPERATOR, "POST", "/events/{eventId}/replay", ReplayEvent, replay_event, ReplayAnswer),
