@@ -3,6 +3,7 @@
 python scripts/write_docs.py [--check]
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -199,7 +200,27 @@ def _generated(page: Callable[[], str]) -> Callable[[], str]:
     return lambda: GENERATED + page()
 
 
+def limits() -> str:
+    """What answers say of their own limits, of the benchmarks' results; a part of the package, not of the pages."""
+    folder = DOCS.parent / "benchmarks" / "results"
+    results = {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["numbers"]
+        for name in ("unseen", "repeats")
+    }
+    strangers, repeats = "halves.learnt.pooled.10.strangers", results["repeats"]
+    document = {
+        "strangers_named": round(results["unseen"][strangers], 3),
+        "strangers_named_worst": round(results["unseen"][f"{strangers}.worst_tenth"], 3),
+        "repeats_missed": round(repeats["all.missed"], 3),
+        "repeats_mistaken": round(repeats["all.other.count"]),
+        "repeats_mistaken_of": round(repeats["all.other.of"]),
+        "repeats_mistaken_most": round(repeats["all.other.high"], 3),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
 PAGES = {
+    "../src/earwitness/voice/limits.json": limits,
     "cli.md": _generated(commands),
     "settings.md": _generated(settings),
     "models.md": _generated(models),

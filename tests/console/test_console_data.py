@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from console_examples import CONSENT, DOMAIN, KNOWN, PRINT, RUNNER_UP
+from console_examples import CONSENT, DOMAIN, KNOWN, PRINT, RUNNER_UP, task_id
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 
 from earwitness.store.records import DeliveryState
+from earwitness.store.repeats import Repeat
+from earwitness.voice.limits import measured_limits
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +178,17 @@ def test_an_expired_profile_says_so(live: Live, visit: Callable[..., Visit]) -> 
         lambda unit: unit.profiles.create(SCOPE, profile_id="vp-gone", domain_id=DOMAIN, arn=arn, expires_at=gone)
     )
     assert "The profile has expired" in visit("reader").get(f"{REGION}/profiles/vp-gone").text
+
+
+def test_a_call_that_is_played_again_is_told_with_how_often_that_is_wrong(
+    live: Live, visit: Callable[..., Visit]
+) -> None:
+    task = live.store.tasks.get(SCOPE, task_id(0))
+    assert task is not None
+    repeat = Repeat(of_task_id=task_id(1), likeness=0.93)
+    live.store.write(lambda unit: unit.repeats.keep(task, b"\0" * 800, repeat))
+    for place in (f"{REGION}/tasks/{task_id(0)}", f"{REGION}/tasks/{task_id(0)}/report"):
+        page = visit("reader").get(place).text
+        assert measured_limits().of_a_repeat in page
+        assert measured_limits().of_a_name in page
+    assert measured_limits().of_a_repeat not in visit("reader").get(f"{REGION}/tasks/{task_id(1)}").text

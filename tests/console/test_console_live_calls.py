@@ -54,6 +54,7 @@ def task(status: TaskStatus, decision: Decision | None = None, spoken: float | N
         identification=None if decision is None else decision_answer(asdict(decision)),
         voiceprint=None,
         profile_id=None,
+        repeats_task_id=None,
         lag_seconds=None,
         heard=None if spoken is None else heard(spoken),
     )

@@ -20,10 +20,12 @@ from earwitness.cli.output import (
     remark,
     reporting,
     say,
+    warn,
     warn_of_lines,
 )
 from earwitness.errors import AskingError
 from earwitness.voice.decision import Outcome
+from earwitness.voice.limits import measured_limits
 
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
@@ -167,6 +169,8 @@ def _print_task(task: Mapping[str, Any]) -> None:
         print_decision(task["identification"])
         say("{:.1f} s of net speech used", task["identification"]["netSpeechSeconds"])
     voiceprint = task["voiceprint"]
+    if task["repeatsTaskId"]:
+        warn("repeats task {}. {}", task["repeatsTaskId"], measured_limits().of_a_repeat)
     if voiceprint is not None:
         until = voiceprint["canBeEnrolledUntil"]
         say("{}{}", voiceprint["status"], f", can be enrolled until {until}" if until else "")

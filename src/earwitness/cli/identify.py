@@ -30,6 +30,7 @@ from earwitness.cli.voices import engine_for, gallery_path
 from earwitness.errors import AudioError, SpeechError
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome, decision_document
+from earwitness.voice.limits import measured_limits
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine, Identified
@@ -231,6 +232,8 @@ def _print_one(found: "Identified", left_out: "Sequence[NotEnrolled]", *, as_jso
         print_json({**document, "leftOut": left_out})
     else:
         print_decision(document["decision"])
+        if found.decision.outcome is Outcome.MATCH:
+            remark("{}", measured_limits().of_a_name)
         used = found.decision.net_speech_seconds
         end = "" if found.to_the_end else ", not to the end of the recording (--whole goes on)"
         out.print(f"{used:.1f} s of net speech used, {found.heard_seconds:.1f} s heard{end}", soft_wrap=True)

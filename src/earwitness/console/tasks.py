@@ -6,6 +6,7 @@ from earwitness.console.verdict import quality_of, verdicts_of
 from earwitness.rest.parameters import GetTask, ListTasks
 from earwitness.rest.tasks import event_answer, get_task, list_tasks
 from earwitness.voice.decision import Outcome
+from earwitness.voice.limits import measured_limits
 from earwitness.voice.task_status import TaskStatus
 
 EVENTS_MAX = 100
@@ -33,5 +34,6 @@ def task_page(call: ConsoleCall[GetTask]) -> Content:
         "verdicts": verdicts_of(call, task),
         "quality": quality_of(call, task),
         "label": label_of(call, task.task_id),
+        "limits": {"name": measured_limits().of_a_name, "repeat": measured_limits().of_a_repeat},
         "events": [event for event in events if task.task_id in str(event.body)],
     }

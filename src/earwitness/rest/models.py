@@ -174,6 +174,9 @@ class TaskAnswer(Answer):
     identification: Annotated[DecisionAnswer | None, doc("The result of its search.")]
     voiceprint: Annotated[TaskVoiceprintAnswer | None, doc("Null before it is decided.")]
     profile_id: Annotated[str | None, doc("The profile that was created from it.")]
+    repeats_task_id: Annotated[
+        str | None, doc("An earlier task that heard the same recording: this call may be played back.")
+    ]
     lag_seconds: Annotated[
         _Seconds | None, doc("How far it is behind its stream; null when it does not run in this process.")
     ]

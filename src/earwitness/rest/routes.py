@@ -123,6 +123,7 @@ from earwitness.rest.retention_models import (
     RetentionAnswer,
 )
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event, replay_events
+from earwitness.voice.limits import measured_limits
 
 PREFIX = "/earwitness/v1"
 
@@ -266,7 +267,8 @@ ROUTES: tuple[RestRoute, ...] = (
 DESCRIPTION = (
     "Results in full, events, and searches with recordings. Send a bearer token (`earwitness keys token`), or sign "
     "with AWS Signature Version 4 and an access key, for the service `earwitness` or `chime`. The account is the "
-    "key's; the Region is that of the signature, or with a token the query parameter `region`."
+    "key's; the Region is that of the signature, or with a token the query parameter `region`. "
+    f"{measured_limits().of_a_name}"
 )
 
 _SECURITY: Schema = {

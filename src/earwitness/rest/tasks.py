@@ -105,9 +105,18 @@ def _task(context: RestContext, task: SpeakerSearchTask) -> TaskAnswer:
         domain=TaskDomainAnswer(id=task.domain_id, arn=task.domain_arn),
         identification=None if task.identification is None else decision_answer(task.identification),
         voiceprint=None if task.voiceprint_status is None else _voiceprint(context, task, task.voiceprint_status),
+        repeats_task_id=_repeated(context, task),
         lag_seconds=context.lags.seconds(task.task_id),
         heard=_heard(context, task) if is_active(task.status) else None,
     )
+
+
+def _repeated(context: RestContext, task: SpeakerSearchTask) -> str | None:
+    """Return the earlier task whose recording this one heard again; it is looked for with the voiceprint."""
+    if task.voiceprint_status is not VoiceprintStatus.SUCCESS:
+        return None
+    repeat = context.store.repeats.get(task.scope, task.task_id)
+    return None if repeat is None else repeat.of_task_id
 
 
 def _heard(context: RestContext, task: SpeakerSearchTask) -> HeardAnswer | None:

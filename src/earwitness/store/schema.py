@@ -45,6 +45,7 @@ from earwitness.store.label_schema import task_labels
 from earwitness.store.master_key_schema import master_key_holders, vault_checks
 from earwitness.store.node_schema import NODE
 from earwitness.store.records import DeliveryState
+from earwitness.store.repeat_schema import task_fingerprints, task_repeats
 from earwitness.store.retention_schema import expiry_runs, profile_contacts, retention_schedules
 from earwitness.store.tables import (
     ADDRESSES,
@@ -62,7 +63,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0015"
+HEAD = "0016"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -469,7 +470,7 @@ AUDIT_TABLES = (audit_entries, audit_chains)
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 MASTER_KEY_TABLES = (vault_checks, master_key_holders)
 TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, consents, consent_rules, withdrawn_subjects)
-RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs)
+RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs, task_fingerprints, task_repeats)
 """They belong to the schema as the others do, wherever it is loaded."""
 
 alembic_version = Table(

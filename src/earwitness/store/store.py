@@ -47,6 +47,7 @@ from earwitness.store.profiles import ProfileReader, ProfileWriter
 from earwitness.store.records import KinesisStream, Scope, VoiceProfileDomain
 from earwitness.store.redoing import RedoingReader, RedoingWriter
 from earwitness.store.reembedding import ReembeddingReader, ReembeddingWriter
+from earwitness.store.repeats import RepeatReader, RepeatWriter
 from earwitness.store.repository import key_owner
 from earwitness.store.request_records import IdempotencyWriter
 from earwitness.store.retention import RetentionReader, RetentionWriter
@@ -98,6 +99,7 @@ class Unit:
         self.lines = LineWriter(writing)
         self.labels = LabelWriter(writing)
         self.retention = RetentionWriter(writing)
+        self.repeats = RepeatWriter(writing)
         self.tasks = TaskWriter(writing)
         self.attempts = AttemptWriter(writing)
         self.task_voiceprints = TaskVoiceprintWriter(writing)
@@ -161,6 +163,7 @@ class Store:
         self.lines = LineReader(*reads)
         self.labels = LabelReader(*reads)
         self.retention = RetentionReader(*reads)
+        self.repeats = RepeatReader(*reads)
         self.tasks = TaskReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)

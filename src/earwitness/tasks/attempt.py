@@ -45,6 +45,7 @@ from earwitness.voice.task_status import StopReason, TaskStatus
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
+    from earwitness.tasks.repeats import HeardAgain
     from earwitness.tasks.voting import LineNews, Lines, Searched
 
 ResultT = TypeVar("ResultT")
@@ -206,11 +207,13 @@ class Attempt:
             request_id=self.task.task_id,
         )
 
-    async def conclude_voiceprint(self, voiceprint: NewVoiceprint) -> None:
-        """Write the voiceprint; the task is over."""
+    async def conclude_voiceprint(self, voiceprint: NewVoiceprint, heard: "HeardAgain | None" = None) -> None:
+        """Write the voiceprint, and whether it was `heard` before; the task is over."""
 
         def work(unit: Unit) -> SpeakerSearchTask:
             unit.attempts.conclude_voiceprint(*self._key, attempt=self._number, voiceprint=voiceprint)
+            if heard is not None:
+                unit.repeats.keep(self.task, heard.fingerprint, heard.repeat)
             task = unit.attempts.end(*self._key, attempt=self._number)
             self._append_event(unit, partial(voiceprint_generation_success, spelling=self.context.voiceprint_spelling))
             return task

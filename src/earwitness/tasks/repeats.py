@@ -1,0 +1,68 @@
+"""Look whether a call is an earlier one played again, as far as voiceprints of calls are kept.
+
+What belongs here: which earlier calls are compared, and the answer. How two are compared is `engine/repeats.py`.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from earwitness.engine.repeats import REPEAT_LIKENESS_MIN, fingerprint_of, likeness
+from earwitness.errors import CiphertextRefused, RecordDamaged
+from earwitness.store.records import SpeakerSearchTask
+from earwitness.store.repeats import Repeat
+from earwitness.store.store import Store
+from earwitness.voice.embedding import Embedding
+from earwitness.voice.speech import NetSpeech
+
+COSINE_MIN = 0.6
+"""Of raw embeddings. A replay through the worst codec, with its start cut off, had 0.69 at least; other voices mostly
+have less, which spares comparing them over time."""
+
+
+_log = logging.getLogger("earwitness.repeats")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardAgain:
+    """What tells a call when it is played again, and whether it is one itself."""
+
+    fingerprint: bytes
+    repeat: Repeat | None
+
+
+def heard_again(store: Store, task: SpeakerSearchTask, embedding: Embedding, speech: NetSpeech) -> HeardAgain:
+    """Return the fingerprint of what a task heard, and the earlier task that it is most alike, if it is a repeat.
+
+    This reads the records and computes, for a second at the worst. Raise NotFound when the domain was deleted. Where
+    something kept of an earlier call cannot be opened, nothing is said of repeats: the call's own result counts more.
+    """
+    fingerprint = fingerprint_of(speech)
+    try:
+        repeat = _repeat(store, task, embedding, fingerprint)
+    except (CiphertextRefused, RecordDamaged) as error:
+        _log.error("a call cannot be compared with earlier ones", extra={"reason": str(error)})
+        repeat = None
+    return HeardAgain(fingerprint=fingerprint, repeat=repeat)
+
+
+def _repeat(store: Store, task: SpeakerSearchTask, embedding: Embedding, fingerprint: bytes) -> Repeat | None:
+    earlier = store.repeats.earlier(task, encoder_id=embedding.encoder_id)
+    near = _near(embedding, earlier)
+    scores = {of: likeness(fingerprint, other) for of, other in store.repeats.fingerprints(task, near).items()}
+    best = max(scores, key=lambda of: (scores[of], of), default=None)
+    if best is None or scores[best] < REPEAT_LIKENESS_MIN:
+        return None
+    return Repeat(of_task_id=best, likeness=scores[best])
+
+
+def _near(embedding: Embedding, vectors: Mapping[str, bytes]) -> list[str]:
+    """Return the tasks whose voice is as near as that of a replay is."""
+    if not vectors:
+        return []
+    others = np.stack([np.frombuffer(vector, "<f4") for vector in vectors.values()]).astype(np.float64)
+    mine = embedding.vector.astype(np.float64)
+    cosines = others @ mine / (np.linalg.norm(others, axis=1) * np.linalg.norm(mine) + 1e-12)
+    return [task_id for task_id, cosine in zip(vectors, cosines, strict=True) if cosine >= COSINE_MIN]
