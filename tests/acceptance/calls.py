@@ -75,7 +75,7 @@ class Application:
             self._configuration = made["MediaInsightsPipelineConfigurationArn"]
         return self._configuration
 
-    def pipeline(self, *streams: str, channels: int = 1) -> str:
+    def pipeline(self, *streams: str, channels: int = 1, **more: Any) -> str:
         source = {
             "Streams": [
                 {"StreamArn": arn, "StreamChannelDefinition": {"NumberOfChannels": channels}} for arn in streams
@@ -86,6 +86,7 @@ class Application:
         made = self.pipelines.create_media_insights_pipeline(
             MediaInsightsPipelineConfigurationArn=self.configuration(),
             KinesisVideoStreamSourceRuntimeConfiguration=source,
+            **more,
         )
         return str(made["MediaInsightsPipeline"]["MediaPipelineId"])
 
@@ -109,9 +110,9 @@ class Application:
             audio, stream_arn=stream, real_time=False, session=self.session, endpoint_url=self.url, **more
         )
 
-    def call(self, recording: Path, *, stream: str, domain: str) -> tuple[str, list[Event]]:
+    def call(self, recording: Path, *, stream: str, domain: str, **more: Any) -> tuple[str, list[Event]]:
         """One call from its ring to its end: the task, and the details of its two events."""
-        pipeline = self.pipeline(stream)
+        pipeline = self.pipeline(stream, **more)
         task = self.start(pipeline, domain)
         self.send(recording, stream)
         self.pipelines.delete_media_pipeline(MediaPipelineId=pipeline)

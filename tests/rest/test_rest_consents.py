@@ -127,3 +127,42 @@ def test_readers_never_see_the_text_of_a_consent(filled: Rest) -> None:
         assert answer.status_code == 200
         assert all(word not in answer.text for word in ("4711", "call 17", "form 12"))
     require_error(filled.ask("POST", "domains/vpd-1/consents", role="reader", content=b"{}"), 403, "Forbidden")
+
+
+def _withdraw(rest: Rest, subject: str = SUBJECT, **more: Any):
+    return rest.ask("POST", "consents/withdraw", content=json.dumps({"subject": subject}).encode(), **more)
+
+
+def test_a_subject_withdraws_and_is_refused(filled: Rest) -> None:
+    filled.store.write(enrol)
+    _record(filled, profileId="vp-1")
+    report = filled.ask("POST", "consents/report", content=json.dumps({"subject": SUBJECT}).encode())
+    require_fits(report.json(), "Held")
+    assert [one["profileId"] for one in report.json()["profiles"]] == ["vp-1"]
+    answer = _withdraw(filled)
+    require_fits(answer.json(), "Withdrawal")
+    counts = {one["what"]: one["count"] for one in answer.json()["deleted"]}
+    assert (counts["profiles"], counts["consents"]) == (1, 1)
+    assert "ten voices" in answer.json()["remains"][0]
+    assert filled.deleted  # running tasks were told to look
+    assert filled.store.profiles.get(MINE, "vp-1") is None
+    found = filled.ask("GET", f"withdrawals/{answer.json()['withdrawalId']}")
+    assert found.json()["deletionIds"] == answer.json()["deletionIds"]
+    assert len(found.json()["deletionIds"]) == 1
+    assert "withdrawn since" in require_error(_record(filled), 403, "ConsentMissing")
+    trail = repr(filled.store.audit.list(MINE, limit=9).items)
+    assert "4711" not in trail
+    assert answer.json()["withdrawalId"] in trail
+
+
+@pytest.mark.parametrize("role", ["operator", "reader", "producer"])
+def test_only_admins_withdraw_and_report(filled: Rest, role: str) -> None:
+    require_error(_withdraw(filled, role=role), 403, "Forbidden")
+    body = json.dumps({"subject": SUBJECT}).encode()
+    require_error(filled.ask("POST", "consents/report", role=role, content=body), 403, "Forbidden")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"subject": ""}', b'{"subject": "a\\u0000b"}', b'{"subject": 1}'])
+def test_a_withdrawal_of_nobody_is_refused(filled: Rest, body: bytes) -> None:
+    for what in ("withdraw", "report"):
+        require_error(filled.ask("POST", f"consents/{what}", content=body), 400, "BadRequest")

@@ -46,6 +46,7 @@ IDS = {
     "jobId": "job-1",
     "deletedId": "vp-9",
     "number": "1",
+    "withdrawalId": "withdrawal-1",
 }
 
 
@@ -63,7 +64,9 @@ _BODIES = {
         "medium": "phone",
         "evidence": "call 17",
         "purpose": "to know callers",
-    }
+    },
+    "WithdrawConsents": {"subject": "customer-1"},
+    "ReportSubject": {"subject": "customer-1"},
 }
 
 
@@ -92,6 +95,8 @@ def fill(rest: Rest) -> None:
         add_connector(unit)
         add_job(unit)
         add_export(unit)
+        withdrawal = {"withdrawal_id": "withdrawal-1", "key_id": "KEY", "forget_metadata": lambda _pipeline: {}}
+        unit.withdrawals.begin(MINE, "customer-9", **withdrawal)
 
     rest.store.write(work)
 

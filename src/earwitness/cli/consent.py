@@ -1,17 +1,21 @@
 """`earwitness consent`: what people agreed to, in a running service."""
 
 import sys
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from earwitness.cli.backfill import LOOK_SECONDS, patiently
 from earwitness.cli.calls import service_client
 from earwitness.cli.domains import DomainArgument
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
-from earwitness.cli.output import print_json, remark, say
+from earwitness.cli.output import Exit, print_json, print_table, progress_of, remark, say
 from earwitness.errors import ConfigurationError
 from earwitness.voice.consent import ConsentRequirement
+from earwitness.voice.withdrawal import WithdrawalState
 
 SubjectArgument = Annotated[
     str,
@@ -21,7 +25,7 @@ SubjectArgument = Annotated[
 ]
 
 consent = typer.Typer(
-    help="What people agreed to: record it, and say what needs it in a domain.",
+    help="What people agreed to: record it, require it in a domain, tell what is held of a person, delete it all.",
     no_args_is_help=True,
 )
 
@@ -84,6 +88,106 @@ def record(
         return
     say("{}", kept["consentId"])
     remark("recorded; a tag earwitness:consent:id of a pipeline may name it")
+
+
+@consent.command("report")
+def report(
+    subject: SubjectArgument, url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False
+) -> None:
+    """Show everything that is held of a person, in all domains of the Region. For admins; it is audited."""
+    with service_client(url, region, as_json=as_json) as service:
+        held = service.tell("/consents/report", {"subject": subject_of(subject)})
+    if as_json:
+        print_json(held)
+        return
+    if held["withdrawnAt"]:
+        remark("withdrew on {}", held["withdrawnAt"][:10])
+    rows = [(what, place, when[:19].replace("T", " "), more) for what, place, when, more in _held_rows(held)]
+    if rows:
+        print_table(("what", "id", "since", "details"), rows, folds={"id", "details"})
+    for what in ("votes", "labels"):
+        if held[what]:
+            say("{} {}", held[what], what)
+    if not rows:
+        remark("nothing is held of this person")
+
+
+@consent.command("withdraw")
+def withdraw(
+    subject: SubjectArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until results and media are gone too.")
+    ] = False,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete everything that is held of a person, for good, and refuse the person until a newer consent is recorded."""
+    named = {"subject": subject_of(subject)}
+    with service_client(url, region, as_json=as_json) as service:
+        if not yes:
+            _confirm(service.tell("/consents/report", named))
+        with progress_of() as show:
+            found = patiently(lambda: service.tell("/consents/withdraw", named))
+            path = f"/withdrawals/{service.segment(found['withdrawalId'], what='withdrawal')}"
+            while found["state"] != WithdrawalState.DONE and not no_wait:
+                done = sum(one["isDone"] for one in found["media"])
+                show("looking through results and media", done, len(found["media"]) + 1)
+                time.sleep(LOOK_SECONDS)
+                found = patiently(lambda: service.get(path))
+    if as_json:
+        print_json(found)
+        return
+    deleted = [f"{one['count']} {one['what']}" for one in found["deleted"]]
+    fragments = sum(one["fragments"] for one in found["media"])
+    if fragments:
+        deleted.append(f"{fragments} fragments of media, with all their channels")
+    say("[green]withdrawn[/green]: {}", ", ".join(deleted) if deleted else "nothing was held")
+    for one in found["remains"]:
+        remark("remains: {}", one)
+    if found["state"] != WithdrawalState.DONE:
+        remark("results and media are still looked through; it goes on by itself")
+    say("{}", found["withdrawalId"])
+    remark("`earwitness certificate get {}` certifies it", found["withdrawalId"])
+
+
+# `Any`: JSON objects, here and below.
+def _confirm(held: dict[str, Any]) -> None:
+    """Ask the person at the terminal; without a terminal nobody can be asked, so --yes is needed."""
+    counts = {"consents": 0, "profiles": 0, "tasks": 0, "items": 0}
+    told = ", ".join(f"{len(held[name])} {name if name != 'items' else 'items of jobs'}" for name in counts)
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{told} are held of this person, and withdrawing is for good; say --yes to do it")
+    if not typer.confirm(f"Delete {told} and everything else of this person, for good?", err=True):
+        raise typer.Exit(Exit.NO)
+
+
+def _held_rows(held: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    for one in held["consents"]:
+        text = f"text {one['textVersion']}, {one['medium']}, {one['evidence']}, {one['purpose']}"
+        yield "consent", one["consentId"], one["givenAt"] or one["createdAt"], text
+    for one in held["profiles"]:
+        audio = sum(each["hasAudio"] for each in one["voiceprints"])
+        yield (
+            "profile",
+            one["profileId"],
+            one["createdAt"],
+            f"{len(one['voiceprints'])} voiceprints, {audio} with speech, until {one['expiresAt'][:10]}",
+        )
+    for one in held["tasks"]:
+        yield "task", one["taskId"], one["createdAt"], _task_details(one)
+    for one in held["namedIn"]:
+        yield "named in", one["taskId"], one["createdAt"], _task_details(one)
+    for one in held["items"]:
+        yield "item of a job", f"{one['jobId']} {one['number']}", one["createdAt"], one["name"] or ""
+
+
+def _task_details(task: dict[str, Any]) -> str:
+    has = [
+        name for name, is_there in (("result", task["hasResult"]), ("voiceprint", task["hasVoiceprint"])) if is_there
+    ]
+    return f"{task['status']}{''.join(f', {one}' for one in has)}, channel {task['channelId']} of {task['streamArn']}"
 
 
 def subject_of(argument: str) -> str:

@@ -176,8 +176,10 @@ class Appender:
         remove_segments(self._folder, segments)
 
     def erase(self, first_sequence: int, records: Sequence[RecordPlace]) -> None:
-        """Overwrite the bodies of these records, and mark them."""
+        """Overwrite the bodies of these records, and mark them; nothing where their file is removed already."""
         self._require_there()
+        if first_sequence not in self._segments:
+            return
         index_path(self._folder, first_sequence).unlink(missing_ok=True)
         descriptor = os.open(segment_path(self._folder, first_sequence), os.O_RDWR | os.O_CLOEXEC)
         try:

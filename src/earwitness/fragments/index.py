@@ -94,6 +94,11 @@ class Segment:
         found = np.flatnonzero((start_ms <= starts) & (starts <= end_ms))
         return [IndexEntry(self, first + int(index)) for index in found]
 
+    def arrived(self, *, start_ms: int, end_ms: int) -> "list[IndexEntry]":
+        """Return fragments that began to arrive in the range, ends included, and those that are hidden."""
+        starts = self._starts(TimeAxis.SERVER, 0)
+        return [IndexEntry(self, int(index)) for index in np.flatnonzero((start_ms <= starts) & (starts <= end_ms))]
+
     def tags_of(self, index: int) -> list[RecordPlace]:
         """Return where the tags are that came after a fragment, in order."""
         links = self._chain(index)

@@ -136,6 +136,7 @@ class FragmentStream:
         )
         #: Sequences that were found not to open; each is logged once.
         self._damaged: set[int] = set()
+        self._erased: set[int] = set()  # overwritten on purpose since the stream was opened
         self._in_flight = 0
         self._arriving: set[FragmentNumber] = set()
         self._arriving_tags: Counter[FragmentNumber] = Counter()
@@ -266,7 +267,7 @@ class FragmentStream:
         for segment in self._index.segments_after(sequence):
             self._require_open()
             for entry in segment.starting(axis, start_ms=start_ms, end_ms=end_ms, after=sequence):
-                if entry.sequence not in self._damaged:
+                if entry.sequence not in self._damaged | self._erased:
                     found.append(entry.info)
                 if len(found) == limit:
                     return tuple(found)
@@ -302,6 +303,23 @@ class FragmentStream:
         hidden = self._index.hidden_records()
         if hidden is not None:
             await self._writer.call(partial(self._appender.erase, hidden[0].first_sequence, hidden[1]))
+
+    async def erase(self, *, start: datetime, end: datetime) -> int:
+        """Overwrite all fragments that began to arrive from `start` to `end`, both included, all their channels, and
+        return how many; they are gone from the disk when this returns. Readers pass over them, and are told of a gap.
+        """
+        self._require_open()
+        count = 0
+        for segment in self._index.segments_after(0):
+            arrived = segment.arrived(start_ms=to_ms(start), end_ms=to_ms(end))
+            found = [entry for entry in arrived if entry.sequence not in self._erased]
+            if not found:
+                continue
+            places = [place for entry in found for place in entry.places]
+            await self._writer.call(partial(self._appender.erase, segment.first_sequence, places))
+            self._erased |= {entry.sequence for entry in found}
+            count += len(found)
+        return count
 
     @property
     def holds_media(self) -> bool:
@@ -381,19 +399,19 @@ class FragmentStream:
                 newest = self._index.last()
                 behind = newest.number.server_ms - number.server_ms if newest else 0
                 return number.sequence, ReadResult(fragment=fragment, millis_behind_now=max(0, behind), gap=gap)
-            if number.sequence in self._damaged:
+            if number.sequence in self._damaged or number.sequence in self._erased:
                 passed = number.sequence
 
     async def _fetch(self, entry: IndexEntry) -> Fragment | None:
         """Return the fragment; None when it expired meanwhile or is damaged (`_damaged` knows)."""
         sequence, info = entry.number.sequence, entry.info
-        if sequence in self._damaged:
+        if sequence in self._damaged or sequence in self._erased:
             return None
         path = segment_path(self._folder, entry.segment.first_sequence)
         read = partial(self._read, path, info, entry.places)
         fragment = await asyncio.get_running_loop().run_in_executor(self._context.readers, read)
         self._require_open()
-        if fragment is None and sequence > self._index.expired_through:
+        if fragment is None and sequence > self._index.expired_through and sequence not in self._erased:
             self._damaged.add(sequence)
             if self._context.metrics is not None:
                 self._context.metrics.damaged.inc()
@@ -454,6 +472,8 @@ class FragmentStream:
         return None
 
     def _keep_index(self, segment: Segment) -> None:
+        if not self._erased.isdisjoint(segment.sequences):
+            return  # the next opening reads the file itself, and so does not find them
         content = pack_index(segment, segment_bytes=segment.bytes)
         self._writer.post(partial(self._appender.write_index, segment.first_sequence, content))
 
@@ -468,7 +488,9 @@ class FragmentStream:
         keep_current = self._in_flight > 0
         gone = self._index.expire(self._retention, now_ms=now_ms, keep_current=keep_current)
         self._doomed = [*self._doomed, *(segment.first_sequence for segment in gone)]
-        self._damaged -= {sequence for segment in gone for sequence in segment.sequences}
+        gone_sequences = {sequence for segment in gone for sequence in segment.sequences}
+        self._damaged -= gone_sequences
+        self._erased -= gone_sequences
 
 
 def _require_tags_size(size: int) -> None:

@@ -51,6 +51,28 @@ class RecordedConsent(Struct, kw_only=True, rename="camel", forbid_unknown_field
     profile_id: Annotated[Identifier | None, doc("A profile of the domain that is this person's.")] = None
 
 
+class WithdrawConsents(Parameters, kw_only=True):
+    """Delete everything that is held of a person, and refuse the person until a new consent is recorded."""
+
+
+class ReportSubject(Parameters, kw_only=True):
+    """Everything that is held of a person; written to the audit trail."""
+
+
+class GetWithdrawal(Parameters, kw_only=True):
+    """How far a withdrawal is, and what it has deleted."""
+
+    withdrawal_id: Annotated[Identifier, doc("The withdrawal's id.")]
+
+
+class NamedSubject(Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A person, by what consents call it."""
+
+    subject: Annotated[
+        str, Meta(min_length=1, max_length=SUBJECT_CHARACTERS_MAX), doc("What your consents call the person.")
+    ]
+
+
 def body_of(body: bytes, kind: type[_BodyT]) -> _BodyT:
     """Return what a body holds. Raise BadRequest, which repeats nothing of it, for one that is no such object."""
     try:

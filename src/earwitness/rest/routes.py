@@ -17,8 +17,16 @@ from earwitness.rest.audit_parameters import GetCheckpoints, ListAudit
 from earwitness.rest.certificate_models import CertificateAnswer, GetCertificate
 from earwitness.rest.certificates import get_certificate
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
-from earwitness.rest.consent_models import ConsentAnswer
-from earwitness.rest.consent_parameters import RecordConsent, RecordedConsent, RequireConsent
+from earwitness.rest.consent_models import ConsentAnswer, HeldAnswer, WithdrawalAnswer
+from earwitness.rest.consent_parameters import (
+    GetWithdrawal,
+    NamedSubject,
+    RecordConsent,
+    RecordedConsent,
+    ReportSubject,
+    RequireConsent,
+    WithdrawConsents,
+)
 from earwitness.rest.consents import record_consent, require_consent
 from earwitness.rest.context import RestCall, RestContext, RestHandler
 from earwitness.rest.domains import (
@@ -123,6 +131,7 @@ from earwitness.rest.retention_models import (
     RetentionAnswer,
 )
 from earwitness.rest.tasks import get_event, get_status, get_task, list_events, list_tasks, replay_event, replay_events
+from earwitness.rest.withdrawals import get_withdrawal, report_subject, withdraw_consents
 from earwitness.voice.limits import measured_limits
 
 PREFIX = "/earwitness/v1"
@@ -194,6 +203,11 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_READER, "GET", "/domains", ListDomains, list_domains, DomainsAnswer),
     RestRoute(_ADMIN, "POST", "/domains", CreateDomain, create_domain, DomainAnswer),
     RestRoute(_ADMIN, "DELETE", "/domains/{domainId}", DeleteDomain, delete_domain, DomainAnswer),
+    RestRoute(
+        _ADMIN, "POST", "/consents/withdraw", WithdrawConsents, withdraw_consents, WithdrawalAnswer, body=NamedSubject
+    ),
+    RestRoute(_ADMIN, "POST", "/consents/report", ReportSubject, report_subject, HeldAnswer, body=NamedSubject),
+    RestRoute(_ADMIN, "GET", "/withdrawals/{withdrawalId}", GetWithdrawal, get_withdrawal, WithdrawalAnswer),
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/consent", RequireConsent, require_consent, DomainAnswer),
     RestRoute(
         _OPERATOR,

@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from earwitness.errors import AttemptSuperseded, Conflict
+from earwitness.errors import AttemptSuperseded, Conflict, ConsentMissing
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask
 from earwitness.store.retention import RetentionReader
 from earwitness.store.session import Writing
 from earwitness.store.tasks import TaskRows, TaskVoiceprintWriter
-from earwitness.voice.task_status import TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
+from earwitness.voice.task_status import StopReason, TaskMove, TaskStatus, VoiceprintStatus, is_active, next_status
+from earwitness.voice.withdrawal import WITHDRAWN
 
 
 class AttemptWriter:
     """Attempts at tasks. All but `adopt` raise AttemptSuperseded when another attempt began or the task is over.
 
-    Those that write a checkpoint or a result raise NotFound when the domain was deleted: fail the task.
+    Those that write a checkpoint or a result raise NotFound when the domain was deleted, and ConsentMissing when the
+    consent was withdrawn: fail the task.
     """
 
     def __init__(self, writing: Writing) -> None:
@@ -64,7 +66,7 @@ class AttemptWriter:
 
     def write_progress(self, scope: Scope, task_id: str, *, attempt: int, checkpoint: JsonObject) -> SpeakerSearchTask:
         """Note how far it has come, in positions; return the task as it is now, which shows a stop."""
-        task = self._locked(scope, task_id, attempt)
+        task = self._consented(scope, task_id, attempt)
         return self._tasks.save(task, checkpoint=checkpoint)
 
     def remark(self, scope: Scope, task_id: str, *, attempt: int, status_message: str) -> SpeakerSearchTask:
@@ -85,7 +87,7 @@ class AttemptWriter:
 
         Write the event that reports it in the same unit.
         """
-        task = self._locked(scope, task_id, attempt)
+        task = self._consented(scope, task_id, attempt)
         if task.identification is not None:
             raise Conflict("the task has its identification already; go on from its record")
         return self._concluded(task, checkpoint, identification=identification)
@@ -106,7 +108,7 @@ class AttemptWriter:
 
         Write the event that reports it in the same unit.
         """
-        task = self._locked(scope, task_id, attempt)
+        task = self._consented(scope, task_id, attempt) if voiceprint else self._locked(scope, task_id, attempt)
         if task.voiceprint_status is not None:
             raise Conflict("the task's voiceprint is decided already; go on from its record")
         if voiceprint is not None:
@@ -161,4 +163,11 @@ class AttemptWriter:
             raise AttemptSuperseded(f"attempt {task.attempt} at this task has begun; drop attempt {attempt}")
         if not is_active(task.status):
             raise AttemptSuperseded(f"the task is {task.status} already; drop the work on it")
+        return task
+
+    def _consented(self, scope: Scope, task_id: str, attempt: int) -> SpeakerSearchTask:
+        """Return the locked task when something may be kept of it. Raise ConsentMissing otherwise: fail it."""
+        task = self._locked(scope, task_id, attempt)
+        if task.stop_reason is StopReason.CONSENT_WITHDRAWN:
+            raise ConsentMissing(WITHDRAWN)
         return task

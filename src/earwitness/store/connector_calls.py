@@ -284,13 +284,21 @@ class ConnectorCallWriter(Writer, ConnectorCallReader):
             old.order_by(connector_calls.c.ended_at).limit(limit).with_for_update(skip_locked=True)
         )
         for row in rows:
-            scope, transaction_id = scope_of(row), row["transaction_id"]
-            self._delete(events, in_scope(events, scope, pipeline_id=transaction_id))
-            self._delete(connector_calls, in_scope(connector_calls, scope, transaction_id=transaction_id))
-            owner = key_owner(connector_calls, scope, transaction_id)
-            key_id = self._writing.destroy_key(row["wrapped_key"], owner=owner)
-            self._writing.note_deleted(scope, DeletionKind.CALL, transaction_id, key_id=key_id)
+            self._remove(scope_of(row), row["transaction_id"], row["wrapped_key"])
         return len(rows)
+
+    def delete(self, call: ConnectorCall) -> None:
+        """Remove a call that has ended, its legs and its own events."""
+        row = self._session.row(select(connector_calls.c.wrapped_key).where(self._chosen(call)))
+        if row is not None:
+            self._remove(call.scope, call.transaction_id, row["wrapped_key"])
+
+    def _remove(self, scope: Scope, transaction_id: str, wrapped_key: bytes) -> None:
+        self._delete(events, in_scope(events, scope, pipeline_id=transaction_id))
+        self._delete(connector_calls, in_scope(connector_calls, scope, transaction_id=transaction_id))
+        owner = key_owner(connector_calls, scope, transaction_id)
+        key_id = self._writing.destroy_key(wrapped_key, owner=owner)
+        self._writing.note_deleted(scope, DeletionKind.CALL, transaction_id, key_id=key_id)
 
     def _require(self, scope: Scope, transaction_id: str) -> ConnectorCall:
         call = self.get(scope, transaction_id)

@@ -60,3 +60,5 @@ withdrawn_subjects = Table(
     PrimaryKeyConstraint("account_id", "region", "subject_digest"),
 )
 """Who may not be searched for or enrolled without a newer consent."""
+
+CONSENT_TABLES = (consents, consent_rules, withdrawn_subjects)

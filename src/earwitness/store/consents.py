@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, select
 from earwitness.errors import BadRequest, ConsentMissing, LimitExceeded, NotFound
 from earwitness.store.columns import from_json, to_json
 from earwitness.store.consent_schema import consent_rules, consents, withdrawn_subjects
+from earwitness.store.deletions import DeletionReader, identity_digest
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.records import Scope, VoiceProfile
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, select_in_scope
@@ -27,6 +28,7 @@ from earwitness.voice.consent import (
     ConsentUse,
     needs_consent,
 )
+from earwitness.voice.deletion import DeletionKind
 
 CONSENTS_MAX = 100
 """Of one subject in one domain: a new one with each version of the text, for many years."""
@@ -101,6 +103,15 @@ class ConsentReader(Reader):
 
 class ConsentWriter(Writer, ConsentReader):
     """What can be changed of consents."""
+
+    def withdrawn_at(self, scope: Scope, digest: bytes) -> datetime | None:
+        """Return when a subject withdrew its consents last; by the deletions too, for a backup that was restored."""
+        noted = super().withdrawn_at(scope, digest)
+        if noted is not None:
+            return noted
+        known = identity_digest(self._writing.digest_key, scope, DeletionKind.SUBJECT, (digest.hex(),))
+        found = DeletionReader(self._session, self._vault).of_thing(scope, known)
+        return found[-1].created_at if found else None
 
     def require_by(self, scope: Scope, domain_id: str, required: ConsentRequirement) -> None:
         """Say what needs a consent in a domain, from now on. Raise NotFound without the domain."""

@@ -41,6 +41,7 @@ from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import Vault
 from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.job import ItemState, JobKind, JobState
+from earwitness.voice.withdrawal import ITEM_WITHDRAWN
 
 LEASE_SECONDS = 60.0
 """How long an item is its holder's unless that renews it: three renewals, so that a pause of a few seconds costs
@@ -289,6 +290,39 @@ class JobWriter(Writer, JobReader):
         self._require_domain_key(claimed.scope, claimed.domain_id, lock=True)
         return self._ended(claimed, "failed", state=ItemState.FAILED, reason=reason)
 
+    def forget_item(self, scope: Scope, job_id: str, number: int) -> None:
+        """Delete what an item has of a person: name, consent, recording, result. The domain is locked.
+
+        One that waits fails; whoever works on it is refused when it is done.
+        """
+        job = self.get(scope, job_id)
+        mine = in_scope(job_items, scope, job_id=job_id, number=number)
+        if job is None or not self._count(job_items, mine):
+            return
+        seal = _item_seal(self._require_domain_key(scope, job.domain_id), scope, job_id, number)
+        empty = seal.seal(input_ciphertext=to_json(asdict(ItemInput(name=""))).encode())
+        self._delete(job_recordings, in_scope(job_recordings, scope, job_id=job_id, number=number))
+        gone = {"result_ciphertext": None, "subject_digest": None, "reason": ITEM_WITHDRAWN, "updated_at": self._now}
+        freed = {"state": ItemState.FAILED, "holder": None, "leased_until": 0}
+        waited = self._update(job_items, mine, _WAITING, **freed, **gone, **empty)
+        if waited:
+            self._update(jobs, _open(scope, job_id), failed=jobs.c.failed + 1, updated_at=self._now)
+            self._end_if_all_ended(scope, job_id)
+        else:
+            self._update(job_items, mine, **gone, **empty)
+        self._writing.session.scrub()
+
+    def forget_result(self, scope: Scope, job_id: str, number: int, left: JsonObject | None) -> None:
+        """Replace the result of an item by what is left of it; None removes it, and says why. The domain is locked."""
+        job = self.get(scope, job_id)
+        if job is None:
+            return
+        seal = _item_seal(self._require_domain_key(scope, job.domain_id), scope, job_id, number)
+        sealed = seal.seal(result_ciphertext=None if left is None else to_json(left).encode())
+        why = {} if left is not None else {"reason": ITEM_WITHDRAWN}
+        self._update(job_items, in_scope(job_items, scope, job_id=job_id, number=number), **sealed, **why)
+        self._writing.session.scrub()
+
     def cancel(self, scope: Scope, job_id: str) -> Job | None:
         """End a job and return it; one that has ended stays as it is. What waits is not worked on any more.
 
@@ -394,12 +428,15 @@ class JobWriter(Writer, JobReader):
         if not counted or not self._update(job_items, _held(claimed), **freed, **item):
             raise AttemptSuperseded("the item is somebody else's now, or its job has ended; drop the work on it")
         self._writing.session.use_reserve()
-        all_ended = jobs.c.done + jobs.c.failed >= jobs.c["items"]
-        self._update(jobs, job, all_ended, state=JobState.DONE, ended_at=self._now)
+        self._end_if_all_ended(claimed.scope, claimed.job_id)
         found = self.get(claimed.scope, claimed.job_id)
         if found is None:
             raise AttemptSuperseded("the job is gone; drop the work on it")
         return found
+
+    def _end_if_all_ended(self, scope: Scope, job_id: str) -> None:
+        all_ended = jobs.c.done + jobs.c.failed >= jobs.c["items"]
+        self._update(jobs, _open(scope, job_id), all_ended, state=JobState.DONE, ended_at=self._now)
 
 
 def turn_of(claimed: ClaimedItem) -> PageKey:

@@ -191,6 +191,16 @@ class PipelineReader(Reader):
 class PipelineWriter(Writer, PipelineReader):
     """What can be changed of pipelines."""
 
+    def put_metadata(self, scope: Scope, pipeline_id: str, metadata: JsonObject) -> None:
+        """Replace the runtime metadata of a pipeline; the former ones are gone from the files as well."""
+        chosen = in_scope(pipelines, scope, pipeline_id=pipeline_id)
+        row = self._session.row(select(pipelines.c.wrapped_key).where(chosen))
+        if row is not None:
+            plaintext = to_json(metadata).encode() if metadata else None
+            seal = self._seal(scope, pipeline_id, row["wrapped_key"])
+            self._update(pipelines, chosen, **seal.seal(runtime_metadata_ciphertext=plaintext))
+            self._writing.session.scrub()
+
     def create(
         self,
         scope: Scope,

@@ -11,14 +11,16 @@ from typing import Any
 from sqlalchemy import Column, Table, select, tuple_, update
 
 from earwitness.store.connector_schema import connector_calls, voice_connectors
+from earwitness.store.consent_schema import consents
 from earwitness.store.deletion_records import Deletion
 from earwitness.store.deletion_schema import deletion_items, deletions
 from earwitness.store.deletions import identity_digest
 from earwitness.store.domains import DomainWriter
 from earwitness.store.hot_reads import StoredRow
-from earwitness.store.job_schema import job_parts, jobs
+from earwitness.store.job_schema import job_items, job_parts, jobs
 from earwitness.store.pipelines import PipelineWriter
-from earwitness.store.profiles import ProfileVoiceprintWriter, ProfileWriter
+from earwitness.store.profile_voiceprints import ProfileVoiceprintWriter
+from earwitness.store.profiles import ProfileWriter
 from earwitness.store.records import Scope
 from earwitness.store.repository import Reader, Writer, in_scope, key_owner, select_in_scope
 from earwitness.store.schema import (
@@ -36,6 +38,7 @@ from earwitness.store.schema import (
 from earwitness.store.schema import kinesis_streams as streams
 from earwitness.store.streams import StreamWriter
 from earwitness.store.tags import TagWriter
+from earwitness.store.withdrawals import WithdrawalWriter
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.vault import owner_of
 from earwitness.voice.deletion import DeletionKind
@@ -44,9 +47,11 @@ _ROWS_AT_ONCE = 1_000
 
 _FOUND_IN: dict[DeletionKind, tuple[Table, tuple[str, ...]]] = {
     DeletionKind.DOMAIN: (domains, ("domain_id",)),
+    DeletionKind.SUBJECT: (consents, ("subject_digest",)),
     DeletionKind.PROFILE: (profiles, ("profile_id",)),
     DeletionKind.VOICEPRINT: (profile_voiceprints, ("profile_id", "voiceprint_id")),
     DeletionKind.TASK: (tasks, ("task_id",)),
+    DeletionKind.RESULT: (tasks, ("task_id",)),
     DeletionKind.TASK_VOICEPRINT: (task_voiceprints, ("task_id",)),
     DeletionKind.VOTE: (line_votes, ("domain_id", "codec", "number")),
     DeletionKind.PIPELINE: (pipelines, ("pipeline_id",)),
@@ -68,6 +73,9 @@ class RedoingReader(Reader):
         self, digest_key: DataKey, kind: DeletionKind, digests: Collection[bytes]
     ) -> Iterator[tuple[Scope, tuple[str, ...]]]:
         """Yield what is here of a kind and has one of these digests: whose it is, and what identifies it."""
+        if kind is DeletionKind.SUBJECT:
+            yield from self._subjects(digest_key, digests)
+            return
         table, names = _FOUND_IN[kind]
         for row in self._rows(table, names):
             scope = Scope(account_id=row["account_id"], region=row.get("region", ""))
@@ -76,6 +84,20 @@ class RedoingReader(Reader):
                 ids = (*ids, self._access_key_id(row))
             if identity_digest(digest_key, scope, kind, ids) in digests:
                 yield scope, ids
+
+    def _subjects(self, digest_key: DataKey, digests: Collection[bytes]) -> Iterator[tuple[Scope, tuple[str, ...]]]:
+        """Yield the subjects of which something came back, whatever it is."""
+        seen = set[tuple[Scope, str]]()
+        for table in (consents, profiles, tasks, job_items, line_votes):
+            columns = table.c.account_id, table.c.region, table.c.subject_digest
+            named = select(*columns).where(table.c.subject_digest.is_not(None)).distinct()
+            for row in self._session.rows(named):
+                scope = Scope(account_id=row["account_id"], region=row["region"])
+                ids = (row["subject_digest"].hex(),)
+                known = identity_digest(digest_key, scope, DeletionKind.SUBJECT, ids) in digests
+                if known and (scope, *ids) not in seen:
+                    seen.add((scope, *ids))
+                    yield scope, ids
 
     def _rows(self, table: Table, names: tuple[str, ...]) -> Iterator[StoredRow]:
         key: list[Column[Any]] = list(table.primary_key.columns)
@@ -132,9 +154,11 @@ class RedoingWriter(Writer, RedoingReader):
         of = self._writing
         return {
             DeletionKind.DOMAIN: DomainWriter(of).delete,
+            DeletionKind.SUBJECT: WithdrawalWriter(of).begin_again,
             DeletionKind.PROFILE: ProfileWriter(of).delete,
             DeletionKind.VOICEPRINT: ProfileVoiceprintWriter(of).delete,
             DeletionKind.TASK: self._dropping(tasks, "task_id"),
+            DeletionKind.RESULT: self._forget_result,
             DeletionKind.TASK_VOICEPRINT: self._dropping(task_voiceprints, "task_id"),
             DeletionKind.VOTE: self._delete_vote,
             DeletionKind.PIPELINE: PipelineWriter(of).delete,
@@ -156,6 +180,11 @@ class RedoingWriter(Writer, RedoingReader):
     def _drop(self, table: Table, scope: Scope, **equal: object) -> None:
         self._delete(table, in_scope(table, scope, **equal))
         self._writing.session.scrub()
+
+    def _forget_result(self, scope: Scope, task_id: str) -> None:
+        emptied = {"identification_ciphertext": None, "checkpoint_ciphertext": None}
+        self._update(tasks, in_scope(tasks, scope, task_id=task_id), **emptied)
+        self._drop(task_voiceprints, scope, task_id=task_id)
 
     def _delete_vote(self, scope: Scope, domain_id: str, codec: str, number: str) -> None:
         self._drop(line_votes, scope, domain_id=domain_id, codec=codec, number=int(number))

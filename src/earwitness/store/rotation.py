@@ -29,6 +29,7 @@ from earwitness.store.repository import key_owner, scope_of
 from earwitness.store.schema import access_keys, domains, kinesis_streams, pipelines
 from earwitness.store.session import ConnectionSession, StoreSession, Writing
 from earwitness.store.sqlite import Sqlite
+from earwitness.store.withdrawal_schema import withdrawals
 from earwitness.vault.vault import Vault, is_of_key_service, owner_of
 
 INSTALLATION = Scope(account_id="", region="")
@@ -52,6 +53,7 @@ WRAPPED: Mapping[Table, Callable[[StoredRow], str]] = {
     voice_connectors: lambda row: key_owner(voice_connectors, scope_of(row), row["connector_id"]),
     vault_checks: lambda row: own_key_owner(row["name"]),
     connector_calls: lambda row: key_owner(connector_calls, scope_of(row), row["transaction_id"]),
+    withdrawals: lambda row: key_owner(withdrawals, scope_of(row), row["withdrawal_id"]),
 }
 """Tables whose rows have a data key, and what each is bound to. The check is wrapped again by the last step."""
 
@@ -269,7 +271,7 @@ def _page_of(table: Table, after: tuple[object, ...] | None) -> Query:
     """Return the query of the next rows in the order of their key."""
     key = list(table.primary_key)
     columns = [column for column in table.c if column.primary_key or column.name in _OWNER]
-    statement = select(*columns).order_by(*key).limit(_ROWS_AT_ONCE)
+    statement = select(*columns).where(table.c.wrapped_key.is_not(None)).order_by(*key).limit(_ROWS_AT_ONCE)
     if table is vault_checks:
         statement = statement.where(~_CHECK)
     if after is None:
@@ -283,5 +285,5 @@ def _place(table: Table, row: StoredRow) -> tuple[object, ...]:
 
 
 def _count(reads: StoreSession, table: Table) -> int:
-    row = reads.row(select(func.count().label("rows")).select_from(table))
+    row = reads.row(select(func.count().label("rows")).where(table.c.wrapped_key.is_not(None)))
     return 0 if row is None else int(row["rows"])

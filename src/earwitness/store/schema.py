@@ -38,7 +38,7 @@ from earwitness.store.columns import (
     wrapped_key,
 )
 from earwitness.store.connector_schema import connector_calls
-from earwitness.store.consent_schema import SUBJECT, consent_rules, consents, withdrawn_subjects
+from earwitness.store.consent_schema import CONSENT_TABLES, SUBJECT
 from earwitness.store.deletion_schema import backups, deletion_items, deletions, ledger_places
 from earwitness.store.job_schema import job_items, job_recordings, jobs
 from earwitness.store.label_schema import task_labels
@@ -59,11 +59,12 @@ from earwitness.store.tables import (
     belongs_to,
     metadata,
 )
+from earwitness.store.withdrawal_schema import media_erasures, withdrawals
 from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0016"
+HEAD = "0017"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -469,7 +470,7 @@ AUDIT_TABLES = (audit_entries, audit_chains)
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 MASTER_KEY_TABLES = (vault_checks, master_key_holders)
-TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, consents, consent_rules, withdrawn_subjects)
+TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, *CONSENT_TABLES, withdrawals, media_erasures)
 RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs, task_fingerprints, task_repeats)
 """They belong to the schema as the others do, wherever it is loaded."""
 

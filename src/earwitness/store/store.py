@@ -56,9 +56,11 @@ from earwitness.store.schema import domains
 from earwitness.store.session import ConnectionSession, Writing
 from earwitness.store.sqlite import Sqlite, is_empty
 from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
+from earwitness.store.subjects import SubjectReader
 from earwitness.store.summaries import SummaryReader, SummaryWriter
 from earwitness.store.tags import TagReader, TagWriter
 from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
+from earwitness.store.withdrawals import WithdrawalReader, WithdrawalWriter
 from earwitness.threads import RunInThread
 from earwitness.vault.data_key import DataKey
 from earwitness.vault.signing import Signer
@@ -93,6 +95,7 @@ class Unit:
         self.pipelines = PipelineWriter(writing)
         self.domains = DomainWriter(writing)
         self.consents = ConsentWriter(writing)
+        self.withdrawals = WithdrawalWriter(writing)
         self.profiles = ProfileWriter(writing)
         self.profile_voiceprints = ProfileVoiceprintWriter(writing)
         self.reembedding = ReembeddingWriter(writing)
@@ -157,6 +160,8 @@ class Store:
         self.pipelines = PipelineReader(*reads)
         self.domains = DomainReader(*reads)
         self.consents = ConsentReader(*reads)
+        self.subjects = SubjectReader(*reads)
+        self.withdrawals = WithdrawalReader(*reads)
         self.profiles = ProfileReader(*reads)
         self.profile_voiceprints = ProfileVoiceprintReader(*reads)
         self.reembedding = ReembeddingReader(*reads)

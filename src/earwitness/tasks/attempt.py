@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from earwitness.engine.turns import Turns
-from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, EarwitnessError, NotFound
+from earwitness.errors import AttemptSuperseded, CiphertextRefused, Conflict, ConsentMissing, EarwitnessError, NotFound
 from earwitness.media.source import Source
 from earwitness.metrics.reported import InferenceStep, TaskMetrics, TaskResult, VoiceprintResult
 from earwitness.store.audit_records import SERVICE
@@ -41,7 +41,8 @@ from earwitness.voice.events import (
     voiceprint_generation_failure,
     voiceprint_generation_success,
 )
-from earwitness.voice.task_status import StopReason, TaskStatus
+from earwitness.voice.task_status import FAILS_AT_ONCE, StopReason, TaskStatus
+from earwitness.voice.withdrawal import WITHDRAWN
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
@@ -334,7 +335,7 @@ class AttemptWatch:
             raise AttemptSuperseded("the task is gone; drop the work on it")
         if task.attempt != before.attempt:
             raise AttemptSuperseded("another attempt at this task has begun; drop this one")
-        over = task.status is TaskStatus.STOPPING or task.stop_reason is StopReason.DOMAIN_DELETED
+        over = task.status is TaskStatus.STOPPING or task.stop_reason in FAILS_AT_ONCE
         return task if over else None
 
 
@@ -373,8 +374,7 @@ async def wind_up(
 ) -> None:
     """End a task that heard `have` seconds of speech. Missing results are told as failures if the audio has ended."""
     task = attempt.task
-    if task.stop_reason is StopReason.DOMAIN_DELETED:
-        raise domain_deleted()
+    require_goes_on(task)
     if task.stop_reason is not StopReason.PIPELINE_STOPPED and not call_ended:
         await attempt.end_without(identification=None, voiceprint=None)
         return
@@ -387,6 +387,14 @@ async def wind_up(
         identification=None if attempt.identified else too_little(IDENTIFY_SECONDS),
         voiceprint=too_little(SPEECH_SECONDS_MAX) if task.voiceprint_status is None else None,
     )
+
+
+def require_goes_on(task: SpeakerSearchTask) -> None:
+    """Raise what fails a task whose domain was deleted, or whose speaker has withdrawn the consent."""
+    if task.stop_reason is StopReason.DOMAIN_DELETED:
+        raise domain_deleted()
+    if task.stop_reason is StopReason.CONSENT_WITHDRAWN:
+        raise ConsentMissing(WITHDRAWN)
 
 
 def domain_deleted() -> NotFound:

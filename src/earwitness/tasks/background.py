@@ -47,6 +47,7 @@ from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
 from earwitness.tasks.summaries import Summaries
 from earwitness.tasks.supervise import Supervisor
+from earwitness.tasks.withdrawing import WITHDRAW_SECONDS, Withdrawing
 from earwitness.traces.traces import Traces
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
@@ -63,9 +64,7 @@ LOOK_SECONDS = 1.0
 OWED_SECONDS = 10.0
 """How often ends of calls are written again that could not be."""
 
-SUMMARY_SECONDS = 5.0
-"""How often calls are looked for whose summary is due."""
-
+SUMMARY_SECONDS = 5.0  # how often calls are looked for whose summary is due
 EXPIRE_SECONDS = 60.0
 
 ARRIVALS_KEPT = timedelta(hours=1)
@@ -308,6 +307,7 @@ class Background:
             RegularWork(SUMMARY_SECONDS, lambda: self._sum_up(Summaries(self._store, self._events))),
             RegularWork(EXPIRE_SECONDS, self._expire),
             RegularWork(SWEEP_SECONDS, lambda: media.sweep(self._clock())),
+            RegularWork(WITHDRAW_SECONDS, Withdrawing(self._store, self.streams, self._run_in_thread, self).work),
         ]
         if sharing is not None:
             regular.append(RegularWork(NOTES_SECONDS, sharing.read_notes))

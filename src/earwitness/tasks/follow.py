@@ -14,7 +14,7 @@ from earwitness.errors import Conflict, SpeechTooPoor
 from earwitness.media.source import StartPosition, StreamFragment
 from earwitness.metrics.reported import InferenceStep
 from earwitness.store.records import NewVoiceprint
-from earwitness.tasks.attempt import Attempt, AttemptWatch, domain_deleted, wind_up
+from earwitness.tasks.attempt import Attempt, AttemptWatch, domain_deleted, require_goes_on, wind_up
 from earwitness.tasks.checkpoints import CheckpointWriter
 from earwitness.tasks.events import live_source_of
 from earwitness.tasks.hear import ChannelListener
@@ -164,8 +164,8 @@ class _Listening:
                 break
             if self._watch.changed.is_set():
                 now = await self._watch.look()
-                if now is not None and now.stop_reason is StopReason.DOMAIN_DELETED:
-                    raise domain_deleted()
+                if now is not None:
+                    require_goes_on(now)
             await self._hear(piece)
         await self._finish()
 

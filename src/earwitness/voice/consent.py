@@ -205,6 +205,22 @@ def without_consents(metadata: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in metadata.items() if not key.startswith(PREFIX)}
 
 
+def carried_for(metadata: Mapping[str, object], *, but: str) -> dict[str, object]:
+    """Return what metadata say of the consents of other people than one."""
+    theirs = {key: value for key, value in metadata.items() if key.startswith(PREFIX)}
+    channels = {found["channel"] for key in theirs if (found := _KEY.fullmatch(key)) is not None}
+    kept = {channel for channel in channels if theirs.get(f"{_prefix(channel)}subject", but) != but}
+    return {
+        key: value
+        for key, value in theirs.items()
+        if (found := _KEY.fullmatch(key)) is not None and found["channel"] in kept
+    }
+
+
+def _prefix(channel: str | None) -> str:
+    return PREFIX if channel is None else f"{PREFIX}channel-{channel}:"
+
+
 def requirement_of(tags: Mapping[str, str]) -> ConsentRequirement:
     """Return what the tags of a new domain require. Raise BadRequest for a word that is none."""
     try:

@@ -36,6 +36,12 @@ class DeletionKind(StrEnum):
     CONNECTOR = "connector"
     """A Voice Connector with its secrets."""
 
+    RESULT = "result"
+    """Who was found by a task, which stays."""
+
+    SUBJECT = "subject"
+    """Everything that was made for a subject of consents, when it withdrew them."""
+
     JOB = "job"
     """A job with its results."""
 

@@ -66,6 +66,13 @@ class StopReason(StrEnum):
     DOMAIN_DELETED = "DomainDeleted"
     """There is nothing to search and no key to seal results under: the task fails."""
 
+    CONSENT_WITHDRAWN = "ConsentWithdrawn"
+    """Whoever speaks has withdrawn the consent: the task fails at once, and nothing of it is kept."""
+
+
+FAILS_AT_ONCE = frozenset({StopReason.DOMAIN_DELETED, StopReason.CONSENT_WITHDRAWN})
+"""Reasons that leave nothing to be concluded."""
+
 
 class VoiceprintStatus(StrEnum):
     """What became of the voiceprint of a task, in the words of the wire; None before either."""
