@@ -104,8 +104,31 @@ def unique() -> str:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
+def tls_until(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ssl.SSLContext]]:
+    """Makes a server's TLS for events.example, whose certificate lasts so long; trusted here for the time of a test."""
+
+    def make(days: int, *, is_trusted: bool = True) -> ssl.SSLContext:
+        file = tmp_path / "server.pem"
+        file.write_bytes(_certificate(timedelta(days=days)))
+        if is_trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        http_post._tls.cache_clear()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    yield make
+    http_post._tls.cache_clear()
+
+
+@pytest.fixture
+def authority(tls_until: Callable[..., ssl.SSLContext]) -> ssl.SSLContext:
     """A server's TLS for events.example, whose certificate this machine trusts for the time of a test."""
+    return tls_until(1)
+
+
+def _certificate(lasts: timedelta) -> bytes:
+    """Return a key and a certificate that it has signed itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "events.example")])
     today = datetime.now(UTC)
@@ -115,20 +138,13 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.S
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
+        .not_valid_before(today - timedelta(days=9))
+        .not_valid_after(today + lasts)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("events.example")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path / "server.pem"
     encoded = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    file.write_bytes(encoded + certificate.public_bytes(serialization.Encoding.PEM))
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    http_post._tls.cache_clear()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    yield context
-    http_post._tls.cache_clear()
+    return encoded + certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,15 +1,19 @@
 """The deliverer with a webhook on a real socket: order under retries, and what the log says. Time is passed in."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import logging
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from event_examples import NOON, SECRET
+from event_examples import KEY, NOON, SECRET
 from recording_server import recording
 from store_examples import MINE, Clock, add_pipeline, guid, opened
 
@@ -68,6 +72,48 @@ def test_events_of_a_task_come_in_order_whatever_the_webhook_answers(tmp_path: P
         bodies = deliver(tmp_path, f"{hook.url}/", done=lambda: len(taken()) == 2 * EVENTS)
         for name in (b"a", b"b"):
             assert [body for body in taken() if name in body] == [body for body in bodies if name in body]
+
+
+def test_every_retry_has_the_same_id_and_a_signature_that_is_right(tmp_path: Path) -> None:
+    statuses = iter([500, 503, 204, 302, 404] * 40)
+    with recording(answers=statuses) as hook:
+        bodies = deliver(
+            tmp_path, f"{hook.url}/", done=lambda: sum(one.status == 204 for one in hook.requests) == 2 * EVENTS
+        )
+    ids: dict[bytes, set[str]] = defaultdict(set)
+    for request in hook.requests:
+        headers = request.headers
+        ids[request.body].add(headers["webhook-id"])
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + request.body
+        right = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == f"v1,{right}"
+    assert len(hook.requests) > 2 * EVENTS
+    assert all(len(each) == 1 for each in ids.values())  # the same each time
+    assert len(set[str]().union(*ids.values())) == len(ids) == len(bodies)
+
+
+@pytest.mark.parametrize(
+    ("days", "is_trusted", "reason"),
+    [
+        (-1, True, "shows a certificate that has expired; renew it there"),
+        (1, False, "shows a certificate that is not trusted here (self-signed certificate)"),
+    ],
+)
+def test_a_certificate_that_is_no_good_is_told_once_and_nothing_is_sent(
+    tmp_path: Path,
+    tls_until: Callable[..., ssl.SSLContext],
+    caplog: pytest.LogCaptureFixture,
+    days: int,
+    is_trusted: bool,
+    reason: str,
+) -> None:
+    looks = iter(range(20))
+    with recording(tls=tls_until(days, is_trusted=is_trusted)) as hook:
+        url = f"https://events.example:{hook.port}/"
+        deliver(tmp_path, url, done=lambda: bool(caplog.records) and next(looks, None) is None)
+        assert hook.requests == []
+    (line,) = [record for record in caplog.records if record.name == "earwitness.deliver"]
+    assert reason in vars(line)["reason"]
 
 
 def test_a_certificate_of_another_name_is_told_once_and_as_such(
