@@ -1,0 +1,45 @@
+"""Calls come and go, and leave no memory behind. `CALLS=300` is the long form, by hand."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from calls import Application
+from serving import Served, start, stop
+
+from earwitness.samples import first_call
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
+
+CALLS = int(os.environ.get("CALLS", "15"))
+AT_FIRST = 6
+"""Calls until models are open, and what is kept for the next call is there."""
+
+GROWTH_BYTES_MAX = 12 * 2**20
+"""Less than one megabyte a call; what is in use goes up and down by ten."""
+
+CALLERS: tuple[str, ...] = ("kal", "sally", "marvin")
+
+
+def resident_bytes(served: Served) -> int:
+    pages = Path(f"/proc/{served.process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_stays_as_it_is(tmp_path: Path) -> None:
+    served = start(tmp_path)
+    app = Application(served, "memory")
+    domain = app.domain("callers")
+
+    def call(number: int) -> int:
+        app.call(first_call(CALLERS[number % 3]), stream=app.stream(str(number)), domain=domain)
+        return resident_bytes(served)
+
+    app.configuration()
+    with ThreadPoolExecutor(3) as lines:
+        before = max(lines.map(call, range(AT_FIRST)))
+        after = list(lines.map(call, range(AT_FIRST, AT_FIRST + CALLS)))
+    assert max(after[-3:]) - before < GROWTH_BYTES_MAX
+    app.close()
+    stop(served)
