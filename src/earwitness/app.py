@@ -36,7 +36,7 @@ from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
 from earwitness.from_settings import (
     build_doors,
-    console_hosts,
+    console_parts,
     operation_names,
     origin_settings,
     rates,
@@ -400,7 +400,7 @@ class Service:
         return Console(
             self._own_context,
             self._access,
-            hosts=console_hosts(self._settings),
+            **console_parts(self._settings, clock=now),
             throttle=self._throttle,
             wrong_credentials=self._wrong_credentials,
             new_request_id=new_request_id,

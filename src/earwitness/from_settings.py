@@ -5,7 +5,9 @@ setting. What must never: building what uses them.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import TypedDict
 
 from earwitness import __version__
 from earwitness.api.operations import BY_NAME
@@ -18,6 +20,7 @@ from earwitness.doors.audiosocket_door import AudioSocketDoor
 from earwitness.doors.desk import Desk
 from earwitness.doors.doors import Door
 from earwitness.errors import ConfigurationError
+from earwitness.evaluation.background import Evaluations, EvaluationSettings
 from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.rest.routes import ROUTES
 from earwitness.server.certificate import Certificate, TlsFiles
@@ -28,6 +31,26 @@ from earwitness.tasks.events import TargetSettings
 from earwitness.traces.traces import Traces
 
 _EVENTBRIDGE_SOURCE = "aws.chime"
+
+
+class ConsoleParts(TypedDict):
+    """What of the settings the console works with."""
+
+    hosts: Hosts
+    evaluations: Evaluations
+
+
+def console_parts(settings: Settings, *, clock: Callable[[], datetime]) -> ConsoleParts:
+    """Return under which names the console answers, and what is evaluated beside the service."""
+    evaluated = EvaluationSettings(
+        models_dir=settings.models_dir,
+        calibration_file=settings.calibration_file,
+        prior_known=settings.prior_known,
+        strangers_named_percent=settings.strangers_named_percent,
+        workers=settings.workers,
+        decoded_seconds_max=settings.limits.recording_seconds,
+    )
+    return ConsoleParts(hosts=console_hosts(settings), evaluations=Evaluations(evaluated, clock=clock))
 
 
 def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:

@@ -19,6 +19,9 @@ a form outside of it (`<button form="…">`).
 An action is a row in ACTIONS and a form with `<input type="hidden" name="formToken" value="{{ form_token }}">`. Its
 handler returns `Done`, the sentence for the next page and where that is.
 
+A form that brings a recording, or labelled calls, is a row in UPLOADS (`uploads.py` receives it): the form's token is
+its first field, and a file before it is refused.
+
 Scripts are files in `assets/`, named in a page's `scripts`; the pages' policy forbids all others, styles in attributes
 too. What the build fetches from npm is in `static/` (`hatch_build.py`).
 

@@ -30,8 +30,9 @@ from earwitness.console.pages import ACTIONS, PAGES, UPLOADS, ConsoleAction, Con
 from earwitness.console.rendering import Templates, address
 from earwitness.console.sessions import SIGNED_IN, Session, Sessions
 from earwitness.console.sign_in import SignIn
-from earwitness.console.uploads import STALE_FORM, receive_recording
+from earwitness.console.uploads import STALE_FORM, ReceivedForm, receive_calls, receive_recording
 from earwitness.errors import Forbidden, Throttled, Unauthorized, UnknownOperation
+from earwitness.evaluation.background import Evaluations
 from earwitness.rest.app import encoded, fault_of
 from earwitness.rest.context import RestContext
 from earwitness.rest.models import ErrorAnswer, ErrorDetailAnswer
@@ -77,12 +78,14 @@ class Console:
         monotonic: Callable[[], float],
         views: LiveViews | None = None,
         files: ServedFiles | None = None,
+        evaluations: Evaluations | None = None,
     ) -> None:
         """By the seconds of `monotonic` calls are counted."""
         self._rest = rest
         self._access = access
         self._hosts = hosts
         self._throttle = throttle
+        self._evaluations = evaluations
         self._new_request_id = new_request_id
         self._monotonic = monotonic
         self.sessions = Sessions(rest.store.token_key, clock=rest.clock, new_id=lambda: secrets.token_urlsafe(16))
@@ -215,16 +218,10 @@ class Console:
             with ExitStack() as held:
                 session_id = session.session_id if session else ""
                 key = held.enter_context(self._access.held_keys.holding(principal, session_id=session_id))
-                held.enter_context(self._rest.recording_places.taken(principal.account_id))
-                fields, recording = await receive_recording(
-                    request,
-                    self._hosts,
-                    fits=lambda token: session is not None and self.sessions.fits(session, token),
-                    limit=self._recording_limit,
-                    held=held,
-                )
+                received = await self._receive(request, visitor, upload, held)
                 key.require()  # the form may have taken minutes
-                call = replace(self._asked(request, visitor, upload, form=fields), recording=recording)
+                call = self._asked(request, visitor, upload, form=received.fields)
+                call = replace(call, recording=received.recording, calls=received.calls)
                 async with watching(request.receive, abandoned=call.abandoned):
                     found = await self._rest.run_in_thread(lambda: upload.handler(call))
             if isinstance(found, Done):
@@ -238,10 +235,21 @@ class Console:
 
         return answer
 
-    @property
-    def _recording_limit(self) -> BodyLimit:
-        limits = self._rest.limits
-        return BodyLimit(bytes_max=limits.recording_bytes_max, seconds_max=limits.recording_seconds_max)
+    async def _receive(
+        self, request: Request, visitor: Visitor, upload: ConsoleUpload, held: ExitStack
+    ) -> ReceivedForm:
+        account_id, limits = visitor.principal.account_id, self._rest.limits
+
+        def fits(token: str) -> bool:
+            return visitor.session is not None and self.sessions.fits(visitor.session, token)
+
+        held.enter_context(self._rest.recording_places.taken(account_id))
+        if upload.brings_calls:
+            if self._evaluations is not None:
+                self._evaluations.require_place(account_id)
+            return await receive_calls(request, self._hosts, fits=fits, held=held)
+        limit = BodyLimit(bytes_max=limits.recording_bytes_max, seconds_max=limits.recording_seconds_max)
+        return await receive_recording(request, self._hosts, fits=fits, limit=limit, held=held)
 
     def _gone_on(self, request: Request, call: ConsoleCall[Any], done: Done) -> Response:
         place = address(f"{ROOT}/{call.caller.region}{done.path}", done.query)
@@ -301,7 +309,7 @@ class Console:
         # Of fields that were left empty browsers send the names.
         params: Any = read_parameters(asked.parameters, path=path, query=[pair for pair in query if pair[1]])
         caller = self._caller(request, visitor, asked, params.region)
-        return ConsoleCall(rest=self._rest, caller=caller, params=params)
+        return ConsoleCall(rest=self._rest, caller=caller, params=params, evaluations=self._evaluations)
 
     def _caller(self, request: Request, visitor: Visitor, asked: AskedFor, region: str) -> Caller:
         return Caller(

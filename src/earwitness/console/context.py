@@ -12,7 +12,10 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from earwitness.access.access import require_role
 from earwitness.access.caller import Caller
+from earwitness.access.roles import Role
 from earwitness.api.operations import TABLE
+from earwitness.evaluation.background import Evaluations
+from earwitness.evaluation.incoming import IncomingCalls
 from earwitness.rest.context import NO_RECORDING, RestCall, RestContext, paged
 from earwitness.rest.parameters import Parameters
 from earwitness.rest.routes import ROUTES
@@ -26,6 +29,10 @@ ParametersT_co = TypeVar("ParametersT_co", bound=Parameters, covariant=True)
 _ROLES: Mapping[str, frozenset[str]] = {
     **{served.operation: frozenset(role.value for role in served.roles) for served in TABLE},
     **{route.operation: frozenset(role.value for role in route.roles) for route in ROUTES},
+    # Of the console alone: what is fitted here is for the whole service.
+    "StartEvaluation": frozenset({Role.ADMIN.value}),
+    "ShowEvaluation": frozenset({Role.ADMIN.value}),
+    "EndEvaluation": frozenset({Role.ADMIN.value}),
 }
 
 
@@ -51,6 +58,10 @@ class ConsoleCall(Generic[ParametersT_co]):
     params: ParametersT_co
     #: The recording that a form brought; it is gone when the request is answered.
     recording: Path = NO_RECORDING
+    #: Labelled calls that a form brought; they are whose that starts an evaluation of them.
+    calls: IncomingCalls | None = None
+    #: What is evaluated in this process; None where nothing is.
+    evaluations: Evaluations | None = None
     #: Set when nobody waits for the answer any more.
     abandoned: Event = field(default_factory=Event)
 

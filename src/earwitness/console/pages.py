@@ -18,6 +18,7 @@ from earwitness.console.domains import (
     roll_back_action,
     voiceprint_page,
 )
+from earwitness.console.evaluation import calibration_page, end_action, evaluation_page, result_page, start_upload
 from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
 from earwitness.console.labels import (
     LabelCall,
@@ -36,6 +37,7 @@ from earwitness.console.tasks import task_page, tasks_page
 from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
 from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.certificate_models import GetCertificate
+from earwitness.rest.evaluation_parameters import EndEvaluation, ShowEvaluation, StartEvaluation
 from earwitness.rest.label_parameters import DeleteLabel, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
     DeleteProfile,
@@ -123,6 +125,8 @@ class ConsoleUpload:
     styles: tuple[str, ...] = ()
     is_live: bool = False
     scripts: tuple[str, ...] = ()
+    #: Whether it brings labelled calls, and not one recording.
+    brings_calls: bool = False
 
     @property
     def roles(self) -> frozenset[str]:
@@ -312,6 +316,34 @@ PAGES: tuple[ConsolePage, ...] = (
         is_live=True,
     ),
     ConsolePage(
+        path="/evaluate",
+        title="Evaluate",
+        navigation="Evaluate",
+        roles=roles_of("ShowEvaluation"),
+        parameters=ShowEvaluation,
+        handler=evaluation_page,
+        template="evaluate.html",
+        styles=("try.css",),
+        is_live=True,
+    ),
+    ConsolePage(
+        path="/evaluate/result",
+        title="Results of an evaluation",
+        roles=roles_of("ShowEvaluation"),
+        parameters=ShowEvaluation,
+        handler=result_page,
+        template="evaluation.html",
+        styles=("try.css",),
+    ),
+    ConsolePage(
+        path="/evaluate/calibration",
+        title="A fitted calibration",
+        roles=roles_of("ShowEvaluation"),
+        parameters=ShowEvaluation,
+        handler=calibration_page,
+        template="calibration.html",
+    ),
+    ConsolePage(
         path="/nodes",
         title="Nodes",
         navigation="Nodes",
@@ -384,6 +416,7 @@ ACTIONS: tuple[ConsoleAction, ...] = (
     ConsoleAction(
         path="/events/{eventId}/replay", operation="ReplayEvent", parameters=ReplayEvent, handler=replay_action
     ),
+    ConsoleAction(path="/evaluate/end", operation="EndEvaluation", parameters=EndEvaluation, handler=end_action),
     ConsoleAction(path="/events/replay", operation="ReplayEvents", parameters=ReplayEvents, handler=replay_all_action),
 )
 
@@ -406,5 +439,14 @@ UPLOADS: tuple[ConsoleUpload, ...] = (
         parameters=TriedRecording,
         handler=enrol_upload,
     ),
+    ConsoleUpload(
+        path="/evaluate/start",
+        back="/evaluate",
+        title="Evaluate",
+        operation="StartEvaluation",
+        parameters=StartEvaluation,
+        handler=start_upload,
+        brings_calls=True,
+    ),
 )
-"""Forms that bring recordings."""
+"""Forms that bring recordings: one, or those of an evaluation."""

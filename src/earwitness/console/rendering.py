@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from earwitness.console.evaluation_pictures import cost_curve, det_curve
 from earwitness.console.pictures import curves, progress_width, score_x, strip
 from earwitness.rest.models import EventAnswer
 
@@ -215,5 +216,7 @@ _LOOKS = (
     progress_width,
     curves,
     score_x,
+    det_curve,
+    cost_curve,
 )
 """What templates have as filters."""

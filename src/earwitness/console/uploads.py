@@ -3,8 +3,9 @@
 What belongs here: receiving. What must never: what is done with a recording.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from earwitness.console.forms import FIELDS_MAX
 from earwitness.console.guard import Hosts
 from earwitness.console.multipart import BOUNDARY_BYTES_MAX, FIELD_BYTES_MAX, FormReader, KeepPiece, boundary_of
 from earwitness.errors import BadRequest, Forbidden
+from earwitness.evaluation.incoming import FILES_MAX, SENT_BYTES_MAX, SENT_SECONDS_MAX, IncomingCalls
+from earwitness.rest.context import NO_RECORDING
 from earwitness.server.body import BodyLimit, receive_body
 from earwitness.tasks.recordings import recording_file
 
@@ -23,6 +26,17 @@ STALE_FORM = "this form is of another sign-in; reload the page and send it again
 
 _HEADS_BYTES = FIELD_BYTES_MAX + (FIELDS_MAX + 1) * (BOUNDARY_BYTES_MAX + 1_024)
 """What a form may have beside its file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedForm:
+    """What a form brought."""
+
+    #: Without the form's token.
+    fields: Mapping[str, str]
+    #: Where its recording is, while what holds it is held.
+    recording: Path = NO_RECORDING
+    calls: IncomingCalls | None = None
 
 
 async def receive_form(
@@ -70,10 +84,27 @@ async def receive_form(
     return fields
 
 
+async def receive_calls(
+    request: Request, hosts: Hosts, *, fits: Callable[[str], bool], held: ExitStack
+) -> ReceivedForm:
+    """Return a form with its labelled calls; what was sent of a form that fails is deleted.
+
+    Raise as `receive_form` and `IncomingCalls.begin_file` do.
+    """
+    calls = IncomingCalls()
+    held.callback(calls.remove_unless_kept)
+    limit = BodyLimit(bytes_max=SENT_BYTES_MAX, seconds_max=SENT_SECONDS_MAX)
+    parts_max = FILES_MAX + FIELDS_MAX
+    fields = await receive_form(
+        request, hosts, fits=fits, begin_file=calls.begin_file, limit=limit, parts_max=parts_max
+    )
+    return ReceivedForm(fields=fields, calls=calls)
+
+
 async def receive_recording(
     request: Request, hosts: Hosts, *, fits: Callable[[str], bool], limit: BodyLimit, held: ExitStack
-) -> tuple[dict[str, str], Path]:
-    """Return the fields of a form and where its one recording is, until what is held is let go.
+) -> ReceivedForm:
+    """Return a form with its one recording, which is there until what is held is let go.
 
     Raise as `receive_form` does, and BadRequest without a recording, or with another file.
     """
@@ -97,4 +128,4 @@ async def receive_recording(
     if not size:
         raise BadRequest("no recording was sent; choose a file, or record something, and send the form again")
     file.flush()
-    return fields, path
+    return ReceivedForm(fields=fields, recording=path)

@@ -315,11 +315,12 @@ class Evaluation:
         fits_calibration: bool,
         learns_line: bool = True,
         accepted_labels: Sequence[str],
+        within: Path | None = None,
     ) -> None:
         """`path` is a manifest or a trial list; `speakers` is `all`, `adults` or `children`.
 
         `accepted_labels` are those that sound doubtful and were listened to (LabelDoubts). Recordings that are copies
-        are refused when a calibration is to be fitted.
+        are refused when a calibration is to be fitted. All recordings of a manifest have to be in the folder `within`.
         """
         self.path = path
         self.conditions = [parse_condition(name) for name in dict.fromkeys(conditions)]
@@ -334,7 +335,7 @@ class Evaluation:
         self.trials = read_trials(path, wav_scp=wav_scp, utt2spk=utt2spk) if is_trial_list(path) else None
         if speakers != "all" and self.trials is not None:
             raise EvaluationError("a trial list has no ages; --speakers works with a manifest")
-        self.utterances = read_manifest(path) if self.trials is None else self.trials.utterances
+        self.utterances = read_manifest(path, within=within) if self.trials is None else self.trials.utterances
         if speakers != "all":
             self.utterances = (adults if speakers == "adults" else children)(self.utterances)
         self.speakers = {utterance.speaker_id: utterance for utterance in self.utterances}

@@ -143,11 +143,14 @@ class TrialList:
         return mask
 
 
-def read_manifest(path: Path) -> list[Utterance]:
-    """Return all utterances, in the file's order. ManifestInvalid names the line that cannot be used."""
+def read_manifest(path: Path, *, within: Path | None = None) -> list[Utterance]:
+    """Return all utterances, in the file's order. ManifestInvalid names the line that cannot be used.
+
+    `within`: a folder that all files have to be in, for a manifest of somebody who may see no others.
+    """
     seen: dict[tuple[Path, int | None], Utterance] = {}
     for line, row in _table(path, needed={"file", "speaker_id"}):
-        utterance = _utterance(row, path, line)
+        utterance = _utterance(row, path, line, within)
         key = utterance.path.resolve(), utterance.channel
         if key in seen:
             raise ManifestInvalid(f"{path.name} line {line}: {utterance.path.name} is listed twice")
@@ -279,8 +282,9 @@ def _lines(path: Path, *, maxsplit: int) -> Iterator[tuple[int, list[str]]]:
 class _Cells:
     """A row of a manifest, by the names of its columns."""
 
-    def __init__(self, row: dict[str, str], manifest: Path, line: int) -> None:
+    def __init__(self, row: dict[str, str], manifest: Path, line: int, within: Path | None = None) -> None:
         self._row = row
+        self._within = within
         self._manifest = manifest
         self._line = line
 
@@ -304,6 +308,8 @@ class _Cells:
         if not self("file"):
             raise self.invalid("file must not be empty")
         file = self._manifest.parent / self("file")
+        if self._within is not None and not _is_within(self._within, file):
+            raise self.invalid("file leads out of what was sent; name it as it was sent")
         if not file.is_file() and "\\" in self("file"):
             file = self._manifest.parent / self("file").replace("\\", "/")  # written on Windows
         if not file.is_file():
@@ -312,8 +318,15 @@ class _Cells:
         return file
 
 
-def _utterance(row: dict[str, str], manifest: Path, line: int) -> Utterance:
-    cell = _Cells(row, manifest, line)
+def _is_within(folder: Path, file: Path) -> bool:
+    """Return whether a file is in a folder, also as Windows would write it."""
+    return all(
+        Path(str(one)).resolve().is_relative_to(folder.resolve()) for one in (file, str(file).replace("\\", "/"))
+    )
+
+
+def _utterance(row: dict[str, str], manifest: Path, line: int, within: Path | None) -> Utterance:
+    cell = _Cells(row, manifest, line, within)
     if not cell("file") or not cell("speaker_id"):
         raise cell.invalid("file and speaker_id must not be empty")
     return Utterance(
