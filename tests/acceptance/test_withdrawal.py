@@ -108,8 +108,12 @@ def test_a_withdrawal_during_a_call_ends_the_task_with_a_clear_word(served: Serv
     until(lambda: kept_fragments(app, stream)[0] == [])
     app.pipelines.delete_media_pipeline(MediaPipelineId=pipeline)
     address = f"{served.url}/earwitness/v1/withdrawals/{began['withdrawalId']}"
-    ask = {"headers": {"Authorization": "Bearer test"}, "params": {"region": "us-east-1"}}
-    until(lambda: httpx.get(address, **ask).json()["state"] == "done")
+
+    def state() -> str:
+        headers, params = {"Authorization": "Bearer test"}, {"region": "us-east-1"}
+        return str(httpx.get(address, headers=headers, params=params).json()["state"])
+
+    until(lambda: state() == "done")
 
 
 def _kept_files(data: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from earwitness.voice.line import Codec
 from earwitness.voice.task_status import StopReason, TaskStatus
 from earwitness.voice.withdrawal import ITEM_WITHDRAWN, WithdrawalState
 
-METADATA = {"earwitness:consent:subject": SUBJECT, "customerName": "Ada Lovelace", "callId": "7"}
+METADATA: dict[str, object] = {"earwitness:consent:subject": SUBJECT, "customerName": "Ada Lovelace", "callId": "7"}
 
 
 def _kept(pipeline: Pipeline) -> Mapping[str, object]:
@@ -147,7 +147,7 @@ def test_a_withdrawn_subject_is_refused_until_a_newer_consent(store: Store, cloc
 def test_a_running_task_keeps_nothing_and_fails_at_once(store: Store, domain_id: str) -> None:
     call = Call(store, domain_id, ends=False)
     withdraw(store)
-    task = store.tasks.get(MINE, call.task.task_id)
+    task, attempt = store.tasks.get(MINE, call.task.task_id), call.task.attempt
     assert task is not None
     assert (task.status, task.stop_reason) == (TaskStatus.STOPPING, StopReason.CONSENT_WITHDRAWN)
     assert (task.checkpoint, task.identification, task.profile_id) == (None, None, None)
@@ -157,7 +157,7 @@ def test_a_running_task_keeps_nothing_and_fails_at_once(store: Store, domain_id:
     ):
         with pytest.raises(ConsentMissing, match="nothing of the task is kept"):
             store.write(write)
-    store.write(lambda unit: unit.attempts.fail(MINE, task.task_id, **call.number, status_message="withdrawn"))
+    store.write(lambda unit: unit.attempts.fail(MINE, task.task_id, attempt=attempt, status_message="withdrawn"))
     ended = store.tasks.get(MINE, task.task_id)
     assert ended is not None
     assert (ended.status, ended.status_message) == (TaskStatus.FAILED, "withdrawn")
@@ -196,8 +196,8 @@ def test_results_of_other_calls_are_looked_through(store: Store, domain_id: str)
     theirs = call.profile.profile_id
 
     def found(*profile_ids: str) -> SpeakerSearchTask:
-        stream = {"stream_arn": f"arn:{guid()}"}
-        task = adopted(store, store.write(lambda unit: add_task(unit, domain_id, **stream)))
+        stream = f"arn:{guid()}"
+        task = adopted(store, store.write(lambda unit: add_task(unit, domain_id, stream_arn=stream)))
         result = {"attempt": task.attempt, "identification": _decision(*profile_ids)}
         store.write(lambda unit: unit.attempts.conclude_identification(MINE, task.task_id, **result))
         return end(store, task)
