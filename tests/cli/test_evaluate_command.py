@@ -36,6 +36,16 @@ def manifest(tmp_path: Path) -> Path:
 SHORT = ("--enrol-seconds", 10, "--test-seconds", 10)
 
 
+def test_a_list_of_matches_alone_says_what_it_does_not_say(manifest: Path) -> None:
+    def said(outcome: str) -> str:
+        lines = manifest.read_text().splitlines()
+        named = [f"{line.removesuffix(',match')},{outcome}" for line in lines[1:]]
+        manifest.write_text("\n".join([lines[0].removesuffix(",outcome") + ",outcome", *named]))
+        return " ".join(run(manifest, *SHORT).stderr.split())
+
+    assert "only calls that named somebody are labelled" in said("match")
+
+
 def test_a_manifest_with_plots_and_requirements(manifest: Path, tmp_path: Path) -> None:
     plots, results = tmp_path / "plots", tmp_path / "results.json"
     run_it = run(manifest, *SHORT, "--plots", plots, "--json", results, "--require", "eer_percent<=1")

@@ -180,3 +180,22 @@ def test_a_label_of_a_deleted_profile_is_gone(called: Rest) -> None:
     answer = called.ask("PUT", LABEL, params={"spoke": "not", "profileId": "vp-1"})
     assert "`nobody`" in require_error(answer, 404, "NotFound")
     assert key_id("operator") not in answer.text
+
+
+def test_the_report_says_how_often_searches_were_right_and_what_it_cannot_say(called: Rest) -> None:
+    def report() -> Any:
+        response = called.ask("GET", "domains/vpd-1/labels/report", role="reader")
+        require_fits(response.json(), "LabelReport")
+        return response.json()
+
+    assert "no call is labelled" in report()["cautions"][0]
+    called.store.write(lambda unit: add_result(unit, "task-2", STRANGER))
+    put(called, spoke="profile", profileId="vp-1", picked="queue")
+    only = report()
+    assert (only["matches"], only["noMatches"], only["namesRight"]["count"], only["found"]) == (1, 1, 1, None)
+    assert "only calls that named somebody are labelled" in only["cautions"][0]
+    put(called, "task-2", spoke="enrolled", picked="queue")
+    both = report()
+    assert (both["missed"]["count"], both["missed"]["of"], both["found"]["percent"]) == (1, 1, 50.0)
+    assert both["cautions"] == []
+    assert trail(called)[0] == ("GetLabelReport", "vpd-1")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,6 +136,7 @@ def evaluate(
             accepted_labels=accept_labels or [],
         )
         _warn_of_copies(asked)
+        _warn_of_outcomes(asked)
         engines = {band: engine_for(band) for band in asked.bands}
         with progress_of() as show:
             results = asked.run(engines, workers=config.load().workers, progress=show)
@@ -217,6 +219,16 @@ def _warn_of_copies(asked: "Evaluation") -> None:
             earlier.path.name,
             earlier.speaker_id,
         )
+
+
+def _warn_of_outcomes(asked: "Evaluation") -> None:
+    """Say what cannot be concluded where the list holds calls of one outcome alone."""
+    from earwitness.voice.label import only_matches_advice
+
+    outcomes = Counter(one.outcome for one in asked.utterances)
+    advice = only_matches_advice(matches=outcomes["match"], no_matches=outcomes["no match"])
+    if advice is not None:
+        warn("{}", advice)
 
 
 def _warn_of_labels(results: "EvaluationResults") -> None:

@@ -30,6 +30,7 @@ from earwitness.cli import (
     identify,
     inspect,
     keys,
+    labels,
     line,
     look_back,
     master_key,
@@ -89,6 +90,7 @@ app.add_typer(backfill.backfill, name="backfill")
 app.add_typer(backups.backup, name="backup")
 app.add_typer(connectors.connectors, name="connectors")
 app.add_typer(consent.consent, name="consent")
+app.add_typer(labels.labels, name="labels")
 app.add_typer(line.line, name="line")
 app.add_typer(retention.retention, name="retention")
 app.add_typer(certificate.certificate, name="certificate")

@@ -1,9 +1,9 @@
 """What is evaluated: labelled recordings from a CSV manifest, or from a Kaldi-style trial list.
 
 A *manifest* has one utterance a line. Needed columns: `file` (relative to the manifest) and `speaker_id`. Used when
-there: `sex`, `age`, `source` (slices and `--speakers adults`), `channel` (of stereo files) and `role`: `enrol+test` (or
-empty) may be enrolled, `impostor only` is a stranger, other roles stay out. It is read as spreadsheets write it:
-commas, semicolons or tabs; UTF-8, UTF-16 or UTF-32.
+there: `sex`, `age`, `source` (slices and `--speakers adults`), `channel` (of stereo files), `outcome` (what a search
+said of the call) and `role`: `enrol+test` (or empty) may be enrolled, `impostor only` is a stranger, other roles stay
+out. It is read as spreadsheets write it: commas, semicolons or tabs; UTF-8, UTF-16 or UTF-32.
 
 A manifest of recordings without labels, for jobs, needs `file` alone. Used when there: `channel`, and to enrol
 `consent`, `profile_id` and `speaker_id`.
@@ -63,6 +63,8 @@ class Utterance:
     role: TrialRole = TrialRole.ENROL_AND_TEST
     #: Which channel of a recording with several; from 0.
     channel: int | None = None
+    #: What a search said of it, where the manifest comes from labels; else empty.
+    outcome: str = ""
 
     @property
     def is_adult(self) -> bool:
@@ -337,6 +339,7 @@ def _utterance(row: dict[str, str], manifest: Path, line: int, within: Path | No
         source=cell("source"),
         role=_ROLES.get(cell("role").lower(), TrialRole.OTHER),
         channel=cell.number("channel"),
+        outcome=cell("outcome").lower(),
     )
 
 

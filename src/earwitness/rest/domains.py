@@ -11,7 +11,7 @@ from earwitness.access.roles import Role
 from earwitness.errors import NotFound
 from earwitness.rest.consent_parameters import RecordConsent, RequireConsent
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
-from earwitness.rest.label_parameters import DrawUnlabelled, ListLabels
+from earwitness.rest.label_parameters import DrawUnlabelled, GetLabelReport, ListLabels
 from earwitness.rest.models import (
     DomainAnswer,
     DomainsAnswer,
@@ -145,6 +145,7 @@ DomainNamed: TypeAlias = (
     | DeleteDomain
     | DrawUnlabelled
     | EnrolRecording
+    | GetLabelReport
     | GetLines
     | GetRetention
     | ListDomainProfiles

@@ -105,3 +105,49 @@ class UnlabelledAnswer(Answer):
     labelled_no_matches: Annotated[_Count, doc("Of the others, how many are.")]
     advice: Annotated[str | None, doc("What cannot be concluded from these labels, and what to do; null when nothing.")]
     call: Annotated[SearchedCallAnswer | None, doc("Null when all that were looked at are labelled.")]
+
+
+class ShareAnswer(Answer):
+    """How many of some calls are so."""
+
+    count: _Count
+    of: _Count
+    percent: Annotated[float | None, doc("Null of nothing.")]
+    interval: Annotated[list[float], doc("95 %, in per cent; calls are counted, not callers.")]
+
+
+class EstimatedRateAnswer(Answer):
+    """A rate over all calls of a domain."""
+
+    percent: float
+    interval: Annotated[list[float], doc("95 %, in per cent; calls are counted, not callers.")]
+
+
+class ProbabilityBinAnswer(Answer):
+    """Labelled matches whose stated probability lies in a range."""
+
+    low: float
+    high: float
+    stated_percent: Annotated[float, doc("Mean of what was stated.")]
+    right: Annotated[ShareAnswer, doc("Of these, whose name was right.")]
+
+
+class LabelReportAnswer(Answer):
+    """How often searches were right, as labels say."""
+
+    domain_id: str
+    matches: Annotated[_Count, doc("Calls that named somebody, labelled or not; estimated in a large domain.")]
+    no_matches: Annotated[_Count, doc("Calls that named nobody, alike.")]
+    names_right: Annotated[ShareAnswer, doc("Of the labelled matches, whose name was right.")]
+    missed: Annotated[ShareAnswer, doc("Of the labelled calls without a match, those of somebody who is enrolled.")]
+    found: Annotated[
+        EstimatedRateAnswer | None,
+        doc(
+            "Of all calls of enrolled callers, those given the right name; null of none, or unless both kinds are "
+            "labelled."
+        ),
+    ]
+    strangers_named: Annotated[EstimatedRateAnswer | None, doc("Of all other calls, those given a name; null alike.")]
+    probabilities: list[ProbabilityBinAnswer]
+    unsure: Annotated[_Count, doc("Labels that say nothing.")]
+    cautions: Annotated[list[str], doc("What cannot be concluded, and what to do.")]

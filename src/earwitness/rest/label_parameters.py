@@ -65,6 +65,12 @@ class ListLabels(Parameters, kw_only=True):
     next_token: PageToken = None
 
 
+class GetLabelReport(Parameters, kw_only=True):
+    """How often the searches of a domain are right, by the labels of its calls, with intervals."""
+
+    domain_id: _OfDomain
+
+
 class DrawUnlabelled(Parameters, kw_only=True):
     """A call of a domain that nobody has labelled, drawn at random, and how many are: matches and others alike."""
 

@@ -1,19 +1,24 @@
 """Whether results are right: labels of tasks, and calls that are drawn to be labelled."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from earwitness.errors import BadRequest, Conflict, NotFound
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
 from earwitness.rest.domains import domain_of
 from earwitness.rest.label_models import (
+    EstimatedRateAnswer,
     LabelAnswer,
     LabelledCallAnswer,
     LabelledCallsAnswer,
+    LabelReportAnswer,
+    ProbabilityBinAnswer,
     SearchedCallAnswer,
     SearchedCandidateAnswer,
+    ShareAnswer,
     UnlabelledAnswer,
 )
-from earwitness.rest.label_parameters import DeleteLabel, DrawUnlabelled, GetLabel, ListLabels, PutLabel
+from earwitness.rest.label_parameters import DeleteLabel, DrawUnlabelled, GetLabel, GetLabelReport, ListLabels, PutLabel
 from earwitness.rest.models import TaskStreamAnswer
 from earwitness.store.labels import TaskLabel
 from earwitness.store.records import Page, PageKey, SpeakerSearchTask
@@ -21,6 +26,9 @@ from earwitness.store.store import Unit
 from earwitness.tasks.labelled import labelled_call, survey
 from earwitness.voice.decision import Outcome
 from earwitness.voice.label import LabelledCall, only_matches_advice
+
+if TYPE_CHECKING:
+    from earwitness.evaluation.scored_labels import EstimatedRate, Share
 
 _NO_TASK = "there is no speaker search task of this id; tasks are kept for seven days"
 _NO_LABEL = "nobody has said who spoke in the call of this task"
@@ -103,6 +111,37 @@ def draw_unlabelled(context: RestContext, call: RestCall[DrawUnlabelled]) -> Unl
         advice=only_matches_advice(matches=labelled[Outcome.MATCH], no_matches=labelled[Outcome.NO_MATCH]),
         call=None if drawn is None else _searched(drawn),
     )
+
+
+def get_label_report(context: RestContext, call: RestCall[GetLabelReport]) -> LabelReportAnswer:
+    """Return how often the searches of a domain are right, as labels say."""
+    from earwitness.evaluation.scored_labels import label_report  # with numpy, which a start need not wait for
+
+    domain = domain_of(context, call)
+    found = survey(context.store, call.scope, domain.domain_id, random=context.random)
+    report = label_report(
+        found.labelled, matches=found.of_all(Outcome.MATCH), no_matches=found.of_all(Outcome.NO_MATCH)
+    )
+    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
+
+    def rate(one: "EstimatedRate | None") -> EstimatedRateAnswer | None:
+        return None if one is None else EstimatedRateAnswer(percent=one.percent, interval=list(one.interval))
+
+    return answer_of(
+        LabelReportAnswer,
+        report,
+        domain_id=domain.domain_id,
+        names_right=_share(report.names_right),
+        missed=_share(report.missed),
+        found=rate(report.found),
+        strangers_named=rate(report.strangers_named),
+        probabilities=[answer_of(ProbabilityBinAnswer, one, right=_share(one.right)) for one in report.probabilities],
+        cautions=list(report.cautions),
+    )
+
+
+def _share(share: "Share") -> ShareAnswer:
+    return answer_of(ShareAnswer, share, interval=list(share.interval))
 
 
 def _task(

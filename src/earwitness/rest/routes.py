@@ -43,17 +43,24 @@ from earwitness.rest.doors import get_doors
 from earwitness.rest.exports import create_export, delete_archive, fetch_archive
 from earwitness.rest.job_models import JobAnswer, JobItemAnswer, JobItemsAnswer, JobsAnswer
 from earwitness.rest.jobs import cancel_job, create_job, get_job, list_items, list_jobs, put_item
-from earwitness.rest.label_models import LabelAnswer, LabelledCallsAnswer, LookBackAnswer, UnlabelledAnswer
+from earwitness.rest.label_models import (
+    LabelAnswer,
+    LabelledCallsAnswer,
+    LabelReportAnswer,
+    LookBackAnswer,
+    UnlabelledAnswer,
+)
 from earwitness.rest.label_parameters import (
     DeleteLabel,
     DrawUnlabelled,
     GetLabel,
+    GetLabelReport,
     ListLabels,
     LookBack,
     LookBackForProfile,
     PutLabel,
 )
-from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, list_labels, put_label
+from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, get_label_report, list_labels, put_label
 from earwitness.rest.lines import get_lines, reset_lines, revert_line, switch_lines
 from earwitness.rest.look_back import look_back, look_back_for_profile
 from earwitness.rest.models import (
@@ -189,6 +196,7 @@ ROUTES: tuple[RestRoute, ...] = (
         _OPERATOR, "POST", "/profiles/{profileId}/look-back", LookBackForProfile, look_back_for_profile, LookBackAnswer
     ),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels", ListLabels, list_labels, LabelledCallsAnswer),
+    RestRoute(_READER, "GET", "/domains/{domainId}/labels/report", GetLabelReport, get_label_report, LabelReportAnswer),
     RestRoute(_READER, "GET", "/domains/{domainId}/labels/draw", DrawUnlabelled, draw_unlabelled, UnlabelledAnswer),
     RestRoute(_AUDITOR, "GET", "/audit", ListAudit, list_audit, AuditAnswer),
     RestRoute(_AUDITOR, "GET", "/audit/checkpoints", GetCheckpoints, get_checkpoints, CheckpointsAnswer),
