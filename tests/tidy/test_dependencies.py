@@ -9,9 +9,10 @@ from importlib.metadata import Distribution, metadata
 from pathlib import Path
 from typing import Any
 
-import audit
 import dependencies
 import pytest
+
+import audit
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
