@@ -1,7 +1,7 @@
 """The ledger of deletions: told within a look, told that there was nothing, and altered by nobody unnoticed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -82,6 +82,12 @@ class _Away:
 
     def put(self, name: str, content: bytes) -> None:
         self._require().put(name, content)
+
+    def put_soon(self, name: str, content: Sequence[bytes]) -> None:
+        self._require().put_soon(name, content)
+
+    def settle(self, names: Sequence[str]) -> None:
+        self._require().settle(names)
 
     def get(self, name: str) -> bytes:
         return self._require().get(name)

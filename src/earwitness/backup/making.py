@@ -142,6 +142,7 @@ def _write(
         if order.master_key is not None:
             content = order.master_key.strip().encode() + b"\n"
             writer.write("master-key", tar_of([_small(MASTER_KEY_FILE, content)]))
+        writer.settle()
     return writer.parts
 
 

@@ -47,26 +47,34 @@ class PartWriter:
             size += len(block)
             if size >= PART_BYTES:
                 number += 1
-                self._begin(kind, number, b"".join(gathered))
+                self._begin(kind, number, gathered)
                 gathered, size = [], 0
         if size:
-            self._begin(kind, number + 1, b"".join(gathered))
+            self._begin(kind, number + 1, gathered)
         while self._waiting:
             self._end_one()
 
-    def _begin(self, kind: str, number: int, content: bytes) -> None:
+    def settle(self) -> None:
+        """Make all parts durable, at the end."""
+        self._place.settle([f"{self._prefix}/{part.name}" for part in self.parts])
+
+    def _begin(self, kind: str, number: int, content: list[bytes]) -> None:
         while len(self._waiting) >= _WAITING_MAX:
             self._end_one()
-        plain_bytes = len(content)
+        plain_bytes = sum(map(len, content))
         if self._recipient is not None:
-            content = encrypt(content, recipient=self._recipient)
+            content = [encrypt(b"".join(content), recipient=self._recipient)]
         name = f"{kind}-{number:06}.tar-part{'' if self._recipient is None else '.age'}"
         self._waiting.append(self._threads.submit(self._put, kind, name, content, plain_bytes))
 
-    def _put(self, kind: str, name: str, content: bytes, plain_bytes: int) -> BackupPart:
-        digest = hashlib.sha256(content).hexdigest()
-        self._place.put(f"{self._prefix}/{name}", content)
-        return BackupPart(name=name, kind=kind, bytes=len(content), sha256=digest, plain_bytes=plain_bytes)
+    def _put(self, kind: str, name: str, content: list[bytes], plain_bytes: int) -> BackupPart:
+        digest = hashlib.sha256()
+        for block in content:
+            digest.update(block)
+        self._place.put_soon(f"{self._prefix}/{name}", content)
+        return BackupPart(
+            name=name, kind=kind, bytes=sum(map(len, content)), sha256=digest.hexdigest(), plain_bytes=plain_bytes
+        )
 
     def _end_one(self) -> None:
         part = self._waiting.popleft().result()

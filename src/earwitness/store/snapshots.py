@@ -33,7 +33,7 @@ from earwitness.store.tables import metadata
 
 SQLITE_FILE = "records.db"
 
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 2**20
 _PIECE_BYTES = 16 * 2**20
 """Of a table, in one piece; a piece is held in memory."""
 
