@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks import (
     accuracy,
+    audit,
     capacity,
     cluster,
     codecs,
@@ -57,6 +58,7 @@ BENCHMARKS = {
         cluster,
         startup,
         scrape,
+        audit,
         master_key,
         testing_start,
         resemblyzer,

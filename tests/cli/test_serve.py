@@ -325,6 +325,12 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
         operations = "SELECT operation, count(*) FROM audit_entries GROUP BY operation"
         counts = dict(database.execute(operations).fetchall())
         assert counts["CreateVoiceProfileDomain"] == counts["DeleteVoiceProfileDomain"] == len(listed)
+        whole = json.loads(run("audit", "verify", "--json").stdout)
+        assert (whole["whole"], whole["afterCheckpoints"]) == (True, 0), whole  # the stop wrote the last one
+        with database:
+            database.execute("DELETE FROM audit_entries WHERE number > (SELECT max(number) - 10 FROM audit_entries)")
+    found = json.loads(run("audit", "verify", "--json").stdout)["problems"]
+    assert [problem["number"] for problem in found] == [whole["entries"] - 9]
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -192,3 +192,19 @@ def test_a_call_that_is_played_again_is_told_with_how_often_that_is_wrong(
         assert measured_limits().of_a_repeat in page
         assert measured_limits().of_a_name in page
     assert measured_limits().of_a_repeat not in visit("reader").get(f"{REGION}/tasks/{task_id(1)}").text
+
+
+def test_an_auditor_sees_the_trail_by_filters_that_are_the_address(live: Live, visit: Callable[..., Visit]) -> None:
+    auditor, reader = visit("auditor"), visit("reader")
+    reader.get(PROFILE)
+    assert auditor.get("/console/").headers["location"] == f"{REGION}/audit"
+    place = f"{REGION}/audit?since=2020-01-01&until=&keyId=tok-reader&operation=GetProfile&resourceArn=&outcome=done"
+    found = auditor.get(place.replace("/audit?", "/audit.json?")).json()["entries"]
+    assert {(one["operation"], one["keyId"]) for one in found} == {("GetProfile", "tok-reader")}
+    page = auditor.get(place).text
+    assert 'value="2020-01-01"' in page and 'value="tok-reader"' in page and "GetProfile" in page
+    assert "No such entries" in auditor.get(f"{REGION}/audit?outcome=NothingOfTheKind").text
+    hostile = auditor.get(f"{REGION}/audit", params={"keyId": '"><script>alert(1)</script>'})
+    assert hostile.status_code == 200 and "<script>alert" not in hostile.text
+    assert auditor.get(f"{REGION}/audit?since=yesterday").status_code == 400
+    assert f'href="{REGION}/tasks"' not in page

@@ -23,6 +23,9 @@ AUDIT_KEPT = timedelta(days=365)
 """How long entries stay in the records."""
 
 _SEALED_AT_ONCE, _CUT_AT_ONCE = 500, 2_000
+_WAITS = timedelta(days=1)
+"""How long entries that have expired wait for more of them: a file for every ten minutes would be many."""
+
 _SAID_AGAIN = timedelta(hours=1)
 """A chain that has not grown gets a checkpoint so often, which says that it has not."""
 
@@ -88,7 +91,10 @@ class AuditKeeping:
         return self._store.tell_key_uses(tell, begins_anew=begins_hour)
 
     def expire(self, now: datetime, *, kept: timedelta = AUDIT_KEPT) -> int:
-        """Take off what is older, from each chain's beginning on; return how many entries there were."""
+        """Take off what is older, from each chain's beginning on; return how many entries there were.
+
+        A few wait for more, a day at most.
+        """
         if not self._store.keeps_house():
             return 0
         total = 0
@@ -106,6 +112,8 @@ class AuditKeeping:
             return 0
         page = self._store.audit.chained(node, after=chain.start_number, limit=_CUT_AT_ONCE)
         old = list(takewhile(lambda entry: entry.time < older_than, page))
+        if len(old) < _CUT_AT_ONCE and old[0].time >= older_than - _WAITS:
+            return 0
         last = old[-1]
         if last.number is None or last.digest is None:
             raise CiphertextRefused("an entry of a chain has no digest; `earwitness audit verify` tells where")

@@ -182,7 +182,9 @@ def test_expired_entries_are_taken_off_into_files_and_the_chain_goes_on(
     fill(store)
     assert keeping.checkpoint(clock()) == 1
     assert keeping.expire(clock()) == 0
-    clock.advance(timedelta(days=366))
+    clock.advance(timedelta(days=365, hours=1))
+    assert keeping.expire(clock()) == 0  # too few, not a day ago
+    clock.advance(timedelta(days=1))
     fill(store, 5)
     assert keeping.checkpoint(clock()) == 1
     assert keeping.expire(clock()) == ENTRIES
@@ -192,7 +194,7 @@ def test_expired_entries_are_taken_off_into_files_and_the_chain_goes_on(
     verdict = verify(store, *known, files=folder.entry_files())
     assert (verdict.problems, verdict.entries, verdict.files) == ([], ENTRIES + 5, 1)
     assert verify(store, *known).is_whole  # without the files, too
-    clock.advance(timedelta(days=366))
+    clock.advance(timedelta(days=367))
     fill(store, 5)
     assert keeping.expire(clock()) == 5
     assert verify(store, files=folder.entry_files()).is_whole
@@ -208,7 +210,7 @@ def test_expired_entries_are_taken_off_into_files_and_the_chain_goes_on(
 def test_expired_entries_are_kept_nowhere_without_a_folder(store: Store, clock: Clock, tmp_path: Path) -> None:
     keeping = AuditKeeping(store, AuditFolder(tmp_path), keeps_expired=False)
     fill(store)
-    clock.advance(timedelta(days=366))
+    clock.advance(timedelta(days=367))
     store.write(append)
     seal(store)
     assert keeping.expire(clock()) == ENTRIES
