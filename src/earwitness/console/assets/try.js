@@ -8,7 +8,7 @@
   if (!input) return;
   const form = input.form;
 
-  for (const one of document.querySelectorAll(".with-script")) one.hidden = false;
+  for (const one of document.querySelectorAll(".off")) one.classList.remove("off");
 
   // The picture and the sound of what is chosen.
 
@@ -100,7 +100,6 @@
   };
 
   const tell = (text) => { at("told").textContent = text; };
-  at("recorder").hidden = false;
   if (!navigator.mediaDevices || !window.MediaRecorder) {
     at("record").disabled = true;
     tell("The microphone needs HTTPS, or a service on this machine; choose a file instead.");
