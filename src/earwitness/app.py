@@ -230,7 +230,10 @@ class Service:
         )
 
     def _retention_page(self) -> ASGIApp:
-        facts = published.ServiceFacts(keeps_enrolment_audio=self._background.recordings.keep_audio)
+        facts = published.ServiceFacts(
+            keeps_enrolment_audio=self._background.recordings.keep_audio,
+            backup_days_max=self._settings.backup_days_max,
+        )
         run_in_thread = self._threads.run
         return published.RetentionPage(self._store, facts, clock=self._clock, run_in_thread=run_in_thread)
 

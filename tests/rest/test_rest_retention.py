@@ -129,7 +129,7 @@ class Visitor:
     """Somebody without credentials."""
 
     def __init__(self, rest: Rest) -> None:
-        facts = ServiceFacts(keeps_enrolment_audio=False)
+        facts = ServiceFacts(keeps_enrolment_audio=False, backup_days_max=35.0)
         self._page = RetentionPage(rest.store, facts, clock=lambda: rest.clock.now, run_in_thread=run)
 
     def ask(self, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
@@ -160,7 +160,7 @@ def test_the_page_tells_the_longest_time_that_any_domain_keeps(domain: Rest) -> 
     rest = domain
 
     def kept(*, keeps_audio: bool = False) -> dict[str, str]:
-        facts = ServiceFacts(keeps_enrolment_audio=keeps_audio)
+        facts = ServiceFacts(keeps_enrolment_audio=keeps_audio, backup_days_max=35.0)
         return {row["kind"]: row["kept"] for row in published(rest.store, facts, now=rest.clock.now)["service"]}
 
     assert kept()["audio"] == "not kept"
@@ -178,7 +178,9 @@ def test_the_page_tells_the_longest_time_that_any_domain_keeps(domain: Rest) -> 
     assert "lastContact" not in kept()
     shown(rest, "PUT", voiceprintHours="72", lookBack="true")
     assert kept()["voiceprint"] == "3 days at most, after the call"
-    document = json.dumps(published(rest.store, ServiceFacts(keeps_enrolment_audio=False), now=rest.clock.now))
+    facts = ServiceFacts(keeps_enrolment_audio=False, backup_days_max=35.0)
+    document = json.dumps(published(rest.store, facts, now=rest.clock.now))
+    assert "35 days at most" in document
     assert "to look for the voice in earlier calls" in document
 
 

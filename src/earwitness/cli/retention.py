@@ -146,6 +146,10 @@ def _print_runs(found: dict[str, Any]) -> None:
         warn("{}", found["advice"])
 
 
+def _amount(number: int, unit: str) -> str:
+    return f"{number} {unit if number != 1 else unit.removesuffix('s')}"
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
@@ -161,7 +165,7 @@ def _print(found: dict[str, Any], *, as_json: bool) -> None:
     rows = [
         (
             words,
-            _NOTHING.get(name, "") if found[name] is None else f"{found[name]} {unit}",
+            _NOTHING.get(name, "") if found[name] is None else _amount(found[name], unit),
             "told" if name in found["told"] else "by itself",
         )
         for name, (words, unit) in _WORDS.items()

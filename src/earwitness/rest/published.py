@@ -38,6 +38,8 @@ class ServiceFacts:
     """What the settings say of retention."""
 
     keeps_enrolment_audio: bool
+    #: Days after which backups that this service makes are deleted.
+    backup_days_max: float
 
 
 def published(store: Store, facts: ServiceFacts, *, now: datetime) -> Published:
@@ -50,7 +52,7 @@ def published(store: Store, facts: ServiceFacts, *, now: datetime) -> Published:
         "madeAt": f"{now:%FT%H:%M:%SZ}",
         "service": _rows([one.schedule for one in told], facts, with_default=alike or not told),
         "domains": [_domain(one, facts) for one in told if one.schedule.published_name],
-        "others": [{"what": what, "kept": kept} for what, kept in _OTHERS],
+        "others": [{"what": what, "kept": kept} for what, kept in (*_OTHERS, _backups(facts))],
         "expiry": {
             "everySeconds": 60,
             "lastRunAt": f"{latest[0].started_at:%FT%H:%M:%SZ}" if latest else None,
@@ -68,9 +70,20 @@ _OTHERS = (
     ("Recordings that were sent to be searched or enrolled", "Until there is a result; the result for 7 days"),
     ("An export of a domain", "Until it was fetched and deleted, 24 hours at most"),
     ("A mean of ten voices or more, from which no single one can be read", "Until its domain is deleted"),
+    ("Consents of those who are enrolled", "Until the voiceprint, the domain or the consent itself is deleted"),
+    ("Whether somebody said that a result was right or wrong", "As long as the result"),
+    (
+        "What was deleted, when and by whom, without names",
+        "At least as long as a backup from before is there",
+    ),
     ("Who changed, read or was refused what: ids, no names", "One year"),
 )
 """What no schedule changes, in words for the public."""
+
+
+def _backups(facts: ServiceFacts) -> tuple[str, str]:
+    days = f"{facts.backup_days_max:g} days"
+    return "Backups of all this; what was deleted is deleted again when one is put back", f"{days} at most, encrypted"
 
 
 def _rows(schedules: Sequence[RetentionSchedule], facts: ServiceFacts, *, with_default: bool) -> list[Published]:
