@@ -230,12 +230,9 @@ class Service:
         )
 
     def _retention_page(self) -> ASGIApp:
-        facts = published.ServiceFacts(
-            keeps_enrolment_audio=self._background.recordings.keep_audio,
-            backup_days_max=self._settings.backup_days_max,
-        )
-        run_in_thread = self._threads.run
-        return published.RetentionPage(self._store, facts, clock=self._clock, run_in_thread=run_in_thread)
+        kept, days = self._background.recordings.keep_audio, self._settings.backup_days_max
+        facts = published.ServiceFacts(keeps_enrolment_audio=kept, backup_days_max=days)
+        return published.RetentionPage(self._store, facts, clock=self._clock, run_in_thread=self._threads.run)
 
     def _require_ready(self) -> None:
         """StoreUnavailable or Unavailable when records or media cannot be written or read, or others shall serve."""
