@@ -39,6 +39,7 @@ def commands() -> str:
     """Every command with its options, then the exit codes."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="earwitness")
+    _say_whole(command)
     reference = get_docs_for_click(obj=command, ctx=context, name="earwitness", title="The command line")
     lines = Path(output.__file__).read_text(encoding="utf-8")
     codes = [f"| {code} | {meaning} |" for _, code, meaning in _EXIT_LINE.findall(lines)]
@@ -50,6 +51,14 @@ def commands() -> str:
         f"## {title}\n\n| {one} | {other} |\n| --- | --- |\n" + "\n".join(rows) for title, one, other, rows in tables
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _say_whole(command: Any) -> None:  # `Any`: groups have commands, and typer's stubs no name for them
+    """Let lists show the first sentence of each command, which they cut otherwise."""
+    for each in getattr(command, "commands", {}).values():
+        paragraph = " ".join((each.help or "").split("\n\n")[0].split())
+        each.short_help = re.split(r"(?<=[.?!]) (?=[A-Z])", paragraph)[0]
+        _say_whole(each)
 
 
 def settings() -> str:
