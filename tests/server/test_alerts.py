@@ -74,6 +74,10 @@ SCENES: dict[str, tuple[dict[str, str], set[str]]] = {
         {"EarwitnessExpiryStands"},
     ),
     "something old stays": ({'earwitness_expiry_overdue_records{instance="a"}': "2x480"}, {"EarwitnessExpiryOverdue"}),
+    "a ledger is not told": (
+        {'earwitness_ledger_told_timestamp_seconds{instance="a"}': "0x480"},
+        {"EarwitnessLedgerStands"},
+    ),
     "a certificate ends": (
         {'earwitness_tls_certificate_expiry_timestamp_seconds{instance="a"}': "1000000x480"},
         {"EarwitnessCertificateEnds"},
