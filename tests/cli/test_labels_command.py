@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
 from earwitness.engine.calibration import read_calibration, shipped_calibration

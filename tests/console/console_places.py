@@ -11,6 +11,7 @@ PLACES = {
     "/tasks/{taskId}/label/delete": f"/tasks/{task_id(0)}/label/delete",
     "/tasks/{taskId}/look-back": f"/tasks/{task_id(0)}/look-back",
     "/profiles/{profileId}/look-back": f"/profiles/{KNOWN}/look-back",
+    "/domains/{domainId}/labels": f"/domains/{DOMAIN}/labels",
     "/labels": "/labels",
     "/domains": "/domains",
     "/domains/{domainId}": f"/domains/{DOMAIN}",

@@ -1,11 +1,14 @@
 """Right or wrong in the console: forms that work without script, the queue, and one key in a browser."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from console_examples import DOMAIN, KNOWN, RUNNER_UP, task_id
 from console_visit import REGION, SCOPE, Visit
 from live import Live
+
+from earwitness.cli.labels import read_exports
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +104,17 @@ def test_the_queue_says_when_only_matches_are_labelled(visit: Callable[..., Visi
 
 def test_a_domain_that_is_not_there(visit: Callable[..., Visit]) -> None:
     assert visit("reader").get(f"{REGION}/labels?domainId=vpd-unknown").status_code == 404
+
+
+def test_what_the_labels_say_is_shown_and_its_json_is_an_export(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    browser = visit("operator")
+    say(browser, CALL, f"profile:{KNOWN}")
+    say(browser, STRANGER, "enrolled", then="queue")
+    page = browser.get(f"{REGION}/domains/{DOMAIN}/labels").text
+    assert "1 of 1" in page
+    assert "It was somebody who is enrolled" in page
+    export = tmp_path / "labels.json"
+    export.write_bytes(browser.get(f"{REGION}/domains/{DOMAIN}/labels.json").content)
+    exported = read_exports([export])
+    assert {one.task_id: one.is_right for one in exported.calls} == {task_id(0): True, task_id(1): False}
+    assert (exported.matches, exported.no_matches) == (2, 1)

@@ -18,12 +18,11 @@ from earwitness.cli.output import print_json, print_table, remark, reporting, sa
 from earwitness.errors import ConfigurationError, EvaluationError, ManifestInvalid
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
-from earwitness.voice.label import LabelledCall, Picked, Spoke
+from earwitness.voice.label import EXPORT_FORMAT, LabelledCall, Picked, Spoke
 
 if TYPE_CHECKING:
     from earwitness.evaluation.scored_labels import LabelFit
 
-_FORMAT = "earwitness labels 1"
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".mkv")
 
 Exports = Annotated[list[Path], typer.Argument(metavar="FILE", help="What `labels export` has written; several count.")]
@@ -62,7 +61,7 @@ def export_labels(
         report = service.get(f"{path}/report")
         calls = list(service.every(path, "calls"))
         document = {
-            "format": _FORMAT,
+            "format": EXPORT_FORMAT,
             "domainId": report["domainId"],
             "matches": report["matches"],
             "noMatches": report["noMatches"],
@@ -171,7 +170,7 @@ def read_exports(files: Sequence[Path]) -> ExportedLabels:
     for file in files:
         try:
             document: Any = json.loads(file.read_text(encoding="utf-8"))  # `Any`: JSON; read below as one error
-            if document["format"] != _FORMAT:
+            if document["format"] != EXPORT_FORMAT:
                 raise ValueError(f"format {document['format']!r}")
             matches, no_matches = matches + int(document["matches"]), no_matches + int(document["noMatches"])
             for one in document["calls"]:

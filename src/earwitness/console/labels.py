@@ -6,21 +6,26 @@ from typing import Annotated, Any, Literal
 from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.errors import BadRequest, NotFound
 from earwitness.rest.domains import list_domains
-from earwitness.rest.label_models import LabelAnswer
+from earwitness.rest.label_models import LabelAnswer, LabelledCallAnswer
 from earwitness.rest.label_parameters import (
     DeleteLabel,
     DrawUnlabelled,
     GetLabel,
+    GetLabelReport,
+    ListLabels,
     LookBack,
     LookBackForProfile,
     PutLabel,
     Said,
 )
-from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, put_label
+from earwitness.rest.labels import delete_label, draw_unlabelled, get_label, get_label_report, list_labels, put_label
 from earwitness.rest.look_back import look_back, look_back_for_profile
 from earwitness.rest.parameters import GetTask, Identifier, ListDomains, Parameters, doc
 from earwitness.rest.tasks import get_task
-from earwitness.voice.label import Picked, Spoke
+from earwitness.voice.label import EXPORT_FORMAT, Picked, Spoke
+
+EXPORTED_MAX = 1_000
+"""Labelled calls of one page; further on are the others."""
 
 _SAID = re.compile(r"(profile|not)(:[A-Za-z0-9_-]{1,128})?|enrolled|nobody|unsure")
 
@@ -82,6 +87,28 @@ def look_back_page(call: ConsoleCall[LookBack]) -> Content:
 def look_back_for_profile_page(call: ConsoleCall[LookBackForProfile]) -> Content:
     """Show where the voice of a profile was heard."""
     return {"found": call.ask(look_back_for_profile, call.params), "profileId": call.params.profile_id, "taskId": None}
+
+
+def labelled_page(call: ConsoleCall[ListLabels]) -> Content:
+    """Show the labelled calls of a domain; as JSON it is what `earwitness labels export` writes."""
+    params, region = call.params, call.caller.region
+    calls, following = list[LabelledCallAnswer](), params.next_token
+    while len(calls) < EXPORTED_MAX:
+        asked = ListLabels(domain_id=params.domain_id, limit=100, next_token=following, region=region)
+        page = call.ask(list_labels, asked)
+        calls, following = [*calls, *page.calls], page.next_token
+        if following is None:
+            break
+    report = call.ask(get_label_report, GetLabelReport(domain_id=params.domain_id, region=region))
+    return {
+        "format": EXPORT_FORMAT,
+        "domainId": report.domain_id,
+        "matches": report.matches,
+        "noMatches": report.no_matches,
+        "calls": calls,
+        "report": report,
+        "nextToken": following,
+    }
 
 
 def label_action(call: ConsoleCall[LabelCall]) -> Done:

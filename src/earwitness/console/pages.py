@@ -25,6 +25,7 @@ from earwitness.console.labels import (
     LabelQueue,
     label_action,
     label_page,
+    labelled_page,
     look_back_for_profile_page,
     look_back_page,
     queue_page,
@@ -38,7 +39,7 @@ from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, ident
 from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.certificate_models import GetCertificate
 from earwitness.rest.evaluation_parameters import EndEvaluation, ShowEvaluation, StartEvaluation
-from earwitness.rest.label_parameters import DeleteLabel, LookBack, LookBackForProfile
+from earwitness.rest.label_parameters import DeleteLabel, ListLabels, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
     DeleteProfile,
     GetEvent,
@@ -204,6 +205,15 @@ PAGES: tuple[ConsolePage, ...] = (
         handler=look_back_for_profile_page,
         template="look_back.html",
         below="/domains",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}/labels",
+        title="Labelled calls",
+        roles=roles_of("ListLabels"),
+        parameters=ListLabels,
+        handler=labelled_page,
+        template="labelled.html",
+        below="/labels",
     ),
     ConsolePage(
         path="/labels",

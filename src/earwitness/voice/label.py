@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from earwitness.voice.decision import Outcome
 
+EXPORT_FORMAT = "earwitness labels 1"
+"""What a file of labelled calls begins with."""
+
 LABELLED_OUTCOMES = frozenset({Outcome.MATCH, Outcome.NO_MATCH})
 """Results that can be right or wrong: of too little speech there is no search, and of several voices several."""
 
