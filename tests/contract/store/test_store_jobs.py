@@ -186,6 +186,15 @@ def test_a_lease_ends_by_itself_and_by_a_release(store: Store, clock: Clock, kin
     assert claim(store).attempt == 3
 
 
+def test_a_clock_that_is_set_back_leaves_no_item_with_whoever_had_it(store: Store) -> None:
+    put(store, make(store))
+    claim(store)
+    assert claim_any(store) is None
+    with store._database.engine.begin() as connection:  # as it is with a clock that is a day behind
+        connection.execute(update(job_items).values(leased_until=job_items.c.leased_until + 86_400_000_000))
+    assert claim(store).attempt == 2
+
+
 def test_jobs_take_turns(store: Store) -> None:
     domain_id = store.write(add_domain).domain_id
     long, short = (make(store, items=3, job_id=name, domain_id=domain_id) for name in ("job-a", "job-b"))
