@@ -126,10 +126,12 @@ def expressions(board: Any) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_every_name_is_told_by_a_running_service_and_documented(
-    start: Callable[..., Live], certificate: tuple[Path, Path]
+    start: Callable[..., Live], certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    live = with_tokens(start(tls_certificate=certificate[0], tls_key=certificate[1]))
+    ledger = str(tmp_path / "ledger")
+    live = with_tokens(start(tls_certificate=certificate[0], tls_key=certificate[1], deletion_ledger=ledger))
     until(lambda: "earwitness_expiry_last_run_" in scrape(live.url, verify=False).text)  # the first look at what is old
+    until(lambda: "earwitness_ledger_behind" in scrape(live.url, verify=False).text)
     text = scrape(live.url, verify=False).text
     told = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
