@@ -6,6 +6,12 @@ The three tables are all there is: the application is made of them, and the test
 from dataclasses import dataclass
 
 from earwitness.console.certificates import certificate_page
+from earwitness.console.consent import (
+    consent_page,
+    record_action,
+    require_action,
+    withdraw_action,
+)
 from earwitness.console.context import ActionHandler, PageHandler, UploadHandler, roles_of
 from earwitness.console.domains import (
     ShowVoiceprint,
@@ -38,6 +44,7 @@ from earwitness.console.tasks import task_page, tasks_page
 from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
 from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.certificate_models import GetCertificate
+from earwitness.rest.consent_parameters import ConsentForm, RecordConsent, RequireConsent, WithdrawalForm
 from earwitness.rest.evaluation_parameters import EndEvaluation, ShowEvaluation, StartEvaluation
 from earwitness.rest.label_parameters import DeleteLabel, ListLabels, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
@@ -250,6 +257,14 @@ PAGES: tuple[ConsolePage, ...] = (
         template="findings.html",
     ),
     ConsolePage(
+        path="/domains/{domainId}/consent",
+        title="Consent",
+        roles=roles_of("RecordConsent"),
+        parameters=RecordConsent,
+        handler=consent_page,
+        template="consent.html",
+    ),
+    ConsolePage(
         path="/domains/{domainId}/retention",
         title="How long it is kept",
         roles=roles_of("GetRetention"),
@@ -395,6 +410,21 @@ PAGES: tuple[ConsolePage, ...] = (
 """In the order of the navigation."""
 
 ACTIONS: tuple[ConsoleAction, ...] = (
+    ConsoleAction(
+        path="/domains/{domainId}/consent",
+        operation="RequireConsent",
+        parameters=RequireConsent,
+        handler=require_action,
+    ),
+    ConsoleAction(
+        path="/domains/{domainId}/consents", operation="RecordConsent", parameters=ConsentForm, handler=record_action
+    ),
+    ConsoleAction(
+        path="/domains/{domainId}/withdrawals",
+        operation="WithdrawConsents",
+        parameters=WithdrawalForm,
+        handler=withdraw_action,
+    ),
     ConsoleAction(path="/tasks/{taskId}/label", operation="PutLabel", parameters=LabelCall, handler=label_action),
     ConsoleAction(
         path="/tasks/{taskId}/label/delete", operation="DeleteLabel", parameters=DeleteLabel, handler=take_back_action

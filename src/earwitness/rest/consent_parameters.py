@@ -1,7 +1,7 @@
 """What is asked of consents. Who it is about travels in bodies, which no log of a proxy has, and not in addresses."""
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -71,6 +71,36 @@ class NamedSubject(Struct, kw_only=True, rename="camel", forbid_unknown_fields=T
     subject: Annotated[
         str, Meta(min_length=1, max_length=SUBJECT_CHARACTERS_MAX), doc("What your consents call the person.")
     ]
+
+
+# Of the console's forms.
+
+_Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class ConsentForm(Parameters, kw_only=True):
+    """A consent as a form sends it."""
+
+    domain_id: DomainId
+    subject: _Text
+    text_version: _Text
+    given_at: Annotated[Annotated[datetime, Meta(tz=True)] | None, doc("When it was given; now without it.")] = None
+    medium: _Text
+    evidence: _Text
+    purpose: _Text
+
+
+class WithdrawalForm(Parameters, kw_only=True):
+    """A withdrawal as a form sends it."""
+
+    domain_id: DomainId
+    subject: _Text
+    sure: Annotated[Literal["yes"], doc("That everything of the person is to be deleted.")]
+
+
+def written(body: Struct) -> bytes:
+    """Return a body as a request has it."""
+    return msgspec.json.encode(body)
 
 
 def body_of(body: bytes, kind: type[_BodyT]) -> _BodyT:
