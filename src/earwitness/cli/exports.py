@@ -115,15 +115,22 @@ def _new_file(path: Path) -> "Generator[tuple[IO[bytes], Path]]":
         ) from error
 
 
-def _checked(file: Path, key: Path | None) -> "CheckedArchive":
-    from earwitness.tasks.archive import check_archive
+def identity_of(key: Path) -> str:
+    """Return the secret key of age in a file; raise ArchiveInvalid when there is none, or not one."""
     from earwitness.vault.age import identity_in
 
     try:
-        identity = None
-        if key is not None:
-            with key.open("rb") as content:
-                identity = identity_in(content.read(_KEY_BYTES_MAX).decode("ascii", "replace"))
+        with key.open("rb") as content:
+            return identity_in(content.read(_KEY_BYTES_MAX).decode("ascii", "replace"))
+    except OSError as error:
+        raise ArchiveInvalid(f"{error.filename or key} cannot be read: {error.strerror or error}") from error
+
+
+def _checked(file: Path, key: Path | None) -> "CheckedArchive":
+    from earwitness.tasks.archive import check_archive
+
+    identity = None if key is None else identity_of(key)
+    try:
         return check_archive(file, identity=identity)
     except OSError as error:
         raise ArchiveInvalid(f"{error.filename or file} cannot be read: {error.strerror or error}") from error

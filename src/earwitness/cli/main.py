@@ -28,6 +28,7 @@ from earwitness.cli import (
     evaluate,
     exports,
     identify,
+    imports,
     inspect,
     keys,
     labels,
@@ -81,6 +82,7 @@ for command in (
 app.command("look-back")(look_back.look_back)
 for command in (exports.export, exports.check):
     domains.domains.command()(command)
+domains.domains.command("import")(imports.import_domain)
 app.add_typer(calibration.calibration, name="calibration")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(domains.domains, name="domains")

@@ -142,27 +142,68 @@ def check_archive(path: Path, *, identity: str | None) -> CheckedArchive:
 
     Raise ArchiveInvalid for anything that is not as docs/exports.md says, and OSError.
     """
+    lines, recordings = dict.fromkeys(PartKind, 0), 0
     with path.open("rb") as file, _translated():
         members = _members(file)
-        name, content = next(members, ("", b""))
-        if name != MANIFEST:
-            raise ArchiveInvalid(f"this is no export: it does not begin with {MANIFEST}")
-        manifest = _manifest(content)
-        lines, recordings = dict.fromkeys(PartKind, 0), 0
+        manifest = _read_manifest(members)
         opens = manifest.recipient is None or identity is not None
-        for listed in manifest.parts:
-            name, content = next(members, ("", b""))
-            if name != listed.name:
-                raise ArchiveInvalid(f"{listed.name} is missing, or not in its place; fetch the export again")
-            if len(content) != listed.bytes or hashlib.sha256(content).hexdigest() != listed.sha256:
-                raise ArchiveInvalid(f"{listed.name} is damaged; fetch the export again")
+        for listed, content in _listed_members(members, manifest):
             if opens:
                 read, heard = _check_part(listed, _opened(content, manifest, identity))
                 lines[listed.kind] += read
                 recordings += heard
-        if next(members, None) is not None:
-            raise ArchiveInvalid("the export holds more than its manifest lists; fetch it again")
     return CheckedArchive(manifest=manifest, lines=lines if opens else {}, recordings=recordings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedPart:
+    """A part whose hash and members are as its manifest says."""
+
+    listed: ListedPart
+    #: JSON, each without its end.
+    lines: tuple[bytes, ...]
+    #: By name.
+    recordings: dict[str, bytes]
+
+
+def opened_parts(path: Path, *, identity: str | None) -> Iterator[OpenedPart]:
+    """Yield the parts of an archive in their order, each checked and in memory by itself.
+
+    Raise ArchiveInvalid for anything that is not as docs/exports.md says, also when parts are missing or the key is.
+    Its end is looked at last: only who has read all knows that it is whole.
+    """
+    with path.open("rb") as file, _translated():
+        members = _members(file)
+        manifest = _read_manifest(members)
+        if manifest.missing_parts:
+            raise ArchiveInvalid(f"{len(manifest.missing_parts)} parts could not be made; export it again")
+        if manifest.recipient is not None and identity is None:
+            raise ArchiveInvalid("the export is encrypted; give the secret key of age with --key")
+        for listed, content in _listed_members(members, manifest):
+            inner = list(_members(io.BytesIO(_opened(content, manifest, identity))))
+            _require_as_listed(listed, inner)
+            lines = tuple(inner[0][1].splitlines())
+            yield OpenedPart(listed=listed, lines=lines, recordings=dict(inner[1:]))
+
+
+def _read_manifest(members: Iterator[tuple[str, bytes]]) -> Manifest:
+    name, content = next(members, ("", b""))
+    if name != MANIFEST:
+        raise ArchiveInvalid(f"this is no export: it does not begin with {MANIFEST}")
+    return _manifest(content)
+
+
+def _listed_members(members: Iterator[tuple[str, bytes]], manifest: Manifest) -> Iterator[tuple[ListedPart, bytes]]:
+    """Yield the parts that a manifest lists, whole and in their order; then there is nothing more."""
+    for listed in manifest.parts:
+        name, content = next(members, ("", b""))
+        if name != listed.name:
+            raise ArchiveInvalid(f"{listed.name} is missing, or not in its place; fetch the export again")
+        if len(content) != listed.bytes or hashlib.sha256(content).hexdigest() != listed.sha256:
+            raise ArchiveInvalid(f"{listed.name} is damaged; fetch the export again")
+        yield listed, content
+    if next(members, None) is not None:
+        raise ArchiveInvalid("the export holds more than its manifest lists; fetch it again")
 
 
 def _opened(content: bytes, manifest: Manifest, identity: str | None) -> bytes:
@@ -175,13 +216,18 @@ def _opened(content: bytes, manifest: Manifest, identity: str | None) -> bytes:
 
 def _check_part(listed: ListedPart, content: bytes) -> tuple[int, int]:
     """Return how many lines and recordings a part holds; raise ArchiveInvalid when these are not what is listed."""
-    members = _members(io.BytesIO(content))
+    members = list(_members(io.BytesIO(content)))
+    return _require_as_listed(listed, members)
+
+
+def _require_as_listed(listed: ListedPart, members: Sequence[tuple[str, bytes]]) -> tuple[int, int]:
+    """Return how many lines and recordings there are; raise ArchiveInvalid when these are not what is listed."""
     file_name, kind = _LINES[listed.kind]
-    name, text = next(members, ("", b""))
+    name, text = members[0] if members else ("", b"")
     if name != file_name:
         raise ArchiveInvalid(f"{listed.name} does not begin with {file_name}; fetch the export again")
     lines = [msgspec.json.decode(line, type=kind) for line in text.splitlines()]
-    there, named = [name for name, _ in members], [line.audio for line in lines if line.audio is not None]
+    there, named = [name for name, _ in members[1:]], [line.audio for line in lines if line.audio is not None]
     if len(lines) != listed.lines or len(there) != listed.recordings or there != named:
         raise ArchiveInvalid(f"{listed.name} does not hold what its manifest says; fetch the export again")
     return len(lines), len(there)

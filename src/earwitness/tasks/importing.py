@@ -1,0 +1,301 @@
+"""Reads exports back: what is in an archive becomes a domain, all of it or nothing.
+
+The whole archive is read and judged before anything is written. Then it is written in batches, into a domain that has
+the tag IMPORTING until the last one: what is killed between is found by it, deleted, and begun anew.
+
+What belongs here: from the lines of docs/exports.md to rows, and what is refused of them. What must never: how an
+archive is built (`archive.py`).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from earwitness.errors import AlreadyExists, ArchiveInvalid, BadRequest, Conflict, NotFound
+from earwitness.progress import Progress
+from earwitness.store.records import NewVoiceprint, Scope, VoiceProfileDomain
+from earwitness.store.store import Store, Unit
+from earwitness.tasks.archive import OpenedPart, opened_parts
+from earwitness.tasks.judged_archive import (
+    IMPORTING,
+    TAGS_MAX,
+    ImportedProfile,
+    ImportedVoiceprint,
+    Judged,
+    lines_of,
+    quality_of,
+    speech_of,
+)
+from earwitness.voice.band import BAND_TAG
+from earwitness.voice.consent import ConsentRequirement, requirement_of
+from earwitness.voice.job import PartKind
+from earwitness.voice.retention import PROFILE_KEPT
+
+_AT_ONCE = 100
+_INTO = " into"
+"""Behind the mark of a domain that was there before the import."""
+
+_WRITER = "earwitness domains import"
+_LineT = TypeVar("_LineT")
+
+GiveId: TypeAlias = Callable[[], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTarget:
+    """Where an archive goes."""
+
+    scope: Scope
+    #: The id of an empty domain that is there; empty for a new one.
+    domain_id: str = ""
+    #: What the new domain is called; empty for the name in the archive.
+    name: str = ""
+    #: Whether profiles get new ids.
+    new_ids: bool = False
+    domains_max: int | None = None
+    profiles_max: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What an import has written."""
+
+    domain: VoiceProfileDomain
+    profiles: int
+    voiceprints: int
+    #: Of another encoder, with their speech: `earwitness backfill reembed` makes them anew.
+    to_reembed: int
+    #: Voiceprints that were left out, as `PROFILE/VOICEPRINT`.
+    left_out: tuple[str, ...]
+    #: Profiles that had expired.
+    expired: int
+
+
+def import_archive(
+    store: Store,
+    path: Path,
+    judged: Judged,
+    target: ImportTarget,
+    *,
+    identity: str | None,
+    new_id: GiveId,
+    now: datetime,
+    progress: Progress,
+) -> ImportResult:
+    """Write what was judged; whatever fails leaves nothing behind.
+
+    Raise ArchiveInvalid when the file is another one by now, AlreadyExists, Conflict, LimitExceeded, NotFound.
+    """
+    domain = _begun(store, judged, target, new_id)
+    try:
+        writer = _Writer(store, judged, target, domain, new_id=new_id, now=now, progress=progress)
+        digest = hashlib.sha256()
+        for part in opened_parts(path, identity=identity):
+            digest.update(part.listed.sha256.encode())
+            writer.write(part)
+        if digest.hexdigest() != judged.digest:
+            raise ArchiveInvalid("the file was changed while it was read; nothing was imported")
+        store.write(lambda unit: _finish(unit, target.scope, domain))
+    except BaseException:
+        store.write(lambda unit: _undo(unit, target, domain))
+        raise
+    return writer.result()
+
+
+class _Writer:
+    """Writes the parts of an archive, a batch in each transaction."""
+
+    def __init__(
+        self,
+        store: Store,
+        judged: Judged,
+        target: ImportTarget,
+        domain: VoiceProfileDomain,
+        *,
+        new_id: GiveId,
+        now: datetime,
+        progress: Progress,
+    ) -> None:
+        self._store, self._judged, self._target, self._domain = store, judged, target, domain
+        self._new_id, self._now, self._progress = new_id, now, progress
+        self._ids: dict[str, str] = {}
+        self._profiles = self._voiceprints = 0
+
+    def write(self, part: OpenedPart) -> None:
+        """Write what is in a part; the domain is there already."""
+        if part.listed.kind is PartKind.PROFILES:
+            for profiles in _batched(lines_of(part, ImportedProfile), _AT_ONCE):
+                self._store.write(lambda unit, chosen=profiles: self._add_profiles(unit, chosen))
+                self._profiles += len(profiles)
+                self._progress("importing profiles", self._profiles, len(self._judged.profiles))
+        elif part.listed.kind is PartKind.VOICEPRINTS:
+            for voiceprints in _batched(lines_of(part, ImportedVoiceprint), _AT_ONCE):
+                self._store.write(lambda unit, chosen=voiceprints: self._add_voiceprints(unit, part, chosen))
+                self._voiceprints += len(voiceprints)
+                self._progress("importing voiceprints", self._voiceprints, len(self._judged.voiceprints))
+
+    def result(self) -> ImportResult:
+        """Return what was written."""
+        judged = self._judged
+        left_out = sorted("/".join(one) for one in judged.unusable)
+        expired = sum(profile in judged.expired for profile, _ in judged.voiceprints - judged.unusable)
+        return ImportResult(
+            domain=self._domain,
+            profiles=len(judged.profiles) - len(judged.expired),
+            voiceprints=len(judged.voiceprints) - len(judged.unusable) - expired,
+            to_reembed=judged.foreign,
+            left_out=tuple(left_out),
+            expired=len(judged.expired),
+        )
+
+    def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> None:
+        for line in chosen:
+            if line.profile_id in self._judged.expired:
+                continue
+            profile_id = self._ids.setdefault(
+                line.profile_id, f"vp-{self._new_id()}" if self._target.new_ids else line.profile_id
+            )
+            arn = self._domain.arn.replace(
+                f"voice-profile-domain/{self._domain.domain_id}", f"voice-profile/{profile_id}"
+            )
+            try:
+                unit.profiles.create(
+                    self._target.scope,
+                    profile_id=profile_id,
+                    domain_id=self._domain.domain_id,
+                    arn=arn,
+                    expires_at=min(line.expires_at, self._now + PROFILE_KEPT),
+                    limit=self._target.profiles_max,
+                )
+            except AlreadyExists:
+                raise AlreadyExists(
+                    "a voice profile of the export is in these records already, in another domain; import it with "
+                    "--new-ids"
+                ) from None
+            unit.tags.set(self._target.scope, arn, line.tags, limit=TAGS_MAX)
+        self._audit(unit, "ImportProfiles")
+
+    def _add_voiceprints(self, unit: Unit, part: OpenedPart, chosen: tuple[ImportedVoiceprint, ...]) -> None:
+        for line in chosen:
+            if (
+                line.profile_id,
+                line.voiceprint_id,
+            ) in self._judged.unusable or line.profile_id in self._judged.expired:
+                continue
+            profile = unit.profiles.get(self._target.scope, self._ids[line.profile_id])
+            if profile is None:
+                raise Conflict("a profile was deleted while it was imported; import the export again")
+            unit.profile_voiceprints.put(
+                self._target.scope,
+                profile,
+                voiceprint_id=line.voiceprint_id,
+                voiceprint=NewVoiceprint(
+                    encoder_id=line.encoder_id,
+                    vector=line.vector or b"",
+                    net_speech_seconds=line.net_speech_seconds,
+                    quality=quality_of(line),
+                    audio=None if line.audio is None else speech_of(part.recordings[line.audio]),
+                ),
+                source_task_id=None,
+                consent_reference=line.consent_reference,
+            )
+        self._audit(unit, "ImportVoiceprints")
+
+    def _audit(self, unit: Unit, operation: str) -> None:
+        _audit(unit, self._target.scope, operation, self._domain.arn, "done")
+
+
+def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -> VoiceProfileDomain:
+    """Return the domain that the archive goes into; what an import of it has left when it was killed is deleted."""
+    scope, mark = target.scope, judged.digest[:32]
+
+    def begin(unit: Unit) -> VoiceProfileDomain:
+        _delete_left(unit, scope, mark)
+        if target.domain_id:
+            domain = unit.domains.lock(scope, target.domain_id)
+            if domain is None:
+                raise NotFound("the voice profile domain does not exist; look at its id, --account and --region")
+            if unit.profiles.count(scope, domain.domain_id):
+                raise Conflict("the voice profile domain has profiles already; import into an empty or a new one")
+            if domain.band is not judged.band:
+                raise Conflict(f"the domain is for {domain.band} audio, and the export is of {judged.band}")
+            unit.tags.set(scope, domain.arn, {IMPORTING: mark + _INTO}, limit=TAGS_MAX + 1)
+            _audit(unit, scope, "ImportDomain", domain.arn, "begun")
+            return domain
+        domain_id = f"vpd-{new_id()}"
+        arn = f"arn:aws:chime:{scope.region}:{scope.account_id}:voice-profile-domain/{domain_id}"
+        domain = unit.domains.create(
+            scope,
+            domain_id=domain_id,
+            arn=arn,
+            name=target.name or judged.domain.name,
+            description=judged.domain.description,
+            kms_key_arn=f"arn:aws:kms:{scope.region}:{scope.account_id}:key/earwitness",
+            band=judged.band,
+            limit=target.domains_max,
+        )
+        tags = {**judged.domain.tags, BAND_TAG: judged.band.value, IMPORTING: mark}
+        unit.tags.set(scope, arn, tags, limit=TAGS_MAX + 1)
+        if (required := requirement_of(judged.domain.tags)) is not ConsentRequirement.NONE:
+            unit.consents.require_by(scope, domain_id, required)
+        _audit(unit, scope, "ImportDomain", arn, "begun")
+        return domain
+
+    return store.write(begin)
+
+
+def _delete_left(unit: Unit, scope: Scope, mark: str) -> None:
+    after = None
+    while True:
+        page = unit.domains.list(scope, after=after, limit=100)
+        for domain in page.items:
+            left = unit.tags.list(scope, domain.arn).get(IMPORTING)
+            if left == mark:
+                unit.domains.delete(scope, domain.domain_id)
+            elif left == mark + _INTO:
+                _empty(unit, scope, domain)
+        after = page.next_key
+        if after is None:
+            return
+
+
+def _finish(unit: Unit, scope: Scope, domain: VoiceProfileDomain) -> None:
+    unit.tags.remove(scope, domain.arn, [IMPORTING])
+    _audit(unit, scope, "ImportDomain", domain.arn, "done")
+
+
+def _undo(unit: Unit, target: ImportTarget, domain: VoiceProfileDomain) -> None:
+    """Delete what was written: the new domain, or the profiles in one that was empty."""
+    if not target.domain_id:
+        unit.domains.delete(target.scope, domain.domain_id)
+    else:
+        _empty(unit, target.scope, domain)
+    _audit(unit, target.scope, "ImportDomain", domain.arn, "undone")
+
+
+def _empty(unit: Unit, scope: Scope, domain: VoiceProfileDomain) -> None:
+    """Delete what an import has written into a domain that was empty before."""
+    while profiles := unit.profiles.list(scope, domain.domain_id, limit=500).items:
+        for profile in profiles:
+            unit.profiles.delete(scope, profile.profile_id)
+    unit.tags.remove(scope, domain.arn, [IMPORTING])
+
+
+def _batched(lines: Iterable[_LineT], count: int) -> Iterator[tuple[_LineT, ...]]:
+    found = iter(lines)
+    while batch := tuple(islice(found, count)):
+        yield batch
+
+
+def _audit(unit: Unit, scope: Scope, operation: str, arn: str, outcome: str) -> None:
+    unit.audit.append(scope, key_id=_WRITER, operation=operation, resource_arn=arn, outcome=outcome, request_id="")
+
+
+def require_target(target: ImportTarget) -> None:
+    """Raise BadRequest for what cannot be meant together."""
+    if target.domain_id and target.name:
+        raise BadRequest("a domain that is there keeps its name; leave --name out, or --into")
