@@ -1,7 +1,7 @@
 """Pages that change by themselves: what a reload would show, sent whenever it is another than before.
 
-One look serves all browsers that look at the same thing with the same role, twice a second at most. What is sent is the
-state and not a change of it, so a browser that was away for a while misses nothing.
+One look serves all browsers that look at the same thing with the same role, three times a second at most. What is sent
+is the state and not a change of it, so a browser that was away for a while misses nothing.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from earwitness.errors import EarwitnessError, RequestError, Unavailable
 from earwitness.tasks.notices import Notices
 from earwitness.threads import RunInThread
 
-PACE_SECONDS = 0.5
+PACE_SECONDS = 0.35
 LOOK_AGAIN_SECONDS = 1.0
 """How often a page is looked at when nobody says that something was written: another node may have done it."""
 
