@@ -82,6 +82,27 @@ def test_what_is_deleted_goes_without_a_search() -> None:
     assert not callers._lines
 
 
+def test_a_withdrawal_takes_the_voices_of_its_subject_and_of_nobody_else() -> None:
+    callers = RecentCallers()
+    first, second, nobodys = heard = voices(3)
+    hear(callers, heard)
+    for voice, digest in ((first, b"first"), (second, b"second"), (nobodys, None)):
+        callers.written(LINE, voice, subject_digest=digest)
+    callers.forget_withdrawn(lambda _line, digests: {b"first"} & set(digests))
+    assert [one.voice for one in callers._lines[LINE]] == [second, nobodys]
+
+
+def test_a_caller_whose_search_is_not_written_goes() -> None:
+    callers = RecentCallers()
+    written, unwritten = heard = voices(2)
+    hear(callers, heard)
+    callers.written(LINE, written, subject_digest=None)
+    callers.forget_unwritten(before=START - timedelta(seconds=1))
+    assert [one.voice for one in callers._lines[LINE]] == [written, unwritten]
+    callers.forget_unwritten(before=START)
+    assert [one.voice for one in callers._lines[LINE]] == [written]
+
+
 def test_a_deleted_profile_takes_its_voice() -> None:
     callers = RecentCallers()
     known, (stranger,) = voices(SEARCHES_MIN), voices(1, seed=1)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from consent_examples import SUBJECT, named, task_of
 from postgres_server import create_database, drop_database, serve_postgres, url_of
 from store_examples import MINE, START, Clock, add_domain, guid, opened
+from test_store_withdrawals import withdraw
 
 from earwitness.engine.compensation import unit_length
 from earwitness.engine.engine import Engine, Voice
@@ -27,6 +29,7 @@ from earwitness.tasks.expire import expire
 from earwitness.tasks.lines import LineName, LineReport, lines_of
 from earwitness.tasks.voting import LEARN_LINE, LineNews, Lines
 from earwitness.voice.band import Band
+from earwitness.voice.consent import NOTHING_CARRIED
 from earwitness.voice.decision import Outcome
 from earwitness.voice.embedding import Embedding, Vector
 from earwitness.voice.line import VOICES_MAX, VOICES_MIN, Codec, LineHealth, LineLearning, LineState
@@ -380,6 +383,28 @@ def test_callers_in_memory_go_with_their_profile_and_domain_and_when_the_line_is
     assert _remembered(domain) == [later]
     domain.store.write(lambda unit: unit.domains.delete(MINE, domain.line.domain_id))
     domain.lines.forget_deleted()
+    assert _remembered(domain) == []
+
+
+def test_a_withdrawal_takes_the_voices_of_the_subjects_calls_from_memory(domain: Domain) -> None:
+    voice, another, unnamed = callers(domain.engine, 3, seed=8)
+    for caller, carried in ((voice, named()), (another, named("customer 2")), (unnamed, NOTHING_CARRIED)):
+        task = domain.store.write(lambda unit, carried=carried: task_of(unit, domain.line.domain_id, carried))
+        domain.search(caller, task_id=task.task_id)
+        domain.store.write(lambda unit, task=task: unit.pipelines.delete(MINE, task.pipeline_id))
+    domain.lines.forget_deleted()
+    assert _remembered(domain) == [voice, another, unnamed]
+    withdraw(domain.store, SUBJECT)
+    domain.lines.forget_deleted()
+    assert _remembered(domain) == [another, unnamed]
+
+
+def test_a_search_that_ends_beside_the_withdrawal_leaves_no_voice_in_memory(domain: Domain) -> None:
+    (voice,) = callers(domain.engine, 1, seed=8)
+    task = domain.store.write(lambda unit: task_of(unit, domain.line.domain_id, named()))
+    withdraw(domain.store, SUBJECT)
+    domain.search(voice, task_id=task.task_id)
+    domain.lines.forget_callers(now=domain.clock() + timedelta(minutes=2))
     assert _remembered(domain) == []
 
 

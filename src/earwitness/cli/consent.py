@@ -105,9 +105,8 @@ def report(
     rows = [(what, place, when[:19].replace("T", " "), more) for what, place, when, more in _held_rows(held)]
     if rows:
         print_table(("what", "id", "since", "details"), rows, folds={"id", "details"})
-    for what in ("votes", "labels"):
-        if held[what]:
-            say("{} {}", held[what], what)
+    if held["votes"]:
+        say("{} votes", held["votes"])
     if not rows:
         remark("nothing is held of this person")
 
@@ -181,12 +180,13 @@ def _held_rows(held: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
         yield "named in", one["taskId"], one["createdAt"], _task_details(one)
     for one in held["items"]:
         yield "item of a job", f"{one['jobId']} {one['number']}", one["createdAt"], one["name"] or ""
+    for one in held["labels"]:
+        yield "label", one["taskId"], one["createdAt"], " ".join(filter(None, (one["spoke"], one["profileId"])))
 
 
 def _task_details(task: dict[str, Any]) -> str:
-    has = [
-        name for name, is_there in (("result", task["hasResult"]), ("voiceprint", task["hasVoiceprint"])) if is_there
-    ]
+    kinds = {"hasResult": "result", "hasVoiceprint": "voiceprint", "hasFingerprint": "fingerprint"}
+    has = [name for key, name in {**kinds, "isRepeat": "told to be a repeat"}.items() if task[key]]
     return f"{task['status']}{''.join(f', {one}' for one in has)}, channel {task['channelId']} of {task['streamArn']}"
 
 

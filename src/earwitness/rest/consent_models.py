@@ -8,6 +8,7 @@ from msgspec import Meta
 from earwitness.rest.models import Answer
 from earwitness.rest.parameters import doc
 from earwitness.voice.job import ItemState
+from earwitness.voice.label import Spoke
 from earwitness.voice.task_status import TaskStatus
 from earwitness.voice.withdrawal import WithdrawalState
 
@@ -94,6 +95,8 @@ class HeldTaskAnswer(Answer):
     status: TaskStatus
     has_result: bool
     has_voiceprint: bool
+    has_fingerprint: Annotated[bool, doc("Whether there is what tells the call when it is played again.")]
+    is_repeat: Annotated[bool, doc("Whether it was told to be a recording of an earlier call.")]
     created_at: _Time
     ended_at: _Time | None
 
@@ -110,6 +113,17 @@ class HeldItemAnswer(Answer):
     created_at: _Time
 
 
+class HeldLabelAnswer(Answer):
+    """What somebody said of a call of the person, or of one of its profiles."""
+
+    task_id: str
+    domain_id: str
+    spoke: Annotated[Spoke, doc("Who spoke, by somebody's word.")]
+    profile_id: Annotated[str | None, doc("Whom it names.")]
+    created_at: _Time
+    updated_at: _Time
+
+
 class HeldAnswer(Answer):
     """Everything that is held of a person."""
 
@@ -122,4 +136,4 @@ class HeldAnswer(Answer):
     items: list[HeldItemAnswer]
     calls: Annotated[list[str], doc("Calls of Voice Connectors, by transaction.")]
     votes: Annotated[_Whole, doc("Voices that lines are learnt from, for a day at most.")]
-    labels: _Whole
+    labels: list[HeldLabelAnswer]

@@ -8,6 +8,7 @@ from earwitness.rest.consent_models import (
     ErasedMediaAnswer,
     HeldAnswer,
     HeldItemAnswer,
+    HeldLabelAnswer,
     HeldProfileAnswer,
     HeldTaskAnswer,
     HeldVoiceprintAnswer,
@@ -25,7 +26,14 @@ from earwitness.rest.context import RestCall, RestContext, answer_of, there
 from earwitness.store.pages import all_records
 from earwitness.store.records import Pipeline, Scope, SpeakerSearchTask
 from earwitness.store.store import Unit
-from earwitness.store.withdrawal_records import HeldItem, HeldOfProfile, HeldOfSubject, MediaErasure, Withdrawal
+from earwitness.store.withdrawal_records import (
+    HeldItem,
+    HeldOfCalls,
+    HeldOfProfile,
+    HeldOfSubject,
+    MediaErasure,
+    Withdrawal,
+)
 from earwitness.tasks.withdrawing import because_of, kept_metadata, names_profile
 from earwitness.voice.consent import ConsentTerms
 
@@ -73,18 +81,19 @@ def report_subject(context: RestContext, call: RestCall[ReportSubject]) -> HeldA
     digest = context.store.subject_digest(call.scope, subject)
     held = context.store.subjects.held(call.scope, digest)
     named = _named_in(context, call.scope, held)
+    of_named = context.store.subjects.of_calls(call.scope, [one.task_id for one in named])
     context.store.write(lambda unit: call.caller.record(unit, call.caller.arn("chime", "consents")))
     return HeldAnswer(
         subject=subject,
         withdrawn_at=held.withdrawn_at,
         consents=[consent_answer(one) for one in held.consents],
         profiles=[_profile(one) for one in held.profiles],
-        tasks=[_task(one, has_voiceprint=one.task_id in held.printed) for one in held.tasks],
-        named_in=[_task(one, has_voiceprint=False) for one in named],
+        tasks=[_task(one, held.of_calls) for one in held.tasks],
+        named_in=[_task(one, of_named) for one in named],
         items=[_item(one) for one in held.items],
         calls=list(held.calls),
         votes=held.votes,
-        labels=held.labels,
+        labels=[answer_of(HeldLabelAnswer, one) for one in held.labels],
     )
 
 
@@ -126,9 +135,15 @@ def _profile(held: HeldOfProfile) -> HeldProfileAnswer:
     return answer_of(HeldProfileAnswer, held.profile, voiceprints=prints)
 
 
-def _task(task: SpeakerSearchTask, *, has_voiceprint: bool) -> HeldTaskAnswer:
-    has_result = task.identification is not None
-    return answer_of(HeldTaskAnswer, task, has_result=has_result, has_voiceprint=has_voiceprint)
+def _task(task: SpeakerSearchTask, of_calls: HeldOfCalls) -> HeldTaskAnswer:
+    return answer_of(
+        HeldTaskAnswer,
+        task,
+        has_result=task.identification is not None,
+        has_voiceprint=task.task_id in of_calls.voiceprints,
+        has_fingerprint=task.task_id in of_calls.fingerprints,
+        is_repeat=task.task_id in of_calls.repeats,
+    )
 
 
 def _item(held: HeldItem) -> HeldItemAnswer:

@@ -4,7 +4,7 @@ A subject is found by a keyed digest of its reference. Whoever looks whether a s
 withdraws, lock the subject first, before any domain: so nothing begins for a subject beside its withdrawal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from uuid import uuid4
@@ -29,6 +29,7 @@ from earwitness.voice.consent import (
     needs_consent,
 )
 from earwitness.voice.deletion import DeletionKind
+from earwitness.voice.task_status import StopReason
 
 CONSENTS_MAX = 100
 """Of one subject in one domain: a new one with each version of the text, for many years."""
@@ -55,6 +56,14 @@ def consent_terms(key: DataKey, scope: Scope, row: StoredRow) -> ConsentTerms:
     """Return what is sealed in a row that has the columns of a consent. Raise CiphertextRefused for a damaged one."""
     seal = RowSeal(key, consents, scope, row["domain_id"], row["consent_id"])
     return ConsentTerms.of_document(from_json(seal.open(row, "terms_ciphertext").decode()))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpeaker:
+    """For whom a task was started."""
+
+    #: What the subject is found by; None when the task named none.
+    subject_digest: bytes | None
 
 
 class ConsentReader(Reader):
@@ -90,6 +99,22 @@ class ConsentReader(Reader):
         """Return when a subject withdrew its consents last; None when it never did."""
         row = self._session.row(select_in_scope(withdrawn_subjects, scope, subject_digest=digest))
         return None if row is None else row["withdrawn_at"]
+
+    def withdrawn_among(self, scope: Scope, digests: Collection[bytes]) -> set[bytes]:
+        """Return those of these subjects that ever withdrew their consents."""
+        column = withdrawn_subjects.c.subject_digest
+        rows = self._session.rows(
+            select(column).where(in_scope(withdrawn_subjects, scope), column.in_(sorted(digests)))
+        )
+        return {row["subject_digest"] for row in rows}
+
+    def speaker_of(self, scope: Scope, task_id: str) -> TaskSpeaker | None:
+        """Return for whom a task was started; None when it is gone, or was stopped by a withdrawal."""
+        columns = tasks.c.subject_digest, tasks.c.stop_reason
+        row = self._session.row(select(*columns).where(in_scope(tasks, scope, task_id=task_id)))
+        if row is None or row["stop_reason"] == StopReason.CONSENT_WITHDRAWN:
+            return None
+        return TaskSpeaker(subject_digest=row["subject_digest"])
 
     def _consents(self, scope: Scope, *chosen: ColumnElement[bool]) -> tuple[Consent, ...]:
         order = consents.c.created_at, consents.c.consent_id

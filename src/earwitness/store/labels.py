@@ -54,6 +54,15 @@ class LabelReader(Reader):
             return None
         return convert(lambda row: _label(self._require_domain_key(scope, row["domain_id"]), row), row)
 
+    def about(self, scope: Scope, task_ids: Collection[str], profile_ids: Collection[str]) -> tuple[TaskLabel, ...]:
+        """Return the labels of these tasks, and those that name one of these profiles; in the order of tasks' ids."""
+        theirs = task_labels.c.task_id.in_(sorted(task_ids)) | task_labels.c.profile_id.in_(sorted(profile_ids))
+        chosen = select(task_labels).where(in_scope(task_labels, scope), theirs).order_by(task_labels.c.task_id)
+        return tuple(
+            convert(lambda row: _label(self._require_domain_key(scope, row["domain_id"]), row), row)
+            for row in self._session.rows(chosen)
+        )
+
     def list(
         self, scope: Scope, domain_id: str, *, after: PageKey | None = None, limit: int
     ) -> Page[tuple[TaskLabel, SpeakerSearchTask]]:

@@ -4,7 +4,7 @@ Who lives in results of others, because a search named them, is looked for in th
 (`tasks/withdrawing.py`); nothing but a profile's id leads there.
 """
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Table, select
 
 from earwitness.store.connector_schema import connector_call_tasks
 from earwitness.store.consent_schema import consents
@@ -12,13 +12,14 @@ from earwitness.store.consents import ConsentReader
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.job_schema import job_items, jobs
 from earwitness.store.jobs import JobReader
-from earwitness.store.label_schema import task_labels
+from earwitness.store.labels import LabelReader
 from earwitness.store.profile_voiceprints import ProfileVoiceprintReader
 from earwitness.store.records import Scope, SpeakerSearchTask, VoiceProfile
+from earwitness.store.repeat_schema import task_fingerprints, task_repeats
 from earwitness.store.repository import Reader, in_scope, record, same, select_in_scope
 from earwitness.store.schema import line_votes, profile_voiceprints, profiles, task_voiceprints, tasks
 from earwitness.store.tasks import TaskReader
-from earwitness.store.withdrawal_records import HeldItem, HeldOfProfile, HeldOfSubject
+from earwitness.store.withdrawal_records import HeldItem, HeldOfCalls, HeldOfProfile, HeldOfSubject
 
 
 class SubjectReader(Reader):
@@ -31,6 +32,7 @@ class SubjectReader(Reader):
         found = self.tasks(scope, digest)
         task_ids = [task.task_id for task in found]
         theirs = self.profiles(scope, digest)
+        profile_ids = [one.profile_id for one in theirs]
         return HeldOfSubject(
             withdrawn_at=consented.withdrawn_at(scope, digest),
             consents=consented.of_subject(scope, digest),
@@ -38,11 +40,11 @@ class SubjectReader(Reader):
                 HeldOfProfile(profile=one, voiceprints=voiceprints.list(scope, one.profile_id)) for one in theirs
             ),
             tasks=found,
-            printed=self._printed(scope, task_ids),
+            of_calls=self.of_calls(scope, task_ids),
             items=self._items(scope, digest),
             calls=self.calls(scope, task_ids),
-            votes=self._count(line_votes, self.votes(scope, digest, task_ids, [one.profile_id for one in theirs])),
-            labels=self._count(task_labels, in_scope(task_labels, scope), task_labels.c.task_id.in_(task_ids)),
+            votes=self._count(line_votes, self.votes(scope, digest, task_ids, profile_ids)),
+            labels=LabelReader(self._session, self._vault).about(scope, task_ids, profile_ids),
         )
 
     def profiles(self, scope: Scope, digest: bytes) -> tuple[VoiceProfile, ...]:
@@ -63,6 +65,19 @@ class SubjectReader(Reader):
         columns = (job_items.c.job_id, job_items.c.number, job_items.c.state, jobs.c.domain_id)
         chosen = select(*columns).select_from(joined).where(in_scope(job_items, scope, subject_digest=digest))
         return list(self._session.rows(chosen.order_by(job_items.c.job_id, job_items.c.number)))
+
+    def of_calls(self, scope: Scope, task_ids: list[str]) -> HeldOfCalls:
+        """Return which of these tasks have what is made of the voice in a call, beside a result."""
+
+        def having(table: Table) -> frozenset[str]:
+            chosen = in_scope(table, scope), table.c.task_id.in_(task_ids)
+            return frozenset(row["task_id"] for row in self._session.rows(select(table.c.task_id).where(*chosen)))
+
+        return HeldOfCalls(
+            voiceprints=having(task_voiceprints),
+            fingerprints=having(task_fingerprints),
+            repeats=having(task_repeats),
+        )
 
     def calls(self, scope: Scope, task_ids: list[str]) -> tuple[str, ...]:
         """Return the transactions of Voice Connectors whose calls these tasks listened to."""
@@ -96,11 +111,6 @@ class SubjectReader(Reader):
             | columns.task_id.in_(made_from)
         )
         return in_scope(line_votes, scope) & theirs
-
-    def _printed(self, scope: Scope, task_ids: list[str]) -> frozenset[str]:
-        chosen = in_scope(task_voiceprints, scope), task_voiceprints.c.task_id.in_(task_ids)
-        rows = self._session.rows(select(task_voiceprints.c.task_id).where(*chosen))
-        return frozenset(row["task_id"] for row in rows)
 
     def _items(self, scope: Scope, digest: bytes) -> tuple[HeldItem, ...]:
         reader = JobReader(self._session, self._vault)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from earwitness.store.consents import Consent
 from earwitness.store.job_records import JobItem
+from earwitness.store.labels import TaskLabel
 from earwitness.store.records import ProfileVoiceprint, Scope, SpeakerSearchTask, VoiceProfile
 from earwitness.voice.withdrawal import WithdrawalState
 
@@ -64,6 +65,17 @@ class HeldOfProfile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOfCalls:
+    """Which tasks have what is made of the voice in a call, by their ids."""
+
+    voiceprints: frozenset[str]
+    #: What tells the call when it is played again.
+    fingerprints: frozenset[str]
+    #: Those that were told to be a recording of an earlier call.
+    repeats: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HeldItem:
     """An item of a job."""
 
@@ -80,11 +92,11 @@ class HeldOfSubject:
     consents: tuple[Consent, ...]
     profiles: tuple[HeldOfProfile, ...]
     tasks: tuple[SpeakerSearchTask, ...]
-    #: Tasks of those that have a voiceprint.
-    printed: frozenset[str]
+    of_calls: HeldOfCalls
     items: tuple[HeldItem, ...]
     #: Calls of Voice Connectors in which the subject was listened to, by transaction.
     calls: tuple[str, ...]
     #: Voices that lines are learnt from.
     votes: int
-    labels: int
+    #: Of these tasks, and those of other tasks that name one of these profiles.
+    labels: tuple[TaskLabel, ...]

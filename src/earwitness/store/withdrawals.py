@@ -35,6 +35,7 @@ from earwitness.store.pages import all_records
 from earwitness.store.pipelines import PipelineWriter
 from earwitness.store.profiles import ProfileWriter
 from earwitness.store.records import Page, PageKey, Pipeline, Scope, SpeakerSearchTask
+from earwitness.store.repeat_schema import task_repeats
 from earwitness.store.repository import (
     Reader,
     RowSeal,
@@ -282,7 +283,7 @@ class WithdrawalWriter(Writer, WithdrawalReader):
                 identification_ciphertext=to_json(left).encode()
             )
         else:
-            for table in (task_labels, task_voiceprints):
+            for table in (task_labels, task_repeats, task_voiceprints):  # fingerprints go with their voiceprints
                 self._delete(table, in_scope(table, task.scope, task_id=task.task_id))
             self._writing.note_deleted(task.scope, DeletionKind.RESULT, task.task_id)
         self._update(tasks, in_scope(tasks, task.scope, task_id=task.task_id), **sealed)
@@ -377,8 +378,8 @@ class WithdrawalWriter(Writer, WithdrawalReader):
     def _forget_tasks(self, scope: Scope, found: Sequence[SpeakerSearchTask]) -> int:
         """Delete tasks that are over. Those that run lose what they have, and fail at once."""
         ids = [task.task_id for task in found]
-        self._delete(task_voiceprints, in_scope(task_voiceprints, scope), task_voiceprints.c.task_id.in_(ids))
-        self._delete(task_labels, in_scope(task_labels, scope), task_labels.c.task_id.in_(ids))
+        for table in (task_labels, task_repeats, task_voiceprints):  # fingerprints go with their voiceprints
+            self._delete(table, in_scope(table, scope), table.c.task_id.in_(ids))
         nodes = NodeWriter(self._writing)
         for task in found:
             mine = in_scope(tasks, scope, task_id=task.task_id)

@@ -1,11 +1,12 @@
 """The last callers of each line, in memory and nowhere else, for the monitor of the line.
 
 Different voices alone are kept, so that one person who calls again and again does not look like a line that is off.
+Each is remembered with whom it was heard for, so that it goes when that person withdraws the consent.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -18,6 +19,9 @@ from earwitness.voice.embedding import Embedding
 
 KEPT = timedelta(hours=24)
 
+WRITTEN_WITHIN = timedelta(minutes=1)
+"""How long a caller stays whose search was not written: nobody knows then whom it was heard for."""
+
 LINES_MAX = 1_000
 """Lines whose callers are in memory; 15 kB each. Those that were called longest ago go first."""
 
@@ -28,6 +32,10 @@ class _Caller:
     #: Whom the search named, if anyone.
     profile_id: str | None
     at: datetime
+    #: Whether the search was written, so that it is known who the subject is.
+    is_written: bool = False
+    #: What the subject is found by that the voice was heard for, if one was named.
+    subject_digest: bytes | None = None
 
 
 class RecentCallers:
@@ -66,6 +74,31 @@ class RecentCallers:
             while len(self._lines) > LINES_MAX:
                 self._lines.popitem(last=False)
         return mean_between(space.compensation.apply(np.stack([one.voice.vector for one in kept])))
+
+    def written(self, name: LineName, voice: Embedding, *, subject_digest: bytes | None) -> None:
+        """Say for whom a voice was heard; None for nobody in particular. The search for it is being written."""
+        with self._lock:
+            if name in self._lines:
+                self._lines[name] = tuple(
+                    replace(one, is_written=True, subject_digest=subject_digest) if one.voice is voice else one
+                    for one in self._lines[name]
+                )
+
+    def forget_unwritten(self, *, before: datetime) -> None:
+        """Drop the callers of this time and earlier ones whose search was not written."""
+        for name in self.lines():
+            self._keep(name, lambda one: one.is_written or one.at > before)
+
+    def forget_withdrawn(self, withdrawn: Callable[[LineName, Collection[bytes]], Container[bytes]]) -> None:
+        """Drop the callers that were heard for somebody who has withdrawn the consent.
+
+        `withdrawn` returns which of these subjects ever did; a newer consent does not bring a voice back.
+        """
+        for name in self.lines():
+            subjects = {one.subject_digest for one in self._lines.get(name, ()) if one.subject_digest is not None}
+            if subjects:
+                gone = withdrawn(name, subjects)
+                self._keep(name, lambda one, gone=gone: one.subject_digest is None or one.subject_digest not in gone)
 
     def forget(self, *, before: datetime, line: LineName | None = None) -> None:
         """Drop the callers of this time and earlier ones, of one line or of all."""

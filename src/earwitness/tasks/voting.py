@@ -23,7 +23,7 @@ from earwitness.store.audit_records import SERVICE
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.callers import KEPT as CALLERS_KEPT
-from earwitness.tasks.callers import RecentCallers
+from earwitness.tasks.callers import WRITTEN_WITHIN, RecentCallers
 from earwitness.tasks.galleries import Galleries
 from earwitness.tasks.lines import LineName, advice
 from earwitness.voice.decision import Decision, Outcome
@@ -158,6 +158,7 @@ class Lines:
         if searched.voice is None or not searched.may_vote:
             return LineNews(line=line)
         current, before = unit.lines.current(*line), unit.lines.monitor(*line)
+        self._remember_subject(unit, searched, searched.voice)
         space = searched.gallery.space.on(_line(current, None, searched.gallery.space))
         after, learnt = _watched(before, searched, at=unit.now), None
         if space.line.voices < VOICES_MAX and self._learning(unit, line) is LineLearning.ON:
@@ -171,6 +172,17 @@ class Lines:
         told = advice(after.health, space.line.state, self._learning(unit, line), domain_id=line.domain_id)
         return LineNews(line=line, learnt=learnt, health=after.health, advice=told)
 
+    def _remember_subject(self, unit: Unit, searched: Searched, voice: Embedding) -> None:
+        """Have the voice in memory go when its subject withdraws. The domain is locked, so a withdrawal came before
+        this, and is seen here, or comes behind it, and finds the subject."""
+        digest = searched.subject_digest
+        if searched.task_id is not None:
+            task = unit.consents.speaker_of(searched.line.scope, searched.task_id)
+            if task is None:
+                return
+            digest = task.subject_digest
+        self._callers.written(searched.line, voice, subject_digest=digest)
+
     def _learning(self, unit: Unit, line: LineName) -> LineLearning:
         return unit.lines.learning(line.scope, line.domain_id) or self._default
 
@@ -182,9 +194,10 @@ class Lines:
         for line in self._callers.lines():
             kept = min(CALLERS_KEPT, self._store.retention.schedule(line.scope, line.domain_id).voiceprint)
             self._callers.forget(before=now - kept, line=line)
+        self._callers.forget_unwritten(before=now - WRITTEN_WITHIN)
 
     def forget_deleted(self) -> None:
-        """Drop from memory the voices that were deleted since the last search."""
+        """Drop from memory the voices that were deleted since the last search, and of subjects that withdrew since."""
 
         def enrolled(line: LineName, profile_ids: Collection[str]) -> set[str] | None:
             if self._store.domains.get(line.scope, line.domain_id) is None:
@@ -192,6 +205,7 @@ class Lines:
             return self._store.profile_voiceprints.enrolled(line.scope, profile_ids)
 
         self._callers.forget_deleted(enrolled)
+        self._callers.forget_withdrawn(lambda line, digests: self._store.consents.withdrawn_among(line.scope, digests))
         self._galleries.renew()
 
 

@@ -9,19 +9,23 @@ from pathlib import Path
 import pytest
 from consent_examples import SUBJECT, TERMS, later, named, task_of
 from search_examples import add_task, adopted, append_event, end, enrol, vector, voiceprint
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from store_examples import MINE, OTHERS, Clock, add_domain, add_pipeline, add_stream, guid
 
 from earwitness.errors import ConsentMissing
 from earwitness.store.job_records import ItemInput, Job
+from earwitness.store.label_schema import task_labels
 from earwitness.store.records import Pipeline, SpeakerSearchTask, VoiceProfile
-from earwitness.store.schema import metadata
+from earwitness.store.repeat_schema import task_fingerprints, task_repeats
+from earwitness.store.repeats import Repeat
+from earwitness.store.schema import metadata, task_voiceprints
 from earwitness.store.store import Store, Unit
-from earwitness.store.withdrawal_records import Withdrawal
+from earwitness.store.withdrawal_records import HeldOfCalls, Withdrawal
 from earwitness.tasks.withdrawing import because_of
 from earwitness.voice.consent import CarriedConsent
 from earwitness.voice.deletion import DeletionKind, DeletionReason
 from earwitness.voice.job import ItemState, JobKind, JobState
+from earwitness.voice.label import Picked, Spoke
 from earwitness.voice.line import Codec
 from earwitness.voice.task_status import StopReason, TaskStatus
 from earwitness.voice.withdrawal import ITEM_WITHDRAWN, WithdrawalState
@@ -60,6 +64,8 @@ class Call:
         made = {**self.number, "voiceprint": voiceprint(0.28, 0.96, audio=b"speech of the subject")}
         store.write(lambda unit: unit.attempts.conclude_identification(MINE, task.task_id, **found))
         store.write(lambda unit: unit.attempts.conclude_voiceprint(MINE, task.task_id, **made))
+        repeat = Repeat(of_task_id=guid(), likeness=0.9)
+        store.write(lambda unit: unit.repeats.keep(task, b"how loud it was" * 50, repeat))
         self.task: SpeakerSearchTask = end(store, task) if ends else task
         self.profile: VoiceProfile = enrol(store, task, consent="form 12")
         body = json.dumps({"speakerSearchTaskId": task.task_id}).encode()
@@ -68,6 +74,17 @@ class Call:
         store.write(lambda unit: append_event(unit, self.pipeline.pipeline_id, "webhook", body=state))
         self.other_event = store.write(lambda unit: append_event(unit, self.pipeline.pipeline_id, "webhook"))
         store.write(lambda unit: self._vote(unit, domain_id))
+
+    def label(self, store: Store, domain_id: str) -> str:
+        """Label this call, and another one by its profile; return the other's task."""
+        other = end(store, adopted(store, store.write(lambda unit: add_task(unit, domain_id))))
+        for task, spoke, profile_id in (
+            (self.task, Spoke.NOBODY, None),
+            (other, Spoke.NOT, self.profile.profile_id),
+        ):
+            said = {"spoke": spoke, "profile_id": profile_id, "picked": Picked.QUEUE, "key_id": "AKIA"}
+            store.write(lambda unit, task=task, said=said: unit.labels.put(task, **said))
+        return other.task_id
 
     def _vote(self, unit: Unit, domain_id: str) -> None:
         by = {"profile_id": None, "task_id": self.task.task_id, "net_speech_seconds": 20.0}
@@ -81,17 +98,26 @@ def domain_id(store: Store) -> str:
 
 def test_everything_that_was_made_for_the_subject_goes_at_once(store: Store, domain_id: str) -> None:
     call = Call(store, domain_id)
+    other_label = call.label(store, domain_id)
     digest = store.subject_digest(MINE, SUBJECT)
     held = store.subjects.held(MINE, digest)
     assert [one.profile for one in held.profiles] == [call.profile]
     assert [one.task_id for one in held.tasks] == [call.task.task_id]
-    assert (len(held.consents), held.votes, held.printed) == (1, 1, {call.task.task_id})
+    assert (len(held.consents), held.votes) == (1, 1)
+    theirs = frozenset({call.task.task_id})
+    assert held.of_calls == HeldOfCalls(voiceprints=theirs, fingerprints=theirs, repeats=theirs)
+    assert {(one.task_id, one.spoke) for one in held.labels} == {
+        (call.task.task_id, Spoke.NOBODY),
+        (other_label, Spoke.NOT),
+    }
     begun = withdraw(store)
     assert begun.state is WithdrawalState.OPEN
     counted = {"consents": 1, "profiles": 1, "tasks": 1, "votes": 1, "events": 2, "pipelines": 1}
     assert begun.counts == counted
     held = store.subjects.held(MINE, digest)
     assert (held.consents, held.profiles, held.tasks, held.votes) == ((), (), (), 0)
+    for table in (task_labels, task_fingerprints, task_repeats, task_voiceprints):
+        assert _rows(store, table) == 0, table.name
     assert held.withdrawn_at == begun.created_at
     assert store.tasks.get(MINE, call.task.task_id) is None
     assert store.profiles.get(MINE, call.profile.profile_id) is None
@@ -147,6 +173,8 @@ def test_a_withdrawn_subject_is_refused_until_a_newer_consent(store: Store, cloc
 def test_a_running_task_keeps_nothing_and_fails_at_once(store: Store, domain_id: str) -> None:
     call = Call(store, domain_id, ends=False)
     withdraw(store)
+    for table in (task_fingerprints, task_repeats, task_voiceprints):
+        assert _rows(store, table) == 0, table.name
     task, attempt = store.tasks.get(MINE, call.task.task_id), call.task.attempt
     assert task is not None
     assert (task.status, task.stop_reason) == (TaskStatus.STOPPING, StopReason.CONSENT_WITHDRAWN)
@@ -274,6 +302,11 @@ def _personal_values(store: Store) -> set[bytes]:
                 if column.name.endswith("_ciphertext"):
                     found |= {value for value in connection.execute(select(column)).scalars() if value}
     return found
+
+
+def _rows(store: Store, table: Table) -> int:
+    with store._database.engine.connect() as connection:
+        return len(connection.execute(select(table)).all())
 
 
 def _bytes_of(path: Path) -> bytes:
