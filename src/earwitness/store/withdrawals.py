@@ -230,7 +230,8 @@ class WithdrawalWriter(Writer, WithdrawalReader):
         found, theirs = held.tasks(scope, digest), held.profiles(scope, digest)
         task_ids, profile_ids = [task.task_id for task in found], [one.profile_id for one in theirs]
         counts: Counter[str] = Counter()
-        needles = (*task_ids, *profile_ids, *(() if subject is None else (json_text(subject),)))
+        # Who it is, a restore does not know: all events of the pipelines go, as all of their metadata does.
+        needles = None if subject is None else (*task_ids, *profile_ids, json_text(subject))
         counts["events"] = self._forget_events(scope, {task.pipeline_id for task in found}, needles)
         counts["votes"] = self._delete(line_votes, held.votes(scope, digest, task_ids, profile_ids))
         counts["calls"] = self._forget_calls(scope, held.calls(scope, task_ids))
@@ -353,12 +354,12 @@ class WithdrawalWriter(Writer, WithdrawalReader):
         row = {"subject_digest": digest, "withdrawal_id": withdrawal_id, "withdrawn_at": self._now}
         self._writing.session.insert_new(withdrawn_subjects, {**asdict(scope), **row})
 
-    def _forget_events(self, scope: Scope, pipeline_ids: Collection[str], needles: Collection[str]) -> int:
-        """Delete the events of these pipelines that hold one of these texts, before anybody delivers them."""
+    def _forget_events(self, scope: Scope, pipeline_ids: Collection[str], needles: Collection[str] | None) -> int:
+        """Delete the events of these pipelines that hold one of these texts, or all, before anybody delivers them."""
         reader, found = EventReader(self._session, self._vault), list[str]()
         for pipeline_id in pipeline_ids:
             pages = all_records(partial(reader.list, scope, pipeline_id))
-            found += [one.event_id for one in pages if holds_any(one.body, needles)]
+            found += [one.event_id for one in pages if needles is None or holds_any(one.body, needles)]
         return self.delete_events(scope, found)
 
     def _forget_calls(self, scope: Scope, transactions: Sequence[str]) -> int:
