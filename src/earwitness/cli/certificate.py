@@ -119,6 +119,8 @@ def _read(file: Path) -> bytes:
 def _public_key(given: str) -> str:
     from earwitness.vault.signing import PublicKey
 
+    if not given.strip():
+        raise ConfigurationError("--key is empty: give what `earwitness audit key` prints where the records are")
     text = given if given.startswith("ed25519:") else _read(Path(given)).decode("ascii", "replace")
     try:
         return PublicKey.from_text(text).text

@@ -296,9 +296,9 @@ class ConsentWriter(Writer, ConsentReader):
 
 _NO_SUBJECT = {
     ConsentUse.SEARCH: "the domain requires a consent for each search and the request names no subject: give "
-    "`earwitness:consent:subject` in the pipeline's MediaInsightsRuntimeMetadata, or the parameter subject of the "
-    "JSON API",
+    "`earwitness:consent:subject` in the pipeline's MediaInsightsRuntimeMetadata, the parameter subject of the "
+    "JSON API, or --subject of the command",
     ConsentUse.ENROLMENT: "the domain requires a consent for each enrolment and none names a subject: give "
-    "`earwitness:consent:subject` in the MediaInsightsRuntimeMetadata of the pipeline whose task heard the voice, or "
-    "the parameter subject of the JSON API",
+    "`earwitness:consent:subject` in the MediaInsightsRuntimeMetadata of the pipeline whose task heard the voice, "
+    "the parameter subject of the JSON API, or --subject of the command",
 }
