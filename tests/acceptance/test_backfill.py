@@ -76,9 +76,42 @@ def test_a_report_has_a_row_for_each_recording(served: Served, tmp_path: Path) -
     assert cancelled["state"] == "done"
 
 
+def test_an_input_file_of_voice_id(served: Served, tmp_path: Path) -> None:
+    domain = asked(served, "domains", "create", "of Voice ID")["domainId"]
+    people = {"sally": first_call("sally"), "kal": first_call("kal")}
+    (tmp_path / "bucket" / "calls").mkdir(parents=True)
+    for name, recording in people.items():
+        (tmp_path / "bucket" / "calls" / name).write_bytes(recording.read_bytes())
+    requests = [
+        {
+            "RequestId": f"request-{name}",
+            "SpeakerId": f"customer-{name}",
+            "AudioSpecifications": [{"S3Uri": f"s3://bucket/calls/{name}", "ChannelId": 0}],
+        }
+        for name in people
+    ]
+    manifest = tmp_path / "input.json"
+    document = {"Version": "1.0", "SpeakerEnrollmentRequests": requests, "EnrollmentConfig": {}}
+    manifest.write_text(json.dumps(document), encoding="utf-8")
+    enrol = ["backfill", "enroll", domain, str(manifest), "--recordings", str(tmp_path / "bucket")]
+    refused = run(served, *enrol)
+    assert (refused.returncode, "--consent for all" in " ".join(refused.stderr.split())) == (7, True), refused
+    done = run(served, *enrol, "--consent", "form 12", "--json")
+    assert done.returncode == 0, done
+    assert "passed over, as it says nothing here: EnrollmentConfig" in " ".join(done.stderr.split())
+    items = asked(served, "backfill", "report", json.loads(done.stdout)["jobId"])
+    assert [item["name"] for item in items] == [f"s3://bucket/calls/{name}" for name in people]
+    profiles = asked(served, "profiles", "--domain", domain)
+    assert {one["profileId"] for one in profiles} == {item["enrolled"]["profileId"] for item in items}
+    assert len(profiles) == 2
+    assert "customer-" not in json.dumps([items, profiles])
+
+
 def test_what_a_user_may_get_wrong(served: Served, tmp_path: Path) -> None:
     manifest = tmp_path / "calls.csv"
     manifest.write_text(f"file\n{first_call('kal')}\n", encoding="utf-8")
+    voice_id = tmp_path / "input.json"
+    voice_id.write_text("{}", encoding="utf-8")
     for arguments, code, words in (
         (("search", "vpd-none", str(manifest)), 9, "domain does not exist"),
         (("search", "vpd-none"), 2, "give a manifest"),
@@ -86,6 +119,10 @@ def test_what_a_user_may_get_wrong(served: Served, tmp_path: Path) -> None:
         (("search", "vpd-none", "--stream", "s", "--from", "2026-01-01"), 2, "--from 2026-01-31T08:00:00 --to"),
         (("search", "vpd-none", str(tmp_path / "none.csv")), 7, "cannot be read"),
         (("enroll", "vpd-none", str(manifest)), 7, "do not say where the consent is recorded"),
+        (("enroll", "vpd-none", str(manifest), "--recordings", str(tmp_path)), 2, "a CSV file names its own files"),
+        (("enroll", "vpd-none", str(voice_id)), 2, "in which folder"),
+        (("enroll", "vpd-none", str(voice_id), "--recordings", str(tmp_path)), 7, "Version and SpeakerEnrollmentReq"),
+        (("enroll", "vpd-none", "--stream", "s", "--recordings", str(tmp_path)), 2, "give a manifest"),
         (("enroll", "vpd-none", "--stream", "s", "--from", "2026-01-01", "--to", "2026-01-02"), 2, "--consent"),
         (("status", "none"), 9, "no job of this id"),
         (("report", "a/b"), 2, "id without slashes"),

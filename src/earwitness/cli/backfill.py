@@ -117,6 +117,14 @@ def enroll_all(
             "say.",
         ),
     ] = None,
+    recordings_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--recordings",
+            metavar="FOLDER",
+            help="With an input file of Voice ID: the folder with the recordings, each under its key in the bucket.",
+        ),
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option("--profile", metavar="ID", help="With --stream: add voiceprints to this one; default: make one."),
@@ -132,23 +140,23 @@ def enroll_all(
     as_json: JsonOption = False,
 ) -> None:
     """Enrol the voice in each of many recordings. Recordings of one `speaker_id` make one profile, those with a
-    `profile_id` are added to that one. What is kept of a stream has to be one person's. Exit code 4: some were not
-    enrolled.
+    `profile_id` are added to that one. MANIFEST may also be the input file of a batch enrolment of Amazon Connect Voice
+    ID, with --recordings. What is kept of a stream has to be one person's. Exit code 4: some were not enrolled.
     """
     with service_client(url, region, as_json=as_json) as service:
         asked = {"kind": JobKind.ENROL.value}
         if stream is not None:
-            _require_one(manifest, stream)
+            _require_one(manifest or recordings_folder, stream)
             if consent is None:
                 raise ConfigurationError("say where the consent of the voice's owner is recorded, with --consent")
             asked |= _of_stream(stream, start, end, channel) | {"consent": consent, "profileId": profile}
             recordings = None
         else:
-            recordings = _read(manifest)
+            recordings = _read_to_enrol(manifest, recordings_folder)
             if missing := [one.name for one in recordings if not (one.consent or consent)]:
                 raise ManifestInvalid(
                     f"{len(missing)} recordings, {missing[0]} first, do not say where the consent is recorded; add a "
-                    "column `consent`, or --consent for all of them"
+                    "column `consent` to a CSV file, or --consent for all of them"
                 )
         done = _run(service, domain, asked, recordings, job=job, consent=consent, waits=not no_wait)
     _tell(done, as_json=as_json)
@@ -246,6 +254,22 @@ def _read(manifest: Path | None) -> "list[ListedRecording]":
     if manifest is None:
         raise ConfigurationError("give a manifest of recordings, or --stream with --from and --to")
     return read_recordings(manifest, bytes_max=RECORDING_BYTES_MAX)
+
+
+def _read_to_enrol(manifest: Path | None, folder: Path | None) -> "list[ListedRecording]":
+    from earwitness.cli.client import RECORDING_BYTES_MAX
+    from earwitness.evaluation.enrolment_requests import is_enrolment_requests, read_enrolment_requests
+
+    if manifest is None or not is_enrolment_requests(manifest):
+        if folder is not None:
+            raise ConfigurationError("--recordings goes with an input file of Voice ID; a CSV file names its own files")
+        return _read(manifest)
+    if folder is None:
+        raise ConfigurationError("say in which folder the recordings of the input file lie, with --recordings")
+    found = read_enrolment_requests(manifest, folder=folder, bytes_max=RECORDING_BYTES_MAX)
+    if found.passed_over:
+        remark("passed over, as it says nothing here: {}", visible(", ".join(found.passed_over)[:500]))
+    return list(found.recordings)
 
 
 def _of_stream(stream: str, start: datetime | None, end: datetime | None, channel: int | None) -> dict[str, Any]:
