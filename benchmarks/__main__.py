@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmarks import (
     accuracy,
     audit,
+    backup,
     capacity,
     cluster,
     codecs,
@@ -60,6 +61,7 @@ BENCHMARKS = {
         scrape,
         audit,
         master_key,
+        backup,
         testing_start,
         resemblyzer,
         wire,

@@ -60,6 +60,21 @@ def test_a_backup_goes_there_and_back(place: Path, data: Path, tmp_path: Path) -
     assert sorted(path.name for path in new.iterdir() if path.is_file()) == ["master.key", "records.db"]
 
 
+def test_a_backup_and_a_restore_are_in_the_audit_trail(place: Path, data: Path, tmp_path: Path) -> None:
+    (listed,) = _run("backup", "list", place)
+    new = _new(tmp_path, data)
+    _run("restore", place, "--data", new)
+    resource = f"backup/{listed['backupId']}"
+    begun = {"keyId": "earwitness backup", "operation": "BeginBackup", "resourceArn": resource, "outcome": "done"}
+    assert begun.items() <= _newest_entry(data).items()
+    back = {"keyId": "earwitness restore", "operation": "RestoreBackup", "resourceArn": resource, "outcome": "done"}
+    assert back.items() <= _newest_entry(new).items()
+
+
+def _newest_entry(data: Path) -> Any:
+    return _run("audit", "query", "--limit", "1", "--data", data)["entries"][0]
+
+
 def test_refusals_say_what_to_do(place: Path, data: Path, tmp_path: Path) -> None:
     assert "--to" in _run("backup", tmp_path / "p", "--data", data, code=2)
     assert "--to" in _run("backup", tmp_path / "p", "--plain", "--with-master-key", "--data", data, code=2)

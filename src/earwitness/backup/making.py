@@ -30,13 +30,17 @@ from earwitness.backup.places import FolderPlace, Place
 from earwitness.errors import BackupPlaceUnavailable
 from earwitness.progress import Progress
 from earwitness.store.deletion_records import BackupRecord
+from earwitness.store.rotation import INSTALLATION
 from earwitness.store.snapshots import RecordsSnapshot, snapshot_of
-from earwitness.store.store import Store
+from earwitness.store.store import Store, Unit
 
 BACKUPS = "backups"
 MASTER_KEY_FILE, SALT_FILE = "master.key", "salt"
 KINDS = ("records", "media", "salt", "master-key")
 """Of parts, in their order."""
+
+COMMAND = "earwitness backup"
+"""Who did it, in the audit trail."""
 
 _STREAM = re.compile("[0-9a-f]{64}")
 _MEDIA = re.compile(r"\d{20}\.(segment|index)|sequence|lost")
@@ -88,7 +92,7 @@ def make_backup(
         position=store.deletions.head()[0],
         deleted_at=None,
     )
-    store.write(lambda unit: unit.backups.add(backup))
+    store.write(lambda unit: _begin(unit, backup))
     try:
         with snapshot_of(order.store_url, wait_seconds_max=order.wait_seconds_max) as snapshot:
             parts = _write(place, backup.backup_id, order, snapshot, show)
@@ -99,6 +103,19 @@ def make_backup(
         raise
     keeper.tell(place.address)  # a ledger that is newer than the backup
     return manifest
+
+
+def _begin(unit: Unit, backup: BackupRecord) -> None:
+    """Keep that a backup is being made, and in the audit trail who took the records out: also when it fails later."""
+    unit.backups.add(backup)
+    unit.audit.append(
+        INSTALLATION,
+        key_id=COMMAND,
+        operation="BeginBackup",
+        resource_arn=f"backup/{backup.backup_id}",
+        outcome="done",
+        request_id="",
+    )
 
 
 def delete_backup(store: Store, place: Place, backup_id: str) -> None:

@@ -1,7 +1,7 @@
 """Parts: a stream cut into files of some megabytes, each hashed, and encrypted for a recipient by itself.
 
-Encrypting one part and writing the one before go on at the same time, and nothing waits for more than a few of them, so
-a backup takes some tens of megabytes of memory, whatever its size.
+Several parts are encrypted, hashed and written at the same time, while the next is read; all of that runs outside of
+Python's lock. Only a few parts are in memory, so a backup takes some tens of megabytes of it, whatever its size.
 """
 
 import hashlib
@@ -61,13 +61,16 @@ class PartWriter:
     def _begin(self, kind: str, number: int, content: list[bytes]) -> None:
         while len(self._waiting) >= _WAITING_MAX:
             self._end_one()
+        name = f"{kind}-{number:06}.tar-part{'' if self._recipient is None else '.age'}"
+        self._waiting.append(self._threads.submit(self._put, kind, name, content))
+
+    def _put(self, kind: str, name: str, content: list[bytes]) -> BackupPart:
         plain_bytes = sum(map(len, content))
         if self._recipient is not None:
-            content = [encrypt(b"".join(content), recipient=self._recipient)]
-        name = f"{kind}-{number:06}.tar-part{'' if self._recipient is None else '.age'}"
-        self._waiting.append(self._threads.submit(self._put, kind, name, content, plain_bytes))
-
-    def _put(self, kind: str, name: str, content: list[bytes], plain_bytes: int) -> BackupPart:
+            plain = b"".join(content)
+            content.clear()  # a part is in memory twice at most
+            content = [encrypt(plain, recipient=self._recipient)]
+            del plain
         digest = hashlib.sha256()
         for block in content:
             digest.update(block)

@@ -30,8 +30,9 @@ from earwitness.store.deletion_records import DeletedItem, Deletion
 from earwitness.store.pages import all_records
 from earwitness.store.records import Scope
 from earwitness.store.redoing import kinds_in_order
+from earwitness.store.rotation import INSTALLATION
 from earwitness.store.snapshots import SQLITE_FILE, finish_postgres, is_restoring, load_postgres, require_empty
-from earwitness.store.store import Store, migrate_store, open_store
+from earwitness.store.store import Store, Unit, migrate_store, open_store
 from earwitness.tasks.expire import expire
 from earwitness.vault.signing import PublicKey
 from earwitness.vault.vault import Vault
@@ -39,6 +40,9 @@ from earwitness.voice.deletion import DeletionKind, DeletionReason
 
 PARTIAL = "restore.partial"
 """The folder beside the records where all is written first."""
+
+COMMAND = "earwitness restore"
+"""Who did it, in the audit trail."""
 
 _MEDIA = "media"
 _MOVING = "moving.json"
@@ -129,7 +133,20 @@ def _staged(
         _require_own(store, manifest)
         restored = _without_what_was_deleted(store, manifest, ledger, clock=clock, show=show)
         _drop_media(store, partial / _MEDIA)
+        store.write(lambda unit: _audit(unit, manifest))
     return restored
+
+
+def _audit(unit: Unit, manifest: BackupManifest) -> None:
+    """Say in the audit trail where these records come from; nobody reads it before they are in their place."""
+    unit.audit.append(
+        INSTALLATION,
+        key_id=COMMAND,
+        operation="RestoreBackup",
+        resource_arn=f"backup/{manifest.backup_id}",
+        outcome="done",
+        request_id="",
+    )
 
 
 def clear_cut_short(order: RestoreOrder) -> None:
