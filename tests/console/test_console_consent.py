@@ -1,5 +1,6 @@
 """Consents in the console: forms record and withdraw them, and nothing of a person stands in an address."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,10 +27,11 @@ def _post(browser: Visit, what: str, **fields: str) -> Any:
 
 def test_a_consent_is_required_recorded_and_withdrawn(live: Live, visit: Callable[..., Visit]) -> None:
     browser = visit("admin")
-    assert "Nothing needs a consent" in browser.get(PAGE).text
+    assert "nothing needs a recorded consent" in browser.get(PAGE).text
     assert _post(browser, "consent", required="search").status_code == 303
     assert live.store.consents.requirement(SCOPE, DOMAIN) is ConsentRequirement.SEARCH
-    assert "Search and enrolment need" in browser.get(PAGE).text
+    assert "search and enrolment need" in browser.get(PAGE).text
+    assert "Needed where the domain requires consent" in browser.get(f"{REGION}/try").text
     answer = _post(browser, "consents", **FORM, givenAt="")
     assert answer.status_code == 303, answer.text
     assert "4711" not in answer.headers["location"]
@@ -53,4 +55,16 @@ def test_forms_are_shown_to_those_who_may_use_them(visit: Callable[..., Visit], 
         return
     assert "Record a consent" in page.text
     assert "Delete everything of this person" not in page.text
-    assert "Tell the domain" not in page.text
+    assert "Refused without one" not in page.text
+
+
+def test_a_schedule_that_is_saved_as_it_is_shown_publishes_no_name(visit: Callable[..., Visit]) -> None:
+    page = visit("admin").get(f"{REGION}/domains/{DOMAIN}/retention").text
+    (shown,) = re.findall(r'name="publishedName" maxlength="100" value="([^"]*)"', page)
+    assert shown == ""
+
+
+def test_one_entry_of_the_navigation_is_the_current_one(visit: Callable[..., Visit]) -> None:
+    browser = visit("admin")
+    for path in (f"/domains/{DOMAIN}/labels", f"/domains/{DOMAIN}/retention", "/labels", "/try"):
+        assert browser.get(f"{REGION}{path}").text.count("aria-current=") == 1, path

@@ -85,7 +85,7 @@ def test_pages_are_whole_and_hold_nothing_that_their_policy_forbids(visit: Calla
                 assert attributes["hx-nonce"] == nonce
             for name in ("src", "href", "action"):
                 place = attributes.get(name) or "/console/"
-                assert place.startswith(("/console", "#")), (page.path, place)
+                assert place.startswith(("/console", "#", "/retention")), (page.path, place)
 
 
 def test_nonces_are_of_one_answer(visit: Callable[..., Visit]) -> None:

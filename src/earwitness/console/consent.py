@@ -33,7 +33,7 @@ def consent_page(call: ConsoleCall[RecordConsent]) -> Content:
 def require_action(call: ConsoleCall[RequireConsent]) -> Done:
     """Say what needs a consent in a domain."""
     changed = call.ask(require_consent, call.params)
-    return Done(message="The domain was told what needs a consent.", path=f"/domains/{changed.domain_id}/consent")
+    return Done(message="It is saved what needs a consent.", path=f"/domains/{changed.domain_id}/consent")
 
 
 def record_action(call: ConsoleCall[ConsentForm]) -> Done:

@@ -26,6 +26,6 @@ def schedule_action(call: ConsoleCall[PutRetention]) -> Done:
     """Tell a domain how long to keep what it holds."""
     told = call.ask(put_retention, call.params)
     return Done(
-        message="The domain was told. What it keeps too long by that is deleted within a minute.",
+        message="The schedule is saved. What is past its time now is deleted within a minute.",
         path=f"/domains/{told.domain_id}/retention",
     )
