@@ -12,6 +12,7 @@ import pytest
 from rest_examples import MINE, Rest, add_domain, add_job, enrol, require_error, require_fits, run
 
 from earwitness.errors import AudioUnreadable, ModelMissing, StoreUnavailable
+from earwitness.metrics.reported import JobMetrics
 from earwitness.rest.context import RestLimits
 from earwitness.samples import first_call, second_call
 from earwitness.store.jobs import JobWriter
@@ -59,7 +60,14 @@ def items(rest: Rest, job: dict[str, Any]) -> list[dict[str, Any]]:
     return answer["items"]
 
 
-def worker(store: Store, recordings: RecordingWork, *, at_once: int = 2, is_alone: bool = True) -> JobWorker:
+def worker(
+    store: Store,
+    recordings: RecordingWork,
+    *,
+    at_once: int = 2,
+    is_alone: bool = True,
+    metrics: JobMetrics | None = None,
+) -> JobWorker:
     return JobWorker(
         store,
         recordings,
@@ -68,6 +76,7 @@ def worker(store: Store, recordings: RecordingWork, *, at_once: int = 2, is_alon
         run_in_thread=run,
         new_id=lambda: f"holder-{next(_ids)}",
         is_alone=is_alone,
+        metrics=metrics,
     )
 
 
@@ -86,8 +95,14 @@ def work(*workers: JobWorker, over: Callable[[], bool]) -> None:
     asyncio.run(all_of_them())
 
 
-def work_through(rest: Rest, job: dict[str, Any]) -> None:
-    work(worker(rest.store, rest.recordings), over=lambda: get(rest, job)["state"] != "open")
+def work_through(rest: Rest, job: dict[str, Any], *, metrics: JobMetrics | None = None) -> None:
+    work(worker(rest.store, rest.recordings, metrics=metrics), over=lambda: get(rest, job)["state"] != "open")
+
+
+def counted(metrics: JobMetrics) -> dict[tuple[str, ...], float]:
+    """The items that were counted, by kind and outcome, without those of which there are none."""
+    samples = [sample for metric in metrics.collect() for sample in metric.samples]
+    return {tuple(one.labels.values()): one.value for one in samples if one.value}
 
 
 @pytest.mark.slow
@@ -103,7 +118,9 @@ def test_enrol_and_search_as_one_by_one(domain: Rest) -> None:
     for number, (recording, asked) in enumerate(given, start=1):
         put(domain, enrolment, number, recording, **CONSENT, **asked)
     assert len(domain.jobs_changed) == 5
-    work_through(domain, enrolment)
+    metrics = JobMetrics()
+    work_through(domain, enrolment, metrics=metrics)
+    assert counted(metrics) == {("enrol", "done"): 3, ("enrol", "failed"): 1}
     ended = get(domain, enrolment)
     assert (ended["state"], ended["done"], ended["failed"], ended["missing"]) == ("done", 3, 1, [])
     found = items(domain, enrolment)
@@ -263,7 +280,9 @@ def test_a_recording_that_the_service_fails_at_is_given_up(domain: Rest, monkeyp
 
     monkeypatch.setattr(worker_room, "AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(RecordingWork, "search", failing)
-    work_through(domain, job)
+    metrics = JobMetrics()
+    work_through(domain, job, metrics=metrics)
+    assert counted(metrics) == {("search", "failed"): 2}  # each once, however often it was tried
     assert len(seen) == 2 * worker_room.ATTEMPTS_MAX
     assert {one["reason"] for one in items(domain, job)} == {worker_room._GIVEN_UP}
 

@@ -12,6 +12,9 @@ class WaitingCounts:
     tasks: Mapping[str, int]
     """Those that have not ended, by status."""
 
+    job_items: Mapping[str, int]
+    """Of jobs that have not ended, by the job's kind."""
+
     events: int
     """Deliveries that wait to be made."""
 

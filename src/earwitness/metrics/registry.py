@@ -9,6 +9,7 @@ from earwitness.metrics.instruments import Described, Group
 from earwitness.metrics.reported import (
     DeliveryMetrics,
     ExpiryMetrics,
+    JobMetrics,
     MediaMetrics,
     RequestMetrics,
     StoreMetrics,
@@ -29,6 +30,7 @@ class Metrics:
         self.tasks = TaskMetrics()
         self.media = MediaMetrics()
         self.deliveries = DeliveryMetrics()
+        self.jobs = JobMetrics()
         self.store = StoreMetrics()
         self.expiry = ExpiryMetrics()
         self._groups: list[Group] = [
@@ -36,6 +38,7 @@ class Metrics:
             self.tasks,
             self.media,
             self.deliveries,
+            self.jobs,
             self.store,
             self.expiry,
         ]

@@ -1,7 +1,7 @@
 """What rooms report as it happens: a group for each kind of work, with the labels it may have."""
 
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -78,6 +78,13 @@ class DeliveryOutcome(StrEnum):
     DELIVERED = "delivered"
     RETRIED = "retried"
     PARKED = "parked"
+
+
+class ItemOutcome(StrEnum):
+    """How an item of a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
 
 
 class RequestMetrics(Group):
@@ -233,6 +240,29 @@ class DeliveryMetrics(Group):
     def tried(self, sink: str, outcome: DeliveryOutcome) -> None:
         """Count a try. `sink` is the kind of target, never the target."""
         self._tried.labels(sink, outcome).inc()
+
+
+class JobMetrics(Group):
+    """Of jobs' items."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ended = self.counter(
+            "earwitness_job_items_total",
+            "Items of jobs that this node ended: with a result (done) or with a reason why there is none (failed), by "
+            "the job's kind.",
+            label="kind,outcome",
+        )
+
+    def begin(self, kinds: Iterable[str]) -> None:
+        """Have each kind begin at 0, so that its first item is seen as an increase."""
+        for kind in kinds:
+            for outcome in ItemOutcome:
+                self._ended.labels(kind, outcome)
+
+    def ended(self, kind: str, outcome: ItemOutcome) -> None:
+        """Count an item whose end is in the records."""
+        self._ended.labels(kind, outcome).inc()
 
 
 class StoreMetrics(Group):

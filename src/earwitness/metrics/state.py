@@ -137,6 +137,13 @@ class StateMetrics(Group):
             over=one,
         )
         self.gauge(
+            "earwitness_job_items_waiting",
+            "Items of jobs that wait for their turn or are worked on, by the job's kind.",
+            lambda: waiting.last and {name: float(count) for name, count in waiting.last.job_items.items()},
+            label="kind",
+            over=one,
+        )
+        self.gauge(
             "earwitness_events_waiting",
             "Deliveries of events that wait to be made.",
             lambda: waiting.last and float(waiting.last.events),

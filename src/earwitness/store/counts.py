@@ -9,10 +9,12 @@ from sqlalchemy import func, select
 from earwitness.metrics.counts import KeptCounts, LedgerCounts, WaitingCounts
 from earwitness.store.backups import BackupReader
 from earwitness.store.deletions import DeletionReader
+from earwitness.store.job_schema import job_items, jobs
 from earwitness.store.outbox import PENDING
 from earwitness.store.records import DeliveryState
-from earwitness.store.repository import Reader
+from earwitness.store.repository import Reader, same
 from earwitness.store.schema import deliveries, events, profile_voiceprints, tasks
+from earwitness.voice.job import ItemState, JobKind
 from earwitness.voice.task_status import TaskStatus, is_active
 
 
@@ -33,9 +35,18 @@ class CountReader(Reader):
             event = self._session.row(select(events.c.created_at).where(events.c.sequence == oldest))
         return WaitingCounts(
             tasks={status.value: found.get(status.value, 0) for status in TaskStatus if is_active(status)},
+            job_items=self._job_items(),
             events=count,
             oldest_event_at=None if event is None else event["created_at"],
         )
+
+    def _job_items(self) -> dict[str, int]:
+        """Count the items of open jobs that wait or are worked on, by the kind of their job."""
+        waiting = select(jobs.c.kind, func.count().label("items")).where(
+            jobs.c.ended_at.is_(None), job_items.c.state == ItemState.WAITING, same(job_items, jobs, "job_id")
+        )
+        found = {str(row["kind"]): int(row["items"]) for row in self._session.rows(waiting.group_by(jobs.c.kind))}
+        return {kind.value: found.get(kind.value, 0) for kind in JobKind}
 
     def kept(self) -> KeptCounts:
         """Return what is kept."""

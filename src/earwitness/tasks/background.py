@@ -156,8 +156,7 @@ class Background:
         self._targets = Targets(settings.targets, now=clock)
         self._events = EventPublisher(targets_of=self._targets.of, new_id=new_id)
         self.models = models
-        self.notices = Notices()
-        self.lags = Lags()
+        self.notices, self.lags = Notices(), Lags()
         self.turns = Turns(settings.inference_threads)
         self.streams = MediaStreams(
             store, log=lambda: self._started().log, limits=settings.media_limits, rates=settings.media_rates
@@ -193,6 +192,7 @@ class Background:
             run_in_thread=self._run_in_thread,
             new_id=new_id,
             is_alone=self._node is None,  # one process serves the records
+            metrics=self._metrics.jobs,
         )
 
     def _connector_calls(self) -> ConnectorCalls:

@@ -24,6 +24,7 @@ from earwitness.errors import (
     StreamGone,
 )
 from earwitness.log import Recurring, frames_of
+from earwitness.metrics.reported import ItemOutcome, JobMetrics
 from earwitness.store.columns import JsonObject
 from earwitness.store.job_records import ClaimedItem, ItemInput
 from earwitness.store.jobs import turn_of
@@ -92,6 +93,7 @@ class JobWorker:
         run_in_thread: RunInThread,
         new_id: Callable[[], str],
         is_alone: bool,
+        metrics: JobMetrics | None = None,
     ) -> None:
         """`is_alone`: nobody else works on these records; what is claimed at the start is of a process that ended."""
         self._store = store
@@ -101,6 +103,8 @@ class JobWorker:
         self._run_in_thread = run_in_thread
         self._new_id = new_id
         self._is_alone = is_alone
+        self._metrics = metrics or JobMetrics()
+        self._metrics.begin(JobKind)
         self._listening = ThreadPoolExecutor(max(1, at_once), thread_name_prefix="earwitness job")
         self._turn: PageKey | None = None
         self._news = asyncio.Event()
@@ -183,11 +187,13 @@ class JobWorker:
         about = {"job_id": claimed.job_id, "item": claimed.number, "attempt": claimed.attempt}
         try:
             if claimed.attempt > ATTEMPTS_MAX:
-                self._fail(claimed, _GIVEN_UP)
+                outcome = self._fail(claimed, _GIVEN_UP)
             elif claimed.input is None:
-                self._fail(claimed, _DAMAGED)
+                outcome = self._fail(claimed, _DAMAGED)
             else:
-                self._do(claimed, claimed.input, unwanted)
+                outcome = self._do(claimed, claimed.input, unwanted)
+            if outcome is not None:
+                self._metrics.ended(claimed.kind, outcome)
             while self._store.write(lambda unit: unit.jobs.clear(claimed)):
                 pass
         except _Unwanted:
@@ -212,7 +218,9 @@ class JobWorker:
             context = {"job_id": claimed.job_id, "item": claimed.number, "reason": str(error)}
             _log.warning("an item of a job cannot be given back, and waits for its lease to end", extra=context)
 
-    def _do(self, claimed: ClaimedItem, asked: ItemInput, unwanted: Event) -> None:
+    def _do(self, claimed: ClaimedItem, asked: ItemInput, unwanted: Event) -> ItemOutcome | None:
+        """Return how the item ended; None when it waits to be tried again."""
+
         def wanted() -> None:
             if unwanted.is_set():
                 raise _Unwanted
@@ -223,10 +231,9 @@ class JobWorker:
         try:
             if claimed.kind is JobKind.EXPORT:
                 self._export(claimed, asked, domain, wanted)
-                return
+                return ItemOutcome.DONE
             if claimed.kind is JobKind.REEMBED:
-                self._embed_again(claimed, asked, domain, wanted)
-                return
+                return self._embed_again(claimed, asked, domain, wanted)
             with recording_file() as (file, path):
                 self._fetch(claimed, asked, file)
                 if claimed.kind is JobKind.SEARCH:
@@ -239,7 +246,7 @@ class JobWorker:
                         wanted=wanted,
                         write=partial(self._write_search, claimed, domain),
                     )
-                    return
+                    return ItemOutcome.DONE
                 heard = self._recordings.hear(
                     claimed.scope,
                     domain,
@@ -250,12 +257,13 @@ class JobWorker:
                     wanted=wanted,
                 )
                 self._store.write(lambda unit: self._write_enrolment(unit, claimed, asked, domain, heard))
+                return ItemOutcome.DONE
         except CiphertextRefused:
-            self._fail(claimed, _DAMAGED)
+            return self._fail(claimed, _DAMAGED)
         except EarwitnessError as error:
             if error.retryable or isinstance(error, ModelError | AttemptSuperseded):
                 raise
-            self._fail(claimed, str(error))
+            return self._fail(claimed, str(error))
 
     def _export(self, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, wanted: StillWanted) -> None:
         """Write a part of an export, made again for as long as somebody in it was deleted meanwhile."""
@@ -277,27 +285,25 @@ class JobWorker:
 
     def _embed_again(
         self, claimed: ClaimedItem, asked: ItemInput, domain: VoiceProfileDomain, wanted: StillWanted
-    ) -> None:
+    ) -> ItemOutcome | None:
         """Change a voiceprint of another encoder into one of the encoder that the job is for."""
         name = VoiceprintName(profile_id=asked.profile_id or "", voiceprint_id=asked.voiceprint_id or "")
         encoder_id = self._recordings.encoder_id(Band(domain.band))
         if claimed.source is None or claimed.source["encoderId"] != encoder_id:
             # Perhaps this process is of a former or a later version, and another has the encoder.
             if claimed.attempt >= ATTEMPTS_MAX:
-                self._fail(claimed, _ENCODER_CHANGED)
-            else:
-                self._store.write(lambda unit: unit.jobs.retry(claimed, seconds=AGAIN_SECONDS))
-            return
+                return self._fail(claimed, _ENCODER_CHANGED)
+            self._store.write(lambda unit: unit.jobs.retry(claimed, seconds=AGAIN_SECONDS))
+            return None
         kept = self._store.reembedding.speech(claimed.scope, domain.domain_id, name)
         if kept is None:
-            self._fail(claimed, _VOICEPRINT_GONE)
-        elif kept.encoder_id == encoder_id:  # by a task, or a job before
-            self._store.write(lambda unit: self._write_reembedding(unit, claimed, domain, name, kept, made=None))
-        elif kept.audio is None:
-            self._fail(claimed, _NO_SPEECH_KEPT)
-        else:
+            return self._fail(claimed, _VOICEPRINT_GONE)
+        made = None
+        if kept.encoder_id != encoder_id:  # otherwise a task, or a job before, has made it
+            if kept.audio is None:
+                return self._fail(claimed, _NO_SPEECH_KEPT)
             made = self._recordings.embed_again(claimed.scope, domain, kept.audio, kept.quality, wanted=wanted)
-            self._store.write(lambda unit: self._write_reembedding(unit, claimed, domain, name, kept, made=made))
+        return self._store.write(lambda unit: self._write_reembedding(unit, claimed, domain, name, kept, made=made))
 
     def _write_reembedding(
         self,
@@ -308,16 +314,17 @@ class JobWorker:
         kept: KeptSpeech,
         *,
         made: NewVoiceprint | None,
-    ) -> None:
-        """Write the voiceprint that was made, if any was, and the end of the item."""
+    ) -> ItemOutcome:
+        """Write the voiceprint that was made, if any was, and the end of the item; return what it is."""
         if made is not None and not unit.reembedding.replace(
             claimed.scope, domain.domain_id, name, former_encoder_id=kept.encoder_id, made=made
         ):
             unit.jobs.fail(claimed, reason=_VOICEPRINT_GONE)
-            return
+            return ItemOutcome.FAILED
         encoder_id = kept.encoder_id if made is None else made.encoder_id
         result = {"formerEncoderId": kept.encoder_id, "encoderId": encoder_id}
         self._finish(unit, claimed, result, resource_arn=domain.arn)
+        return ItemOutcome.DONE
 
     def _fetch(self, claimed: ClaimedItem, asked: ItemInput, file: IO[bytes]) -> None:
         """Write the recording of an item to a file."""
@@ -373,5 +380,6 @@ class JobWorker:
         )
         unit.jobs.finish(claimed, result)
 
-    def _fail(self, claimed: ClaimedItem, reason: str) -> None:
+    def _fail(self, claimed: ClaimedItem, reason: str) -> ItemOutcome:
         self._store.write(lambda unit: unit.jobs.fail(claimed, reason=reason))
+        return ItemOutcome.FAILED

@@ -299,6 +299,22 @@ def test_a_large_recording_goes_in_small_steps(store: Store) -> None:
     assert clear(store, found) == 2  # ten pieces, eight at once
 
 
+def test_items_of_open_jobs_are_counted_as_waiting_until_they_end(store: Store) -> None:
+    assert store.counts.waiting().job_items == {"search": 0, "enrol": 0, "export": 0, "reembed": 0}
+    job, other = make(store, items=3), make(store, scope=OTHERS[0])
+    for number in (1, 2):
+        put(store, job, number)
+    put(store, other)
+    assert store.counts.waiting().job_items == {"search": 3, "enrol": 0, "export": 0, "reembed": 0}
+    first = claim(store)
+    assert store.counts.waiting().job_items["search"] == 3  # a claim is no result
+    finish(store, first)
+    assert store.counts.waiting().job_items["search"] == 2
+    for one in (job, other):
+        store.write(lambda unit, one=one: unit.jobs.cancel(one.scope, one.job_id))
+    assert store.counts.waiting().job_items["search"] == 0
+
+
 def test_an_empty_recording_is_one(store: Store) -> None:
     put(store, make(store), recording=b"")
     assert store.jobs.recording(claim(store)) == b""
