@@ -60,6 +60,9 @@ class InferenceStep(StrEnum):
     VOICEPRINT = "voiceprint"
     """Filter bank and encoder of 20 s of speech, and its checks."""
 
+    REPEAT = "repeat"
+    """The fingerprint of these 20 s, compared with those of earlier calls."""
+
 
 class FragmentOutcome(StrEnum):
     """What became of a fragment that came."""

@@ -235,6 +235,6 @@ class _Listening:
             )
             task = self._attempt.task
             heard = await self._context.compute(
-                InferenceStep.VOICEPRINT, lambda: heard_again(self._context.store, task, embedding, speech)
+                InferenceStep.REPEAT, lambda: heard_again(self._context.store, task, embedding, speech)
             )
             await self._attempt.conclude_voiceprint(voiceprint, heard)

@@ -21,7 +21,7 @@ from earwitness.store import migrate
 from earwitness.store.audit_records import SERVICE, AuditFilter
 from earwitness.store.audit_schema import audit_chains, audit_entries
 from earwitness.store.records import Scope
-from earwitness.store.store import Store, Unit, migrate_store
+from earwitness.store.store import WAIT_SECONDS_MAX, Store, Unit, _open_database, migrate_store
 
 ENTRIES = 30
 
@@ -233,23 +233,23 @@ def test_the_use_of_a_domains_key_is_written_once_an_hour(store: Store, tmp_path
 
 
 def test_entries_from_before_there_were_chains_are_counted(empty_url: str, clock: Clock) -> None:
-    migrate_store(empty_url)
-    with closing(opened(empty_url, clock=clock)) as store:
-        rows = [
-            {
-                "account_id": MINE.account_id,
-                "region": MINE.region,
-                "key_id": "AKIA",
-                "operation": "DeleteProfile",
-                "resource_arn": "",
-                "outcome": "done",
-                "request_id": str(number),
-                "time": clock(),
-            }
-            for number in range(3)
-        ]
-        tamper(store, insert(audit_entries).values(rows))
-        _back_to(store, "0013")
+    rows = [
+        {
+            "account_id": MINE.account_id,
+            "region": MINE.region,
+            "key_id": "AKIA",
+            "operation": "DeleteProfile",
+            "resource_arn": "",
+            "outcome": "done",
+            "request_id": str(number),
+            "time": clock(),
+        }
+        for number in range(3)
+    ]
+    database = _open_database(empty_url, wait_seconds_max=WAIT_SECONDS_MAX, connections_max=1)
+    with closing(database), database.migrating() as connection:
+        migrate.make_at(connection, "0013")
+        connection.execute(insert(audit_entries).values(rows))
     migrate_store(empty_url)
     with closing(opened(empty_url, clock=clock)) as store:
         fill(store, 4)
@@ -259,18 +259,6 @@ def test_entries_from_before_there_were_chains_are_counted(empty_url: str, clock
         tamper(store, update(audit_chains).values(before=2))
         assert "beginning of the chain was changed" in verify(store).problems[0].says
         assert store.write(lambda unit: unit.audit.purge_without_a_chain(before=clock() + timedelta(days=1))) == 3
-
-
-def _back_to(store: Store, revision: str) -> None:
-    """Take away what the migration makes."""
-    tamper(
-        store,
-        "DROP TABLE audit_chains",
-        "DROP INDEX audit_entries_by_chain",
-        "DROP INDEX audit_entries_unsealed",
-        *(f"ALTER TABLE audit_entries DROP COLUMN {name}" for name in ("node", "number", "digest")),
-        f"UPDATE {migrate.alembic_version.name} SET version_num = '{revision}'",  # noqa: S608
-    )
 
 
 def test_filters(store: Store, clock: Clock) -> None:

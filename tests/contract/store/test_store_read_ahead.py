@@ -9,10 +9,12 @@ import pytest
 from store_examples import MINE, add_domain, guid
 
 from earwitness.errors import StoreBusy, StoreUnavailable
+from earwitness.store import read_ahead
 from earwitness.store.postgres import Postgres
 from earwitness.store.read_ahead import TOGETHER_MAX, ReadAhead, WantedRow
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Store
+from patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -131,6 +133,7 @@ def test_who_comes_while_reads_take_long_takes_a_thread(store: Store, monkeypatc
 def test_thousands_that_can_wait_are_read_in_parts_and_behind_requests(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read_ahead, "SLOW_SECONDS", PATIENCE_SECONDS)  # it is about the order, not about the time
     domain, trips = store.write(add_domain), _watch(store, monkeypatch)
     order: list[str] = []
 
