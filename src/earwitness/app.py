@@ -311,7 +311,7 @@ class Service:
     def _auditing(self) -> Auditing:
         """What keeps the audit trail."""
         folder, keeps = audit_folder(self._settings), self._settings.audit_dir is not None
-        return Auditing(self._store, folder, keeps_expired=keeps, run_in_thread=self._threads.run, clock=self._clock)
+        return Auditing(self._store, folder, keeps_expired=keeps, run_in_thread=asyncio.to_thread, clock=self._clock)
 
     def _internal_listener(self, node: OwnNode) -> Beside:
         """Where other nodes are let in."""

@@ -77,8 +77,8 @@ def add_voiceprints(live: Live, count: int) -> None:
 def test_a_profile_goes_back_to_before_an_enrolment(live: Live, visit: Callable[..., Visit]) -> None:
     add_voiceprints(live, 3)
     reader, operator, late = visit("reader"), visit("operator"), visit("admin")
-    assert "Take back…" not in reader.get(PROFILE).text
-    assert operator.get(PROFILE).text.count("Take back…") == 4
+    assert "Take&nbsp;back…" not in reader.get(PROFILE).text
+    assert operator.get(PROFILE).text.count("Take&nbsp;back…") == 4
     place = f"{PROFILE}/voiceprints/print-1"
     question = operator.get(place).text
     assert "Go back to before it: remove 2" in question
@@ -95,7 +95,7 @@ def test_a_profile_goes_back_to_before_an_enrolment(live: Live, visit: Callable[
 
 def test_the_only_voiceprint_cannot_be_taken_back(live: Live, visit: Callable[..., Visit]) -> None:
     browser = visit("operator")
-    assert "Take back…" not in browser.get(PROFILE).text
+    assert "Take&nbsp;back…" not in browser.get(PROFILE).text
     place = f"{PROFILE}/voiceprints/print-of-{KNOWN}"
     assert "Delete the profile instead" in browser.get(place).text
     form_token = browser.form_token(f"{PROFILE}/delete")
