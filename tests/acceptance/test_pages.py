@@ -22,4 +22,4 @@ def test_its_commands_do_what_it_says(served: Served, tmp_path: Path, page: Page
     assert len(commands) >= 2
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-4000:]
     for words in page.said:
-        assert words in done.stdout, done.stdout
+        assert words in done.stdout + done.stderr, done.stdout + done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from serving import ROOT, Served
 
+import started
 from patience import PATIENCE_SECONDS
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -27,7 +28,7 @@ class Page:
     """How one page is typed: what its reader has beforehand, and what stands for the ids that the page shows."""
 
     name: str
-    #: What the shell prints when all went well.
+    #: What the shell prints when all went well, on standard output or standard error.
     said: tuple[str, ...]
     #: Bash, before the first command: the files and the domain that the page speaks of.
     beforehand: str = ""
@@ -66,13 +67,13 @@ def type_it(page: Page, served: Served, folder: Path) -> tuple[list[str], subpro
     own |= {name: os.environ[name] for name in ("EARWITNESS_CONFIG", "EARWITNESS_MODELS_DIR") if name in os.environ}
     script = "\n".join([_SHELL.format(root=ROOT, folder=folder), page.beforehand, *commands])
     script = script.replace("http://127.0.0.1:4500", served.url)
-    done = subprocess.run(
+    with started.process(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=ROOT if page.in_checkout else folder,
         env=own,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    return commands, done
+    ) as shell:
+        said, told = shell.communicate(timeout=PATIENCE_SECONDS)
+    return commands, subprocess.CompletedProcess(shell.args, shell.returncode, said, told)

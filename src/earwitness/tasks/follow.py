@@ -19,7 +19,7 @@ from earwitness.tasks.checkpoints import CheckpointWriter
 from earwitness.tasks.events import live_source_of
 from earwitness.tasks.hear import ChannelListener
 from earwitness.tasks.lines import LineName
-from earwitness.tasks.repeats import heard_again
+from earwitness.tasks.repeats import earlier_fingerprints, heard_again
 from earwitness.tasks.replay import LOST, FragmentSlice, Replay
 from earwitness.tasks.voting import Searched
 from earwitness.traces.traces import TraceStep
@@ -233,8 +233,7 @@ class _Listening:
                 quality={**speech.quality.as_document()},
                 audio=speech.as_pcm() if self._context.keep_audio else None,
             )
-            task = self._attempt.task
-            heard = await self._context.compute(
-                InferenceStep.REPEAT, lambda: heard_again(self._context.store, task, embedding, speech)
-            )
+            context, task = self._context, self._attempt.task
+            earlier = await context.run_in_thread(lambda: earlier_fingerprints(context.store, task, embedding))
+            heard = await context.compute(InferenceStep.REPEAT, lambda: heard_again(speech, earlier))
             await self._attempt.conclude_voiceprint(voiceprint, heard)

@@ -33,29 +33,31 @@ class HeardAgain:
     repeat: Repeat | None
 
 
-def heard_again(store: Store, task: SpeakerSearchTask, embedding: Embedding, speech: NetSpeech) -> HeardAgain:
-    """Return the fingerprint of what a task heard, and the earlier task that it is most alike, if it is a repeat.
+def earlier_fingerprints(store: Store, task: SpeakerSearchTask, embedding: Embedding) -> Mapping[str, bytes]:
+    """Return the fingerprints of earlier calls whose voice is as near as that of a replay is, by task.
 
-    This reads the records and computes, for a second at the worst. Raise NotFound when the domain was deleted. Where
-    something kept of an earlier call cannot be opened, nothing is said of repeats: the call's own result counts more.
+    This reads the records. Raise NotFound when the domain was deleted. Where something kept of an earlier call cannot
+    be opened, there are none: the call's own result counts more.
     """
-    fingerprint = fingerprint_of(speech)
     try:
-        repeat = _repeat(store, task, embedding, fingerprint)
+        earlier = store.repeats.earlier(task, encoder_id=embedding.encoder_id)
+        return store.repeats.fingerprints(task, _near(embedding, earlier))
     except (CiphertextRefused, RecordDamaged) as error:
         _log.error("a call cannot be compared with earlier ones", extra={"reason": str(error)})
-        repeat = None
-    return HeardAgain(fingerprint=fingerprint, repeat=repeat)
+        return {}
 
 
-def _repeat(store: Store, task: SpeakerSearchTask, embedding: Embedding, fingerprint: bytes) -> Repeat | None:
-    earlier = store.repeats.earlier(task, encoder_id=embedding.encoder_id)
-    near = _near(embedding, earlier)
-    scores = {of: likeness(fingerprint, other) for of, other in store.repeats.fingerprints(task, near).items()}
+def heard_again(speech: NetSpeech, earlier: Mapping[str, bytes]) -> HeardAgain:
+    """Return the fingerprint of speech, and the earlier task that it is most alike, if it is a repeat.
+
+    This computes, for a second at the worst.
+    """
+    fingerprint = fingerprint_of(speech)
+    scores = {of: likeness(fingerprint, other) for of, other in earlier.items()}
     best = max(scores, key=lambda of: (scores[of], of), default=None)
     if best is None or scores[best] < REPEAT_LIKENESS_MIN:
-        return None
-    return Repeat(of_task_id=best, likeness=scores[best])
+        return HeardAgain(fingerprint=fingerprint, repeat=None)
+    return HeardAgain(fingerprint=fingerprint, repeat=Repeat(of_task_id=best, likeness=scores[best]))
 
 
 def _near(embedding: Embedding, vectors: Mapping[str, bytes]) -> list[str]:
