@@ -281,21 +281,23 @@ def _without_what_was_deleted(
     show: Progress,
 ) -> Restored:
     """Delete again what the ledger names and the backup did not know, and what has expired meanwhile."""
-    wanted: dict[DeletionKind, set[bytes]] = {}
+    wanted: dict[DeletionKind, dict[bytes, datetime]] = {}
     count = 0
     for entries in _batches(ledger, manifest):
         known = store.deletions.known([(one.account_id, one.region, one.deletion_id) for one in entries])
         for entry in entries:
             if (entry.account_id, entry.region, entry.deletion_id) not in known:
                 count += 1
+                deleted_at = time_of(entry.created_at)
                 for item in entry.items:
-                    wanted.setdefault(_kind(item.kind), set()).add(bytes.fromhex(item.digest))
+                    times, digest = wanted.setdefault(_kind(item.kind), {}), bytes.fromhex(item.digest)
+                    times[digest] = max(deleted_at, times.get(digest, deleted_at))
     again = 0
     for kind in kinds_in_order():
-        digests = wanted.get(kind, set())
-        if digests:
-            for scope, ids in list(store.redoing.found(store.token_key, kind, digests)):
-                store.write(lambda unit, kind=kind, scope=scope, ids=ids: unit.redoing.delete(kind, scope, ids))
+        times = wanted.get(kind, {})
+        if times:
+            for found in list(store.redoing.found(store.token_key, kind, times)):
+                store.write(lambda unit, found=found: unit.redoing.delete(found))
                 again += 1
                 show("deleting again", again, again)
     for entries in _batches(ledger, manifest):

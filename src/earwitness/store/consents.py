@@ -130,13 +130,12 @@ class ConsentWriter(Writer, ConsentReader):
     """What can be changed of consents."""
 
     def withdrawn_at(self, scope: Scope, digest: bytes) -> datetime | None:
-        """Return when a subject withdrew its consents last; by the deletions too, for a backup that was restored."""
-        noted = super().withdrawn_at(scope, digest)
-        if noted is not None:
-            return noted
+        """Return when a subject withdrew its consents last; by the deletions too, for a backup that was restored: of a
+        subject of which nothing came back with it, a withdrawal made after the backup is known by them alone."""
         known = identity_digest(self._writing.digest_key, scope, DeletionKind.SUBJECT, (digest.hex(),))
         found = DeletionReader(self._session, self._vault).of_thing(scope, known)
-        return found[-1].created_at if found else None
+        noted = super().withdrawn_at(scope, digest)
+        return max((*(one.created_at for one in found), *(() if noted is None else (noted,))), default=None)
 
     def require_by(self, scope: Scope, domain_id: str, required: ConsentRequirement) -> None:
         """Say what needs a consent in a domain, from now on. Raise NotFound without the domain."""

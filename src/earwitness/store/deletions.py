@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import exists, select, tuple_
 
 from earwitness.store.backups import BackupReader
 from earwitness.store.deletion_records import BY_EXPIRY, DeletedItem, Deletion
@@ -163,13 +163,16 @@ class DeletionWriter(Writer, DeletionReader):
         """Forget at most `limit` deletions from before this time, and return how many.
 
         Those are kept that a ledger does not have yet, that a backup which is still there is older than, and the last
-        one, from which the ledger goes on.
+        one, from which the ledger goes on. Withdrawals are kept for good: one that was made after a backup which was
+        restored, of a subject of which nothing came back, is known by nothing else.
         """
         oldest = BackupReader(self._session, self._vault).oldest()
         until = before if oldest is None else min(before, oldest.created_at)
         last, _ = self.head()
         told = min((place.position for place in BackupReader(self._session, self._vault).places()), default=last)
-        old = select(*_KEY).where(deletions.c.created_at < until, deletions.c.position < min(last, told))
+        of_withdrawal = (deletion_items.c[column.name] == column for column in _KEY)
+        withdraws = exists().where(*of_withdrawal, deletion_items.c.kind == DeletionKind.SUBJECT).correlate(deletions)
+        old = select(*_KEY).where(deletions.c.created_at < until, deletions.c.position < min(last, told), ~withdraws)
         rows = self._session.rows(old.order_by(deletions.c.created_at).limit(limit))
         for row in rows:
             self._delete(deletions, in_scope(deletions, scope_of(row), deletion_id=row["deletion_id"]))

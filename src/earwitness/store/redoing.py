@@ -4,8 +4,10 @@ Every kind of deletion has a line in `_FOUND_IN`, and is deleted as it was the f
 again: the entries of the ledger themselves go into the table of deletions, so that the ledger goes on where it was.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Table, select, tuple_, update
@@ -66,15 +68,27 @@ _FOUND_IN: dict[DeletionKind, tuple[Table, tuple[str, ...]]] = {
 """The table of each kind, and the columns that its identity is made of, in the order in which kinds are deleted."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReturnedThing:
+    """What came back with a backup although it was deleted after it."""
+
+    scope: Scope
+    kind: DeletionKind
+    #: What identifies it.
+    ids: tuple[str, ...]
+    #: When it was deleted; the latest time, if that happened more than once.
+    deleted_at: datetime
+
+
 class RedoingReader(Reader):
     """Finds what came back."""
 
     def found(
-        self, digest_key: DataKey, kind: DeletionKind, digests: Collection[bytes]
-    ) -> Iterator[tuple[Scope, tuple[str, ...]]]:
-        """Yield what is here of a kind and has one of these digests: whose it is, and what identifies it."""
+        self, digest_key: DataKey, kind: DeletionKind, deleted: Mapping[bytes, datetime]
+    ) -> Iterator[ReturnedThing]:
+        """Yield what is here of a kind and was deleted, as these times by identity digests say."""
         if kind is DeletionKind.SUBJECT:
-            yield from self._subjects(digest_key, digests)
+            yield from self._subjects(digest_key, deleted)
             return
         table, names = _FOUND_IN[kind]
         for row in self._rows(table, names):
@@ -82,10 +96,11 @@ class RedoingReader(Reader):
             ids = tuple(str(row[name]) for name in names)
             if kind is DeletionKind.ACCESS_KEY:
                 ids = (*ids, self._access_key_id(row))
-            if identity_digest(digest_key, scope, kind, ids) in digests:
-                yield scope, ids
+            deleted_at = deleted.get(identity_digest(digest_key, scope, kind, ids))
+            if deleted_at is not None:
+                yield ReturnedThing(scope=scope, kind=kind, ids=ids, deleted_at=deleted_at)
 
-    def _subjects(self, digest_key: DataKey, digests: Collection[bytes]) -> Iterator[tuple[Scope, tuple[str, ...]]]:
+    def _subjects(self, digest_key: DataKey, deleted: Mapping[bytes, datetime]) -> Iterator[ReturnedThing]:
         """Yield the subjects of which something came back, whatever it is."""
         seen = set[tuple[Scope, str]]()
         for table in (consents, profiles, tasks, job_items, line_votes):
@@ -94,10 +109,10 @@ class RedoingReader(Reader):
             for row in self._session.rows(named):
                 scope = Scope(account_id=row["account_id"], region=row["region"])
                 ids = (row["subject_digest"].hex(),)
-                known = identity_digest(digest_key, scope, DeletionKind.SUBJECT, ids) in digests
-                if known and (scope, *ids) not in seen:
+                deleted_at = deleted.get(identity_digest(digest_key, scope, DeletionKind.SUBJECT, ids))
+                if deleted_at is not None and (scope, *ids) not in seen:
                     seen.add((scope, *ids))
-                    yield scope, ids
+                    yield ReturnedThing(scope=scope, kind=DeletionKind.SUBJECT, ids=ids, deleted_at=deleted_at)
 
     def _rows(self, table: Table, names: tuple[str, ...]) -> Iterator[StoredRow]:
         key: list[Column[Any]] = list(table.primary_key.columns)
@@ -120,9 +135,13 @@ class RedoingReader(Reader):
 class RedoingWriter(Writer, RedoingReader):
     """Deletes it, and takes over the ledger."""
 
-    def delete(self, kind: DeletionKind, scope: Scope, ids: tuple[str, ...]) -> None:
-        """Delete a thing as it was deleted before; nothing is written down of that."""
-        self._how()[kind](scope, *ids)
+    def delete(self, thing: ReturnedThing) -> None:
+        """Delete a thing as it was deleted before; nothing is written down of that.
+
+        A withdrawal counts from the time at which it was made. All that came back of its subject goes, whatever time a
+        consent in it has: a backup holds nothing that was written after a withdrawal that it does not know.
+        """
+        self._how(thing.deleted_at)[thing.kind](thing.scope, *thing.ids)
         self._writing.deleted.clear()
 
     def take_over(self, entries: Collection[Deletion]) -> None:
@@ -150,11 +169,11 @@ class RedoingWriter(Writer, RedoingReader):
         """Let all deletions be numbered anew, for a ledger of another name."""
         self._writing.session.change(update(deletions).values(position=None, entry_digest=None))
 
-    def _how(self) -> "dict[DeletionKind, Callable[..., object]]":
+    def _how(self, deleted_at: datetime) -> "dict[DeletionKind, Callable[..., object]]":
         of = self._writing
         return {
             DeletionKind.DOMAIN: DomainWriter(of).delete,
-            DeletionKind.SUBJECT: WithdrawalWriter(of).begin_again,
+            DeletionKind.SUBJECT: partial(WithdrawalWriter(of).begin_again, deleted_at),
             DeletionKind.PROFILE: ProfileWriter(of).delete,
             DeletionKind.VOICEPRINT: ProfileVoiceprintWriter(of).delete,
             DeletionKind.TASK: self._dropping(tasks, "task_id"),

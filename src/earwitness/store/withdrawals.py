@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, select
 from earwitness.store.columns import from_json, to_json
 from earwitness.store.connector_calls import ConnectorCallWriter
 from earwitness.store.consent_schema import consents, withdrawn_subjects
-from earwitness.store.consents import ConsentWriter, subject_digest
+from earwitness.store.consents import ConsentReader, ConsentWriter, subject_digest
 from earwitness.store.domains import DomainWriter
 from earwitness.store.exports import ExportWriter
 from earwitness.store.hot_reads import StoredRow
@@ -206,11 +206,16 @@ class WithdrawalWriter(Writer, WithdrawalReader):
         """Delete everything that was made for a subject, refuse the subject from now on, and note what is to be looked
         for. `forget_metadata` returns what may stay of the metadata of a pipeline. The unit says why it deletes."""
         digest = subject_digest(self._writing.digest_key, scope, subject)
-        return self._begin(scope, digest, subject, withdrawal_id, key_id, forget_metadata)
+        begun = self._begin(scope, digest, subject, withdrawal_id, key_id, forget_metadata)
+        self._refuse(scope, digest, withdrawal_id, self._now)
+        return begun
 
-    def begin_again(self, scope: Scope, digest: str) -> None:
-        """Withdraw for a subject of which something came back with a backup; who it is, nobody knows here."""
-        self._begin(scope, bytes.fromhex(digest), None, f"withdrawal-{uuid4()}", RESTORE, lambda _pipeline: {})
+    def begin_again(self, withdrawn_at: datetime, scope: Scope, digest: str) -> None:
+        """Withdraw for a subject of which something came back with a backup, as of the time at which it withdrew; who
+        it is, nobody knows here."""
+        withdrawal_id = f"withdrawal-{uuid4()}"
+        self._begin(scope, bytes.fromhex(digest), None, withdrawal_id, RESTORE, lambda _pipeline: {})
+        self._refuse(scope, bytes.fromhex(digest), withdrawal_id, withdrawn_at)
 
     def _begin(
         self,
@@ -245,7 +250,6 @@ class WithdrawalWriter(Writer, WithdrawalReader):
         counts["consents"] = self._delete(consents, in_scope(consents, scope, subject_digest=digest))
         self._writing.note_deleted(scope, DeletionKind.SUBJECT, digest.hex())
         self._writing.session.scrub()
-        self._refuse(scope, digest, withdrawal_id)
         sought = Sought(
             subject=subject or "",
             profile_ids=tuple(profile_ids),
@@ -349,9 +353,15 @@ class WithdrawalWriter(Writer, WithdrawalReader):
         self._insert(withdrawals, kept, **asdict(scope), is_searched=0, wrapped_key=wrapped_key, **sealed)
         return kept
 
-    def _refuse(self, scope: Scope, digest: bytes, withdrawal_id: str) -> None:
+    def _refuse(self, scope: Scope, digest: bytes, withdrawal_id: str, withdrawn_at: datetime) -> None:
+        """Refuse a subject that has withdrawn at this time. What was noted of a later time, by another clock, stays."""
+        noted = ConsentReader(self._session, self._vault).withdrawn_at(scope, digest) or withdrawn_at
         self._delete(withdrawn_subjects, in_scope(withdrawn_subjects, scope, subject_digest=digest))
-        row = {"subject_digest": digest, "withdrawal_id": withdrawal_id, "withdrawn_at": self._now}
+        row = {
+            "subject_digest": digest,
+            "withdrawal_id": withdrawal_id,
+            "withdrawn_at": max(noted, withdrawn_at),
+        }
         self._writing.session.insert_new(withdrawn_subjects, {**asdict(scope), **row})
 
     def _forget_events(self, scope: Scope, pipeline_ids: Collection[str], needles: Collection[str] | None) -> int:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from store_examples import MASTER_KEY, Clock, opened, vault
@@ -22,8 +23,21 @@ def keeper_of(store: Store, clock: Clock, *, second_place: str = "", place_of: C
 
 
 def backup_of(
-    store: Store, url: str, place: Path, clock: Clock, *, media: Path | None = None, recipient: str | None = None
+    store: Store,
+    url: str,
+    place: Path,
+    clock: Clock,
+    *,
+    media: Path | None = None,
+    recipient: str | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> BackupManifest:
+    """A backup; `meanwhile` is what happens when it has told the ledger and has not looked at the records yet."""
+
+    def now() -> datetime:
+        meanwhile()
+        return clock()
+
     order = BackupOrder(
         store_url=url,
         wait_seconds_max=20.0,
@@ -34,7 +48,7 @@ def backup_of(
         days_max=35,
     )
     keeper = keeper_of(store, clock)
-    return make_backup(store, FolderPlace(place), order, keeper=keeper, clock=clock, show=not_shown)
+    return make_backup(store, FolderPlace(place), order, keeper=keeper, clock=now, show=not_shown)
 
 
 def order_for(url: str, folder: Path, **changes) -> RestoreOrder:

@@ -219,6 +219,18 @@ def test_deletions_are_forgotten_when_no_backup_is_older(store: Store, clock: Cl
     assert _kinds(store) == [DeletionKind.DOMAIN]
 
 
+def test_withdrawals_are_never_forgotten(store: Store, clock: Clock) -> None:
+    """Who withdrew after a backup that was restored, and had nothing in it, is refused by the deletion alone."""
+    store.write(lambda unit: unit.deletions.note(MINE, DeletionKind.SUBJECT, "aa"))
+    for _ in range(2):
+        domain = store.write(add_domain)
+        store.write(lambda unit, domain=domain: unit.domains.delete(MINE, domain.domain_id))
+    store.write(lambda unit: unit.deletions.number(_chained, limit=10))
+    clock.advance(timedelta(days=4000))
+    assert store.write(lambda unit: unit.deletions.purge(before=unit.now, limit=10)) == 1
+    assert _kinds(store) == [DeletionKind.SUBJECT, DeletionKind.DOMAIN]
+
+
 def test_a_secret_that_came_later_is_not_the_one_that_was_destroyed(store: Store) -> None:
     """A rotated access key is deleted with its first secret: a backup with the second one keeps it."""
     store.write(
