@@ -106,16 +106,6 @@ PACKAGES = (
             "uPlot.LICENSE.txt": "LICENSE",
         },
     ),
-    NpmPackage(
-        name="wavesurfer.js",
-        version="8.0.1",
-        integrity="sha512-h0OnRWSVTqIYLSw3/IVrBtsun/xw9L5u4FA3bjfSDTFMX/xswVWS1JwK4fFu3ulmxRUSHg8zQORl6zENG983eg==",
-        files={
-            "wavesurfer.min.js": "dist/wavesurfer.min.js",
-            "wavesurfer-regions.min.js": "dist/plugins/regions.min.js",
-            "wavesurfer.LICENSE.txt": "LICENSE",
-        },
-    ),
 )
 
 

@@ -15,6 +15,7 @@ from console_places import PLACES
 from console_visit import REGION, SCOPE
 from live import ACCOUNT, Live
 from rest_examples import add_task, token
+from test_console_evaluate import labelled
 
 from earwitness.console.files import ServedFiles
 from earwitness.console.pages import PAGES
@@ -44,6 +45,10 @@ LOOKS: dict[str, dict[str, Any]] = {  # `Any`: options of Playwright
     "dark": {"color_scheme": "dark", "viewport": DESK},
     "phone": {"color_scheme": "light", "viewport": PHONE, "has_touch": True},
 }
+COUNT_MOVES = (
+    "window.moved = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) "
+    "if (!entry.hadRecentInput) window.moved += entry.value }).observe({type: 'layout-shift', buffered: true})"
+)
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = [
@@ -100,10 +105,7 @@ def visit(context: "BrowserContext", place: str) -> "Page":
 @pytest.mark.parametrize("look", LOOKS)
 def test_no_page_is_wider_than_its_window_or_moves(open_context: Callable[..., "BrowserContext"], look: str) -> None:
     context = open_context(**LOOKS[look])
-    context.add_init_script(
-        "window.moved = 0; new PerformanceObserver(list => { for (const entry of list.getEntries()) "
-        "if (!entry.hadRecentInput) window.moved += entry.value }).observe({type: 'layout-shift', buffered: true})"
-    )
+    context.add_init_script(COUNT_MOVES)
     for page_of_table in PAGES:
         page = visit(context, PLACES[page_of_table.path])
         assert page.title().endswith("· earwitness")
@@ -280,3 +282,27 @@ def test_one_key_labels_a_call_and_none_while_somebody_types(open_context: Calla
     page.get_by_label("Voice profile").press_sequentially("cd")
     assert page.get_by_label("Voice profile").input_value() == "cd"
     assert page.url.endswith("/label")
+
+
+def test_what_a_threshold_costs_can_be_read_from_the_picture(
+    open_context: Callable[..., "BrowserContext"], tmp_path: Path
+) -> None:
+    archive = tmp_path / "calls.zip"
+    archive.write_bytes(labelled())
+    context = open_context(**LOOKS["light"])
+    context.add_init_script(COUNT_MOVES)
+    page = visit(context, "/evaluate")
+    page.get_by_label("A ZIP archive").set_input_files(archive)
+    page.get_by_label("Seconds of speech to enrol").fill("10")
+    page.get_by_label("Seconds of speech to test").fill("5")
+    page.get_by_role("button", name="Evaluate").click()
+    page.get_by_role("link", name="Results").click()
+    page.wait_for_url("**/evaluate/result")
+    for look in LOOKS.values():
+        page.emulate_media(color_scheme=look["color_scheme"])
+        page.set_viewport_size(look["viewport"])
+        page.reload()
+        page.locator("#costs .u-over").hover()
+        page.get_by_text(re.compile(r"Threshold -?[0-9.]+: costs [0-9.]+, misses [0-9.]+ %, lets")).wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        assert page.evaluate("window.moved") == 0

@@ -76,15 +76,15 @@ def result_page(call: ConsoleCall[ShowEvaluation]) -> Content:
     if found is None:
         return {"results": None}
     costs = expected_costs(found, call.params)
+    misses, false_alarms = found["costs"]["misses"][0], found["costs"]["falseAlarms"][0]
     return {
         "results": {name: value for name, value in found.items() if name not in ("costs", "calibration")},
         "rates": RATES,
         "costs": costs,
+        "errors": {"misses": misses, "falseAlarms": false_alarms},
         "costRows": [
-            {"score": score, "cost": cost, "misses": misses, "falseAlarms": alarms}
-            for score, cost, misses, alarms in zip(
-                costs.scores, costs.costs, found["costs"]["misses"][0], found["costs"]["falseAlarms"][0], strict=True
-            )
+            {"score": score, "cost": cost, "misses": missed, "falseAlarms": alarms}
+            for score, cost, missed, alarms in zip(costs.scores, costs.costs, misses, false_alarms, strict=True)
             if round(score * 100) % 10 == 0 or score == costs.best
         ],
         "detRows": _det_rows(found["det"]),

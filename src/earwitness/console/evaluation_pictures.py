@@ -50,6 +50,8 @@ class CostPicture:
     best_low: float
     best_high: float
     best_y: float
+    #: The highest cost that is shown; what is above it is drawn at the edge.
+    top: float
     ticks: Sequence[tuple[float, str]]
 
 
@@ -70,5 +72,6 @@ def cost_curve(costs: ExpectedCosts) -> CostPicture:
         best_low=x(costs.best_low),
         best_high=x(costs.best_high),
         best_y=y(costs.best_cost),
+        top=top,
         ticks=[(x(tick / 10), f"{tick / 10:.1f}") for tick in range(-2, 11, 2)],
     )

@@ -358,7 +358,8 @@ PAGES: tuple[ConsolePage, ...] = (
         parameters=ShowEvaluation,
         handler=result_page,
         template="evaluation.html",
-        styles=("try.css",),
+        styles=("try.css", "uPlot.min.css"),
+        scripts=("uPlot.min.js", "costs.js"),
     ),
     ConsolePage(
         path="/evaluate/calibration",
