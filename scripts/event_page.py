@@ -10,6 +10,7 @@ from earwitness.voice.call import AudioCoding
 from earwitness.voice.events import DetailStatus, EventDocument, StateChange
 
 AT = datetime(2026, 11, 27, 9, 30, 12, 345_000, tzinfo=UTC)
+SUMMARY_AFTER = timedelta(minutes=5)
 ENVELOPE = events.Envelope(
     event_id="4e1c1b3a-4f5d-4c55-9d59-0a4d4e1f7a10",
     occurred_at=AT,
@@ -106,20 +107,7 @@ def speaker_search() -> Iterator[tuple[str, str, EventDocument]]:
 def pipelines() -> Iterator[tuple[str, str, EventDocument]]:
     """Yield title, meaning and example of each event of a pipeline."""
     for change, meaning in _CHANGES.items():
-        failed = change in (StateChange.CREATE_FAILED, StateChange.PERMANENT_FAILURE)
-        state = events.PipelineFacts(
-            pipeline_arn=None if change is StateChange.CREATE_FAILED else _PIPELINE_ARN,
-            change=change,
-            elements=()
-            if change in (StateChange.CREATED, StateChange.CREATE_FAILED)
-            else (events.ElementState(type="VoiceAnalyticsProcessor", status=_STATUS[change], updated_at=AT),),
-            runtime_metadata={"ticket": "4711"},
-            failure_reason="the stream was deleted" if failed else None,
-            configuration_arn=f"{_ARN}media-insights-pipeline-configuration/calls"
-            if change in (StateChange.CREATED, StateChange.CREATE_FAILED)
-            else None,
-        )
-        yield change.value, meaning, events.state_change(ENVELOPE, state)
+        yield change.value, meaning, events.state_change(ENVELOPE, STATES[change])
     summary = events.PostCallSummary(
         pipeline_id=_PIPELINE,
         pipeline_arn=_PIPELINE_ARN,
@@ -133,7 +121,7 @@ def pipelines() -> Iterator[tuple[str, str, EventDocument]]:
         "PostCallVoiceAnalytics",
         "Five minutes after a pipeline has ended, for each channel that had a task: the best match, and the profiles "
         "that were made or updated from the call.",
-        events.post_call_summary(replace(ENVELOPE, occurred_at=AT + timedelta(minutes=5)), summary),
+        events.post_call_summary(replace(ENVELOPE, occurred_at=AT + SUMMARY_AFTER), summary),
     )
 
 
@@ -143,13 +131,50 @@ _STATUS = {
     StateChange.STOPPED: "Stopped",
     StateChange.PERMANENT_FAILURE: "Failed",
 }
+_OF_A_CALL = {
+    "callId": CALL.call_id,
+    "transactionId": CALL.transaction_id,
+    "voiceConnectorId": CALL.voice_connector_id,
+    "direction": CALL.direction,
+    "fromNumber": CALL.from_number,
+    "toNumber": CALL.to_number,
+}
+CONFIGURATION = f"{_ARN}media-insights-pipeline-configuration/calls"
+STATES = {
+    StateChange.CREATED: events.PipelineFacts(
+        pipeline_arn=_PIPELINE_ARN,
+        change=StateChange.CREATED,
+        runtime_metadata=_OF_A_CALL,
+        configuration_arn=CONFIGURATION,
+    ),
+    StateChange.CREATE_FAILED: events.PipelineFacts(
+        pipeline_arn=None,
+        change=StateChange.CREATE_FAILED,
+        runtime_metadata=_OF_A_CALL,
+        failure_reason="the configuration of the Voice Connector does not exist; associate another",
+        failure_origin="Voice Connector",
+        http_status_code="404",
+        configuration_arn=CONFIGURATION,
+    ),
+    **{
+        change: events.PipelineFacts(
+            pipeline_arn=_PIPELINE_ARN,
+            change=change,
+            elements=(events.ElementState(type="VoiceAnalyticsProcessor", status=status, updated_at=AT),),
+            runtime_metadata={"ticket": "4711"},
+        )
+        for change, status in _STATUS.items()
+    },
+}
+"""What an example tells of its pipeline."""
+
 _CHANGES = {
     StateChange.CREATED: "A pipeline was made for a call of a Voice Connector.",
     StateChange.CREATE_FAILED: "None could be made for such a call, which goes on without.",
     StateChange.IN_PROGRESS: "Audio comes.",
     StateChange.PAUSED: "`UpdateMediaInsightsPipelineStatus` paused it.",
     StateChange.STOPPED: "It has ended: deleted, or without audio for 15 s.",
-    StateChange.PERMANENT_FAILURE: "It has ended with a failure.",
+    StateChange.PERMANENT_FAILURE: "It has ended, and each of its tasks has failed; their own events say why.",
 }
 
 

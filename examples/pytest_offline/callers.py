@@ -57,10 +57,10 @@ class Callers:
     def _show(self, detail: dict) -> None:
         status, task_id = detail["detailStatus"], detail["taskId"]
         if status == "IdentificationSuccessful":
-            best = detail["speakerSearchDetails"]["results"][0]
-            name = self.names.get(best["voiceProfileId"], "somebody enrolled elsewhere")
-            sure = float(best["confidenceScore"]) >= SURE
-            self.on_the_line[task_id] = name if sure else f"perhaps {name}: ask"
+            results = detail["speakerSearchDetails"]["results"]
+            names = [self.names.get(one["voiceProfileId"], "somebody enrolled elsewhere") for one in results]
+            sure = len(results) == 1 and float(results[0]["confidenceScore"]) >= SURE
+            self.on_the_line[task_id] = names[0] if sure else f"perhaps {' or '.join(names)}: ask"
         elif status == "IdentificationNoMatchesFound":
             self.on_the_line[task_id] = "nobody we know"
         elif status == "IdentificationFailure":

@@ -19,7 +19,7 @@ def test_its_tests_pass(tmp_path: Path, options: list[str]) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", *options]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "9 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 def test_its_action_runs_what_its_page_says() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from earwitness.testing import events, failure, inconclusive, match, no_match
+from earwitness.testing import ambiguous, events, failure, inconclusive, listening, match, no_match, several_voices
 
 ANNA = "+493012345"
 
@@ -29,6 +29,40 @@ def test_the_answer_comes_after_ten_seconds_of_speech(earwitness_aws, callers, s
     assert not earwitness_aws.events(task_id=task)
     earwitness_aws.clock.forward(seconds=10)
     assert earwitness_aws.wait_for_event("IdentificationNoMatchesFound", task_id=task)
+
+
+def enrolled(earwitness_aws, callers, stream, name):
+    """A voice profile, made of a call of somebody unknown."""
+    earwitness_aws.script(no_match(), stream=stream)
+    task = callers.answer(stream, name)
+    earwitness_aws.wait_for_task(task)
+    return callers.enrol(task, name)
+
+
+def test_two_voices_that_are_alike_are_asked(earwitness_aws, callers, stream):
+    anna, hannah = (enrolled(earwitness_aws, callers, stream, name) for name in ("Anna", "Hannah"))
+    earwitness_aws.script(ambiguous(anna, hannah), caller=ANNA)
+    task = callers.answer(stream, ANNA)
+    callers.handle(earwitness_aws.wait_for_event("IdentificationSuccessful", task_id=task))
+    assert callers.on_the_line[task] == "perhaps Anna or Hannah: ask"
+
+
+def test_a_caller_who_is_prompted_by_somebody(earwitness_aws, callers, stream):
+    anna = enrolled(earwitness_aws, callers, stream, "Anna")
+    earwitness_aws.script(several_voices(match(anna), no_match()), caller=ANNA)
+    task = callers.answer(stream, ANNA)
+    assert earwitness_aws.wait_for_task(task)["identification"]["outcome"] == "several voices"
+
+
+def test_nothing_is_shown_while_speech_is_missing(earwitness_aws, callers, stream):
+    earwitness_aws.script(listening(speech_seconds=6))
+    task = callers.answer(stream, ANNA)
+    for event in earwitness_aws.events(task_id=task):
+        callers.handle(event)
+    assert task not in callers.on_the_line
+    callers.pipelines.delete_media_pipeline(MediaPipelineId=earwitness_aws.task(task)["pipelineId"])  # the caller left
+    callers.handle(earwitness_aws.wait_for_event("IdentificationFailure", task_id=task))
+    assert callers.on_the_line[task].startswith("no answer: only 6.0 s of speech")
 
 
 def test_too_little_speech_is_no_answer(earwitness_aws, callers, stream):

@@ -12,20 +12,16 @@ from dataclasses import replace
 
 from earwitness.engine.calibration import Calibration
 from earwitness.engine.voiceprint_rows import Hit
-from earwitness.voice.decision import Candidate, Decision, Outcome
+from earwitness.voice.decision import AMBIGUOUS_RATIO, CANDIDATES_MAX, Candidate, Decision, Outcome
 
 POSTERIOR_HITS = 64
 """Closest profiles that enter the posterior; all others are too unlike to move it."""
-
-CANDIDATES_MAX = 10
-"""AWS lists ten as well."""
 
 _LOG_ODDS_MAX = 7.0
 _PROBABILITY_MAX = 1.0 / (1.0 + math.exp(-_LOG_ODDS_MAX))
 """Shown probabilities end at 0.999: no calibration set is large enough to support more."""
 
-_AMBIGUOUS_LLR = math.log(20.0)
-"""A runner-up less than twenty times less likely than the first is too close to ignore."""
+_AMBIGUOUS_LLR = math.log(AMBIGUOUS_RATIO)
 
 
 def decide(

@@ -32,7 +32,7 @@ from earwitness.errors import (
 from earwitness.progress import Progress, not_shown
 from earwitness.voice.durations import SPEECH_SECONDS_MAX
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, Embedding, Voiceprint
-from earwitness.voice.speech import NetSpeech, enrolment_fault
+from earwitness.voice.speech import OF_SEVERAL_VOICES, NetSpeech, enrolment_fault
 
 _SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".gsm", ".mkv", ".mka"}
@@ -172,9 +172,7 @@ def enrolment_embedding(
             raise SpeechTooPoor(fault)
     heard = encoder.hear(samples, seconds_min=seconds_min)
     if heard.several_voices and not force:
-        raise SeveralVoices(
-            "the speech is of more than one voice; enrol from recordings, or a channel, of this person alone"
-        )
+        raise SeveralVoices(OF_SEVERAL_VOICES)
     if (distinct := distinct_seconds(samples)) < ENROL_SECONDS_MIN:
         raise SpeechTooPoor(
             f"the speech repeats itself: only {distinct:.1f} of {heard.embedding.net_speech_seconds:.1f} s are new, "

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from earwitness.testing.service import EarwitnessService as EarwitnessService
     from earwitness.testing.service import start_service as start_service
     from earwitness.testing.verdicts import ScriptedVerdict as ScriptedVerdict
+    from earwitness.testing.verdicts import ambiguous as ambiguous
     from earwitness.testing.verdicts import failure as failure
     from earwitness.testing.verdicts import inconclusive as inconclusive
+    from earwitness.testing.verdicts import listening as listening
     from earwitness.testing.verdicts import match as match
     from earwitness.testing.verdicts import no_match as no_match
+    from earwitness.testing.verdicts import several_voices as several_voices
     from earwitness.testing.voices import Voices as Voices
     from earwitness.testing.voices import start_voices as start_voices
 
@@ -22,10 +25,13 @@ _HOMES = {
     "EarwitnessService": "service",
     "start_service": "service",
     "ScriptedVerdict": "verdicts",
+    "ambiguous": "verdicts",
     "failure": "verdicts",
     "inconclusive": "verdicts",
+    "listening": "verdicts",
     "match": "verdicts",
     "no_match": "verdicts",
+    "several_voices": "verdicts",
     "Voices": "voices",
     "start_voices": "voices",
 }
@@ -34,11 +40,14 @@ __all__ = [
     "EarwitnessService",
     "ScriptedVerdict",
     "Voices",
+    "ambiguous",
     "events",
     "failure",
     "inconclusive",
+    "listening",
     "match",
     "no_match",
+    "several_voices",
     "start_service",
     "start_voices",
 ]

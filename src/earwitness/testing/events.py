@@ -11,6 +11,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from earwitness.voice.call import AudioCoding
+from earwitness.voice.call_events import StreamedCall, StreamedLeg, StreamingStatus
+from earwitness.voice.call_events import analytics_ready as _analytics_ready
+from earwitness.voice.call_events import streaming_status as _streaming_status
 from earwitness.voice.events import (
     DetailStatus,
     ElementState,
@@ -19,8 +23,10 @@ from earwitness.voice.events import (
     IdentifiedProfile,
     PipelineFacts,
     PostCallSummary,
+    ProfileRequest,
     SearchedChannel,
     StateChange,
+    SummarisedLeg,
     event_body,
     identification_failure,
     identification_no_matches_found,
@@ -40,6 +46,28 @@ TASK_ID = "11111111-2222-4333-8444-555555555555"
 PIPELINE_ID = "66666666-7777-4888-9999-aaaaaaaaaaaa"
 STREAM_ARN = f"arn:aws:kinesisvideo:{REGION}:{ACCOUNT}:stream/line/1767323045000"
 
+CALL = StreamedCall(
+    call_id="CA-4711",
+    transaction_id="22222222-3333-4444-8555-666666666666",
+    voice_connector_id="abcdefghijklmnopqrstuv",
+    direction="Inbound",
+    from_number="+493012345",
+    to_number="+493099999",
+)
+"""A call of a Voice Connector."""
+
+LEG = StreamedLeg(
+    label="inbound",
+    is_caller=True,
+    coding=AudioCoding.PCMU,
+    rate=8_000,
+    index=0,
+    stream_arn=STREAM_ARN,
+    start_fragment_number="91343852333181432392682062622220590765191907586",
+    started_at=AT,
+)
+"""The leg of whoever calls."""
+
 _QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:calls"
 _TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:calls"
 _DATA_STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/calls"
@@ -57,6 +85,8 @@ def speaker_search_status(
     participant_role: str | None = None,
     voice_connector_id: str | None = None,
     transaction_id: str | None = None,
+    call_id: str | None = None,
+    is_caller: bool | None = None,
     account_id: str = ACCOUNT,
     region: str = REGION,
     at: datetime = AT,
@@ -66,8 +96,9 @@ def speaker_search_status(
 
     `status` is its `detailStatus`: `IdentificationSuccessful`, with `profiles` by id and their confidence;
     `IdentificationNoMatchesFound`, `VoiceprintGenerationSuccess`; `IdentificationFailure` and
-    `VoiceprintGenerationFailure`, with a `reason`. `at` is aware. The event's id is a new one unless it is given. Raise
-    ValueError for another status, and for a success that names nobody.
+    `VoiceprintGenerationFailure`, with a `reason`. With `is_caller` it is of a task that was started on a call of a
+    Voice Connector, and names the call and its leg in place of the pipeline. `at` is aware. The event's id is a new one
+    unless it is given. Raise ValueError for another status, and for a success that names nobody.
     """
     envelope = _envelope(account_id, region, at, event_id)
     channel = SearchedChannel(
@@ -79,6 +110,8 @@ def speaker_search_status(
         participant_role=participant_role,
         voice_connector_id=voice_connector_id,
         transaction_id=transaction_id,
+        call_id=call_id,
+        is_caller=is_caller,
     )
     match DetailStatus(status):
         case DetailStatus.IDENTIFICATION_SUCCESSFUL:
@@ -101,6 +134,9 @@ def pipeline_state_change(
     element_status: str | None = None,
     runtime_metadata: Mapping[str, str] | None = None,
     failure_reason: str | None = None,
+    failure_origin: str | None = None,
+    http_status_code: str | None = None,
+    configuration_arn: str | None = None,
     pipeline_id: str = PIPELINE_ID,
     account_id: str = ACCOUNT,
     region: str = REGION,
@@ -109,17 +145,23 @@ def pipeline_state_change(
 ) -> EventDocument:
     """Return the event that a pipeline changed. `change` is its `eventType`: `chime:MediaInsightsInProgress`.
 
-    `element_status` is that of its voice analytics processor, if it has one. Raise ValueError for another change.
+    `element_status` is that of its voice analytics processor, if it has one. Pipelines of calls of Voice Connectors
+    tell their `configuration_arn` when they are made, and `failure_origin` and `http_status_code` when they cannot be:
+    such an event names no pipeline. Raise ValueError for another change.
     """
     elements: Sequence[ElementState] = ()
     if element_status is not None:
         elements = [ElementState(type="VoiceAnalyticsProcessor", status=element_status, updated_at=at)]
+    arn = _pipeline_arn(account_id, region, pipeline_id)
     facts = PipelineFacts(
-        pipeline_arn=_pipeline_arn(account_id, region, pipeline_id),
+        pipeline_arn=None if StateChange(change) is StateChange.CREATE_FAILED else arn,
         change=StateChange(change),
         elements=elements,
         runtime_metadata=dict(runtime_metadata or {}),
         failure_reason=failure_reason,
+        failure_origin=failure_origin,
+        http_status_code=http_status_code,
+        configuration_arn=configuration_arn,
     )
     return state_change(_envelope(account_id, region, at, event_id), facts)
 
@@ -128,6 +170,9 @@ def post_call_summary(
     *,
     best_matched_profile_id: str | None = None,
     validated_profile_id: str | None = None,
+    created: Mapping[str, datetime] | None = None,
+    updated: Mapping[str, datetime] | None = None,
+    leg: SummarisedLeg | None = None,
     pipeline_id: str = PIPELINE_ID,
     stream_arn: str = STREAM_ARN,
     channel_id: int = 0,
@@ -136,16 +181,54 @@ def post_call_summary(
     at: datetime = AT,
     event_id: str | None = None,
 ) -> EventDocument:
-    """Return the summary that comes five minutes after a pipeline has stopped."""
+    """Return the summary that comes five minutes after a pipeline has stopped.
+
+    `created` and `updated` are the profiles that were made or updated from the call, with the time of that. `leg` is
+    the leg of a Voice Connector's call that the channel is, if it is one.
+    """
     summary = PostCallSummary(
         pipeline_id=pipeline_id,
         pipeline_arn=_pipeline_arn(account_id, region, pipeline_id),
         stream_arn=stream_arn,
         channel_id=channel_id,
+        call=leg,
         best_matched_profile_id=best_matched_profile_id,
         validated_profile_id=validated_profile_id,
+        created=_requests(created),
+        updated=_requests(updated),
     )
     return _post_call_summary(_envelope(account_id, region, at, event_id), summary)
+
+
+def streaming_status(
+    status: str,
+    *,
+    call: StreamedCall | None = None,
+    leg: StreamedLeg | None = None,
+    account_id: str = ACCOUNT,
+    region: str = REGION,
+    at: datetime = AT,
+    event_id: str | None = None,
+) -> EventDocument:
+    """Return the event of one leg of a Voice Connector's call; `status` is `STARTED`, `UPDATED`, `ENDED` or `FAILED`.
+
+    `dataclasses.replace` makes another call or leg of CALL and LEG. Raise ValueError for another status.
+    """
+    envelope = _envelope(account_id, region, at, event_id)
+    return _streaming_status(envelope, call or CALL, leg or LEG, StreamingStatus(status))
+
+
+def analytics_ready(
+    *,
+    call: StreamedCall | None = None,
+    leg: StreamedLeg | None = None,
+    account_id: str = ACCOUNT,
+    region: str = REGION,
+    at: datetime = AT,
+    event_id: str | None = None,
+) -> EventDocument:
+    """Return the event that tasks can be started on a call of a Voice Connector. Arguments as of `streaming_status`."""
+    return _analytics_ready(_envelope(account_id, region, at, event_id), call or CALL, leg or LEG)
 
 
 def in_sqs(*events: EventDocument) -> EventDocument:
@@ -216,6 +299,11 @@ def in_kinesis(*events: EventDocument) -> EventDocument:
         for number, event in enumerate(events, 1)
     ]
     return {"Records": records}
+
+
+def _requests(profiles: Mapping[str, datetime] | None) -> tuple[ProfileRequest, ...]:
+    made = (profiles or {}).items()
+    return tuple(ProfileRequest(voice_profile_id=profile_id, requested_at=at) for profile_id, at in made)
 
 
 def _envelope(account_id: str, region: str, at: datetime, event_id: str | None) -> Envelope:

@@ -1,40 +1,32 @@
 """Tasks whose verdict a test has written: what hears and searches is left out, everything else is the service's own.
 
 The life of a task, its status, its events, their delivery and the profile that is made of it are the same code as for a
-task that hears a call. Results say where they come from: their calibration and the encoder of their voiceprints are
-called `scripted`. No voice that a model heard is compared with such a voiceprint.
+task that hears a call. What it finds is put into the form of an answer by scripted_answers.py.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
-import numpy as np
-
 from earwitness.errors import Conflict, ScriptInvalid
-from earwitness.store.records import NewVoiceprint, Scope, SpeakerSearchTask
+from earwitness.store.records import Scope
 from earwitness.store.store import Store
 from earwitness.tasks.attempt import Attempt, AttemptWatch, ConcludeAttempt, wind_up
+from earwitness.tasks.heard import HeardSoFar, SpeechStretch
+from earwitness.testing.scripted_answers import decision_of, heard_again_of, voiceprint_of
 from earwitness.testing.turned_clock import TurnedClock
-from earwitness.testing.verdicts import VOICEPRINT_AFTER, ScriptedVerdict, VerdictKind
-from earwitness.voice.decision import Basis, Candidate, Decision, Outcome, Threshold
-from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
-from earwitness.voice.line import LineState
-from earwitness.voice.speech import SpeechQuality
+from earwitness.testing.verdicts import SEARCHED, ScriptedVerdict, VerdictKind
+from earwitness.voice.durations import SPEECH_SECONDS_MAX
+from earwitness.voice.speech import OF_SEVERAL_VOICES
 from earwitness.voice.task_status import StopReason, TaskStatus
-
-SCRIPTED = "scripted"
-"""The calibration of scripted decisions, and the encoder of scripted voiceprints, before its band."""
 
 CALLER_KEYS = ("fromNumber", "callId", "transactionId")
 """Of a pipeline's runtime metadata: what a caller is known by."""
 
-_DIMENSION = 192
-_SCORE = 0.9
-_THRESHOLD = 0.6
+STEP = timedelta(seconds=0.5)
+"""How often it is told how much speech was heard so far."""
 
 
 @dataclass(eq=False)
@@ -71,13 +63,17 @@ class Script:
     def add(self, scope: Scope, verdicts: Sequence[ScriptedVerdict], *, stream: str | None, caller: str | None) -> None:
         """Write verdicts for the tasks of a stream (ARN or name), of a caller, or of all; the latest that fit count.
 
-        Raise ScriptInvalid where there is no such stream, or a profile that is to be found does not exist.
+        Raise ScriptInvalid where there is no such stream, or no such profile or task that is to be found.
         """
         if not verdicts:
             raise ScriptInvalid("a script has at least one verdict")
         for verdict in verdicts:
-            for profile_id, _ in verdict.profiles:
+            for profile_id in verdict.profile_ids:
                 self._require_profile(scope, profile_id)
+            if verdict.repeats and self._store.tasks.get(scope, verdict.repeats) is None:
+                raise ScriptInvalid(
+                    f"there is no speaker search task {verdict.repeats} in {scope.region} to be repeated"
+                )
         stream_arn = None if stream is None else self._stream_arn(scope, stream)
         with self._lock:
             self._rules.insert(0, _Rule(stream_arn, caller, tuple(verdicts)))
@@ -130,43 +126,93 @@ class ScriptedTasks:
         if verdict is None:
             await self._otherwise(attempt, watch)
             return
-        began = task.created_at  # not now: a test may turn the clock before the task is picked up
         if task.status is not TaskStatus.STOPPING:
             try:
                 await attempt.begin({})
             except Conflict:
                 watch.changed.set()  # stopped just now
-        if not await self._reached(began + timedelta(seconds=verdict.after), watch):
-            await self._stop(attempt, began)
+        await _ScriptedCall(attempt, watch, verdict, self._clock).run()
+
+
+class _ScriptedCall:
+    """An attempt that finds what is written. Speech comes evenly, from the begin of the task on."""
+
+    def __init__(self, attempt: Attempt, watch: AttemptWatch, verdict: ScriptedVerdict, clock: TurnedClock) -> None:
+        self._attempt = attempt
+        self._watch = watch
+        self._verdict = verdict
+        self._clock = clock
+        self._began = attempt.task.created_at  # not now: a test may turn the clock before the task is picked up
+
+    async def run(self) -> None:
+        """Bring the attempt to its end."""
+        attempt, verdict = self._attempt, self._verdict
+        if not await self._heard(verdict.first_seconds):
+            await wind_up(attempt, have=self._seconds(most=verdict.first_seconds))
+        elif verdict.kind in SEARCHED:
+            await self._search()
         elif verdict.kind is VerdictKind.FAILURE:
             await attempt.fail(verdict.reason)
-        elif verdict.kind is VerdictKind.INCONCLUSIVE:
-            await wind_up(attempt, call_ended=True, have=verdict.speech_seconds)
         else:
-            await self._conclude(attempt, watch, verdict, began)
+            if verdict.kind is VerdictKind.LISTENING:
+                await self._watch.has_come(asyncio.get_running_loop().create_future())  # nothing comes but a stop
+            ended = verdict.kind is VerdictKind.INCONCLUSIVE
+            await wind_up(attempt, call_ended=ended, have=verdict.speech_seconds)
 
-    async def _conclude(self, attempt: Attempt, watch: AttemptWatch, verdict: ScriptedVerdict, began: datetime) -> None:
+    async def _search(self) -> None:
+        attempt, verdict = self._attempt, self._verdict
+        heard = await attempt.context.run_in_thread(lambda: heard_again_of(attempt, verdict))
         if not attempt.identified:
-            decision = await attempt.context.run_in_thread(lambda: _decision(attempt, verdict))
+            decision = await attempt.context.run_in_thread(lambda: decision_of(attempt, verdict))
             await attempt.conclude_identification(decision, None)
-        if not await self._reached(began + timedelta(seconds=VOICEPRINT_AFTER * verdict.after), watch):
-            await self._stop(attempt, began)
-        elif verdict.voiceprint_refused:
-            await attempt.refuse_voiceprint(verdict.voiceprint_refused)
+        if not await self._heard(verdict.speech_seconds):
+            await wind_up(attempt, have=self._seconds(most=verdict.speech_seconds))
+        elif verdict.reason:
+            await attempt.fail(verdict.reason)
+        elif verdict.speech_seconds < SPEECH_SECONDS_MAX:
+            await wind_up(attempt, call_ended=True, have=verdict.speech_seconds)
+        elif verdict.voiceprint_refused or verdict.voices:
+            await attempt.refuse_voiceprint(verdict.voiceprint_refused or OF_SEVERAL_VOICES)
         else:
-            await attempt.conclude_voiceprint(_voiceprint(attempt.task))
+            await attempt.conclude_voiceprint(voiceprint_of(attempt.task), heard)
 
-    async def _reached(self, moment: datetime, watch: AttemptWatch) -> bool:
-        """Wait for a time. Return False when a stop was asked for first."""
-        waiting = asyncio.ensure_future(self._clock.reached(moment))
-        try:
-            return await watch.has_come(waiting)
-        finally:
-            waiting.cancel()
+    def _when(self, seconds: float) -> datetime:
+        """Return when so much speech was heard: `after` is that of the first of all."""
+        verdict = self._verdict
+        share = seconds / verdict.first_seconds if verdict.first_seconds else 1.0
+        return self._began + timedelta(seconds=share * verdict.after)
 
-    async def _stop(self, attempt: Attempt, began: datetime) -> None:
-        """End a task before its time: a caller who spoke all the while was heard so long."""
-        await wind_up(attempt, have=(self._clock() - began).total_seconds())
+    def _seconds(self, *, most: float) -> float:
+        """Return how much speech was heard by now."""
+        verdict, passed = self._verdict, (self._clock() - self._began).total_seconds()
+        return most if not verdict.after else max(0.0, min(most, verdict.first_seconds * passed / verdict.after))
+
+    async def _heard(self, seconds: float) -> bool:
+        """Wait until so much speech was heard, and tell how much. Return False when a stop was asked for first."""
+        moment, is_over = self._when(seconds), False
+        while not is_over:
+            self._tell(self._seconds(most=seconds))
+            # Also where there is nothing to wait for: a stop that was asked for already counts.
+            waiting = asyncio.ensure_future(self._clock.reached(min(moment, self._clock() + STEP)))
+            try:
+                if not await self._watch.has_come(waiting):
+                    return False
+            finally:
+                waiting.cancel()
+            is_over = self._clock() >= moment
+        self._tell(seconds)
+        return True
+
+    def _tell(self, seconds: float) -> None:
+        """Tell those who watch; levels there are none, because there is no audio."""
+        so_far = HeardSoFar(
+            net_speech_seconds=seconds,
+            audio_seconds=seconds,
+            levels_start_seconds=0.0,
+            levels=(),
+            speech=(SpeechStretch(start_seconds=0.0, end_seconds=seconds),) if seconds else (),
+        )
+        self._attempt.context.lags.heard(self._attempt.task.task_id, so_far=so_far)
 
 
 async def refuse_unscripted(attempt: Attempt, _watch: AttemptWatch) -> None:
@@ -174,67 +220,4 @@ async def refuse_unscripted(attempt: Attempt, _watch: AttemptWatch) -> None:
     raise ScriptInvalid(
         f"nothing is scripted for the stream {attempt.task.stream_arn}; call script() for it, for its caller or for "
         "all tasks before the task begins, or start the service with models=True to hear the call"
-    )
-
-
-def _decision(attempt: Attempt, verdict: ScriptedVerdict) -> Decision:
-    """Return what the search finds. Raise ScriptInvalid when a profile is not among those that are searched."""
-    store, task = attempt.context.store, attempt.task
-    domain = store.domains.get(task.scope, task.domain_id)
-    found = [_candidate(store, task, *pair, place) for place, pair in enumerate(verdict.profiles)]
-    scores = [candidate.score for candidate in found]
-    return Decision(
-        outcome=Outcome.MATCH if found else Outcome.NO_MATCH,
-        candidates=tuple(found),
-        threshold=Threshold(
-            score=_THRESHOLD,
-            strangers_named_percent=1.0,
-            gallery_size=len(found),
-            pair_false_match_rate=0.0,
-            extrapolated=False,
-            persons=0,
-            person_pairs=0,
-            persons_needed=None,
-        ),
-        nobody_confidence=max(0.0, 1.0 - sum(candidate.confidence for candidate in found)),
-        margin=scores[0] - scores[1] if len(scores) > 1 else None,
-        ambiguous=False,
-        net_speech_seconds=IDENTIFY_SECONDS,
-        basis=Basis(
-            line_state=LineState.UNKNOWN,
-            line_voices=0,
-            line_version=0,
-            calibration_id=SCRIPTED,
-            gallery_version=None if domain is None else domain.version,
-        ),
-    )
-
-
-def _candidate(store: Store, task: SpeakerSearchTask, profile_id: str, confidence: float, place: int) -> Candidate:
-    profile = store.profiles.get(task.scope, profile_id)
-    if profile is None or profile.domain_id != task.domain_id:
-        where = "was deleted" if profile is None else "is in another domain"
-        raise ScriptInvalid(f"the script finds {profile_id}, which {where}: the task searches {task.domain_id}")
-    voiceprints = store.profile_voiceprints.list(task.scope, profile.profile_id)
-    if not voiceprints:
-        raise ScriptInvalid(f"the script finds {profile_id}, whose voiceprint has expired: nobody would find it")
-    score = _THRESHOLD + (_SCORE - _THRESHOLD) / (1 + place)
-    return Candidate(
-        profile_id=profile.profile_id,
-        voiceprint_id=voiceprints[0].voiceprint_id,
-        score=score,
-        confidence=confidence,
-        false_match_rate=0.0,
-    )
-
-
-def _voiceprint(task: SpeakerSearchTask) -> NewVoiceprint:
-    """Return a voiceprint that is like no other one, and the same for every attempt at a task."""
-    seed = int.from_bytes(hashlib.sha256(task.task_id.encode()).digest()[:8])
-    vector = np.random.default_rng(seed).standard_normal(_DIMENSION)
-    return NewVoiceprint(
-        encoder_id=f"{SCRIPTED}/telephone",
-        vector=(vector / np.linalg.norm(vector)).astype("<f4").tobytes(),
-        net_speech_seconds=SPEECH_SECONDS_MAX,
-        quality={field.name: None for field in fields(SpeechQuality)},  # nothing was measured
     )

@@ -14,6 +14,12 @@ from earwitness.voice.line import LineState
 WEAK_BELOW = 0.5
 """A match that is less likely than all else together is weak: its score passed the threshold, and nothing more."""
 
+AMBIGUOUS_RATIO = 20.0
+"""A runner-up less than so many times less likely than the first is too close to ignore."""
+
+CANDIDATES_MAX = 10
+"""An answer lists so many; AWS lists ten as well."""
+
 
 class Outcome(StrEnum):
     """Different answers; "unknown" is one of them and is not the same as "could not tell"."""

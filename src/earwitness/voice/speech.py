@@ -108,6 +108,9 @@ _ENROL_SNR_DB_MIN = 3.0
 _ENROL_CLIPPED_PERCENT_MAX = 2.0
 _ENROL_BANDWIDTH_HZ_MIN = {Band.TELEPHONE: 2_000.0, Band.WIDEBAND: 4_500.0}
 
+OF_SEVERAL_VOICES = "the speech is of more than one voice; enrol from recordings, or a channel, of this person alone"
+"""Why speech is not enrolled whose voices the encoder tells apart."""
+
 
 def enrolment_fault(speech: NetSpeech) -> str | None:
     """Return why this speech would spoil a profile and what to do, or None when it is good enough.
