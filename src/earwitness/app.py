@@ -35,6 +35,7 @@ from earwitness.engine.voice_models import ModelPreparation, VoiceModels
 from earwitness.errors import StoreBusy, Unavailable
 from earwitness.fragments.budget import Budget
 from earwitness.from_settings import (
+    audit_parts,
     build_doors,
     console_parts,
     operation_names,
@@ -43,7 +44,7 @@ from earwitness.from_settings import (
     target_settings,
     traces_of,
 )
-from earwitness.installation import audit_folder, media_folder, open_installation, store_url
+from earwitness.installation import media_folder, open_installation, store_url
 from earwitness.media.streams import MediaLimits, MediaRates
 from earwitness.metrics.registry import Metrics
 from earwitness.models.cache import ModelCache
@@ -227,6 +228,7 @@ class Service:
             is_development=development is not None,
             is_shared=is_shared,
             certificate=certificate,
+            audited_at=self._auditing.told_at_seconds,
         )
 
     def _retention_page(self) -> ASGIApp:
@@ -310,8 +312,7 @@ class Service:
     @cached_property
     def _auditing(self) -> Auditing:
         """What keeps the audit trail."""
-        folder, keeps = audit_folder(self._settings), self._settings.audit_dir is not None
-        return Auditing(self._store, folder, keeps_expired=keeps, run_in_thread=asyncio.to_thread, clock=self._clock)
+        return Auditing(self._store, run_in_thread=asyncio.to_thread, **audit_parts(self._settings, clock=self._clock))
 
     def _internal_listener(self, node: OwnNode) -> Beside:
         """Where other nodes are let in."""
@@ -319,9 +320,8 @@ class Service:
         if not isinstance(leading, NodeLeading) or leading.me is None:
             raise AssertionError("a node has claimed its place before the service is built")
         leading.load = self._background.work.load
-        check = SignatureCheck(self._store.token_key)
-        api = InternalApi(self._background.homes, check, run=leading.me.holder, now=time.time)
-        return Beside(api.application(), node.listener)
+        check, run = SignatureCheck(self._store.token_key), leading.me.holder
+        return Beside(InternalApi(self._background.homes, check, run=run, now=time.time).application(), node.listener)
 
     def _api_context(self, *, near: bool) -> ApiContext:
         """What AWS's operations work with; `near` when reads of the records need no thread."""

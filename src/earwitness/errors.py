@@ -60,6 +60,7 @@
     │   └── SignatureInvalid          a signed document that was changed, or that another key signed
     ├── ArchiveInvalid                an export that is damaged, cut off, or for another key
     ├── AuditPlaceUnavailable         where checkpoints and expired entries of the audit trail go  (retryable)
+    ├── BucketUnavailable             a bucket of S3 does not answer, or refuses  (retryable)
     ├── BackupError                   backups, and restoring them
     │   ├── BackupInvalid             one that is damaged, cut short, of other records, or for another key
     │   ├── BackupPlaceUnavailable    where backups lie cannot be reached, read or written  (retryable)
@@ -380,6 +381,12 @@ class ArchiveInvalid(EarwitnessError):
 
 class AuditPlaceUnavailable(EarwitnessError):
     """The place of checkpoints and expired entries of the audit trail cannot be read or written now."""
+
+    retryable = True
+
+
+class BucketUnavailable(EarwitnessError):
+    """A bucket of S3 cannot be reached, or refuses what is asked of it."""
 
     retryable = True
 

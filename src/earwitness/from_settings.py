@@ -11,9 +11,11 @@ from typing import TypedDict
 
 from earwitness import __version__
 from earwitness.api.operations import BY_NAME
+from earwitness.audit.places import AuditPlace, place_of
 from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
+from earwitness.config.aws import aws_variables
 from earwitness.config.rules import with_exceptions
 from earwitness.console.guard import Hosts
 from earwitness.doors.audiosocket_door import AudioSocketDoor
@@ -51,6 +53,29 @@ def console_parts(settings: Settings, *, clock: Callable[[], datetime]) -> Conso
         decoded_seconds_max=settings.limits.recording_seconds,
     )
     return ConsoleParts(hosts=console_hosts(settings), evaluations=Evaluations(evaluated, clock=clock))
+
+
+class AuditParts(TypedDict):
+    """What of the settings the keeping of the audit trail works with."""
+
+    place: AuditPlace
+    keeps_expired: bool
+    clock: Callable[[], datetime]
+
+
+def audit_parts(settings: Settings, *, clock: Callable[[], datetime]) -> AuditParts:
+    """Return where the audit trail is kept. Raise ConfigurationError for a place that is none."""
+    return AuditParts(place=audit_place(settings, clock=clock), keeps_expired=bool(settings.audit_dir), clock=clock)
+
+
+def audit_place(settings: Settings, *, clock: Callable[[], datetime]) -> AuditPlace:
+    """Return where checkpoints of the audit trail go. Raise ConfigurationError for a place that is none."""
+    return place_of(
+        settings.audit_dir or str(settings.data_dir / "audit"),
+        endpoint_url=settings.audit_endpoint_url,
+        region=aws_variables().region or "us-east-1",
+        clock=clock,
+    )
 
 
 def build_doors(settings: Settings, desk: Desk, *, is_drained: Callable[[], bool]) -> list[Door]:

@@ -50,11 +50,6 @@ def media_folder(settings: Settings) -> Path:
     return settings.media_dir or settings.data_dir / "media"
 
 
-def audit_folder(settings: Settings) -> Path:
-    """Where checkpoints of the audit trail are."""
-    return settings.audit_dir or settings.data_dir / "audit"
-
-
 def settings_of_process(settings: Settings, number: int, count: int) -> Settings:
     """What the process `number` of `count` gets of the settings, from 1: a media folder and an internal address of its
     own, and its share of what a machine has once. Doors with an address of their own belong to the first.

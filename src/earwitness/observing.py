@@ -51,11 +51,12 @@ class Observing:
         is_development: bool,
         is_shared: bool,
         certificate: Certificate | None,
+        audited_at: Callable[[], float],
     ) -> None:
-        """`is_shared`: other processes answer at the service's address. Raise ConfigurationError for a metrics_address
-        that is none."""
+        """`is_shared`: other processes answer at the service's address. `audited_at`: when the place of the audit trail
+        last had all, in seconds since 1970. Raise ConfigurationError for a metrics_address that is none."""
         self._settings = settings
-        reads = _reads(store, background, doors, certificate)
+        reads = _reads(store, background, doors, certificate, audited_at)
         self._state = StateMetrics(reads, version=__version__, clock=clock)
         metrics.add_state(self._state)
         scrapes = Scrapes(metrics)
@@ -109,7 +110,13 @@ def _beside(metrics: ASGIApp, probes: Mapping[str, ASGIApp]) -> ASGIApp:
     return answer
 
 
-def _reads(store: Store, background: Background, doors: Doors, certificate: Certificate | None) -> Reads:
+def _reads(
+    store: Store,
+    background: Background,
+    doors: Doors,
+    certificate: Certificate | None,
+    audited_at: Callable[[], float],
+) -> Reads:
     def tasks() -> tuple[int, int]:
         load = background.work.load()
         return load.tasks, load.room
@@ -127,5 +134,6 @@ def _reads(store: Store, background: Background, doors: Doors, certificate: Cert
         kept=store.counts.kept,
         ledgers=store.counts.ledgers,
         disk=background.budget.state,
+        audited=audited_at,
         certificate_ends=lambda: None if certificate is None else certificate.ends_at().timestamp(),
     )

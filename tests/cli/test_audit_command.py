@@ -13,7 +13,6 @@ from earwitness.app import now, open_records
 from earwitness.audit.keeping import AuditKeeping
 from earwitness.audit.place import AuditFolder
 from earwitness.cli.main import app
-from earwitness.installation import audit_folder
 from earwitness.store.records import Scope
 from earwitness.vault.signing import PublicKey
 
@@ -38,7 +37,7 @@ def _records() -> None:
                     request_id="",
                 )
             )
-        AuditKeeping(store, AuditFolder(audit_folder(config.load())), keeps_expired=False).checkpoint(now())
+        AuditKeeping(store, AuditFolder(config.load().data_dir / "audit"), keeps_expired=False).checkpoint(now())
 
 
 def run(*arguments: object) -> Result:
@@ -76,7 +75,7 @@ def test_the_records_are_checked_and_what_is_wrong_is_named(tmp_path: Path) -> N
     whole = document("verify")
     assert (whole["whole"], whole["checkpoints"], whole["problems"]) == (True, 1, [])
     saved = tmp_path / "saved.jsonl"
-    (kept,) = AuditFolder(audit_folder(config.load())).checkpoint_files()
+    (kept,) = AuditFolder(config.load().data_dir / "audit").checkpoint_files()
     saved.write_bytes(kept.read_bytes())
     with closing(open_records(config.load())) as store, store._database.engine.connect() as connection:
         connection.exec_driver_sql(f"DELETE FROM audit_entries WHERE number > {whole['entries'] - 10}")  # noqa: S608

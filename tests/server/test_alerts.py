@@ -78,6 +78,10 @@ SCENES: dict[str, tuple[dict[str, str], set[str]]] = {
         {'earwitness_ledger_told_timestamp_seconds{instance="a"}': "0x480"},
         {"EarwitnessLedgerStands"},
     ),
+    "a place of the audit trail is away": (
+        {'earwitness_audit_told_timestamp_seconds{instance="a"}': "0x480"},
+        {"EarwitnessAuditPlaceAway"},
+    ),
     "a certificate ends": (
         {'earwitness_tls_certificate_expiry_timestamp_seconds{instance="a"}': "1000000x480"},
         {"EarwitnessCertificateEnds"},

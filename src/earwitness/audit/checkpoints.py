@@ -5,18 +5,21 @@ of JSON in its canonical form (RFC 8785), so that a single changed bit is notice
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import cast
 
-from earwitness.errors import AuditPlaceUnavailable, SignatureInvalid
+from earwitness.audit.bucket import AuditObject
+from earwitness.audit.places import AuditFile, content_of
+from earwitness.errors import SignatureInvalid
 from earwitness.store.columns import from_microseconds, to_microseconds
 from earwitness.vault.signing import PublicKey, Signer, canonical, verified
 
 PURPOSE = "earwitness audit checkpoint 1"
 _FILE_BYTES_MAX = 64 * 2**20
+_READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,20 +79,42 @@ def checkpoint_of(text: bytes, key: PublicKey) -> AuditCheckpoint:
     )
 
 
-def read_checkpoints(paths: Iterable[Path], key_of: Callable[[], PublicKey]) -> Iterator[ReadCheckpoint]:
+def read_checkpoints(files: Sequence[AuditFile], key_of: Callable[[], PublicKey]) -> Iterator[ReadCheckpoint]:
     """Give the checkpoints of files in their order: lines as they are written, or an answer of `GET /audit/checkpoint`.
 
     Raise AuditPlaceUnavailable for a file that cannot be read.
     """
-    for path in paths:
-        content = _content(path)
+    for file, content in _contents(files):
         answered = _of_answer(content)
         lines = content.split(b"\n") if answered is None else answered
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                read = _read_one(line, f"{path}, line {number}", key_of())
-                is_last = answered is None and number == len(lines)
-                yield replace(read, is_unfinished=True) if is_last and read.checkpoint is None else read
+                read = _read_one(line, f"{file}, line {number}", key_of())
+                if isinstance(file, AuditObject):  # which comes whole
+                    yield _as_named(read, file)
+                else:
+                    is_last = answered is None and number == len(lines)
+                    yield replace(read, is_unfinished=True) if is_last and read.checkpoint is None else read
+
+
+def _contents(files: Sequence[AuditFile]) -> Iterator[tuple[AuditFile, bytes]]:
+    """Give what files hold; some are read at once, because each of a bucket takes a round trip."""
+    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="earwitness checkpoints") as threads:
+        for first in range(0, len(files), _READ_AT_ONCE):
+            some = files[first : first + _READ_AT_ONCE]
+            yield from zip(some, threads.map(_content, some), strict=True)
+
+
+def _content(file: AuditFile) -> bytes:
+    return content_of(file, bytes_max=_FILE_BYTES_MAX, what="file of checkpoints")
+
+
+def _as_named(read: ReadCheckpoint, file: AuditObject) -> ReadCheckpoint:
+    """Return what was read of an object, or a refusal when its name says something else than it does."""
+    one = read.checkpoint
+    if one is None or file.is_named_for(one.node, one.time):
+        return read
+    return replace(read, checkpoint=None, refusal="it is not the one of this name: another was put in its place")
 
 
 def _read_one(line: bytes, where: str, key: PublicKey) -> ReadCheckpoint:
@@ -108,14 +133,3 @@ def _of_answer(content: bytes) -> list[bytes] | None:
         return [canonical(one) for one in cast("dict[str, list[object]]", parsed)["checkpoints"]]
     except (ValueError, TypeError, RecursionError):
         return None
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise AuditPlaceUnavailable(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise AuditPlaceUnavailable(f"{path} has more than {_FILE_BYTES_MAX} bytes: it is no file of checkpoints")
-    return content

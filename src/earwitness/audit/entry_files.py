@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
+from earwitness.audit.places import AuditFile
 from earwitness.errors import AuditPlaceUnavailable, SignatureInvalid
 from earwitness.store.audit_chain import digest_after, entry_document
 from earwitness.store.audit_records import AuditEntry
@@ -41,7 +41,7 @@ class AuditProblem:
 class ReadFile:
     """What a file of entries holds, and what is wrong with it."""
 
-    path: Path
+    path: AuditFile
     entries: int = 0
     #: Of the chain that it continues, where it holds entries that were taken off: node, first and last number.
     node: str | None = None
@@ -90,7 +90,7 @@ def file_lines(
 
 
 def read_file(
-    path: Path, key: PublicKey, *, wanted: Callable[[str, int], bool] = lambda _node, _number: False
+    path: AuditFile, key: PublicKey, *, wanted: Callable[[str, int], bool] = lambda _node, _number: False
 ) -> ReadFile:
     """Return what a file holds and what is wrong with it. Digests of `wanted` entries are remembered.
 
@@ -220,7 +220,7 @@ def _conclude(walk: _Walk, line: bytes, read: ReadFile, key: PublicKey) -> None:
     read.last_digest = walk.digest.hex() if walk.digest else None
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: AuditFile) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             while line := file.readline(_LINE_BYTES_MAX):

@@ -12,7 +12,7 @@ from earwitness.access.caller import arn_of
 from earwitness.audit.checkpoints import AuditCheckpoint, checkpoint_line
 from earwitness.audit.cuts import AuditCut, signed_cut
 from earwitness.audit.entry_files import file_lines
-from earwitness.audit.place import AuditFolder
+from earwitness.audit.places import AuditPlace
 from earwitness.errors import CiphertextRefused
 from earwitness.store.audit_records import SERVICE, AuditEntry
 from earwitness.store.pages import all_records
@@ -36,9 +36,9 @@ KEY_USE = "UseDataKey"
 class AuditKeeping:
     """The keeping of one process. Its methods may wait, and raise StoreUnavailable and AuditPlaceUnavailable."""
 
-    def __init__(self, store: Store, folder: AuditFolder, *, keeps_expired: bool) -> None:
-        """`keeps_expired`: entries that have expired are kept in files of the folder."""
-        self._store, self._folder, self._keeps_expired = store, folder, keeps_expired
+    def __init__(self, store: Store, place: AuditPlace, *, keeps_expired: bool) -> None:
+        """`keeps_expired`: entries that have expired are kept in files of the place."""
+        self._store, self._place, self._keeps_expired = store, place, keeps_expired
         self._said: dict[str, tuple[int, datetime]] = {}
 
     def seal(self, chains: Sequence[str]) -> int:
@@ -77,7 +77,7 @@ class AuditKeeping:
             if said is not None and said[0] == head[0] and now - said[1] < _SAID_AGAIN:
                 continue
             checkpoint = AuditCheckpoint(node=node, number=head[0], digest=head[1], time=now)
-            self._folder.add_checkpoint(node, checkpoint_line(checkpoint, self._store.signer()), now=now)
+            self._place.add_checkpoint(node, checkpoint_line(checkpoint, self._store.signer()), now=now)
             self._said[node] = head[0], now
             count += 1
         return count
@@ -101,7 +101,7 @@ class AuditKeeping:
         for chain in self._store.audit.chains():
             while count := self._cut(chain.node, now - kept, now):
                 total += count
-        self._folder.thin(now=now)
+        self._place.thin(now=now)
         return total
 
     def _cut(self, node: str, older_than: datetime, now: datetime) -> int:
@@ -121,7 +121,7 @@ class AuditKeeping:
         if self._keeps_expired:
             summary = {"node": node, "first": chain.start_number + 1, "last": number}
             lines = file_lines(_with_previous(old, chain.start_digest), signer, now=now, summary=summary)
-            self._folder.put_entries(node, first=chain.start_number + 1, last=number, lines=lines)
+            self._place.put_entries(node, first=chain.start_number + 1, last=number, lines=lines)
         statement = signed_cut(
             AuditCut(node=node, number=number, digest=digest), signer, older_than=older_than, now=now
         )

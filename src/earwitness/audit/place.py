@@ -29,6 +29,11 @@ class AuditFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def address(self) -> str:
+        """See `AuditPlace`."""
+        return str(self.folder)
+
     def add_checkpoint(self, chain: str, line: bytes, *, now: datetime) -> None:
         """Append a line to the day's file of a chain; return when it is on the disk."""
         path = self.folder / CHECKPOINTS / f"{now:%Y-%m-%d}-{chain_name(chain)}.jsonl"
@@ -49,11 +54,9 @@ class AuditFolder:
         except OSError as error:
             raise _unavailable(path, error) from error
 
-    def put_entries(self, chain: str, *, first: int, last: int, lines: Iterable[bytes]) -> Path:
-        """Write a file of entries, whole or not at all, in place of one of the same name; return its path."""
-        path = self.folder / ENTRIES / chain_name(chain) / f"{first:012d}-{last:012d}.jsonl"
-        write_whole(path, lines)
-        return path
+    def put_entries(self, chain: str, *, first: int, last: int, lines: Iterable[bytes]) -> None:
+        """Write a file of entries, whole or not at all, in place of one of the same name."""
+        write_whole(self.folder / ENTRIES / chain_name(chain) / f"{first:012d}-{last:012d}.jsonl", lines)
 
     def thin(self, *, now: datetime) -> None:
         """Keep the last checkpoint of days that are over for a while, and none of those that are over for long."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 from earwitness.audit.checkpoints import AuditCheckpoint, ReadCheckpoint
 from earwitness.audit.cuts import cut_of
 from earwitness.audit.entry_files import AuditProblem, ReadFile, read_file
+from earwitness.audit.places import AuditFile
 from earwitness.errors import SignatureInvalid
 from earwitness.progress import Progress
 from earwitness.store.audit_chain import digest_after, entry_document, genesis
@@ -111,7 +111,7 @@ class Known:
 
 
 def verify_files(
-    paths: Sequence[Path], checkpoints: Iterable[ReadCheckpoint], key: PublicKey, progress: Progress
+    paths: Sequence[AuditFile], checkpoints: Iterable[ReadCheckpoint], key: PublicKey, progress: Progress
 ) -> AuditVerdict:
     """Check files and checkpoints by themselves, without any records. Raise AuditPlaceUnavailable."""
     verdict = AuditVerdict()
@@ -123,7 +123,7 @@ def verify_files(
 
 def verify_records(
     store: Store,
-    paths: Sequence[Path],
+    paths: Sequence[AuditFile],
     checkpoints: Iterable[ReadCheckpoint],
     key: PublicKey,
     progress: Progress,
@@ -154,7 +154,7 @@ def _whose(node: str) -> str:
 
 
 def _read_files(
-    paths: Sequence[Path], known: Known, key: PublicKey, verdict: AuditVerdict, progress: Progress
+    paths: Sequence[AuditFile], known: Known, key: PublicKey, verdict: AuditVerdict, progress: Progress
 ) -> list[ReadFile]:
     found: list[ReadFile] = []
     for number, path in enumerate(paths, start=1):

@@ -9,15 +9,15 @@ import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from earwitness.aws.buckets import Bucket, bucket_of
 from earwitness.aws.clients import AwsClients, AwsSettings
-from earwitness.errors import BackupInvalid, BackupPlaceUnavailable, ConfigurationError
+from earwitness.errors import BackupInvalid, BackupPlaceUnavailable, BucketUnavailable, ConfigurationError
 
 FILE_BYTES_MAX = 256 * 2**20
 """Of one file; ours have a tenth of it."""
 
-_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _UPLOAD_SECONDS = 120.0
 
@@ -61,11 +61,11 @@ def place_of(address: str, *, endpoint_url: str = "", region: str = "us-east-1")
         if not address:
             raise ConfigurationError("the place of the backups is empty; name a folder, or s3://BUCKET/PREFIX")
         return FolderPlace(Path(address).expanduser().absolute())
-    found = _BUCKET.fullmatch(address)
-    if found is None:
-        raise ConfigurationError(f"backups cannot lie at {address!r}; name a folder, or s3://BUCKET/PREFIX")
     clients = AwsClients(AwsSettings(endpoint_url=endpoint_url or None, read_seconds=_UPLOAD_SECONDS))
-    return BucketPlace(clients, bucket=found[1], prefix=(found[2] or "").strip("/"), region=region)
+    bucket = bucket_of(address, clients, region=region)
+    if bucket is None:
+        raise ConfigurationError(f"backups cannot lie at {address!r}; name a folder, or s3://BUCKET/PREFIX")
+    return BucketPlace(bucket)
 
 
 class FolderPlace:
@@ -162,19 +162,19 @@ class FolderPlace:
 class BucketPlace:
     """A bucket of S3, or of what speaks as S3 does."""
 
-    def __init__(self, clients: AwsClients, *, bucket: str, prefix: str, region: str) -> None:
-        self._clients, self._region = clients, region
-        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
 
     @property
     def address(self) -> str:
         """See `Place`."""
-        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+        return self._bucket.address
 
     def put(self, name: str, content: bytes) -> None:
         """See `Place`."""
-        with self._errors():
-            self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=content)
+        _require_name(name)
+        with _errors_of_bucket():
+            self._bucket.put(name, content)
 
     def put_soon(self, name: str, content: Sequence[bytes]) -> None:
         """See `Place`."""
@@ -185,60 +185,31 @@ class BucketPlace:
 
     def get(self, name: str) -> bytes:
         """See `Place`."""
-        from botocore.exceptions import ClientError
-
-        with self._errors():
-            try:
-                answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
-                    raise BackupInvalid(
-                        f"{name} is missing at {self.address}; it was deleted, or never written"
-                    ) from None
-                raise
-            return _bounded(name, answer["Body"].read(FILE_BYTES_MAX + 1))
+        _require_name(name)
+        with _errors_of_bucket():
+            content = self._bucket.get(name, bytes_max=FILE_BYTES_MAX + 1)
+        if content is None:
+            raise BackupInvalid(f"{name} is missing at {self.address}; it was deleted, or never written")
+        return _bounded(name, content)
 
     def names(self, prefix: str) -> list[str]:
         """See `Place`."""
-        with self._errors():
-            pages = (
-                self._client()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-            )
-            found = [str(one["Key"])[len(self._prefix) :] for page in pages for one in page.get("Contents", [])]
-        return sorted(one for one in found if _NAME.fullmatch(one))
+        with _errors_of_bucket():
+            return [one for one in self._bucket.names(prefix) if _NAME.fullmatch(one)]
 
     def delete(self, name: str) -> None:
         """See `Place`."""
-        with self._errors():
-            self._client().delete_object(Bucket=self._bucket, Key=self._key(name))
-
-    def _key(self, name: str) -> str:
         _require_name(name)
-        return self._prefix + name
+        with _errors_of_bucket():
+            self._bucket.delete(name)
 
-    def _client(self) -> Any:  # boto3's clients have no types
-        return self._clients.client("s3", self._region)
 
-    @contextmanager
-    def _errors(self) -> Generator[None]:
-        from botocore.exceptions import ClientError
-
-        from earwitness.aws.failures import UNANSWERED, answer_of
-
-        try:
-            yield
-        except ClientError as error:
-            code, status = answer_of(error)
-            raise BackupPlaceUnavailable(
-                f"{self.address} answers {code} ({status}); mend that, and run this again"
-            ) from None
-        except (*UNANSWERED, OSError) as error:
-            raise BackupPlaceUnavailable(
-                f"{self.address} cannot be reached ({type(error).__name__}); look after network and credentials, "
-                "and run this again"
-            ) from error
+@contextmanager
+def _errors_of_bucket() -> Generator[None]:
+    try:
+        yield
+    except BucketUnavailable as error:
+        raise BackupPlaceUnavailable(f"{error}; mend that, and run this again") from error
 
 
 def _require_name(name: str) -> None:

@@ -15,6 +15,7 @@ from earwitness.cli.output import Exit, out, print_json, print_table, progress_o
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from earwitness.audit.places import AuditFile
     from earwitness.audit.verify import AuditVerdict
     from earwitness.store.audit_records import AuditEntry, AuditFilter
     from earwitness.vault.signing import PublicKey
@@ -89,13 +90,18 @@ def query(
 @audit.command()
 def verify(
     paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="PATH", help="Files of entries, or folders of them; default: those of audit_dir."),
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Files of entries, folders of them, or s3://BUCKET/PREFIX; default: those of audit_dir.",
+        ),
     ] = None,
     checkpoint: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            "--checkpoint", metavar="PATH", help="A file of checkpoints, or a folder; default: all there are."
+            "--checkpoint",
+            metavar="PATH",
+            help="A file of checkpoints, a folder, or s3://BUCKET/PREFIX; default: all there are.",
         ),
     ] = None,
     key: PublicKeyOption = None,
@@ -107,28 +113,35 @@ def verify(
 ) -> None:
     """Say whether entries were removed, doubled, moved or changed, and where it begins. Exit code 1 when any was."""
     from earwitness.audit.checkpoints import read_checkpoints
-    from earwitness.audit.place import CHECKPOINTS, ENTRIES, AuditFolder
+    from earwitness.audit.place import CHECKPOINTS, ENTRIES
     from earwitness.audit.verify import verify_files, verify_records
-    from earwitness.installation import audit_folder
+    from earwitness.from_settings import audit_place
 
     settings = config.load() if data is None else replace(config.load(), data_dir=data)
-    folder = AuditFolder(audit_folder(settings))
+
+    def files_at(given: Sequence[str], *, but: str) -> "list[AuditFile]":
+        return _files(given, but=but, endpoint_url=settings.audit_endpoint_url)
+
     if offline:
         with reporting(as_json=as_json), progress_of() as show:
             if key is None or not (paths or checkpoint):
                 raise ConfigurationError("--offline needs --key, and the files to look at")
             public = _public_key(key)
-            known = list(read_checkpoints(_files(checkpoint or [], but=ENTRIES), lambda: public))
-            verdict = verify_files(_files(paths or [], but=CHECKPOINTS), known, public, show)
+            known = list(read_checkpoints(files_at(checkpoint or [], but=ENTRIES), lambda: public))
+            verdict = verify_files(files_at(paths or [], but=CHECKPOINTS), known, public, show)
     else:
         with records(data, as_json=as_json, account=None) as store, progress_of() as show:
             public = store.signer().public if key is None else _public_key(key)
+            place = audit_place(settings, clock=lambda: datetime.now(UTC))
             # Before the records are read: what is written meanwhile is behind them.
-            read = read_checkpoints(
-                folder.checkpoint_files() if checkpoint is None else _files(checkpoint, but=ENTRIES), lambda: public
+            known = list(
+                read_checkpoints(
+                    place.checkpoint_files() if checkpoint is None else files_at(checkpoint, but=ENTRIES),
+                    lambda: public,
+                )
             )
-            files = folder.entry_files() if paths is None else _files(paths, but=CHECKPOINTS)
-            verdict = verify_records(store, files, list(read), public, show)
+            files = place.entry_files() if paths is None else files_at(paths, but=CHECKPOINTS)
+            verdict = verify_records(store, files, known, public, show)
     _tell(verdict, as_json=as_json)
 
 
@@ -229,19 +242,44 @@ def _public_key(given: str) -> "PublicKey":
         raise ConfigurationError(f"{given} is neither a public key (ed25519:…) nor a file with one") from None
 
 
-def _files(paths: Sequence[Path], *, but: str) -> list[Path]:
-    """Return the files, and those with lines of JSON in folders, but of no folder with one name.
+def _files(given: Sequence[str], *, but: str, endpoint_url: str) -> "list[AuditFile]":
+    """Return the files, and those with lines of JSON in folders and buckets, but of no folder with one name.
 
     Raise ConfigurationError for what is not there.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += [one for one in sorted(path.rglob("*.jsonl")) if but not in one.parent.parts]
+    from earwitness.aws.buckets import is_bucket
+
+    found: list[AuditFile] = []
+    for one in given:
+        path = Path(one)
+        if is_bucket(one):
+            found += _in_bucket(one, but=but, endpoint_url=endpoint_url)
+        elif path.is_dir():
+            found += [file for file in sorted(path.rglob("*.jsonl")) if but not in file.parent.parts]
         elif path.exists():
             found.append(path)
         else:
-            raise ConfigurationError(f"{path} is not there; name a file or a folder")
+            raise ConfigurationError(f"{one} is not there; name a file or a folder")
+    return found
+
+
+def _in_bucket(address: str, *, but: str, endpoint_url: str) -> "Sequence[AuditFile]":
+    """Return one object, or what is at the place that a bucket is."""
+    from earwitness.audit.place import ENTRIES
+    from earwitness.audit.places import bucket_at
+    from earwitness.config.aws import aws_variables
+
+    above, _, name = address.rpartition("/")
+    is_object = name.endswith(".jsonl")
+    region = aws_variables().region or "us-east-1"
+    place = bucket_at(
+        above if is_object else address, endpoint_url=endpoint_url, region=region, clock=lambda: datetime.now(UTC)
+    )
+    if is_object:
+        return [place.file(name)]
+    found = place.checkpoint_files() if but == ENTRIES else place.entry_files()
+    if not found:
+        raise ConfigurationError(f"{address} has none; name what audit_dir names, or one object")
     return found
 
 

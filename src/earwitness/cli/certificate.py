@@ -106,14 +106,9 @@ def _verified(content: bytes, trusted: str | None) -> dict[str, Any]:
 
 
 def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(CERTIFICATE_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
-    if len(content) > CERTIFICATE_BYTES_MAX:
-        raise ConfigurationError(f"{file} is larger than any certificate; give the file that `certificate get` wrote")
-    return content
+    from earwitness.audit.places import content_of
+
+    return content_of(file, bytes_max=CERTIFICATE_BYTES_MAX, what="certificate", error=ConfigurationError)
 
 
 def _public_key(given: str) -> str:

@@ -109,7 +109,7 @@ def load(environment: Mapping[str, str] | None = None, *, defaults: Mapping[str,
             "docs/settings.md lists them"
         )
     given = {
-        name: _beside(path, value) if "Path" in str(known[name].type) else value
+        name: _beside(path, value) if _is_path(known[name], value) else value
         for name, value in written.items()
         if value != ""  # empty is the default, as in the environment
     }
@@ -150,6 +150,11 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _settings_file(environment: Mapping[str, str]) -> Path:
     named = environment.get(_CONFIG)
     return Path(named) if named else platformdirs.user_config_path("earwitness") / "earwitness.toml"
+
+
+# `Any`: as at `_parse`.
+def _is_path(row: "dataclasses.Field[Any]", value: object) -> bool:
+    return "Path" in str(row.type) or (row.metadata["unit"] == "place" and "://" not in str(value))
 
 
 def _beside(file: Path, value: object) -> object:

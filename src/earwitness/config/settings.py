@@ -177,12 +177,15 @@ class ServiceSettings:
         "address gets at most half of the 10,000 connections, which is too few for a proxy that brings everybody's; "
         "these may have any number.",
     )
-    audit_dir: Path | None = row(
-        None,
-        unit="folder",
+    audit_dir: str = row(
+        "",
+        unit="place",
         text="Where signed checkpoints of the audit trail go each minute, and files of entries after a year. Name a "
-        "folder on another machine, so that whoever changes records cannot change these. When empty: checkpoints "
-        "alone, in `audit` in the data folder, which shows damage and little more.",
+        "folder on another machine, or `s3://BUCKET/PREFIX`, so that whoever changes records cannot change these. When "
+        "empty: checkpoints alone, in `audit` in the data folder, which shows damage and little more.",
+    )
+    audit_endpoint_url: str = row(
+        "", unit="URL", text="Where the bucket of `audit_dir` is reached; AWS's S3 when empty."
     )
     metrics_address: str = row(
         "",

@@ -43,6 +43,8 @@ class Reads:
     kept: Callable[[], KeptCounts]
     #: None where no ledger of deletions is kept.
     ledgers: Callable[[], LedgerCounts | None]
+    #: When the place of the audit trail last had all, in seconds since 1970.
+    audited: Callable[[], float]
     disk: Callable[[], DiskState]
     #: When the certificate in use ends, in seconds since 1970; None without one.
     certificate_ends: Callable[[], float | None]
@@ -185,6 +187,13 @@ class StateMetrics(Group):
 
     def _of_the_machine(self) -> None:
         disk = self._disk
+        self.gauge(
+            "earwitness_audit_told_timestamp_seconds",
+            "When the place of the audit trail last had all that this node has to say, in seconds since 1970: looked "
+            "at every minute, also when there is nothing new; the time of the start until it first had.",
+            self._reads.audited,
+            over=Over.OWN,
+        )
         self.gauge(
             "earwitness_media_bytes", "What media take on the disk.", lambda: disk.last and disk.last.media_bytes
         )
