@@ -22,7 +22,7 @@ from earwitness.config.limits import PROCESS_CONNECTIONS_MIN
 from earwitness.cores import usable_cores
 from earwitness.errors import ConfigurationError, InstallationIncomplete
 from earwitness.fragments.interface import StreamIdentity
-from earwitness.fragments.log import owner_of, streams_in
+from earwitness.fragments.owner import owner_of, streams_in
 from earwitness.progress import Progress
 from earwitness.store.leading import Leader
 from earwitness.store.moving import MovedRecords, move_records

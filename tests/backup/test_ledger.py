@@ -83,7 +83,7 @@ class _Away:
     def put(self, name: str, content: bytes) -> None:
         self._require().put(name, content)
 
-    def put_soon(self, name: str, content: Sequence[bytes]) -> None:
+    def put_soon(self, name: str, content: memoryview) -> None:
         self._require().put_soon(name, content)
 
     def settle(self, names: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Places of backups: a folder and a bucket do the same, and refuse names that lead out."""
 
+import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def test_what_is_put_is_got_listed_and_deleted(place: Place) -> None:
     assert place.names("") == []
     place.put("ledger/a/head.json", b"1")
     place.put("ledger/a/head.json", b"22")
-    place.put_soon("backups/b/records-000001.tar-part", [b"one", b"two"])
+    place.put_soon("backups/b/records-000001.tar-part", memoryview(b"onetwo"))
     place.settle(["backups/b/records-000001.tar-part"])
     assert place.names("") == ["backups/b/records-000001.tar-part", "ledger/a/head.json"]
     assert place.names("backups/b/") == ["backups/b/records-000001.tar-part"]
@@ -45,6 +47,25 @@ def test_what_is_put_is_got_listed_and_deleted(place: Place) -> None:
     place.delete("ledger/a/head.json")
     with pytest.raises(BackupInvalid, match="is missing"):
         place.get("ledger/a/head.json")
+
+
+@pytest.mark.parametrize("begins_at", [0, 1, 512], ids=["a page", "an odd place", "a sector"])
+@pytest.mark.parametrize("size", [0, 1, 4_095, 4_096, 4_097, 3 * 4_096, 5 * 4_096 + 77])
+def test_a_part_is_written_whole_whatever_its_size_and_place_in_memory(place: Place, size: int, begins_at: int) -> None:
+    memory = memoryview(mmap.mmap(-1, 65_536))
+    memory[:] = os.urandom(65_536)
+    content = memory[begins_at : begins_at + size]
+    place.put_soon("backups/b/records-000001.tar-part", content)
+    place.settle(["backups/b/records-000001.tar-part"])
+    assert place.get("backups/b/records-000001.tar-part") == content
+
+
+def test_a_part_that_is_there_already_is_not_written_over(tmp_path: Path) -> None:
+    place = FolderPlace(tmp_path)
+    place.put_soon("a", memoryview(b"first"))
+    with pytest.raises(BackupPlaceUnavailable):
+        place.put_soon("a", memoryview(b"second"))
+    assert place.get("a") == b"first"
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../b", "a//b", ".hidden", "", "a\n"])

@@ -75,6 +75,23 @@ def _newest_entry(data: Path) -> Any:
     return _run("audit", "query", "--limit", "1", "--data", data)["entries"][0]
 
 
+def test_a_backup_loads_nothing_that_hears(data: Path, tmp_path: Path) -> None:
+    """Its start must not take longer than what it does: checked without a clock."""
+    script = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from earwitness.cli.main import app\n"
+        "from earwitness.vault.age import new_identity\n"
+        "done = CliRunner().invoke(app, ['backup', sys.argv[1], '--data', sys.argv[2], '--to', new_identity()[1]])\n"
+        "assert done.exit_code == 0, done.output\n"
+        "heavy = {'numpy', 'onnxruntime', 'soxr', 'boto3', 'prometheus_client'} & sys.modules.keys()\n"
+        "sys.exit(' '.join(sorted(heavy)) or 0)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "place"), str(data)]
+    process = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, process.stderr
+
+
 def test_refusals_say_what_to_do(place: Path, data: Path, tmp_path: Path) -> None:
     assert "--to" in _run("backup", tmp_path / "p", "--data", data, code=2)
     assert "--to" in _run("backup", tmp_path / "p", "--plain", "--with-master-key", "--data", data, code=2)

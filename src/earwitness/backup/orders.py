@@ -6,11 +6,11 @@ What belongs here: where things are. What must never: what is done with them.
 import base64
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from earwitness.backup.keeping import LedgerKeeper, keep_ledgers
 from earwitness.backup.making import BackupOrder
 from earwitness.backup.places import Place, place_of
-from earwitness.backup.restoring import RestoreOrder
 from earwitness.config import Settings
 from earwitness.config.aws import aws_variables
 from earwitness.errors import ConfigurationError
@@ -20,6 +20,9 @@ from earwitness.vault.age import require_recipient
 from earwitness.vault.master_key import master_key_from_text
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
+
+if TYPE_CHECKING:
+    from earwitness.backup.restoring import RestoreOrder
 
 
 def place_at(settings: Settings, address: str) -> Place:
@@ -68,8 +71,10 @@ def backup_order(settings: Settings, *, with_media: bool, recipient: str | None,
 
 def restore_order(
     settings: Settings, *, identity: str | None, ledgers: list[str], accept_resurrection: bool
-) -> RestoreOrder:
+) -> "RestoreOrder":
     """Return where a backup is to be put back. Raise ConfigurationError."""
+    from earwitness.backup.restoring import RestoreOrder  # loads as much again as a backup needs, which does not
+
     addresses = [*ledgers, settings.deletion_ledger] if settings.deletion_ledger else ledgers
     return RestoreOrder(
         data_dir=settings.data_dir,

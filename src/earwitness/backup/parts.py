@@ -1,10 +1,15 @@
 """Parts: a stream cut into files of some megabytes, each hashed, and encrypted for a recipient by itself.
 
-Several parts are encrypted, hashed and written at the same time, while the next is read; all of that runs outside of
-Python's lock. Only a few parts are in memory, so a backup takes some tens of megabytes of it, whatever its size.
+Several parts are encrypted, hashed and written at the same time, while the next is read. Reading, hashing and writing
+run outside of Python's lock, and encrypting lets go of it often. Memory for parts is taken once and used again, so a
+backup takes some tens of megabytes of it, whatever its size, and the system does not have to clear it anew for each.
 """
 
 import hashlib
+import mmap
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +18,24 @@ from types import TracebackType
 from earwitness.backup.documents import BackupPart
 from earwitness.backup.places import Place
 from earwitness.errors import ArchiveInvalid, BackupInvalid
-from earwitness.vault.age import decrypt, encrypt
+from earwitness.vault.age import decrypt, encrypt_into, encrypted_bytes
 
 PART_BYTES = 16 * 2**20
-_WRITERS = 2
-_WAITING_MAX = 3
+_WRITERS = 3
+BUFFERS = 4
+"""One for each writer, and one that is filled meanwhile."""
+
+_NICE = 10
+"""How much less urgent than others writers are: a service on the same machine goes first."""
+
+
+class _Buffer:
+    """Memory for one part, as it is read and, for a recipient, encrypted."""
+
+    def __init__(self, *, encrypted: bool) -> None:
+        self.plain = _pages(PART_BYTES)
+        self.encrypted = _pages(encrypted_bytes(PART_BYTES)) if encrypted else None
+        self.size = 0
 
 
 class PartWriter:
@@ -26,8 +44,10 @@ class PartWriter:
     def __init__(self, place: Place, prefix: str, *, recipient: str | None, written: Callable[[int], None]) -> None:
         """`written` is told how many bytes of a stream were taken, again and again."""
         self._place, self._prefix, self._recipient, self._written = place, prefix, recipient, written
-        self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="earwitness backup")
-        self._waiting: deque[Future[BackupPart]] = deque()
+        self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="earwitness backup", initializer=_give_way)
+        self._waiting: deque[tuple[Future[BackupPart], _Buffer]] = deque()
+        self._made = 0
+        self._unused: list[_Buffer] = []
         self.parts: list[BackupPart] = []
         """Those that are at their place."""
 
@@ -41,16 +61,21 @@ class PartWriter:
 
     def write(self, kind: str, stream: Iterable[bytes]) -> None:
         """Write a stream as parts of this kind; return when all are at their place. Raise BackupPlaceUnavailable."""
-        number, gathered, size = 0, list[bytes](), 0
+        number, buffer = 1, self._buffer()
         for block in stream:
-            gathered.append(block)
-            size += len(block)
-            if size >= PART_BYTES:
-                number += 1
-                self._begin(kind, number, gathered)
-                gathered, size = [], 0
-        if size:
-            self._begin(kind, number + 1, gathered)
+            rest = memoryview(block)
+            while rest:
+                if buffer.size == PART_BYTES:
+                    self._begin(kind, number, buffer)
+                    number, buffer = number + 1, self._buffer()
+                some = rest[: PART_BYTES - buffer.size]
+                buffer.plain[buffer.size : buffer.size + len(some)] = some
+                buffer.size += len(some)
+                rest = rest[len(some) :]
+        if buffer.size:
+            self._begin(kind, number, buffer)
+        else:
+            self._unused.append(buffer)
         while self._waiting:
             self._end_one()
 
@@ -58,31 +83,46 @@ class PartWriter:
         """Make all parts durable, at the end."""
         self._place.settle([f"{self._prefix}/{part.name}" for part in self.parts])
 
-    def _begin(self, kind: str, number: int, content: list[bytes]) -> None:
-        while len(self._waiting) >= _WAITING_MAX:
+    def _buffer(self) -> _Buffer:
+        """Return an empty buffer, as soon as there is one."""
+        if not self._unused and self._made < BUFFERS:
+            self._made += 1
+            return _Buffer(encrypted=self._recipient is not None)
+        while not self._unused:
             self._end_one()
-        name = f"{kind}-{number:06}.tar-part{'' if self._recipient is None else '.age'}"
-        self._waiting.append(self._threads.submit(self._put, kind, name, content))
+        return self._unused.pop()
 
-    def _put(self, kind: str, name: str, content: list[bytes]) -> BackupPart:
-        plain_bytes = sum(map(len, content))
-        if self._recipient is not None:
-            plain = b"".join(content)
-            content.clear()  # a part is in memory twice at most
-            content = [encrypt(plain, recipient=self._recipient)]
-            del plain
-        digest = hashlib.sha256()
-        for block in content:
-            digest.update(block)
+    def _begin(self, kind: str, number: int, buffer: _Buffer) -> None:
+        name = f"{kind}-{number:06}.tar-part{'' if self._recipient is None else '.age'}"
+        self._waiting.append((self._threads.submit(self._put, kind, name, buffer), buffer))
+
+    def _put(self, kind: str, name: str, buffer: _Buffer) -> BackupPart:
+        content = buffer.plain[: buffer.size]
+        if self._recipient is not None and buffer.encrypted is not None:
+            content = buffer.encrypted[: encrypt_into(buffer.encrypted, content, recipient=self._recipient)]
+        digest = hashlib.sha256(content).hexdigest()
         self._place.put_soon(f"{self._prefix}/{name}", content)
-        return BackupPart(
-            name=name, kind=kind, bytes=sum(map(len, content)), sha256=digest.hexdigest(), plain_bytes=plain_bytes
-        )
+        return BackupPart(name=name, kind=kind, bytes=len(content), sha256=digest, plain_bytes=buffer.size)
 
     def _end_one(self) -> None:
-        part = self._waiting.popleft().result()
+        future, buffer = self._waiting.popleft()
+        part = future.result()
+        buffer.size = 0
+        self._unused.append(buffer)
         self.parts.append(part)
         self._written(part.plain_bytes)
+
+
+def _pages(size: int) -> memoryview:
+    """Return memory of our own that begins at the begin of a page."""
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
+def _give_way() -> None:
+    """Make this thread less urgent, where threads have an urgency of their own."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICE)
 
 
 def read_parts(

@@ -3,6 +3,8 @@
 What belongs here: names and bytes. What must never: what is in them.
 """
 
+import errno
+import fcntl
 import os
 import re
 import tempfile
@@ -20,6 +22,8 @@ FILE_BYTES_MAX = 256 * 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _UPLOAD_SECONDS = 120.0
+_PAGE_BYTES = 4_096
+_PAST_CACHE = getattr(os, "O_DIRECT", 0)  # Linux has it
 
 
 class Place(Protocol):
@@ -34,8 +38,8 @@ class Place(Protocol):
         """Write a file, durably; it has this content or, after a failure, the one it had before."""
         ...
 
-    def put_soon(self, name: str, content: Sequence[bytes]) -> None:
-        """Write a new file of these blocks that is durable after `settle`."""
+    def put_soon(self, name: str, content: memoryview) -> None:
+        """Write a new file that is durable after `settle`. It is fastest with content that begins a page of memory."""
         ...
 
     def settle(self, names: Sequence[str]) -> None:
@@ -96,15 +100,18 @@ class FolderPlace:
                 raise
             _sync(path.parent)
 
-    def put_soon(self, name: str, content: Sequence[bytes]) -> None:
+    def put_soon(self, name: str, content: memoryview) -> None:
         """See `Place`. To sync each of many files takes many times as long as to sync all at their end."""
         path = self._path(name)
         with self._errors("written"):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                for block in content:
-                    file.write(block)
+            try:
+                written = _write_past_cache(descriptor, content)
+                while written < len(content):
+                    written += os.write(descriptor, content[written:])
+            finally:
+                os.close(descriptor)
 
     def settle(self, names: Sequence[str]) -> None:
         """See `Place`."""
@@ -176,9 +183,9 @@ class BucketPlace:
         with _errors_of_bucket():
             self._bucket.put(name, content)
 
-    def put_soon(self, name: str, content: Sequence[bytes]) -> None:
+    def put_soon(self, name: str, content: memoryview) -> None:
         """See `Place`."""
-        self.put(name, b"".join(content))
+        self.put(name, bytes(content))
 
     def settle(self, names: Sequence[str]) -> None:
         """See `Place`. What a bucket has taken is durable."""
@@ -227,6 +234,26 @@ def _bounded(name: str, content: bytes) -> bytes:
 def _raise(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+def _write_past_cache(descriptor: int, content: memoryview) -> int:
+    """Write content to the disk itself, as far as its pages are whole, and return how many bytes that were.
+
+    So the system's cache of files keeps what a running service reads, and little is left to be written when files are
+    made durable. Not every file system can, nor every alignment in memory: then it is fewer bytes, or none.
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    size, written = len(content) // _PAGE_BYTES * _PAGE_BYTES, 0
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | _PAST_CACHE)
+        while written < size:
+            written += os.write(descriptor, content[written:size])
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+    finally:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+    return written
 
 
 def _sync(path: Path) -> None:

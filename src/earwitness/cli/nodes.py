@@ -8,7 +8,6 @@ import typer
 from earwitness.cli.keys import records
 from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import Exit, print_json, print_table, remark
-from earwitness.store.pages import all_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,8 @@ NodeArgument = Annotated[str, typer.Argument(metavar="ID", help="As `nodes list`
 @nodes.command("list")
 def list_nodes(data: DataOption = None, as_json: JsonOption = False) -> None:
     """Show all nodes: whether they serve, and what they have to do."""
+    from earwitness.store.pages import all_records
+
     with records(data, as_json=as_json, account=None) as store:
         found = list(all_records(store.nodes.list))
     if as_json:

@@ -9,10 +9,8 @@ What belongs here: opening, deleting, expiring and closing over all streams. Wha
 import asyncio
 import fcntl
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,9 +26,9 @@ from earwitness.fragments.names import (
     disk_errors,
     make_folder,
     remove_folder,
-    replace_file,
 )
 from earwitness.fragments.numbers import to_ms
+from earwitness.fragments.owner import streams_in, write_owner
 from earwitness.fragments.stream import FragmentStream, LogContext
 from earwitness.fragments.writer import WRITER_THREADS, AppendLimiter, WriterThread
 
@@ -39,35 +37,6 @@ if TYPE_CHECKING:
 
 READER_THREADS = 4
 """Threads that read; a read from the page cache takes some 50 µs, so they matter when the disk is slow."""
-
-_OWNER_FILE = "records"
-_STREAM = re.compile("[0-9a-f]{64}")
-
-
-def owner_of(folder: Path) -> str | None:
-    """Return the name of the records that these media belong to; None when that was never written down.
-
-    Raise FragmentLogUnavailable when the folder cannot be read.
-    """
-    with disk_errors(), suppress(FileNotFoundError):
-        return (folder / _OWNER_FILE).read_text(encoding="ascii", errors="replace").strip() or None
-    return None
-
-
-def write_owner(folder: Path, owner: str) -> None:
-    """Write down whose media these are, unless it is known. OSErrors pass."""
-    if owner_of(folder) is None:
-        replace_file(folder / _OWNER_FILE, f"{owner}\n".encode("ascii"))
-
-
-def streams_in(folder: Path) -> frozenset[str]:
-    """Return digests of the streams that something is stored of.
-
-    Raise FragmentLogUnavailable when the folder cannot be read.
-    """
-    with disk_errors(), suppress(FileNotFoundError), os.scandir(folder) as entries:
-        return frozenset(entry.name for entry in entries if _STREAM.fullmatch(entry.name) and entry.is_dir())
-    return frozenset()
 
 
 class FragmentLog:

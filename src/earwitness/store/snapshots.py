@@ -33,7 +33,9 @@ from earwitness.store.tables import metadata
 
 SQLITE_FILE = "records.db"
 
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 16 * 2**20
+"""Of the database file, in one read: a thread that has read waits for Python's lock, so it reads seldom and much."""
+
 _PIECE_BYTES = 16 * 2**20
 """Of a table, in one piece; a piece is held in memory."""
 
