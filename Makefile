@@ -49,7 +49,7 @@ cluster-demo: $(VENV)/.ready  ## three nodes, a call on each, one of them killed
 crash: $(VENV)/.ready  ## kill the service at random moments while calls run (CRASHES=50), and look for what is lost
 	CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/crash -n 0
 
-drill: $(VENV)/.ready  ## back up a service under load, destroy it, restore it and compare (DRILL_VOICES=5000, DRILL_BACKUPS=5)
+drill: $(VENV)/.ready  ## back up a service under load, destroy it, restore it and compare, on SQLite and PostgreSQL (DRILL_VOICES=5000, DRILL_BACKUPS=5)
 	DRILL_VOICES=$(DRILL_VOICES) DRILL_BACKUPS=$(DRILL_BACKUPS) $(BIN)/python -m pytest tests/crash/test_drill.py -n 0
 
 lint: $(VENV)/.ready  ## style, formatting and the rules between rooms

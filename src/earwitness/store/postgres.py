@@ -50,7 +50,7 @@ class PostgresSession(ConnectionSession):
         return DATABASE_CLOCK
 
     def scrub(self) -> None:
-        """Nothing to do here: PostgreSQL overwrites deleted rows when its own vacuum gets to them."""
+        """Nothing to do here: PostgreSQL frees the place of deleted rows at its next vacuum, and uses it later."""
 
 
 class PostgresReads:

@@ -85,9 +85,7 @@ def _is_begun(store: Store) -> bool:
 
 
 @pytest.mark.slow
-def test_a_withdrawal_that_is_killed_goes_on_at_the_next_start(url: str, kind: str) -> None:
-    if kind != "sqlite":
-        pytest.skip("the steps are the same transactions, and a dozen processes on PostgreSQL take minutes")
+def test_a_withdrawal_that_is_killed_goes_on_at_the_next_start(url: str) -> None:
     with closing(opened(url)) as store:
         domain_id = store.write(add_domain).domain_id
         profile_id = Call(store, domain_id).profile.profile_id

@@ -279,7 +279,7 @@ def test_who_was_never_heard_of_may_withdraw_too(store: Store, domain_id: str) -
 def test_nothing_of_the_subject_is_in_any_file_afterwards(store: Store, domain_id: str, kind: str, url: str) -> None:
     """Sealed values are searched for as they lie: every ciphertext that goes is looked for in the files."""
     if kind != "sqlite":
-        pytest.skip("PostgreSQL takes rows out of its pages with the next vacuum")
+        pytest.skip("PostgreSQL uses the place of rows again after the next vacuum; the drill looks at its files")
     Call(store, domain_id)
     before = _personal_values(store)
     files = Path(url.removeprefix("sqlite:///"))
