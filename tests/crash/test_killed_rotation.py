@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,24 +13,24 @@ from typing import Any
 
 import httpx
 import pytest
+from killed_records import Records
 from serving import Served, start, stop
 from test_killed_jobs import asked
-from test_killed_reembedding import MINE, TOKEN, records
+from test_killed_reembedding import MINE, TOKEN
 
 import started
 from earwitness.samples import first_call, second_call
-from earwitness.store.store import Unit
+from earwitness.store.store import Store, Unit
 from patience import PATIENCE_SECONDS, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("model_cache")]
 
 STREAMS = 5_000
 _AT_ONCE = 500
-_MANY = {"EARWITNESS_QUOTAS": "domains=100000"}
 _DOMAINS = "voice_profile_domains"
 
 
-def add_streams(served: Served) -> None:
+def add_streams(store: Store) -> None:
     """Streams, each with a data key; and a reader's token, as it may have been before."""
 
     def let_in(unit: Unit) -> None:
@@ -43,10 +42,9 @@ def add_streams(served: Served) -> None:
                 MINE, name=f"line-{each}", arn=f"arn:line-{each}", version="v", retention_hours=0, status="ACTIVE"
             )
 
-    with closing(records(served)) as store:
-        store.write(let_in)
-        for first in range(0, STREAMS, _AT_ONCE):
-            store.write(lambda unit, first=first: write(unit, first))
+    store.write(let_in)
+    for first in range(0, STREAMS, _AT_ONCE):
+        store.write(lambda unit, first=first: write(unit, first))
 
 
 class Asking:
@@ -99,21 +97,23 @@ def killed(data: Path, reached: Callable[[], bool]) -> bool:
         return process.wait() == -9
 
 
-def test_it_goes_on_and_everything_opens(tmp_path: Path) -> None:
-    served = start(tmp_path / "data", environment=_MANY)
+def test_it_goes_on_and_everything_opens(records_at: Records, tmp_path: Path) -> None:
+    environment = {**records_at.environment, "EARWITNESS_QUOTAS": "domains=100000"}
+    served = start(tmp_path / "data", environment=environment)
     data, port = served.data, int(served.url.rsplit(":", 1)[1])
     domain = asked(served, "domains", "create", "callers")["domainId"]
     for person in ("kal", "sally"):
         asked(served, "domains", "enroll", domain, str(first_call(person)), "--consent", f"form of {person}")
     stop(served)
-    add_streams(served)
-    served = start(data, port=port, environment=_MANY)
+    with closing(records_at.opened(data)) as store:
+        add_streams(store)
+    served = start(data, port=port, environment=environment)
     search = "domains", "search", domain, str(second_call("kal"))
     answer, profiles = asked(served, *search)["candidates"], asked(served, "profiles", "--domain", domain)
     first = told(data, "show")
     shutil.copy(data / "master.key", tmp_path / "former.key")
 
-    with closing(sqlite3.connect(f"file:{data}/records.db?mode=ro", uri=True)) as reading:
+    with closing(records_at.connected(data)) as reading:
 
         def wrapped() -> dict[str, bytes]:
             return dict(reading.execute("select arn, wrapped_key from kinesis_streams"))
@@ -138,7 +138,7 @@ def test_it_goes_on_and_everything_opens(tmp_path: Path) -> None:
         assert set(asking.codes) <= {200, 201}, asking.codes
         assert {200, 201} & set(asking.codes)
         stop(served)
-        served = start(data, port=port, environment=_MANY)  # with both keys
+        served = start(data, port=port, environment=environment)  # with both keys
         with Asking(served, domain) as asking:
             assert killed(data, lambda: again(share[1])), share
             ended = told(data, "rotate")
@@ -155,7 +155,7 @@ def test_it_goes_on_and_everything_opens(tmp_path: Path) -> None:
     assert (data / f"master.key.former-{first['id']}").read_bytes() == (tmp_path / "former.key").read_bytes()
     assert not (data / "master.key.next").exists()
     stop(served)
-    served = start(data, port=port, environment=_MANY)
+    served = start(data, port=port, environment=environment)
     assert asked(served, *search)["candidates"] == answer
     assert asked(served, "profiles", "--domain", domain) == profiles
     stop(served)
@@ -163,21 +163,20 @@ def test_it_goes_on_and_everything_opens(tmp_path: Path) -> None:
     refused = told(data, "verify", code=8)["error"]["message"]
     assert f"another master key {ended['id']}" in refused
     with pytest.raises(AssertionError, match=f"another master key {ended['id']}"):
-        start(data)
+        start(data, environment=environment)
 
 
-def test_a_data_key_that_was_moved_is_counted(tmp_path: Path) -> None:
+def test_a_data_key_that_was_moved_is_counted(records_at: Records, tmp_path: Path) -> None:
     """It opens at its own row alone: `verify` says so by its exit code, and a rotation leaves it as it is."""
-    served = start(tmp_path / "data")
+    served = start(tmp_path / "data", environment=records_at.environment)
     for name in ("first", "second"):
         asked(served, "domains", "create", name)
     stop(served)
-    with closing(sqlite3.connect(served.data / "records.db")) as writing:
+    with closing(records_at.connected(served.data)) as writing:
         writing.execute(
             "update voice_profile_domains set wrapped_key = "
             "(select wrapped_key from voice_profile_domains order by domain_id limit 1)"
         )
-        writing.commit()
     assert told(served.data, "verify", code=1)["unopened"] == {_DOMAINS: 1}
     said = done(served.data, "verify")
     assert (said.returncode, f"1 of {_DOMAINS} do not" in said.stderr) == (1, True), said
