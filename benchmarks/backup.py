@@ -1,5 +1,6 @@
 """Backup: how long one of 1 GB of records takes against a copy of the file, plain and encrypted."""
 
+import math
 import os
 import shutil
 import sqlite3
@@ -35,21 +36,29 @@ def measure() -> Numbers:
             "encrypted": lambda place: _backup(folder / "data", place, "--to", recipient),
         }
         seconds: dict[str, list[float]] = {kind: [] for kind in works}
+        cpu: dict[str, list[float]] = {kind: [] for kind in works}
         for _ in range(_ROUNDS):
             for kind, work in works.items():
                 place = folder / "place"
                 place.mkdir()
-                began = time.perf_counter()
+                began, cpu_began = time.perf_counter(), _cpu_seconds()
                 work(place)
                 seconds[kind].append(time.perf_counter() - began)
+                cpu[kind].append(_cpu_seconds() - cpu_began)
                 shutil.rmtree(place)
         size = records.stat().st_size
     numbers: Numbers = {f"{kind}_seconds": statistics.median(each) for kind, each in seconds.items()}
     numbers |= {f"{kind}_seconds_max": max(each) for kind, each in seconds.items()}
+    numbers |= {f"{kind}_cpu_seconds": statistics.median(each) for kind, each in cpu.items()}
     numbers["gigabytes"] = size / 1e9
     for kind in ("plain", "encrypted"):
         numbers[f"{kind}_ratio"] = numbers["copy_seconds"] / numbers[f"{kind}_seconds"]
     return numbers
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and its children that have ended took of all cores."""
+    return sum(os.times()[:4])
 
 
 def _records(data: Path) -> Path:
@@ -86,6 +95,7 @@ def tables(numbers: Numbers) -> list[Table]:
             says,
             number(numbers[f"{kind}_seconds"]),
             number(numbers[f"{kind}_seconds_max"]),
+            number(numbers.get(f"{kind}_cpu_seconds", math.nan)),
             number(numbers.get(f"{kind}_ratio", 1.0)),
         )
         for kind, says in (
@@ -94,7 +104,13 @@ def tables(numbers: Numbers) -> list[Table]:
             ("encrypted", "`earwitness backup --to KEY`"),
         )
     )
-    columns = (f"{number(numbers['gigabytes'])} GB of records", "s, median", "s, slowest", "speed against a copy")
+    columns = (
+        f"{number(numbers['gigabytes'])} GB of records",
+        "s, median",
+        "s, slowest",
+        "s of CPU",
+        "speed against a copy",
+    )
     return [Table(columns=columns, rows=rows)]
 
 

@@ -16,7 +16,7 @@ from earwitness.cli.main import app
 from earwitness.models.cache import ModelCache
 from earwitness.models.catalogue import VAD_MODEL, entry
 from earwitness.samples import first_call
-from patience import PATIENCE_SECONDS
+from patience import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +104,15 @@ def test_a_damaged_model_is_named_where_nothing_may_be_fetched(
     with Process(tmp_path / "data", "--dev", "--no-fetch", environment={"EARWITNESS_LOG_LEVEL": "critical"}) as served:
         assert served.wait() == 5
     assert "run `earwitness models pull silero-vad --force`" in served.lines[-1]
+
+
+@pytest.mark.usefixtures("model_cache")
+def test_what_was_loaded_is_searched_for_garbage_no_more(tmp_path: Path) -> None:
+    """A search through all of it holds up fragments, calls and scrapes for longer than anything else."""
+    tell = "import gc, signal; signal.signal(signal.SIGUSR2, lambda *_: print(gc.get_freeze_count(), flush=True)); "
+    program = ("-c", tell + "from earwitness.cli.main import main; main()")
+    with Process(tmp_path / "data", "--dev", program=program) as service:
+        until(lambda: "ready: the voice models are open" in service.said)
+        os.kill(service.process.pid, signal.SIGUSR2)
+        assert service.process.stdout
+        assert int(service.process.stdout.readline()) > 50_000

@@ -78,7 +78,9 @@ def test_one_look_serves_all_who_look_at_the_same() -> None:
             await within(stream)
         shown.number = 1
         notices.notify()
-        assert {await within(stream) for stream in streams} == {b"id: 1\ndata: <p>1</p>\n\n"}
+        messages = [await within(stream) for stream in streams]
+        assert set(messages) == {b"id: 1\ndata: <p>1</p>\n\n"}
+        assert len({id(message) for message in messages}) == 1  # put into words once, and not for each of them
         assert shown.looks <= 3  # at first, when the first browser came, and when it changed
         for stream in streams:
             await stream.aclose()

@@ -1,5 +1,6 @@
 """`earwitness serve` and `earwitness migrate`: the service, started by hand or by an init system, and what it says."""
 
+import gc
 import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -348,6 +349,8 @@ def _preparation(settings: "Settings", how: How, *, failed: Callable[[], None]) 
             yield show
 
     def opened() -> None:
+        # All that was loaded stays: a full search for garbage goes through it no more, which would hold up everybody.
+        gc.freeze()
         if how.announces:
             remark("ready: the voice models are open")
 

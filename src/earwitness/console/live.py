@@ -50,6 +50,8 @@ class _View:
     """What several browsers look at."""
 
     latest: Rendered
+    #: `latest` as all of them are sent it: made once, as there may be fifty.
+    message: bytes
     number: int = 1
     followers: int = 0
     has_ended: bool = False
@@ -100,7 +102,7 @@ class LiveViews:
             while not held.has_ended and not self._notices.closed:
                 if seen != view.number:
                     seen = view.number
-                    yield view.latest.message()
+                    yield view.message
                 if view.has_ended:
                     return
                 left = until - asyncio.get_running_loop().time()
@@ -114,7 +116,7 @@ class LiveViews:
     async def _followed(self, key: Hashable, render: Callable[[], Rendered], first: Rendered) -> AsyncGenerator[_View]:
         view = self._views.get(key)
         if view is None or view.has_ended:
-            view = self._views[key] = _View(latest=first)
+            view = self._views[key] = _View(latest=first, message=first.message())
             self._looking[key] = asyncio.create_task(self._look_again_and_again(view, render))
         view.followers += 1
         try:
@@ -148,7 +150,7 @@ class LiveViews:
 async def _put(view: _View, rendered: Rendered) -> None:
     if rendered.html == view.latest.html:
         return
-    view.latest = rendered
+    view.latest, view.message = rendered, rendered.message()
     view.number += 1
     async with view.changed:
         view.changed.notify_all()
