@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from calibration_examples import SHIPPED, document, moved
 from rest_examples import (
     MINE,
     SECRET,
@@ -116,6 +117,57 @@ def test_the_lines_of_a_domain(url: str, rest: Rest) -> None:
     assert "gsm, pcm" in said(run("line", "revert", "1", *of))
     assert run("line", "revert", "1", *of, "--codec", "gsm").exit_code == 0
     assert run("line", "show", "--domain", "vpd-none").exit_code == 9
+
+
+@pytest.mark.slow
+def test_a_calibration_is_installed_and_taken_back(url: str, tmp_path: Path) -> None:
+    of, higher = ("--domain", "vpd-1"), moved(0.05)
+    file = tmp_path / "ours.json"
+    file.write_bytes(document(higher))
+    shown = run("calibration", "list", *of)
+    assert shown.exit_code == 0, said(shown)
+    assert f"rest on calibration {SHIPPED.id}, the service's own, of {SHIPPED.persons:,} persons" in said(shown)
+    tried = run("calibration", "install", str(file), *of, "--dry-run")
+    assert tried.exit_code == 0, said(tried)
+    assert f"calibration {SHIPPED.id} {higher.id}" in said(tried)
+    assert "nothing was changed" in said(tried)
+    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
+    installed = run("calibration", "install", str(file), *of)
+    assert installed.exit_code == 0, said(installed)
+    assert "threshold with 3 s" in said(installed)
+    assert "`earwitness calibration use service --domain vpd-1` goes back" in said(installed)
+    assert f"rest on calibration {higher.id}, of" in said(run("calibration", "list", *of))
+    assert "in use already" in said(run("calibration", "install", str(file), *of))
+    back = json.loads(run("calibration", "use", "service", *of, "--json").stdout)
+    assert (back["version"], back["isInstalled"]) == (2, True)
+    first, last = back["before"]["thresholds"][0]["score"], back["after"]["thresholds"][0]["score"]
+    assert first - last == pytest.approx(0.05)
+    again = run("calibration", "use", higher.id, *of)
+    assert "in use since version 3" in said(again)
+    assert [one["number"] for one in json.loads(run("calibration", "list", *of, "--json").stdout)["versions"]] == [
+        3,
+        2,
+        1,
+    ]
+
+
+@pytest.mark.slow
+def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of, file = ("--domain", "vpd-1"), tmp_path / "ours.json"
+    missing = run("calibration", "install", str(file), *of)
+    assert (missing.exit_code, "cannot be read" in said(missing)) == (2, True)
+    file.write_text("not JSON")
+    assert "is not a calibration" in said(run("calibration", "install", str(file), *of))
+    file.write_bytes(document(SHIPPED, encoder_id="another/telephone/00000000"))
+    other = run("calibration", "install", str(file), *of)
+    assert other.exit_code != 0
+    assert "another/telephone/00000000" in said(other)
+    assert "calibration list" in said(run("calibration", "use", "deadbeef", *of))
+    assert run("calibration", "use", "service").exit_code == 2
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("operator"))
+    file.write_bytes(document(moved(0.05)))
+    assert run("calibration", "install", str(file), *of).exit_code != 0
+    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calibration_examples import document, moved
 from rest_examples import MINE, START, VOICEPRINT, Rest, add_domain, require_fits
 
 from earwitness.store.records import NewVoiceprint
@@ -111,3 +112,12 @@ def test_it_is_for_operators_and_in_the_audit_trail(rest: Rest) -> None:
     assert rest.ask("GET", "domains/vpd-1/findings", role="operator").status_code == 200
     newest = rest.store.audit.list(MINE, limit=1).items[0]
     assert (newest.operation, newest.outcome) == ("ListFindings", "done")
+
+
+def test_findings_rest_on_the_calibration_of_the_domain(rest: Rest) -> None:
+    first = voice(1)
+    enrol(rest, {"anna": [first, voice(2, like=first, noise=0.5)]})
+    assert findings(rest) == []
+    response = rest.ask("POST", "domains/vpd-1/calibrations", content=document(moved(2.0)))
+    assert response.status_code == 200, response.text
+    assert findings(rest) == [("unlike", "anna", "anna")] * 2

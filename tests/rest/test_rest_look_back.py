@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calibration_examples import document, moved
 from rest_examples import (
     MINE,
     Rest,
@@ -166,3 +167,15 @@ def test_a_single_call_has_nothing_to_be_compared_with(rest: Rest) -> None:
     rest.store.write(work)
     found = look_back(rest)
     assert (found["calls"], found["lookedAt"]) == ([], 0)
+
+
+def test_a_look_back_rests_on_the_calibration_of_the_domain(called: Rest) -> None:
+    before = look_back(called)
+    response = called.ask("POST", "domains/vpd-1/calibrations", content=document(moved(0.05)))
+    assert response.status_code == 200, response.text
+    after = look_back(called)
+    assert after["threshold"]["score"] == pytest.approx(before["threshold"]["score"] + 0.05)
+    assert [one["score"] for one in after["calls"]] == [one["score"] for one in before["calls"]]
+    assert after["calls"][0]["falseMatchRate"] > before["calls"][0]["falseMatchRate"]
+    called.ask("POST", "domains/vpd-1/calibrations/use", params={"calibrationId": "service"})
+    assert look_back(called) == before

@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from calibration_examples import document, moved
 from rest_examples import (
     MINE,
     ROLES,
@@ -54,6 +55,7 @@ _MORE = {
     "CreateJob": {"items": "1"},
     "CreateExport": {"encryption": "none"},
     "RollBackProfile": {"voiceprintId": "second-print"},
+    "UseCalibration": {"calibrationId": "service"},
 }
 
 _BODIES = {
@@ -67,6 +69,8 @@ _BODIES = {
     },
     "WithdrawConsents": {"subject": "customer-1"},
     "ReportSubject": {"subject": "customer-1"},
+    "InstallCalibration": json.loads(document(moved(0.1))),
+    "CompareCalibration": json.loads(document(moved(0.1))),
 }
 
 

@@ -1,4 +1,4 @@
-"""`earwitness calibration show`: what thresholds rest on, and how far they are measured."""
+"""`earwitness calibration`: what thresholds rest on, how far they are measured, and what a domain is searched by."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness import config
+from earwitness.cli.domain_calibrations import install_calibration, list_calibrations, use_calibration
 from earwitness.cli.options import BandOption, JsonOption
 from earwitness.cli.output import print_json, print_table, remark, reporting, say, warn
 from earwitness.voice.band import Band
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 GALLERY_SIZES = (10, 30, 100, 1_000, 10_000)
 _SEX = {"f": "women", "m": "men"}
 
-calibration = typer.Typer(help="What scores mean: show what a calibration was measured on.", no_args_is_help=True)
-
-
-@calibration.callback()
-def _group() -> None:  # a group of one command would swallow the command's name
-    """What scores mean: show what a calibration was measured on."""
+calibration = typer.Typer(
+    help="What scores mean: show what a calibration was measured on, and install one in a domain of a running service.",
+    no_args_is_help=True,
+)
+calibration.command("list")(list_calibrations)
+calibration.command("install")(install_calibration)
+calibration.command("use")(use_calibration)
 
 
 @calibration.command()

@@ -71,10 +71,10 @@ class ServiceClient:
         """Return the answer to POST without a body."""
         return self._answer(self._request("POST", path, query))
 
-    def tell(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def tell(self, path: str, body: dict[str, Any], **query: Any) -> dict[str, Any]:
         """Return the answer to POST with a body of JSON, for what may not stand in an address."""
         content = json.dumps(body).encode()
-        request = self._request("POST", path, {}, content=content, headers={"Content-Type": "application/json"})
+        request = self._request("POST", path, query, content=content, headers={"Content-Type": "application/json"})
         return self._answer(request, content)
 
     def put(self, path: str, **query: Any) -> dict[str, Any]:

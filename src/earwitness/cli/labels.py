@@ -138,8 +138,8 @@ def fit_labels(
 ) -> None:
     """Compare the calibration in use with labelled strangers, and write one that fits them; nothing is installed.
 
-    It is moved up where strangers score higher than it says, and never down. `EARWITNESS_CALIBRATION_FILE` installs
-    the file, and without it the one before is in use again.
+    It is moved up where strangers score higher than it says, and never down. `earwitness calibration install` installs
+    the file in one domain, and `calibration use` goes back; `EARWITNESS_CALIBRATION_FILE` is for the whole service.
     """
     from earwitness.engine.calibration import calibration_in_use, write_calibration
     from earwitness.evaluation.scored_labels import fit_to_labels
@@ -325,7 +325,11 @@ def _print_fit(fit: "LabelFit", before: str, output: Path) -> None:
         ("wrong names given", str(fit.wrong_before), str(fit.wrong_after)),
     ]
     print_table(("labelled matches", "before", f"moved up by {fit.moved:.3f}"), rows)
-    remark("wrote {}; install it by EARWITNESS_CALIBRATION_FILE and a restart, take that back to go back", output)
+    remark(
+        "wrote {}; `earwitness calibration install {} --domain ID` shows what it changes, and installs it",
+        output,
+        output,
+    )
 
 
 def _write(path: Path, text: str) -> None:

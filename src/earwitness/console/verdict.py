@@ -11,7 +11,6 @@ from earwitness.errors import ConfigurationError, ModelError
 from earwitness.rest.domains import measured_answer
 from earwitness.rest.models import DecisionAnswer, SpeechQualityAnswer, TaskAnswer
 from earwitness.rest.parameters import GetTask, Parameters
-from earwitness.voice.band import Band
 from earwitness.voice.score_curves import ScoreCurves
 
 STRANGERS = 1_000
@@ -103,7 +102,7 @@ def _curves(call: ConsoleCall[Parameters], domain_id: str, decision: DecisionAns
     if domain is None or decision.calibration is None:
         return None
     try:
-        curves = call.rest.recordings.score_curves(Band(domain.band), net_seconds=decision.net_speech_seconds)
+        curves = call.rest.recordings.score_curves(call.scope, domain, net_seconds=decision.net_speech_seconds)
     except (ConfigurationError, ModelError):
         return None  # the page says that there is none; the service itself says why it has no models
     return curves if curves.calibration_id == decision.calibration else None

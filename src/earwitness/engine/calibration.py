@@ -29,6 +29,15 @@ _FORMAT_OF_TRIALS = "earwitness calibration 1"
 
 _SCORE_MAX = 1.0
 
+_NUMBER_MAX = 1e6
+"""Of slopes, offsets, scores and seconds: what is larger measures nothing, and would overflow where it is used."""
+
+_COUNT_MAX = 10**12
+_MADE_FROM_MAX = 4_000
+"""Characters."""
+
+_TRIED_GALLERIES = (1, 10**9)
+
 TAIL_PAIRS_MIN = 5
 """Pairs of persons that must lie at or above a score for its false-match rate to count as measured."""
 
@@ -213,8 +222,13 @@ def read_calibration(path: Path) -> Calibration:
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Store a calibration; the file appears whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_document(calibration), indent=1) + "\n", encoding="utf-8")
+    partial.write_text(calibration_text(calibration), encoding="utf-8")
     os.replace(partial, path)
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """Return what a file of a calibration holds; the same text for the same calibration."""
+    return json.dumps(_document(calibration), indent=1) + "\n"
 
 
 # `Any`: JSON.
@@ -253,20 +267,42 @@ def parse_calibration(text: str, *, name: str) -> Calibration:
             fits=tuple(_parse_fit(fit) for fit in document["fits"]),
             **(_parse_counts(document) if document["format"] == _FORMAT else _parse_former_counts(document)),
         )
-        numbers = [
-            number for fit in calibration.fits for number in (fit.slope, fit.offset, *sum(fit.false_match.points, ()))
-        ]
-        if not np.isfinite(numbers).all():
-            raise ValueError("a number is not finite")
-        durations = [fit.net_seconds for fit in calibration.fits]
-        if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
-            raise ValueError("durations must be positive and rise")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        _require_usable(calibration)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise ConfigurationError(
             f"{name} is not a calibration of this version: {error}; make one with `earwitness evaluate LIST "
             "--fit-calibration FILE`"
         ) from error
     return calibration
+
+
+def _require_usable(calibration: Calibration) -> None:
+    """Raise ValueError or ArithmeticError for a calibration that no search could compute with."""
+    numbers = [
+        number
+        for fit in calibration.fits
+        for number in (fit.net_seconds, fit.slope, fit.offset, *sum(fit.false_match.points, ()))
+    ]
+    if not all(abs(number) <= _NUMBER_MAX for number in numbers):
+        raise ValueError("a number is not finite, or too large")
+    durations = [fit.net_seconds for fit in calibration.fits]
+    if not durations or durations != sorted(set(durations)) or durations[0] <= 0:
+        raise ValueError("durations must be positive and rise")
+    sexes = calibration.sexes or {}
+    counts = (calibration.persons, calibration.person_pairs or 0, calibration.trials, *sexes.values())
+    if not all(0 <= count <= _COUNT_MAX for count in counts):
+        raise ValueError("a count is negative, or too large")
+    if sum(len(text.encode()) for text in (calibration.made_from, *sexes)) > _MADE_FROM_MAX:
+        raise ValueError(f"what it was made from is told in more than {_MADE_FROM_MAX:,} characters")
+    with np.errstate(divide="raise", invalid="raise"):
+        for seconds in durations:
+            found = [
+                calibration.threshold(gallery_size=size, strangers_named_percent=1.0, net_seconds=seconds).score
+                for size in _TRIED_GALLERIES
+            ]
+            found += [calibration.false_match_rate(score, net_seconds=seconds) for score in (-_SCORE_MAX, _SCORE_MAX)]
+            if not np.isfinite(found).all():
+                raise ValueError("its curve gives no threshold")
 
 
 # `Any`: as in parse_calibration, here and below.

@@ -83,6 +83,12 @@ class Space:
         """Return the same on another line."""
         return replace(self, line=line)
 
+    def calibrated(self, calibration: Calibration) -> "Space":
+        """Return the same with another calibration; raise GalleryOfAnotherModel when it is not one of this space."""
+        if calibration is self.calibration:
+            return self
+        return replace(self, calibration=calibration).require_calibration()
+
     def require_calibration(self) -> "Space":
         """Return itself; raise GalleryOfAnotherModel when its calibration was fitted for another one."""
         self.calibration.require(f"{self.encoder_id}/{self.shipped.id}")

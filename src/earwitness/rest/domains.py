@@ -9,6 +9,12 @@ from typing import Any, TypeAlias
 from earwitness.access.once import once
 from earwitness.access.roles import Role
 from earwitness.errors import NotFound
+from earwitness.rest.calibration_models import (
+    CompareCalibration,
+    InstallCalibration,
+    ListCalibrations,
+    UseCalibration,
+)
 from earwitness.rest.consent_parameters import RecordConsent, RequireConsent
 from earwitness.rest.context import RestCall, RestContext, answer_of, paged, there
 from earwitness.rest.label_parameters import DrawUnlabelled, GetLabelReport, ListLabels
@@ -140,7 +146,8 @@ def domain_answers(
 
 
 DomainNamed: TypeAlias = (
-    CreateExport
+    CompareCalibration
+    | CreateExport
     | CreateJob
     | DeleteDomain
     | DrawUnlabelled
@@ -148,6 +155,8 @@ DomainNamed: TypeAlias = (
     | GetLabelReport
     | GetLines
     | GetRetention
+    | InstallCalibration
+    | ListCalibrations
     | ListDomainProfiles
     | ListFindings
     | ListLabels
@@ -158,6 +167,7 @@ DomainNamed: TypeAlias = (
     | RevertLine
     | SearchRecording
     | SwitchLines
+    | UseCalibration
 )
 """Parameters that name a domain in the path."""
 

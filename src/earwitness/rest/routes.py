@@ -14,6 +14,21 @@ from earwitness.access.roles import Role
 from earwitness.rest.audit import get_checkpoints, list_audit
 from earwitness.rest.audit_models import AuditAnswer, CheckpointsAnswer
 from earwitness.rest.audit_parameters import GetCheckpoints, ListAudit
+from earwitness.rest.calibration_models import (
+    CalibrationComparisonAnswer,
+    CalibrationDocument,
+    CompareCalibration,
+    DomainCalibrationsAnswer,
+    InstallCalibration,
+    ListCalibrations,
+    UseCalibration,
+)
+from earwitness.rest.calibrations import (
+    compare_calibration,
+    install_calibration,
+    list_calibrations,
+    use_calibration,
+)
 from earwitness.rest.certificate_models import CertificateAnswer, GetCertificate
 from earwitness.rest.certificates import get_certificate
 from earwitness.rest.connectors import announce_call, get_door, list_calls, put_door
@@ -247,6 +262,40 @@ ROUTES: tuple[RestRoute, ...] = (
     RestRoute(_ADMIN, "PUT", "/domains/{domainId}/lines", SwitchLines, switch_lines, LinesAnswer),
     RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/reset", ResetLines, reset_lines, LinesAnswer),
     RestRoute(_ADMIN, "POST", "/domains/{domainId}/lines/revert", RevertLine, revert_line, LinesAnswer),
+    RestRoute(
+        _READER,
+        "GET",
+        "/domains/{domainId}/calibrations",
+        ListCalibrations,
+        list_calibrations,
+        DomainCalibrationsAnswer,
+    ),
+    RestRoute(
+        _ADMIN,
+        "POST",
+        "/domains/{domainId}/calibrations",
+        InstallCalibration,
+        install_calibration,
+        DomainCalibrationsAnswer,
+        body=CalibrationDocument,
+    ),
+    RestRoute(
+        _ADMIN,
+        "POST",
+        "/domains/{domainId}/calibrations/compare",
+        CompareCalibration,
+        compare_calibration,
+        CalibrationComparisonAnswer,
+        body=CalibrationDocument,
+    ),
+    RestRoute(
+        _ADMIN,
+        "POST",
+        "/domains/{domainId}/calibrations/use",
+        UseCalibration,
+        use_calibration,
+        DomainCalibrationsAnswer,
+    ),
     RestRoute(
         _OPERATOR,
         "POST",

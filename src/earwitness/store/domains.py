@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import select
 
 from earwitness.errors import AlreadyExists
+from earwitness.store.calibration_schema import calibration_versions
 from earwitness.store.hot_reads import HotRead
 from earwitness.store.jobs import JobWriter
 from earwitness.store.label_schema import task_labels
@@ -105,7 +106,9 @@ class DomainWriter(Writer, DomainReader):
         return self.get(scope, domain_id)
 
     def delete(self, scope: Scope, domain_id: str) -> bool:
-        """Remove it, its key, profiles, tags, lines, labels, and what tasks and jobs have of it; False without one.
+        """Remove it, its key, profiles, tags, lines, calibrations, labels, and what tasks and jobs have of it.
+
+        False without one.
 
         Its jobs stay, ended. So do its tasks: those that are active get the stop reason DOMAIN_DELETED, for their
         workers to fail them.
@@ -121,7 +124,7 @@ class DomainWriter(Writer, DomainReader):
         arns = select(profiles.c.arn).where(in_scope(profiles, scope, domain_id=domain_id))
         self._delete(tags, in_scope(tags, scope), tags.c.resource_arn.in_(arns))
         TagWriter(self._writing).clear(scope, row["arn"])
-        lines = (line_votes, line_versions, line_monitors, line_switches)
+        lines = (line_votes, line_versions, line_monitors, line_switches, calibration_versions)
         voiceprints = 0
         for table in (task_labels, profile_voiceprints, profiles, voiceprint_changes, *lines, domains):
             deleted = self._delete(table, in_scope(table, scope, domain_id=domain_id))

@@ -7,7 +7,8 @@ What is sealed of tasks and voiceprints is sealed under the domain's key, so tha
 bodies of events are sealed under the key of what they belong to, because they repeat what it knows of a call. What
 belongs to a pipeline or a profile is deleted with it. A task stays when its domain goes, because somebody may still ask
 what became of it. Tables of Voice Connectors are in `connector_schema.py`, those of jobs in `job_schema.py`,
-of labels in `label_schema.py`, of consents in `consent_schema.py`, of the audit trail in `audit_schema.py`.
+of labels in `label_schema.py`, of calibrations in `calibration_schema.py`, of consents in `consent_schema.py`, of the
+audit trail in `audit_schema.py`.
 """
 
 from sqlalchemy import (
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from earwitness.store.audit_schema import audit_chains, audit_entries
+from earwitness.store.calibration_schema import calibration_versions
 from earwitness.store.columns import (
     digest,
     document,
@@ -64,7 +66,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0017"
+HEAD = "0018"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -470,7 +472,8 @@ AUDIT_TABLES = (audit_entries, audit_chains)
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 MASTER_KEY_TABLES = (vault_checks, master_key_holders)
-TABLES_BESIDE = (jobs, job_items, job_recordings, task_labels, *CONSENT_TABLES, withdrawals, media_erasures)
+LEARNT_TABLES = (task_labels, calibration_versions)
+TABLES_BESIDE = (jobs, job_items, job_recordings, *CONSENT_TABLES, withdrawals, media_erasures)
 RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs, task_fingerprints, task_repeats)
 """They belong to the schema as the others do, wherever it is loaded."""
 

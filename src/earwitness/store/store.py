@@ -14,6 +14,7 @@ from earwitness.store import migrate
 from earwitness.store.attempts import AttemptWriter
 from earwitness.store.audit import AuditReader, AuditWriter
 from earwitness.store.backups import BackupReader, BackupWriter
+from earwitness.store.calibrations import CalibrationReader, CalibrationWriter
 from earwitness.store.connector_calls import ConnectorCallReader, ConnectorCallWriter
 from earwitness.store.connectors import ConnectorReader, ConnectorWriter
 from earwitness.store.consents import ConsentReader, ConsentWriter, subject_digest
@@ -101,6 +102,7 @@ class Unit:
         self.reembedding = ReembeddingWriter(writing)
         self.lines = LineWriter(writing)
         self.labels = LabelWriter(writing)
+        self.calibrations = CalibrationWriter(writing)
         self.retention = RetentionWriter(writing)
         self.repeats = RepeatWriter(writing)
         self.tasks = TaskWriter(writing)
@@ -167,6 +169,7 @@ class Store:
         self.reembedding = ReembeddingReader(*reads)
         self.lines = LineReader(*reads)
         self.labels = LabelReader(*reads)
+        self.calibrations = CalibrationReader(*reads)
         self.retention = RetentionReader(*reads)
         self.repeats = RepeatReader(*reads)
         self.tasks = TaskReader(*reads)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from earwitness.engine.gallery import Gallery
 from earwitness.errors import NotFound
 from earwitness.store.records import GalleryEntry, Page, PageKey, ProfileVoiceprint, Scope, VoiceProfileDomain
 from earwitness.store.store import Store
@@ -20,7 +21,6 @@ from earwitness.voice.speech import quality_fault, quality_of
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
-    from earwitness.engine.gallery import Gallery
 
 COPY_SCORE = 0.9999
 """Two recordings of one voice do not come so close; one recording that is enrolled twice does."""
@@ -159,7 +159,9 @@ def _unlike(
     others = [*before, *after]
     if not others:
         return
-    decision = engine.search(voiceprint.embedding, engine.gallery(others, line=gallery.space.line))
+    own = Gallery(gallery.space)
+    own.add_all(others)
+    decision = engine.search(voiceprint.embedding, own)
     best = decision.candidates[0]
     threshold = decision.threshold
     if best.score >= COPY_SCORE and any(one.voiceprint_id == best.voiceprint_id for one in before):

@@ -26,12 +26,12 @@ VOICEPRINTS_MAX = 1_000_000
 
 _PAGE = 2_000
 
-_LineName: TypeAlias = tuple[str, int, bool]
+_CopyName: TypeAlias = tuple[str, str, int, bool]
 
 
-def _line_name(space: Space) -> _LineName:
-    """Return what tells a line: the same mean may be of another version, or be off by now."""
-    return space.id, space.line.version, space.line.is_off
+def _copy_name(space: Space) -> _CopyName:
+    """Return what tells a copy: its calibration, and its line, whose mean may be of another version, or off by now."""
+    return space.calibration.id, space.id, space.line.version, space.line.is_off
 
 
 @dataclass(slots=True)
@@ -47,8 +47,8 @@ class _Slot:
     gallery: Gallery | None = None
     #: Voiceprints in it.
     size: int = 0
-    #: Copies that searches get, by line; these never change.
-    copies: dict[_LineName, Gallery] = field(default_factory=dict[_LineName, Gallery])
+    #: Copies that searches get, by line, of the calibration that was asked for last; these never change.
+    copies: dict[_CopyName, Gallery] = field(default_factory=dict[_CopyName, Gallery])
 
 
 class Galleries:
@@ -78,9 +78,12 @@ class Galleries:
         with slot.lock:
             gallery = self._renewed(slot, scope, domain, space)
             slot.size = len(gallery)
-            copy = slot.copies.get(_line_name(space))
+            name = _copy_name(space)
+            copy = slot.copies.get(name)
             if copy is None:
-                copy = slot.copies[_line_name(space)] = gallery.under(space)
+                for other in [other for other in slot.copies if other[0] != name[0]]:
+                    del slot.copies[other]
+                copy = slot.copies[name] = gallery.under(space)
         self._make_room()
         return copy
 

@@ -30,6 +30,7 @@ from earwitness.voice.score_curves import ScoreCurves
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.audio.recording import Recording
     from earwitness.engine.engine import Engine
+    from earwitness.tasks.calibrations import SearchBasis
     from earwitness.tasks.examination import Examination
     from earwitness.tasks.look_back import HeardElsewhere
     from earwitness.tasks.voting import LineNews, Lines, Searched
@@ -120,11 +121,26 @@ class RecordingWork:
         """Return which encoder makes voiceprints of a band here. Raise ModelError."""
         return self._engine_of(band).encoder.encoder_id
 
-    def score_curves(self, band: Band, *, net_seconds: float) -> ScoreCurves:
-        """Return how scores of a band lie with so much speech, by the calibration in use. Raise ModelError."""
-        from earwitness.engine.score_curves import score_curves
+    def search_basis(self, scope: Scope, domain: VoiceProfileDomain) -> "SearchBasis":
+        """Return what thresholds of a domain depend on, beside its calibration. Raise ModelError."""
+        from earwitness.tasks.calibrations import SearchBasis
 
-        return score_curves(self._engine_of(band).calibration, net_seconds=net_seconds)
+        engine = self._engine_of(Band(domain.band))
+        made_by = self._store.lines.encoders(scope, domain.domain_id)
+        return SearchBasis(
+            own=engine.calibration,
+            strangers_named_percent=engine.strangers_named_percent,
+            voiceprints=sum(count for encoder_id, count in made_by.items() if engine.space.takes(encoder_id)),
+        )
+
+    def score_curves(self, scope: Scope, domain: VoiceProfileDomain, *, net_seconds: float) -> ScoreCurves:
+        """Return how scores lie with so much speech, by the calibration of a domain. Raise ModelError."""
+        from earwitness.engine.score_curves import score_curves
+        from earwitness.tasks.calibrations import calibration_of
+
+        installed = self._store.calibrations.current(scope, domain.domain_id)
+        own = self._engine_of(Band(domain.band)).calibration
+        return score_curves(calibration_of(installed, own), net_seconds=net_seconds)
 
     def search(
         self,

@@ -22,6 +22,7 @@ from earwitness.metrics.reported import TaskMetrics
 from earwitness.store.audit_records import SERVICE
 from earwitness.store.records import LineMonitor, LineVersion, LineVote, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
+from earwitness.tasks.calibrations import calibration_of
 from earwitness.tasks.callers import KEPT as CALLERS_KEPT
 from earwitness.tasks.callers import WRITTEN_WITHIN, RecentCallers
 from earwitness.tasks.galleries import Galleries
@@ -104,11 +105,16 @@ class Lines:
         self._callers = RecentCallers()
 
     def gallery(self, line: LineName, engine: Engine) -> Gallery:
-        """Return the domain's voices on a line as they are now. Raise NotFound when the domain is deleted."""
+        """Return the domain's voices on a line as they are now, with the calibration that the domain has now.
+
+        Raise NotFound when the domain is deleted.
+        """
         version, monitor = self._store.lines.current(*line), self._store.lines.monitor(*line)
         if version is not None and version.why is not LineChange.LEARNT:
             self._callers.forget(before=version.created_at, line=line)  # a reset: what was watched counts no more
-        space = engine.space.on(_line(version, monitor, engine.space))
+        installed = self._store.calibrations.current(line.scope, line.domain_id)
+        calibrated = engine.space.calibrated(calibration_of(installed, engine.calibration))
+        space = calibrated.on(_line(version, monitor, engine.space))
         return self._galleries.get(line.scope, line.domain_id, space=space)
 
     def searched(

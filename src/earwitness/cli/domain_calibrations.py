@@ -1,0 +1,167 @@
+"""`earwitness calibration list`, `install` and `use`: what a domain of a running service is searched by."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from earwitness.cli.calls import service_client
+from earwitness.cli.options import JsonOption, RegionOption, UrlOption
+from earwitness.cli.output import print_json, print_table, remark, say, warn
+from earwitness.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from earwitness.cli.client import ServiceClient
+
+_OWN = "service"
+
+CalibratedDomainOption = Annotated[str, typer.Option("--domain", metavar="ID", help="The domain of a running service.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what it would change, and change nothing.")]
+
+
+def list_calibrations(
+    domain: CalibratedDomainOption, url: UrlOption = None, region: RegionOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what the searches of a domain rest on, and what they rested on before."""
+    with service_client(url, region, as_json=as_json) as service:
+        found = service.get(_path(service, domain))
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def install_calibration(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As `labels fit` and `evaluate` write it.")],
+    domain: CalibratedDomainOption,
+    dry_run: DryRunOption = False,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the searches of a domain rest on a calibration from now on; other domains keep theirs.
+
+    The thresholds before and after are shown first. `calibration use` goes back.
+    """
+    from earwitness.engine.calibration import calibration_text, read_calibration
+
+    with service_client(url, region, as_json=as_json) as service:
+        document = json.loads(calibration_text(read_calibration(file)))
+        path = _path(service, domain)
+        compared = service.tell(f"{path}/compare", document)
+        if not as_json:
+            _print_comparison(compared)
+        installed = None if dry_run else service.tell(path, document, version=compared["version"])
+    _print_end(compared, installed, as_json=as_json)
+
+
+def use_calibration(
+    calibration_id: Annotated[
+        str, typer.Argument(metavar="ID", help=f"As `calibration list` has it; `{_OWN}` for the service's own.")
+    ],
+    domain: CalibratedDomainOption,
+    dry_run: DryRunOption = False,
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to a calibration that a domain had before, or to the service's own."""
+    with service_client(url, region, as_json=as_json) as service:
+        path = _path(service, domain)
+        found = service.get(path)
+        compared = {**found, "before": found["inUse"], "after": _named(found, calibration_id)}
+        if not as_json:
+            _print_comparison(compared)
+        wanted = {"calibrationId": calibration_id, "version": found["version"]}
+        installed = None if dry_run else service.post(f"{path}/use", **wanted)
+    _print_end(compared, installed, as_json=as_json)
+
+
+def _path(service: "ServiceClient", domain: str) -> str:
+    return f"/domains/{service.segment(domain, what='domain')}/calibrations"
+
+
+# `Any`: JSON objects, here and below.
+def _named(found: dict[str, Any], calibration_id: str) -> dict[str, Any]:
+    if calibration_id == _OWN:
+        return found["own"]
+    kept = [one["calibration"] for one in found["versions"] if one["calibration"] is not None]
+    for one in kept:
+        if one["calibrationId"] == calibration_id:
+            return one
+    raise ConfigurationError(
+        "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` lists "
+        f"what there is, and `{_OWN}` is the service's own"
+    )
+
+
+def _print(found: dict[str, Any]) -> None:
+    used = found["inUse"]
+    say(
+        "searches of {} rest on calibration [b]{}[/b]{}, of {:,} persons",
+        found["domainId"],
+        used["calibrationId"],
+        ", the service's own" if found["isOwn"] else "",
+        used["persons"],
+    )
+    rows = [(f"{one['netSeconds']:g} s", _score(one), _measured(one)) for one in used["thresholds"]]
+    print_table(("speech", "threshold", "persons"), rows, title=_title(found))
+    if found["versions"]:
+        rows = [
+            (
+                str(one["number"]),
+                one["calibration"]["calibrationId"] if one["calibration"] else _OWN,
+                "another encoder's" if one["ofOtherEncoder"] else (one["calibration"] or {}).get("madeFrom", ""),
+                one["createdAt"][:19] + "Z",
+                one["keyId"],
+            )
+            for one in found["versions"]
+        ]
+        print_table(("version", "calibration", "made from", "since", "by"), rows)
+    if found["advice"]:
+        warn("{}", found["advice"])
+
+
+def _print_comparison(compared: dict[str, Any]) -> None:
+    before, after = compared["before"], compared["after"]
+    thresholds = [{one["netSeconds"]: one for one in side["thresholds"]} for side in (before, after)]
+    rows = [("calibration", before["calibrationId"], after["calibrationId"])]
+    rows.append(("persons", f"{before['persons']:,}", f"{after['persons']:,}"))
+    for seconds in sorted(set().union(*thresholds)):
+        found = [side.get(seconds) for side in thresholds]
+        first, second = ("" if one is None else f"{_score(one)} {_measured(one)}" for one in found)
+        rows.append((f"threshold with {seconds:g} s", first, second))
+    print_table((_title(compared), "before", "after"), rows)
+
+
+def _title(found: dict[str, Any]) -> str:
+    return f"{found['voiceprints']:,} voiceprints, {found['strangersNamedPercent']:g} % of strangers"
+
+
+def _score(threshold: dict[str, Any]) -> str:
+    return f"{threshold['score']:.3f}"
+
+
+def _measured(threshold: dict[str, Any]) -> str:
+    return f"{threshold['personsNeeded']:,} needed" if threshold["personsNeeded"] else "measured"
+
+
+def _print_end(compared: dict[str, Any], installed: dict[str, Any] | None, *, as_json: bool) -> None:
+    if as_json:
+        known = ("domainId", "voiceprints", "strangersNamedPercent", "before", "after")
+        version = compared["version"] if installed is None else installed["version"]
+        print_json(
+            {**{name: compared[name] for name in known}, "version": version, "isInstalled": installed is not None}
+        )
+    elif installed is None:
+        remark("nothing was changed")
+    elif installed["version"] == compared["version"]:
+        remark("it is in use already")
+    else:
+        remark(
+            "in use since version {}; `earwitness calibration use {} --domain {}` goes back",
+            installed["version"],
+            _OWN if compared["isOwn"] else compared["before"]["calibrationId"],
+            compared["domainId"],
+        )

@@ -1,0 +1,160 @@
+"""Calibrations of domains: shown, compared, installed while the service runs, and taken back."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from earwitness.errors import NotFound
+from earwitness.rest.calibration_models import (
+    OWN,
+    CalibratedThresholdAnswer,
+    CalibrationAnswer,
+    CalibrationComparisonAnswer,
+    CalibrationVersionAnswer,
+    CompareCalibration,
+    DomainCalibrationsAnswer,
+    InstallCalibration,
+    ListCalibrations,
+    UseCalibration,
+)
+from earwitness.rest.context import RestCall, RestContext, answer_of
+from earwitness.rest.domains import domain_of
+from earwitness.store.calibrations import CalibrationVersion
+from earwitness.store.records import VoiceProfileDomain
+from earwitness.store.store import Unit
+
+if TYPE_CHECKING:  # with numpy, which a start need not wait for
+    from earwitness.engine.calibration import Calibration
+
+_Call: TypeAlias = RestCall[ListCalibrations | CompareCalibration | InstallCalibration | UseCalibration]
+
+_OF_OTHER_ENCODER = (
+    "the calibration that was installed last was fitted for another encoder, so the service's own counts; fit it "
+    "again, or go back: `earwitness calibration use service --domain {}`"
+)
+
+
+def list_calibrations(context: RestContext, call: RestCall[ListCalibrations]) -> DomainCalibrationsAnswer:
+    """Show what the searches of a domain rest on, and what they rested on before."""
+    return _Shown(context, call).answer()
+
+
+def compare_calibration(context: RestContext, call: RestCall[CompareCalibration]) -> CalibrationComparisonAnswer:
+    """Say what a calibration would change in a domain."""
+    from earwitness.tasks.calibrations import calibration_of, judged
+
+    shown = _Shown(context, call)
+    after, _ = judged(call.body, shown.own)
+    version = context.store.calibrations.current(call.scope, shown.domain.domain_id)
+    before = calibration_of(version, shown.own)
+    return CalibrationComparisonAnswer(
+        domain_id=shown.domain.domain_id,
+        version=0 if version is None else version.number,
+        voiceprints=shown.basis.voiceprints,
+        strangers_named_percent=shown.basis.strangers_named_percent,
+        is_own=before is shown.own,
+        before=shown.calibration(before),
+        after=shown.calibration(after),
+    )
+
+
+def install_calibration(context: RestContext, call: RestCall[InstallCalibration]) -> DomainCalibrationsAnswer:
+    """Install a calibration in a domain."""
+    from earwitness.tasks.calibrations import judged
+
+    shown = _Shown(context, call)
+    calibration, document = judged(call.body, shown.own)
+
+    def work(unit: Unit) -> None:
+        unit.calibrations.install(
+            call.scope,
+            shown.domain.domain_id,
+            calibration_id=calibration.id,
+            encoder_id=calibration.encoder_id,
+            document=document,
+            key_id=call.caller.principal.key_id,
+            seen=call.params.version,
+        )
+        _record(unit, call, shown.domain, calibration.id)
+
+    context.store.write(work)
+    return shown.answer()
+
+
+def use_calibration(context: RestContext, call: RestCall[UseCalibration]) -> DomainCalibrationsAnswer:
+    """Go back to an earlier calibration of a domain, or to the service's own."""
+    shown, wanted = _Shown(context, call), call.params.calibration_id
+    domain_id, key_id, seen = shown.domain.domain_id, call.caller.principal.key_id, call.params.version
+
+    def work(unit: Unit) -> None:
+        if wanted == OWN:
+            unit.calibrations.use_own(call.scope, domain_id, key_id=key_id, seen=seen)
+        elif unit.calibrations.use_again(call.scope, domain_id, wanted, key_id=key_id, seen=seen) is None:
+            raise NotFound(
+                "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` "
+                "and GET /domains/{domainId}/calibrations list what there is"
+            )
+        _record(unit, call, shown.domain, wanted)
+
+    context.store.write(work)
+    return shown.answer()
+
+
+class _Shown:
+    """A domain whose calibrations are shown, with what their thresholds depend on."""
+
+    def __init__(self, context: RestContext, call: _Call) -> None:
+        """Raise NotFound without the domain, ModelError when its models cannot be used."""
+        self._store, self._scope = context.store, call.scope
+        self.domain = domain_of(context, call)
+        self.basis = context.recordings.search_basis(call.scope, self.domain)
+        self.own = self.basis.own
+
+    def answer(self) -> DomainCalibrationsAnswer:
+        """Return what the domain has now, and what it had."""
+        from earwitness.tasks.calibrations import calibration_of, is_of_other_encoder
+
+        versions = self._store.calibrations.versions(self._scope, self.domain.domain_id)
+        current = versions[0] if versions else None
+        in_use = calibration_of(current, self.own)
+        is_off = is_of_other_encoder(current, self.own)
+        return DomainCalibrationsAnswer(
+            domain_id=self.domain.domain_id,
+            version=0 if current is None else current.number,
+            is_own=in_use is self.own,
+            in_use=self.calibration(in_use),
+            own=self.calibration(self.own),
+            voiceprints=self.basis.voiceprints,
+            strangers_named_percent=self.basis.strangers_named_percent,
+            advice=_OF_OTHER_ENCODER.format(self.domain.domain_id) if is_off else None,
+            versions=[self._version(one) for one in versions],
+        )
+
+    def calibration(self, calibration: "Calibration") -> CalibrationAnswer:
+        """Return a calibration with the thresholds that it means in this domain."""
+        thresholds: list[CalibratedThresholdAnswer] = []
+        for fit in calibration.fits:
+            found = calibration.threshold(
+                gallery_size=self.basis.voiceprints,
+                strangers_named_percent=self.basis.strangers_named_percent,
+                net_seconds=fit.net_seconds,
+                line_unknown=1.0,
+            )
+            thresholds.append(answer_of(CalibratedThresholdAnswer, found, net_seconds=fit.net_seconds))
+        return answer_of(CalibrationAnswer, calibration, calibration_id=calibration.id, thresholds=thresholds)
+
+    def _version(self, version: CalibrationVersion) -> CalibrationVersionAnswer:
+        from earwitness.tasks.calibrations import is_of_other_encoder, parsed
+
+        return answer_of(
+            CalibrationVersionAnswer,
+            version,
+            calibration=None if version.document is None else self.calibration(parsed(version.document)),
+            of_other_encoder=is_of_other_encoder(version, self.own),
+        )
+
+
+def _record(
+    unit: Unit, call: RestCall[InstallCalibration | UseCalibration], domain: VoiceProfileDomain, calibration_id: str
+) -> None:
+    """Write into the audit trail who had which calibration be used."""
+    replace(call.caller, operation=f"{call.caller.operation} {calibration_id}").record(unit, domain.arn)
