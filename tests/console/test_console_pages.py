@@ -12,7 +12,8 @@ from console_places import PLACES
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 
-from earwitness.console.pages import ACTIONS, PAGES, UPLOADS
+from earwitness.console.actions import ACTIONS, UPLOADS
+from earwitness.console.pages import PAGES
 from patience import until
 
 pytestmark = pytest.mark.slow

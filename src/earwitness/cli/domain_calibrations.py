@@ -108,27 +108,32 @@ def _print(found: dict[str, Any]) -> None:
     rows = [(f"{one['netSeconds']:g} s", _score(one), _measured(one)) for one in used["thresholds"]]
     print_table(("speech", "threshold", "persons"), rows, title=_title(found))
     if found["versions"]:
-        rows = [
-            (
-                str(one["number"]),
-                one["calibration"]["calibrationId"] if one["calibration"] else _OWN,
-                "another encoder's" if one["ofOtherEncoder"] else (one["calibration"] or {}).get("madeFrom", ""),
-                one["createdAt"][:19] + "Z",
-                one["keyId"],
-            )
-            for one in found["versions"]
-        ]
+        rows = [_version_row(one) for one in found["versions"]]
         print_table(("version", "calibration", "made from", "since", "by"), rows)
     if found["advice"]:
         warn("{}", found["advice"])
 
 
+def _version_row(version: dict[str, Any]) -> tuple[str, ...]:
+    held: dict[str, Any] | None = version["calibration"]
+    made_from = "" if held is None else str(held["madeFrom"])
+    return (
+        str(version["number"]),
+        _OWN if held is None else str(held["calibrationId"]),
+        "another encoder's" if version["ofOtherEncoder"] else made_from,
+        str(version["createdAt"])[:19] + "Z",
+        str(version["keyId"]),
+    )
+
+
 def _print_comparison(compared: dict[str, Any]) -> None:
     before, after = compared["before"], compared["after"]
-    thresholds = [{one["netSeconds"]: one for one in side["thresholds"]} for side in (before, after)]
+    thresholds: list[dict[float, dict[str, Any]]] = [
+        {one["netSeconds"]: one for one in side["thresholds"]} for side in (before, after)
+    ]
     rows = [("calibration", before["calibrationId"], after["calibrationId"])]
     rows.append(("persons", f"{before['persons']:,}", f"{after['persons']:,}"))
-    for seconds in sorted(set().union(*thresholds)):
+    for seconds in sorted({*thresholds[0], *thresholds[1]}):
         found = [side.get(seconds) for side in thresholds]
         first, second = ("" if one is None else f"{_score(one)} {_measured(one)}" for one in found)
         rows.append((f"threshold with {seconds:g} s", first, second))

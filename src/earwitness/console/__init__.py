@@ -16,11 +16,11 @@ use the block `content`. The block is sent again whenever it is another than bef
 looks at the same with the same role: it holds no form of a session and no attributes of htmx. A button in it belongs to
 a form outside of it (`<button form="…">`).
 
-An action is a row in ACTIONS and a form with `<input type="hidden" name="formToken" value="{{ form_token }}">`. Its
-handler returns `Done`, the sentence for the next page and where that is.
+An action is a row in ACTIONS (`actions.py`) and a form with `<input type="hidden" name="formToken" value="{{
+form_token }}">`. Its handler returns `Done`, the sentence for the next page and where that is.
 
-A form that brings a recording, or labelled calls, is a row in UPLOADS (`uploads.py` receives it): the form's token is
-its first field, and a file before it is refused.
+A form that brings a recording, a calibration, or labelled calls, is a row in UPLOADS there (`uploads.py` receives it):
+the form's token is its first field, and a file before it is refused.
 
 Scripts are files in `assets/`, named in a page's `scripts`; the pages' policy forbids all others, styles in attributes
 too. What the build fetches from npm is in `static/` (`hatch_build.py`).

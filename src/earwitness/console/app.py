@@ -21,12 +21,13 @@ from starlette.types import ASGIApp
 from earwitness import __version__
 from earwitness.access.access import Access, require_role
 from earwitness.access.caller import Caller
+from earwitness.console.actions import ACTIONS, UPLOADS, ConsoleAction, ConsoleUpload
 from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.files import ServedFiles, takes_gzip
 from earwitness.console.forms import own_form
 from earwitness.console.guard import PLAIN_HEADERS, Cookie, Hosts, page_headers
 from earwitness.console.live import LiveViews, Rendered
-from earwitness.console.pages import ACTIONS, PAGES, UPLOADS, ConsoleAction, ConsolePage, ConsoleUpload
+from earwitness.console.pages import PAGES, ConsolePage
 from earwitness.console.rendering import Templates, address
 from earwitness.console.sessions import SIGNED_IN, Session, Sessions
 from earwitness.console.sign_in import SignIn

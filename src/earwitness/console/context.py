@@ -75,14 +75,24 @@ class ConsoleCall(Generic[ParametersT_co]):
         """The records."""
         return self.rest.store
 
-    def ask(self, handler: Callable[[RestContext, RestCall[_ParametersT]], _AnswerT], params: _ParametersT) -> _AnswerT:
-        """Return what an operation of the JSON API answers to this caller. Raise Forbidden when its role may not."""
+    def ask(
+        self,
+        handler: Callable[[RestContext, RestCall[_ParametersT]], _AnswerT],
+        params: _ParametersT,
+        *,
+        body: bytes = b"",
+    ) -> _AnswerT:
+        """Return what an operation of the JSON API answers to this caller; `body` is what it takes as JSON.
+
+        Raise Forbidden when its role may not.
+        """
         operation = type(params).__name__
         require_role(self.caller.principal, operation, roles_of(operation))
         call = RestCall(
             caller=replace(self.caller, operation=operation),
             params=params,
             recording=self.recording,
+            body=body,
             abandoned=self.abandoned,
         )
         return handler(self.rest, call)

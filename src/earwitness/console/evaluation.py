@@ -52,6 +52,12 @@ def _results(call: ConsoleCall[Any]) -> Mapping[str, Any] | None:
     return None if found is None else found.results
 
 
+def fitted_calibration(call: ConsoleCall[Any]) -> Mapping[str, Any] | None:
+    """Return the calibration that the last evaluation of an account has fitted; None where there is none."""
+    found = _results(call)
+    return None if found is None else found["calibration"]
+
+
 def evaluation_page(call: ConsoleCall[ShowEvaluation]) -> Content:
     """Show the form, and how far the evaluation of this account is in this process."""
     found = _evaluations(call).get(call.scope.account_id)
@@ -137,8 +143,7 @@ def _lowest(costs: Sequence[float]) -> int:
 
 def calibration_page(call: ConsoleCall[ShowEvaluation]) -> Content:
     """Show how to put the fitted calibration in force; its JSON is the calibration file itself."""
-    found = _results(call)
-    return {} if found is None else found["calibration"] or {}
+    return fitted_calibration(call) or {}
 
 
 def start_upload(call: ConsoleCall[StartEvaluation]) -> Done:

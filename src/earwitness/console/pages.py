@@ -1,6 +1,6 @@
-"""Every page and every action of the console: who may use it, where it is, what does the work, what shows it.
+"""Every page of the console: who may see it, where it is, what does the work, what shows it.
 
-The three tables are all there is: the application is made of them, and the tests run through them.
+This table and those of `actions` are all there is: the application is made of them, and the tests run through them.
 """
 
 from dataclasses import dataclass
@@ -8,47 +8,42 @@ from dataclasses import dataclass
 from earwitness.console.certificates import certificate_page
 from earwitness.console.consent import (
     consent_page,
-    record_action,
-    require_action,
-    withdraw_action,
 )
-from earwitness.console.context import ActionHandler, PageHandler, UploadHandler, roles_of
+from earwitness.console.context import PageHandler, roles_of
+from earwitness.console.domain_calibration import (
+    calibrations_page,
+    fitted_page,
+)
 from earwitness.console.domains import (
     ShowVoiceprint,
-    delete_profile_action,
     domain_page,
     domains_page,
     findings_page,
     profile_page,
-    remove_voiceprint_action,
-    roll_back_action,
     voiceprint_page,
 )
-from earwitness.console.evaluation import calibration_page, end_action, evaluation_page, result_page, start_upload
-from earwitness.console.events import NewestEvents, event_page, events_page, replay_action, replay_all_action
+from earwitness.console.evaluation import calibration_page, evaluation_page, result_page
+from earwitness.console.events import NewestEvents, event_page, events_page
 from earwitness.console.labels import (
-    LabelCall,
     LabelQueue,
-    label_action,
     label_page,
     labelled_page,
     look_back_for_profile_page,
     look_back_page,
     queue_page,
-    take_back_action,
 )
 from earwitness.console.live_calls import WatchCalls, live_page
-from earwitness.console.retention import retention_page, schedule_action, schedule_page
+from earwitness.console.retention import retention_page, schedule_page
 from earwitness.console.running import audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
-from earwitness.console.trying import TriedRecording, TryIt, enrol_upload, identify_upload, try_page
+from earwitness.console.trying import TryIt, try_page
 from earwitness.rest.audit_parameters import ListAudit
+from earwitness.rest.calibration_models import CompareCalibration, ListCalibrations
 from earwitness.rest.certificate_models import GetCertificate
-from earwitness.rest.consent_parameters import ConsentForm, RecordConsent, RequireConsent, WithdrawalForm
-from earwitness.rest.evaluation_parameters import EndEvaluation, ShowEvaluation, StartEvaluation
-from earwitness.rest.label_parameters import DeleteLabel, ListLabels, LookBack, LookBackForProfile
+from earwitness.rest.consent_parameters import RecordConsent
+from earwitness.rest.evaluation_parameters import ShowEvaluation
+from earwitness.rest.label_parameters import ListLabels, LookBack, LookBackForProfile
 from earwitness.rest.parameters import (
-    DeleteProfile,
     GetEvent,
     GetProfile,
     GetStatus,
@@ -59,12 +54,8 @@ from earwitness.rest.parameters import (
     ListFindings,
     ListTasks,
     Parameters,
-    RemoveVoiceprint,
-    ReplayEvent,
-    ReplayEvents,
-    RollBackProfile,
 )
-from earwitness.rest.retention_models import GetRetention, ListExpiryRuns, PutRetention
+from earwitness.rest.retention_models import GetRetention, ListExpiryRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,55 +87,6 @@ class ConsolePage:
     def operation(self) -> str:
         """What it is called in the logs and in the audit trail."""
         return self.parameters.__name__
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleAction:
-    """What one form does."""
-
-    #: Behind the Region, parameters in braces; a page at the same path may ask whether one is sure.
-    path: str
-    #: The operation of the APIs that it is, in the audit trail too; its roles count.
-    operation: str
-    #: Of path and form.
-    parameters: type[Parameters]
-    handler: ActionHandler
-
-    @property
-    def roles(self) -> frozenset[str]:
-        """Return who may do it."""
-        return roles_of(self.operation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleUpload:
-    """What one form with a recording does. It shows a page, which nothing else leads to, or leads to another."""
-
-    #: Behind the Region.
-    path: str
-    #: Whence its form comes.
-    back: str
-    title: str
-    #: The operation of the JSON API that it is; its roles count.
-    operation: str
-    parameters: type[Parameters]
-    handler: UploadHandler
-    template: str = ""
-    styles: tuple[str, ...] = ()
-    is_live: bool = False
-    scripts: tuple[str, ...] = ()
-    #: Whether it brings labelled calls, and not one recording.
-    brings_calls: bool = False
-
-    @property
-    def roles(self) -> frozenset[str]:
-        """Return who may do it."""
-        return roles_of(self.operation)
-
-    @property
-    def below(self) -> str:
-        """Return the page of the navigation that it belongs to."""
-        return self.back
 
 
 PAGES: tuple[ConsolePage, ...] = (
@@ -271,6 +213,22 @@ PAGES: tuple[ConsolePage, ...] = (
         parameters=GetRetention,
         handler=schedule_page,
         template="schedule.html",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}/calibration",
+        title="Calibration",
+        roles=roles_of("ListCalibrations"),
+        parameters=ListCalibrations,
+        handler=calibrations_page,
+        template="domain_calibration.html",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}/calibration/fitted",
+        title="Before and after",
+        roles=roles_of("CompareCalibration"),
+        parameters=CompareCalibration,
+        handler=fitted_page,
+        template="calibration_compared.html",
     ),
     ConsolePage(
         path="/profiles/{profileId}",
@@ -409,85 +367,3 @@ PAGES: tuple[ConsolePage, ...] = (
     ),
 )
 """In the order of the navigation."""
-
-ACTIONS: tuple[ConsoleAction, ...] = (
-    ConsoleAction(
-        path="/domains/{domainId}/consent",
-        operation="RequireConsent",
-        parameters=RequireConsent,
-        handler=require_action,
-    ),
-    ConsoleAction(
-        path="/domains/{domainId}/consents", operation="RecordConsent", parameters=ConsentForm, handler=record_action
-    ),
-    ConsoleAction(
-        path="/domains/{domainId}/withdrawals",
-        operation="WithdrawConsents",
-        parameters=WithdrawalForm,
-        handler=withdraw_action,
-    ),
-    ConsoleAction(path="/tasks/{taskId}/label", operation="PutLabel", parameters=LabelCall, handler=label_action),
-    ConsoleAction(
-        path="/tasks/{taskId}/label/delete", operation="DeleteLabel", parameters=DeleteLabel, handler=take_back_action
-    ),
-    ConsoleAction(
-        path="/profiles/{profileId}/delete",
-        operation="DeleteProfile",
-        parameters=DeleteProfile,
-        handler=delete_profile_action,
-    ),
-    ConsoleAction(
-        path="/profiles/{profileId}/voiceprints/{voiceprintId}/remove",
-        operation="RemoveVoiceprint",
-        parameters=RemoveVoiceprint,
-        handler=remove_voiceprint_action,
-    ),
-    ConsoleAction(
-        path="/profiles/{profileId}/voiceprints/{voiceprintId}/roll-back",
-        operation="RollBackProfile",
-        parameters=RollBackProfile,
-        handler=roll_back_action,
-    ),
-    ConsoleAction(
-        path="/domains/{domainId}/retention",
-        operation="PutRetention",
-        parameters=PutRetention,
-        handler=schedule_action,
-    ),
-    ConsoleAction(
-        path="/events/{eventId}/replay", operation="ReplayEvent", parameters=ReplayEvent, handler=replay_action
-    ),
-    ConsoleAction(path="/evaluate/end", operation="EndEvaluation", parameters=EndEvaluation, handler=end_action),
-    ConsoleAction(path="/events/replay", operation="ReplayEvents", parameters=ReplayEvents, handler=replay_all_action),
-)
-
-UPLOADS: tuple[ConsoleUpload, ...] = (
-    ConsoleUpload(
-        path="/try/identify",
-        back="/try",
-        title="Who speaks",
-        operation="SearchRecording",
-        parameters=TriedRecording,
-        handler=identify_upload,
-        template="tried.html",
-        styles=("calls.css",),
-    ),
-    ConsoleUpload(
-        path="/try/enrol",
-        back="/try",
-        title="Enrol",
-        operation="EnrolRecording",
-        parameters=TriedRecording,
-        handler=enrol_upload,
-    ),
-    ConsoleUpload(
-        path="/evaluate/start",
-        back="/evaluate",
-        title="Evaluate",
-        operation="StartEvaluation",
-        parameters=StartEvaluation,
-        handler=start_upload,
-        brings_calls=True,
-    ),
-)
-"""Forms that bring recordings: one, or those of an evaluation."""

@@ -10,6 +10,9 @@ from earwitness.rest.parameters import DomainId, Identifier, Parameters, doc
 OWN = "service"
 """What the service's own calibration is called, where the id of a calibration is asked for."""
 
+DOCUMENT_BYTES_MAX = 65_536
+"""As much as any body of JSON may have."""
+
 _Count: TypeAlias = Annotated[int, Meta(ge=0)]
 _Seen: TypeAlias = Annotated[
     Annotated[int, Meta(ge=0, le=10**9)] | None,
@@ -59,6 +62,14 @@ class CalibrationDocument(Struct, kw_only=True):
     fits: Annotated[
         list[dict[str, Any]], doc("One for each duration: `net_seconds`, `slope`, `offset`, `false_match`.")
     ]
+
+
+class CalibrationForm(Parameters, kw_only=True):
+    """A calibration that was compared, as the console's form sends it back."""
+
+    domain_id: DomainId
+    document: Annotated[str, Meta(min_length=2, max_length=DOCUMENT_BYTES_MAX)]
+    version: Annotated[int, Meta(ge=0, le=10**9)]
 
 
 class CalibratedThresholdAnswer(Answer):
