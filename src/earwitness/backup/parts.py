@@ -1,8 +1,8 @@
 """Parts: a stream cut into files of some megabytes, each hashed, and encrypted for a recipient by itself.
 
-Several parts are encrypted, hashed and written at the same time, while the next is read. Reading, hashing and writing
-run outside of Python's lock, and encrypting lets go of it often. Memory for parts is taken once and used again, so a
-backup takes some tens of megabytes of it, whatever its size, and the system does not have to clear it anew for each.
+Several parts are hashed and written at the same time, while the next is read; that runs outside of Python's lock, and
+encrypting seldom does. Memory for parts is taken once and used again, so a backup takes some tens of megabytes of it,
+whatever its size, and the system does not have to clear it anew for each.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from types import TracebackType
 from earwitness.backup.documents import BackupPart
 from earwitness.backup.places import Place
 from earwitness.errors import ArchiveInvalid, BackupInvalid
-from earwitness.vault.age import decrypt, encrypt_into, encrypted_bytes
+from earwitness.vault.age import decrypt, encrypt_into, encrypted_bytes_max
 
 PART_BYTES = 16 * 2**20
 _WRITERS = 3
@@ -34,7 +34,7 @@ class _Buffer:
 
     def __init__(self, *, encrypted: bool) -> None:
         self.plain = _pages(PART_BYTES)
-        self.encrypted = _pages(encrypted_bytes(PART_BYTES)) if encrypted else None
+        self.encrypted = _pages(encrypted_bytes_max(PART_BYTES)) if encrypted else None
         self.size = 0
 
 
