@@ -39,6 +39,16 @@ VOICEPRINTS: list[dict[str, Any]] = [
         "audio": None,
     },
 ]
+CONSENTS: list[dict[str, Any]] = [
+    {"consentId": f"consent-{n}", "subject": f"customer {n}", "givenAt": "2026-01-01T00:00:00Z"} for n in range(2)
+]
+LABELS: list[dict[str, Any]] = [
+    {
+        "taskId": "task-1",
+        "outcome": "no match",
+        "label": {"spoke": "nobody", "profileId": None, "picked": "queue", "updatedAt": "2026-01-01T00:00:00Z"},
+    }
+]
 RECORDINGS = [("audio/1.wav", b"RIFF a recording" * 100)]
 SECRET, PUBLIC = new_identity()
 OTHERS_SECRET, _ = new_identity()
@@ -51,6 +61,8 @@ def parts(*, recipient: str | None) -> list[tuple[ListedPart, bytes]]:
             (PartKind.DOMAIN, [DOMAIN], []),
             (PartKind.PROFILES, PROFILES, []),
             (PartKind.VOICEPRINTS, VOICEPRINTS, RECORDINGS),
+            (PartKind.CONSENTS, CONSENTS, []),
+            (PartKind.LABELS, LABELS, []),
         ),
         start=1,
     ):
@@ -99,11 +111,13 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read_by_us_and_by_any_tar(path: Path, tmp_path: Path) -> None:
     checked = check_archive(written(path), identity=None)
-    assert checked.lines == {PartKind.DOMAIN: 1, PartKind.PROFILES: 3, PartKind.VOICEPRINTS: 2}
+    held = {PartKind.DOMAIN: 1, PartKind.PROFILES: 3, PartKind.VOICEPRINTS: 2}
+    assert checked.lines == held | {PartKind.CONSENTS: 2, PartKind.LABELS: 1}
     assert (checked.recordings, checked.manifest.domain_id) == (1, "vpd-1")
     with tarfile.open(path) as tar:
         names = tar.getnames()
-        assert names == ["manifest.json", "part-000001.tar", "part-000002.tar", "part-000003.tar"]
+        assert names == ["manifest.json", "part-000001.tar", "part-000002.tar", "part-000003.tar", *names[4:]]
+        assert names[4:] == ["part-000004.tar", "part-000005.tar"]
         inner = tar.extractfile(names[3])
         assert inner is not None
         with tarfile.open(fileobj=io.BytesIO(inner.read())) as part:
@@ -171,7 +185,7 @@ def rebuilt(path: Path, change: Callable[[Manifest, Members], tuple[Manifest, Me
         (lambda told, members: (told, [*members, members[0]]), "more than"),
         (lambda told, members: (told, [*members[:2], (members[2][0], members[1][1])]), "damaged"),
         (lambda told, members: (msgspec.structs.replace(told, parts=told.parts[:2]), members), "more than"),
-        (lambda told, members: (msgspec.structs.replace(told, version=2), members), "format 2"),
+        (lambda told, members: (msgspec.structs.replace(told, version=3), members), "format 3"),
         (lambda told, members: (msgspec.structs.replace(told, format="another"), members), "no export"),
     ],
 )

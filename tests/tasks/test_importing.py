@@ -438,7 +438,8 @@ def test_a_recording_of_another_form_is_refused(store: Store, tmp_path: Path, co
     [
         lambda manifest: msgspec.structs.replace(manifest, missing_parts=(2,)),
         lambda manifest: msgspec.structs.replace(manifest, parts=()),
-        lambda manifest: msgspec.structs.replace(manifest, version=2),
+        lambda manifest: msgspec.structs.replace(manifest, version=VERSION + 1),
+        lambda manifest: msgspec.structs.replace(manifest, version=0),
         lambda manifest: msgspec.structs.replace(manifest, parts=tuple(reversed(manifest.parts))),
         lambda manifest: msgspec.structs.replace(
             manifest, parts=(msgspec.structs.replace(manifest.parts[0], sha256="0" * 64), *manifest.parts[1:])

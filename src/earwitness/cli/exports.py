@@ -1,5 +1,6 @@
 """`earwitness domains export` and `check`: a domain in a file, and whether such a file is whole."""
 
+import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import typer
 from earwitness.cli.backfill import goes_on, patiently, wait_for
 from earwitness.cli.calls import service_client
 from earwitness.cli.domains import DomainArgument
+from earwitness.cli.labels import write_privately
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import Exit, print_json, progress_of, remark, reporting, say, warn
 from earwitness.errors import ArchiveInvalid, ConfigurationError
@@ -38,7 +40,7 @@ def export(
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a domain into a file: its profiles, voiceprints, consents and tags, encrypted for the holder of a key.
+    """Write a domain into a file: profiles, voiceprints, consents, labels and tags, encrypted for the holder of a key.
 
     The service makes it in the background; the same command again goes on. When the file is whole, the service deletes
     what it has made. Exit code 8: some parts could not be made.
@@ -65,12 +67,24 @@ def check(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="The secret key of age that opens it, to read all.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="Write the labels in it here, as `labels export` writes them."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether an export is whole; with its key also, whether everything in it can be read. No service is needed."""
+    unknown = 0
     with reporting(as_json=as_json):
         checked = _checked(file, key)
+        if labels is not None:
+            from earwitness.tasks.archive import labels_of
+
+            document, unknown = labels_of(file, identity=None if key is None else identity_of(key))
+            write_privately(labels, json.dumps(document, indent=1) + "\n")
     _tell(file, checked, as_json=as_json)
+    if unknown:
+        warn("{:,} labels name a profile that is not in the export, and are left out", unknown)
 
 
 # `Any`: JSON objects.
@@ -152,5 +166,6 @@ def _tell(file: Path, checked: "CheckedArchive", *, as_json: bool) -> None:
     if checked.lines:
         profiles, voiceprints = checked.lines[PartKind.PROFILES], checked.lines[PartKind.VOICEPRINTS]
         say("{} profiles, {} voiceprints, {} recordings", profiles, voiceprints, checked.recordings)
+        say("{} consents, {} labels", checked.lines[PartKind.CONSENTS], checked.lines[PartKind.LABELS])
     else:
         remark("what is in them is encrypted; give the secret key with --key to read them too")

@@ -93,10 +93,33 @@ def _tell(done: "ImportResult", *, as_json: bool) -> None:
                 "toReembed": done.to_reembed,
                 "leftOut": list(done.left_out),
                 "expiredProfiles": done.expired,
+                "consents": done.consents,
+                "withdrawnProfiles": done.withdrawn_profiles,
+                "withdrawnConsents": done.withdrawn_consents,
+                "labels": done.labels,
             }
         )
         return
-    say("domain {}: {:,} profiles, {:,} voiceprints", done.domain.domain_id, done.profiles, done.voiceprints)
+    say(
+        "domain {}: {:,} profiles, {:,} voiceprints, {:,} consents",
+        done.domain.domain_id,
+        done.profiles,
+        done.voiceprints,
+        done.consents,
+    )
+    if done.withdrawn_profiles or done.withdrawn_consents:
+        warn(
+            "left out, because the person has withdrawn: {:,} profiles, {:,} consents; a consent that is given after "
+            "that may be recorded, and the voice enrolled anew",
+            done.withdrawn_profiles,
+            done.withdrawn_consents,
+        )
+    if done.labels:
+        remark(
+            "{:,} labelled calls stay in the file, because their calls do; `earwitness domains check FILE --labels` "
+            "writes them for `earwitness labels report`",
+            done.labels,
+        )
     if done.to_reembed:
         warn(
             "{:,} voiceprints are of another voice encoder and are not compared yet; `earwitness backfill reembed {}` "

@@ -67,7 +67,7 @@ def export_labels(
             "noMatches": report["noMatches"],
             "calls": calls,
         }
-        _write(output, json.dumps(document, indent=1) + "\n")
+        write_privately(output, json.dumps(document, indent=1) + "\n")
     if as_json:
         print_json({"file": output, "calls": len(calls)})
         return
@@ -118,7 +118,7 @@ def list_recordings(
         table = csv.writer(text)
         table.writerow(("file", "speaker_id", "role", "outcome"))
         table.writerows(rows)
-        _write(output, text.getvalue())
+        write_privately(output, text.getvalue())
     if as_json:
         print_json({"file": output, "recordings": len(rows), "missing": missing, "withoutSpeaker": unknown})
         return
@@ -332,7 +332,7 @@ def _print_fit(fit: "LabelFit", before: str, output: Path) -> None:
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write_privately(path: Path, text: str) -> None:
     """Write a file that its owner alone can read, whole or not at all. Raise EvaluationError."""
     partial = path.with_name(f"{path.name}.partial")
     try:

@@ -289,8 +289,8 @@ class CreateJob(Parameters, kw_only=True):
 
 
 class CreateExport(Parameters, kw_only=True):
-    """Begin to export a domain: its profiles, voiceprints, consents and tags, encrypted for a recipient. One that does
-    the same, or has done it and was not deleted, is answered."""
+    """Begin to export a domain: its profiles, voiceprints, consents, labels and tags, encrypted for a recipient. One
+    that does the same, or has done it and was not deleted, is answered."""
 
     domain_id: DomainId
     recipient: Annotated[_Printable2048 | None, doc("The public key of age that the export is for: age1…")] = None

@@ -34,6 +34,8 @@ from earwitness.voice.task_status import StopReason
 CONSENTS_MAX = 100
 """Of one subject in one domain: a new one with each version of the text, for many years."""
 
+_IDS_AT_ONCE = 500
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consent:
@@ -144,8 +146,17 @@ class ConsentWriter(Writer, ConsentReader):
         row = {"domain_id": domain_id, "required": required, "updated_at": self._now}
         self._writing.session.insert_new(consent_rules, {**asdict(scope), **row})
 
-    def record(self, scope: Scope, domain_id: str, terms: ConsentTerms, *, profile_id: str | None = None) -> Consent:
+    def record(
+        self,
+        scope: Scope,
+        domain_id: str,
+        terms: ConsentTerms,
+        *,
+        profile_id: str | None = None,
+        consent_id: str | None = None,
+    ) -> Consent:
         """Keep a complete consent, or return the one that says the same; link a profile that it is for to its subject.
+        A new one gets an id that nobody has, or the one that is given.
 
         Raise BadRequest when something is missing or out of its limits; ConsentMissing when the subject has withdrawn
         since it was given; LimitExceeded when there are CONSENTS_MAX already; NotFound without the domain or profile.
@@ -168,7 +179,14 @@ class ConsentWriter(Writer, ConsentReader):
             return same
         if len(before) >= CONSENTS_MAX:
             raise LimitExceeded(f"there are {CONSENTS_MAX} consents of this person in the domain, which is the most")
-        return self._keep(scope, domain_id, terms, digest=digest, profile_id=None)
+        return self._keep(scope, domain_id, terms, digest=digest, profile_id=None, consent_id=consent_id)
+
+    def delete_ids(self, scope: Scope, domain_id: str, consent_ids: Collection[str]) -> None:
+        """Delete those of these consents that a domain has, from the files as well."""
+        chosen, ids = in_scope(consents, scope, domain_id=domain_id), sorted(consent_ids)
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            if self._delete(consents, chosen, consents.c.consent_id.in_(ids[start : start + _IDS_AT_ONCE])):
+                self._writing.session.scrub()
 
     def keep_reference(self, scope: Scope, profile: VoiceProfile, evidence: str) -> str:
         """Keep the evidence reference of an enrolment with its profile; return the id of the consent that has it.
@@ -272,10 +290,17 @@ class ConsentWriter(Writer, ConsentReader):
         self.require_same(scope, profile_id, digest)
 
     def _keep(
-        self, scope: Scope, domain_id: str, terms: ConsentTerms, *, digest: bytes | None, profile_id: str | None
+        self,
+        scope: Scope,
+        domain_id: str,
+        terms: ConsentTerms,
+        *,
+        digest: bytes | None,
+        profile_id: str | None,
+        consent_id: str | None = None,
     ) -> Consent:
         kept = Consent(
-            consent_id=f"consent-{uuid4()}",
+            consent_id=consent_id or f"consent-{uuid4()}",
             domain_id=domain_id,
             profile_id=profile_id,
             terms=terms,

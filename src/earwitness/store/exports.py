@@ -4,6 +4,7 @@ A part holds a span of rows by their keys, as they are when it is written: whoev
 Parts lie in pieces, sealed under the domain's key whether they are encrypted for somebody or not.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -14,22 +15,28 @@ from sqlalchemy import Column, ColumnElement, exists, select, tuple_
 from earwitness.errors import CiphertextRefused
 from earwitness.store.columns import JsonObject
 from earwitness.store.consent_schema import consents
-from earwitness.store.consents import consent_terms
+from earwitness.store.consents import Consent, consent_terms
 from earwitness.store.driver_errors import convert
 from earwitness.store.hot_reads import StoredRow
 from earwitness.store.job_records import ClaimedItem, Job
 from earwitness.store.job_schema import job_parts, jobs
+from earwitness.store.label_schema import task_labels
 from earwitness.store.records import Scope, VoiceProfile
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, same, select_in_scope
 from earwitness.store.schema import profile_voiceprints, profiles, tags
 from earwitness.vault.data_key import DataKey
+from earwitness.voice.consent import ConsentTerms
 from earwitness.voice.deletion import DeletionKind
 from earwitness.voice.job import JobKind, JobState
+
+_log = logging.getLogger("earwitness.store")
 
 _PIECE_BYTES = 2**20
 _PIECES_AT_ONCE = 8
 _PROFILE_KEY = (profiles.c.profile_id,)
 _VOICEPRINT_KEY = (profile_voiceprints.c.profile_id, profile_voiceprints.c.voiceprint_id)
+_CONSENT_KEY = (consents.c.consent_id,)
+_LABEL_KEY = (task_labels.c.task_id,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +53,10 @@ class ExportedProfile:
 
     profile: VoiceProfile
     tags: dict[str, str] = field(repr=False)
+    #: Whose it is, by a consent in its domain; None where there is none, and no subject or no consent.
+    subject: str | None = field(repr=False)
+    #: What the subject is found by in these records, whether or not there is a consent.
+    subject_digest: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,16 +89,40 @@ class ExportReader(Reader):
         """Return the same of its voiceprints: profile ids and voiceprint ids."""
         return self._keys(_VOICEPRINT_KEY, in_scope(profile_voiceprints, scope, domain_id=domain_id), span)
 
+    def consent_keys(self, scope: Scope, domain_id: str, span: Span | None = None) -> tuple[tuple[str, ...], ...]:
+        """Return the same of the consents that were recorded in it; evidence references go with voiceprints."""
+        recorded = in_scope(consents, scope, domain_id=domain_id) & consents.c.given_at.is_not(None)
+        return self._keys(_CONSENT_KEY, recorded, span)
+
+    def label_keys(self, scope: Scope, domain_id: str, span: Span | None = None) -> tuple[tuple[str, ...], ...]:
+        """Return the same of the tasks that are labelled."""
+        return self._keys(_LABEL_KEY, in_scope(task_labels, scope, domain_id=domain_id), span)
+
+    def consents(self, scope: Scope, domain_id: str, span: Span) -> tuple[Consent, ...]:
+        """Return the consents of a span but for damaged ones. Raise NotFound without the domain."""
+        key = self._require_domain_key(scope, domain_id)
+        recorded = in_scope(consents, scope, domain_id=domain_id) & consents.c.given_at.is_not(None)
+        rows = self._session.rows(select(consents).where(recorded, _within(_CONSENT_KEY, span)).order_by(*_CONSENT_KEY))
+        opened = [(row, _terms(key, scope, row)) for row in rows]
+        return tuple(record(Consent, row, terms=terms) for row, terms in opened if terms is not None)
+
     def profiles(self, scope: Scope, domain_id: str, span: Span) -> tuple[ExportedProfile, ...]:
-        """Return the profiles of a span, with their tags."""
+        """Return the profiles of a span, with their tags and subjects."""
         chosen = select_in_scope(profiles, scope, domain_id=domain_id).where(_within(_PROFILE_KEY, span))
         rows = self._session.rows(chosen.order_by(*_PROFILE_KEY))
         tagged = in_scope(tags, scope), tags.c.resource_arn.in_([row["arn"] for row in rows])
         theirs: dict[str, dict[str, str]] = {}
         for row in self._session.rows(select(tags).where(*tagged).order_by(tags.c.tag_key)):
             theirs.setdefault(row["resource_arn"], {})[row["tag_key"]] = row["tag_value"]
+        subjects = self._subjects(scope, domain_id, {row["subject_digest"] for row in rows} - {None})
         return tuple(
-            ExportedProfile(profile=record(VoiceProfile, row), tags=theirs.get(row["arn"], {})) for row in rows
+            ExportedProfile(
+                profile=record(VoiceProfile, row),
+                tags=theirs.get(row["arn"], {}),
+                subject=subjects.get(row["subject_digest"]),
+                subject_digest=row["subject_digest"],
+            )
+            for row in rows
         )
 
     def voiceprints(self, scope: Scope, domain_id: str, span: Span, *, audio: bool) -> tuple[ExportedVoiceprint, ...]:
@@ -123,6 +158,16 @@ class ExportReader(Reader):
         theirs = in_scope(jobs, scope, domain_id=domain_id, kind=JobKind.EXPORT, state=JobState.DONE)
         row = self._session.row(select(jobs.c.job_id).where(theirs, has_parts).limit(1))
         return None if row is None else row["job_id"]
+
+    def _subjects(self, scope: Scope, domain_id: str, digests: set[bytes]) -> dict[bytes | None, str | None]:
+        """Return what those of these subjects are called that have a consent in a domain."""
+        if not digests:
+            return {}
+        key = self._require_domain_key(scope, domain_id)
+        theirs = in_scope(consents, scope, domain_id=domain_id) & consents.c.given_at.is_not(None)
+        rows = self._session.rows(select(consents).where(theirs, consents.c.subject_digest.in_(sorted(digests))))
+        opened = [(row["subject_digest"], _terms(key, scope, row)) for row in rows]
+        return {digest: terms.subject for digest, terms in opened if terms is not None}
 
     def _keys(
         self, key: Sequence[Column[str]], theirs: ColumnElement[bool], span: Span | None
@@ -181,6 +226,15 @@ def _voiceprint(key: DataKey, scope: Scope, row: StoredRow, *, audio: bool) -> E
     except CiphertextRefused:
         vector, consent, speech = None, None, None
     return record(ExportedVoiceprint, row, vector=vector, consent_reference=consent, audio=speech)
+
+
+def _terms(key: DataKey, scope: Scope, row: StoredRow) -> ConsentTerms | None:
+    try:
+        return consent_terms(key, scope, row)
+    except CiphertextRefused:
+        # A single damaged one does not hide those around it.
+        _log.error("a consent cannot be opened", extra={"consent_id": row["consent_id"]})
+        return None
 
 
 def _evidence(key: DataKey, scope: Scope, seal: RowSeal, row: StoredRow) -> str | None:

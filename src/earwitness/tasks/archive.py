@@ -11,15 +11,21 @@ import tarfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 
 from earwitness.errors import ArchiveInvalid
+from earwitness.voice.decision import Outcome
 from earwitness.voice.job import PartKind
+from earwitness.voice.label import EXPORT_FORMAT, Picked, Spoke
 
-FORMAT, VERSION = "earwitness-export", 1
+FORMAT, VERSION = "earwitness-export", 2
+FIRST_VERSION = 1
+"""Of exports before there were consents and labels in them; they are read as well."""
+
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 64 * 2**20
 """A hundred thousand parts need a third of it."""
@@ -37,6 +43,9 @@ class DomainLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     domain_id: str
     name: str
     band: str
+    #: Calls that named somebody and nobody, labelled or not.
+    matches: Annotated[int, msgspec.Meta(ge=0)] = 0
+    no_matches: Annotated[int, msgspec.Meta(ge=0)] = 0
     audio: None = None
 
 
@@ -60,10 +69,39 @@ class VoiceprintLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     audio: str | None
 
 
-_LINES: dict[PartKind, tuple[str, type[DomainLine | ProfileLine | VoiceprintLine]]] = {
+class ConsentLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a consent."""
+
+    consent_id: str
+    subject: str
+    given_at: datetime
+    audio: None = None
+
+
+class LabelOfLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Who spoke, by somebody's word."""
+
+    spoke: Spoke
+    profile_id: str | None
+    picked: Picked
+    updated_at: datetime
+
+
+class LabelLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a labelled call."""
+
+    task_id: str
+    outcome: Outcome
+    label: LabelOfLine
+    audio: None = None
+
+
+_LINES: dict[PartKind, tuple[str, type[DomainLine | ProfileLine | VoiceprintLine | ConsentLine | LabelLine]]] = {
     PartKind.DOMAIN: ("domain.jsonl", DomainLine),
     PartKind.PROFILES: ("profiles.jsonl", ProfileLine),
     PartKind.VOICEPRINTS: ("voiceprints.jsonl", VoiceprintLine),
+    PartKind.CONSENTS: ("consents.jsonl", ConsentLine),
+    PartKind.LABELS: ("labels.jsonl", LabelLine),
 }
 """What the lines of a part are in, and what each of them is."""
 
@@ -186,6 +224,28 @@ def opened_parts(path: Path, *, identity: str | None) -> Iterator[OpenedPart]:
             yield OpenedPart(listed=listed, lines=lines, recordings=dict(inner[1:]))
 
 
+# `Any`: JSON objects.
+def labels_of(path: Path, *, identity: str | None) -> tuple[dict[str, Any], int]:
+    """Return the labels of an archive as the document that `earwitness labels export` writes, and how many are not in
+    it because they name a profile that the archive does not have.
+
+    Raise ArchiveInvalid as `opened_parts` does, and OSError.
+    """
+    profiles, calls = set[str](), list[dict[str, Any]]()
+    document: dict[str, Any] = {"format": EXPORT_FORMAT}
+    for part in opened_parts(path, identity=identity):
+        if part.listed.kind is PartKind.DOMAIN:
+            for line in part.lines:
+                domain = msgspec.json.decode(line, type=DomainLine)
+                document |= {"domainId": domain.domain_id, "matches": domain.matches, "noMatches": domain.no_matches}
+        elif part.listed.kind is PartKind.PROFILES:
+            profiles |= {msgspec.json.decode(line, type=ProfileLine).profile_id for line in part.lines}
+        elif part.listed.kind is PartKind.LABELS:
+            calls += [msgspec.json.decode(line) for line in part.lines]
+    known = [one for one in calls if one["label"]["profileId"] is None or one["label"]["profileId"] in profiles]
+    return document | {"calls": known}, len(calls) - len(known)
+
+
 def _read_manifest(members: Iterator[tuple[str, bytes]]) -> Manifest:
     name, content = next(members, ("", b""))
     if name != MANIFEST:
@@ -237,8 +297,13 @@ def _manifest(content: bytes) -> Manifest:
     found = msgspec.json.decode(content, type=Manifest)
     if found.format != FORMAT:
         raise ArchiveInvalid("this is no export of earwitness")
-    if found.version != VERSION:
-        raise ArchiveInvalid(f"the export has format {found.version}, and this version reads {VERSION}; upgrade it")
+    if not FIRST_VERSION <= found.version <= VERSION:
+        raise ArchiveInvalid(
+            f"the export has format {found.version}, and this version reads {FIRST_VERSION} to {VERSION}; upgrade it"
+        )
+    later = {PartKind.CONSENTS, PartKind.LABELS} & {part.kind for part in found.parts}
+    if later and found.version == FIRST_VERSION:
+        raise ArchiveInvalid(f"the export has parts that format {FIRST_VERSION} does not have; it is none of ours")
     return found
 
 

@@ -10,21 +10,27 @@ import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any
 
 from earwitness import __version__
 from earwitness.store.columns import JsonObject
+from earwitness.store.consents import Consent
 from earwitness.store.exports import ExportedProfile, ExportedVoiceprint, Span
 from earwitness.store.job_records import ItemInput, Job, JobItem
 from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.archive import FORMAT, VERSION, ListedPart, Manifest, part_name, part_of
+from earwitness.tasks.labelled import labelled_call, survey
 from earwitness.vault.age import encrypt
 from earwitness.voice.band import CANONICAL_RATE
+from earwitness.voice.decision import Outcome
 from earwitness.voice.job import ItemState, PartKind
 
 PROFILES_IN_PART = 1_000
 VOICEPRINTS_IN_PART = 1_000
+CONSENTS_IN_PART = 1_000
+LABELS_IN_PART = 1_000
 RECORDINGS_IN_PART = 10
 """Voiceprints of a part that has their speech too: 6.4 MB."""
 
@@ -48,6 +54,8 @@ def parts_of(unit: Unit, scope: Scope, domain_id: str, *, audio: bool) -> list[I
         ItemInput(name="", part=PartKind.DOMAIN),
         *_spans(PartKind.PROFILES, profiles, PROFILES_IN_PART),
         *_spans(PartKind.VOICEPRINTS, voiceprints, at_once),
+        *_spans(PartKind.CONSENTS, unit.exports.consent_keys(scope, domain_id), CONSENTS_IN_PART),
+        *_spans(PartKind.LABELS, unit.exports.label_keys(scope, domain_id), LABELS_IN_PART),
     ]
 
 
@@ -57,11 +65,17 @@ def make_part(store: Store, scope: Scope, domain: VoiceProfileDomain, asked: Ite
     recordings: list[tuple[str, bytes]] = []
     keys: tuple[tuple[str, ...], ...] = ()
     if kind is PartKind.DOMAIN:
-        lines = [_domain_line(domain, store.tags.list(scope, domain.arn))]
+        lines = [_domain_line(store, scope, domain)]
     elif kind is PartKind.PROFILES:
         profiles = store.exports.profiles(scope, domain.domain_id, span)
         keys = tuple((one.profile.profile_id,) for one in profiles)
         lines = [_profile_line(one) for one in profiles]
+    elif kind is PartKind.CONSENTS:
+        keys = store.exports.consent_keys(scope, domain.domain_id, span)
+        lines = [_consent_line(one) for one in store.exports.consents(scope, domain.domain_id, span)]
+    elif kind is PartKind.LABELS:
+        keys = store.exports.label_keys(scope, domain.domain_id, span)
+        lines = _label_lines(store, scope, domain.domain_id, [task_id for (task_id,) in keys])
     else:
         found = store.exports.voiceprints(scope, domain.domain_id, span, audio=bool(source["audio"]))
         keys = tuple((one.profile_id, one.voiceprint_id) for one in found)
@@ -86,7 +100,17 @@ def is_current(unit: Unit, scope: Scope, domain_id: str, asked: ItemInput, made:
         return unit.exports.profile_keys(scope, domain_id, span) == made.keys
     if asked.part == PartKind.VOICEPRINTS:
         return unit.exports.voiceprint_keys(scope, domain_id, span) == made.keys
+    if asked.part == PartKind.CONSENTS:
+        return unit.exports.consent_keys(scope, domain_id, span) == made.keys
+    if asked.part == PartKind.LABELS:
+        return unit.exports.label_keys(scope, domain_id, span) == made.keys
     return True
+
+
+def records_mark(store: Store, scope: Scope) -> str:
+    """Return what an account and Region of these records is known by, which tells nobody anything else: digests of
+    subjects in an export are of use only where they were made. It is that of no subject, because none is empty."""
+    return store.subject_digest(scope, "").hex()
 
 
 def manifest_of(job: Job, items: Sequence[JobItem]) -> Manifest:
@@ -122,14 +146,18 @@ def _spans(kind: PartKind, keys: Sequence[tuple[str, ...]], at_once: int) -> Ite
 
 
 # `Any`: whatever JSON holds.
-def _domain_line(domain: VoiceProfileDomain, tags: dict[str, str]) -> dict[str, Any]:
+def _domain_line(store: Store, scope: Scope, domain: VoiceProfileDomain) -> dict[str, Any]:
+    found = survey(store, scope, domain.domain_id, random=Random(domain.domain_id))  # noqa: S311  draws a sample
     return {
         "domainId": domain.domain_id,
         "arn": domain.arn,
         "name": domain.name,
         "description": domain.description,
         "band": domain.band,
-        "tags": tags,
+        "tags": store.tags.list(scope, domain.arn),
+        "records": records_mark(store, scope),
+        "matches": found.of_all(Outcome.MATCH),
+        "noMatches": found.of_all(Outcome.NO_MATCH),
         "createdAt": _time(domain.created_at),
         "updatedAt": _time(domain.updated_at),
     }
@@ -141,6 +169,8 @@ def _profile_line(one: ExportedProfile) -> dict[str, Any]:
         "profileId": profile.profile_id,
         "arn": profile.arn,
         "tags": one.tags,
+        "subject": one.subject,
+        "subjectDigest": None if one.subject_digest is None else one.subject_digest.hex(),
         "createdAt": _time(profile.created_at),
         "updatedAt": _time(profile.updated_at),
         "expiresAt": _time(profile.expires_at),
@@ -161,6 +191,51 @@ def _voiceprint_line(one: ExportedVoiceprint) -> dict[str, Any]:
         "createdAt": _time(one.created_at),
         "expiresAt": _time(one.expires_at),
     }
+
+
+def _consent_line(one: Consent) -> dict[str, Any]:
+    terms = one.terms
+    return {
+        "consentId": one.consent_id,
+        "subject": terms.subject,
+        "textVersion": terms.text_version,
+        "givenAt": None if terms.given_at is None else _time(terms.given_at),
+        "medium": terms.medium,
+        "evidence": terms.evidence,
+        "purpose": terms.purpose,
+        # A withdrawal deletes the consents of its subject: what is here is in force.
+        "withdrawnAt": None,
+        "createdAt": _time(one.created_at),
+    }
+
+
+def _label_lines(store: Store, scope: Scope, domain_id: str, task_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return labelled calls as `earwitness labels export` writes them, without streams and without who labelled."""
+    labels = store.labels.of_tasks(scope, domain_id, task_ids)
+    lines: list[dict[str, Any]] = []
+    for task_id, label in sorted(labels.items()):
+        task = store.tasks.get(scope, task_id)
+        call = None if task is None else labelled_call(task, label)
+        if call is None:
+            continue
+        said = {"spoke": label.spoke, "profileId": label.profile_id, "picked": label.picked}
+        lines.append(
+            {
+                "taskId": task_id,
+                "outcome": call.outcome,
+                "named": call.named,
+                "candidates": [{"profileId": one, "score": score} for one, score in call.candidates],
+                "probability": call.probability,
+                "threshold": call.threshold,
+                "lineMargin": call.line_margin,
+                "strangersNamedPercent": call.strangers_named_percent,
+                "gallerySize": call.gallery_size,
+                "netSpeechSeconds": call.net_speech_seconds,
+                "calibrationId": call.calibration_id,
+                "label": {**said, "createdAt": _time(label.created_at), "updatedAt": _time(label.updated_at)},
+            }
+        )
+    return lines
 
 
 def _audio_name(one: ExportedVoiceprint) -> str:

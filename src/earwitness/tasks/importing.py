@@ -9,20 +9,23 @@ archive is built (`archive.py`).
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+from uuid import UUID, uuid5
 
 from earwitness.errors import AlreadyExists, ArchiveInvalid, BadRequest, Conflict, NotFound
 from earwitness.progress import Progress
 from earwitness.store.records import NewVoiceprint, Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.archive import OpenedPart, opened_parts
+from earwitness.tasks.exporting import records_mark
 from earwitness.tasks.judged_archive import (
     IMPORTING,
     TAGS_MAX,
+    ImportedConsent,
     ImportedProfile,
     ImportedVoiceprint,
     Judged,
@@ -73,6 +76,12 @@ class ImportResult:
     left_out: tuple[str, ...]
     #: Profiles that had expired.
     expired: int
+    consents: int
+    #: Profiles that were left out because their subjects have withdrawn, and consents that do not count for that.
+    withdrawn_profiles: int
+    withdrawn_consents: int
+    #: Labelled calls, which stay in the file.
+    labels: int
 
 
 def import_archive(
@@ -101,7 +110,7 @@ def import_archive(
             raise ArchiveInvalid("the file was changed while it was read; nothing was imported")
         store.write(lambda unit: _finish(unit, target.scope, domain))
     except BaseException:
-        store.write(lambda unit: _undo(unit, target, domain))
+        store.write(lambda unit: _undo(unit, target, judged, domain))
         raise
     return writer.result()
 
@@ -123,13 +132,17 @@ class _Writer:
         self._store, self._judged, self._target, self._domain = store, judged, target, domain
         self._new_id, self._now, self._progress = new_id, now, progress
         self._ids: dict[str, str] = {}
-        self._profiles = self._voiceprints = 0
+        self._profiles = self._voiceprints = self._consents = 0
+        self._withdrawn_consents = 0
+        #: Profiles of subjects that have withdrawn, as the export calls them.
+        self._withdrawn: set[str] = set()
+        self._is_same_records = judged.domain.records == records_mark(store, target.scope)
 
     def write(self, part: OpenedPart) -> None:
         """Write what is in a part; the domain is there already."""
         if part.listed.kind is PartKind.PROFILES:
             for profiles in _batched(lines_of(part, ImportedProfile), _AT_ONCE):
-                self._store.write(lambda unit, chosen=profiles: self._add_profiles(unit, chosen))
+                self._withdrawn |= self._store.write(lambda unit, chosen=profiles: self._add_profiles(unit, chosen))
                 self._profiles += len(profiles)
                 self._progress("importing profiles", self._profiles, len(self._judged.profiles))
         elif part.listed.kind is PartKind.VOICEPRINTS:
@@ -137,24 +150,42 @@ class _Writer:
                 self._store.write(lambda unit, chosen=voiceprints: self._add_voiceprints(unit, part, chosen))
                 self._voiceprints += len(voiceprints)
                 self._progress("importing voiceprints", self._voiceprints, len(self._judged.voiceprints))
+        elif part.listed.kind is PartKind.CONSENTS:
+            for consents in _batched(lines_of(part, ImportedConsent), _AT_ONCE):
+                written = self._store.write(lambda unit, chosen=consents: self._add_consents(unit, chosen))
+                self._consents += written
+                self._withdrawn_consents += len(consents) - written
+                done = self._consents + self._withdrawn_consents
+                self._progress("importing consents", done, len(self._judged.consents))
 
     def result(self) -> ImportResult:
         """Return what was written."""
-        judged = self._judged
+        judged, gone = self._judged, self._judged.expired | self._withdrawn
         left_out = sorted("/".join(one) for one in judged.unusable)
-        expired = sum(profile in judged.expired for profile, _ in judged.voiceprints - judged.unusable)
         return ImportResult(
             domain=self._domain,
-            profiles=len(judged.profiles) - len(judged.expired),
-            voiceprints=len(judged.voiceprints) - len(judged.unusable) - expired,
-            to_reembed=judged.foreign,
+            profiles=len(judged.profiles - gone),
+            voiceprints=sum(profile not in gone for profile, _ in judged.voiceprints - judged.unusable),
+            to_reembed=sum(profile not in gone for profile, _ in judged.foreign),
             left_out=tuple(left_out),
             expired=len(judged.expired),
+            consents=self._consents,
+            withdrawn_profiles=len(self._withdrawn),
+            withdrawn_consents=self._withdrawn_consents,
+            labels=len(judged.labelled),
         )
 
-    def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> None:
+    def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> set[str]:
+        """Write profiles but for those of subjects that have withdrawn, which are returned."""
+        digests = {line.profile_id: self._digest_of(line) for line in chosen}
+        withdrawn_at = _locked(unit, self._target.scope, {one for one in digests.values() if one is not None})
+        withdrawn = set[str]()
         for line in chosen:
+            digest = digests[line.profile_id]
             if line.profile_id in self._judged.expired:
+                continue
+            if not self._judged.may_import(line.subject, None if digest is None else withdrawn_at[digest]):
+                withdrawn.add(line.profile_id)
                 continue
             profile_id = self._ids.setdefault(
                 line.profile_id, f"vp-{self._new_id()}" if self._target.new_ids else line.profile_id
@@ -169,6 +200,7 @@ class _Writer:
                     domain_id=self._domain.domain_id,
                     arn=arn,
                     expires_at=min(line.expires_at, self._now + PROFILE_KEPT),
+                    subject_digest=digest,
                     limit=self._target.profiles_max,
                 )
             except AlreadyExists:
@@ -178,13 +210,33 @@ class _Writer:
                 ) from None
             unit.tags.set(self._target.scope, arn, line.tags, limit=TAGS_MAX)
         self._audit(unit, "ImportProfiles")
+        return withdrawn
+
+    def _digest_of(self, line: ImportedProfile) -> bytes | None:
+        """Return what the subject of a profile is found by here. Digests of other records are of no use."""
+        if line.subject is not None:
+            return self._store.subject_digest(self._target.scope, line.subject)
+        own = line.subject_digest if self._is_same_records else None
+        return None if own is None else bytes.fromhex(own)
+
+    def _add_consents(self, unit: Unit, chosen: tuple[ImportedConsent, ...]) -> int:
+        """Record consents that are newer than each withdrawal of their subjects; return how many."""
+        scope, count = self._target.scope, 0
+        digests = {line.subject: self._store.subject_digest(scope, line.subject) for line in chosen}
+        withdrawn_at = _locked(unit, scope, set(digests.values()))
+        for line in chosen:
+            withdrawals = withdrawn_at[digests[line.subject]], self._judged.withdrawn.get(line.subject)
+            if all(one is None or line.given_at > one for one in withdrawals):
+                consent_id = _consent_id(line.consent_id, self._judged, self._target)
+                unit.consents.record(scope, self._domain.domain_id, line.terms, consent_id=consent_id)
+                count += 1
+        self._audit(unit, "ImportConsents")
+        return count
 
     def _add_voiceprints(self, unit: Unit, part: OpenedPart, chosen: tuple[ImportedVoiceprint, ...]) -> None:
+        gone = self._judged.expired | self._withdrawn
         for line in chosen:
-            if (
-                line.profile_id,
-                line.voiceprint_id,
-            ) in self._judged.unusable or line.profile_id in self._judged.expired:
+            if (line.profile_id, line.voiceprint_id) in self._judged.unusable or line.profile_id in gone:
                 continue
             profile = unit.profiles.get(self._target.scope, self._ids[line.profile_id])
             if profile is None:
@@ -214,7 +266,7 @@ def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -
     scope, mark = target.scope, judged.digest[:32]
 
     def begin(unit: Unit) -> VoiceProfileDomain:
-        _delete_left(unit, scope, mark)
+        _delete_left(unit, target, judged, mark)
         if target.domain_id:
             domain = unit.domains.lock(scope, target.domain_id)
             if domain is None:
@@ -248,7 +300,26 @@ def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -
     return store.write(begin)
 
 
-def _delete_left(unit: Unit, scope: Scope, mark: str) -> None:
+def _locked(unit: Unit, scope: Scope, digests: set[bytes]) -> dict[bytes, datetime | None]:
+    """Return when each of these subjects has withdrawn here last; nobody withdraws for one before this unit ends.
+
+    They are locked before the domain, in one order, as everybody does.
+    """
+    for digest in sorted(digests):
+        unit.consents.lock_digest(digest)
+    return {digest: unit.consents.withdrawn_at(scope, digest) for digest in digests}
+
+
+def _consent_id(consent_id: str, judged: Judged, target: ImportTarget) -> str:
+    """Return the id that a consent of the export gets: its own in a new domain, unless new ones are asked for. Another
+    one is always the same for this export, so that what an import has left can be told from what was there before."""
+    if not target.domain_id and not target.new_ids:
+        return consent_id
+    return f"consent-{uuid5(UUID(judged.digest[:32]), consent_id)}"
+
+
+def _delete_left(unit: Unit, target: ImportTarget, judged: Judged, mark: str) -> None:
+    scope = target.scope
     after = None
     while True:
         page = unit.domains.list(scope, after=after, limit=100)
@@ -257,7 +328,7 @@ def _delete_left(unit: Unit, scope: Scope, mark: str) -> None:
             if left == mark:
                 unit.domains.delete(scope, domain.domain_id)
             elif left == mark + _INTO:
-                _empty(unit, scope, domain)
+                _empty(unit, replace(target, domain_id=domain.domain_id), judged, domain)
         after = page.next_key
         if after is None:
             return
@@ -268,17 +339,19 @@ def _finish(unit: Unit, scope: Scope, domain: VoiceProfileDomain) -> None:
     _audit(unit, scope, "ImportDomain", domain.arn, "done")
 
 
-def _undo(unit: Unit, target: ImportTarget, domain: VoiceProfileDomain) -> None:
+def _undo(unit: Unit, target: ImportTarget, judged: Judged, domain: VoiceProfileDomain) -> None:
     """Delete what was written: the new domain, or the profiles in one that was empty."""
     if not target.domain_id:
         unit.domains.delete(target.scope, domain.domain_id)
     else:
-        _empty(unit, target.scope, domain)
+        _empty(unit, target, judged, domain)
     _audit(unit, target.scope, "ImportDomain", domain.arn, "undone")
 
 
-def _empty(unit: Unit, scope: Scope, domain: VoiceProfileDomain) -> None:
-    """Delete what an import has written into a domain that was empty before."""
+def _empty(unit: Unit, target: ImportTarget, judged: Judged, domain: VoiceProfileDomain) -> None:
+    """Delete what an import has written into a domain that had no profiles before; consents that it had stay."""
+    scope = target.scope
+    unit.consents.delete_ids(scope, domain.domain_id, {_consent_id(one, judged, target) for one in judged.consents})
     while profiles := unit.profiles.list(scope, domain.domain_id, limit=500).items:
         for profile in profiles:
             unit.profiles.delete(scope, profile.profile_id)

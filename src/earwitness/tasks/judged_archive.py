@@ -9,6 +9,7 @@ import json
 import math
 import re
 import wave
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,9 +20,11 @@ import msgspec
 import numpy as np
 
 from earwitness.engine.space import Space
-from earwitness.errors import ArchiveInvalid
-from earwitness.tasks.archive import OpenedPart, opened_parts
+from earwitness.errors import ArchiveInvalid, BadRequest
+from earwitness.store.consents import CONSENTS_MAX
+from earwitness.tasks.archive import LabelOfLine, OpenedPart, opened_parts
 from earwitness.voice.band import CANONICAL_RATE, Band
+from earwitness.voice.consent import ConsentTerms
 from earwitness.voice.job import PartKind
 
 IMPORTING = "earwitness:importing"
@@ -34,6 +37,7 @@ _UNIT_LENGTH_OFF_MAX = 1e-3
 _SHOWN_MAX = 5
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ENCODER = re.compile(r"[\w.-]{1,64}(/[\w.-]{1,64}){1,2}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME_LENGTH_MAX, _DESCRIPTION_LENGTH_MAX, _CONSENT_LENGTH_MAX = 256, 1024, 256
 
 _LineT = TypeVar("_LineT", bound=msgspec.Struct)
@@ -46,6 +50,8 @@ class ImportedDomain(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     description: str = ""
     band: str
     tags: dict[str, str] = {}
+    #: What the records are known by whose digests of subjects these are; None in exports of the first format.
+    records: str | None = None
 
 
 class ImportedProfile(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -54,6 +60,42 @@ class ImportedProfile(msgspec.Struct, rename="camel", frozen=True, kw_only=True)
     profile_id: str
     tags: dict[str, str] = {}
     expires_at: datetime
+    #: Whose it is, where a consent says it.
+    subject: str | None = None
+    #: What the subject is found by in the records that the export was made of.
+    subject_digest: str | None = None
+
+
+class ImportedConsent(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a consent."""
+
+    consent_id: str
+    subject: str
+    text_version: str
+    given_at: datetime
+    medium: str
+    evidence: str
+    purpose: str
+    withdrawn_at: datetime | None = None
+
+    @property
+    def terms(self) -> ConsentTerms:
+        """Return what was agreed to."""
+        return ConsentTerms(
+            subject=self.subject,
+            text_version=self.text_version,
+            given_at=self.given_at,
+            medium=self.medium,
+            evidence=self.evidence,
+            purpose=self.purpose,
+        )
+
+
+class ImportedLabel(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Of a labelled call; an import looks at it and writes none of it."""
+
+    task_id: str
+    label: LabelOfLine
 
 
 class ImportedVoiceprint(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -82,7 +124,23 @@ class Judged:
     #: Voiceprints without a vector, or of another encoder without their speech: nothing can be compared with them.
     unusable: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     #: Voiceprints of another encoder whose speech is there: to be made anew.
-    foreign: int = 0
+    foreign: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    consents: set[str] = field(default_factory=set[str])
+    #: By subject: when the latest of its consents was given, and when it withdrew last by what the export says.
+    consented: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    withdrawn: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    #: Tasks with a label. Labels stand on tasks, so they stay in the file.
+    labelled: set[str] = field(default_factory=set[str])
+
+    def may_import(self, subject: str | None, withdrawn_at: datetime | None) -> bool:
+        """Return whether something of a subject is taken that has withdrawn here at this time, or not: it is where a
+        consent in the export is newer than each withdrawal, or where there is no withdrawal."""
+        theirs = None if subject is None else self.withdrawn.get(subject)
+        latest = max((one for one in (theirs, withdrawn_at) if one is not None), default=None)
+        if latest is None:
+            return True
+        given_at = None if subject is None else self.consented.get(subject)
+        return given_at is not None and given_at > latest
 
 
 def judge(
@@ -104,6 +162,10 @@ def judge(
             _judge_profiles(judged, part, now)
         elif part.listed.kind is PartKind.VOICEPRINTS:
             _judge_voiceprints(judged, part, space)
+        elif part.listed.kind is PartKind.CONSENTS:
+            _judge_consents(judged, part, now)
+        elif part.listed.kind is PartKind.LABELS:
+            _judge_labels(judged, part)
         else:
             raise ArchiveInvalid("the export describes two domains; it is none of ours")
     if judged is None:
@@ -140,8 +202,50 @@ def _judge_profiles(judged: Judged, part: OpenedPart, now: datetime) -> None:
             raise ArchiveInvalid("the export has a profile twice; it is none of ours")
         judged.profiles.add(line.profile_id)
         _require_tags(line.tags)
+        if not _DIGEST.fullmatch(line.subject_digest or "") and line.subject_digest is not None:
+            raise ArchiveInvalid("a profile of the export has a digest of a subject that nobody can have made")
+        _require_terms(ConsentTerms(subject=line.subject), now)
         if line.expires_at <= now:
             judged.expired.add(line.profile_id)
+
+
+def _judge_consents(judged: Judged, part: OpenedPart, now: datetime) -> None:
+    counts = Counter[str]()
+    for line in lines_of(part, ImportedConsent):
+        withdrawn_at = line.withdrawn_at
+        if not _ID.fullmatch(line.consent_id) or any(
+            one is not None and one.tzinfo is None for one in (line.given_at, withdrawn_at)
+        ):
+            raise ArchiveInvalid("a consent of the export has an id or a time that nobody can have written")
+        if line.consent_id in judged.consents:
+            raise ArchiveInvalid("the export has a consent twice; it is none of ours")
+        judged.consents.add(line.consent_id)
+        _require_terms(line.terms, now)
+        counts[line.subject] += 1
+        judged.consented[line.subject] = max(line.given_at, judged.consented.get(line.subject, line.given_at))
+        if withdrawn_at is not None:
+            judged.withdrawn[line.subject] = max(withdrawn_at, judged.withdrawn.get(line.subject, withdrawn_at))
+    if max(counts.values(), default=0) > CONSENTS_MAX:
+        raise ArchiveInvalid(f"the export has more than {CONSENTS_MAX} consents of one subject; it is none of ours")
+
+
+def _require_terms(terms: ConsentTerms, now: datetime) -> None:
+    try:
+        terms.checked(now=now)
+    except BadRequest as error:
+        raise ArchiveInvalid(f"a consent or a subject of the export cannot be taken: {error}") from error
+
+
+def _judge_labels(judged: Judged, part: OpenedPart) -> None:
+    for line in lines_of(part, ImportedLabel):
+        named = line.label.profile_id
+        if not _ID.fullmatch(line.task_id) or not _ID.fullmatch(named or "none"):
+            raise ArchiveInvalid("a label of the export has an id that nobody can have written")
+        if line.task_id in judged.labelled:
+            raise ArchiveInvalid("the export has the label of a call twice; it is none of ours")
+        if line.label.spoke.names_profile != (named is not None):
+            raise ArchiveInvalid("a label of the export names a profile where it says of none, or none where it must")
+        judged.labelled.add(line.task_id)
 
 
 def _judge_voiceprints(judged: Judged, part: OpenedPart, space: Space) -> None:
@@ -170,7 +274,7 @@ def _judge_voiceprints(judged: Judged, part: OpenedPart, space: Space) -> None:
         elif len(line.vector) > 4 * 4096:
             raise ArchiveInvalid("a voiceprint of the export has more numbers than any voice encoder gives")
         elif line.profile_id not in judged.expired:
-            judged.foreign += 1
+            judged.foreign.add(named)
 
 
 def _require_unit_vector(vector: bytes, dimension: int) -> None:

@@ -61,4 +61,10 @@ class PartKind(StrEnum):
     """Some of its voice profiles, with their tags."""
 
     VOICEPRINTS = "voiceprints"
-    """Some of its voiceprints, with their consents, and the speech of their enrolment if that is asked for."""
+    """Some of its voiceprints, and the speech of their enrolment if that is asked for."""
+
+    CONSENTS = "consents"
+    """Some of the consents that are recorded in it."""
+
+    LABELS = "labels"
+    """Some of its labelled calls, with what the searches said."""
