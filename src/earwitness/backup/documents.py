@@ -62,6 +62,23 @@ class BackupManifest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     public_key: str
 
 
+class LedgerSchedule(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """How long a domain keeps what it holds, as it was told last. None stands for the service's own time."""
+
+    account_id: str
+    region: str
+    #: The identity digest of the domain, as deletions name it, in hexadecimal digits.
+    domain: str
+    #: RFC 3339, UTC.
+    updated_at: str
+    voiceprint_hours: int | None
+    results_hours: int | None
+    profile_days: int | None
+    audio_days: int | None
+    last_contact_days: int | None
+    look_back: bool
+
+
 class LedgerHead(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """How far a ledger goes, written again and again: a ledger where nothing was deleted has a head that is new."""
 
@@ -71,6 +88,8 @@ class LedgerHead(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     #: RFC 3339, UTC: every deletion that was written down before it has its place up to the position.
     told_at: str
     public_key: str
+    #: All schedules at that time; none in heads of former versions.
+    schedules: tuple[LedgerSchedule, ...] = ()
 
 
 def time_text(time: datetime) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from earwitness.backup.ledger import ENTRIES_AT_ONCE, entry_digest, write_entries, write_head
+from earwitness.backup.ledger import ENTRIES_AT_ONCE, entry_digest, schedules_of, write_entries, write_head
 from earwitness.backup.places import Place
 from earwitness.errors import BackupPlaceUnavailable, ConfigurationError
 from earwitness.store.deletion_records import LedgerPlace
@@ -116,7 +116,8 @@ class LedgerKeeper:
             write_entries(at, place.ledger, entries, before=before)
             behind, before = entries[-1].position or behind, entries[-1].entry_digest or b""
         # What came meanwhile is in the ledger as well; the head does not speak of it yet.
-        write_head(at, place.ledger, self._store.signer(), position=position, digest=digest, told_at=now)
+        signer, schedules = self._store.signer(), schedules_of(self._store)
+        write_head(at, place.ledger, signer, position=position, digest=digest, told_at=now, schedules=schedules)
         self._store.write(lambda unit: unit.backups.told(place.place, position=max(behind, position)))
 
     def _forget(self, now: datetime) -> None:

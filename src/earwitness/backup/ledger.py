@@ -1,7 +1,8 @@
 """The ledger of deletions at a place: entries that hang on each other by their hashes, and a head that is signed.
 
     ledger/NAME/000000000001-000000000007.jsonl     entries by their positions, never changed
-    ledger/NAME/head.json                           how far it goes, and when that was so; written every minute
+    ledger/NAME/head.json                           how far it goes, when that was so, and the retention schedules
+                                                    of domains then; written every minute
 
 The name is that of the records, so that several installations may have their backups at one place. An entry says what
 was deleted by keyed digests, so the ledger tells nobody who was known here. Entries that are missing, changed, doubled
@@ -19,6 +20,7 @@ from earwitness.backup.documents import (
     LedgerEntry,
     LedgerHead,
     LedgerItem,
+    LedgerSchedule,
     decode,
     encode,
     entry_with,
@@ -30,7 +32,9 @@ from earwitness.backup.documents import (
 from earwitness.backup.places import Place
 from earwitness.errors import BackupInvalid
 from earwitness.store.deletion_records import Deletion
+from earwitness.store.store import Store
 from earwitness.vault.signing import PublicKey, Signer
+from earwitness.voice.deletion import DeletionKind
 
 ENTRIES_AT_ONCE = 1_000
 _FILE = re.compile(r"ledger/[A-Za-z0-9-]+/(\d{12})-(\d{12})\.jsonl")
@@ -146,9 +150,43 @@ def write_entries(place: Place, name: str, deletions: Sequence[Deletion], *, bef
     place.put(f"ledger/{name}/{first:012}-{last:012}.jsonl", b"".join(lines))
 
 
-def write_head(place: Place, name: str, signer: Signer, *, position: int, digest: bytes, told_at: datetime) -> None:
-    """Write how far the ledger at a place goes."""
-    head = LedgerHead(position=position, digest=digest.hex(), told_at=time_text(told_at), public_key=signer.public.text)
+def schedules_of(store: Store) -> tuple[LedgerSchedule, ...]:
+    """Return the retention schedules of all domains as a head has them: without what the domains are called."""
+    return tuple(
+        LedgerSchedule(
+            account_id=told.scope.account_id,
+            region=told.scope.region,
+            domain=store.digest_of(told.scope, DeletionKind.DOMAIN, told.domain_id).hex(),
+            updated_at=time_text(told.updated_at),
+            voiceprint_hours=told.schedule.voiceprint_hours,
+            results_hours=told.schedule.results_hours,
+            profile_days=told.schedule.profile_days,
+            audio_days=told.schedule.audio_days,
+            last_contact_days=told.schedule.last_contact_days,
+            look_back=told.schedule.look_back,
+        )
+        for told in store.retention.list_everywhere()
+    )
+
+
+def write_head(
+    place: Place,
+    name: str,
+    signer: Signer,
+    *,
+    position: int,
+    digest: bytes,
+    told_at: datetime,
+    schedules: tuple[LedgerSchedule, ...],
+) -> None:
+    """Write how far the ledger at a place goes, and what domains were told of retention until then."""
+    head = LedgerHead(
+        position=position,
+        digest=digest.hex(),
+        told_at=time_text(told_at),
+        public_key=signer.public.text,
+        schedules=schedules,
+    )
     place.put(f"ledger/{name}/head.json", signed_head(head, signer))
 
 

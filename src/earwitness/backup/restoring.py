@@ -37,6 +37,7 @@ from earwitness.tasks.expire import expire
 from earwitness.vault.signing import PublicKey
 from earwitness.vault.vault import Vault
 from earwitness.voice.deletion import DeletionKind, DeletionReason
+from earwitness.voice.retention import RetentionSchedule
 
 PARTIAL = "restore.partial"
 """The folder beside the records where all is written first."""
@@ -82,6 +83,8 @@ class Restored:
     deletions: int
     #: Things that had come back and were deleted again.
     deleted_again: int
+    #: Domains whose retention schedule was told after the backup, and is told again.
+    schedules: int
     #: Up to when all deletions are known; None without a ledger.
     told_at: datetime | None
 
@@ -307,9 +310,39 @@ def _without_what_was_deleted(
     if not is_newer:
         name = f"{store.signer().public.key_id}-{os.urandom(4).hex()}"
         store.write(lambda unit: (unit.redoing.leave_the_ledger(), unit.backups.begin_ledger(name)))
+    schedules = _told_again(store, ledger)
     expire(store, now=clock())
     told_at = ledger.told_at if ledger is not None else None
-    return Restored(manifest=manifest, deletions=count, deleted_again=again, told_at=told_at)
+    return Restored(manifest=manifest, deletions=count, deleted_again=again, schedules=schedules, told_at=told_at)
+
+
+def _told_again(store: Store, ledger: ReadLedger | None) -> int:
+    """Tell domains again how long to keep what they hold, where that was told after the backup; return how many."""
+    told = {bytes.fromhex(one.domain): one for one in (() if ledger is None else ledger.head.schedules)}
+    times = {digest: time_of(one.updated_at) for digest, one in told.items()}
+    count = 0
+    for found in list(store.redoing.found(store.token_key, DeletionKind.DOMAIN, times)) if times else ():
+        (domain_id,) = found.ids
+        before = store.retention.get(found.scope, domain_id)
+        if before is not None and before.updated_at >= found.deleted_at:
+            continue
+        one = told[store.digest_of(found.scope, DeletionKind.DOMAIN, domain_id)]
+        schedule = RetentionSchedule(
+            voiceprint_hours=one.voiceprint_hours,
+            results_hours=one.results_hours,
+            profile_days=one.profile_days,
+            audio_days=one.audio_days,
+            last_contact_days=one.last_contact_days,
+            look_back=one.look_back,
+            published_name="" if before is None else before.schedule.published_name,
+        )
+        store.write(
+            lambda unit, scope=found.scope, domain_id=domain_id, schedule=schedule: unit.retention.put(
+                scope, domain_id, schedule, key_id=COMMAND
+            )
+        )
+        count += 1
+    return count
 
 
 def _batches(ledger: ReadLedger | None, manifest: BackupManifest) -> Iterator[list[LedgerEntry]]:

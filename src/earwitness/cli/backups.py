@@ -244,6 +244,7 @@ def restore(
     told_at = None if done.told_at is None else done.told_at.isoformat()
     if as_json:
         beside = {"deletionsSince": done.deletions, "deletedAgain": done.deleted_again, "ledgerToldAt": told_at}
+        beside["schedulesToldAgain"] = done.schedules
         print_json({**_told(done.manifest), **beside})
         return
     say("restored {}, made {}", done.manifest.backup_id, done.manifest.created_at)
@@ -252,6 +253,8 @@ def restore(
         done.deletions,
         done.deleted_again,
     )
+    if done.schedules:
+        say("{} domains were told a retention schedule since, and are told it again", done.schedules)
     if accept_resurrection:
         warn("what was deleted after {} may be there again", told_at or done.manifest.created_at)
     else:
