@@ -20,7 +20,7 @@ from earwitness import descriptors
 from earwitness.access.access import TOKEN_CHARACTERS_MIN, Access
 from earwitness.api.calls import Calls
 from earwitness.api.context import ApiContext
-from earwitness.backup.orders import keeping_ledgers
+from earwitness.backup.duty import keeping_ledgers
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
 from earwitness.config.settings import EngineSettings

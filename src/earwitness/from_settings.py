@@ -27,7 +27,7 @@ from earwitness.media.origins import READ_SECONDS, SPARE_THREADS, OriginSettings
 from earwitness.rest.routes import ROUTES
 from earwitness.server.certificate import Certificate, TlsFiles
 from earwitness.server.connections import trusted_networks
-from earwitness.sinks.aws import SinkSettings
+from earwitness.sinks.aws_clients import SinkSettings
 from earwitness.sinks.webhook import WebhookSettings, require_webhook
 from earwitness.tasks.events import TargetSettings
 from earwitness.traces.traces import Traces

@@ -10,7 +10,8 @@ from earwitness.audio.net_speech import gather
 from earwitness.audio.quality import Outline, QualityMeter, frame_bounds, speech_columns
 from earwitness.models.sessions import ModelSession
 from earwitness.voice.band import Band
-from earwitness.voice.speech import SpeechQuality, SpeechSegment, enrolment_fault
+from earwitness.voice.speech import SpeechSegment, enrolment_fault
+from earwitness.voice.speech_quality import SpeechQuality
 
 RATE = 8000
 FRAME = 256

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from earwitness.audio.quality import SpeechQuality
 from earwitness.engine.batch import BatchLine, advice_for, answers_on, line_of, watched
 from earwitness.engine.compensation import Vectors
 from earwitness.engine.engine import Engine, Identified, Voice, search_again
@@ -16,6 +15,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.embedding import Voiceprint
 from earwitness.voice.line import LineHealth, LineLearning, LineState
 from earwitness.voice.speech import NetSpeech
+from earwitness.voice.speech_quality import SpeechQuality
 from spaces import elsewhere, embedded, voices
 
 GOOD = SpeechQuality(speech_level_dbfs=-25.0, peak_dbfs=-3.0, clipped_percent=0.0, snr_db=20.0, bandwidth_hz=3_900.0)

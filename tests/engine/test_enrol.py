@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from earwitness.engine.enrol import UsableRecording, account, joined_pieces
 from earwitness.voice.band import Band
-from earwitness.voice.speech import NetSpeech, SpeechQuality
+from earwitness.voice.speech import NetSpeech
+from earwitness.voice.speech_quality import SpeechQuality
 
 QUALITY = SpeechQuality(speech_level_dbfs=-20, peak_dbfs=-3, clipped_percent=0, snr_db=30, bandwidth_hz=3400)
 

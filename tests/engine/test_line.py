@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from earwitness.audio.quality import SpeechQuality
 from earwitness.engine.compensation import Vectors, unit_length
 from earwitness.engine.gallery import Gallery
 from earwitness.engine.line import (
@@ -28,6 +27,7 @@ from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.embedding import Embedding, Vector, Voiceprint
 from earwitness.voice.line import LineState
 from earwitness.voice.speech import NetSpeech
+from earwitness.voice.speech_quality import SpeechQuality
 from spaces import DIMENSION, SHIPPED, elsewhere, embedded, voices
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)

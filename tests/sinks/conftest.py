@@ -18,7 +18,7 @@ from recording_server import Recording, recording
 
 from earwitness.aws.clients import AwsCredentials
 from earwitness.sinks import http_post
-from earwitness.sinks.aws import SinkClients, SinkSettings
+from earwitness.sinks.aws_clients import SinkClients, SinkSettings
 from moto_server import moto
 
 CREDENTIALS = AwsCredentials(access_key_id="AKIDEXAMPLE", secret_access_key="an example's secret")  # noqa: S106

@@ -12,7 +12,7 @@ from recording_server import Recording, recording
 
 from earwitness.aws.clients import AwsCredentials
 from earwitness.errors import ConfigurationError, SinkError, SinkRefused, SinkUnavailable
-from earwitness.sinks.aws import SinkClients, SinkSettings
+from earwitness.sinks.aws_clients import SinkClients, SinkSettings
 from earwitness.sinks.sink import sink_for
 from earwitness.sinks.targets import BODY_BYTES_MAX
 from earwitness.voice.events import EventKind

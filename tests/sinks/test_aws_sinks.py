@@ -13,7 +13,7 @@ from event_examples import ACCOUNT, BODY, EVENT_ID, PIPELINE_ID, REGION, STATE_B
 from recording_server import Recording
 
 from earwitness.errors import SinkRefused, SinkUnavailable
-from earwitness.sinks.aws import SinkClients
+from earwitness.sinks.aws_clients import SinkClients
 from earwitness.sinks.sink import sink_for
 from earwitness.voice.events import EventKind
 

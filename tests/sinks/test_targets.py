@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earwitness.errors import ConfigurationError, SinkRefused
-from earwitness.sinks.aws import DELIVERIES, AwsSink, SinkClients, SinkSettings
+from earwitness.sinks.aws import DELIVERIES, AwsSink
+from earwitness.sinks.aws_clients import SinkClients, SinkSettings
 from earwitness.sinks.json_lines import JsonLinesSink
 from earwitness.sinks.sink import sink_for
 from earwitness.sinks.targets import RESOURCE_PATTERNS, fault_of_form, fault_of_place, read_arn

@@ -16,7 +16,8 @@ from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.repeats import Repeat
 from earwitness.voice.band import Band
 from earwitness.voice.retention import RetentionSchedule
-from earwitness.voice.speech import NetSpeech, SpeechQuality, SpeechSegment
+from earwitness.voice.speech import NetSpeech, SpeechSegment
+from earwitness.voice.speech_quality import SpeechQuality
 from earwitness.voice.task_status import VoiceprintStatus
 
 SECONDS = [second * RATE for second in range(1, 60)]

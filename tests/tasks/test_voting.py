@@ -33,7 +33,8 @@ from earwitness.voice.consent import NOTHING_CARRIED
 from earwitness.voice.decision import Outcome
 from earwitness.voice.embedding import Embedding, Vector
 from earwitness.voice.line import VOICES_MAX, VOICES_MIN, Codec, LineHealth, LineLearning, LineState
-from earwitness.voice.speech import NetSpeech, SpeechQuality
+from earwitness.voice.speech import NetSpeech
+from earwitness.voice.speech_quality import SpeechQuality
 
 DAY = timedelta(days=1)
 THREE_YEARS = timedelta(days=3 * 365)

@@ -13,7 +13,8 @@ from scipy import fft, signal
 from earwitness.audio.vad import FRAME_SAMPLES, SPEECH_ON
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.embedding import Samples
-from earwitness.voice.speech import SpeechQuality, SpeechSegment
+from earwitness.voice.speech import SpeechSegment
+from earwitness.voice.speech_quality import SpeechQuality
 
 _PAUSE_BELOW = 0.1
 """Probability of speech under which a frame counts as background."""

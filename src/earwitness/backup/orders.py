@@ -1,21 +1,16 @@
-"""From settings to what backups and restores work with.
+"""From settings to what backups and restores are told to do.
 
 What belongs here: where things are. What must never: what is done with them.
 """
 
 import base64
-from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from earwitness.backup.keeping import LedgerKeeper, keep_ledgers
+from earwitness.backup.duty import place_at
 from earwitness.backup.making import BackupOrder
-from earwitness.backup.places import Place, place_of
 from earwitness.config import Settings
-from earwitness.config.aws import aws_variables
 from earwitness.errors import ConfigurationError
 from earwitness.installation import key_folder, media_folder, store_url
-from earwitness.store.store import Store
 from earwitness.vault.age import require_recipient
 from earwitness.vault.master_key import master_key_from_text
 from earwitness.vault.vault import Vault
@@ -23,30 +18,6 @@ from earwitness.vault.wrapping import MasterKeyWrapper
 
 if TYPE_CHECKING:
     from earwitness.backup.restoring import RestoreOrder
-
-
-def place_at(settings: Settings, address: str) -> Place:
-    """Return the place of this address. Raise ConfigurationError."""
-    region = aws_variables().region or "us-east-1"
-    return place_of(address, endpoint_url=settings.backup_endpoint_url, region=region)
-
-
-def keeper_of(settings: Settings, store: Store, *, clock: Callable[[], datetime]) -> LedgerKeeper:
-    """Return what tells the ledgers of these records. Raise ConfigurationError."""
-    return LedgerKeeper(
-        store,
-        place_of=lambda address: place_at(settings, address),
-        second_place=settings.deletion_ledger,
-        backup_days_max=settings.backup_days_max,
-        clock=clock,
-    )
-
-
-def keeping_ledgers(
-    settings: Settings, store: Store, clock: Callable[[], datetime], keeps_house: Callable[[], bool]
-) -> Coroutine[None, None, None]:
-    """Return the duty of a service to tell its ledgers, to be run until it is cancelled. Raise ConfigurationError."""
-    return keep_ledgers(keeper_of(settings, store, clock=clock), keeps_house=keeps_house)
 
 
 def backup_order(settings: Settings, *, with_media: bool, recipient: str | None, with_master_key: bool) -> BackupOrder:

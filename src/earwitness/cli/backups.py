@@ -71,8 +71,9 @@ def make(
 
     Next to the backups lies a ledger of deletions, which the running service tells of everything that is deleted.
     """
+    from earwitness.backup.duty import keeper_of, place_at
     from earwitness.backup.making import make_backup
-    from earwitness.backup.orders import backup_order, keeper_of, place_at
+    from earwitness.backup.orders import backup_order
 
     with reporting(as_json=as_json):
         if plain == (to is not None):
@@ -107,7 +108,7 @@ def verify(
     No service and no master key is needed.
     """
     from earwitness.backup.checking import verify_backup
-    from earwitness.backup.orders import place_at
+    from earwitness.backup.duty import place_at
     from earwitness.vault.signing import PublicKey
 
     with reporting(as_json=as_json), progress_of(sizes=True) as show:
@@ -133,7 +134,7 @@ def verify(
 def list_all(place: PlaceArgument, as_json: JsonOption = False) -> None:
     """Show the backups at a place, oldest first, and those that were cut short."""
     from earwitness.backup.checking import list_backups
-    from earwitness.backup.orders import place_at
+    from earwitness.backup.duty import place_at
 
     with reporting(as_json=as_json):
         found = list_backups(place_at(config.load(), place))
@@ -173,8 +174,8 @@ def prune(
     """Delete backups that are older than the setting backup_days_max, and what is left of those that were cut short."""
     from earwitness.backup.checking import list_backups
     from earwitness.backup.documents import time_of
+    from earwitness.backup.duty import keeper_of, place_at
     from earwitness.backup.making import delete_backup
-    from earwitness.backup.orders import keeper_of, place_at
 
     with reporting(as_json=as_json):
         settings = _settings(data)
@@ -223,7 +224,8 @@ def restore(
 
     The master key has to be there already, in the data folder or by EARWITNESS_MASTER_KEY, unless it is in the backup.
     """
-    from earwitness.backup.orders import place_at, restore_order
+    from earwitness.backup.duty import place_at
+    from earwitness.backup.orders import restore_order
     from earwitness.backup.restoring import clear_cut_short, restore
     from earwitness.installation import require_whole
 

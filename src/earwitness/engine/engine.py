@@ -30,7 +30,8 @@ from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.decision import Basis, Candidate, Decision, Outcome
 from earwitness.voice.durations import SPEECH_SECONDS_MAX
 from earwitness.voice.embedding import Embedding, Samples, Voiceprint
-from earwitness.voice.speech import NetSpeech, SpeechQuality
+from earwitness.voice.speech import NetSpeech
+from earwitness.voice.speech_quality import SpeechQuality
 
 LEAKAGE_DB = 20.0
 """A voice so far below the loudest one of its channel is another party's, heard through the line or the room. Echo

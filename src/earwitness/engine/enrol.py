@@ -32,7 +32,8 @@ from earwitness.errors import (
 from earwitness.progress import Progress, not_shown
 from earwitness.voice.durations import SPEECH_SECONDS_MAX
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, Embedding, Voiceprint
-from earwitness.voice.speech import OF_SEVERAL_VOICES, NetSpeech, enrolment_fault
+from earwitness.voice.speech import NetSpeech, enrolment_fault
+from earwitness.voice.speech_quality import OF_SEVERAL_VOICES
 
 _SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".gsm", ".mkv", ".mka"}

@@ -11,14 +11,16 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from earwitness.fragments.interface import AtTime, FragmentInfo, Retention, TimeAxis
 from earwitness.fragments.numbers import FragmentNumber, from_ms, to_ms
 from earwitness.fragments.record import HEAD_BYTES, RecordHead, RecordKind, RecordPlace
 from earwitness.vault.data_key import OVERHEAD_BYTES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 COLUMNS = "QqqIIIII"
 """Types of a fragment's columns: sequence, server ms, producer ms, random, duration, offset, body bytes, first tags."""
@@ -76,6 +78,8 @@ class Segment:
 
         If there is none, return the one that begins soonest after it, after the time when it begins.
         """
+        import numpy as np  # here and below: a start need not wait for what looks for times
+
         starts = self._starts(axis, self.hidden)
         ends = starts + np.asarray(self.durations)[self.hidden :]
         containing = np.flatnonzero((starts == time_ms) | ((starts < time_ms) & (time_ms < ends)))
@@ -89,6 +93,8 @@ class Segment:
 
     def starting(self, axis: TimeAxis, *, start_ms: int, end_ms: int, after: int) -> "list[IndexEntry]":
         """Return shown fragments after this sequence that begin in the range, ends included."""
+        import numpy as np
+
         first = self.index_after(after)
         starts = self._starts(axis, first)
         found = np.flatnonzero((start_ms <= starts) & (starts <= end_ms))
@@ -96,6 +102,8 @@ class Segment:
 
     def arrived(self, *, start_ms: int, end_ms: int) -> "list[IndexEntry]":
         """Return fragments that began to arrive in the range, ends included, and those that are hidden."""
+        import numpy as np
+
         starts = self._starts(TimeAxis.SERVER, 0)
         return [IndexEntry(self, int(index)) for index in np.flatnonzero((start_ms <= starts) & (starts <= end_ms))]
 
@@ -106,6 +114,8 @@ class Segment:
         return [RecordPlace(RecordKind.TAGS, offset, HEAD_BYTES + body) for offset, body in places]
 
     def _starts(self, axis: TimeAxis, first: int) -> "NDArray[np.int64]":
+        import numpy as np
+
         # A view: while it is held the columns cannot grow, so no caller hands it on.
         return np.asarray(self.server_ms if axis is TimeAxis.SERVER else self.producer_ms)[first:]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from earwitness.errors import ConfigurationError, SinkRefused
-from earwitness.sinks.aws import AwsSink, SinkClients
+from earwitness.sinks.aws_clients import SinkClients
 from earwitness.sinks.json_lines import JsonLinesSink
 from earwitness.sinks.targets import fault_of_form, read_arn
 from earwitness.sinks.webhook import WebhookSettings, WebhookSink
@@ -50,6 +50,8 @@ def sink_for(
 
 
 def _aws_sink(target: str, clients: SinkClients) -> Sink:
+    from earwitness.sinks.aws import AwsSink  # with botocore, which a start need not wait for
+
     arn, wrong = read_arn(target), fault_of_form(target)
     if arn is None or wrong is not None:
         raise SinkRefused(f"{target} {wrong}")

@@ -23,6 +23,14 @@ class Repeat:
     likeness: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardAgain:
+    """What tells a call when it is played again, and whether it is one itself."""
+
+    fingerprint: bytes
+    repeat: Repeat | None
+
+
 class RepeatReader(Reader):
     """What can be read of repeats."""
 

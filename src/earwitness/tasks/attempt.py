@@ -21,6 +21,7 @@ from earwitness.metrics.reported import InferenceStep, TaskMetrics, TaskResult, 
 from earwitness.store.audit_records import SERVICE
 from earwitness.store.columns import JsonObject
 from earwitness.store.records import NewVoiceprint, Pipeline, Scope, SpeakerSearchTask
+from earwitness.store.repeats import HeardAgain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.adopting import Adoption
 from earwitness.tasks.events import EventPublisher, channel_of, identification_event
@@ -46,7 +47,6 @@ from earwitness.voice.withdrawal import WITHDRAWN
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine
-    from earwitness.tasks.repeats import HeardAgain
     from earwitness.tasks.voting import LineNews, Lines, Searched
 
 ResultT = TypeVar("ResultT")
@@ -208,7 +208,7 @@ class Attempt:
             request_id=self.task.task_id,
         )
 
-    async def conclude_voiceprint(self, voiceprint: NewVoiceprint, heard: "HeardAgain | None" = None) -> None:
+    async def conclude_voiceprint(self, voiceprint: NewVoiceprint, heard: HeardAgain | None = None) -> None:
         """Write the voiceprint, and whether it was `heard` before; the task is over."""
 
         def work(unit: Unit) -> SpeakerSearchTask:

@@ -7,7 +7,7 @@ from typing import Any
 
 from earwitness.access.caller import arn_of
 from earwitness.errors import SinkUnavailable
-from earwitness.sinks.aws import SinkClients, SinkSettings
+from earwitness.sinks.aws_clients import SinkClients, SinkSettings
 from earwitness.sinks.sink import Sink, sink_for
 from earwitness.sinks.targets import SINK_SERVICES
 from earwitness.sinks.webhook import WebhookSettings

@@ -17,7 +17,7 @@ from earwitness.store.store import Store
 from earwitness.voice.band import Band
 from earwitness.voice.embedding import ENROL_SECONDS_MIN, Embedding, Voiceprint
 from earwitness.voice.finding import FindingKind
-from earwitness.voice.speech import quality_fault, quality_of
+from earwitness.voice.speech_quality import quality_fault, quality_of
 
 if TYPE_CHECKING:
     from earwitness.engine.engine import Engine

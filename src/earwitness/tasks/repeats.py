@@ -5,14 +5,13 @@ What belongs here: which earlier calls are compared, and the answer. How two are
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from earwitness.engine.repeats import REPEAT_LIKENESS_MIN, fingerprint_of, likeness
 from earwitness.errors import CiphertextRefused, RecordDamaged
 from earwitness.store.records import SpeakerSearchTask
-from earwitness.store.repeats import Repeat
+from earwitness.store.repeats import HeardAgain, Repeat
 from earwitness.store.store import Store
 from earwitness.voice.embedding import Embedding
 from earwitness.voice.speech import NetSpeech
@@ -23,14 +22,6 @@ have less, which spares comparing them over time."""
 
 
 _log = logging.getLogger("earwitness.repeats")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeardAgain:
-    """What tells a call when it is played again, and whether it is one itself."""
-
-    fingerprint: bytes
-    repeat: Repeat | None
 
 
 def earlier_fingerprints(store: Store, task: SpeakerSearchTask, embedding: Embedding) -> Mapping[str, bytes]:

@@ -5,21 +5,21 @@ that a model heard is compared with such a voiceprint.
 """
 
 import hashlib
+import math
+import random
+import struct
 from dataclasses import fields, replace
-
-import numpy as np
 
 from earwitness.errors import ScriptInvalid
 from earwitness.store.records import NewVoiceprint, SpeakerSearchTask
-from earwitness.store.repeats import Repeat
+from earwitness.store.repeats import HeardAgain, Repeat
 from earwitness.store.store import Store
 from earwitness.tasks.attempt import Attempt
-from earwitness.tasks.repeats import HeardAgain
 from earwitness.testing.verdicts import ScriptedVerdict, is_ambiguous
 from earwitness.voice.decision import Basis, Candidate, Decision, Outcome, Threshold
 from earwitness.voice.durations import IDENTIFY_SECONDS, SPEECH_SECONDS_MAX
 from earwitness.voice.line import LineState
-from earwitness.voice.speech import SpeechQuality
+from earwitness.voice.speech_quality import SpeechQuality
 
 SCRIPTED = "scripted"
 """The calibration of scripted decisions, and the encoder of scripted voiceprints, before its band."""
@@ -127,10 +127,12 @@ def heard_again_of(attempt: Attempt, verdict: ScriptedVerdict) -> HeardAgain:
 def voiceprint_of(task: SpeakerSearchTask) -> NewVoiceprint:
     """Return a voiceprint that is like no other one, and the same for every attempt at a task."""
     seed = int.from_bytes(hashlib.sha256(task.task_id.encode()).digest()[:8])
-    vector = np.random.default_rng(seed).standard_normal(_DIMENSION)
+    drawn = random.Random(seed)  # noqa: S311  # nothing is secret in it
+    vector = [drawn.gauss(0.0, 1.0) for _ in range(_DIMENSION)]
+    length = math.hypot(*vector)
     return NewVoiceprint(
         encoder_id=f"{SCRIPTED}/telephone",
-        vector=(vector / np.linalg.norm(vector)).astype("<f4").tobytes(),
+        vector=struct.pack(f"<{_DIMENSION}f", *(value / length for value in vector)),
         net_speech_seconds=SPEECH_SECONDS_MAX,
         quality={field.name: None for field in fields(SpeechQuality)},  # nothing was measured
     )

@@ -19,7 +19,7 @@ from earwitness.testing.scripted_answers import decision_of, heard_again_of, voi
 from earwitness.testing.turned_clock import TurnedClock
 from earwitness.testing.verdicts import SEARCHED, ScriptedVerdict, VerdictKind
 from earwitness.voice.durations import SPEECH_SECONDS_MAX
-from earwitness.voice.speech import OF_SEVERAL_VOICES
+from earwitness.voice.speech_quality import OF_SEVERAL_VOICES
 from earwitness.voice.task_status import StopReason, TaskStatus
 
 CALLER_KEYS = ("fromNumber", "callId", "transactionId")

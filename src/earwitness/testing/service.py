@@ -3,24 +3,20 @@
 Public API, with `earwitness.testing`. The service itself runs in a process of its own (served.py).
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
-from earwitness import config
-from earwitness.errors import ServiceNotStarted, ServiceRefused
-from earwitness.testing.starting import ServiceLine
+from earwitness.testing.starting import ServiceLine, load_services
 from earwitness.testing.verdicts import ScriptedVerdict
 
 if TYPE_CHECKING:
     import boto3
+
+    from earwitness.testing.asking import LoopbackApi
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -65,7 +61,7 @@ class ServiceClock:
 class EarwitnessService:
     """A running service. Made by `start_service`; everything but `close` may be called from any thread."""
 
-    def __init__(self, line: ServiceLine, *, account_id: str, region: str) -> None:
+    def __init__(self, line: ServiceLine, *, account_id: str, region: str, api: "LoopbackApi") -> None:
         self._line = line
         self.url: str = line.started["url"]
         """Where it answers, on loopback."""
@@ -75,7 +71,7 @@ class EarwitnessService:
 
         self.region = region
         self.clock = ServiceClock(line)
-        self._opener = build_opener(ProxyHandler({}))  # loopback goes through no proxy
+        self._api = api
 
     @property
     def environment(self) -> dict[str, str]:
@@ -200,18 +196,7 @@ class EarwitnessService:
     def _request(
         self, method: str, path: str, query: Mapping[str, object], content: bytes | None = None
     ) -> JsonDocument:
-        asked = urlencode({"region": self.region} | {key: str(value) for key, value in query.items()})
-        request = Request(f"{self.url}/earwitness/v1{path}?{asked}", data=content, method=method)  # noqa: S310  # http
-        request.add_header("Authorization", f"Bearer {KEY}")
-        request.add_header("Content-Type", "application/octet-stream")
-        try:
-            with self._opener.open(request, timeout=WAIT_SECONDS + _POLL_SECONDS) as answer:
-                return json.load(answer)
-        except HTTPError as error:
-            said = error.read().decode(errors="replace")
-            raise ServiceRefused(f"{method} {path}: {said}", status=error.code) from None
-        except (URLError, OSError) as error:
-            raise ServiceNotStarted(f"the service for tests does not answer ({error}); was it closed?") from error
+        return self._api.ask(method, f"{self.url}/earwitness/v1{path}", query, content)
 
     def _wait(self, look: Callable[[], JsonDocument | None], missing: str, seconds: float) -> JsonDocument:
         give_up, pause = time.monotonic() + seconds, 0.005
@@ -250,7 +235,12 @@ def start_service(
     name: `{"sink_endpoint_url": "http://127.0.0.1:5000"}`. Raise ServiceNotStarted, ConfigurationError for settings or
     a port that is taken, ModelMissing.
     """
+    load_services()
+    from earwitness import config  # as the next one: meanwhile
+    from earwitness.testing.asking import LoopbackApi
+
+    api = LoopbackApi(token=KEY, region=region, seconds_max=WAIT_SECONDS + _POLL_SECONDS)
     given = {name: str(value) for name, value in (settings or {}).items()}
     given.setdefault("models_dir", str(config.load().models_dir))
     line = ServiceLine({"account": account_id, "region": region, "port": port, "models": models, "settings": given})
-    return EarwitnessService(line, account_id=account_id, region=region)
+    return EarwitnessService(line, account_id=account_id, region=region, api=api)

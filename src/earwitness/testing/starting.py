@@ -89,6 +89,11 @@ _template: _Template | None = None
 _starting = threading.Lock()
 
 
+def load_services() -> None:
+    """Begin to load what services need, beside what this process has to do before it starts one."""
+    _use_template()
+
+
 def _use_template() -> _Template:
     global _template  # noqa: PLW0603  # one for the process, as long as it lives
     with _starting:
