@@ -15,7 +15,7 @@ from earwitness.audit.places import AuditPlace, place_of
 from earwitness.aws.clients import AwsCredentials, AwsSettings
 from earwitness.config import Settings
 from earwitness.config.addresses import host_and_port
-from earwitness.config.aws import aws_variables
+from earwitness.config.aws import aws_region
 from earwitness.config.rules import with_exceptions
 from earwitness.console.guard import Hosts
 from earwitness.doors.audiosocket_door import AudioSocketDoor
@@ -73,7 +73,7 @@ def audit_place(settings: Settings, *, clock: Callable[[], datetime]) -> AuditPl
     return place_of(
         settings.audit_dir or str(settings.data_dir / "audit"),
         endpoint_url=settings.audit_endpoint_url,
-        region=aws_variables().region or "us-east-1",
+        region=aws_region(),
         clock=clock,
     )
 

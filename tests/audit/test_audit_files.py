@@ -14,7 +14,7 @@ from store_examples import MINE, OTHERS, opened
 from earwitness.audit.checkpoints import AuditCheckpoint, ReadCheckpoint
 from earwitness.audit.entry_files import read_file
 from earwitness.audit.export import export_entries
-from earwitness.audit.place import AuditFolder, chain_name
+from earwitness.audit.folder import AuditFolder, chain_name
 from earwitness.audit.verify import verify_files
 from earwitness.errors import AuditPlaceUnavailable
 from earwitness.progress import not_shown

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from earwitness import config
 from earwitness.app import now, open_records
+from earwitness.audit.folder import AuditFolder
 from earwitness.audit.keeping import AuditKeeping
-from earwitness.audit.place import AuditFolder
 from earwitness.cli.main import app
 from earwitness.store.records import Scope
 from earwitness.vault.signing import PublicKey

@@ -97,7 +97,6 @@ def test_a_bucket_that_is_away_is_told_and_holds_up_nothing(
     told = [line for line in served.lines if "s3://trail/of/ours answers NoSuchBucket (404)" in line]
     assert "regular work failed and is tried again" in told[0]
     assert "the last checkpoint of the audit trail is not written" in told[-1]
-    assert len(told) < 2 + 3  # one a minute at most
     assert served.process.returncode == 0
     monkeypatch.setenv("EARWITNESS_AUDIT_ENDPOINT_URL", "http://127.0.0.1:1")
     refused = run("audit", "verify")

@@ -1,10 +1,13 @@
 """Records that the console's tests look at: calls of every outcome, people, events in every state, hostile words."""
 
+import io
+import zipfile
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from rest_examples import DECISION, VOICEPRINT, add_event, add_pipeline, add_task
 
+from earwitness.samples import first_call, second_call
 from earwitness.store.records import Scope, SpeakerSearchTask
 from earwitness.store.store import Store, Unit
 from earwitness.voice.band import Band
@@ -160,3 +163,19 @@ def _enrol(unit: Unit, scope: Scope, profile_id: str, *, expires_at: datetime) -
         expires_at=expires_at,
         consent_reference=CONSENT,
     )
+
+
+SPEAKERS = ("angus", "fiona", "kal", "marvin", "russell", "sally")
+
+
+def labelled(*, names: tuple[str, ...] = SPEAKERS, manifest: str | None = None) -> bytes:
+    """An archive of two calls of each person."""
+    rows = ["file,speaker_id"]
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            for which, call in (("first", first_call(name)), ("second", second_call(name))):
+                archive.writestr(f"{name}/{which}.flac", call.read_bytes())
+                rows.append(f"{name}/{which}.flac,{name}")
+        archive.writestr("manifest.csv", "\n".join(rows) if manifest is None else manifest)
+    return content.getvalue()

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from console_examples import MATCH, QUEUE, conclude, task_id
+from console_examples import MATCH, QUEUE, conclude, labelled, task_id
 from console_places import PLACES
 from console_visit import REGION, SCOPE
 from live import ACCOUNT, Live
 from rest_examples import add_task, token
-from test_console_evaluate import labelled
 
 from earwitness.console.files import ServedFiles
 from earwitness.console.pages import PAGES

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from console_examples import SPEAKERS, labelled
 from console_visit import REGION, SCOPE, Visit
 from live import ACCOUNT, Live
 
@@ -30,21 +31,7 @@ from patience import until
 pytestmark = pytest.mark.slow
 
 START = f"{REGION}/evaluate/start"
-NAMES = ("angus", "fiona", "kal", "marvin", "russell", "sally")
 SHORT = {"enrolSeconds": "10", "testSeconds": "5"}
-
-
-def labelled(*, names: tuple[str, ...] = NAMES, manifest: str | None = None) -> bytes:
-    """An archive of two calls of each person."""
-    rows = ["file,speaker_id"]
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for name in names:
-            for which, call in (("first", first_call(name)), ("second", second_call(name))):
-                archive.writestr(f"{name}/{which}.flac", call.read_bytes())
-                rows.append(f"{name}/{which}.flac,{name}")
-        archive.writestr("manifest.csv", "\n".join(rows) if manifest is None else manifest)
-    return content.getvalue()
 
 
 def send(browser: Visit, *files: tuple[str, str, bytes], **fields: str) -> httpx.Response:
@@ -156,10 +143,10 @@ def test_several_files_and_a_manifest(live: Live, visit: Callable[..., Visit]) -
     browser = visit("admin")
     files = [
         ("recordings", f"{name}-{number}.flac", call.read_bytes())
-        for name in NAMES[:2]
+        for name in SPEAKERS[:2]
         for number, call in enumerate((first_call(name), second_call(name)))
     ]
-    rows = [f"{name}-{number}.flac;{name}" for name in NAMES[:2] for number in range(2)]
+    rows = [f"{name}-{number}.flac;{name}" for name in SPEAKERS[:2] for number in range(2)]
     manifest = "\n".join(["file;speaker_id", *rows]).encode()
     assert send(browser, ("archive", "", b""), ("manifest", "calls.csv", manifest), *files).status_code == 303
     until(lambda: state_of(live) != "running")

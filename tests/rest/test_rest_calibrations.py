@@ -66,11 +66,11 @@ def operations(rest: Rest) -> list[str]:
 
 def test_a_domain_begins_with_the_service_s_own(domain: Rest) -> None:
     found = listed(domain, role="reader")
-    assert (found["version"], found["isOwn"], found["versions"], found["advice"]) == (0, True, [], None)
-    assert found["inUse"] == found["own"]
-    assert found["own"]["calibrationId"] == SHIPPED.id
+    assert (found["version"], found["fromService"], found["versions"], found["advice"]) == (0, True, [], None)
+    assert found["inUse"] == found["service"]
+    assert found["service"]["calibrationId"] == SHIPPED.id
     assert (found["voiceprints"], found["strangersNamedPercent"]) == (0, domain.engine.strangers_named_percent)
-    thresholds = found["own"]["thresholds"]
+    thresholds = found["service"]["thresholds"]
     assert [one["netSeconds"] for one in thresholds] == [fit.net_seconds for fit in SHIPPED.fits]
     assert thresholds[0]["lineMargin"] == SHIPPED.unknown_line_margin
     assert operations(domain) == []
@@ -81,7 +81,7 @@ def test_what_it_would_change_is_told_and_nothing_is_installed(domain: Rest) -> 
     found = response.json()
     require_fits(found, "CalibrationComparison")
     assert (found["before"]["calibrationId"], found["after"]["calibrationId"]) == (SHIPPED.id, HIGHER.id)
-    assert (found["isOwn"], found["version"]) == (True, 0)
+    assert (found["fromService"], found["version"]) == (True, 0)
     assert scores(found["after"]) == pytest.approx([score + 0.05 for score in scores(found["before"])])
     assert listed(domain)["version"] == 0
     assert operations(domain) == []
@@ -90,7 +90,7 @@ def test_what_it_would_change_is_told_and_nothing_is_installed(domain: Rest) -> 
 def test_it_is_installed_and_taken_back(domain: Rest) -> None:
     first = shown(install(domain, document(HIGHER)))
     assert first == listed(domain)
-    assert (first["version"], first["isOwn"]) == (1, False)
+    assert (first["version"], first["fromService"]) == (1, False)
     assert first["inUse"]["calibrationId"] == HIGHER.id
     (version,) = first["versions"]
     assert version["calibration"] == first["inUse"]
@@ -100,7 +100,7 @@ def test_it_is_installed_and_taken_back(domain: Rest) -> None:
     again = shown(use(domain, HIGHER.id))
     assert (again["version"], again["inUse"]) == (3, first["inUse"])
     own = shown(use(domain, "service"))
-    assert (own["version"], own["isOwn"], own["inUse"]) == (4, True, own["own"])
+    assert (own["version"], own["fromService"], own["inUse"]) == (4, True, own["service"])
     assert [one["calibration"] and one["calibration"]["calibrationId"] for one in own["versions"]] == [
         None,
         HIGHER.id,
@@ -123,7 +123,7 @@ def test_searches_rest_on_it_at_once(domain: Rest) -> None:
     assert enrolled.status_code == 200, enrolled.text
     before = searched(domain)
     assert (before["outcome"], before["calibration"]) == ("match", SHIPPED.id)
-    expected = listed(domain)["own"]
+    expected = listed(domain)["service"]
     assert before["threshold"]["score"] == pytest.approx(expected["thresholds"][-1]["score"])
     shown(install(domain, document(HIGHER)))
     after = searched(domain)
@@ -136,7 +136,7 @@ def test_searches_rest_on_it_at_once(domain: Rest) -> None:
     shown(use(domain, "service"))
     former = searched(domain)
     assert (former["calibration"], former["threshold"]["score"]) == (SHIPPED.id, before["threshold"]["score"])
-    assert listed(domain)["own"] == expected
+    assert listed(domain)["service"] == expected
 
 
 def test_other_domains_keep_theirs(domain: Rest) -> None:
@@ -258,7 +258,7 @@ def test_after_a_change_of_the_encoder_the_service_s_own_counts(domain: Rest) ->
 
     domain.store.write(installed_before_the_upgrade)
     found = listed(domain)
-    assert (found["version"], found["isOwn"], found["inUse"]["calibrationId"]) == (1, True, SHIPPED.id)
+    assert (found["version"], found["fromService"], found["inUse"]["calibrationId"]) == (1, True, SHIPPED.id)
     assert "calibration use service --domain vpd-1" in found["advice"]
     assert found["versions"][0]["ofOtherEncoder"] is True
     assert searched(domain)["calibration"] == SHIPPED.id

@@ -48,7 +48,7 @@ def test_the_next_call_rests_on_what_was_installed(tmp_path: Path, engine: Engin
         first = await heard()
         install(office.store, first.domain_id, HIGHER)
         second = await heard(first.domain_id)
-        office.store.write(lambda unit: unit.calibrations.use_own(MINE, first.domain_id, key_id="KEY"))
+        office.store.write(lambda unit: unit.calibrations.use_service(MINE, first.domain_id, key_id="KEY"))
         third = await heard(first.domain_id)
         found = [one.identification for one in (first, second, third)]
         assert [one["basis"]["calibration_id"] for one in found] == [SHIPPED.id, HIGHER.id, SHIPPED.id]
@@ -78,7 +78,7 @@ def test_another_process_searches_by_it_at_once(tmp_path: Path, engine: Engine) 
         assert lines.gallery(line, engine) is lines.gallery(line, engine)
         here.write(lambda unit: unit.calibrations.use_again(MINE, domain_id, HIGHER.id, key_id="KEY"))
         assert found() == HIGHER.id
-        here.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="KEY"))
+        here.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="KEY"))
         assert found() == SHIPPED.id
     finally:
         here.close()

@@ -6,7 +6,12 @@ import sys
 import pytest
 
 HEAVY = ["boto3", "botocore.parsers", "numpy", "onnxruntime", "scipy", "soxr", "urllib3"]
-_PROGRAM = "import sys; from earwitness.testing import served; print(*set(sys.argv[1:]) & sys.modules.keys())"
+_PROGRAM = """
+import sys
+import earwitness.app
+from earwitness.testing import served
+print(*set(sys.argv[1:]) & sys.modules.keys())
+"""
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def test_a_recording_that_is_played_again(telephone: Telephone) -> None:
 
 
 def heard_by(telephone: Telephone, task: str, seconds: float) -> None:
-    """Wait until so much speech was heard, no less and hardly more."""
+    """Wait until at least so much speech was heard."""
 
     def is_so() -> bool:
         heard = telephone.service.task(task)["heard"]

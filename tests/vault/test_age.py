@@ -39,7 +39,11 @@ def test_a_file_in_memory_that_was_used_before_holds_nothing_of_it() -> None:
     assert decrypt(bytes(file[:size]), identity=SECRET) == b"short"
 
 
-@pytest.mark.parametrize("recipient", ["", "age1nonsense", PUBLIC[:-1] + "?", SECRET, NOBODYS])
+@pytest.mark.parametrize(
+    "recipient",
+    ["", "age1nonsense", PUBLIC[:-1] + "?", SECRET, NOBODYS],
+    ids=["nothing", "nonsense", "another letter", "a secret key", "nobody's"],
+)
 def test_what_is_no_key_of_somebody_is_refused(recipient: str) -> None:
     with pytest.raises(BadRequest, match="age-keygen"):
         encrypt(b"", recipient=recipient)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import BinaryIO, Literal
 
-from earwitness.audit.place import CHECKPOINTS, ENTRIES, LINES_KEPT, chain_name
+from earwitness.audit.folder import CHECKPOINTS, ENTRIES, LINES_KEPT, chain_name
 from earwitness.aws.buckets import Bucket
 from earwitness.errors import AuditPlaceUnavailable, BucketUnavailable
 

@@ -14,6 +14,7 @@ from typing import cast
 from earwitness.audit.bucket import AuditObject
 from earwitness.audit.places import AuditFile, content_of
 from earwitness.errors import SignatureInvalid
+from earwitness.progress import Progress, not_shown
 from earwitness.store.columns import from_microseconds, to_microseconds
 from earwitness.vault.signing import PublicKey, Signer, canonical, verified
 
@@ -79,12 +80,14 @@ def checkpoint_of(text: bytes, key: PublicKey) -> AuditCheckpoint:
     )
 
 
-def read_checkpoints(files: Sequence[AuditFile], key_of: Callable[[], PublicKey]) -> Iterator[ReadCheckpoint]:
+def read_checkpoints(
+    files: Sequence[AuditFile], key_of: Callable[[], PublicKey], show: Progress = not_shown
+) -> Iterator[ReadCheckpoint]:
     """Give the checkpoints of files in their order: lines as they are written, or an answer of `GET /audit/checkpoint`.
 
     Raise AuditPlaceUnavailable for a file that cannot be read.
     """
-    for file, content in _contents(files):
+    for file, content in _contents(files, show):
         answered = _of_answer(content)
         lines = content.split(b"\n") if answered is None else answered
         for number, line in enumerate(lines, start=1):
@@ -97,12 +100,13 @@ def read_checkpoints(files: Sequence[AuditFile], key_of: Callable[[], PublicKey]
                     yield replace(read, is_unfinished=True) if is_last and read.checkpoint is None else read
 
 
-def _contents(files: Sequence[AuditFile]) -> Iterator[tuple[AuditFile, bytes]]:
+def _contents(files: Sequence[AuditFile], show: Progress) -> Iterator[tuple[AuditFile, bytes]]:
     """Give what files hold; some are read at once, because each of a bucket takes a round trip."""
     with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="earwitness checkpoints") as threads:
         for first in range(0, len(files), _READ_AT_ONCE):
             some = files[first : first + _READ_AT_ONCE]
             yield from zip(some, threads.map(_content, some), strict=True)
+            show("reading checkpoints", first + len(some), len(files))
 
 
 def _content(file: AuditFile) -> bytes:

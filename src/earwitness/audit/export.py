@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from earwitness.audit.entry_files import file_lines
-from earwitness.audit.place import write_whole
+from earwitness.audit.folder import write_whole
 from earwitness.progress import Progress
 from earwitness.store.audit_records import AuditEntry, AuditFilter
 from earwitness.store.columns import to_microseconds

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from earwitness.audit.bucket import AuditBucket, AuditObject
-from earwitness.audit.place import AuditFolder
+from earwitness.audit.folder import AuditFolder
 from earwitness.aws.buckets import bucket_of, is_bucket
 from earwitness.aws.clients import AwsClients, AwsSettings
 from earwitness.errors import AuditPlaceUnavailable, ConfigurationError, EarwitnessError
@@ -53,7 +53,7 @@ class AuditPlace(Protocol):
         ...
 
     def checkpoint_files(self) -> Sequence[AuditFile]:
-        """Return the files of checkpoints, oldest day first."""
+        """Return the files of checkpoints."""
         ...
 
     def entry_files(self) -> Sequence[AuditFile]:

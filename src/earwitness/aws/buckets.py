@@ -95,7 +95,9 @@ class Bucket:
             yield
         except ClientError as error:
             code, status = answer_of(error)
-            raise BucketUnavailable(f"{self.address} answers {code} ({status})") from None
+            raise BucketUnavailable(
+                f"{self.address} answers {code} ({status}); see that the bucket is there and lets these credentials in"
+            ) from None
         except (*UNANSWERED, OSError) as error:
             raise BucketUnavailable(
                 f"{self.address} cannot be reached ({type(error).__name__}); look after network and credentials"

@@ -9,13 +9,13 @@ from datetime import datetime
 from earwitness.backup.keeping import LedgerKeeper, keep_ledgers
 from earwitness.backup.places import Place, place_of
 from earwitness.config import Settings
-from earwitness.config.aws import aws_variables
+from earwitness.config.aws import aws_region
 from earwitness.store.store import Store
 
 
 def place_at(settings: Settings, address: str) -> Place:
     """Return the place of this address. Raise ConfigurationError."""
-    region = aws_variables().region or "us-east-1"
+    region = aws_region()
     return place_of(address, endpoint_url=settings.backup_endpoint_url, region=region)
 
 

@@ -44,7 +44,7 @@ def restore_order(
     settings: Settings, *, identity: str | None, ledgers: list[str], accept_resurrection: bool
 ) -> "RestoreOrder":
     """Return where a backup is to be put back. Raise ConfigurationError."""
-    from earwitness.backup.restoring import RestoreOrder  # loads as much again as a backup needs, which does not
+    from earwitness.backup.restoring import RestoreOrder  # a backup needs nothing of a restore
 
     addresses = [*ledgers, settings.deletion_ledger] if settings.deletion_ledger else ledgers
     return RestoreOrder(

@@ -22,7 +22,7 @@ from earwitness.vault.age import decrypt, encrypt_into, encrypted_bytes_max
 
 PART_BYTES = 16 * 2**20
 _WRITERS = 3
-BUFFERS = 4
+BUFFERS = _WRITERS + 1
 """One for each writer, and one that is filled meanwhile."""
 
 _NICE = 10

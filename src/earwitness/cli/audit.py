@@ -113,7 +113,7 @@ def verify(
 ) -> None:
     """Say whether entries were removed, doubled, moved or changed, and where it begins. Exit code 1 when any was."""
     from earwitness.audit.checkpoints import read_checkpoints
-    from earwitness.audit.place import CHECKPOINTS, ENTRIES
+    from earwitness.audit.folder import CHECKPOINTS, ENTRIES
     from earwitness.audit.verify import verify_files, verify_records
     from earwitness.from_settings import audit_place
 
@@ -127,7 +127,7 @@ def verify(
             if key is None or not (paths or checkpoint):
                 raise ConfigurationError("--offline needs --key, and the files to look at")
             public = _public_key(key)
-            known = list(read_checkpoints(files_at(checkpoint or [], but=ENTRIES), lambda: public))
+            known = list(read_checkpoints(files_at(checkpoint or [], but=ENTRIES), lambda: public, show))
             verdict = verify_files(files_at(paths or [], but=CHECKPOINTS), known, public, show)
     else:
         with records(data, as_json=as_json, account=None) as store, progress_of() as show:
@@ -138,6 +138,7 @@ def verify(
                 read_checkpoints(
                     place.checkpoint_files() if checkpoint is None else files_at(checkpoint, but=ENTRIES),
                     lambda: public,
+                    show,
                 )
             )
             files = place.entry_files() if paths is None else files_at(paths, but=CHECKPOINTS)
@@ -265,13 +266,13 @@ def _files(given: Sequence[str], *, but: str, endpoint_url: str) -> "list[AuditF
 
 def _in_bucket(address: str, *, but: str, endpoint_url: str) -> "Sequence[AuditFile]":
     """Return one object, or what is at the place that a bucket is."""
-    from earwitness.audit.place import ENTRIES
+    from earwitness.audit.folder import ENTRIES
     from earwitness.audit.places import bucket_at
-    from earwitness.config.aws import aws_variables
+    from earwitness.config.aws import aws_region
 
     above, _, name = address.rpartition("/")
     is_object = name.endswith(".jsonl")
-    region = aws_variables().region or "us-east-1"
+    region = aws_region()
     place = bucket_at(
         above if is_object else address, endpoint_url=endpoint_url, region=region, clock=lambda: datetime.now(UTC)
     )
@@ -279,7 +280,8 @@ def _in_bucket(address: str, *, but: str, endpoint_url: str) -> "Sequence[AuditF
         return [place.file(name)]
     found = place.checkpoint_files() if but == ENTRIES else place.entry_files()
     if not found:
-        raise ConfigurationError(f"{address} has none; name what audit_dir names, or one object")
+        what = "checkpoints" if but == ENTRIES else "files of entries"
+        raise ConfigurationError(f"{address} has no {what}; name what audit_dir names, or one object")
     return found
 
 

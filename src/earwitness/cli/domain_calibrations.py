@@ -14,7 +14,7 @@ from earwitness.errors import ConfigurationError
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
 
-_OWN = "service"
+_SERVICE = "service"
 
 CalibratedDomainOption = Annotated[str, typer.Option("--domain", metavar="ID", help="The domain of a running service.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what it would change, and change nothing.")]
@@ -58,7 +58,7 @@ def install_calibration(
 
 def use_calibration(
     calibration_id: Annotated[
-        str, typer.Argument(metavar="ID", help=f"As `calibration list` has it; `{_OWN}` for the service's own.")
+        str, typer.Argument(metavar="ID", help=f"As `calibration list` has it; `{_SERVICE}` for the service's own.")
     ],
     domain: CalibratedDomainOption,
     dry_run: DryRunOption = False,
@@ -84,15 +84,15 @@ def _path(service: "ServiceClient", domain: str) -> str:
 
 # `Any`: JSON objects, here and below.
 def _named(found: dict[str, Any], calibration_id: str) -> dict[str, Any]:
-    if calibration_id == _OWN:
-        return found["own"]
+    if calibration_id == _SERVICE:
+        return found["service"]
     kept = [one["calibration"] for one in found["versions"] if one["calibration"] is not None]
     for one in kept:
         if one["calibrationId"] == calibration_id:
             return one
     raise ConfigurationError(
         "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` lists "
-        f"what there is, and `{_OWN}` is the service's own"
+        f"what there is, and `{_SERVICE}` is the service's own"
     )
 
 
@@ -102,7 +102,7 @@ def _print(found: dict[str, Any]) -> None:
         "searches of {} rest on calibration [b]{}[/b]{}, of {:,} persons",
         found["domainId"],
         used["calibrationId"],
-        ", the service's own" if found["isOwn"] else "",
+        ", the service's own" if found["fromService"] else "",
         used["persons"],
     )
     rows = [(f"{one['netSeconds']:g} s", _score(one), _measured(one)) for one in used["thresholds"]]
@@ -119,7 +119,7 @@ def _version_row(version: dict[str, Any]) -> tuple[str, ...]:
     made_from = "" if held is None else str(held["madeFrom"])
     return (
         str(version["number"]),
-        _OWN if held is None else str(held["calibrationId"]),
+        _SERVICE if held is None else str(held["calibrationId"]),
         "another encoder's" if version["ofOtherEncoder"] else made_from,
         str(version["createdAt"])[:19] + "Z",
         str(version["keyId"]),
@@ -167,6 +167,6 @@ def _print_end(compared: dict[str, Any], installed: dict[str, Any] | None, *, as
         remark(
             "in use since version {}; `earwitness calibration use {} --domain {}` goes back",
             installed["version"],
-            _OWN if compared["isOwn"] else compared["before"]["calibrationId"],
+            _SERVICE if compared["fromService"] else compared["before"]["calibrationId"],
             compared["domainId"],
         )

@@ -62,7 +62,10 @@ AcceptLabels = Annotated[
 ]
 FitCalibration = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Fit a calibration on these trials; use it by EARWITNESS_CALIBRATION_FILE."),
+    typer.Option(
+        metavar="FILE",
+        help="Fit a calibration on these trials; `earwitness calibration install` installs it in a domain.",
+    ),
 ]
 LineOption = Annotated[
     LineMode,

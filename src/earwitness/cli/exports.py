@@ -12,9 +12,8 @@ import typer
 from earwitness.cli.backfill import goes_on, patiently, wait_for
 from earwitness.cli.calls import service_client
 from earwitness.cli.domains import DomainArgument
-from earwitness.cli.labels import write_privately
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
-from earwitness.cli.output import Exit, print_json, progress_of, remark, reporting, say, warn
+from earwitness.cli.output import Exit, print_json, progress_of, remark, reporting, say, warn, write_privately
 from earwitness.errors import ArchiveInvalid, ConfigurationError
 from earwitness.voice.job import JobState, PartKind
 
@@ -82,8 +81,8 @@ def check(
 
             document, unknown = labels_of(file, identity=None if key is None else identity_of(key))
             write_privately(labels, json.dumps(document, indent=1) + "\n")
-    _tell(file, checked, as_json=as_json)
-    if unknown:
+    _tell(file, checked, as_json=as_json, labels_left_out=unknown)
+    if unknown and not as_json:
         warn("{:,} labels name a profile that is not in the export, and are left out", unknown)
 
 
@@ -154,13 +153,13 @@ def _path(service: "ServiceClient", job: str) -> str:
     return f"/jobs/{service.segment(job, what='job')}"
 
 
-def _tell(file: Path, checked: "CheckedArchive", *, as_json: bool) -> None:
+def _tell(file: Path, checked: "CheckedArchive", *, as_json: bool, labels_left_out: int = 0) -> None:
     manifest = checked.manifest
     if as_json:
         found = {"file": str(file), "jobId": manifest.job_id, "domainId": manifest.domain_id}
         parts = {"parts": len(manifest.parts), "missingParts": list(manifest.missing_parts)}
         read = {"lines": dict(checked.lines), "recordings": checked.recordings}
-        print_json({**found, "recipient": manifest.recipient, **parts, **read})
+        print_json({**found, "recipient": manifest.recipient, **parts, **read, "labelsLeftOut": labels_left_out})
         return
     say("{}: domain {}, {} parts, all whole", file, manifest.domain_id, len(manifest.parts))
     if checked.lines:

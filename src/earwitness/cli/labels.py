@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from earwitness import config
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import BandOption, JsonOption, RegionOption, UrlOption
-from earwitness.cli.output import print_json, print_table, remark, reporting, say, warn
+from earwitness.cli.output import print_json, print_table, remark, reporting, say, warn, write_privately
 from earwitness.errors import ConfigurationError, EvaluationError, ManifestInvalid
 from earwitness.voice.band import Band
 from earwitness.voice.decision import Outcome
@@ -330,16 +329,3 @@ def _print_fit(fit: "LabelFit", before: str, output: Path) -> None:
         output,
         output,
     )
-
-
-def write_privately(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whole or not at all. Raise EvaluationError."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(text)
-        partial.replace(path)
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be written: {error.strerror}") from error

@@ -200,6 +200,19 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     remark("wrote {}", path)
 
 
+def write_privately(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, whole or not at all. Raise ConfigurationError."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(text)
+        partial.replace(path)
+    except OSError as error:
+        raise errors.ConfigurationError(f"{path} cannot be written: {error.strerror}; name another file") from error
+
+
 def print_table(
     titles: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -37,6 +37,11 @@ def aws_variables(environment: Mapping[str, str] | None = None) -> AwsVariables:
     )
 
 
+def aws_region() -> str:
+    """Return the Region of AWS's own services that are called; where none is set, that of most tools' defaults."""
+    return aws_variables().region or "us-east-1"
+
+
 def trusted(environment: Mapping[str, str] | None = None) -> ssl.SSLContext:
     """A context for connections to a service, with the certificate of the settings, where there is one.
 

@@ -51,7 +51,10 @@ class EngineSettings:
         text="How likely it is, before hearing anything, that the caller is enrolled at all.",
     )
     calibration_file: Path | None = row(
-        None, unit="file", text="A calibration fitted on your own calls; the shipped one is used when empty."
+        None,
+        unit="file",
+        text="A calibration fitted on your own calls; domains that have one installed keep theirs. The shipped one "
+        "when empty.",
     )
     workers: int = row(
         usable_cores,

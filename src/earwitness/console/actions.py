@@ -65,7 +65,7 @@ class ConsoleAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleUpload:
-    """What one form with a recording does. It shows a page, which nothing else leads to, or leads to another."""
+    """What one form that brings a file does. It shows a page, which nothing else leads to, or leads to another."""
 
     #: Behind the Region.
     path: str

@@ -8,8 +8,7 @@ from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.evaluation import fitted_calibration
 from earwitness.errors import BodyTooLarge
 from earwitness.rest.calibration_models import (
-    DOCUMENT_BYTES_MAX,
-    OWN,
+    SERVICE,
     CalibrationForm,
     CompareCalibration,
     InstallCalibration,
@@ -17,18 +16,19 @@ from earwitness.rest.calibration_models import (
     UseCalibration,
 )
 from earwitness.rest.calibrations import compare_calibration, install_calibration, list_calibrations, use_calibration
+from earwitness.rest.parameters import PLAIN_BYTES_MAX
 
 
 def calibrations_page(call: ConsoleCall[ListCalibrations]) -> Content:
     """Show what is in use, and what was before; with forms for those who may change it."""
     has_fitted = call.may("ShowEvaluation") and call.evaluations is not None and fitted_calibration(call) is not None
-    return {"shown": call.ask(list_calibrations, call.params), "own": OWN, "hasFitted": has_fitted}
+    return {"shown": call.ask(list_calibrations, call.params), "service": SERVICE, "hasFitted": has_fitted}
 
 
 def compare_upload(call: ConsoleCall[CompareCalibration]) -> Content:
     """Show what a file would change, with a form that installs it."""
-    if call.recording.stat().st_size > DOCUMENT_BYTES_MAX:
-        raise BodyTooLarge(f"a calibration has at most {DOCUMENT_BYTES_MAX:,} bytes; is it the file that was meant?")
+    if call.recording.stat().st_size > PLAIN_BYTES_MAX:
+        raise BodyTooLarge(f"a calibration has at most {PLAIN_BYTES_MAX:,} bytes; is it the file that was meant?")
     return _compared(call, call.recording.read_bytes())
 
 

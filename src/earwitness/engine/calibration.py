@@ -34,9 +34,10 @@ _NUMBER_MAX = 1e6
 
 _COUNT_MAX = 10**12
 _MADE_FROM_MAX = 4_000
-"""Characters."""
+"""Bytes."""
 
 _TRIED_GALLERIES = (1, 10**9)
+"""The ends of what a domain may hold: where a curve gives thresholds for both, it does for all in between."""
 
 TAIL_PAIRS_MIN = 5
 """Pairs of persons that must lie at or above a score for its false-match rate to count as measured."""
@@ -293,7 +294,7 @@ def _require_usable(calibration: Calibration) -> None:
     if not all(0 <= count <= _COUNT_MAX for count in counts):
         raise ValueError("a count is negative, or too large")
     if sum(len(text.encode()) for text in (calibration.made_from, *sexes)) > _MADE_FROM_MAX:
-        raise ValueError(f"what it was made from is told in more than {_MADE_FROM_MAX:,} characters")
+        raise ValueError(f"what it was made from is told in more than {_MADE_FROM_MAX:,} bytes")
     with np.errstate(divide="raise", invalid="raise"):
         for seconds in durations:
             found = [

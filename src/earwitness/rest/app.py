@@ -27,7 +27,7 @@ from earwitness.errors import EarwitnessError, Forbidden, Unauthorized, UnknownO
 from earwitness.metrics.reported import RequestMetrics
 from earwitness.rest.context import NO_RECORDING, FileAnswer, RestCall, RestContext
 from earwitness.rest.models import Answer, ErrorAnswer, ErrorDetailAnswer, OpenApi
-from earwitness.rest.parameters import Parameters, read_parameters
+from earwitness.rest.parameters import PLAIN_BYTES_MAX, Parameters, read_parameters
 from earwitness.rest.routes import PREFIX, ROUTES, RestRoute
 from earwitness.server.aws import PLAIN, received
 from earwitness.server.body import BodyLimit, receive_body, watching
@@ -40,9 +40,6 @@ from earwitness.wire.shares import Shares
 from earwitness.wire.wrong_credentials import WrongCredentials, address_group
 
 REQUEST_ID_HEADER = "X-Request-Id"
-
-PLAIN_BYTES_MAX = 65_536
-"""Of a body where none is needed; it counts for the signature alone."""
 
 STATUSES: dict[type[EarwitnessError], int] = {
     errors.BadRequest: 400,

@@ -5,13 +5,10 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, Struct
 
 from earwitness.rest.models import Answer, Moment
-from earwitness.rest.parameters import DomainId, Identifier, Parameters, doc
+from earwitness.rest.parameters import PLAIN_BYTES_MAX, DomainId, Identifier, Parameters, doc
 
-OWN = "service"
+SERVICE = "service"
 """What the service's own calibration is called, where the id of a calibration is asked for."""
-
-DOCUMENT_BYTES_MAX = 65_536
-"""As much as any body of JSON may have."""
 
 _Count: TypeAlias = Annotated[int, Meta(ge=0)]
 _Seen: TypeAlias = Annotated[
@@ -43,7 +40,7 @@ class UseCalibration(Parameters, kw_only=True):
     """Go back to a calibration that the domain had, or to the service's own."""
 
     domain_id: DomainId
-    calibration_id: Annotated[Identifier, doc(f"As the list of versions has it; `{OWN}` for the service's own.")]
+    calibration_id: Annotated[Identifier, doc(f"As the list of versions has it; `{SERVICE}` for the service's own.")]
     version: _Seen = None
 
 
@@ -68,7 +65,7 @@ class CalibrationForm(Parameters, kw_only=True):
     """A calibration that was compared, as the console's form sends it back."""
 
     domain_id: DomainId
-    document: Annotated[str, Meta(min_length=2, max_length=DOCUMENT_BYTES_MAX)]
+    document: Annotated[str, Meta(min_length=2, max_length=PLAIN_BYTES_MAX)]
     version: Annotated[int, Meta(ge=0, le=10**9)]
 
 
@@ -109,9 +106,9 @@ class DomainCalibrationsAnswer(Answer):
 
     domain_id: str
     version: Annotated[_Count, doc("The version in use; 0 when none was ever installed.")]
-    is_own: Annotated[bool, doc("Whether the service's own calibration is in use.")]
+    from_service: Annotated[bool, doc("Whether the service's own calibration is in use.")]
     in_use: CalibrationAnswer
-    own: Annotated[CalibrationAnswer, doc("The service's own: that of its setting `calibration_file`, else shipped.")]
+    service: Annotated[CalibrationAnswer, doc("The service's own: of its setting `calibration_file`, else shipped.")]
     voiceprints: Annotated[_Count, doc("Of the domain: thresholds rise with their number.")]
     strangers_named_percent: Annotated[float, doc("At most this share of strangers is to be named.")]
     advice: Annotated[str | None, doc("What to do, for people; null when nothing is.")]
@@ -125,6 +122,6 @@ class CalibrationComparisonAnswer(Answer):
     version: Annotated[_Count, doc("The version in use; 0 when none was ever installed.")]
     voiceprints: Annotated[_Count, doc("Of the domain: thresholds rise with their number.")]
     strangers_named_percent: Annotated[float, doc("At most this share of strangers is to be named.")]
-    is_own: Annotated[bool, doc("Whether `before` is the service's own.")]
+    from_service: Annotated[bool, doc("Whether `before` is the service's own.")]
     before: CalibrationAnswer
     after: CalibrationAnswer

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from earwitness.errors import NotFound
 from earwitness.rest.calibration_models import (
-    OWN,
+    SERVICE,
     CalibratedThresholdAnswer,
     CalibrationAnswer,
     CalibrationComparisonAnswer,
@@ -51,7 +51,7 @@ def compare_calibration(context: RestContext, call: RestCall[CompareCalibration]
         version=0 if version is None else version.number,
         voiceprints=shown.basis.voiceprints,
         strangers_named_percent=shown.basis.strangers_named_percent,
-        is_own=before is shown.own,
+        from_service=before is shown.own,
         before=shown.calibration(before),
         after=shown.calibration(after),
     )
@@ -86,8 +86,8 @@ def use_calibration(context: RestContext, call: RestCall[UseCalibration]) -> Dom
     domain_id, key_id, seen = shown.domain.domain_id, call.caller.principal.key_id, call.params.version
 
     def work(unit: Unit) -> None:
-        if wanted == OWN:
-            unit.calibrations.use_own(call.scope, domain_id, key_id=key_id, seen=seen)
+        if wanted == SERVICE:
+            unit.calibrations.use_service(call.scope, domain_id, key_id=key_id, seen=seen)
         elif unit.calibrations.use_again(call.scope, domain_id, wanted, key_id=key_id, seen=seen) is None:
             raise NotFound(
                 "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` "
@@ -120,9 +120,9 @@ class _Shown:
         return DomainCalibrationsAnswer(
             domain_id=self.domain.domain_id,
             version=0 if current is None else current.number,
-            is_own=in_use is self.own,
+            from_service=in_use is self.own,
             in_use=self.calibration(in_use),
-            own=self.calibration(self.own),
+            service=self.calibration(self.own),
             voiceprints=self.basis.voiceprints,
             strangers_named_percent=self.basis.strangers_named_percent,
             advice=_OF_OTHER_ENCODER.format(self.domain.domain_id) if is_off else None,

@@ -27,6 +27,9 @@ WAIT_SECONDS_MAX = 20
 
 SEQUENCE_MAX = 10**18 - 1
 
+PLAIN_BYTES_MAX = 65_536
+"""Of a body of JSON, and of one where none is needed, which counts for the signature alone."""
+
 JOB_ITEMS_MAX = 100_000
 """Recordings of one job."""
 

@@ -79,25 +79,25 @@ class CalibrationWriter(Writer, CalibrationReader):
         `seen` is the number of the version that whoever decides this has looked at, 0 for none. Raise Conflict when
         another is in use by now, NotFound without the domain.
         """
-        return self._append(scope, domain_id, calibration_id, encoder_id, document, key_id=key_id, seen=seen)
+        before = self._locked(scope, domain_id, seen)
+        return self._append(scope, domain_id, before, calibration_id, encoder_id, document, key_id=key_id)
 
-    def use_own(
+    def use_service(
         self, scope: Scope, domain_id: str, *, key_id: str, seen: int | None = None
     ) -> CalibrationVersion | None:
         """Go back to the service's own calibration; errors as of `install`. None where no other ever was in use."""
-        if self._locked(scope, domain_id, seen) is None:
-            return None
-        return self._append(scope, domain_id, None, None, None, key_id=key_id, seen=seen)
+        before = self._locked(scope, domain_id, seen)
+        return None if before is None else self._append(scope, domain_id, before, None, None, None, key_id=key_id)
 
     def use_again(
         self, scope: Scope, domain_id: str, calibration_id: str, *, key_id: str, seen: int | None = None
     ) -> CalibrationVersion | None:
         """Go back to a calibration of an earlier version; errors as of `install`. None when there is no such."""
-        self._locked(scope, domain_id, seen)
+        before = self._locked(scope, domain_id, seen)
         for one in self.versions(scope, domain_id):
             if one.calibration_id == calibration_id:
                 again = one.calibration_id, one.encoder_id, one.document
-                return self._append(scope, domain_id, *again, key_id=key_id, seen=seen)
+                return self._append(scope, domain_id, before, *again, key_id=key_id)
         return None
 
     def _locked(self, scope: Scope, domain_id: str, seen: int | None) -> CalibrationVersion | None:
@@ -113,14 +113,14 @@ class CalibrationWriter(Writer, CalibrationReader):
         self,
         scope: Scope,
         domain_id: str,
+        before: CalibrationVersion | None,
         calibration_id: str | None,
         encoder_id: str | None,
         document: bytes | None,
         *,
         key_id: str,
-        seen: int | None,
     ) -> CalibrationVersion:
-        before = self._locked(scope, domain_id, seen)
+        """Have a calibration be used from now on; `before` is the version in use, and locked."""
         if before is not None and before.calibration_id == calibration_id:
             return before
         made = CalibrationVersion(
@@ -135,5 +135,5 @@ class CalibrationWriter(Writer, CalibrationReader):
         seal = RowSeal(key, calibration_versions, scope, domain_id, str(made.number)).seal(document_ciphertext=document)
         self._insert(calibration_versions, made, **asdict(scope), domain_id=domain_id, **seal)
         theirs = in_scope(calibration_versions, scope, domain_id=domain_id)
-        self._delete(calibration_versions, theirs, calibration_versions.c.number <= made.number - VERSIONS_MAX)
+        self._delete(calibration_versions, theirs, made.number - VERSIONS_MAX >= _NUMBER)
         return made

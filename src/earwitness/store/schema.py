@@ -472,8 +472,8 @@ AUDIT_TABLES = (audit_entries, audit_chains)
 
 DELETION_TABLES = (deletions, deletion_items, ledger_places, backups)
 MASTER_KEY_TABLES = (vault_checks, master_key_holders)
-LEARNT_TABLES = (task_labels, calibration_versions)
-TABLES_BESIDE = (jobs, job_items, job_recordings, *CONSENT_TABLES, withdrawals, media_erasures)
+TABLES_BESIDE = (jobs, job_items, job_recordings, *CONSENT_TABLES, withdrawals, media_erasures, task_labels)
+CALIBRATION_TABLES = (calibration_versions,)
 RETENTION_TABLES = (retention_schedules, profile_contacts, expiry_runs, task_fingerprints, task_repeats)
 """They belong to the schema as the others do, wherever it is loaded."""
 

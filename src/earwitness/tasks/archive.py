@@ -43,7 +43,7 @@ class DomainLine(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     domain_id: str
     name: str
     band: str
-    #: Calls that named somebody and nobody, labelled or not.
+    #: Calls that named somebody and nobody, labelled or not; estimated from 1,000 where there are more.
     matches: Annotated[int, msgspec.Meta(ge=0)] = 0
     no_matches: Annotated[int, msgspec.Meta(ge=0)] = 0
     audio: None = None

@@ -98,7 +98,7 @@ class Auditing:
             )
         self._late = None
         running.result()
-        if before is not None:  # what it wrote is of before
+        if before is not None:  # the late one wrote an older state: write the present one too
             await self._in_time(work, seconds_max)
 
     async def _expire(self) -> None:

@@ -202,7 +202,7 @@ def _judge_profiles(judged: Judged, part: OpenedPart, now: datetime) -> None:
             raise ArchiveInvalid("the export has a profile twice; it is none of ours")
         judged.profiles.add(line.profile_id)
         _require_tags(line.tags)
-        if not _DIGEST.fullmatch(line.subject_digest or "") and line.subject_digest is not None:
+        if line.subject_digest is not None and not _DIGEST.fullmatch(line.subject_digest):
             raise ArchiveInvalid("a profile of the export has a digest of a subject that nobody can have made")
         _require_terms(ConsentTerms(subject=line.subject), now)
         if line.expires_at <= now:
@@ -239,12 +239,15 @@ def _require_terms(terms: ConsentTerms, now: datetime) -> None:
 def _judge_labels(judged: Judged, part: OpenedPart) -> None:
     for line in lines_of(part, ImportedLabel):
         named = line.label.profile_id
-        if not _ID.fullmatch(line.task_id) or not _ID.fullmatch(named or "none"):
+        if not _ID.fullmatch(line.task_id) or (named is not None and not _ID.fullmatch(named)):
             raise ArchiveInvalid("a label of the export has an id that nobody can have written")
         if line.task_id in judged.labelled:
             raise ArchiveInvalid("the export has the label of a call twice; it is none of ours")
         if line.label.spoke.names_profile != (named is not None):
-            raise ArchiveInvalid("a label of the export names a profile where it says of none, or none where it must")
+            raise ArchiveInvalid(
+                "a label of the export says that a profile spoke and names none, or names one where it says otherwise; "
+                "it is none of ours"
+            )
         judged.labelled.add(line.task_id)
 
 

@@ -236,7 +236,7 @@ def start_service(
     a port that is taken, ModelMissing.
     """
     load_services()
-    from earwitness import config  # as the next one: meanwhile
+    from earwitness import config  # while services load
     from earwitness.testing.asking import LoopbackApi
 
     api = LoopbackApi(token=KEY, region=region, seconds_max=WAIT_SECONDS + _POLL_SECONDS)

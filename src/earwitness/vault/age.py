@@ -22,7 +22,7 @@ _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_CHECKSUM = 6
 _CHUNK_BYTES, _TAG_BYTES = 65_536, 16
 _HEADER_BYTES_MAX = 4_096
-"""Of a file for one key: 200 bytes, and a few hundred of lines without a meaning that the library adds at random."""
+"""Of a file for one key: 200 bytes, and some hundred more that mean nothing, which the library adds at random."""
 
 _SECRET = "AGE-SECRET-KEY-1"  # noqa: S105  # how one begins
 

@@ -59,7 +59,7 @@ def quality_of(document: Mapping[str, Any]) -> SpeechQuality:
 
 
 def quality_fault(quality: SpeechQuality, band: Band) -> str | None:
-    """Return the same of what was measured of speech in a band."""
+    """Return why speech of this quality would spoil a profile, and what to do; None when it is good enough."""
     if quality.speech_level_dbfs < _ENROL_LEVEL_DBFS_MIN:
         return (
             f"the speech is too quiet to enrol ({quality.speech_level_dbfs:.0f} dBFS, at least "

@@ -86,3 +86,27 @@ def store(url: str, clock: Clock) -> Iterator[Store]:
     store = opened(url, clock=clock)
     yield store
     store.close()
+
+
+@pytest.fixture
+def new_target(kind: str, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], str]]:
+    """Makes a database, of files in an empty folder, that a backup is put back into."""
+    names: list[str] = []
+
+    def new(folder: Path) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{folder / 'records.db'}"
+        names.append(create_database(request.getfixturevalue("postgres_server")))
+        return url_of(request.getfixturevalue("postgres_server"), names[-1])
+
+    yield new
+    for name in names:
+        drop_database(request.getfixturevalue("postgres_server"), name)
+
+
+@pytest.fixture
+def target(new_target: Callable[[Path], str], tmp_path: Path) -> str:
+    """Where a backup is put back."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    return new_target(folder)

@@ -1,13 +1,11 @@
 """Records that come back from a backup: all that was there, and nothing of what was deleted since."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from postgres_server import create_database, drop_database, url_of
 from restored_examples import backup_of, copied, keeper_of, order_for, reopened, restored
 from search_examples import end, enrol, voiceprint, with_voiceprint
 from store_examples import MINE, OTHERS, Clock, add_domain, add_pipeline, add_profile, add_stream, guid, vault
@@ -33,19 +31,6 @@ ACCOUNT = Scope(account_id=MINE.account_id, region="")
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "backups"
-
-
-@pytest.fixture
-def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where a backup is put back."""
-    if kind == "sqlite":
-        (tmp_path / "new").mkdir()
-        yield f"sqlite:///{tmp_path / 'new' / 'records.db'}"
-        return
-    server = request.getfixturevalue("postgres_server")
-    name = create_database(server)
-    yield url_of(server, name)
-    drop_database(server, name)
 
 
 def _everything(unit: Unit) -> dict[DeletionKind, tuple[Scope, str]]:

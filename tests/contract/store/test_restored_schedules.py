@@ -1,12 +1,10 @@
 """Retention schedules that were told after a backup are told again when it is restored."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from postgres_server import create_database, drop_database, url_of
 from restored_examples import backup_of, keeper_of, order_for, reopened, restored
 from search_examples import end, with_voiceprint
 from store_examples import MINE, OTHERS, Clock, add_domain
@@ -18,19 +16,6 @@ from earwitness.store.store import Store
 from earwitness.voice.retention import RetentionSchedule
 
 LONG, SHORT = RetentionSchedule(results_hours=100, published_name="the line"), RetentionSchedule(results_hours=24)
-
-
-@pytest.fixture
-def target(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where a backup is put back."""
-    if kind == "sqlite":
-        (tmp_path / "new").mkdir()
-        yield f"sqlite:///{tmp_path / 'new' / 'records.db'}"
-        return
-    server = request.getfixturevalue("postgres_server")
-    name = create_database(server)
-    yield url_of(server, name)
-    drop_database(server, name)
 
 
 def told(store: Store, domain_id: str, schedule: RetentionSchedule, scope: Scope = MINE) -> None:

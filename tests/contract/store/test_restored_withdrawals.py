@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from consent_examples import SUBJECT, TERMS, later, named, task_of
-from postgres_server import create_database, drop_database, url_of
 from restored_examples import backup_of, keeper_of, order_for, reopened, restored
 from search_examples import adopted, end, enrol, voiceprint
 from store_examples import MINE, Clock, add_domain, guid
@@ -23,22 +22,6 @@ from earwitness.tasks.withdrawing import because_of
 from earwitness.voice.consent import CarriedConsent, ConsentTerms
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def new_target(kind: str, request: pytest.FixtureRequest) -> Iterator[Callable[[Path], str]]:
-    """Makes a database, of files in an empty folder, that a backup is put back into."""
-    names: list[str] = []
-
-    def new(folder: Path) -> str:
-        if kind == "sqlite":
-            return f"sqlite:///{folder / 'records.db'}"
-        names.append(create_database(request.getfixturevalue("postgres_server")))
-        return url_of(request.getfixturevalue("postgres_server"), names[-1])
-
-    yield new
-    for name in names:
-        drop_database(request.getfixturevalue("postgres_server"), name)
 
 
 class Life:

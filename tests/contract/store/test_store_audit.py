@@ -12,8 +12,8 @@ from sqlalchemy import delete, insert, select, text, update
 from store_examples import MINE, OTHERS, Clock, add_domain, opened
 
 from earwitness.audit.checkpoints import AuditCheckpoint, ReadCheckpoint, checkpoint_line, read_checkpoints
+from earwitness.audit.folder import AuditFolder
 from earwitness.audit.keeping import KEY_USE, AuditKeeping
-from earwitness.audit.place import AuditFolder
 from earwitness.audit.verify import AuditVerdict, verify_records
 from earwitness.errors import BadRequest
 from earwitness.progress import not_shown

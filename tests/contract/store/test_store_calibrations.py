@@ -43,7 +43,7 @@ def _ids(store: Store, domain_id: str) -> list[tuple[int, str | None]]:
 def test_a_domain_has_the_service_s_own_until_one_is_installed(store: Store, domain_id: str) -> None:
     assert store.calibrations.current(MINE, domain_id) is None
     assert store.calibrations.versions(MINE, domain_id) == ()
-    assert store.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="KEY")) is None
+    assert store.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="KEY")) is None
     assert _ids(store, domain_id) == []
 
 
@@ -65,8 +65,8 @@ def test_the_latest_is_in_use(store: Store, domain_id: str) -> None:
 def test_what_is_in_use_already_is_no_new_version(store: Store, domain_id: str) -> None:
     first = _install(store, domain_id, "aaaa0001")
     assert _install(store, domain_id, "aaaa0001") == first
-    own = store.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="KEY"))
-    assert store.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="KEY")) == own
+    own = store.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="KEY"))
+    assert store.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="KEY")) == own
     assert _ids(store, domain_id) == [(2, None), (1, "aaaa0001")]
 
 
@@ -77,7 +77,7 @@ def test_going_back_is_a_new_version(store: Store, domain_id: str) -> None:
     assert again is not None
     assert store.calibrations.current(MINE, domain_id) == again
     assert (again.number, again.document, again.key_id) == (3, DOCUMENT + b"aaaa0001", "OTHER")
-    own = store.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="OTHER"))
+    own = store.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="OTHER"))
     assert own == store.calibrations.current(MINE, domain_id)
     assert own is not None
     assert (own.number, own.calibration_id, own.encoder_id, own.document) == (4, None, None, None)
@@ -101,7 +101,7 @@ def test_whoever_has_looked_at_another_version_is_told(store: Store, domain_id: 
     with pytest.raises(Conflict, match="installed meanwhile"):
         _install(store, domain_id, "aaaa0002", seen=0)
     with pytest.raises(Conflict):
-        store.write(lambda unit: unit.calibrations.use_own(MINE, domain_id, key_id="KEY", seen=0))
+        store.write(lambda unit: unit.calibrations.use_service(MINE, domain_id, key_id="KEY", seen=0))
     with pytest.raises(Conflict):
         store.write(lambda unit: unit.calibrations.use_again(MINE, domain_id, "aaaa0001", key_id="KEY", seen=7))
     assert _ids(store, domain_id) == [(1, "aaaa0001")]

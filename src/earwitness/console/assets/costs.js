@@ -24,7 +24,7 @@
     const look = getComputedStyle(document.documentElement);
     const color = (name) => look.getPropertyValue(name).trim();
     const font = `12px ${color("--sans")}`;
-    const best_ = (drawn) => {
+    const drawBest = (drawn) => {
       const pen = drawn.ctx;
       const { top: y, height: whole } = drawn.bbox;
       const x = (score) => drawn.valToPos(score, "x", true);
@@ -49,7 +49,7 @@
       scales: { x: { time: false }, y: { range: [0, top] } },
       axes: [axis, { ...axis, size: 58, values: (_, all) => all.map((one) => String(Number(one.toPrecision(2)))) }],
       series: [{}, { stroke: color("--accent"), width: 2 }],
-      hooks: { drawClear: [best_], setCursor: [tell] },
+      hooks: { drawClear: [drawBest], setCursor: [tell] },
     };
     if (plot) plot.destroy();
     place.replaceChildren();
