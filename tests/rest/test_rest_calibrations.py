@@ -237,8 +237,9 @@ def test_a_calibration_of_another_encoder(domain: Rest) -> None:
     message = require_error(install(domain, document(wideband)), 422, "Unprocessable")
     assert wideband.encoder_id in message
     assert SHIPPED.encoder_id in message
-    other = document(SHIPPED, encoder_id="another/telephone/00000000")
-    require_error(domain.ask("POST", f"{PATH}/compare", content=other), 422, "Unprocessable")
+    for encoder_id in ("another/telephone/00000000", "\ud800"):
+        other = document(SHIPPED, encoder_id=encoder_id)
+        require_error(domain.ask("POST", f"{PATH}/compare", content=other), 422, "Unprocessable")
     assert listed(domain)["version"] == 0
 
 
@@ -264,6 +265,7 @@ def test_after_a_change_of_the_encoder_the_service_s_own_counts(domain: Rest) ->
     assert searched(domain)["calibration"] == SHIPPED.id
     assert listed(domain)["advice"] is not None
     assert shown(use(domain, "service"))["advice"] is None
+    assert "another encoder" in require_error(use(domain, "aaaa0001"), 422, "Unprocessable")
 
 
 def test_whoever_has_looked_at_another_version_is_told(domain: Rest) -> None:

@@ -140,7 +140,15 @@ def write(
     return path
 
 
-def bring(store: Store, path: Path, *, leave_out: bool = False, **target: Any) -> ImportResult:
+def bring(
+    store: Store,
+    path: Path,
+    *,
+    leave_out: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    pause: Callable[[], object] = lambda: None,
+    **target: Any,
+) -> ImportResult:
     judged = judge(path, identity=SECRET, space_of=lambda _: plain_space(OURS, DIMENSION), now=NOW, leave_out=leave_out)
     return import_archive(
         store,
@@ -150,7 +158,8 @@ def bring(store: Store, path: Path, *, leave_out: bool = False, **target: Any) -
         identity=SECRET,
         new_id=lambda: str(next(_numbers)),
         now=NOW,
-        progress=lambda *_: None,
+        progress=progress,
+        pause=pause,
     )
 
 
@@ -352,6 +361,7 @@ def test_a_file_that_changes_while_it_is_read_is_undone(store: Store, tmp_path: 
             new_id=lambda: "1",
             now=NOW,
             progress=lambda *_: None,
+            pause=lambda: None,
         )
     require_nothing_left(store)
 

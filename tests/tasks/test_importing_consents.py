@@ -249,6 +249,8 @@ def test_labels_of_an_export_are_written_and_reported(tmp_path: Path) -> None:
     assert "3 consents, 3 labels" in done.stdout
     assert "1 labels name a profile that is not in the export" in " ".join(done.stderr.split())
     assert file.stat().st_mode & 0o777 == 0o600
+    again = CliRunner().invoke(app, ["domains", "check", str(path), "--labels", str(path)])
+    assert (again.exit_code, "is there already" in " ".join(again.stderr.split())) == (2, True), again.output
     report = CliRunner().invoke(app, ["labels", "report", str(file), "--json"])
     assert report.exit_code == 0, report.stderr
     told = json.loads(report.stdout)

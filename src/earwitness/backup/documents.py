@@ -77,6 +77,8 @@ class LedgerSchedule(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     audio_days: int | None
     last_contact_days: int | None
     look_back: bool
+    #: Whether it is published by a name; the name itself is in the records alone. Heads of before do not say.
+    is_published: bool = True
 
 
 class LedgerHead(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

@@ -164,6 +164,7 @@ def schedules_of(store: Store) -> tuple[LedgerSchedule, ...]:
             audio_days=told.schedule.audio_days,
             last_contact_days=told.schedule.last_contact_days,
             look_back=told.schedule.look_back,
+            is_published=bool(told.schedule.published_name),
         )
         for told in store.retention.list_everywhere()
     )

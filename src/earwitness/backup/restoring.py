@@ -334,7 +334,7 @@ def _told_again(store: Store, ledger: ReadLedger | None) -> int:
             audio_days=one.audio_days,
             last_contact_days=one.last_contact_days,
             look_back=one.look_back,
-            published_name="" if before is None else before.schedule.published_name,
+            published_name=before.schedule.published_name if before is not None and one.is_published else "",
         )
         store.write(
             lambda unit, scope=found.scope, domain_id=domain_id, schedule=schedule: unit.retention.put(

@@ -77,6 +77,8 @@ def check(
     with reporting(as_json=as_json):
         checked = _checked(file, key)
         if labels is not None:
+            if labels.exists():
+                raise ConfigurationError(f"{labels} is there already; name another file, or move it away")
             from earwitness.tasks.archive import labels_of
 
             document, unknown = labels_of(file, identity=None if key is None else identity_of(key))

@@ -1,5 +1,6 @@
 """`earwitness domains import`: what `export` has written becomes a domain of these records."""
 
+import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import typer
 
 from earwitness import config
 from earwitness.cli.exports import identity_of
-from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, require_account
+from earwitness.cli.keys import DEFAULT_ACCOUNT, AccountOption, require_account, require_region
 from earwitness.cli.options import DataOption, JsonOption
 from earwitness.cli.output import print_json, progress_of, remark, reporting, say, warn
 from earwitness.errors import ArchiveInvalid
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from earwitness.tasks.importing import ImportResult
 
 _SHOWN_MAX = 20
+
+_PAUSE_SECONDS = 0.1
+"""Between batches: a service that waits to write to the same file looks again as often."""
 
 
 def import_domain(
@@ -58,6 +62,7 @@ def import_domain(
 
     with reporting(as_json=as_json):
         require_account(account)
+        require_region(region)
         settings = config.load()
         chosen = settings if data is None else replace(settings, data_dir=data)
         target = ImportTarget(
@@ -78,7 +83,15 @@ def import_domain(
             raise ArchiveInvalid(f"{file} cannot be read: {error.strerror or error}") from error
         with closing(open_records(chosen, may_make=False)) as store, progress_of() as show:
             done = import_archive(
-                store, file, judged, target, identity=identity, new_id=new_guid, now=now, progress=show
+                store,
+                file,
+                judged,
+                target,
+                identity=identity,
+                new_id=new_guid,
+                now=now,
+                progress=show,
+                pause=partial(time.sleep, _PAUSE_SECONDS),
             )
     _tell(done, as_json=as_json)
 

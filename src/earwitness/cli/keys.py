@@ -199,6 +199,12 @@ def require_account(account: str) -> None:
         raise ConfigurationError("an account id has twelve digits, as in 000000000000")
 
 
+def require_region(region: str) -> None:
+    """Raise ConfigurationError when it cannot be the name of a Region."""
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", region):
+        raise ConfigurationError("a Region is named in small letters, digits and hyphens, as in us-east-1")
+
+
 def _account_of(store: "Store", key: str, given: str | None) -> str:
     """Return the account whose key it is: the given one, else the one that has it, "" when none does.
 

@@ -279,7 +279,9 @@ def fault_of(error: BaseException) -> Fault:
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
     if status is None:
         return Fault(name="ServiceFailure", status=500, message=FAILURE_MESSAGE)
-    return Fault(name=type(error).__name__, status=status, message=str(error))
+    # What a client sent may be quoted, and hold half of a surrogate pair, which no answer can.
+    message = str(error).encode("utf-8", "backslashreplace").decode()
+    return Fault(name=type(error).__name__, status=status, message=message)
 
 
 def _fault_response(fault: Fault, request_id: str) -> Response:

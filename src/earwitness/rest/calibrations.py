@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from earwitness.errors import NotFound
+from earwitness.errors import NotFound, Unprocessable
 from earwitness.rest.calibration_models import (
     SERVICE,
     CalibratedThresholdAnswer,
@@ -85,6 +85,8 @@ def use_calibration(context: RestContext, call: RestCall[UseCalibration]) -> Dom
     shown, wanted = _Shown(context, call), call.params.calibration_id
     domain_id, key_id, seen = shown.domain.domain_id, call.caller.principal.key_id, call.params.version
 
+    shown.require_usable(wanted)
+
     def work(unit: Unit) -> None:
         if wanted == SERVICE:
             unit.calibrations.use_service(call.scope, domain_id, key_id=key_id, seen=seen)
@@ -128,6 +130,17 @@ class _Shown:
             advice=_OF_OTHER_ENCODER.format(self.domain.domain_id) if is_off else None,
             versions=[self._version(one) for one in versions],
         )
+
+    def require_usable(self, calibration_id: str) -> None:
+        """Raise Unprocessable for a former calibration of the domain that was fitted for another encoder or band."""
+        from earwitness.tasks.calibrations import is_of_other_encoder
+
+        for version in self._store.calibrations.versions(self._scope, self.domain.domain_id):
+            if version.calibration_id == calibration_id and is_of_other_encoder(version, self.own):
+                raise Unprocessable(
+                    "the calibration was fitted for another encoder or band, so it cannot count here; fit one anew, or "
+                    f"go back to `{SERVICE}`"
+                )
 
     def calibration(self, calibration: "Calibration") -> CalibrationAnswer:
         """Return a calibration with the thresholds that it means in this domain."""

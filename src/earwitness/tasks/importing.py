@@ -1,27 +1,47 @@
 """Reads exports back: what is in an archive becomes a domain, all of it or nothing.
 
 The whole archive is read and judged before anything is written. Then it is written in batches, into a domain that has
-the tag IMPORTING until the last one: what is killed between is found by it, deleted, and begun anew.
+the tag IMPORTING until the last one: what is killed between is found by it, deleted, and begun anew. The tag names the
+run as well: one whose domain another has taken over for a dead one's stops, and undoes nothing. Only what an import has
+written is deleted; a voice that was enrolled meanwhile stays.
 
 What belongs here: from the lines of docs/exports.md to rows, and what is refused of them. What must never: how an
 archive is built (`archive.py`).
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias, TypeVar
-from uuid import UUID, uuid5
 
-from earwitness.errors import AlreadyExists, ArchiveInvalid, BadRequest, Conflict, NotFound
+from earwitness.errors import (
+    AlreadyExists,
+    ArchiveInvalid,
+    BadRequest,
+    Conflict,
+    ConsentMissing,
+    NotFound,
+    StoreUnavailable,
+)
 from earwitness.progress import Progress
 from earwitness.store.records import NewVoiceprint, Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.archive import OpenedPart, opened_parts
 from earwitness.tasks.exporting import records_mark
+from earwitness.tasks.import_leftovers import (
+    INTO,
+    GiveTurn,
+    Leftovers,
+    archive_mark,
+    audit_import,
+    imported_consent_id,
+    new_profile_id,
+    require_mark,
+)
 from earwitness.tasks.judged_archive import (
     IMPORTING,
     TAGS_MAX,
@@ -34,18 +54,15 @@ from earwitness.tasks.judged_archive import (
     speech_of,
 )
 from earwitness.voice.band import BAND_TAG
-from earwitness.voice.consent import ConsentRequirement, requirement_of
+from earwitness.voice.consent import ConsentRequirement, ConsentUse, requirement_of
 from earwitness.voice.job import PartKind
 from earwitness.voice.retention import PROFILE_KEPT
 
 _AT_ONCE = 100
-_INTO = " into"
-"""Behind the mark of a domain that was there before the import."""
-
-_WRITER = "earwitness domains import"
 _LineT = TypeVar("_LineT")
 
 GiveId: TypeAlias = Callable[[], str]
+_log = logging.getLogger("earwitness.import")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +111,29 @@ def import_archive(
     new_id: GiveId,
     now: datetime,
     progress: Progress,
+    pause: GiveTurn,
 ) -> ImportResult:
     """Write what was judged; whatever fails leaves nothing behind.
 
-    Raise ArchiveInvalid when the file is another one by now, AlreadyExists, Conflict, LimitExceeded, NotFound.
+    Raise ArchiveInvalid when the file is another one by now, AlreadyExists, Conflict, ConsentMissing, LimitExceeded,
+    NotFound.
     """
-    domain = _begun(store, judged, target, new_id)
+    Leftovers(store, judged, target.scope).delete(pause)
+    domain, mark = _begun(store, judged, target, new_id)
     try:
-        writer = _Writer(store, judged, target, domain, new_id=new_id, now=now, progress=progress)
+        writer = _Writer(store, judged, target, domain, mark=mark, now=now, progress=progress, pause=pause)
         digest = hashlib.sha256()
         for part in opened_parts(path, identity=identity):
             digest.update(part.listed.sha256.encode())
             writer.write(part)
         if digest.hexdigest() != judged.digest:
             raise ArchiveInvalid("the file was changed while it was read; nothing was imported")
-        store.write(lambda unit: _finish(unit, target.scope, domain))
+        store.write(lambda unit: _finish(unit, target.scope, domain, mark))
     except BaseException:
-        store.write(lambda unit: _undo(unit, target, judged, domain))
+        try:
+            Leftovers(store, judged, target.scope).undo(domain, mark, pause)
+        except StoreUnavailable as error:  # the reason why there is something to undo says more
+            _log.warning("the next import of this file deletes what this one has written", extra={"reason": str(error)})
         raise
     return writer.result()
 
@@ -125,13 +148,13 @@ class _Writer:
         target: ImportTarget,
         domain: VoiceProfileDomain,
         *,
-        new_id: GiveId,
+        mark: str,
         now: datetime,
         progress: Progress,
+        pause: GiveTurn,
     ) -> None:
         self._store, self._judged, self._target, self._domain = store, judged, target, domain
-        self._new_id, self._now, self._progress = new_id, now, progress
-        self._ids: dict[str, str] = {}
+        self._mark, self._now, self._progress, self._pause = mark, now, progress, pause
         self._profiles = self._voiceprints = self._consents = 0
         self._withdrawn_consents = 0
         #: Profiles of subjects that have withdrawn, as the export calls them.
@@ -142,21 +165,24 @@ class _Writer:
         """Write what is in a part; the domain is there already."""
         if part.listed.kind is PartKind.PROFILES:
             for profiles in _batched(lines_of(part, ImportedProfile), _AT_ONCE):
-                self._withdrawn |= self._store.write(lambda unit, chosen=profiles: self._add_profiles(unit, chosen))
+                self._write(lambda unit, chosen=profiles: self._add_profiles(unit, chosen))
                 self._profiles += len(profiles)
                 self._progress("importing profiles", self._profiles, len(self._judged.profiles))
         elif part.listed.kind is PartKind.VOICEPRINTS:
             for voiceprints in _batched(lines_of(part, ImportedVoiceprint), _AT_ONCE):
-                self._store.write(lambda unit, chosen=voiceprints: self._add_voiceprints(unit, part, chosen))
+                self._write(lambda unit, chosen=voiceprints: self._add_voiceprints(unit, part, chosen))
                 self._voiceprints += len(voiceprints)
                 self._progress("importing voiceprints", self._voiceprints, len(self._judged.voiceprints))
         elif part.listed.kind is PartKind.CONSENTS:
             for consents in _batched(lines_of(part, ImportedConsent), _AT_ONCE):
-                written = self._store.write(lambda unit, chosen=consents: self._add_consents(unit, chosen))
-                self._consents += written
-                self._withdrawn_consents += len(consents) - written
+                self._write(lambda unit, chosen=consents: self._add_consents(unit, chosen))
                 done = self._consents + self._withdrawn_consents
                 self._progress("importing consents", done, len(self._judged.consents))
+
+    def _write(self, batch: Callable[[Unit], Callable[[], None]]) -> None:
+        """Write a batch, and count it when it is durable: a transaction may be tried more than once."""
+        self._store.write(batch)()
+        self._pause()
 
     def result(self) -> ImportResult:
         """Return what was written."""
@@ -175,10 +201,11 @@ class _Writer:
             labels=len(judged.labelled),
         )
 
-    def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> set[str]:
-        """Write profiles but for those of subjects that have withdrawn, which are returned."""
+    def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> Callable[[], None]:
+        """Write profiles but for those of subjects that have withdrawn; return how that is counted."""
         digests = {line.profile_id: self._digest_of(line) for line in chosen}
         withdrawn_at = _locked(unit, self._target.scope, {one for one in digests.values() if one is not None})
+        require_mark(unit, self._target.scope, self._domain, self._mark)
         withdrawn = set[str]()
         for line in chosen:
             digest = digests[line.profile_id]
@@ -187,9 +214,8 @@ class _Writer:
             if not self._judged.may_import(line.subject, None if digest is None else withdrawn_at[digest]):
                 withdrawn.add(line.profile_id)
                 continue
-            profile_id = self._ids.setdefault(
-                line.profile_id, f"vp-{self._new_id()}" if self._target.new_ids else line.profile_id
-            )
+            self._require_consent(unit, line, digest)
+            profile_id = self._id_of(line.profile_id)
             arn = self._domain.arn.replace(
                 f"voice-profile-domain/{self._domain.domain_id}", f"voice-profile/{profile_id}"
             )
@@ -210,7 +236,24 @@ class _Writer:
                 ) from None
             unit.tags.set(self._target.scope, arn, line.tags, limit=TAGS_MAX)
         self._audit(unit, "ImportProfiles")
-        return withdrawn
+        return lambda: self._withdrawn.update(withdrawn)
+
+    def _id_of(self, profile_id: str) -> str:
+        """Return the id that a profile of the export gets."""
+        return new_profile_id(profile_id, self._judged, self._domain) if self._target.new_ids else profile_id
+
+    def _require_consent(self, unit: Unit, line: ImportedProfile, digest: bytes | None) -> None:
+        """Raise ConsentMissing where a domain that was there requires a consent of who is enrolled, and there is none
+        in the export nor in the domain."""
+        if not self._target.domain_id or line.subject in self._judged.consented:
+            return
+        try:
+            unit.consents.require(self._target.scope, self._domain.domain_id, digest, use=ConsentUse.ENROLMENT)
+        except ConsentMissing:
+            raise ConsentMissing(
+                "the domain requires a consent for each enrolment, and of a profile in the export there is none, in it "
+                "or in the domain; record it (`earwitness consent record`), or import into a new domain"
+            ) from None
 
     def _digest_of(self, line: ImportedProfile) -> bytes | None:
         """Return what the subject of a profile is found by here. Digests of other records are of no use."""
@@ -219,26 +262,36 @@ class _Writer:
         own = line.subject_digest if self._is_same_records else None
         return None if own is None else bytes.fromhex(own)
 
-    def _add_consents(self, unit: Unit, chosen: tuple[ImportedConsent, ...]) -> int:
-        """Record consents that are newer than each withdrawal of their subjects; return how many."""
+    def _add_consents(self, unit: Unit, chosen: tuple[ImportedConsent, ...]) -> Callable[[], None]:
+        """Record consents that are newer than each withdrawal of their subjects; return how that is counted."""
         scope, count = self._target.scope, 0
         digests = {line.subject: self._store.subject_digest(scope, line.subject) for line in chosen}
         withdrawn_at = _locked(unit, scope, set(digests.values()))
+        require_mark(unit, scope, self._domain, self._mark)
         for line in chosen:
             withdrawals = withdrawn_at[digests[line.subject]], self._judged.withdrawn.get(line.subject)
             if all(one is None or line.given_at > one for one in withdrawals):
-                consent_id = _consent_id(line.consent_id, self._judged, self._target)
+                has_new_ids = bool(self._target.domain_id) or self._target.new_ids
+                consent_id = imported_consent_id(line.consent_id, self._judged, has_new_ids=has_new_ids)
                 unit.consents.record(scope, self._domain.domain_id, line.terms, consent_id=consent_id)
                 count += 1
         self._audit(unit, "ImportConsents")
-        return count
 
-    def _add_voiceprints(self, unit: Unit, part: OpenedPart, chosen: tuple[ImportedVoiceprint, ...]) -> None:
+        def counted() -> None:
+            self._consents += count
+            self._withdrawn_consents += len(chosen) - count
+
+        return counted
+
+    def _add_voiceprints(
+        self, unit: Unit, part: OpenedPart, chosen: tuple[ImportedVoiceprint, ...]
+    ) -> Callable[[], None]:
+        require_mark(unit, self._target.scope, self._domain, self._mark)
         gone = self._judged.expired | self._withdrawn
         for line in chosen:
             if (line.profile_id, line.voiceprint_id) in self._judged.unusable or line.profile_id in gone:
                 continue
-            profile = unit.profiles.get(self._target.scope, self._ids[line.profile_id])
+            profile = unit.profiles.get(self._target.scope, self._id_of(line.profile_id))
             if profile is None:
                 raise Conflict("a profile was deleted while it was imported; import the export again")
             unit.profile_voiceprints.put(
@@ -256,17 +309,17 @@ class _Writer:
                 consent_reference=line.consent_reference,
             )
         self._audit(unit, "ImportVoiceprints")
+        return lambda: None
 
     def _audit(self, unit: Unit, operation: str) -> None:
-        _audit(unit, self._target.scope, operation, self._domain.arn, "done")
+        audit_import(unit, self._target.scope, operation, self._domain.arn, "done")
 
 
-def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -> VoiceProfileDomain:
-    """Return the domain that the archive goes into; what an import of it has left when it was killed is deleted."""
-    scope, mark = target.scope, judged.digest[:32]
+def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -> tuple[VoiceProfileDomain, str]:
+    """Return the domain that the archive goes into, and the mark that it has from now on."""
+    scope, mark = target.scope, f"{archive_mark(judged)} {new_id()}{INTO if target.domain_id else ''}"
 
     def begin(unit: Unit) -> VoiceProfileDomain:
-        _delete_left(unit, target, judged, mark)
         if target.domain_id:
             domain = unit.domains.lock(scope, target.domain_id)
             if domain is None:
@@ -275,8 +328,8 @@ def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -
                 raise Conflict("the voice profile domain has profiles already; import into an empty or a new one")
             if domain.band is not judged.band:
                 raise Conflict(f"the domain is for {domain.band} audio, and the export is of {judged.band}")
-            unit.tags.set(scope, domain.arn, {IMPORTING: mark + _INTO}, limit=TAGS_MAX + 1)
-            _audit(unit, scope, "ImportDomain", domain.arn, "begun")
+            unit.tags.set(scope, domain.arn, {IMPORTING: mark}, limit=TAGS_MAX + 1)
+            audit_import(unit, scope, "ImportDomain", domain.arn, "begun")
             return domain
         domain_id = f"vpd-{new_id()}"
         arn = f"arn:aws:chime:{scope.region}:{scope.account_id}:voice-profile-domain/{domain_id}"
@@ -294,10 +347,10 @@ def _begun(store: Store, judged: Judged, target: ImportTarget, new_id: GiveId) -
         unit.tags.set(scope, arn, tags, limit=TAGS_MAX + 1)
         if (required := requirement_of(judged.domain.tags)) is not ConsentRequirement.NONE:
             unit.consents.require_by(scope, domain_id, required)
-        _audit(unit, scope, "ImportDomain", arn, "begun")
+        audit_import(unit, scope, "ImportDomain", arn, "begun")
         return domain
 
-    return store.write(begin)
+    return store.write(begin), mark
 
 
 def _locked(unit: Unit, scope: Scope, digests: set[bytes]) -> dict[bytes, datetime | None]:
@@ -310,62 +363,16 @@ def _locked(unit: Unit, scope: Scope, digests: set[bytes]) -> dict[bytes, dateti
     return {digest: unit.consents.withdrawn_at(scope, digest) for digest in digests}
 
 
-def _consent_id(consent_id: str, judged: Judged, target: ImportTarget) -> str:
-    """Return the id that a consent of the export gets: its own in a new domain, unless new ones are asked for. Another
-    one is always the same for this export, so that what an import has left can be told from what was there before."""
-    if not target.domain_id and not target.new_ids:
-        return consent_id
-    return f"consent-{uuid5(UUID(judged.digest[:32]), consent_id)}"
-
-
-def _delete_left(unit: Unit, target: ImportTarget, judged: Judged, mark: str) -> None:
-    scope = target.scope
-    after = None
-    while True:
-        page = unit.domains.list(scope, after=after, limit=100)
-        for domain in page.items:
-            left = unit.tags.list(scope, domain.arn).get(IMPORTING)
-            if left == mark:
-                unit.domains.delete(scope, domain.domain_id)
-            elif left == mark + _INTO:
-                _empty(unit, replace(target, domain_id=domain.domain_id), judged, domain)
-        after = page.next_key
-        if after is None:
-            return
-
-
-def _finish(unit: Unit, scope: Scope, domain: VoiceProfileDomain) -> None:
+def _finish(unit: Unit, scope: Scope, domain: VoiceProfileDomain, mark: str) -> None:
+    require_mark(unit, scope, domain, mark)
     unit.tags.remove(scope, domain.arn, [IMPORTING])
-    _audit(unit, scope, "ImportDomain", domain.arn, "done")
-
-
-def _undo(unit: Unit, target: ImportTarget, judged: Judged, domain: VoiceProfileDomain) -> None:
-    """Delete what was written: the new domain, or the profiles in one that was empty."""
-    if not target.domain_id:
-        unit.domains.delete(target.scope, domain.domain_id)
-    else:
-        _empty(unit, target, judged, domain)
-    _audit(unit, target.scope, "ImportDomain", domain.arn, "undone")
-
-
-def _empty(unit: Unit, target: ImportTarget, judged: Judged, domain: VoiceProfileDomain) -> None:
-    """Delete what an import has written into a domain that had no profiles before; consents that it had stay."""
-    scope = target.scope
-    unit.consents.delete_ids(scope, domain.domain_id, {_consent_id(one, judged, target) for one in judged.consents})
-    while profiles := unit.profiles.list(scope, domain.domain_id, limit=500).items:
-        for profile in profiles:
-            unit.profiles.delete(scope, profile.profile_id)
-    unit.tags.remove(scope, domain.arn, [IMPORTING])
+    audit_import(unit, scope, "ImportDomain", domain.arn, "done")
 
 
 def _batched(lines: Iterable[_LineT], count: int) -> Iterator[tuple[_LineT, ...]]:
     found = iter(lines)
     while batch := tuple(islice(found, count)):
         yield batch
-
-
-def _audit(unit: Unit, scope: Scope, operation: str, arn: str, outcome: str) -> None:
-    unit.audit.append(scope, key_id=_WRITER, operation=operation, resource_arn=arn, outcome=outcome, request_id="")
 
 
 def require_target(target: ImportTarget) -> None:

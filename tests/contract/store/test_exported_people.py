@@ -93,8 +93,16 @@ def imported(store: Store, path: Path, clock: Clock, scope: Scope = THEIRS, **ta
     judged = judge(path, identity=None, space_of=space_of, now=clock(), leave_out=False)
     order = ImportTarget(scope=scope, **target)
     return import_archive(
-        store, path, judged, order, identity=None, new_id=guid, now=clock(), progress=lambda *_: None
-    )  # fmt: skip
+        store,
+        path,
+        judged,
+        order,
+        identity=None,
+        new_id=guid,
+        now=clock(),
+        progress=lambda *_: None,
+        pause=lambda: None,
+    )
 
 
 def withdraw(store: Store, scope: Scope) -> None:

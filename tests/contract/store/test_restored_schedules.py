@@ -1,6 +1,7 @@
 """Retention schedules that were told after a backup are told again when it is restored."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,14 +31,15 @@ def _head(place: Path, manifest: BackupManifest) -> tuple[Path, LedgerHead]:
 def test_what_was_told_after_the_backup_is_told_again(
     store: Store, url: str, target: str, clock: Clock, tmp_path: Path
 ) -> None:
-    changed, new, same, gone = (store.write(add_domain).domain_id for _ in range(4))
+    changed, new, same, gone, hidden = (store.write(add_domain).domain_id for _ in range(5))
     theirs = store.write(lambda unit: add_domain(unit, OTHERS[0], domain_id=changed)).domain_id
-    for domain_id in (changed, same, gone):
+    for domain_id in (changed, same, gone, hidden):
         told(store, domain_id, LONG)
     told(store, theirs, LONG, OTHERS[0])
     place = tmp_path / "backups"
     manifest = backup_of(store, url, place, clock)
-    for domain_id in (changed, new, gone):
+    told(store, changed, replace(SHORT, published_name="a new name"))
+    for domain_id in (new, gone, hidden):
         told(store, domain_id, SHORT)
     store.write(lambda unit: unit.domains.delete(MINE, gone))
     later = store.write(add_domain).domain_id  # lost with its schedule
@@ -45,17 +47,18 @@ def test_what_was_told_after_the_backup_is_told_again(
     clock.advance(timedelta(minutes=2))
     keeper_of(store, clock).look()
     file, _ = _head(place, manifest)
-    assert not any(one in file.read_text("ascii") for one in (changed, new, same, "the line"))
+    assert not any(one in file.read_text("ascii") for one in (changed, new, same, "the line", "a new name"))
     before = store.retention.get(MINE, same)
     done = restored(place, order_for(target, tmp_path / "new"), clock)
-    assert done.schedules == 2
+    assert done.schedules == 3
     with reopened(target, clock) as again:
         schedule = again.retention.schedule(MINE, changed)
         assert (schedule.results_hours, schedule.published_name) == (24, "the line")
         assert again.retention.schedule(MINE, new) == SHORT
+        assert again.retention.schedule(MINE, hidden) == SHORT  # a name that was taken off stays off
         assert again.retention.get(MINE, same) == before
         assert again.retention.schedule(OTHERS[0], theirs) == LONG
-        assert {one.domain_id for one in again.retention.list_everywhere()} == {changed, new, same}
+        assert {one.domain_id for one in again.retention.list_everywhere()} == {changed, new, same, hidden}
 
 
 def test_what_is_past_its_time_by_a_newer_schedule_is_gone(
