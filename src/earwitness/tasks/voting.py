@@ -113,7 +113,7 @@ class Lines:
         if version is not None and version.why is not LineChange.LEARNT:
             self._callers.forget(before=version.created_at, line=line)  # a reset: what was watched counts no more
         installed = self._store.calibrations.current(line.scope, line.domain_id)
-        calibrated = engine.space.calibrated(calibration_of(installed, engine.calibration))
+        calibrated = engine.space.calibrated(calibration_of(installed, engine.space.calibration))
         space = calibrated.on(_line(version, monitor, engine.space))
         return self._galleries.get(line.scope, line.domain_id, space=space)
 

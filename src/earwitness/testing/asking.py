@@ -20,17 +20,22 @@ class LoopbackApi:
         self._opener = build_opener(ProxyHandler({}))
 
     # `Any`: whatever JSON can hold.
-    def ask(self, method: str, url: str, query: Mapping[str, object], content: bytes | None = None) -> dict[str, Any]:
-        """Return the answer. Raise ServiceRefused with its words, ServiceNotStarted where nobody answers."""
+    def ask(
+        self, method: str, base: str, path: str, query: Mapping[str, object], content: bytes | None = None
+    ) -> dict[str, Any]:
+        """Return the answer to a path of the API, which begins at `base`.
+
+        Raise ServiceRefused with its words, ServiceNotStarted where nobody answers.
+        """
         asked = urlencode({"region": self._region} | {key: str(value) for key, value in query.items()})
-        request = Request(f"{url}?{asked}", data=content, method=method)  # noqa: S310  # http
+        request = Request(f"{base}{path}?{asked}", data=content, method=method)  # noqa: S310  # http
         request.add_header("Authorization", f"Bearer {self._token}")
         request.add_header("Content-Type", "application/octet-stream")
         try:
             with self._opener.open(request, timeout=self._seconds_max) as answer:
                 return json.load(answer)
         except HTTPError as error:
-            said, path = error.read().decode(errors="replace"), request.selector.partition("?")[0]
+            said = error.read().decode(errors="replace")
             raise ServiceRefused(f"{method} {path}: {said}", status=error.code) from None
         except (URLError, OSError) as error:
             raise ServiceNotStarted(f"the service for tests does not answer ({error}); was it closed?") from error

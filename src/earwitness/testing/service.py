@@ -196,7 +196,7 @@ class EarwitnessService:
     def _request(
         self, method: str, path: str, query: Mapping[str, object], content: bytes | None = None
     ) -> JsonDocument:
-        return self._api.ask(method, f"{self.url}/earwitness/v1{path}", query, content)
+        return self._api.ask(method, f"{self.url}/earwitness/v1", path, query, content)
 
     def _wait(self, look: Callable[[], JsonDocument | None], missing: str, seconds: float) -> JsonDocument:
         give_up, pause = time.monotonic() + seconds, 0.005
