@@ -1,9 +1,9 @@
-"""Slots that are shared: nobody takes all of them, and whoever has none finds one."""
+"""Slots that are shared: nobody takes all of them, and the last one is left for whoever has none."""
 
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from earwitness.errors import Unavailable
@@ -57,11 +57,16 @@ def test_what_a_holder_may_have_is_what_it_gets(held: int, free: int, weight: in
 
 
 @given(st.lists(st.integers(0, 5), max_size=200))
-def test_a_holder_that_has_none_finds_a_slot_while_there_are_fewer_holders_than_slots(asking: list[int]) -> None:
-    shares = Shares(12, refusal=REFUSAL)
+@example([0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 1, 3, 4])
+def test_a_holder_that_has_none_is_refused_only_when_none_is_free_and_gets_the_last_one(asking: list[int]) -> None:
+    shares, free = Shares(12, refusal=REFUSAL), 12
     with ExitStack() as stack:
         for holder in asking:
+            held = shares.held(holder)
             try:
                 stack.enter_context(shares.taken(holder))
             except Unavailable:
-                assert shares.held(holder) > 0
+                assert held > 0 or free == 0
+            else:
+                assert held == 0 or free > 1
+                free -= 1

@@ -3,7 +3,8 @@
 The rule is that of dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet
 switches", IEEE/ACM Transactions on Networking 6(2), 1998): a holder gets another slot only while it has fewer than
 `weight` times as many as are free. With a weight of 1 a holder gets half of the slots when it is alone, a third when
-there are two, and so on; a holder that has none finds one. Nothing needs to be known of the holders in advance.
+there are two, and so on; a holder that has none finds one while any is free, and the last one is left for it. Nothing
+needs to be known of the holders in advance.
 
 What belongs here: counting. What must never: waiting, what a slot stands for.
 """
