@@ -38,6 +38,10 @@ class Lease:
         """Return whether no other node can have taken this one for dead yet."""
         return self._monotonic() < self._until
 
+    def has_lapsed(self) -> bool:
+        """Return whether there was a lease, and others may have taken this node for dead since."""
+        return self._until > float("-inf") and not self.holds()
+
     def may_judge(self) -> bool:
         """Return whether this node may take others for dead: it has had its lease for so long without a break that
         others, had the database been away, had time to renew theirs."""

@@ -1,17 +1,26 @@
 """This process as a node: what others know it by, its clock and lease, and its internal listener."""
 
+import logging
 import os
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from earwitness.errors import InstallationIncomplete
+from earwitness.log import drain
 from earwitness.nodes.clock import NodeClock
 from earwitness.nodes.lease import Lease
 from earwitness.store.leading import Renewal
+
+LOST_EXIT_CODE = 8
+"""As that of commands which cannot use the records."""
+
+_log = logging.getLogger("earwitness.nodes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +56,41 @@ def own_node(
     with listen() as listener:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        yield OwnNode(
-            node_id=node_id,
-            internal_url=(internal_url or f"http://{shown}:{port}").rstrip("/"),
-            node_url=node_url.rstrip("/"),
-            listener=listener,
-            clock=NodeClock(monotonic=monotonic),
-            lease=Lease(monotonic=monotonic),
-        )
+        lease = Lease(monotonic=monotonic)
+        with _ended_by_a_late_waking(lease):
+            yield OwnNode(
+                node_id=node_id,
+                internal_url=(internal_url or f"http://{shown}:{port}").rstrip("/"),
+                node_url=node_url.rstrip("/"),
+                listener=listener,
+                clock=NodeClock(monotonic=monotonic),
+                lease=lease,
+            )
+
+
+@contextmanager
+def _ended_by_a_late_waking(lease: Lease) -> Generator[None]:
+    """End this process at once when it goes on after it was stopped (SIGSTOP) for longer than its lease.
+
+    What it was about to say when it was stopped, that a fragment is kept for example, it would say now, after others
+    have taken over. A handler of SIGCONT runs before the next line of Python does.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread alone
+        yield
+        return
+
+    def look(*_: object) -> None:
+        if lease.has_lapsed():
+            reason = "it stood still for longer than its lease; others may have taken over"
+            _log.error("this process serves no longer, and stops", extra={"reason": reason})
+            drain()
+            os._exit(LOST_EXIT_CODE)
+
+    before = signal.signal(signal.SIGCONT, look)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, before)
 
 
 def node_id_of(media_folder: Path) -> str:
