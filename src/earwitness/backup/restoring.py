@@ -324,7 +324,7 @@ def _told_again(store: Store, ledger: ReadLedger | None) -> int:
     for found in list(store.redoing.found(store.token_key, DeletionKind.DOMAIN, times)) if times else ():
         (domain_id,) = found.ids
         before = store.retention.get(found.scope, domain_id)
-        if before is not None and before.updated_at >= found.deleted_at:
+        if before is not None and before.updated_at >= found.noted_at:
             continue
         one = told[store.digest_of(found.scope, DeletionKind.DOMAIN, domain_id)]
         schedule = RetentionSchedule(

@@ -69,26 +69,24 @@ _FOUND_IN: dict[DeletionKind, tuple[Table, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReturnedThing:
-    """What came back with a backup although it was deleted after it."""
+class LedgerFind:
+    """What is here and is named in a ledger by its digest: deleted after the backup, or told something after it."""
 
     scope: Scope
     kind: DeletionKind
     #: What identifies it.
     ids: tuple[str, ...]
-    #: When it was deleted; the latest time, if that happened more than once.
-    deleted_at: datetime
+    #: When that was; the latest time, if it happened more than once.
+    noted_at: datetime
 
 
 class RedoingReader(Reader):
-    """Finds what came back."""
+    """Finds what a ledger names."""
 
-    def found(
-        self, digest_key: DataKey, kind: DeletionKind, deleted: Mapping[bytes, datetime]
-    ) -> Iterator[ReturnedThing]:
-        """Yield what is here of a kind and was deleted, as these times by identity digests say."""
+    def found(self, digest_key: DataKey, kind: DeletionKind, noted: Mapping[bytes, datetime]) -> Iterator[LedgerFind]:
+        """Yield what is here of a kind and has one of these identity digests, with its time."""
         if kind is DeletionKind.SUBJECT:
-            yield from self._subjects(digest_key, deleted)
+            yield from self._subjects(digest_key, noted)
             return
         table, names = _FOUND_IN[kind]
         for row in self._rows(table, names):
@@ -96,11 +94,11 @@ class RedoingReader(Reader):
             ids = tuple(str(row[name]) for name in names)
             if kind is DeletionKind.ACCESS_KEY:
                 ids = (*ids, self._access_key_id(row))
-            deleted_at = deleted.get(identity_digest(digest_key, scope, kind, ids))
-            if deleted_at is not None:
-                yield ReturnedThing(scope=scope, kind=kind, ids=ids, deleted_at=deleted_at)
+            noted_at = noted.get(identity_digest(digest_key, scope, kind, ids))
+            if noted_at is not None:
+                yield LedgerFind(scope=scope, kind=kind, ids=ids, noted_at=noted_at)
 
-    def _subjects(self, digest_key: DataKey, deleted: Mapping[bytes, datetime]) -> Iterator[ReturnedThing]:
+    def _subjects(self, digest_key: DataKey, noted: Mapping[bytes, datetime]) -> Iterator[LedgerFind]:
         """Yield the subjects of which something came back, whatever it is."""
         seen = set[tuple[Scope, str]]()
         for table in (consents, profiles, tasks, job_items, line_votes):
@@ -109,10 +107,10 @@ class RedoingReader(Reader):
             for row in self._session.rows(named):
                 scope = Scope(account_id=row["account_id"], region=row["region"])
                 ids = (row["subject_digest"].hex(),)
-                deleted_at = deleted.get(identity_digest(digest_key, scope, DeletionKind.SUBJECT, ids))
-                if deleted_at is not None and (scope, *ids) not in seen:
+                noted_at = noted.get(identity_digest(digest_key, scope, DeletionKind.SUBJECT, ids))
+                if noted_at is not None and (scope, *ids) not in seen:
                     seen.add((scope, *ids))
-                    yield ReturnedThing(scope=scope, kind=DeletionKind.SUBJECT, ids=ids, deleted_at=deleted_at)
+                    yield LedgerFind(scope=scope, kind=DeletionKind.SUBJECT, ids=ids, noted_at=noted_at)
 
     def _rows(self, table: Table, names: tuple[str, ...]) -> Iterator[StoredRow]:
         key: list[Column[Any]] = list(table.primary_key.columns)
@@ -135,13 +133,13 @@ class RedoingReader(Reader):
 class RedoingWriter(Writer, RedoingReader):
     """Deletes it, and takes over the ledger."""
 
-    def delete(self, thing: ReturnedThing) -> None:
+    def delete(self, thing: LedgerFind) -> None:
         """Delete a thing as it was deleted before; nothing is written down of that.
 
         A withdrawal counts from the time at which it was made. All that came back of its subject goes, whatever time a
         consent in it has: a backup holds nothing that was written after a withdrawal that it does not know.
         """
-        self._how(thing.deleted_at)[thing.kind](thing.scope, *thing.ids)
+        self._how(thing.noted_at)[thing.kind](thing.scope, *thing.ids)
         self._writing.deleted.clear()
 
     def take_over(self, entries: Collection[Deletion]) -> None:
