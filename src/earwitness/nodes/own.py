@@ -81,9 +81,10 @@ def _ended_by_a_late_waking(lease: Lease) -> Generator[None]:
 
     def look(*_: object) -> None:
         if lease.has_lapsed():
-            reason = "it stood still for longer than its lease; others may have taken over"
+            reason = "this node stood still for longer than its lease, and may have been taken for dead"
             _log.error("this process serves no longer, and stops", extra={"reason": reason})
             drain()
+            os.write(2, f"error: {reason}\n".encode())  # the line for people; sys.stderr may be in use below this frame
             os._exit(LOST_EXIT_CODE)
 
     before = signal.signal(signal.SIGCONT, look)
