@@ -5,15 +5,19 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
-from calibration_examples import SHIPPED, document, moved
+from calibration_examples import SHIPPED, document, long, moved
 from console_examples import DOMAIN, MATCH, conclude, task_id
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 from rest_examples import add_task
 
+from earwitness.console.forms import FORM_LIMIT
+from earwitness.engine.calibration import calibration_bytes, calibration_text
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
 from earwitness.voice.decision import Basis
 from earwitness.voice.line import LineState
 
@@ -75,6 +79,39 @@ def test_a_file_is_compared_installed_and_taken_back(live: Live, visit: Callable
     ]
 
 
+def test_a_long_one_is_installed_too(visit: Callable[..., Visit]) -> None:
+    """Its form is larger than others may be: each comma and bracket is sent as three bytes."""
+    longest = DOCUMENT_BYTES_MAX // (19 * len(SHIPPED.fits)) - 10
+    wanted, browser = long(longest), visit("admin")
+    assert 0.9 * DOCUMENT_BYTES_MAX < len(calibration_bytes(wanted)) <= DOCUMENT_BYTES_MAX
+    as_file = calibration_text(wanted).encode()
+    assert len(as_file) > DOCUMENT_BYTES_MAX
+    compared = compare(browser, as_file)
+    assert compared.status_code == 200, compared.text
+    fields = fields_of(compared.text)
+    assert len(urlencode(fields)) > FORM_LIMIT.bytes_max
+    assert browser.post(f"{PAGE}/install", **fields).status_code == 303
+    assert in_use(browser)["inUse"]["calibrationId"] == wanted.id
+
+
+def test_its_form_is_bounded_and_larger_for_admins_alone(visit: Callable[..., Visit]) -> None:
+    admin, reader = visit("admin"), visit("reader")
+    assert compare(admin, calibration_text(long(1_200)).encode()).status_code == 413
+    sent = {"formToken": admin.form_token(PAGE), "version": "0"}
+    content = "x" * (DOCUMENT_BYTES_MAX + 1)
+    for browser, status, document_sent in (
+        (admin, 400, content),
+        (admin, 413, content * 5),
+        (reader, 413, content),
+        (reader, 403, "x"),
+    ):
+        answer = browser.post(f"{PAGE}/install", **{**sent, "document": document_sent})
+        assert answer.status_code == status, (status, answer.text)
+    stale = {**fields_of(compare(admin, document(HIGHER)).text), "formToken": "x"}
+    assert admin.post(f"{PAGE}/install", **stale).status_code == 403
+    assert in_use(admin)["version"] == 0
+
+
 @pytest.mark.parametrize("role", ["operator", "reader"])
 def test_others_see_it_without_forms(live: Live, visit: Callable[..., Visit], role: str) -> None:
     install(visit("admin"), document(HIGHER))
@@ -93,7 +130,7 @@ def test_files_that_are_no_calibration(visit: Callable[..., Visit]) -> None:
     for content, status in (
         (b"RIFF....WAVE", 400),
         (document(SHIPPED, persons=float("nan")), 400),
-        (b" " * 70_000, 413),
+        (b" " * 70_000, 400),
         (b"x" * 1_000_000, 413),
         (document(SHIPPED, encoder_id="another/telephone/00000000"), 422),
     ):

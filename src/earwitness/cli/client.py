@@ -73,7 +73,7 @@ class ServiceClient:
 
     def tell(self, path: str, body: dict[str, Any], **query: Any) -> dict[str, Any]:
         """Return the answer to POST with a body of JSON, for what may not stand in an address."""
-        content = json.dumps(body).encode()
+        content = json.dumps(body, separators=(",", ":")).encode()
         request = self._request("POST", path, query, content=content, headers={"Content-Type": "application/json"})
         return self._answer(request, content)
 

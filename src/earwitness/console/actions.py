@@ -12,6 +12,7 @@ from earwitness.console.consent import (
 )
 from earwitness.console.context import ActionHandler, UploadHandler, roles_of
 from earwitness.console.domain_calibration import (
+    INSTALL_LIMIT,
     compare_upload,
     install_action,
     use_action,
@@ -23,6 +24,7 @@ from earwitness.console.domains import (
 )
 from earwitness.console.evaluation import end_action, start_upload
 from earwitness.console.events import replay_action, replay_all_action
+from earwitness.console.forms import FORM_LIMIT
 from earwitness.console.labels import (
     LabelCall,
     label_action,
@@ -43,6 +45,7 @@ from earwitness.rest.parameters import (
     RollBackProfile,
 )
 from earwitness.rest.retention_models import PutRetention
+from earwitness.server.body import BodyLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ class ConsoleAction:
     #: Of path and form.
     parameters: type[Parameters]
     handler: ActionHandler
+    #: Of the form, from those who may do it; from others FORM_LIMIT.
+    limit: BodyLimit = FORM_LIMIT
 
     @property
     def roles(self) -> frozenset[str]:
@@ -115,6 +120,7 @@ ACTIONS: tuple[ConsoleAction, ...] = (
         operation="InstallCalibration",
         parameters=CalibrationForm,
         handler=install_action,
+        limit=INSTALL_LIMIT,
     ),
     ConsoleAction(
         path="/domains/{domainId}/calibration/use",

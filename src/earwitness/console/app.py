@@ -24,7 +24,7 @@ from earwitness.access.caller import Caller
 from earwitness.console.actions import ACTIONS, UPLOADS, ConsoleAction, ConsoleUpload
 from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.files import ServedFiles, takes_gzip
-from earwitness.console.forms import own_form
+from earwitness.console.forms import FORM_LIMIT, own_form
 from earwitness.console.guard import PLAIN_HEADERS, Cookie, Hosts, page_headers
 from earwitness.console.live import LiveViews, Rendered
 from earwitness.console.pages import PAGES, ConsolePage
@@ -199,7 +199,8 @@ class Console:
     def _doing(self, action: ConsoleAction) -> Endpoint:
         async def answer(request: Request) -> Response:
             visitor = await self._visitor(request)
-            form = await own_form(request, self._hosts)
+            limit = action.limit if visitor.principal.role in action.roles else FORM_LIMIT
+            form = await own_form(request, self._hosts, limit)
             token = form.pop("formToken", "")
             if visitor.session is None or not self.sessions.fits(visitor.session, token):
                 raise Forbidden(STALE_FORM)

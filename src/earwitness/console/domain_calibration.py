@@ -6,6 +6,7 @@ import json
 
 from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.evaluation import fitted_calibration
+from earwitness.console.forms import ENCODED_BYTES, FORM_LIMIT
 from earwitness.errors import BodyTooLarge
 from earwitness.rest.calibration_models import (
     SERVICE,
@@ -16,7 +17,16 @@ from earwitness.rest.calibration_models import (
     UseCalibration,
 )
 from earwitness.rest.calibrations import compare_calibration, install_calibration, list_calibrations, use_calibration
-from earwitness.rest.parameters import PLAIN_BYTES_MAX
+from earwitness.server.body import BodyLimit
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
+
+_FILE_BYTES_MAX = 4 * DOCUMENT_BYTES_MAX
+"""Of a file, which has each number on a line of its own."""
+
+INSTALL_LIMIT = BodyLimit(
+    bytes_max=ENCODED_BYTES * DOCUMENT_BYTES_MAX + FORM_LIMIT.bytes_max, seconds_max=FORM_LIMIT.seconds_max
+)
+"""Of the form that brings back a calibration that was compared."""
 
 
 def calibrations_page(call: ConsoleCall[ListCalibrations]) -> Content:
@@ -27,8 +37,10 @@ def calibrations_page(call: ConsoleCall[ListCalibrations]) -> Content:
 
 def compare_upload(call: ConsoleCall[CompareCalibration]) -> Content:
     """Show what a file would change, with a form that installs it."""
-    if call.recording.stat().st_size > PLAIN_BYTES_MAX:
-        raise BodyTooLarge(f"a calibration has at most {PLAIN_BYTES_MAX:,} bytes; is it the file that was meant?")
+    if call.recording.stat().st_size > _FILE_BYTES_MAX:
+        raise BodyTooLarge(
+            f"a file of a calibration has at most {_FILE_BYTES_MAX:,} bytes; is it the file that was meant?"
+        )
     return _compared(call, call.recording.read_bytes())
 
 
@@ -39,11 +51,11 @@ def fitted_page(call: ConsoleCall[CompareCalibration]) -> Content:
 
 
 def _compared(call: ConsoleCall[CompareCalibration], document: bytes) -> Content:
-    from earwitness.engine.calibration import calibration_text, parse_calibration  # with numpy: a start need not wait
+    from earwitness.engine.calibration import calibration_bytes, parse_calibration  # with numpy: a start need not wait
 
     compared = call.ask(compare_calibration, call.params, body=document)
-    judged = calibration_text(parse_calibration(document.decode(), name="the document"))
-    return {"compared": compared, "document": json.dumps(json.loads(judged))}
+    judged = calibration_bytes(parse_calibration(document.decode(), name="the document"))
+    return {"compared": compared, "document": judged.decode("ascii")}
 
 
 def install_action(call: ConsoleCall[CalibrationForm]) -> Done:

@@ -232,6 +232,11 @@ def calibration_text(calibration: Calibration) -> str:
     return json.dumps(_document(calibration), indent=1) + "\n"
 
 
+def calibration_bytes(calibration: Calibration) -> bytes:
+    """Return the same as `calibration_text` in as few bytes as JSON can, which are ASCII: for requests and records."""
+    return json.dumps(_document(calibration), separators=(",", ":")).encode("ascii")
+
+
 # `Any`: JSON.
 def _document(calibration: Calibration) -> dict[str, Any]:
     return {

@@ -5,7 +5,8 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, Struct
 
 from earwitness.rest.models import Answer, Moment
-from earwitness.rest.parameters import PLAIN_BYTES_MAX, DomainId, Identifier, Parameters, doc
+from earwitness.rest.parameters import DomainId, Identifier, Parameters, doc
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
 
 SERVICE = "service"
 """What the service's own calibration is called, where the id of a calibration is asked for."""
@@ -65,7 +66,7 @@ class CalibrationForm(Parameters, kw_only=True):
     """A calibration that was compared, as the console's form sends it back."""
 
     domain_id: DomainId
-    document: Annotated[str, Meta(min_length=2, max_length=PLAIN_BYTES_MAX)]
+    document: Annotated[str, Meta(min_length=2, max_length=DOCUMENT_BYTES_MAX)]
     version: Annotated[int, Meta(ge=0, le=10**9)]
 
 

@@ -14,7 +14,10 @@ from earwitness.store.records import Scope
 from earwitness.store.repository import Reader, RowSeal, Writer, in_scope, record, scope_of, select_in_scope
 
 VERSIONS_MAX = 20
-"""Versions that are kept of one domain; the oldest go first. Of 64 KB at most each, as the JSON API takes them."""
+"""Versions that are kept of one domain; the oldest go first."""
+
+DOCUMENT_BYTES_MAX = 65_536
+"""Of one calibration as it is kept. Those that are shipped have 5 KB."""
 
 _NUMBER = calibration_versions.c.number
 

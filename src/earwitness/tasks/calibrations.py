@@ -6,9 +6,9 @@ What belongs here: which calibration counts, and documents that are judged. What
 from dataclasses import dataclass
 from functools import lru_cache
 
-from earwitness.engine.calibration import Calibration, calibration_text, parse_calibration
-from earwitness.errors import BadRequest, ConfigurationError, Unprocessable
-from earwitness.store.calibrations import CalibrationVersion
+from earwitness.engine.calibration import Calibration, calibration_bytes, parse_calibration
+from earwitness.errors import BadRequest, BodyTooLarge, ConfigurationError, Unprocessable
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX, CalibrationVersion
 
 _PARSED_MAX = 256
 """Calibrations in memory: of so many domains, searches do not read theirs again. Some 10 KB each."""
@@ -52,14 +52,20 @@ def parsed(document: bytes) -> Calibration:
 def judged(document: bytes, own: Calibration) -> tuple[Calibration, bytes]:
     """Return the calibration in a document that somebody sends, and the bytes to keep of it.
 
-    Raise BadRequest when it is none, and Unprocessable when it was fitted for another encoder or band than `own`.
+    Raise BadRequest when it is none, BodyTooLarge for one of more than DOCUMENT_BYTES_MAX bytes as it is kept, and
+    Unprocessable when it was fitted for another encoder or band than `own`.
     """
     try:
         calibration = parse_calibration(document.decode(), name="the document")
-        kept = calibration_text(calibration).encode()
+        kept = calibration_bytes(calibration)
         calibration = parsed(kept)  # rounded, as it is kept
     except (ConfigurationError, UnicodeDecodeError) as error:
         raise BadRequest(str(error)[:_REASON_MAX]) from None
+    if len(kept) > DOCUMENT_BYTES_MAX:
+        raise BodyTooLarge(
+            f"the calibration has {len(kept):,} bytes without its spaces, and may have {DOCUMENT_BYTES_MAX:,}; leave "
+            "out points of its curves"
+        )
     if calibration.encoder_id != own.encoder_id:
         raise Unprocessable(
             f"the calibration was fitted for {calibration.encoder_id[:_REASON_MAX]}, and searches of this domain are "
