@@ -21,6 +21,7 @@ from rest_examples import (
     token,
 )
 
+from earwitness.metrics.reported import StoreMetrics
 from earwitness.store.records import Scope
 from earwitness.store.store import Unit
 from earwitness.voice.task_status import StopReason
@@ -75,6 +76,26 @@ def test_a_result_in_full(filled: Rest) -> None:
         "status": "VoiceprintGenerationSuccess",
         "canBeEnrolledUntil": "2026-01-02T00:00:00.000000Z",
     }
+
+
+def test_a_list_reads_as_often_for_many_tasks_as_for_one(filled: Rest) -> None:
+    metrics = filled.store.meter.metrics = StoreMetrics()
+
+    def reads_of_a_list(*, tasks: int) -> float:
+        before = _reads(metrics)
+        assert len(filled.ask("GET", "tasks").json()["tasks"]) == tasks
+        return _reads(metrics) - before
+
+    once = reads_of_a_list(tasks=3)
+    more = [f"more-{number}" for number in range(5)]
+    filled.store.write(lambda unit: [conclude(unit, add_task(unit, task_id=one)) for one in more])
+    assert reads_of_a_list(tasks=8) == once > 0
+
+
+def _reads(metrics: StoreMetrics) -> float:
+    """How often the records were read, point reads left out."""
+    samples = [sample for metric in metrics.collect() for sample in metric.samples]
+    return sum(one.value for one in samples if one.name.endswith("_count") and one.labels == {"kind": "read"})
 
 
 def test_a_voiceprint_that_is_past_its_time_cannot_be_enrolled(filled: Rest) -> None:

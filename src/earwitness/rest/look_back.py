@@ -1,6 +1,6 @@
 """Where else a voice was heard: that of a call, or of a profile, among the calls whose voiceprints are kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.requests import ClientDisconnect
@@ -33,7 +33,7 @@ def look_back(context: RestContext, call: RestCall[LookBack]) -> LookBackAnswer:
     probe = _embedding(made.vector, made.encoder_id, made.net_speech_seconds)
 
     def require_there(unit: Unit) -> None:
-        if not unit.task_voiceprints.still_kept(call.scope, [found.task_id]):
+        if not unit.task_voiceprints.kept_until(call.scope, [found.task_id]):
             raise _gone()
 
     return _answer(context, call, domain, [probe], without=found.task_id, require_there=require_there)
@@ -63,11 +63,11 @@ def _answer(
 ) -> LookBackAnswer:
     found = context.recordings.look_back(call.scope, domain, probes, without=without, wanted=_wanted(call))
 
-    def write(unit: Unit) -> tuple[set[str], int]:
+    def write(unit: Unit) -> tuple[Collection[str], int]:
         """Whoever was deleted meanwhile is not found once that was answered, and nobody searches with them."""
         require_there(unit)
         call.caller.record(unit, domain.arn)
-        left = unit.task_voiceprints.still_kept(call.scope, [one.task_id for one in found.calls])
+        left = unit.task_voiceprints.kept_until(call.scope, [one.task_id for one in found.calls])
         return left, unit.task_voiceprints.count_kept(call.scope, domain.domain_id, at=unit.now)
 
     left, kept = context.store.write(write)

@@ -4,7 +4,8 @@ this process does at this moment.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from earwitness.rest.models import (
     UseAnswer,
 )
 from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent, ReplayEvents
-from earwitness.store.records import EventDelivery, OutboxEvent, Page, PageKey, SpeakerSearchTask
+from earwitness.store.records import EventDelivery, OutboxEvent, Page, PageKey, Scope, SpeakerSearchTask
 from earwitness.store.store import Unit
 from earwitness.tasks.heard import net_speech_kept
 from earwitness.tasks.notices import Subscription
@@ -59,7 +60,7 @@ def list_tasks(context: RestContext, call: RestCall[ListTasks]) -> TasksAnswer:
         read if params.outcome is None else lambda after, limit: _ending_so(read, params.outcome, after, limit),
         about=" ".join(filter(None, (pipeline_id, params.status, params.outcome))),
     )
-    return TasksAnswer(tasks=[_task(context, task) for task in found], next_token=following)
+    return TasksAnswer(tasks=_answers(context, call.scope, found), next_token=following)
 
 
 def _ending_so(
@@ -85,7 +86,8 @@ def _ending_so(
 def get_task(context: RestContext, call: RestCall[GetTask]) -> TaskAnswer:
     """Return one task."""
     task = context.store.tasks.get(call.scope, call.params.task_id)
-    return _task(context, there(task, "there is no speaker search task of this id; tasks are kept for seven days"))
+    found = there(task, "there is no speaker search task of this id; tasks are kept for seven days")
+    return _answers(context, call.scope, [found])[0]
 
 
 def _chosen_pipeline(context: RestContext, call: RestCall[ListTasks | ListEvents]) -> str | None:
@@ -97,26 +99,38 @@ def _chosen_pipeline(context: RestContext, call: RestCall[ListTasks | ListEvents
     return there(pipeline, "the media insights pipeline does not exist; look at its id and the Region").pipeline_id
 
 
-def _task(context: RestContext, task: SpeakerSearchTask) -> TaskAnswer:
+def _answers(context: RestContext, scope: Scope, tasks: Sequence[SpeakerSearchTask]) -> list[TaskAnswer]:
+    """Return tasks as JSON. What belongs to their voiceprints is read of all of them at once."""
+    made = [task.task_id for task in tasks if task.voiceprint_status is VoiceprintStatus.SUCCESS]
+    kept_until = context.store.task_voiceprints.kept_until(scope, made)
+    repeated = context.store.repeats.of_tasks(scope, made)  # they are looked for with the voiceprint
+    now = context.clock()
+    return [
+        _answer(context, task, kept_until=_if_later(kept_until.get(task.task_id), now), repeated=repeated)
+        for task in tasks
+    ]
+
+
+def _answer(
+    context: RestContext, task: SpeakerSearchTask, *, kept_until: datetime | None, repeated: Mapping[str, str]
+) -> TaskAnswer:
+    status = task.voiceprint_status
+    voiceprint = None if status is None else TaskVoiceprintAnswer(status=status, can_be_enrolled_until=kept_until)
     return answer_of(
         TaskAnswer,
         task,
         stream=TaskStreamAnswer(arn=task.stream_arn, channel_id=task.channel_id),
         domain=TaskDomainAnswer(id=task.domain_id, arn=task.domain_arn),
         identification=None if task.identification is None else decision_answer(task.identification),
-        voiceprint=None if task.voiceprint_status is None else _voiceprint(context, task, task.voiceprint_status),
-        repeats_task_id=_repeated(context, task),
+        voiceprint=voiceprint,
+        repeats_task_id=repeated.get(task.task_id),
         lag_seconds=context.lags.seconds(task.task_id),
         heard=_heard(context, task) if is_active(task.status) else None,
     )
 
 
-def _repeated(context: RestContext, task: SpeakerSearchTask) -> str | None:
-    """Return the earlier task whose recording this one heard again; it is looked for with the voiceprint."""
-    if task.voiceprint_status is not VoiceprintStatus.SUCCESS:
-        return None
-    repeat = context.store.repeats.get(task.scope, task.task_id)
-    return None if repeat is None else repeat.of_task_id
+def _if_later(moment: datetime | None, now: datetime) -> datetime | None:
+    return None if moment is None or moment <= now else moment
 
 
 def _heard(context: RestContext, task: SpeakerSearchTask) -> HeardAnswer | None:
@@ -146,14 +160,6 @@ def _heard(context: RestContext, task: SpeakerSearchTask) -> HeardAnswer | None:
 def decision_answer(decision: Mapping[str, Any]) -> DecisionAnswer:  # `Any`: as decision_document takes it
     """Return a decision, as it is kept, as an answer."""
     return msgspec.convert(decision_document(decision), DecisionAnswer)
-
-
-def _voiceprint(context: RestContext, task: SpeakerSearchTask, status: VoiceprintStatus) -> TaskVoiceprintAnswer:
-    until = None
-    if status is VoiceprintStatus.SUCCESS:
-        found = context.store.task_voiceprints.get(task.scope, task.task_id)
-        until = None if found is None or found.keep_until <= context.clock() else found.keep_until
-    return TaskVoiceprintAnswer(status=status, can_be_enrolled_until=until)
 
 
 # Events, for those who read them here instead of, or beside, the pipelines' sinks.

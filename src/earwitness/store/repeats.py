@@ -39,6 +39,15 @@ class RepeatReader(Reader):
         row = self._session.row(select_in_scope(task_repeats, scope, task_id=task_id))
         return None if row is None else record(Repeat, row)
 
+    def of_tasks(self, scope: Scope, task_ids: Collection[str]) -> Mapping[str, str]:
+        """Return the earlier tasks that these repeat, by task; nothing for tasks that repeat none."""
+        if not task_ids:
+            return {}
+        columns = task_repeats.c
+        theirs = in_scope(task_repeats, scope), columns.task_id.in_(sorted(task_ids))
+        rows = self._session.rows(select(columns.task_id, columns.of_task_id).where(*theirs))
+        return {row["task_id"]: row["of_task_id"] for row in rows}
+
     def earlier(self, task: SpeakerSearchTask, *, encoder_id: str) -> Mapping[str, bytes]:
         """Return the vectors of the latest voiceprints of a task's domain that have fingerprints, by task.
 

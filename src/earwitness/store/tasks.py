@@ -414,10 +414,14 @@ class TaskVoiceprintReader(Reader):
             task_voiceprints.c.keep_until > at,
         )
 
-    def still_kept(self, scope: Scope, task_ids: Collection[str]) -> set[str]:
-        """Return those of these tasks that have a voiceprint."""
-        theirs = in_scope(task_voiceprints, scope), task_voiceprints.c.task_id.in_(sorted(task_ids))
-        return {row["task_id"] for row in self._session.rows(select(task_voiceprints.c.task_id).where(*theirs))}
+    def kept_until(self, scope: Scope, task_ids: Collection[str]) -> dict[str, datetime]:
+        """Return until when the voiceprints of these tasks are kept, by task; nothing for tasks that have none."""
+        if not task_ids:
+            return {}
+        columns = task_voiceprints.c
+        theirs = in_scope(task_voiceprints, scope), columns.task_id.in_(sorted(task_ids))
+        rows = self._session.rows(select(columns.task_id, columns.keep_until).where(*theirs))
+        return {row["task_id"]: row["keep_until"] for row in rows}
 
     def _record(self, row: StoredRow) -> TaskVoiceprint:
         scope = scope_of(row)

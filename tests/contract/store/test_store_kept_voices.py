@@ -42,13 +42,15 @@ def test_the_latest_voices_are_read_first_and_only_while_they_are_kept(store: St
         second.task_id
     ]
     assert store.task_voiceprints.count_kept(MINE, first.domain_id, at=late) == 1
-    assert store.task_voiceprints.still_kept(MINE, [first.task_id, "unknown"]) == {first.task_id}
+    kept_until = store.task_voiceprints.kept_until(MINE, [first.task_id, "unknown"])
+    assert first.ended_at is not None
+    assert kept_until == {first.task_id: first.ended_at + DAY}
 
 
 def test_nobody_reads_another_accounts_voices(store: Store, clock: Clock) -> None:
     task = end(store, with_voiceprint(store))
     for other in OTHERS:
-        assert store.task_voiceprints.still_kept(other, [task.task_id]) == set()
+        assert store.task_voiceprints.kept_until(other, [task.task_id]) == {}
         assert store.task_voiceprints.count_kept(other, task.domain_id, at=clock()) == 0
         with pytest.raises(NotFound):
             store.task_voiceprints.kept(other, task.domain_id, at=clock(), limit=9)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from search_examples import add_task, adopted, vector, voiceprint
-from store_examples import MINE, Clock, add_domain, add_pipeline
+from store_examples import MINE, OTHERS, Clock, add_domain, add_pipeline
 
 from earwitness.store.records import SpeakerSearchTask
 from earwitness.store.repeats import CALLS_COMPARED_MAX, Repeat
@@ -56,6 +56,8 @@ def test_a_fingerprint_goes_with_its_voiceprint(store: Store, domain_id: str, cl
     again = heard(store, domain_id, repeat=repeat)
     assert store.repeats.get(MINE, again.task_id) == repeat
     assert store.repeats.get(MINE, first.task_id) is None
+    assert store.repeats.of_tasks(MINE, [first.task_id, again.task_id]) == {again.task_id: first.task_id}
+    assert store.repeats.of_tasks(OTHERS[0], [again.task_id]) == {}
     clock.advance(timedelta(hours=24))
     assert expire(store, now=clock())["task voiceprints"] == 2
     later = store.write(lambda unit: add_task(unit, domain_id))
