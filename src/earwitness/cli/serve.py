@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from time import monotonic
@@ -80,6 +81,15 @@ def serve(
             _serve(settings, how)
         else:
             _serve_with(processes, settings, how)
+
+
+def _load() -> None:
+    """Load a service without looking for garbage: all of it stays, and the looking would take a seventh of the time."""
+    gc.disable()
+    try:
+        import_module("earwitness.app")
+    finally:
+        gc.enable()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +173,7 @@ def _serve_as(number: int, first: bool, told: "Told", settings: "Settings", coun
 
 
 def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | None = None) -> None:
+    _load()
     from earwitness import development as development_mode
     from earwitness.engine.voice_models import require_models
     from earwitness.from_settings import certificate_of

@@ -8,6 +8,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -35,7 +36,7 @@ _NONE = Markup('<span class="none">–</span>')
 
 
 class Templates:
-    """The templates, compiled once."""
+    """The templates, each compiled when it is first shown."""
 
     def __init__(self) -> None:
         self._environment = Environment(
@@ -49,7 +50,11 @@ class Templates:
         filters: Any = self._environment.filters  # `Any`: Jinja's types know its own filters only
         for look in _LOOKS:
             filters[look.__name__] = look
-        self._ui = self._environment.get_template("ui.html").module
+
+    @cached_property
+    def _ui(self) -> object:
+        """The macros of all pages, compiled with the first page: nobody who starts a service waits for them."""
+        return self._environment.get_template("ui.html").module
 
     def page(self, name: str, values: Mapping[str, Any]) -> str:  # `Any`: whatever templates show
         """Return a whole page."""
