@@ -20,6 +20,7 @@ PLACES = {
     "/domains/{domainId}/withdrawals": f"/domains/{DOMAIN}/withdrawals",
     "/domains/{domainId}/retention": f"/domains/{DOMAIN}/retention",
     "/domains/{domainId}/calibration": f"/domains/{DOMAIN}/calibration",
+    "/domains/{domainId}/calibration/{calibrationId}": f"/domains/{DOMAIN}/calibration/service",
     "/domains/{domainId}/calibration/fitted": f"/domains/{DOMAIN}/calibration/fitted",
     "/domains/{domainId}/calibration/compare": f"/domains/{DOMAIN}/calibration/compare",
     "/domains/{domainId}/calibration/install": f"/domains/{DOMAIN}/calibration/install",

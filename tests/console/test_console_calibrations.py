@@ -1,6 +1,7 @@
 """The calibration of a domain in the console: compared, installed and taken back by forms that work without script."""
 
 import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,6 +95,23 @@ def test_a_long_one_is_installed_too(visit: Callable[..., Visit]) -> None:
     assert in_use(browser)["inUse"]["calibrationId"] == wanted.id
 
 
+def test_each_of_the_history_is_downloaded_and_taken_elsewhere(visit: Callable[..., Visit]) -> None:
+    admin, reader = visit("admin"), visit("reader")
+    install(admin, document(HIGHEST))
+    install(admin, document(HIGHER))
+    assert f'href="{PAGE}/{HIGHEST.id}"' in reader.get(PAGE).text
+    page = reader.get(f"{PAGE}/{HIGHEST.id}").text
+    assert f'href="{PAGE}/{HIGHEST.id}.json" download="calibration-{HIGHEST.id}.json"' in page
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; of ours" in page
+    fetched = reader.get(f"{PAGE}/{HIGHEST.id}.json")
+    assert fetched.json() == json.loads(document(HIGHEST))
+    assert install(admin, fetched.content).status_code == 303
+    assert in_use(admin)["inUse"]["calibrationId"] == HIGHEST.id
+    assert reader.get(f"{PAGE}/service.json").json() == json.loads(document(SHIPPED))
+    assert reader.get(f"{PAGE}/deadbeef").status_code == 404
+
+
 def test_its_form_is_bounded_and_larger_for_admins_alone(visit: Callable[..., Visit]) -> None:
     admin, reader = visit("admin"), visit("reader")
     assert compare(admin, calibration_text(long(1_200)).encode()).status_code == 413
@@ -118,7 +136,8 @@ def test_others_see_it_without_forms(live: Live, visit: Callable[..., Visit], ro
     browser = visit(role)
     page = browser.get(PAGE).text
     assert HIGHER.id in page
-    assert "/calibration/" not in page
+    for leads in ("compare", "fitted", "install", "use"):
+        assert f"/calibration/{leads}" not in page
     assert browser.get(f"{PAGE}/fitted").status_code == 403
     assert compare(browser, document(HIGHEST), proof="x").status_code == 403
     assert browser.post(f"{PAGE}/use", calibrationId="service", formToken="x").status_code == 403

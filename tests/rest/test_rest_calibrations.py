@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from calibration_examples import SHIPPED, document, moved
+from calibration_examples import SHIPPED, document, long, moved
 from rest_examples import MINE, START, THEIRS, Rest, add_domain, enrol, require_error, require_fits
 
-from earwitness.engine.calibration import shipped_calibration
+from earwitness.engine.calibration import calibration_bytes, shipped_calibration
 from earwitness.errors import Conflict
 from earwitness.models.catalogue import ENCODER_MODEL
 from earwitness.samples import first_call
-from earwitness.store.calibrations import VERSIONS_MAX
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX, VERSIONS_MAX
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
 
@@ -158,6 +158,56 @@ def test_an_id_that_the_domain_never_had(domain: Rest) -> None:
     require_error(domain.ask("GET", "domains/vpd-9/calibrations"), 404, "NotFound")
     require_error(domain.ask("POST", "domains/vpd-9/calibrations", content=document(HIGHER)), 404, "NotFound")
     assert operations(domain) == []
+
+
+def kept(rest: Rest, calibration_id: str, role: str = "admin") -> httpx.Response:
+    return rest.ask("GET", f"{PATH}/{calibration_id}", role=role)
+
+
+@pytest.mark.parametrize("role", ["admin", "operator", "reader"])
+def test_each_that_is_kept_is_answered_as_it_can_be_installed(domain: Rest, role: str) -> None:
+    for calibration in (HIGHER, HIGHEST):
+        shown(install(domain, document(calibration)))
+    shown(use(domain, "service"))
+    for calibration_id, calibration in ((HIGHER.id, HIGHER), (HIGHEST.id, HIGHEST), ("service", SHIPPED)):
+        answer = kept(domain, calibration_id, role)
+        assert answer.status_code == 200, answer.text
+        require_fits(answer.json(), "CalibrationDocument")
+        assert answer.json() == json.loads(document(calibration))
+    domain.store.write(lambda unit: add_domain(unit, domain_id="vpd-2"))
+    elsewhere = domain.ask("POST", "domains/vpd-2/calibrations", content=kept(domain, HIGHER.id).content)
+    assert shown(elsewhere)["inUse"]["calibrationId"] == HIGHER.id
+
+
+def test_the_longest_goes_round(domain: Rest) -> None:
+    longest = long(DOCUMENT_BYTES_MAX // (19 * len(SHIPPED.fits)) - 10)
+    shown(install(domain, calibration_bytes(longest)))
+    shown(use(domain, "service"))
+    answered = kept(domain, longest.id)
+    assert DOCUMENT_BYTES_MAX > len(answered.content) > 0.9 * DOCUMENT_BYTES_MAX
+    assert shown(install(domain, answered.content))["inUse"]["calibrationId"] == longest.id
+
+
+def test_one_that_would_be_longer_when_it_is_kept(domain: Rest) -> None:
+    """Numbers are written as decimals: 1 as 1.0, so a document may fit the body and not the records."""
+    fit = f'{{"net_seconds":%d,"slope":1,"offset":0,"false_match":[[-1,{0.5}],[1,{0.4}]]}}'
+    rows = ",".join(fit % (seconds + 1) for seconds in range(870))
+    sent = document(SHIPPED, fits=[]).replace(b'"fits": []', b'"fits":[' + rows.encode() + b"]")
+    assert len(sent) < DOCUMENT_BYTES_MAX
+    for path in (PATH, f"{PATH}/compare"):
+        require_error(domain.ask("POST", path, content=sent), 413, "BodyTooLarge")
+    assert listed(domain)["version"] == 0
+
+
+def test_none_of_other_accounts_and_none_that_is_not_kept(domain: Rest) -> None:
+    shown(install(domain, document(HIGHER)))
+    require_error(kept(domain, "deadbeef"), 404, "NotFound")
+    require_error(domain.ask("GET", f"domains/vpd-9/calibrations/{HIGHER.id}"), 404, "NotFound")
+    domain.store.write(lambda unit: add_domain(unit, THEIRS, domain_id="vpd-1"))
+    require_error(domain.ask("GET", f"{PATH}/{HIGHER.id}", scope=THEIRS), 404, "NotFound")
+    for role in ("producer", "auditor"):
+        require_error(kept(domain, HIGHER.id, role), 403, "Forbidden")
+    require_error(kept(domain, "%22%3E%3Cscript%3E"), 400, "BadRequest")
 
 
 def test_so_many_versions_are_kept(domain: Rest) -> None:

@@ -35,6 +35,7 @@ from typer.testing import CliRunner, Result
 from earwitness.cli.calls import WORDS, following
 from earwitness.cli.client import connect
 from earwitness.cli.main import app
+from earwitness.engine.calibration import write_calibration
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import LineMonitor
@@ -149,6 +150,30 @@ def test_a_calibration_is_installed_and_taken_back(url: str, tmp_path: Path) -> 
         2,
         1,
     ]
+
+
+@pytest.mark.slow
+def test_a_calibration_that_a_domain_had_is_exported_and_installed_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, higher = ("--domain", "vpd-1"), moved(0.05)
+    file, again = tmp_path / "ours.json", tmp_path / "again.json"
+    write_calibration(file, higher)
+    run("calibration", "install", str(file), *of)
+    run("calibration", "use", "service", *of)
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("reader"))
+    written = json.loads(run("calibration", "export", higher.id, *of, "--output", str(again), "--json").stdout)
+    assert written == {"file": str(again), "calibrationId": higher.id, "encoderId": higher.encoder_id}
+    assert again.read_bytes() == file.read_bytes()
+    assert run("calibration", "show", str(again)).exit_code == 0
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin"))
+    assert "in use since version 3" in said(run("calibration", "install", str(again), *of))
+    own = run("calibration", "export", "service", *of, "--output", str(again))
+    assert f"wrote calibration {SHIPPED.id} into" in said(own)
+    missing = run("calibration", "export", "deadbeef", *of, "--output", str(tmp_path / "none.json"))
+    assert (missing.exit_code, (tmp_path / "none.json").exists()) == (9, False)
+    nowhere = run("calibration", "export", higher.id, *of, "--output", str(tmp_path / "no" / "folder.json"))
+    assert nowhere.exit_code == 2
 
 
 @pytest.mark.slow

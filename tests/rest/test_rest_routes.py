@@ -48,6 +48,7 @@ IDS = {
     "deletedId": "vp-9",
     "number": "1",
     "withdrawalId": "withdrawal-1",
+    "calibrationId": "service",
 }
 
 

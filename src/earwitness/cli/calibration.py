@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from earwitness import config
-from earwitness.cli.domain_calibrations import install_calibration, list_calibrations, use_calibration
+from earwitness.cli.domain_calibrations import (
+    export_calibration,
+    install_calibration,
+    list_calibrations,
+    use_calibration,
+)
 from earwitness.cli.options import BandOption, JsonOption
 from earwitness.cli.output import print_json, print_table, remark, reporting, say, warn
 from earwitness.voice.band import Band
@@ -25,6 +30,7 @@ calibration = typer.Typer(
 calibration.command("list")(list_calibrations)
 calibration.command("install")(install_calibration)
 calibration.command("use")(use_calibration)
+calibration.command("export")(export_calibration)
 
 
 @calibration.command()

@@ -1,4 +1,4 @@
-"""`earwitness calibration list`, `install` and `use`: what a domain of a running service is searched by."""
+"""`earwitness calibration list`, `install`, `use` and `export`: what a domain of a running service is searched by."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
-from earwitness.cli.output import print_json, print_table, remark, say, warn
+from earwitness.cli.output import print_json, print_table, remark, say, warn, write_privately
 from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,6 +76,29 @@ def use_calibration(
         wanted = {"calibrationId": calibration_id, "version": found["version"]}
         installed = None if dry_run else service.post(f"{path}/use", **wanted)
     _print_end(compared, installed, as_json=as_json)
+
+
+def export_calibration(
+    calibration_id: Annotated[
+        str, typer.Argument(metavar="ID", help=f"As `calibration list` has it; `{_SERVICE}` for the service's own.")
+    ],
+    domain: CalibratedDomainOption,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The file to write.")],
+    url: UrlOption = None,
+    region: RegionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a calibration that a domain has or had into a file, as `calibration install` and `show` take it."""
+    from earwitness.engine.calibration import calibration_text, parse_calibration
+
+    with service_client(url, region, as_json=as_json) as service:
+        found = service.get(f"{_path(service, domain)}/{service.segment(calibration_id, what='calibration')}")
+        calibration = parse_calibration(json.dumps(found), name="the answer of the service")
+        write_privately(output, calibration_text(calibration))
+    if as_json:
+        print_json({"file": output, "calibrationId": calibration.id, "encoderId": calibration.encoder_id})
+    else:
+        remark("wrote calibration {} into {}; `calibration install` takes it in any domain", calibration.id, output)
 
 
 def _path(service: "ServiceClient", domain: str) -> str:

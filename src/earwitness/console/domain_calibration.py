@@ -12,11 +12,18 @@ from earwitness.rest.calibration_models import (
     SERVICE,
     CalibrationForm,
     CompareCalibration,
+    GetCalibration,
     InstallCalibration,
     ListCalibrations,
     UseCalibration,
 )
-from earwitness.rest.calibrations import compare_calibration, install_calibration, list_calibrations, use_calibration
+from earwitness.rest.calibrations import (
+    compare_calibration,
+    get_calibration,
+    install_calibration,
+    list_calibrations,
+    use_calibration,
+)
 from earwitness.server.body import BodyLimit
 from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
 
@@ -33,6 +40,12 @@ def calibrations_page(call: ConsoleCall[ListCalibrations]) -> Content:
     """Show what is in use, and what was before; with forms for those who may change it."""
     has_fitted = call.may("ShowEvaluation") and call.evaluations is not None and fitted_calibration(call) is not None
     return {"shown": call.ask(list_calibrations, call.params), "service": SERVICE, "hasFitted": has_fitted}
+
+
+def kept_page(call: ConsoleCall[GetCalibration]) -> Content:
+    """Show one calibration that the domain has or had; its JSON is the calibration file itself."""
+    found = call.ask(get_calibration, call.params)
+    return {name: getattr(found, name) for name in found.__struct_fields__}
 
 
 def compare_upload(call: ConsoleCall[CompareCalibration]) -> Content:

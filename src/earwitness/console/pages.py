@@ -13,6 +13,7 @@ from earwitness.console.context import PageHandler, roles_of
 from earwitness.console.domain_calibration import (
     calibrations_page,
     fitted_page,
+    kept_page,
 )
 from earwitness.console.domains import (
     ShowVoiceprint,
@@ -38,7 +39,7 @@ from earwitness.console.running import audit_page, doors_page, nodes_page
 from earwitness.console.tasks import task_page, tasks_page
 from earwitness.console.trying import TryIt, try_page
 from earwitness.rest.audit_parameters import ListAudit
-from earwitness.rest.calibration_models import CompareCalibration, ListCalibrations
+from earwitness.rest.calibration_models import CompareCalibration, GetCalibration, ListCalibrations
 from earwitness.rest.certificate_models import GetCertificate
 from earwitness.rest.consent_parameters import RecordConsent
 from earwitness.rest.evaluation_parameters import ShowEvaluation
@@ -229,6 +230,14 @@ PAGES: tuple[ConsolePage, ...] = (
         parameters=CompareCalibration,
         handler=fitted_page,
         template="calibration_compared.html",
+    ),
+    ConsolePage(
+        path="/domains/{domainId}/calibration/{calibrationId}",
+        title="A calibration",
+        roles=roles_of("GetCalibration"),
+        parameters=GetCalibration,
+        handler=kept_page,
+        template="kept_calibration.html",
     ),
     ConsolePage(
         path="/profiles/{profileId}",

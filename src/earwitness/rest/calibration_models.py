@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from earwitness.rest.models import Answer, Moment
 from earwitness.rest.parameters import DomainId, Identifier, Parameters, doc
@@ -45,7 +45,14 @@ class UseCalibration(Parameters, kw_only=True):
     version: _Seen = None
 
 
-class CalibrationDocument(Struct, kw_only=True):
+class GetCalibration(Parameters, kw_only=True):
+    """One calibration of a domain, as it can be installed: in use, of an earlier version, or the service's own."""
+
+    domain_id: DomainId
+    calibration_id: Annotated[Identifier, doc(f"As the list of versions has it; `{SERVICE}` for the service's own.")]
+
+
+class CalibrationDocument(Answer, kw_only=True, rename=None):
     """A calibration, as `labels fit` and `evaluate --fit-calibration` write it; 64 KB at most."""
 
     format: str

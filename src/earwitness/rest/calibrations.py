@@ -3,15 +3,19 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 from earwitness.errors import NotFound, Unprocessable
 from earwitness.rest.calibration_models import (
     SERVICE,
     CalibratedThresholdAnswer,
     CalibrationAnswer,
     CalibrationComparisonAnswer,
+    CalibrationDocument,
     CalibrationVersionAnswer,
     CompareCalibration,
     DomainCalibrationsAnswer,
+    GetCalibration,
     InstallCalibration,
     ListCalibrations,
     UseCalibration,
@@ -25,17 +29,32 @@ from earwitness.store.store import Unit
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.engine.calibration import Calibration
 
-_Call: TypeAlias = RestCall[ListCalibrations | CompareCalibration | InstallCalibration | UseCalibration]
+_Call: TypeAlias = RestCall[
+    ListCalibrations | GetCalibration | CompareCalibration | InstallCalibration | UseCalibration
+]
 
 _OF_OTHER_ENCODER = (
     "the calibration that was installed last was fitted for another encoder, so the service's own counts; fit it "
     "again, or go back: `earwitness calibration use service --domain {}`"
 )
 
+_NO_CALIBRATION = (
+    "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` and GET "
+    "/domains/{domainId}/calibrations list what there is"
+)
+
 
 def list_calibrations(context: RestContext, call: RestCall[ListCalibrations]) -> DomainCalibrationsAnswer:
     """Show what the searches of a domain rest on, and what they rested on before."""
     return _Shown(context, call).answer()
+
+
+def get_calibration(context: RestContext, call: RestCall[GetCalibration]) -> CalibrationDocument:
+    """Return one calibration that a domain has or had, or the service's own, as it can be installed."""
+    from earwitness.engine.calibration import calibration_bytes
+
+    found = _Shown(context, call).kept(call.params.calibration_id)
+    return msgspec.json.decode(calibration_bytes(found), type=CalibrationDocument)
 
 
 def compare_calibration(context: RestContext, call: RestCall[CompareCalibration]) -> CalibrationComparisonAnswer:
@@ -91,10 +110,7 @@ def use_calibration(context: RestContext, call: RestCall[UseCalibration]) -> Dom
         if wanted == SERVICE:
             unit.calibrations.use_service(call.scope, domain_id, key_id=key_id, seen=seen)
         elif unit.calibrations.use_again(call.scope, domain_id, wanted, key_id=key_id, seen=seen) is None:
-            raise NotFound(
-                "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` "
-                "and GET /domains/{domainId}/calibrations list what there is"
-            )
+            raise NotFound(_NO_CALIBRATION)
         _record(unit, call, shown.domain, wanted)
 
     context.store.write(work)
@@ -130,6 +146,17 @@ class _Shown:
             advice=_OF_OTHER_ENCODER.format(self.domain.domain_id) if is_off else None,
             versions=[self._version(one) for one in versions],
         )
+
+    def kept(self, calibration_id: str) -> "Calibration":
+        """Return a calibration that is kept, of whatever encoder, or the service's own. Raise NotFound."""
+        from earwitness.tasks.calibrations import parsed
+
+        if calibration_id == SERVICE:
+            return self.own
+        for version in self._store.calibrations.versions(self._scope, self.domain.domain_id):
+            if version.calibration_id == calibration_id and version.document is not None:
+                return parsed(version.document)
+        raise NotFound(_NO_CALIBRATION)
 
     def require_usable(self, calibration_id: str) -> None:
         """Raise Unprocessable for a former calibration of the domain that was fitted for another encoder or band."""

@@ -11,6 +11,7 @@ from earwitness.access.roles import Role
 from earwitness.errors import NotFound
 from earwitness.rest.calibration_models import (
     CompareCalibration,
+    GetCalibration,
     InstallCalibration,
     ListCalibrations,
     UseCalibration,
@@ -152,6 +153,7 @@ DomainNamed: TypeAlias = (
     | DeleteDomain
     | DrawUnlabelled
     | EnrolRecording
+    | GetCalibration
     | GetLabelReport
     | GetLines
     | GetRetention

@@ -19,12 +19,14 @@ from earwitness.rest.calibration_models import (
     CalibrationDocument,
     CompareCalibration,
     DomainCalibrationsAnswer,
+    GetCalibration,
     InstallCalibration,
     ListCalibrations,
     UseCalibration,
 )
 from earwitness.rest.calibrations import (
     compare_calibration,
+    get_calibration,
     install_calibration,
     list_calibrations,
     use_calibration,
@@ -269,6 +271,14 @@ ROUTES: tuple[RestRoute, ...] = (
         ListCalibrations,
         list_calibrations,
         DomainCalibrationsAnswer,
+    ),
+    RestRoute(
+        _READER,
+        "GET",
+        "/domains/{domainId}/calibrations/{calibrationId}",
+        GetCalibration,
+        get_calibration,
+        CalibrationDocument,
     ),
     RestRoute(
         _ADMIN,
