@@ -8,7 +8,7 @@ from threading import BoundedSemaphore
 from typing import Any, Protocol, TypeVar
 
 from earwitness.errors import Unavailable
-from earwitness.log import frames_of
+from earwitness.log import Recurring, frames_of
 
 ResultT = TypeVar("ResultT")
 
@@ -39,12 +39,33 @@ class RunOnLoop(Protocol):
         ...
 
 
+class ThreadPool(ThreadPoolExecutor):
+    """A pool that goes on with the threads it has when the system gives no more: a container limits processes, say.
+
+    Raise Unavailable from `submit` when it has none yet; that work may still be done, once there is a thread.
+    """
+
+    def __init__(self, count: int, *, thread_name_prefix: str = "") -> None:
+        super().__init__(count, thread_name_prefix)
+        self._scarce = Recurring(_log)
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as error:  # the work is in the queue by now
+            if not self._threads:
+                raise Unavailable(
+                    "the system gives this process no more threads; see TasksMax of systemd, --pids-limit of Docker"
+                ) from error
+            self._scarce.tell(logging.ERROR, "the system gives this process no more threads", have=len(self._threads))
+
+
 class Threads:
     """Runs work in threads; refuses it when too much is waiting."""
 
     def __init__(self, *, count: int, at_once_max: int) -> None:
         """`at_once_max` counts work that runs and work that waits."""
-        self._pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix="earwitness request")
+        self._pool = ThreadPool(count, thread_name_prefix="earwitness request")
         self._places = BoundedSemaphore(at_once_max)
 
     async def run(self, work: Callable[[], ResultT]) -> ResultT:
@@ -70,6 +91,9 @@ class Threads:
             raise Unavailable("the service is over its capacity; wait and retry with back-off")
         try:
             future = self._pool.submit(work)
+        except Unavailable:
+            self._places.release()
+            raise
         except RuntimeError:
             self._places.release()
             raise Unavailable("the service is stopping; try again, another one may answer") from None

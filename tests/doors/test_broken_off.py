@@ -1,7 +1,9 @@
 """A call in progress of a connector that is disabled: every door hangs up, whether anything more comes or not."""
 
+import asyncio
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from door_world import LogDesk, VirtualTime, access, eventually, fragments_of, log_desk, samples_of, turns
@@ -18,6 +20,7 @@ from earwitness.doors.events import CallEnded
 from earwitness.doors.siprec.listener import SiprecDoor
 from earwitness.doors.siprec.settings import SiprecListening
 from earwitness.voice.connector import DoorSecret
+from patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +110,33 @@ async def test_a_drained_node_sends_recording_clients_to_their_next_recorder(tmp
         await turns()
         client.close()
         await door.close()
+
+
+class _Failing(WebSocketsDoor):
+    """A door whose calls cannot be told, the first two times."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_asked_again = asyncio.Event()
+
+    @property
+    def calls(self) -> Any:  # `Any`: none
+        self.asked += 1
+        if self.asked <= 2:
+            raise KeyError("a mistake of ours")
+        self.is_asked_again.set()
+        return ()
+
+
+async def test_a_mistake_ends_no_looking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("earwitness.doors.doors.LOOK_SECONDS", 0.0)
+    async with log_desk(tmp_path, VirtualTime().utc) as desk:
+        door = _Failing()
+        looking = asyncio.create_task(Doors(desk, [door]).look_again_and_again())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await door.is_asked_again.wait()
+        looking.cancel()
+        await asyncio.wait({looking})
+    assert [record.message for record in caplog.records] == ["it cannot be looked up which calls may go on"]

@@ -122,12 +122,15 @@ def test_what_is_waited_for_is_given_up_with_the_key(world: World) -> None:
     asyncio.run(scene())
 
 
-def test_connections_go_on_while_the_records_are_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [StoreUnavailable("the database is away"), RuntimeError("can't start new thread")])
+def test_connections_go_on_while_keys_cannot_be_looked_up(
+    world: World, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
     async def scene() -> None:
         slept: list[float] = []
 
         async def away(work: Callable[[], Any]) -> Any:
-            raise StoreUnavailable("the database is away")
+            raise failure
 
         async def twice(seconds: float) -> None:
             slept.append(seconds)

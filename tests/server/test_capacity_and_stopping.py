@@ -6,20 +6,22 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGTERM
 
 import pytest
 from live import Live, answer, client, domain_input
+from starlette.responses import PlainTextResponse
 
 from earwitness.config import Settings
 from earwitness.errors import ConfigurationError, StoreUnavailable, Unavailable
 from earwitness.from_settings import certificate_of
 from earwitness.server import run
-from earwitness.threads import Threads
+from earwitness.threads import ThreadPool, Threads
 from earwitness.wire.shares import Shares
 from patience import PATIENCE_SECONDS, until
 
@@ -293,7 +295,47 @@ def test_two_that_ask_at_once_whether_it_is_ready_get_one_answer(live: Live) -> 
 
 def test_a_process_that_is_ended_by_its_deadline_says_why() -> None:
     script = (
-        "import threading; from earwitness.server.run import end_within; "
-        "end_within(0.01, code=lambda: 8); threading.Event().wait()"
+        "import threading; from earwitness.server.run import Deadline; "
+        "deadline = Deadline(0.01, code=lambda: 8); "
+        "del threading.Thread.start; "  # the system gives no more threads
+        "deadline.begin(); threading.Event().wait()"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=PATIENCE_SECONDS).returncode == 8
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """The system gives this process no more threads, as where a container limits its processes."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        yield
+
+
+def test_a_pool_goes_on_with_the_threads_it_has(caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadPool(4) as pool:
+        with no_more_threads(), pytest.raises(Unavailable, match="no more threads"):
+            pool.submit(int)
+        blocked = threading.Event()
+        waiting = pool.submit(blocked.wait)
+        with no_more_threads():
+            later = [pool.submit(int), pool.submit(int)]
+        blocked.set()
+        assert waiting.result(PATIENCE_SECONDS)
+        assert [each.result(PATIENCE_SECONDS) for each in later] == [0, 0]
+    assert [record.message for record in caplog.records] == ["the system gives this process no more threads"]
+
+
+@pytest.mark.parametrize("is_signal", [True, False])
+def test_a_service_stops_whatever_fails_when_it_begins_to(is_signal: bool) -> None:
+    def stopping() -> None:
+        raise RuntimeError("can't start new thread")
+
+    listening = run.Listening(host="", port=0, certificate=None, head_seconds_max=1.0, stop_seconds_max=1.0)
+    server = run.prepare(PlainTextResponse("unused"), listening, on_stopping=stopping)
+    with pytest.raises(RuntimeError):
+        server.handle_exit(SIGTERM, None) if is_signal else server.stop()
+    assert server.should_exit

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store_examples import MINE, Clock, add_pipeline, guid, opened
@@ -94,12 +95,14 @@ class Post:
                 chance=lambda: 0.5,
                 is_alone=is_alone,
                 renew_seconds=0.002,
+                again_seconds=0.002,
             )
             running = asyncio.create_task(deliverer.run())
             async with asyncio.timeout(PATIENCE_SECONDS):
                 if after is not None:
                     await asyncio.to_thread(after, deliverer)
                 while not done():
+                    assert not running.done()
                     deliverer.wake()
                     await asyncio.sleep(0.005)
             running.cancel()
@@ -357,3 +360,29 @@ def test_beside_other_processes_it_goes_out_when_the_claim_has_run_out(post: Pos
     post.clock.advance(CLAIM)
     post.play(settled(post, lost))
     assert post.sinks.got[HERE] == [b"2", b"1"]
+
+
+class Scarce(ThreadPoolExecutor):
+    """Threads of a process that the system gives no more of, for a while."""
+
+    def __init__(self, *, refused: int) -> None:
+        super().__init__(8)
+        self.refused = refused
+
+    def submit(self, *arguments: Any, **named: Any) -> Any:  # `Any`: as the executor has it
+        if self.refused:
+            self.refused -= 1
+            raise RuntimeError("can't start new thread")
+        return super().submit(*arguments, **named)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_fails_unexpectedly_ends_no_deliveries(
+    post: Post, caplog: pytest.LogCaptureFixture, is_alone: bool
+) -> None:
+    post.threads.shutdown()
+    post.threads = Scarce(refused=5)
+    (one,) = post.write(post.pipeline(), b"1")
+    post.play(settled(post, one), is_alone=is_alone)
+    assert post.sinks.got[HERE] == [b"1"]
+    assert [record.message for record in caplog.records] == ["events cannot be delivered now"]

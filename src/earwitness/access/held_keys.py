@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from earwitness.errors import EarwitnessError, Unauthorized
-from earwitness.log import Recurring
+from earwitness.log import Recurring, frames_of
 from earwitness.store.store import Store
 from earwitness.threads import RunInThread
 from earwitness.wire.exchange import Principal
@@ -123,6 +123,9 @@ class HeldKeys:
                 await self.look(run_in_thread)
             except EarwitnessError as error:
                 failing.tell(logging.WARNING, "the keys of connections cannot be looked up now", reason=str(error))
+            except Exception as error:  # connections would outlive their keys until the next start
+                context = {"error": type(error).__name__, "frames": frames_of(error)}
+                failing.tell(logging.ERROR, "the keys of connections cannot be looked up now", **context)
             await sleep(LOOK_SECONDS)
 
     def _is_over(self, held: HeldKey) -> bool:

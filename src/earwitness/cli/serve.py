@@ -212,8 +212,11 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
                 on_started()
 
         def stopping() -> None:
+            deadline.begin()
             built.begin_to_stop()
-            run.end_within(settings.limits.stop_seconds, code=lambda: Exit.OK if lead.lost is None else Exit.RECORDS)
+
+        code = lambda: Exit.OK if lead.lost is None else Exit.RECORDS  # noqa: E731
+        deadline = run.Deadline(settings.limits.stop_seconds, code=code)
 
         server = run.prepare(
             built.root,

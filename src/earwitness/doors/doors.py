@@ -137,6 +137,9 @@ class Doors:
                 await self.look()
             except EarwitnessError as error:
                 failing.tell(logging.WARNING, "it cannot be looked up which calls may go on", reason=str(error))
+            except Exception as error:  # calls would outlive their connectors until the next start
+                context = {"error": type(error).__name__, "frames": frames_of(error)}
+                failing.tell(logging.ERROR, "it cannot be looked up which calls may go on", **context)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:

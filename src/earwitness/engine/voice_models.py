@@ -65,7 +65,7 @@ class VoiceModels:
     def stop(self) -> None:
         """Break off a download. It takes a second at most; models that are being opened take one more."""
         self._stopping.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:  # it was started
             self._thread.join()
 
     def engine(self, band: Band) -> "Engine":

@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from earwitness.fragments.numbers import to_ms
 from earwitness.fragments.owner import streams_in, write_owner
 from earwitness.fragments.stream import FragmentStream, LogContext
 from earwitness.fragments.writer import WRITER_THREADS, AppendLimiter, WriterThread
+from earwitness.threads import ThreadPool
 
 if TYPE_CHECKING:
     from earwitness.metrics.reported import MediaMetrics
@@ -169,7 +169,7 @@ async def open_fragment_log(
     or the folder cannot be used.
     """
     lock = await asyncio.to_thread(_prepare, folder, owner)
-    readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="earwitness fragment reader")
+    readers = ThreadPool(READER_THREADS, thread_name_prefix="earwitness fragment reader")
     context = LogContext(
         clock=clock, limiter=AppendLimiter(), budget=budget or Budget(folder), readers=readers, metrics=metrics
     )

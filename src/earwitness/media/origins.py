@@ -4,7 +4,6 @@ The ARNs look alike, so the settings say which it is.
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from earwitness.media.streams import MediaStreams
 from earwitness.nodes.homed_stream import KeptStream
 from earwitness.store.records import Scope
 from earwitness.store.store import Store
-from earwitness.threads import RunInThread
+from earwitness.threads import RunInThread, ThreadPool
 
 if TYPE_CHECKING:
     from earwitness.media.get_media import KinesisVideoStream
@@ -52,7 +51,7 @@ class MediaOrigins:
         self._streams = streams
         self._run_in_thread = run_in_thread
         self._clients = AwsClients(settings.aws)
-        self._readers = ThreadPoolExecutor(settings.readers, thread_name_prefix="earwitness kvs")
+        self._readers = ThreadPool(settings.readers, thread_name_prefix="earwitness kvs")
 
     async def of(self, scope: Scope, stream_arn: str) -> Source:
         """Return the source of a stream, whether the stream exists or not.

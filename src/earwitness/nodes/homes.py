@@ -5,7 +5,6 @@ What belongs here: who is the home, and moving there. What must never: reading m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -17,7 +16,7 @@ from earwitness.store.homes import StreamHome
 from earwitness.store.node_records import Node, StreamExtent
 from earwitness.store.records import KinesisStream, Scope
 from earwitness.store.store import Store
-from earwitness.threads import RunInThread
+from earwitness.threads import RunInThread, ThreadPool
 
 if TYPE_CHECKING:
     from earwitness.nodes.peers import Peers
@@ -68,7 +67,7 @@ class StreamHomes:
         self.has_producer = has_producer
         self._run_in_thread = run_in_thread
         self._came = came
-        self._moves = ThreadPoolExecutor(MOVES_AT_ONCE, thread_name_prefix="earwitness homes")
+        self._moves = ThreadPool(MOVES_AT_ONCE, thread_name_prefix="earwitness homes")
         self._held: dict[StreamKey, StreamHome] = {}
         # Both as long as somebody uses one.
         self._moving: WeakValueDictionary[StreamKey, asyncio.Lock] = WeakValueDictionary()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import FrameType
 from typing import cast
 
@@ -92,8 +93,8 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Begin to stop, as a signal does. From any thread."""
-        self._on_stopping()
         self.should_exit = True
+        self._on_stopping()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer, and say so when it is true."""
@@ -102,8 +103,8 @@ class Server(uvicorn.Server):
             self._on_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)  # first: it stops whatever becomes of the rest
         self._on_stopping()
-        super().handle_exit(sig, frame)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until SIGINT or SIGTERM."""
@@ -188,22 +189,31 @@ def prepare(
     return Server(configuration, on_started=on_started, on_stopping=on_stopping)
 
 
-def end_within(seconds: float, *, code: Callable[[], int]) -> None:
-    """End this process in so many seconds, unless it has ended by itself, whatever its threads do.
-
-    `code` returns its exit code, by which systemd and containers know whether to start it again.
+class Deadline:
+    """Ends this process so many seconds after it began to stop, unless it has ended by itself, whatever its threads do.
 
     Python waits at its exit for threads that compute or wait, however long that takes. Everything acknowledged is on
     the disk by then, and what was in progress is taken up at the next start, as after a kill.
     """
-    threading.Thread(target=_end, args=(seconds, code), name="earwitness deadline", daemon=True).start()
 
+    def __init__(self, seconds: float, *, code: Callable[[], int]) -> None:
+        """`code` returns the exit code, by which systemd and containers know whether to start it again."""
+        self._seconds = seconds
+        self._code = code
+        self._begun: SimpleQueue[None] = SimpleQueue()  # which a signal handler may put into
+        # From the start on: when it is time to stop, the system may give no more threads.
+        threading.Thread(target=self._end, name="earwitness deadline", daemon=True).start()
 
-def _end(seconds: float, code: Callable[[], int]) -> None:
-    time.sleep(seconds)
-    _log.error("threads were still at work when the time for stopping was over; ended without them")
-    drain()
-    os._exit(code())
+    def begin(self) -> None:
+        """Count from now on. From any thread, and from a signal handler."""
+        self._begun.put(None)
+
+    def _end(self) -> None:
+        self._begun.get()
+        time.sleep(self._seconds)
+        _log.error("threads were still at work when the time for stopping was over; ended without them")
+        drain()
+        os._exit(self._code())
 
 
 def _connections_max(descriptors_kept: int) -> int:

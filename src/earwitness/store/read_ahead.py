@@ -12,13 +12,13 @@ work in a thread instead, which knows what errors mean and holds nobody up.
 import asyncio
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
 from earwitness.errors import StoreBusy, StoreUnavailable
 from earwitness.store.hot_reads import HotRead
+from earwitness.threads import ThreadPool
 
 ROUNDS_MAX = 8
 """Rows that one piece of work may lack; what needs more is no point read."""
@@ -70,7 +70,7 @@ class ReadAhead:
     def __init__(self, read_together: Callable[[Sequence[WantedRow]], Sequence[_Row]]) -> None:
         """`read_together` reads rows; it may raise StoreUnavailable."""
         self._read_together = read_together
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="earwitness read ahead")
+        self._thread = ThreadPool(1, thread_name_prefix="earwitness read ahead")
         self._wanted: _Wanted = {}
         self._wanted_later: _Wanted = {}  # by those who wait, whom others need not wait for
         self._reading_since: float | None = None

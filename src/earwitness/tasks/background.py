@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -48,6 +47,7 @@ from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
 from earwitness.tasks.summaries import Summaries
 from earwitness.tasks.supervise import Supervisor
 from earwitness.tasks.withdrawing import WITHDRAW_SECONDS, Withdrawing
+from earwitness.threads import ThreadPool
 from earwitness.traces.traces import Traces
 from earwitness.voice.events import DetailStatus
 from earwitness.voice.line import LineLearning
@@ -150,9 +150,9 @@ class Background:
         self._arrivals: dict[str, datetime] = {}
         self._lines: Lines | None = None  # before the first search
         self._opening_lines = Lock()
-        self._inference = ThreadPoolExecutor(settings.inference_threads, thread_name_prefix="earwitness inference")
-        self._waiting = ThreadPoolExecutor(settings.threads, thread_name_prefix="earwitness records")
-        self._sending = ThreadPoolExecutor(THREADS, thread_name_prefix="earwitness sender")
+        self._inference = ThreadPool(settings.inference_threads, thread_name_prefix="earwitness inference")
+        self._waiting = ThreadPool(settings.threads, thread_name_prefix="earwitness records")
+        self._sending = ThreadPool(THREADS, thread_name_prefix="earwitness sender")
         self._targets = Targets(settings.targets, now=clock)
         self._events = EventPublisher(targets_of=self._targets.of, new_id=new_id)
         self.models = models

@@ -57,11 +57,13 @@ class Deliverer:
         traces: Traces | None = None,
         is_alone: bool = False,
         renew_seconds: float = RENEW_SECONDS,
+        again_seconds: float = POLL_SECONDS,
     ) -> None:
         """`sink_of` gives the sink of a target; `chance` is random in [0, 1).
 
         `threads` are THREADS, and nobody else's. `is_alone`: no other process delivers the events of these records,
-        so that all claims found at the start are those of a former process, and need not run out.
+        so that all claims found at the start are those of a former process, and need not run out. After a failure that
+        is no sink's, it is tried again in `again_seconds`.
         """
         self._store = store
         self._sink_of = sink_of
@@ -76,6 +78,7 @@ class Deliverer:
         self._traces = traces or Traces()
         self._is_alone = is_alone
         self._renew_seconds = renew_seconds
+        self._again_seconds = again_seconds
         self._failing = Recurring(_log)
 
     def wake(self) -> None:
@@ -86,18 +89,29 @@ class Deliverer:
         """Deliver until cancelled; deliveries that have begun are finished then."""
         renewing = self._loop.create_task(self._keep_claims())
         try:
-            if self._is_alone:
-                await self._loop.run_in_executor(self._threads, self._release)
+            is_to_release = self._is_alone
             while True:
-                self._due.clear()
-                if await self._begin_due() == 0:
-                    await self._next_due()
+                try:
+                    if is_to_release:
+                        await self._loop.run_in_executor(self._threads, self._release)
+                        is_to_release = False
+                    await self._deliver_due()
+                except Exception as error:  # nobody else would deliver anything until the next start
+                    context = {"error": type(error).__name__, "frames": frames_of(error)}
+                    self._failing.tell(logging.ERROR, "events cannot be delivered now", **context)
+                    await asyncio.sleep(self._again_seconds)
         finally:
             try:
                 await asyncio.shield(asyncio.gather(*self._in_progress, return_exceptions=True))
             finally:
                 renewing.cancel()
                 await asyncio.wait({renewing})
+
+    async def _deliver_due(self) -> None:
+        """Begin what is due; when that is nothing, wait for more."""
+        self._due.clear()
+        if await self._begin_due() == 0:
+            await self._next_due()
 
     async def _next_due(self) -> None:
         """Wait until this is woken, or something is due."""
@@ -145,7 +159,12 @@ class Deliverer:
             before = dict(self._in_progress)
             if not before:
                 continue
-            renewed = await self._loop.run_in_executor(self._threads, self._renew, tuple(before.values()))
+            try:
+                renewed = await self._loop.run_in_executor(self._threads, self._renew, tuple(before.values()))
+            except Exception as error:
+                context = {"error": type(error).__name__, "frames": frames_of(error)}
+                self._failing.tell(logging.ERROR, "claims of deliveries cannot be renewed", **context)
+                continue
             now = {(delivery.sequence, delivery.target): delivery for delivery in renewed}
             for task, delivery in before.items():
                 if task in self._in_progress:

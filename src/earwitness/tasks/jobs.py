@@ -8,7 +8,6 @@ a refused worker may not do, are the store's business (`store/jobs.py`); what is
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ from earwitness.errors import (
     ModelError,
     NotFound,
     StreamGone,
+    Unavailable,
 )
 from earwitness.log import Recurring, frames_of
 from earwitness.metrics.reported import ItemOutcome, JobMetrics
@@ -34,7 +34,7 @@ from earwitness.store.store import Store, Unit
 from earwitness.tasks.exporting import MadePart, is_current, make_part
 from earwitness.tasks.kept_media import KeptMedia
 from earwitness.tasks.recordings import HeardVoice, RecordingWork, StillWanted, carried_by, recording_file
-from earwitness.threads import RunInThread
+from earwitness.threads import RunInThread, ThreadPool
 from earwitness.voice.band import Band
 from earwitness.voice.consent import ConsentUse
 from earwitness.voice.decision import Decision
@@ -105,7 +105,7 @@ class JobWorker:
         self._is_alone = is_alone
         self._metrics = metrics or JobMetrics()
         self._metrics.begin(JobKind)
-        self._listening = ThreadPoolExecutor(max(1, at_once), thread_name_prefix="earwitness job")
+        self._listening = ThreadPool(max(1, at_once), thread_name_prefix="earwitness job")
         self._turn: PageKey | None = None
         self._news = asyncio.Event()
         self._failing = Recurring(_log)
@@ -148,10 +148,14 @@ class JobWorker:
     async def _done(self, claimed: ClaimedItem) -> bool:
         """Work on an item, and keep it until that is over. False when the service could not, through no fault of it."""
         unwanted = Event()
+        try:
+            listening = asyncio.get_running_loop().run_in_executor(
+                self._listening, partial(self._attempt, claimed, unwanted)
+            )
+        except Unavailable as error:  # no thread: its lease ends by itself
+            self._failing.tell(logging.WARNING, "jobs cannot be worked on now", reason=str(error))
+            return False
         renewing = asyncio.create_task(self._renew(claimed, unwanted))
-        listening = asyncio.get_running_loop().run_in_executor(
-            self._listening, partial(self._attempt, claimed, unwanted)
-        )
         try:
             return await asyncio.shield(listening)
         except asyncio.CancelledError:

@@ -24,6 +24,8 @@ async def until_done(work: Callable[[], Awaitable[None]], failure: str) -> None:
             return
         except EarwitnessError as error:
             failing.tell(logging.WARNING, failure, reason=str(error))
+        except Exception as error:
+            failing.tell(logging.ERROR, failure, error=type(error).__name__, frames=frames_of(error))
         await asyncio.sleep(AGAIN_SECONDS)
 
 
