@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from console_examples import HOSTILE
+from console_examples import DOMAIN, HOSTILE, task_id
 from console_places import PLACES
 from console_visit import REGION, SCOPE, Visit
 from live import Live
@@ -164,6 +164,27 @@ def test_pages_take_no_other_methods(visit: Callable[..., Visit], method: str) -
 def test_what_is_gone_is_not_found(visit: Callable[..., Visit]) -> None:
     answer = visit("reader").get(f"{REGION}/tasks/unknown")
     assert (answer.status_code, "seven days" in answer.text) == (404, True)
+
+
+def test_a_call_whose_result_went_with_its_domain_is_not_said_to_have_had_too_little_speech(
+    live: Live, visit: Callable[..., Visit]
+) -> None:
+    page, domain = f"{REGION}/tasks/{task_id(0)}", f"domains/{DOMAIN}"
+    before = visit("reader").get(page).text
+    assert f'href="{REGION}/{domain}"' in before
+    live.store.write(lambda unit: unit.domains.delete(SCOPE, DOMAIN))
+    after = visit("reader").get(page).text
+    assert "The domain was deleted, and with its key every result of its searches." in after
+    assert "enough speech" not in after
+    assert f'href="{REGION}/{domain}"' not in after  # it would lead to nothing
+
+
+def test_a_task_that_failed_is_not_said_to_have_had_too_little_speech(live: Live, visit: Callable[..., Visit]) -> None:
+    live.store.write(lambda unit: unit.attempts.fail(SCOPE, task_id(6), attempt=1, status_message="its codec is none"))
+    page = visit("reader").get(f"{REGION}/tasks/{task_id(6)}").text
+    assert "its codec is none" in page
+    assert "The task failed before the call was searched." in page
+    assert "enough speech" not in page
 
 
 def test_files_are_kept_by_browsers_and_pages_are_not(visit: Callable[..., Visit]) -> None:

@@ -243,6 +243,20 @@ def test_tasks(url: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_task_that_ended_without_a_result_does_not_wait_for_one(url: str, rest: Rest) -> None:
+    def fail(unit: Unit) -> None:
+        taken = unit.attempts.adopt(MINE, "waiting")
+        assert taken is not None
+        unit.attempts.fail(MINE, "waiting", attempt=taken.attempt, status_message="its codec is none")
+
+    rest.store.write(fail)
+    shown = said(run("tasks", "waiting"))
+    assert "its codec is none" in shown
+    assert "no result:" in shown
+    assert "not searched yet" not in shown
+
+
+@pytest.mark.slow
 def test_the_lag_of_tasks_is_listed(url: str, rest: Rest) -> None:
     """A figure where it runs here, nothing where it does not."""
     rest.lags.hears("waiting", behind_seconds=3.46)

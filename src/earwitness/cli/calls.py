@@ -164,7 +164,7 @@ def _print_task(task: Mapping[str, Any]) -> None:
         if task[f"{word}At"]:
             say("{} {}", word, task[f"{word}At"])
     if task["identification"] is None:
-        say("not searched yet")
+        say("no result: too little speech, stopped early, or deleted" if task["endedAt"] else "not searched yet")
     else:
         print_decision(task["identification"])
         say("{:.1f} s of net speech used", task["identification"]["netSpeechSeconds"])

@@ -31,6 +31,7 @@ def task_page(call: ConsoleCall[GetTask]) -> Content:
     events = [event_answer(event) for event in reversed(newest)]
     return {
         "task": task,
+        "domain_is_gone": call.store.domains.get(call.scope, task.domain.id) is None,
         "verdicts": verdicts_of(call, task),
         "quality": quality_of(call, task),
         "label": label_of(call, task.task_id),
