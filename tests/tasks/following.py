@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from search_examples import add_task
+from search_examples import STREAM, add_task
 from store_examples import MINE, START, Clock, add_domain, add_pipeline, guid, opened
 
 from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
@@ -155,10 +155,16 @@ class Office:
         self.waiting.shutdown()
         self.store.close()
 
-    def new_task(self, domain_id: str = "", *, metadata: dict[str, object] | None = None) -> SpeakerSearchTask:
+    def new_task(
+        self, domain_id: str = "", *, metadata: dict[str, object] | None = None, channels: int | None = None
+    ) -> SpeakerSearchTask:
+        """`channels` is what the pipeline says of its stream; None for a pipeline that says nothing of it."""
+        definition = {"StreamArn": STREAM, "StreamChannelDefinition": {"NumberOfChannels": channels}}
+        streams = () if channels is None else (definition,)
+
         def work(unit: Any) -> SpeakerSearchTask:
             domain = domain_id or add_domain(unit).domain_id
-            pipeline = add_pipeline(unit, metadata=metadata)
+            pipeline = add_pipeline(unit, metadata=metadata, streams=streams)
             task = add_task(unit, domain, pipeline.pipeline_id)
             self.moves.begin_task(unit, MINE, pipeline)
             return task

@@ -1,5 +1,6 @@
 """Hearing a call: the same answers however it was cut, and nothing enrolled that would spoil a profile."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import soundfile
 from following import fragment
 
-from earwitness.audio.matroska.writer import write_block, write_cluster
+from earwitness.audio.matroska.writer import pcm_track, write_block, write_cluster, write_header
 from earwitness.audio.passages import PassageGatherer
 from earwitness.engine.engine import Engine
 from earwitness.errors import NotEnoughSpeech, SpeechTooPoor
@@ -113,3 +114,35 @@ def test_behind_a_gap_no_half_of_a_sample_is_left_over(
     ear.hear(FragmentSlice(fragment=first, begins=True))
     ear.hear(FragmentSlice(fragment=replace(second, after_gap=after_gap)))
     np.testing.assert_array_equal(np.concatenate(fed), 0x0102 / 32_768)
+
+
+@pytest.mark.parametrize(
+    ("stated", "declared", "names", "remarked"),
+    [
+        (2, 1, ("",), True),
+        (1, 2, ("",), True),
+        (1, 1, ("",), False),
+        (2, 2, ("",), False),
+        (2, None, ("",), False),
+        (1, 1, ("AUDIO_FROM_CUSTOMER", "AUDIO_TO_CUSTOMER"), False),  # the stream itself says who is who
+    ],
+)
+def test_other_channels_than_the_pipeline_says_are_remarked_upon(
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+    stated: int,
+    declared: int | None,
+    names: tuple[str, ...],
+    remarked: bool,
+) -> None:
+    tracks = [
+        pcm_track(number=number, rate=RATE, channels=stated, name=name) for number, name in enumerate(names, start=1)
+    ]
+    silence = write_cluster(0, [write_block(1, 0, bytes(2 * stated * RATE))])
+    ear = ChannelListener(engine, channel=0, declared_rate=RATE, declared_channels=declared)
+    assert ear.remark is None
+    with caplog.at_level(logging.WARNING, "earwitness.hear"):
+        ear.hear(FragmentSlice(fragment=fragment(1, cluster=silence, header=write_header(tracks)), begins=True))
+    said = f"the stream's channels are {stated} and not {declared}, as its pipeline says, so channel 0"
+    assert (ear.remark or "").startswith(said if remarked else "")
+    assert (ear.remark is not None, len(caplog.records)) == (remarked, int(remarked))

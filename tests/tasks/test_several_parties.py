@@ -122,6 +122,24 @@ def test_leakage_that_fills_the_first_seconds_of_a_live_channel_is_not_named(
     run(tmp_path, engine, play)
 
 
+def test_a_task_says_that_its_stream_has_other_channels_than_its_pipeline_says(
+    tmp_path: Path, engine: Engine, leaking: Samples
+) -> None:
+    """The agent may be taken for the caller; so it stands in the record, beside what came of the search."""
+
+    async def play(office: Office) -> None:
+        fragments = fragments_of_two(leaking[: 3 * RATE], [RATE, 2 * RATE], header=STEREO)
+        task, right = office.new_task(channels=1), office.new_task(channels=2)
+        await cut_off(office, task, fragments)
+        await cut_off(office, right, fragments)
+        said = office.now(task).status_message
+        assert said is not None
+        assert said.startswith("the stream's channels are 2 and not 1, as its pipeline says, so channel 0")
+        assert office.now(right).status_message is None
+
+    run(tmp_path, engine, play)
+
+
 @pytest.mark.slow
 def test_without_the_other_channel_the_same_leakage_is_named(tmp_path: Path, engine: Engine, leaking: Samples) -> None:
     """What the reference is for: by the level of one channel nobody can know yet that somebody louder will come."""

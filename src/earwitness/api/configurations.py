@@ -16,7 +16,7 @@ from earwitness.wire.serialize import Result
 
 _BODY = ("ResourceAccessRoleArn", "RealTimeAlertConfiguration", "Elements")
 _TRANSCRIBE = ("AmazonTranscribeProcessor", "AmazonTranscribeCallAnalyticsProcessor")
-_MISSING = "the configuration does not exist; look at its name or ARN"
+_MISSING = "the configuration does not exist in this account and Region; look at its name or ARN"
 
 _Structure: TypeAlias = Mapping[str, Any]
 """A structure as parsed. `Any`: its members differ by element type."""

@@ -13,7 +13,7 @@ from earwitness.voice.consent import ConsentRequirement, requirement_of
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-MISSING = "the voice profile domain does not exist; look at its id"
+MISSING = "the voice profile domain does not exist in this account and Region; look at its id"
 
 
 def create_domain(context: ApiContext, caller: Caller, params: Params) -> Result:

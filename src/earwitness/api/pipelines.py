@@ -20,7 +20,7 @@ from earwitness.wire.serialize import Result
 LIVE = "KinesisVideoStreamSourceRuntimeConfiguration"
 _RECORDED = "KinesisVideoStreamRecordingSourceRuntimeConfiguration"
 _KEPT = (LIVE, _RECORDED, "S3RecordingSinkRuntimeConfiguration")
-_MISSING = "the pipeline does not exist; look at its id or ARN"
+_MISSING = "the pipeline does not exist in this account and Region; look at its id or ARN"
 
 _Structure: TypeAlias = Mapping[str, Any]  # `Any`: members of an input shape, validated by the wire room
 
@@ -34,9 +34,11 @@ def create_pipeline(context: ApiContext, caller: Caller, params: Params) -> Resu
     def create(unit: Unit) -> Pipeline:
         by_arn = configuration_arn.startswith("arn:")  # a name would be found too, but this operation takes none
         found = unit.configurations.get(caller.scope, configuration_arn) if by_arn else None
-        configuration = require(found, "the configuration does not exist; look at its ARN")
+        configuration = require(found, "the configuration does not exist in this account and Region; look at its ARN")
         if missing:
-            raise NotFound("a stream of the source does not exist; create it first, or look at its ARN")
+            raise NotFound(
+                "a stream of the source does not exist in this account and Region; create it first, or look at its ARN"
+            )
         require_consents_readable(params.get("MediaInsightsRuntimeMetadata"), now=unit.now)
         elements = cast("Sequence[Mapping[str, str]]", configuration.body["Elements"])
         state = first_state([element["Type"] for element in elements])

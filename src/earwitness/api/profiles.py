@@ -11,7 +11,7 @@ from earwitness.voice.retention import PROFILE_KEPT
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-_MISSING = "the voice profile does not exist; look at its id"
+_MISSING = "the voice profile does not exist in this account and Region; look at its id"
 
 
 def create_profile(context: ApiContext, caller: Caller, params: Params) -> Result:

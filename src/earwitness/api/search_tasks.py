@@ -75,7 +75,7 @@ def _create(
     if pipeline.status not in _TAKES_TASKS:
         raise Conflict(f"the pipeline is {pipeline.status} and takes no tasks; resume it, or create another")
     found = unit.domains.get(caller.scope, params["VoiceProfileDomainArn"])
-    domain = require(found, "the voice profile domain does not exist; look at its ARN")
+    domain = require(found, "the voice profile domain does not exist in this account and Region; look at its ARN")
     stream_arn, channel_id, after = _channel(pipeline, params.get("KinesisVideoStreamSourceTaskConfiguration"))
     context.require_room(unit, caller.scope, stream_arn)
     carried = consent_of(pipeline.runtime_metadata, unit.tags.list(caller.scope, pipeline.arn), channel_id)
@@ -135,7 +135,7 @@ def _channels(definition: Mapping[str, Any]) -> list[dict[str, int]]:
 
 def _pipeline(records: Store | Unit, caller: Caller, params: Params) -> Pipeline:
     found = records.pipelines.get(caller.scope, params["Identifier"])
-    return require(found, "the media insights pipeline does not exist; look at its id")
+    return require(found, "the media insights pipeline does not exist in this account and Region; look at its id")
 
 
 def _item(task: SpeakerSearchTask) -> WorkItem:

@@ -64,7 +64,9 @@ def list_tags(context: ApiContext, caller: Caller, params: Params) -> Result:
 
 def _resource(records: Store | Unit, scope: Scope, arn: str) -> _Tagged:
     """Return the record of a resource that can have tags. Raise NotFound for any other ARN."""
-    return require(_find(records, scope, arn), "the resource does not exist; look at its ARN")
+    return require(
+        _find(records, scope, arn), "the resource does not exist in this account and Region; look at its ARN"
+    )
 
 
 def _find(records: Store | Unit, scope: Scope, arn: str) -> _Tagged | None:

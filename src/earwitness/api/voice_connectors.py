@@ -15,7 +15,7 @@ from earwitness.tasks.pipelines import searches_speakers
 from earwitness.wire.scalars import Params
 from earwitness.wire.serialize import Result
 
-MISSING = "the Voice Connector does not exist; look at its id"
+MISSING = "the Voice Connector does not exist in this account and Region; look at its id"
 
 _ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _ID_LENGTH = 22
@@ -147,7 +147,7 @@ def _require_streaming(unit: Unit, caller: Caller, streaming: Mapping[str, Any])
         return
     found = unit.configurations.get(caller.scope, arn) if arn.startswith("arn:") else None
     if found is None:
-        raise NotFound("the configuration does not exist; look at its ARN")
+        raise NotFound("the configuration does not exist in this account and Region; look at its ARN")
     require_speaker_search(found.body)
 
 

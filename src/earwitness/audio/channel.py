@@ -134,6 +134,8 @@ class ChannelDecoder:
         self.audio = audio
         #: Tracks of participants, or interleaved channels.
         self.participants = len(CONNECT_TRACKS if connect else tracks) if connect or len(tracks) > 1 else channels
+        #: Whether the stream itself says by names which track is whose.
+        self.names_participants = bool(connect)
         self._track_number = None if connect and channel not in connect else track.number
         self._other_numbers = {each.number for each in connect.values()} - {self._track_number}
         self._bytes_per_second = self.rate * channels * audio.encoding.sample_bytes

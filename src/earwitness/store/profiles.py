@@ -102,7 +102,7 @@ class ProfileWriter(Writer, ProfileReader):
     ) -> VoiceProfile:
         """Return a new one; raise NotFound without such a domain, LimitExceeded when the domain has `limit` already."""
         if not self._domains.lock(scope, domain_id):
-            raise NotFound("the voice profile domain does not exist; look at its id")
+            raise NotFound("the voice profile domain does not exist in this account and Region; look at its id")
         self._require_room(
             lambda: self.count(scope, domain_id),
             limit=limit,
@@ -285,7 +285,7 @@ class ProfileWriter(Writer, ProfileReader):
         """Return the domain of a task, locked before the task, as its deletion does it."""
         row = self._session.row(select_in_scope(tasks, scope, task_id=task_id))
         if row is None:
-            raise NotFound("the speaker search task does not exist; look at its id")
+            raise NotFound("the speaker search task does not exist in this account and Region; look at its id")
         if not self._domains.lock(scope, row["domain_id"]):
             raise NotFound("the voice profile domain of the task was deleted; start a task in another")
         return row["domain_id"]

@@ -357,7 +357,7 @@ class TaskWriter(Writer, TaskReader):
             select_in_scope(pipelines, scope, pipeline_id=pipeline_id).with_for_update(key_share=True)
         )
         if row is None:
-            raise NotFound("the media insights pipeline does not exist; look at its id")
+            raise NotFound("the media insights pipeline does not exist in this account and Region; look at its id")
         status = row["status"]
         if statuses is not None and status not in statuses:
             raise Conflict(f"the pipeline is {status} and takes no tasks now; look at it again, or create another")
@@ -451,7 +451,7 @@ class TaskVoiceprintWriter(Writer, TaskVoiceprintReader):
         """
         task = self._rows.lock(scope, task_id)
         if task is None:
-            raise NotFound("the speaker search task does not exist; look at its id")
+            raise NotFound("the speaker search task does not exist in this account and Region; look at its id")
         self._require_domain_key(scope, task.domain_id)
         if task.voiceprint_status is None and is_active(task.status):
             raise Conflict("the task has no voiceprint yet; wait for its event, after 20 s of speech")

@@ -161,6 +161,13 @@ def live_source_of(pipeline: Pipeline) -> Mapping[str, Any]:  # `Any`: as the ca
     return source
 
 
+def channels_declared(pipeline: Pipeline, stream_arn: str) -> int | None:
+    """Return how many channels a pipeline's source says that a stream has; None where it says nothing of it."""
+    streams: Any = live_source_of(pipeline).get("Streams", ())  # `Any`: as above
+    definitions = (one.get("StreamChannelDefinition") or {} for one in streams if one["StreamArn"] == stream_arn)
+    return next(definitions, {}).get("NumberOfChannels")
+
+
 def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:
     """Return the channel that a task listens to, as its events name it."""
     metadata: Mapping[str, Any] = pipeline.runtime_metadata or {}  # `Any`: what the caller attached

@@ -16,7 +16,7 @@ from earwitness.metrics.reported import InferenceStep
 from earwitness.store.records import NewVoiceprint
 from earwitness.tasks.attempt import Attempt, AttemptWatch, domain_deleted, require_goes_on, wind_up
 from earwitness.tasks.checkpoints import CheckpointWriter
-from earwitness.tasks.events import live_source_of
+from earwitness.tasks.events import channels_declared, live_source_of
 from earwitness.tasks.hear import ChannelListener
 from earwitness.tasks.lines import LineName
 from earwitness.tasks.repeats import earlier_fingerprints, heard_again
@@ -86,7 +86,10 @@ class _Listening:
         self._replay = replay
         self._checkpoints = checkpoints
         rate = int(live_source_of(attempt.pipeline).get("MediaSampleRate", _DECLARED_RATE))
-        self._listener = ChannelListener(engine, channel=attempt.task.channel_id, declared_rate=rate)
+        channels = channels_declared(attempt.pipeline, attempt.task.stream_arn)
+        self._listener = ChannelListener(
+            engine, channel=attempt.task.channel_id, declared_rate=rate, declared_channels=channels
+        )
         self._coming: asyncio.Future[FragmentSlice | None] | None = None  # what is being read, if anything
         self._begun = False  # whether the record says that this attempt has its audio
         # When what was heard last had arrived, as a whole; None before the first fragment.
@@ -130,11 +133,13 @@ class _Listening:
         lags.hears(task_id, behind_seconds=piece.fragment.behind_seconds)
         if not (self._begun or attempt.task.status is TaskStatus.STOPPING):
             await self._begin(piece.fragment)
-        if replay.lost and attempt.task.status_message is None:
-            # In the record, because no event would tell if the task still finds what it looks for.
+        # In the record, because no event would tell if the task still finds what it looks for.
+        if replay.lost and attempt.task.status_message in (None, listener.remark):
             await attempt.remark(LOST)
         if not piece.is_passed_over:
             await self._hear_samples(piece)
+        if listener.remark is not None and attempt.task.status_message is None:
+            await attempt.remark(listener.remark)
         lags.heard(task_id, so_far=listener.so_far())
         await self._identify_if_due()
         if not (replay.catching_up or listener.can_enrol):

@@ -70,15 +70,21 @@ class _Connection:
 class ChannelListener:
     """One channel of a stream, fragment by fragment. Use it from one thread at a time; `hear` may take long."""
 
-    def __init__(self, engine: Engine, *, channel: int, declared_rate: int) -> None:
-        """`channel` and `declared_rate` are what the pipeline's source says; the stream's own rate wins."""
+    def __init__(
+        self, engine: Engine, *, channel: int, declared_rate: int, declared_channels: int | None = None
+    ) -> None:
+        """`channel` and what is declared are what the pipeline's source says; what the stream itself says wins."""
         self._engine = engine
         self._channel = channel
         self._declared_rate = declared_rate
+        self._declared_channels = declared_channels
         self._connection: _Connection | None = None  # before the first fragment
         self._strip: LevelStrip | None = None  # as above
         self.passages = PassageLog()
         """Where in the stream its passages lie."""
+
+        self.remark: str | None = None
+        """What readers of the record should know: whoever is heard may be somebody else than the pipeline means."""
 
     @property
     def seconds(self) -> float:
@@ -177,4 +183,13 @@ class ChannelListener:
         if before is None and decoder.own.rate_differs:
             rates = {"stated_hz": rate, "declared_hz": decoder.own.declared_rate}
             _log.warning("a stream states another sample rate than its pipeline; the stream's is used", extra=rates)
+        stated, declared = decoder.own.participants, self._declared_channels
+        if before is None and declared not in (None, stated) and not decoder.own.names_participants:
+            self.remark = (
+                f"the stream's channels are {stated} and not {declared}, as its pipeline says, "
+                f"so channel {self._channel} may be of somebody else; "
+                "correct NumberOfChannels, and choose the caller's channel"
+            )
+            channels = {"stated_channels": stated, "declared_channels": declared, "channel": self._channel}
+            _log.warning("a stream has another number of channels than its pipeline says", extra=channels)
         return _Connection(header=header, media_type=media_type, decoder=decoder, gatherer=gatherer)

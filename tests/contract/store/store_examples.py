@@ -2,9 +2,11 @@
 
 import itertools
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from earwitness.store.columns import JsonObject
 from earwitness.store.records import Configuration, KinesisStream, Pipeline, Scope, VoiceProfile, VoiceProfileDomain
 from earwitness.store.store import Store, Unit, open_store
 from earwitness.vault.master_key import MasterKey
@@ -81,7 +83,12 @@ def add_profile(unit: Unit, domain_id: str, scope: Scope = MINE, *, limit: int |
 
 
 def add_pipeline(
-    unit: Unit, scope: Scope = MINE, *, metadata: dict[str, object] | None = None, active_limit: int | None = None
+    unit: Unit,
+    scope: Scope = MINE,
+    *,
+    metadata: dict[str, object] | None = None,
+    streams: Sequence[JsonObject] = (),
+    active_limit: int | None = None,
 ) -> Pipeline:
     pipeline_id = guid()
     return unit.pipelines.create(
@@ -92,7 +99,7 @@ def add_pipeline(
         configuration={"Elements": [{"Type": "VoiceAnalyticsProcessor"}]},
         status="NotStarted",
         element_statuses=[{"Type": "VoiceAnalyticsProcessor", "Status": "NotStarted"}],
-        source={"KinesisVideoStreamSourceRuntimeConfiguration": {"MediaSampleRate": 8000}},
+        source={"KinesisVideoStreamSourceRuntimeConfiguration": {"MediaSampleRate": 8000, "Streams": [*streams]}},
         runtime_metadata=metadata,
         active_limit=active_limit,
     )
