@@ -1,7 +1,7 @@
 """Calls as they go: what is said of each before any number, and the progress that its node tells."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +11,7 @@ from live import Live
 
 from earwitness.console.live_calls import state_of
 from earwitness.console.pictures import STRIP_WIDTH, progress_width, strip
+from earwitness.console.tasks import progress_mark
 from earwitness.rest.models import (
     HeardAnswer,
     SpeechStretchAnswer,
@@ -19,7 +20,8 @@ from earwitness.rest.models import (
     TaskStreamAnswer,
 )
 from earwitness.rest.tasks import decision_answer
-from earwitness.tasks.heard import STEP_SECONDS, STEPS_MAX, HeardSoFar
+from earwitness.tasks.heard import STEP_SECONDS, STEPS_MAX, HeardSoFar, SpeechStretch
+from earwitness.tasks.lag import Lags
 from earwitness.voice.decision import Decision
 from earwitness.voice.task_status import TaskStatus
 
@@ -125,3 +127,61 @@ def test_progress_of_this_process_and_of_others(live: Live, visit: Callable[...,
     after = {one["task"]["taskId"]: one for one in browser.get(f"{REGION}/live.json").json()["calls"]}
     assert after[task_id(6)]["task"]["heard"] is None
     assert after[task_id(6)]["state"]["words"] == "not enough speech"
+
+
+@pytest.mark.slow
+def test_an_open_page_of_a_call_shows_what_was_written_and_what_is_heard(
+    live: Live, visit: Callable[..., Visit]
+) -> None:
+    call = task_id(6)
+    with visit("reader").client.stream("GET", f"{REGION}/tasks/{call}.stream") as answer:
+        lines = answer.iter_lines()
+
+        def until_it_says(words: str) -> None:
+            """Read on; nobody has said that something was written, as when another node wrote it."""
+            assert any(words in line for line in lines), words
+
+        until_it_says("Listening")
+        checkpoint = {"netSpeechSeconds": 4.5, "version": 2}
+        live.store.write(lambda unit: unit.attempts.write_progress(SCOPE, call, attempt=1, checkpoint=checkpoint))
+        until_it_says("by another node")
+        live.service.lags.heard(call, so_far=so_far(7.0))
+        until_it_says("<strong>7.0")
+        live.service.lags.heard(call, so_far=so_far(9.5))
+        until_it_says("<strong>9.5")
+        live.store.write(lambda unit: unit.attempts.end(SCOPE, call, attempt=1))
+        until_it_says("No result")
+
+
+def test_a_call_in_which_nobody_speaks_looks_the_same() -> None:
+    lags = Lags(monotonic=lambda: 0.0)
+
+    def heard_now(heard: HeardSoFar) -> object:
+        lags.heard("task", so_far=heard)
+        return progress_mark(lags, "task")
+
+    assert progress_mark(lags, "task") is None
+    silence = heard_now(so_far(7.0))
+    assert heard_now(so_far(7.0, second=61.0)) == silence
+    assert heard_now(so_far(7.5, second=61.0)) != silence
+    louder = replace(so_far(7.0), levels=(*[-60] * (STEPS_MAX - 1), -20))
+    assert heard_now(louder) != silence
+    spoken = replace(so_far(7.0), speech=(SpeechStretch(start_seconds=10.0, end_seconds=11.0),))
+    assert heard_now(spoken) != silence
+    assert heard_now(replace(spoken, levels_start_seconds=1.0)) != heard_now(spoken)  # it moves to the left
+    shown = heard_now(spoken)
+    lags.hears("task", behind_seconds=0.04)
+    assert progress_mark(lags, "task") == shown
+    lags.hears("task", behind_seconds=1.0)
+    assert progress_mark(lags, "task") != shown
+
+
+def so_far(seconds: float, *, second: float = 60.0) -> HeardSoFar:
+    """Somebody who said nothing within the last minute."""
+    return HeardSoFar(
+        net_speech_seconds=seconds,
+        audio_seconds=second,
+        levels_start_seconds=second - 60.0,
+        levels=(-60,) * STEPS_MAX,
+        speech=(),
+    )

@@ -89,7 +89,7 @@ def test_a_revoked_token_ends_its_sessions_and_their_open_pages(live: Live, visi
     browser = visit("operator")
     with browser.client.stream("GET", f"{TASKS}.stream", timeout=30.0) as stream:
         pieces = stream.iter_raw()
-        assert next(pieces).startswith(b"id: ")
+        assert next(pieces).startswith(b"data: ")
         live.store.write(lambda unit: unit.bearer_tokens.revoke(ACCOUNT, "tok-operator"))
         assert browser.get(TASKS).status_code == 303  # to the sign-in
         assert b"".join(pieces) is not None  # the stream ends by itself
@@ -103,7 +103,7 @@ def test_signing_out_ends_the_session_whoever_has_its_cookie(live: Live, visit: 
         assert thief.get(TASKS).status_code == 200
         with thief.client.stream("GET", f"{TASKS}.stream", timeout=30.0) as stream:
             pieces = stream.iter_raw()
-            assert next(pieces).startswith(b"id: ")
+            assert next(pieces).startswith(b"data: ")
             answer = browser.post("/console/sign-out")
             assert "Max-Age=0" in cookie_of(answer)
             assert b"".join(pieces) is not None  # the stream ends by itself

@@ -14,7 +14,9 @@ To add a page:
 A page that changes by itself has `is_live=True` and shows what changes in its block `live`, the rest in `top`; others
 use the block `content`. The block is sent again whenever it is another than before (`live.py`), to everybody who
 looks at the same with the same role: it holds no form of a session and no attributes of htmx. A button in it belongs to
-a form outside of it (`<button form="…">`).
+a form outside of it (`<button form="…">`). Of a page that is often open many times, each on something else, `watch`
+tells cheaply and of all at once which show something else by now; without it each is read whenever something was
+written, and every second.
 
 An action is a row in ACTIONS (`actions.py`) and a form with `<input type="hidden" name="formToken" value="{{
 form_token }}">`. Its handler returns `Done`, the sentence for the next page and where that is.

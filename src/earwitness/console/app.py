@@ -26,7 +26,7 @@ from earwitness.console.context import ConsoleCall, Content, Done
 from earwitness.console.files import ServedFiles, takes_gzip
 from earwitness.console.forms import FORM_LIMIT, own_form
 from earwitness.console.guard import PLAIN_HEADERS, Cookie, Hosts, page_headers
-from earwitness.console.live import LiveViews, Rendered
+from earwitness.console.live import LivePage, LiveViews
 from earwitness.console.pages import PAGES, ConsolePage
 from earwitness.console.rendering import Templates, address
 from earwitness.console.sessions import SIGNED_IN, Session, Sessions
@@ -178,16 +178,15 @@ class Console:
             session_id = visitor.session.session_id if visitor.session else ""
             holding = partial(self._access.held_keys.holding, principal, session_id=session_id)
 
-            def render() -> Rendered:
-                sequence = self._rest.store.events.last_sequence(call.scope)
-                html = self._templates.live(page.template, self._live_values(page, call, page.handler(call), request))
-                return Rendered(sequence=sequence, html=html)
+            def show(content: Content) -> str:
+                return self._templates.live(page.template, self._live_values(page, call, content, request))
 
-            first = await self._rest.run_in_thread(render)
+            opened = LivePage(key=key, handler=page.handler, call=call, show=show, watch=page.watch)
+            first = await self._rest.run_in_thread(opened.first)
 
             async def messages() -> AsyncGenerator[bytes]:
                 with self._streams.taken(principal.account_id), holding() as held:
-                    async for message in self._views.messages(key, render, first, held):
+                    async for message in self._views.messages(opened, first, held):
                         yield message
 
             headers = {**PLAIN_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}

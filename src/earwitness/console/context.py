@@ -4,7 +4,7 @@ Pages ask with the handlers of the JSON API, so that a page shows what a program
 same entries in the audit trail.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -129,6 +129,27 @@ class Done:
 # `Any`: each handler takes the parameters of its own page.
 PageHandler: TypeAlias = Callable[[ConsoleCall[Any]], Content]
 """Returns what a page shows. Called in a thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What differs once a page shows something else. It is compared with an earlier one, and read by nobody."""
+
+    #: Of what the page reads in the records.
+    records: Hashable
+    #: Of what this process knows by itself.
+    here: Hashable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWatch:
+    """How open pages of a kind are looked at, without reading all that they show. Both are called in threads."""
+
+    #: Returns the marks of several pages, by their calls; a subject that is gone has one, too.
+    marks: Callable[[Sequence[ConsoleCall[Any]]], Sequence[Mark]]
+    #: Returns what a page showed while the records were the same, with what this process knows as it is now.
+    again: Callable[[ConsoleCall[Any], Content], Content]
+
 
 UploadHandler: TypeAlias = Callable[[ConsoleCall[Any]], "Content | Done"]
 """Does what a form with a recording asks for; returns what its page shows, or where the browser goes on."""

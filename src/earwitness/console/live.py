@@ -1,24 +1,32 @@
 """Pages that change by themselves: what a reload would show, sent whenever it is another than before.
 
-One look serves all browsers that look at the same thing with the same role, three times a second at most. What is sent
-is the state and not a change of it, so a browser that was away for a while misses nothing.
+One look serves all browsers that look at the same thing with the same role, three times a second at most. Pages that
+have marks are rendered only when theirs is another than before; the marks of all that are open are read together, so
+that what happens in one call costs the pages of others nothing. What is sent is the state and not a change of it, so a
+browser that was away for a while misses nothing.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from earwitness.access.held_keys import HeldKey
-from earwitness.errors import EarwitnessError, RequestError, Unavailable
-from earwitness.tasks.notices import Notices
+from earwitness.console.context import ConsoleCall, Content, Mark, PageHandler, PageWatch
+from earwitness.errors import EarwitnessError, RequestError
+from earwitness.log import Recurring, frames_of
+from earwitness.tasks.notices import Notices, Subscription
 from earwitness.threads import RunInThread
 
 PACE_SECONDS = 0.35
 LOOK_AGAIN_SECONDS = 1.0
-"""How often a page is looked at when nobody says that something was written: another node may have done it."""
+"""How often pages are looked at when nobody says that something was written: another node may have done it."""
+
+LOOKS_AT_ONCE = 4
+"""Pages that are rendered at one time: what changes all of them leaves threads for requests."""
 
 PING_SECONDS = 15.0
 """Below the 30 s and more after which proxies give up on a silent answer."""
@@ -35,20 +43,54 @@ _log = logging.getLogger("earwitness.console")
 class Rendered:
     """The part of a page that changes."""
 
-    #: The newest event when it was looked at; browsers give it back as Last-Event-ID.
-    sequence: int
     html: str
+    #: Read before the page was; None for a page that has none.
+    mark: Mark | None
 
     def message(self) -> bytes:
         """Return it as a message of an event stream."""
         lines = "".join(f"data: {line}\n" for line in self.html.replace("\r", "&#13;").split("\n"))
-        return f"id: {self.sequence}\n{lines}\n".encode()
+        return f"{lines}\n".encode()
+
+
+@dataclass(slots=True, kw_only=True)
+class LivePage:
+    """A page that is open. It is rendered in threads, by one at a time."""
+
+    #: Equal for equal pages.
+    key: Hashable
+    handler: PageHandler
+    call: ConsoleCall[Any]  # `Any`: the parameters of its page
+    #: Returns what the handler found as HTML.
+    show: Callable[[Content], str]
+    #: None where only the handler tells whether it shows something else by now.
+    watch: PageWatch | None = None
+    #: What the handler found, and the mark of before.
+    _found: tuple[Mark | None, Content] | None = None
+
+    def first(self) -> Rendered:
+        """Return what the page shows. Raise what its handler raises."""
+        return self.rendered(None if self.watch is None else self.watch.marks([self.call])[0])
+
+    def rendered(self, mark: Mark | None) -> Rendered:
+        """Return what the page shows, by its mark of just now. The handler is not asked while the records are the same.
+
+        Raise what the handler raises.
+        """
+        before, found = self._found or (None, None)
+        if self.watch is None or mark is None or before is None or found is None or before.records != mark.records:
+            found = self.handler(self.call)
+        else:
+            found = self.watch.again(self.call, found)
+        self._found = mark, found
+        return Rendered(html=self.show(found), mark=mark)
 
 
 @dataclass(slots=True)
 class _View:
     """What several browsers look at."""
 
+    page: LivePage
     latest: Rendered
     #: `latest` as all of them are sent it: made once, as there may be fifty.
     message: bytes
@@ -65,6 +107,21 @@ class _View:
         except TimeoutError:
             return False
         return True
+
+    async def put(self, rendered: Rendered) -> None:
+        """Tell those who wait, if it shows something else."""
+        is_same, self.latest = rendered.html == self.latest.html, rendered
+        if not is_same:
+            self.message = rendered.message()
+            self.number += 1
+            async with self.changed:
+                self.changed.notify_all()
+
+    async def end(self) -> None:
+        """Tell those who wait that nothing comes any more."""
+        self.has_ended = True
+        async with self.changed:
+            self.changed.notify_all()
 
 
 class LiveViews:
@@ -88,16 +145,17 @@ class LiveViews:
         self._ping_seconds = ping_seconds
         self._stream_seconds_max = stream_seconds_max
         self._views: dict[Hashable, _View] = {}
-        self._looking: dict[Hashable, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None  # while there are views
+        self._listener: Subscription | None = None
+        self._places = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._failing = Recurring(_log)
 
-    async def messages(
-        self, key: Hashable, render: Callable[[], Rendered], first: Rendered, held: HeldKey
-    ) -> AsyncGenerator[bytes]:
+    async def messages(self, page: LivePage, first: Rendered, held: HeldKey) -> AsyncGenerator[bytes]:
         """Yield the messages of a stream: what there is, and then each change, until the key that holds it ends.
 
-        `key` is equal for equal pages; `first` is what `render` returned just now.
+        `first` is what the page showed just now.
         """
-        async with self._followed(key, render, first) as view:
+        async with self._followed(page, first) as view:
             seen, until = 0, asyncio.get_running_loop().time() + self._stream_seconds_max
             while not held.has_ended and not self._notices.closed:
                 if seen != view.number:
@@ -113,44 +171,80 @@ class LiveViews:
                     yield PING
 
     @asynccontextmanager
-    async def _followed(self, key: Hashable, render: Callable[[], Rendered], first: Rendered) -> AsyncGenerator[_View]:
-        view = self._views.get(key)
-        if view is None or view.has_ended:
-            view = self._views[key] = _View(latest=first, message=first.message())
-            self._looking[key] = asyncio.create_task(self._look_again_and_again(view, render))
+    async def _followed(self, page: LivePage, first: Rendered) -> AsyncGenerator[_View]:
+        view = self._views.get(page.key)
+        if view is None:
+            view = self._views[page.key] = _View(page, first, first.message())
+            self._look_soon()
         view.followers += 1
         try:
             yield view
         finally:
             view.followers -= 1
-            if not view.followers and self._views.get(key) is view:
-                del self._views[key]
-                self._looking.pop(key).cancel()
+            if not view.followers and self._views.get(page.key) is view:
+                del self._views[page.key]
+                if not self._views and self._looking is not None:
+                    self._looking.cancel()
+                    self._looking = None
 
-    async def _look_again_and_again(self, view: _View, render: Callable[[], Rendered]) -> None:
-        with self._notices.listening() as listener:
-            while not self._notices.closed:
-                try:
-                    rendered = await self._run_in_thread(render)
-                except Unavailable as error:
-                    _log.info("a page is not looked at now", extra={"reason": str(error)})
-                except RequestError:  # what it shows is gone: a reload says so
-                    break
-                except EarwitnessError as error:
-                    _log.warning("a page cannot be looked at now", extra={"reason": str(error)})
-                else:
-                    await _put(view, rendered)
+    # Looking.
+
+    def _look_soon(self) -> None:
+        """Look at a new view: something may have been written since it was first rendered."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_again_and_again())
+        elif self._listener is not None:
+            self._listener.heard.set()
+
+    async def _look_again_and_again(self) -> None:
+        with self._notices.listening() as self._listener:
+            while self._views and not self._notices.closed:
+                await self._look_at_all()
                 await asyncio.sleep(self._pace_seconds)
-                await listener.wait(self._look_again_seconds)
-        view.has_ended = True
-        async with view.changed:
-            view.changed.notify_all()
+                await self._listener.wait(self._look_again_seconds)
+        self._looking = None
+        for view in self._taken_out():
+            await view.end()
 
+    def _taken_out(self) -> list[_View]:
+        left = list(self._views.values())
+        self._views.clear()
+        return left
 
-async def _put(view: _View, rendered: Rendered) -> None:
-    if rendered.html == view.latest.html:
-        return
-    view.latest, view.message = rendered, rendered.message()
-    view.number += 1
-    async with view.changed:
-        view.changed.notify_all()
+    async def _look_at_all(self) -> None:
+        by_watch: dict[PageWatch | None, list[_View]] = {}
+        for view in self._views.values():
+            by_watch.setdefault(view.page.watch, []).append(view)
+        due: list[tuple[_View, Mark | None]] = [(view, None) for view in by_watch.pop(None, [])]
+        for watch, views in by_watch.items():
+            if watch is not None:
+                due += await self._changed(watch, views)
+        await asyncio.gather(*(self._look_at(view, mark) for view, mark in due))
+
+    async def _changed(self, watch: PageWatch, views: Sequence[_View]) -> list[tuple[_View, Mark]]:
+        """Return the views whose mark is another by now, with that."""
+        calls, marks = [view.page.call for view in views], list[Mark]()
+        with self._told():
+            marks += await self._run_in_thread(lambda: watch.marks(calls))
+        return [(view, mark) for view, mark in zip(views, marks, strict=False) if mark != view.latest.mark]
+
+    async def _look_at(self, view: _View, mark: Mark | None) -> None:
+        async with self._places:
+            with self._told():
+                try:
+                    await view.put(await self._run_in_thread(lambda: view.page.rendered(mark)))
+                except RequestError:  # what it shows is gone: a reload says so
+                    if self._views.get(view.page.key) is view:
+                        del self._views[view.page.key]
+                    await view.end()
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Log what goes wrong with a look; the next round tries again."""
+        try:
+            yield
+        except EarwitnessError as error:
+            self._failing.tell(logging.WARNING, "a page cannot be looked at now", reason=str(error))
+        except Exception as error:  # a mistake in one page must not hold back all others, nor go unseen
+            context = {"error": type(error).__name__, "frames": frames_of(error)}
+            self._failing.tell(logging.ERROR, "a page cannot be looked at now", **context)

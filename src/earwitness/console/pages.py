@@ -9,7 +9,7 @@ from earwitness.console.certificates import certificate_page
 from earwitness.console.consent import (
     consent_page,
 )
-from earwitness.console.context import PageHandler, roles_of
+from earwitness.console.context import PageHandler, PageWatch, roles_of
 from earwitness.console.domain_calibration import (
     calibrations_page,
     fitted_page,
@@ -36,7 +36,7 @@ from earwitness.console.labels import (
 from earwitness.console.live_calls import WatchCalls, live_page
 from earwitness.console.retention import retention_page, schedule_page
 from earwitness.console.running import audit_page, doors_page, nodes_page
-from earwitness.console.tasks import task_page, tasks_page
+from earwitness.console.tasks import task_again, task_marks, task_page, tasks_page
 from earwitness.console.trying import TryIt, try_page
 from earwitness.rest.audit_parameters import ListAudit
 from earwitness.rest.calibration_models import CompareCalibration, GetCalibration, ListCalibrations
@@ -79,6 +79,8 @@ class ConsolePage:
     below: str = ""
     #: Whether its block `live` changes by itself.
     is_live: bool = False
+    #: How one that changes by itself is looked at cheaply; None where it is read again whenever something was written.
+    watch: PageWatch | None = None
     #: Scripts and styles beside those of every page, by name.
     scripts: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ PAGES: tuple[ConsolePage, ...] = (
         template="task.html",
         styles=("calls.css",),
         is_live=True,
+        watch=PageWatch(marks=task_marks, again=task_again),
     ),
     ConsolePage(
         path="/tasks/{taskId}/report",

@@ -28,10 +28,14 @@ class Strip:
 def strip(heard: HeardAnswer) -> Strip:
     """Return the picture of what a task hears: a stroke for each half second, as high as its peak."""
     speech, rest = list[str](), list[str]()
+    stretches = iter(heard.speech)  # one after the other, as the levels are
+    stretch = next(stretches, None)
     for index, level in enumerate(heard.levels):
         begins = heard.levels_start_seconds + index * STEP_SECONDS
         middle = begins + STEP_SECONDS / 2
-        spoken = any(one.start_seconds <= middle < one.end_seconds for one in heard.speech)
+        while stretch is not None and stretch.end_seconds <= middle:
+            stretch = next(stretches, None)
+        spoken = stretch is not None and stretch.start_seconds <= middle
         x = STRIP_WIDTH - 2 * (len(heard.levels) - index) + 1
         height = max(_BAR_MIN, STRIP_HEIGHT * (level - LEVEL_MIN_DBFS) / -LEVEL_MIN_DBFS)
         (speech if spoken else rest).append(f"M{x} {(STRIP_HEIGHT - height) / 2:.1f}v{height:.1f}")

@@ -33,7 +33,7 @@ from earwitness.rest.models import (
 from earwitness.rest.parameters import GetEvent, GetStatus, GetTask, ListEvents, ListTasks, ReplayEvent, ReplayEvents
 from earwitness.store.records import EventDelivery, OutboxEvent, Page, PageKey, Scope, SpeakerSearchTask
 from earwitness.store.store import Unit
-from earwitness.tasks.heard import net_speech_kept
+from earwitness.tasks.heard import HeardSoFar, net_speech_kept
 from earwitness.tasks.notices import Subscription
 from earwitness.voice.decision import Outcome, decision_document
 from earwitness.voice.task_status import VoiceprintStatus, is_active
@@ -133,17 +133,31 @@ def _if_later(moment: datetime | None, now: datetime) -> datetime | None:
     return None if moment is None or moment <= now else moment
 
 
+def with_progress(context: RestContext, task: TaskAnswer) -> TaskAnswer:
+    """Return a task that was answered before, with what this process has heard of it since."""
+    so_far = context.lags.so_far(task.task_id)
+    return msgspec.structs.replace(
+        task,
+        lag_seconds=context.lags.seconds(task.task_id),
+        heard=task.heard if so_far is None or task.heard is None else _heard_here(so_far),
+    )
+
+
+def _heard_here(so_far: HeardSoFar) -> HeardAnswer:
+    return answer_of(
+        HeardAnswer,
+        so_far,
+        is_of_now=True,
+        levels=list(so_far.levels),
+        speech=[answer_of(SpeechStretchAnswer, stretch) for stretch in so_far.speech],
+    )
+
+
 def _heard(context: RestContext, task: SpeakerSearchTask) -> HeardAnswer | None:
     """Return what the task of this process has heard, or else what was written of it."""
-    now = context.lags.so_far(task.task_id)
-    if now is not None:
-        return answer_of(
-            HeardAnswer,
-            now,
-            is_of_now=True,
-            levels=list(now.levels),
-            speech=[answer_of(SpeechStretchAnswer, stretch) for stretch in now.speech],
-        )
+    so_far = context.lags.so_far(task.task_id)
+    if so_far is not None:
+        return _heard_here(so_far)
     kept = None if task.checkpoint is None else net_speech_kept(task.checkpoint)
     if kept is None:
         return None

@@ -60,6 +60,7 @@ from earwitness.store.streams import StreamReader, StreamWriter, stream_owner
 from earwitness.store.subjects import SubjectReader
 from earwitness.store.summaries import SummaryReader, SummaryWriter
 from earwitness.store.tags import TagReader, TagWriter
+from earwitness.store.task_marks import TaskMarkReader
 from earwitness.store.tasks import TaskReader, TaskVoiceprintReader, TaskVoiceprintWriter, TaskWriter
 from earwitness.store.withdrawals import WithdrawalReader, WithdrawalWriter
 from earwitness.threads import RunInThread
@@ -173,6 +174,7 @@ class Store:
         self.retention = RetentionReader(*reads)
         self.repeats = RepeatReader(*reads)
         self.tasks = TaskReader(*reads)
+        self.task_marks = TaskMarkReader(*reads)
         self.task_voiceprints = TaskVoiceprintReader(*reads)
         self.events = EventReader(*reads)
         self.streams = StreamReader(*reads)
