@@ -164,6 +164,14 @@ def test_a_file_is_held_against_checkpoints(exported: Exported, tmp_path: Path) 
     assert "made anew" in verdict(other).problems[0].says
 
 
+def test_a_hundred_problems_of_all_files_are_enough(exported: Exported, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    for path in paths:
+        path.write_bytes(b"no entry\n" * 60)
+    verdict = verify_files(paths, [], exported.key, not_shown)
+    assert (len(verdict.problems), verdict.files) == (100, 3)
+
+
 @given(content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 @settings(max_examples=60, deadline=None)
 def test_any_other_bytes_are_refused_and_nothing_else(content: bytes, exported: Exported, tmp_path_factory) -> None:

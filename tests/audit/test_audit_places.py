@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import boto3
 import pytest
 from store_examples import MINE, Clock, opened
 
+from earwitness.audit.bucket import AuditObject
 from earwitness.audit.checkpoints import ReadCheckpoint, read_checkpoints
 from earwitness.audit.keeping import AuditKeeping
-from earwitness.audit.places import AuditFile, AuditPlace, content_of, place_of
+from earwitness.audit.places import AuditFile, AuditPlace, content_of, fetched_ahead, place_of
 from earwitness.audit.verify import AuditVerdict, verify_records
 from earwitness.errors import AuditPlaceUnavailable, ConfigurationError
 from earwitness.progress import not_shown
@@ -286,6 +287,34 @@ def test_a_bucket_that_refuses_or_is_away_is_told(endpoint: str, clock: Clock) -
         ):
             with pytest.raises(AuditPlaceUnavailable, match=says):
                 act()
+
+
+def test_objects_are_fetched_ahead_but_not_all_at_once(store: Store, clock: Clock, bucket: BucketOfObjects) -> None:
+    for first in range(1, 41, 2):
+        bucket.place.put_entries("", first=first, last=first + 1, lines=[b"%d\n" % first])
+    asked: list[AuditFile] = []
+
+    class Noted(AuditObject):
+        def __init__(self, file: AuditFile) -> None:
+            self._file = file
+
+        def open(self, _mode: Literal["rb"]) -> BinaryIO:
+            asked.append(self)
+            return self._file.open("rb")
+
+    files = [Noted(file) for file in bucket.place.entry_files()]
+    contents: list[bytes] = []
+    for number, (file, content) in enumerate(fetched_ahead(files), start=1):
+        assert file is files[number - 1]
+        assert content is not None
+        contents.append(content.read())
+        assert len(asked) <= number + 4
+    assert contents == [b"%d\n" % first for first in range(1, 41, 2)]
+    bucket.remove("entries/records/000000000003-000000000004.jsonl")
+    told = fetched_ahead(files)
+    assert next(told)[0] is files[0]
+    with pytest.raises(AuditPlaceUnavailable, match="is missing"):
+        next(told)
 
 
 def test_an_object_that_is_gone_or_too_large_is_told(store: Store, clock: Clock, bucket: BucketOfObjects) -> None:

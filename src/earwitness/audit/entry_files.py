@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from earwitness.audit.places import AuditFile
 from earwitness.errors import AuditPlaceUnavailable, SignatureInvalid
@@ -90,14 +90,18 @@ def file_lines(
 
 
 def read_file(
-    path: AuditFile, key: PublicKey, *, wanted: Callable[[str, int], bool] = lambda _node, _number: False
+    path: AuditFile,
+    key: PublicKey,
+    *,
+    content: BinaryIO | None = None,
+    wanted: Callable[[str, int], bool] = lambda _node, _number: False,
 ) -> ReadFile:
     """Return what a file holds and what is wrong with it. Digests of `wanted` entries are remembered.
 
-    Raise AuditPlaceUnavailable when it cannot be read.
+    `content` is the file's where it is open already, and is closed. Raise AuditPlaceUnavailable when it cannot be read.
     """
     read, walk = ReadFile(path=path), _Walk()
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(_lines(path, content), start=1):
         if walk.summary is not None:
             read.found("lines follow behind the signature", line=number)
             return read
@@ -220,9 +224,9 @@ def _conclude(walk: _Walk, line: bytes, read: ReadFile, key: PublicKey) -> None:
     read.last_digest = walk.digest.hex() if walk.digest else None
 
 
-def _lines(path: AuditFile) -> Iterator[bytes]:
+def _lines(path: AuditFile, content: BinaryIO | None) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if content is None else content as file:
             while line := file.readline(_LINE_BYTES_MAX):
                 yield line
     except OSError as error:

@@ -1,9 +1,11 @@
 """The second place of the audit trail: a folder or a bucket, which do the same."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 from earwitness.audit.bucket import AuditBucket, AuditObject
 from earwitness.audit.folder import AuditFolder
@@ -16,6 +18,9 @@ AuditFile: TypeAlias = Path | AuditObject
 
 _CONNECT_SECONDS, _READ_SECONDS = 3.0, 5.0
 """A checkpoint is some hundred bytes, and the next minute brings another."""
+
+_FETCHED_AHEAD = 4
+"""So many objects are in memory at once: files of entries have a megabyte."""
 
 
 def content_of(
@@ -30,6 +35,29 @@ def content_of(
     if len(content) > bytes_max:
         raise error(f"{file} has more than {bytes_max:,} bytes: it is no {what}; give another file")
     return content
+
+
+def fetched_ahead(files: Sequence[AuditFile]) -> Generator[tuple[AuditFile, BinaryIO | None]]:
+    """Give files in their order: an object with its content, a file of a folder with None, because it is opened fast.
+
+    Each object takes a round trip, so the next ones are fetched while one is looked at. Raise AuditPlaceUnavailable.
+    """
+    waiting: deque[tuple[AuditFile, Future[BinaryIO] | None]] = deque()
+    with ThreadPoolExecutor(_FETCHED_AHEAD, thread_name_prefix="earwitness audit files") as threads:
+        try:
+            for file in files:
+                waiting.append((file, None if isinstance(file, Path) else threads.submit(file.open, "rb")))
+                if len(waiting) > _FETCHED_AHEAD:
+                    yield _fetched(waiting)
+            while waiting:
+                yield _fetched(waiting)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _fetched(waiting: "deque[tuple[AuditFile, Future[BinaryIO] | None]]") -> tuple[AuditFile, BinaryIO | None]:
+    file, content = waiting.popleft()
+    return file, None if content is None else content.result()
 
 
 class AuditPlace(Protocol):

@@ -14,7 +14,7 @@ from itertools import pairwise
 from earwitness.audit.checkpoints import AuditCheckpoint, ReadCheckpoint
 from earwitness.audit.cuts import cut_of
 from earwitness.audit.entry_files import AuditProblem, ReadFile, read_file
-from earwitness.audit.places import AuditFile
+from earwitness.audit.places import AuditFile, fetched_ahead
 from earwitness.errors import SignatureInvalid
 from earwitness.progress import Progress
 from earwitness.store.audit_chain import digest_after, entry_document, genesis
@@ -54,10 +54,18 @@ class AuditVerdict:
         """Return whether nothing is wrong."""
         return not self.problems
 
+    @property
+    def has_enough(self) -> bool:
+        """Return whether so much is wrong that no more is remembered."""
+        return len(self.problems) >= _PROBLEMS_MAX
+
     def found(self, says: str, *, where: str = _RECORDS, node: str | None = None, number: int | None = None) -> None:
         """Remember that something is wrong; the first hundred are enough."""
-        if len(self.problems) < _PROBLEMS_MAX:
-            self.problems.append(AuditProblem(where=where, says=says, node=node, number=number))
+        self.add([AuditProblem(where=where, says=says, node=node, number=number)])
+
+    def add(self, problems: Sequence[AuditProblem]) -> None:
+        """Remember these as well, as `found` does."""
+        self.problems += problems[: _PROBLEMS_MAX - len(self.problems)]
 
 
 class Known:
@@ -100,6 +108,8 @@ class Known:
             if verdict.newest_checkpoint is None or checkpoint.time > verdict.newest_checkpoint:
                 verdict.newest_checkpoint = checkpoint.time
             return
+        if verdict.has_enough:
+            return  # to look for the last one that fits takes long in a chain of which nothing does
         good = max((one for one in self.of[node] if one < number), default=0)
         verdict.found(
             f"the chain was made anew: entry {number} is not the one that was signed at "
@@ -157,11 +167,11 @@ def _read_files(
     paths: Sequence[AuditFile], known: Known, key: PublicKey, verdict: AuditVerdict, progress: Progress
 ) -> list[ReadFile]:
     found: list[ReadFile] = []
-    for number, path in enumerate(paths, start=1):
-        read = read_file(path, key, wanted=known.has)
+    for number, (path, content) in enumerate(fetched_ahead(paths), start=1):
+        read = read_file(path, key, content=content, wanted=known.has)
         verdict.files += 1
         verdict.entries += read.entries
-        verdict.problems.extend(read.problems)
+        verdict.add(read.problems)
         for (node, entry), digest in read.digests.items():
             known.compare(node, entry, digest, str(path), verdict)
         found.append(read)

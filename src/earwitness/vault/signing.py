@@ -32,6 +32,8 @@ _PREFIX = "ed25519:"
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64
 _WHOLE_MAX = 2**53 - 1
 _DEPTH_MAX = 20
+_ALWAYS_PLAIN = (str, bool, type(None))
+_WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _KEY_ID_LENGTH = 16
 _NO_SIGNATURE = "the document has no signature of this form; it is none of ours, or was changed"
 
@@ -136,8 +138,7 @@ def canonical(document: object) -> bytes:
     Raise ValueError for what `SignedDocument` does not allow.
     """
     _require_plain(document, 0)
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()  # UnicodeEncodeError is a ValueError
+    return _WRITER.encode(document).encode()  # UnicodeEncodeError is a ValueError
 
 
 def _message(document: SignedDocument, purpose: str) -> bytes:
@@ -148,7 +149,7 @@ def _require_plain(value: object, depth: int) -> None:
     """Raise ValueError for what is not written the same by everybody: fractions, large numbers, names beyond ASCII."""
     if depth > _DEPTH_MAX:
         raise ValueError("a document is nested too deeply")
-    if value is None or isinstance(value, str | bool):
+    if isinstance(value, _ALWAYS_PLAIN):
         return
     if isinstance(value, int) and abs(value) <= _WHOLE_MAX:
         return
