@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from calibration_examples import SHIPPED, document, long, moved
-from console_examples import DOMAIN, MATCH, conclude, task_id
+from console_examples import DOMAIN, KNOWN, MATCH, conclude, task_id
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 from rest_examples import add_task
@@ -19,7 +19,9 @@ from rest_examples import add_task
 from earwitness.console.forms import FORM_LIMIT
 from earwitness.engine.calibration import calibration_bytes, calibration_text
 from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
+from earwitness.store.store import Unit
 from earwitness.voice.decision import Basis
+from earwitness.voice.label import Picked, Spoke
 from earwitness.voice.line import LineState
 
 pytestmark = pytest.mark.slow
@@ -55,7 +57,13 @@ def test_a_file_is_compared_installed_and_taken_back(live: Live, visit: Callable
     assert "never had one of its own" in browser.get(PAGE).text
     compared = compare(browser, document(HIGHEST))
     assert compared.status_code == 200, compared.text
-    for words in ("Nothing is installed yet", SHIPPED.id, HIGHEST.id, "&lt;script&gt;alert(1)&lt;/script&gt; of ours"):
+    for words in (
+        "Nothing is installed yet",
+        "No call of this domain is labelled",
+        SHIPPED.id,
+        HIGHEST.id,
+        "&lt;script&gt;alert(1)&lt;/script&gt; of ours",
+    ):
         assert words in compared.text, words
     assert "<script>alert(1)" not in compared.text
     assert in_use(browser)["version"] == 0
@@ -93,6 +101,23 @@ def test_a_long_one_is_installed_too(visit: Callable[..., Visit]) -> None:
     assert len(urlencode(fields)) > FORM_LIMIT.bytes_max
     assert browser.post(f"{PAGE}/install", **fields).status_code == 303
     assert in_use(browser)["inUse"]["calibrationId"] == wanted.id
+
+
+def test_what_labels_say_stands_beside_before_and_after(live: Live, visit: Callable[..., Visit]) -> None:
+    def work(unit: Unit) -> None:
+        task = unit.tasks.get(SCOPE, task_id(0))
+        assert task is not None
+        unit.labels.put(task, spoke=Spoke.PROFILE, profile_id=KNOWN, picked=Picked.QUEUE, key_id="KEY")
+
+    live.store.write(work)
+    page = compare(visit("admin"), document(moved(0.4))).text
+    assert "only calls that named somebody are labelled" in page
+    assert re.findall(r'data-label="Right (\w+)">([^<]*)', page) == [
+        ("before", "1 of 1 "),
+        ("after", "0 of 1 "),
+        ("before", "unknown"),
+        ("after", "unknown"),
+    ]
 
 
 def test_each_of_the_history_is_downloaded_and_taken_elsewhere(visit: Callable[..., Visit]) -> None:

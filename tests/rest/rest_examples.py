@@ -339,12 +339,12 @@ VOICEPRINT = NewVoiceprint(
 )
 
 
-def conclude(unit: Unit, task: SpeakerSearchTask) -> None:
+def conclude(unit: Unit, task: SpeakerSearchTask, decision: Decision = DECISION) -> None:
     """Pick a task up, give it both results, end it."""
     taken = unit.attempts.adopt(task.scope, task.task_id)
     assert taken is not None
     attempt = taken.attempt
-    unit.attempts.conclude_identification(task.scope, task.task_id, attempt=attempt, identification=asdict(DECISION))
+    unit.attempts.conclude_identification(task.scope, task.task_id, attempt=attempt, identification=asdict(decision))
     unit.attempts.conclude_voiceprint(task.scope, task.task_id, attempt=attempt, voiceprint=VOICEPRINT)
     unit.attempts.end(task.scope, task.task_id, attempt=attempt)
 

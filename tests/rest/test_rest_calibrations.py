@@ -3,12 +3,27 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from calibration_examples import SHIPPED, document, long, moved
-from rest_examples import MINE, START, THEIRS, Rest, add_domain, enrol, require_error, require_fits
+from rest_examples import (
+    DECISION,
+    MINE,
+    START,
+    THEIRS,
+    Rest,
+    add_domain,
+    add_pipeline,
+    add_task,
+    conclude,
+    enrol,
+    label,
+    require_error,
+    require_fits,
+)
 
 from earwitness.engine.calibration import calibration_bytes, shipped_calibration
 from earwitness.errors import Conflict
@@ -17,6 +32,8 @@ from earwitness.samples import first_call
 from earwitness.store.calibrations import DOCUMENT_BYTES_MAX, VERSIONS_MAX
 from earwitness.store.store import Unit
 from earwitness.voice.band import Band
+from earwitness.voice.decision import Outcome
+from earwitness.voice.label import Spoke
 
 PATH = "domains/vpd-1/calibrations"
 HIGHER, HIGHEST = moved(0.05), moved(0.1, made_from="more of our calls")
@@ -85,6 +102,40 @@ def test_what_it_would_change_is_told_and_nothing_is_installed(domain: Rest) -> 
     assert scores(found["after"]) == pytest.approx([score + 0.05 for score in scores(found["before"])])
     assert listed(domain)["version"] == 0
     assert operations(domain) == []
+
+
+def test_what_labels_say_of_it_is_told_too(domain: Rest) -> None:
+    def decided(unit: Unit, name: str, above: float, spoke: Spoke) -> None:
+        at = SHIPPED.threshold(gallery_size=2, strangers_named_percent=1.0, net_seconds=10.0)
+        first = replace(DECISION.candidates[0], score=at.score + above)
+        outcome = Outcome.MATCH if above >= 0 else Outcome.NO_MATCH
+        decision = replace(DECISION, outcome=outcome, candidates=(first,), threshold=at)
+        conclude(unit, add_task(unit, task_id=name), decision)
+        label(unit, task_id=name, spoke=spoke, profile_id="vp-1" if spoke is Spoke.PROFILE else None)
+
+    def work(unit: Unit) -> None:
+        add_pipeline(unit)
+        decided(unit, "task-lost", 0.02, Spoke.PROFILE)
+        decided(unit, "task-kept", 0.3, Spoke.PROFILE)
+        decided(unit, "task-stranger", 0.02, Spoke.NOBODY)
+
+    assert domain.ask("POST", f"{PATH}/compare", content=document(HIGHER)).json()["labels"] is None
+    domain.store.write(work)
+    found = domain.ask("POST", f"{PATH}/compare", content=document(HIGHER)).json()
+    require_fits(found, "CalibrationComparison")
+    labels = found["labels"]
+    assert (labels["matches"]["calls"], labels["noMatches"]["calls"], labels["unsure"]) == (3, 0, 0)
+    assert (labels["matches"]["before"]["count"], labels["matches"]["after"]["count"]) == (2, 2)
+    assert (labels["matches"]["putRight"], labels["matches"]["putWrong"]) == (1, 1)
+    assert labels["matches"]["before"]["interval"] == pytest.approx([9.43, 99.16], abs=0.01)
+    assert "only calls that named somebody are labelled" in labels["cautions"][0]
+    assert operations(domain) == ["CompareCalibration"]
+    assert listed(domain)["version"] == 0
+    domain.store.write(lambda unit: decided(unit, "task-none", -0.1, Spoke.NOBODY))
+    labels = domain.ask("POST", f"{PATH}/compare", content=document(HIGHER)).json()["labels"]
+    assert labels["noMatches"]["before"] == labels["noMatches"]["after"]
+    assert labels["noMatches"]["after"]["count"] == 1
+    assert "drawn at random" in labels["cautions"][0]
 
 
 def test_it_is_installed_and_taken_back(domain: Rest) -> None:

@@ -27,6 +27,7 @@ from rest_examples import (
     conclude,
     enrol,
     key_id,
+    label,
     learn,
     token,
 )
@@ -121,7 +122,7 @@ def test_the_lines_of_a_domain(url: str, rest: Rest) -> None:
 
 
 @pytest.mark.slow
-def test_a_calibration_is_installed_and_taken_back(url: str, tmp_path: Path) -> None:
+def test_a_calibration_is_installed_and_taken_back(rest: Rest, url: str, tmp_path: Path) -> None:
     of, higher = ("--domain", "vpd-1"), moved(0.05)
     file = tmp_path / "ours.json"
     file.write_bytes(document(higher))
@@ -131,6 +132,7 @@ def test_a_calibration_is_installed_and_taken_back(url: str, tmp_path: Path) -> 
     tried = run("calibration", "install", str(file), *of, "--dry-run")
     assert tried.exit_code == 0, said(tried)
     assert f"calibration {SHIPPED.id} {higher.id}" in said(tried)
+    assert "no call of the domain is labelled" in said(tried)
     assert "nothing was changed" in said(tried)
     assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
     installed = run("calibration", "install", str(file), *of)
@@ -143,8 +145,13 @@ def test_a_calibration_is_installed_and_taken_back(url: str, tmp_path: Path) -> 
     assert (back["version"], back["isInstalled"]) == (2, True)
     first, last = back["before"]["thresholds"][0]["score"], back["after"]["thresholds"][0]["score"]
     assert first - last == pytest.approx(0.05)
+    rest.store.write(lambda unit: label(unit, task_id="done"))
     again = run("calibration", "use", higher.id, *of)
     assert "in use since version 3" in said(again)
+    assert "with a match 1 1 of 1: 100 % (2.5 to 100)" in said(again)
+    assert "only calls that named somebody are labelled" in said(again)
+    told = json.loads(run("calibration", "use", "service", *of, "--dry-run", "--json").stdout)
+    assert (told["labels"]["matches"]["calls"], told["isInstalled"]) == (1, False)
     assert [one["number"] for one in json.loads(run("calibration", "list", *of, "--json").stdout)["versions"]] == [
         3,
         2,

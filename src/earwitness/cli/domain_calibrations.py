@@ -9,7 +9,6 @@ import typer
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import print_json, print_table, remark, say, warn, write_privately
-from earwitness.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
@@ -69,11 +68,11 @@ def use_calibration(
     """Go back to a calibration that a domain had before, or to the service's own."""
     with service_client(url, region, as_json=as_json) as service:
         path = _path(service, domain)
-        found = service.get(path)
-        compared = {**found, "before": found["inUse"], "after": _named(found, calibration_id)}
+        document = service.get(f"{path}/{service.segment(calibration_id, what='calibration')}")
+        compared = service.tell(f"{path}/compare", document)
         if not as_json:
             _print_comparison(compared)
-        wanted = {"calibrationId": calibration_id, "version": found["version"]}
+        wanted = {"calibrationId": calibration_id, "version": compared["version"]}
         installed = None if dry_run else service.post(f"{path}/use", **wanted)
     _print_end(compared, installed, as_json=as_json)
 
@@ -106,19 +105,6 @@ def _path(service: "ServiceClient", domain: str) -> str:
 
 
 # `Any`: JSON objects, here and below.
-def _named(found: dict[str, Any], calibration_id: str) -> dict[str, Any]:
-    if calibration_id == _SERVICE:
-        return found["service"]
-    kept = [one["calibration"] for one in found["versions"] if one["calibration"] is not None]
-    for one in kept:
-        if one["calibrationId"] == calibration_id:
-            return one
-    raise ConfigurationError(
-        "the domain has had no calibration of this id, or it is kept no longer; `earwitness calibration list` lists "
-        f"what there is, and `{_SERVICE}` is the service's own"
-    )
-
-
 def _print(found: dict[str, Any]) -> None:
     used = found["inUse"]
     say(
@@ -161,6 +147,28 @@ def _print_comparison(compared: dict[str, Any]) -> None:
         first, second = ("" if one is None else f"{_score(one)} {_measured(one)}" for one in found)
         rows.append((f"threshold with {seconds:g} s", first, second))
     print_table((_title(compared), "before", "after"), rows)
+    labels = compared["labels"]
+    if labels is None:
+        remark("no call of the domain is labelled, so nobody knows which names would be right")
+        return
+    groups = (("with a match", labels["matches"]), ("without a match", labels["noMatches"]))
+    rows = [
+        (kind, f"{one['calls']:,}", _right(one["before"]), _right(one["after"]), _changed(one)) for kind, one in groups
+    ]
+    print_table(("calls then", "labelled", "right before (95 %)", "right after (95 %)", "changed"), rows)
+    for caution in labels["cautions"]:
+        warn("{}", caution)
+
+
+def _right(share: dict[str, Any]) -> str:
+    if share["percent"] is None:
+        return "unknown"
+    low, high = share["interval"]
+    return f"{share['count']:,} of {share['of']:,}: {share['percent']:.3g} % ({low:.3g} to {high:.3g})"
+
+
+def _changed(one: dict[str, Any]) -> str:
+    return f"{one['putRight']:,} put right, {one['putWrong']:,} put wrong"
 
 
 def _title(found: dict[str, Any]) -> str:
@@ -177,7 +185,7 @@ def _measured(threshold: dict[str, Any]) -> str:
 
 def _print_end(compared: dict[str, Any], installed: dict[str, Any] | None, *, as_json: bool) -> None:
     if as_json:
-        known = ("domainId", "voiceprints", "strangersNamedPercent", "before", "after")
+        known = ("domainId", "voiceprints", "strangersNamedPercent", "before", "after", "labels")
         version = compared["version"] if installed is None else installed["version"]
         print_json(
             {**{name: compared[name] for name in known}, "version": version, "isInstalled": installed is not None}

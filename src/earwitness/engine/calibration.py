@@ -71,18 +71,19 @@ class FalseMatchCurve:
     def score_at(self, rate: float) -> float:
         """Return the score that this share of pairs reaches; may lie above 1 when extrapolated."""
         wanted = _deviate(rate)
-        scores, deviates = self._axes()
+        scores, deviates = self._axes
         if wanted > deviates[-1]:
             return scores[-1] + (wanted - deviates[-1]) / self._tail_slope()
         return float(np.interp(wanted, deviates, scores))
 
     def rate_at(self, score: float) -> float:
         """Return the share of pairs of persons that reach this score."""
-        scores, deviates = self._axes()
+        scores, deviates = self._axes
         if score > scores[-1]:
             return float(ndtr(-(deviates[-1] + (score - scores[-1]) * self._tail_slope())))
         return float(ndtr(-np.interp(score, scores, deviates)))
 
+    @cached_property  # a long curve is asked for each of many calls
     def _axes(self) -> tuple[list[float], list[float]]:
         return [score for score, _ in self.points], [_deviate(rate) for _, rate in self.points]
 

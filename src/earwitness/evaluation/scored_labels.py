@@ -111,7 +111,7 @@ def label_report(calls: Sequence[LabelledCall], *, matches: int, no_matches: int
         strangers_named=strangers,
         probabilities=tuple(_bins(named)),
         unsure=sum(one.spoke is Spoke.UNSURE for one in calls),
-        cautions=tuple(_cautions(named, unnamed, drawn)),
+        cautions=(*label_cautions(named, unnamed), *_of_two_calibrations([*named, *unnamed])),
     )
 
 
@@ -156,22 +156,25 @@ def _bins(named: Sequence[LabelledCall]) -> list[ProbabilityBin]:
     return found
 
 
-def _cautions(
-    named: Sequence[LabelledCall], unnamed: Sequence[LabelledCall], drawn: Sequence[LabelledCall]
-) -> list[str]:
+def label_cautions(named: Sequence[LabelledCall], unnamed: Sequence[LabelledCall]) -> list[str]:
+    """Return what cannot be concluded from labels of calls with a match and of calls without one, and what to do."""
     said: list[str] = []
     if not named and not unnamed:
         return ["no call is labelled; say of some whether they are right, in the console or by the JSON API"]
     if (advice := only_matches_advice(matches=len(named), no_matches=len(unnamed))) is not None:
         said.append(advice)
-    if unnamed and not drawn:
+    if unnamed and not any(one.picked is Picked.QUEUE for one in unnamed):
         said.append(
             "no labelled call without a match was drawn at random, so the share of missed callers may be far off; "
             "label what the page Right or wrong offers"
         )
-    if len({one.calibration_id for one in (*named, *unnamed)}) > 1:
-        said.append("the calibration has changed between these calls; the rates are of both together")
     return said
+
+
+def _of_two_calibrations(calls: Sequence[LabelledCall]) -> list[str]:
+    if len({one.calibration_id for one in calls}) > 1:
+        return ["the calibration has changed between these calls; the rates are of both together"]
+    return []
 
 
 # A calibration that is moved to where the strangers of a domain score.

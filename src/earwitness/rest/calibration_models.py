@@ -4,6 +4,7 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
+from earwitness.rest.label_models import ShareAnswer
 from earwitness.rest.models import Answer, Moment
 from earwitness.rest.parameters import DomainId, Identifier, Parameters, doc
 from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
@@ -123,6 +124,25 @@ class DomainCalibrationsAnswer(Answer):
     versions: Annotated[list[CalibrationVersionAnswer], doc("The latest first; at most 20 are kept.")]
 
 
+class DecidedAgainAnswer(Answer):
+    """Labelled calls, as the calibration in use and the other one decide them, from the scores of then."""
+
+    calls: Annotated[_Count, doc("With a label that says who spoke.")]
+    before: Annotated[ShareAnswer, doc("How many answers are right, of those of which the label says it.")]
+    after: ShareAnswer
+    put_right: Annotated[_Count, doc("Calls that are decided wrongly before, and rightly after.")]
+    put_wrong: Annotated[_Count, doc("The other way round.")]
+
+
+class LabelComparisonAnswer(Answer):
+    """What people's labels say of a change."""
+
+    matches: Annotated[DecidedAgainAnswer, doc("Calls in which the search named somebody then.")]
+    no_matches: Annotated[DecidedAgainAnswer, doc("Calls in which it named nobody.")]
+    unsure: Annotated[_Count, doc("Labels that say nothing.")]
+    cautions: Annotated[list[str], doc("What cannot be concluded, and what to do.")]
+
+
 class CalibrationComparisonAnswer(Answer):
     """What a calibration would change in a domain."""
 
@@ -133,3 +153,4 @@ class CalibrationComparisonAnswer(Answer):
     from_service: Annotated[bool, doc("Whether `before` is the service's own.")]
     before: CalibrationAnswer
     after: CalibrationAnswer
+    labels: Annotated[LabelComparisonAnswer | None, doc("Null where no call of the domain is labelled.")]

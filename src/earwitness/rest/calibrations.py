@@ -14,20 +14,25 @@ from earwitness.rest.calibration_models import (
     CalibrationDocument,
     CalibrationVersionAnswer,
     CompareCalibration,
+    DecidedAgainAnswer,
     DomainCalibrationsAnswer,
     GetCalibration,
     InstallCalibration,
+    LabelComparisonAnswer,
     ListCalibrations,
     UseCalibration,
 )
 from earwitness.rest.context import RestCall, RestContext, answer_of
 from earwitness.rest.domains import domain_of
+from earwitness.rest.labels import share_answer
 from earwitness.store.calibrations import CalibrationVersion
 from earwitness.store.records import VoiceProfileDomain
 from earwitness.store.store import Unit
+from earwitness.tasks.labelled import labelled_calls
 
 if TYPE_CHECKING:  # with numpy, which a start need not wait for
     from earwitness.engine.calibration import Calibration
+    from earwitness.evaluation.decided_again import DecidedAgain
 
 _Call: TypeAlias = RestCall[
     ListCalibrations | GetCalibration | CompareCalibration | InstallCalibration | UseCalibration
@@ -73,7 +78,36 @@ def compare_calibration(context: RestContext, call: RestCall[CompareCalibration]
         from_service=before is shown.own,
         before=shown.calibration(before),
         after=shown.calibration(after),
+        labels=_by_labels(context, call, shown.domain, before=before, after=after),
     )
+
+
+def _by_labels(
+    context: RestContext,
+    call: RestCall[CompareCalibration],
+    domain: VoiceProfileDomain,
+    *,
+    before: "Calibration",
+    after: "Calibration",
+) -> LabelComparisonAnswer | None:
+    """Return what labels say of a change, and write into the audit trail who has asked; None without labels."""
+    from earwitness.evaluation.decided_again import compare_by_labels
+
+    found = compare_by_labels(labelled_calls(context.store, call.scope, domain.domain_id), before=before, after=after)
+    if found is None:
+        return None
+    context.store.write(lambda unit: call.caller.record(unit, domain.arn))
+    return answer_of(
+        LabelComparisonAnswer,
+        found,
+        matches=_decided_again(found.matches),
+        no_matches=_decided_again(found.no_matches),
+        cautions=list(found.cautions),
+    )
+
+
+def _decided_again(found: "DecidedAgain") -> DecidedAgainAnswer:
+    return answer_of(DecidedAgainAnswer, found, before=share_answer(found.before), after=share_answer(found.after))
 
 
 def install_calibration(context: RestContext, call: RestCall[InstallCalibration]) -> DomainCalibrationsAnswer:

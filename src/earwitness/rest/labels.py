@@ -131,16 +131,19 @@ def get_label_report(context: RestContext, call: RestCall[GetLabelReport]) -> La
         LabelReportAnswer,
         report,
         domain_id=domain.domain_id,
-        names_right=_share(report.names_right),
-        missed=_share(report.missed),
+        names_right=share_answer(report.names_right),
+        missed=share_answer(report.missed),
         found=rate(report.found),
         strangers_named=rate(report.strangers_named),
-        probabilities=[answer_of(ProbabilityBinAnswer, one, right=_share(one.right)) for one in report.probabilities],
+        probabilities=[
+            answer_of(ProbabilityBinAnswer, one, right=share_answer(one.right)) for one in report.probabilities
+        ],
         cautions=list(report.cautions),
     )
 
 
-def _share(share: "Share") -> ShareAnswer:
+def share_answer(share: "Share") -> ShareAnswer:
+    """Return a share with its interval."""
     return answer_of(ShareAnswer, share, interval=list(share.interval))
 
 
