@@ -11,7 +11,7 @@ from earwitness.audit.bucket import AuditBucket, AuditObject
 from earwitness.audit.folder import AuditFolder
 from earwitness.aws.buckets import bucket_of, is_bucket
 from earwitness.aws.clients import AwsClients, AwsSettings
-from earwitness.errors import AuditPlaceUnavailable, ConfigurationError, EarwitnessError
+from earwitness.errors import AuditPlaceUnavailable, ConfigurationError
 
 AuditFile: TypeAlias = Path | AuditObject
 """What is read: both have `open("rb")`, and `str()` says where it is."""
@@ -23,17 +23,18 @@ _FETCHED_AHEAD = 4
 """So many objects are in memory at once: files of entries have a megabyte."""
 
 
-def content_of(
-    file: AuditFile, *, bytes_max: int, what: str, error: type[EarwitnessError] = AuditPlaceUnavailable
-) -> bytes:
-    """Return a file's content; raise `error` when it cannot be read, or is larger than any that is `what`."""
+def content_of(file: AuditFile, *, bytes_max: int, what: str) -> bytes:
+    """Return a file's content.
+
+    Raise AuditPlaceUnavailable when it cannot be read, or is larger than any that is `what`.
+    """
     try:
         with file.open("rb") as opened:
             content = opened.read(bytes_max + 1)
-    except OSError as failed:
-        raise error(f"{file} cannot be read: {failed.strerror}") from failed
+    except OSError as error:
+        raise AuditPlaceUnavailable(f"{file} cannot be read: {error.strerror}") from error
     if len(content) > bytes_max:
-        raise error(f"{file} has more than {bytes_max:,} bytes: it is no {what}; give another file")
+        raise AuditPlaceUnavailable(f"{file} has more than {bytes_max:,} bytes: it is no {what}; give another file")
     return content
 
 

@@ -17,7 +17,10 @@ from earwitness.errors import ConfigurationError
 if TYPE_CHECKING:
     from earwitness.audit.places import AuditFile
     from earwitness.audit.verify import AuditVerdict
+    from earwitness.config import Settings
+    from earwitness.progress import Progress
     from earwitness.store.audit_records import AuditEntry, AuditFilter
+    from earwitness.store.store import Store
     from earwitness.vault.signing import PublicKey
 
 audit = typer.Typer(help="The audit trail: who did what, and whether anybody changed it since.", no_args_is_help=True)
@@ -112,38 +115,53 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether entries were removed, doubled, moved or changed, and where it begins. Exit code 1 when any was."""
-    from earwitness.audit.checkpoints import read_checkpoints
-    from earwitness.audit.folder import CHECKPOINTS, ENTRIES
-    from earwitness.audit.verify import verify_files, verify_records
-    from earwitness.from_settings import audit_place
-
     settings = config.load() if data is None else replace(config.load(), data_dir=data)
-
-    def files_at(given: Sequence[str], *, but: str) -> "list[AuditFile]":
-        return _files(given, but=but, endpoint_url=settings.audit_endpoint_url)
-
     if offline:
         with reporting(as_json=as_json), progress_of() as show:
             if key is None or not (paths or checkpoint):
                 raise ConfigurationError("--offline needs --key, and the files to look at")
-            public = _public_key(key)
-            known = list(read_checkpoints(files_at(checkpoint or [], but=ENTRIES), lambda: public, show))
-            verdict = verify_files(files_at(paths or [], but=CHECKPOINTS), known, public, show)
+            verdict = _verified_offline(settings, paths or [], checkpoint or [], _public_key(key), show)
     else:
         with records(data, as_json=as_json, account=None) as store, progress_of() as show:
             public = store.signer().public if key is None else _public_key(key)
-            place = audit_place(settings, clock=lambda: datetime.now(UTC))
-            # Before the records are read: what is written meanwhile is behind them.
-            known = list(
-                read_checkpoints(
-                    place.checkpoint_files() if checkpoint is None else files_at(checkpoint, but=ENTRIES),
-                    lambda: public,
-                    show,
-                )
-            )
-            files = place.entry_files() if paths is None else files_at(paths, but=CHECKPOINTS)
-            verdict = verify_records(store, files, known, public, show)
+            verdict = _verified(settings, store, paths, checkpoint, public, show)
     _tell(verdict, as_json=as_json)
+
+
+def _verified_offline(
+    settings: "Settings", paths: Sequence[str], checkpoints: Sequence[str], key: "PublicKey", show: "Progress"
+) -> "AuditVerdict":
+    """Check these files by themselves."""
+    from earwitness.audit.checkpoints import read_checkpoints
+    from earwitness.audit.folder import CHECKPOINTS, ENTRIES
+    from earwitness.audit.verify import verify_files
+
+    at = settings.audit_endpoint_url
+    known = list(read_checkpoints(_files(checkpoints, but=ENTRIES, endpoint_url=at), lambda: key, show))
+    return verify_files(_files(paths, but=CHECKPOINTS, endpoint_url=at), known, key, show)
+
+
+def _verified(
+    settings: "Settings",
+    store: "Store",
+    paths: Sequence[str] | None,
+    checkpoints: Sequence[str] | None,
+    key: "PublicKey",
+    show: "Progress",
+) -> "AuditVerdict":
+    """Check the records with these files; without any named, with those of audit_dir."""
+    from earwitness.audit.checkpoints import read_checkpoints
+    from earwitness.audit.folder import CHECKPOINTS, ENTRIES
+    from earwitness.audit.verify import verify_records
+    from earwitness.from_settings import audit_place
+
+    at = settings.audit_endpoint_url
+    place = audit_place(settings, clock=lambda: datetime.now(UTC))
+    known_at = place.checkpoint_files() if checkpoints is None else _files(checkpoints, but=ENTRIES, endpoint_url=at)
+    # Before the records are read: what is written meanwhile is behind them.
+    known = list(read_checkpoints(known_at, lambda: key, show))
+    files = place.entry_files() if paths is None else _files(paths, but=CHECKPOINTS, endpoint_url=at)
+    return verify_records(store, files, known, key, show)
 
 
 @audit.command()

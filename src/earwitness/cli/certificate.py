@@ -106,9 +106,17 @@ def _verified(content: bytes, trusted: str | None) -> dict[str, Any]:
 
 
 def _read(file: Path) -> bytes:
-    from earwitness.audit.places import content_of
-
-    return content_of(file, bytes_max=CERTIFICATE_BYTES_MAX, what="certificate", error=ConfigurationError)
+    """Return a file's content; raise ConfigurationError when it cannot be read, or is larger than any certificate."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(CERTIFICATE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    if len(content) > CERTIFICATE_BYTES_MAX:
+        raise ConfigurationError(
+            f"{file} has more than {CERTIFICATE_BYTES_MAX:,} bytes: it is no certificate; give another file"
+        )
+    return content
 
 
 def _public_key(given: str) -> str:
