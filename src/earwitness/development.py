@@ -111,13 +111,17 @@ def provoked(texts: Sequence[str]) -> ProvokedFailures:
     return found
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether nobody but this machine can reach what listens at the host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def require_loopback(host: str) -> None:
     """ConfigurationError when others than this machine could reach the host."""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback:
+    if not is_loopback(host):
         raise ConfigurationError(f"--dev listens on loopback only, not on {host}: everybody knows its key")
 
 

@@ -158,11 +158,14 @@ def console_hosts(settings: Settings) -> Hosts:
 
 def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSettings:
     """Return where events go. Raise ConfigurationError for settings that cannot be used."""
-    file_url, more = (None if file is None else _url_of(file) for file in (settings.events_file, events_file))
+    files = [_url_of(file) for file in (settings.events_file, events_file) if file is not None]
     webhook = None
     if settings.webhook_url:
         if not settings.webhook_secret:
-            raise ConfigurationError("there is a webhook_url and no webhook_secret; set it, to sign with")
+            raise ConfigurationError(
+                "there is a webhook_url and no webhook_secret, to sign with; set it to `whsec_` and 24 to 64 bytes "
+                "in base64, as `echo whsec_$(openssl rand -base64 32)` makes it"
+            )
         webhook = WebhookSettings(
             secret=settings.webhook_secret, allow_private_addresses=settings.webhook_private_addresses == "on"
         )
@@ -173,8 +176,8 @@ def target_settings(settings: Settings, *, events_file: Path | None) -> TargetSe
     return TargetSettings(
         webhook_url=settings.webhook_url,
         webhook=webhook,
-        file_url=file_url or "",
-        more_files=() if more in (None, file_url) else (more,),
+        file_url=files[0] if files else "",
+        more_files=tuple(one for one in files[1:] if one != files[0]),
         eventbridge=eventbridge != "off",
         sinks=SinkSettings(
             endpoint_url=everywhere_url or None,

@@ -48,6 +48,22 @@ def dev_records(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.parametrize(
+    ("host", "settings", "warned"),
+    [
+        ("0.0.0.0", {}, True),  # noqa: S104  # what is warned of
+        ("0.0.0.0", {"EARWITNESS_PUBLIC_URL": "https://voice.example.net"}, False),  # noqa: S104
+        ("127.0.0.1", {}, False),
+    ],
+)
+def test_who_listens_on_the_network_without_tls_is_warned(
+    tmp_path: Path, host: str, settings: dict[str, str], warned: bool
+) -> None:
+    with Process(tmp_path / "data", "--host", host, environment=settings) as served:
+        pass
+    assert ("voices and tokens cross the network in clear" in " ".join(served.said.split())) is warned
+
+
 def test_development(tmp_path: Path) -> None:
     options = ("--dev", "--account", "111122223333", "--fail", "GetVoiceProfileDomain=ServiceUnavailableException")
     with Process(tmp_path / "dev", *options, "--fail", "DeleteVoiceProfileDomain=ServiceFailure") as served:

@@ -65,6 +65,14 @@ def test_files_and_the_webhook_get_everything(tmp_path: Path) -> None:
     assert targets.of(SINKS, RESULT) == (*everywhere, QUEUE, TOPIC)
 
 
+def test_the_file_of_development_mode_is_called_file_too(tmp_path: Path) -> None:
+    """So that `events replay --target file` finds it, as documentation says."""
+    targets = targets_of(Settings(), events_file=tmp_path / "own.jsonl")
+    assert targets.of(pipeline(), RESULT) == ("file",)
+    targets.sink("file").send(b"{}", event_id="one", ordering_key="p", kind=RESULT)
+    assert (tmp_path / "own.jsonl").read_bytes() == b"{}\n"
+
+
 def test_changes_go_to_eventbridge_where_that_is_wanted() -> None:
     targets = targets_of(replace(Settings(), eventbridge="on"), events_file=None)
     assert targets.of(SINKS, CHANGE) == ("arn:aws:events:eu-central-1:111122223333:event-bus/default",)
@@ -84,5 +92,5 @@ def test_one_sink_may_be_elsewhere() -> None:
 
 
 def test_a_webhook_without_a_secret_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="webhook_secret"):
+    with pytest.raises(ConfigurationError, match=r"webhook_secret.*whsec_.*openssl"):
         target_settings(replace(Settings(), webhook_url="https://example.org/hook"), events_file=None)

@@ -41,7 +41,7 @@ DEFAULT_REGION = "us-east-1"
 
 _PREFIX = "/earwitness/v1"
 _NEXT_STEPS = {
-    401: "make a token where the records are, with `earwitness keys token`, and export it as EARWITNESS_TOKEN",
+    401: "a token is made where the records are (that of `serve --dev` is test), and exported as EARWITNESS_TOKEN",
     404: "records of other Regions are not seen; choose one with --region",
 }
 

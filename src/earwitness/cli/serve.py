@@ -205,7 +205,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
         def started() -> None:
             if how.announces:
                 _announce(url, settings, account=how.account, has_keys=has_keys)
-                _warn_of_certificate(listening.certificate)
+                _warn_of_certificate(settings, listening.certificate)
                 _announce_console(url, built, account=how.account)
             built.prepare_models(_preparation(settings, how, failed=server.stop))
             if on_started is not None:
@@ -324,10 +324,19 @@ def _announce_console(url: str, built: "Service", *, account: str | None) -> Non
         )
 
 
-def _warn_of_certificate(certificate: "Certificate | None") -> None:
-    """Say that the certificate has expired, or will soon."""
+def _warn_of_certificate(settings: "Settings", certificate: "Certificate | None") -> None:
+    """Say that the certificate has expired, or will soon; or that there is none, and the network reads along."""
+    from earwitness.development import is_loopback
+
     if certificate is not None and (fault := certificate.fault()):
         remark("[yellow]tls_certificate {}[/yellow]", fault)
+    ends_before = settings.public_url.startswith("https://") or settings.trusted_proxies
+    if certificate is None and not ends_before and not is_loopback(settings.host):
+        remark(
+            "[yellow]voices and tokens cross the network in clear: the service listens on {} without TLS. Set "
+            "tls_certificate and tls_key, or public_url where a proxy has the certificate[/yellow]",
+            settings.host,
+        )
 
 
 def _announce_doors(settings: "Settings") -> None:

@@ -98,7 +98,10 @@ def read_gallery(path: Path) -> GalleryFile:
         )
         _require_one_length(read)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise GalleryUnreadable(f"{path} is not a gallery of this version, or is damaged: {error}") from error
+        raise GalleryUnreadable(
+            f"{path} is not a gallery of this version, or is damaged: {error}; "
+            "restore it from a copy, or move it away and enrol again"
+        ) from error
     return read
 
 

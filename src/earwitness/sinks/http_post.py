@@ -108,7 +108,7 @@ def judged_addresses(host: str, port: int, *, allow_private: bool, resolver: Res
         if not may_connect(address, allow_private=allow_private):
             raise SinkUnavailable(
                 "the webhook's host has an address that is private, of this machine or for several receivers; "
-                "give a public one, or allow private addresses in the settings"
+                "give a public one, or set webhook_private_addresses (EARWITNESS_WEBHOOK_PRIVATE_ADDRESSES=on)"
             )
     return addresses
 

@@ -91,7 +91,7 @@ class TargetSettings:
     webhook: WebhookSettings | None = None
     #: a file, as an URL, that gets every event; empty without one
     file_url: str = ""
-    #: more files that do
+    #: more files that do, each with its own address as its name
     more_files: tuple[str, ...] = ()
     #: whether state changes go to the default event bus of their account
     eventbridge: bool = False
@@ -164,8 +164,11 @@ def live_source_of(pipeline: Pipeline) -> Mapping[str, Any]:  # `Any`: as the ca
 def channels_declared(pipeline: Pipeline, stream_arn: str) -> int | None:
     """Return how many channels a pipeline's source says that a stream has; None where it says nothing of it."""
     streams: Any = live_source_of(pipeline).get("Streams", ())  # `Any`: as above
-    definitions = (one.get("StreamChannelDefinition") or {} for one in streams if one["StreamArn"] == stream_arn)
-    return next(definitions, {}).get("NumberOfChannels")
+    for stream in streams:
+        if stream["StreamArn"] == stream_arn:
+            definition: Mapping[str, Any] = stream.get("StreamChannelDefinition") or {}
+            return definition.get("NumberOfChannels")
+    return None
 
 
 def channel_of(task: SpeakerSearchTask, pipeline: Pipeline) -> SearchedChannel:
