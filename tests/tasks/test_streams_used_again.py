@@ -1,5 +1,6 @@
 """Streams that one call after the other goes through, as Amazon Connect's do: a task hears its own, and all of it."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,37 @@ def as_connect(fragments: list[Any]) -> list[Any]:
         replace(fragment(number, cluster=cluster, header=header), tags=tags)
         for number, (header, cluster) in enumerate(shapes, start=1)
     ]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_a_producer_sends_again_is_heard_once(
+    tmp_path: Path, engine: Engine, call: np.ndarray, restarted: bool
+) -> None:
+    """Its connection breaks each time before the last three seconds are acknowledged. Their timestamps are other bytes,
+    because they count from the begin of a connection."""
+
+    async def play(office: Office) -> None:
+        once, numbered = fragments_of(call[: 16 * RATE], SECONDS[:15]), []
+        for last in range(len(once)):
+            for one in once[max(0, last - 3) : last + 1]:
+                relative = write_cluster(len(numbered) % 5, [one.cluster[one.cluster.index(b"\xa3") :]])
+                number = fragment(len(numbered) + 1, cluster=relative)
+                numbered.append(replace(number, producer_time=one.producer_time))
+        task, plain = office.new_task(), office.new_task()
+        if restarted:
+            await cut_off(office, task, numbered[:40])
+        for each, fragments in ((task, numbered), (plain, once)):
+            office.line = Line(fragments)
+            following = asyncio.ensure_future(office.follow(each))
+            exhausted = asyncio.ensure_future(office.line.exhausted.wait())
+            await asyncio.wait({following, exhausted}, return_when=asyncio.FIRST_COMPLETED)
+            exhausted.cancel()
+            if not following.done():
+                office.stop_pipeline(each)
+            await following
+        heard, expected = (office.details(each)[-1] for each in (task, plain))
+        assert told(office, task) == told(office, plain)
+        assert heard["statusMessage"] == expected["statusMessage"]
+        assert "s of speech were heard before the audio ended" in expected["statusMessage"]
+
+    run(tmp_path, engine, play)

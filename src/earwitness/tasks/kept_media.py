@@ -16,6 +16,7 @@ from earwitness.fragments.numbers import from_ms, number_before, read_number
 from earwitness.media.streams import MediaStreams
 from earwitness.nodes.homed_stream import KeptStream
 from earwitness.store.records import KinesisStream, Scope
+from earwitness.tasks.sent_again import SentAgain
 from earwitness.threads import RunOnLoop
 
 PAUSE = timedelta(milliseconds=LIVE_GAP_MS)
@@ -118,7 +119,8 @@ async def _calls(log: KeptStream, infos: Iterable[FragmentInfo]) -> dict[str, st
 
 
 async def _between(log: KeptStream, first_number: str, last_number: str) -> AsyncIterator[Fragment]:
-    """Yield what is kept from one number to another, both included."""
+    """Yield what is kept from one number to another, both included; what a producer sent again once."""
+    sent_again = SentAgain()
     first, last = read_number(first_number), read_number(last_number)
     after = number_before(first_number)
     while True:
@@ -126,7 +128,9 @@ async def _between(log: KeptStream, first_number: str, last_number: str) -> Asyn
             TimeAxis.SERVER, start=from_ms(first.server_ms), end=from_ms(last.server_ms), after=after
         )
         async for fragment in log.get([info.number for info in infos if info.number <= last_number]):
-            if isinstance(fragment, Fragment):
+            if isinstance(fragment, Fragment) and not sent_again.is_known(
+                fragment.info.producer_timestamp, fragment.cluster
+            ):
                 yield fragment
         if len(infos) < LIST_LENGTH_MAX:
             return

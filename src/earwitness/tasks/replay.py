@@ -14,6 +14,7 @@ from datetime import timedelta
 from earwitness.audio.channel import call_of
 from earwitness.media.source import Source, StartPosition, StreamFragment
 from earwitness.tasks.checkpoints import Checkpoint, StreamPosition
+from earwitness.tasks.sent_again import SentAgain
 
 JUMP_AFTER = timedelta(seconds=60)
 """A gap that is longer is jumped over, with a new connection where the source is far away; a shorter one, of a megabyte
@@ -82,6 +83,7 @@ class Replay:
         self._lacks = False
         self._call = "" if checkpoint is None else checkpoint.call
         self._ended = False
+        self._sent_again = SentAgain()
 
     @property
     def catching_up(self) -> bool:
@@ -146,7 +148,12 @@ class Replay:
         return self._at(place) if far and place is not None else None
 
     def _pieces_of(self, fragment: StreamFragment) -> list[FragmentSlice]:
-        """Return all of a fragment, none of it, or several pieces where one leg ends in it and another begins."""
+        """Return all of a fragment, none of it, or several pieces where one leg ends in it and another begins.
+
+        What a producer sent again is heard once.
+        """
+        if self._sent_again.is_known(fragment.producer_time, fragment.cluster) and not fragment.after_gap:
+            return [FragmentSlice(fragment=fragment, end=0)]
         pieces: list[FragmentSlice] = []
         while (piece := self._piece_of(fragment)) is not None:
             pieces.append(piece)
