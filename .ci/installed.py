@@ -69,7 +69,7 @@ def service(data: Path) -> None:
     try:
         assert process.stderr
         said = ""
-        while not (found := re.search(r"answers at (http://\S+?);", said)):
+        while not (found := re.search(r"answers at (http://\S+) ", said)):
             line = process.stderr.readline()
             assert line, f"the service did not start: {said}"
             said += line

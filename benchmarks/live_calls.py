@@ -176,7 +176,7 @@ def served(settings: Mapping[str, str]) -> Generator[tuple[Application, Seen, Pr
         ):
             assert process.stderr
             lines = iter(process.stderr.readline, "")
-            url = next(found[1] for line in lines if (found := re.search(r"answers at (http://\S+?);", line)))
+            url = next(found[1] for line in lines if (found := re.search(r"answers at (http://\S+) ", line)))
             next(line for line in lines if line.startswith("ready:"))
             threading.Thread(target=process.stderr.read, daemon=True).start()
             seen = Seen(data / "events.jsonl")

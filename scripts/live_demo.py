@@ -63,7 +63,7 @@ class _Service:
     def _read(self) -> None:
         """Read to the end, because a full pipe would stop whoever writes to it; show what is of interest here."""
         for line in self._process.stderr or ():
-            if found := re.search(r"answers at (http://\S+?);", line):
+            if found := re.search(r"answers at (http://\S+) ", line):
                 self.url = found[1]
             if line.startswith("ready:"):
                 self._is_ready.set()

@@ -27,7 +27,7 @@ from earwitness.progress import Progress
 from earwitness.store.leading import Leader
 from earwitness.store.moving import MovedRecords, move_records
 from earwitness.store.pages import all_records
-from earwitness.store.store import Store, described, migrate_store, open_store, records_identity
+from earwitness.store.store import Store, migrate_store, open_store, place_of_records, records_identity
 from earwitness.vault.key_folder import KeyFolder, passphrase_in
 from earwitness.vault.vault import Vault
 from earwitness.vault.wrapping import MasterKeyWrapper
@@ -94,8 +94,8 @@ def open_installation(settings: Settings, *, clock: Callable[[], datetime], may_
         beside = settings.data_dir.with_name(DEVELOPMENT_FOLDER)
         hint = f"; those of `earwitness serve --dev` are in --data {beside}" if beside.is_dir() else ""
         raise InstallationIncomplete(
-            f"there are no records yet: {described(store_url(settings))}; correct --data or the settings, or make an "
-            f"installation with `earwitness keys create`{hint}"
+            f"there are no records yet in {place_of_records(store_url(settings))}; correct --data or the settings, or "
+            f"make an installation with `earwitness keys create`{hint}"
         )
     keys = key_folder(settings)
     found = keys.found(may_make=True)
@@ -156,7 +156,7 @@ def move_installation(settings: Settings, *, source: Path | None, me: Leader, pr
     former = replace(settings, store_url="" if source is None else f"sqlite:///{source}")
     if require_whole(former) is None:
         raise InstallationIncomplete(
-            f"there are no records to move: {described(store_url(former))}; name the file with --from"
+            f"there are no records to move in {place_of_records(store_url(former))}; name the file with --from"
         )
     # What cannot be opened, for want of the right master key, is not moved either.
     open_installation(former, clock=lambda: datetime.now(UTC), may_make=False).close()
@@ -176,25 +176,26 @@ def require_whole(settings: Settings) -> str | None:
     """
     _require_writable(settings.data_dir)
     url, media = store_url(settings), media_folder(settings)
+    place = place_of_records(url)
     records = records_identity(url, wait_seconds_max=settings.limits.store_wait_seconds)
     owner = owner_of(media)
     has_media = owner is not None or bool(streams_in(media))
     keys = key_folder(settings)
     if not keys.is_there() and (records is not None or has_media):
-        written = described(url) if records is not None else f"the media in {media}"
+        written = f"the records in {place}" if records is not None else f"the media in {media}"
         raise InstallationIncomplete(
             f"{keys.missing()}, and {written} can be read with it alone: restore it from your "
             f"backup, or give it by EARWITNESS_MASTER_KEY; {_FRESH}"
         )
     if records is None and has_media:
         raise InstallationIncomplete(
-            f"{described(url)} are missing or empty, and {media} has media that only they open: restore the records "
-            f"from your backup, or correct the address; {_FRESH}"
+            f"the records in {place} are missing or empty, and {media} has media that only they open: restore the "
+            f"records from your backup, or correct the address; {_FRESH}"
         )
     if owner is not None and records not in (None, owner):
         raise InstallationIncomplete(
-            f"the media in {media} belong to other records than {described(url)}: give records and media "
-            f"of one installation; {_FRESH}"
+            f"the media in {media} belong to other records than those in {place}: give records and "
+            f"media of one installation; {_FRESH}"
         )
     return records
 
@@ -209,8 +210,8 @@ def _require_known(settings: Settings, store: Store) -> None:
     known = all_records(store.streams.list_everywhere)
     if all(StreamIdentity(account_id=account, stream_arn=one.arn).digest not in stored for account, one in known):
         raise InstallationIncomplete(
-            f"{described(store_url(settings))} know none of the streams in {media}: give the records and the media "
-            f"folder of one installation; {_FRESH}"
+            f"the records in {place_of_records(store_url(settings))} know none of the streams in {media}: give the "
+            f"records and the media folder of one installation; {_FRESH}"
         )
 
 

@@ -56,7 +56,7 @@ def start(
         own["EARWITNESS_CONFIG"] = str(settings_file)
     own |= dict(environment or {})
     process = started.start(command, env=own, stderr=subprocess.PIPE, text=True)
-    url = started.first_match(process, r"answers at (https?://\S+?);")[1]
+    url = started.first_match(process, r"answers at (https?://\S+) ")[1]
     trusted = True if certificate is None else ssl.create_default_context(cafile=certificate)
     with started.ended_if_it_fails(process):
         until(lambda: _is_ready(url, process, trusted))

@@ -89,7 +89,7 @@ class Process:
     @property
     def url(self) -> str:
         """Where it answers."""
-        found = re.search(r"answers at (\S+);", self.said)
+        found = re.search(r"answers at (\S+) ", self.said)
         assert found, self.said
         return found[1]
 

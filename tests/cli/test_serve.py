@@ -16,7 +16,7 @@ import pytest
 from running import Process, domain_input
 from typer.testing import CliRunner, Result
 
-from earwitness import development
+from earwitness import __version__, development
 from earwitness.app import open_records
 from earwitness.cli.main import app
 from earwitness.config import Settings
@@ -76,6 +76,10 @@ def test_development(tmp_path: Path) -> None:
             one.delete_voice_profile_domain(VoiceProfileDomainId=made["VoiceProfileDomainId"])
         assert len(one.list_voice_profile_domains()["VoiceProfileDomains"]) == 1
         one.close()
+        records = tmp_path / "dev" / "records.db"
+        assert (
+            served.lines[0] == f"earwitness {__version__} answers at {served.url} and keeps its records in {records}\n"
+        )
         assert "development mode" in served.said
         served.process.terminate()
         assert served.wait() == 0

@@ -154,7 +154,7 @@ def test_the_parts_of_two_installations(settings: Settings, tmp_path: Path) -> N
     with pytest.raises(MasterKeyInvalid, match="another master key"):
         open_installation(settings, clock=at)
     shutil.copy(other.data_dir / "records.db", settings.data_dir / "records.db")
-    assert "belong to other records than the records" in refused(settings)
+    assert "belong to other records than those in " in refused(settings)
 
 
 @pytest.mark.parametrize("name", ["records.db", "master.key"])
@@ -248,7 +248,7 @@ def test_an_empty_database_beside_media(postgres: str, settings: Settings) -> No
     names = [create_database(postgres) for _ in range(2)]
     one, other = (replace(settings, store_url=url_of(postgres, name)) for name in names)
     served_once(one)
-    assert f"PostgreSQL's database {names[1]} are missing or empty" in refused(other)
+    assert f"the records in PostgreSQL's database {names[1]} are missing or empty" in refused(other)
     (settings.data_dir / "master.key").unlink()
     assert "master.key is missing" in refused(one)
     served_once(replace(other, master_key=KEY, media_dir=settings.data_dir.parent / "media"))

@@ -284,9 +284,10 @@ def _shown_host(host: str) -> str:
 def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: bool) -> None:
     """Say where the service answers and what a program needs. `account` is that of the key of `--dev`, if it is on."""
     from earwitness.app import store_url
-    from earwitness.store.store import described
+    from earwitness.store.store import place_of_records
 
-    remark("[b]earwitness {} answers at {}[/b]; it keeps {}", __version__, url, described(store_url(settings)))
+    place = place_of_records(store_url(settings))
+    remark("[b]earwitness {} answers at {}[/b] and keeps its records in {}", __version__, url, place)
     if account is not None:
         remark(
             "[yellow]development mode: everybody on this machine can use it, with access key test and secret test "

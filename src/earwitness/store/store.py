@@ -400,12 +400,11 @@ def records_identity(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) ->
         database.close()
 
 
-def described(url: str) -> str:
-    """Return the records at this address, in words without a password."""
+def place_of_records(url: str) -> str:
+    """Return where the records at this address are, in words without a password: a file, or a database."""
     parsed = parse_url(url)
     is_file = parsed.get_backend_name() == "sqlite"
-    where = str(parsed.database) if is_file else f"in PostgreSQL's database {parsed.database}"
-    return f"the records {where}"
+    return str(parsed.database) if is_file else f"PostgreSQL's database {parsed.database}"
 
 
 def migrate_store(url: str, *, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
