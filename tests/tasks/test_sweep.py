@@ -37,6 +37,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
+        self.jumped = timedelta()
         self._folder = folder / "media"
         self.store: Store = opened(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
         self.log: FragmentLog
@@ -49,7 +50,16 @@ class World:
             retention_of=lambda stream: Retention(hours=stream.retention_hours),
             run_in_thread=here,
             found=self._found,
+            monotonic=self.monotonic,
         )
+
+    def monotonic(self) -> float:
+        return (self.clock() - self.jumped).timestamp()
+
+    def set_clock_ahead(self, by: timedelta) -> None:
+        """Without that time passes."""
+        self.clock.advance(by)
+        self.jumped += by
 
     async def _found(self, account_id: str, stream: KinesisStream) -> None:
         assert (account_id, stream.name) in [(MINE.account_id, stream.name)]
@@ -124,6 +134,21 @@ async def test_media_without_a_record_go_after_an_hour(world: World, caplog: pyt
     assert await world.log.stored() == {identity_of(other).digest}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert gone.arn not in caplog.text
+
+
+async def test_a_clock_that_is_set_ahead_takes_nothing_of_the_hour(world: World) -> None:
+    stream = world.create("calls", hours=100)
+    await world.append(stream)
+    await world.restart()
+    world.store.write(lambda unit: unit.streams.delete(MINE, stream.arn))
+    await world.sweep()
+    world.set_clock_ahead(timedelta(days=2))
+    world.clock.advance(GRACE - SECOND)
+    await world.sweep()
+    assert identity_of(stream).digest in await world.log.stored()
+    world.clock.advance(SECOND)
+    await world.sweep()
+    assert await world.log.stored() == frozenset()
 
 
 async def test_a_record_that_is_back_in_time_keeps_its_media(world: World) -> None:

@@ -11,12 +11,13 @@ Each run counts what is past its time before and after, apart from the deletions
 
 The media log expires what is open by itself. After a start nothing is, so `MediaSweep` goes through all streams, one
 after the other and without opening them. A folder without a record is what a kill left between a stream's record and
-its media, whose key went with the record. It is deleted an hour after it was first seen, because the service may also
-have been started with other records than these media belong to.
+its media, whose key went with the record. It is deleted when this process has seen it for an hour, because the service
+may also have been started with other records than these media belong to; a clock that is set shortens no hour.
 """
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -222,14 +223,19 @@ class MediaSweep:
         retention_of: RetentionOf,
         run_in_thread: RunInThread,
         found: Callable[[str, KinesisStream], Awaitable[None]],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`found` is called with each stream, and its account, of which there are media here."""
+        """`found` is called with each stream, and its account, of which there are media here.
+
+        `monotonic` is in seconds: the hour of media without a record is one that has passed, whatever the clock says.
+        """
         self._found = found
         self._store = store
         self._log = log
         self._retention_of = retention_of
         self._run_in_thread = run_in_thread
-        self._unknown_since: dict[str, datetime] = {}
+        self._monotonic = monotonic
+        self._unknown_since: dict[str, float] = {}
 
     async def sweep(self, now: datetime) -> None:
         """Go through all streams once. Raise StoreUnavailable or FragmentLogUnavailable; nothing is deleted by half.
@@ -246,18 +252,19 @@ class MediaSweep:
             if identity.digest in stored:
                 await self._found(account_id, stream)
                 await self._log.expire_closed(identity, retention=self._retention_of(stream), now=now)
-        await self._delete_unknown(stored - known, now)
+        await self._delete_unknown(stored - known)
 
-    async def _delete_unknown(self, unknown: frozenset[str], now: datetime) -> None:
+    async def _delete_unknown(self, unknown: frozenset[str]) -> None:
+        read = self._monotonic()
         new = unknown - self._unknown_since.keys()
-        self._unknown_since = {digest: self._unknown_since.get(digest, now) for digest in unknown}
+        self._unknown_since = {digest: self._unknown_since.get(digest, read) for digest in unknown}
         if new:
             _sweep_log.warning(
                 "there are media of streams that have no record; they are deleted in an hour. If these are the wrong "
                 "records for this media folder, stop the service",
                 extra={"streams": len(new)},
             )
-        due = [digest for digest, since in self._unknown_since.items() if now - since >= GRACE]
+        due = [digest for digest, since in self._unknown_since.items() if read - since >= GRACE.total_seconds()]
         for digest in due:
             await self._log.delete_stored(digest)
             del self._unknown_since[digest]
