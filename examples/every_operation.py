@@ -3,7 +3,7 @@
 Start a server, then run this; it makes its own resources and deletes them again.
 
     earwitness serve --dev
-    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1
+    export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 AWS_REGION=us-east-1
     export AWS_ENDPOINT_URL=http://127.0.0.1:4500
     python examples/every_operation.py
 """

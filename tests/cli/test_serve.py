@@ -61,7 +61,11 @@ def test_who_listens_on_the_network_without_tls_is_warned(
 ) -> None:
     with Process(tmp_path / "data", "--host", host, environment=settings) as served:
         pass
-    assert ("voices and tokens cross the network in clear" in " ".join(served.said.split())) is warned
+    said = " ".join(served.said.split())
+    assert ("voices and tokens cross the network in clear" in said) is warned
+    assert (
+        f"The console is at {settings.get('EARWITNESS_PUBLIC_URL', served.url)}/console/" in said
+    )  # else a browser warns
 
 
 def test_development(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ DataOption = Annotated[
 UrlOption = Annotated[str | None, typer.Option("--url", metavar="URL", help="The service; default: setting url.")]
 RegionOption = Annotated[
     str | None,
-    typer.Option("--region", metavar="REGION", help="Of the records; default: AWS_REGION, else us-east-1."),
+    typer.Option(
+        "--region", metavar="REGION", help="Of the records; default: AWS_REGION or AWS_DEFAULT_REGION, else us-east-1."
+    ),
 ]
 AudioFile = Annotated[
     Path,

@@ -206,7 +206,7 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
             if how.announces:
                 _announce(url, settings, account=how.account, has_keys=has_keys)
                 _warn_of_certificate(settings, listening.certificate)
-                _announce_console(url, built, account=how.account)
+                _announce_console(url, settings, built, account=how.account)
             built.prepare_models(_preparation(settings, how, failed=server.stop))
             if on_started is not None:
                 on_started()
@@ -310,14 +310,14 @@ def _announce(url: str, settings: "Settings", *, account: str | None, has_keys: 
     _announce_doors(settings)
 
 
-def _announce_console(url: str, built: "Service", *, account: str | None) -> None:
+def _announce_console(url: str, settings: "Settings", built: "Service", *, account: str | None) -> None:
     """Say where the pages for people are; in development mode with a link that signs in once."""
     from earwitness.development import DEV_TOKEN_ID
 
     if built.console is None:
         return
     if account is None:
-        remark("The console is at {}/console/", url)
+        remark("The console is at {}/console/", settings.public_url or url)
     else:
         link = built.console.sessions.link(account_id=account, token_id=DEV_TOKEN_ID)
         remark(
