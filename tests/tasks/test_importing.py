@@ -47,10 +47,14 @@ def vector(number: int) -> bytes:
     return (drawn / np.linalg.norm(drawn)).astype("<f4").tobytes()
 
 
+def records_in(folder: Path) -> Store:
+    vault = Vault(MasterKeyWrapper(MasterKey(key=b"m" * 32)))
+    return open_store(f"sqlite:///{folder / 'records.db'}", vault=vault, clock=lambda: NOW)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    vault = Vault(MasterKeyWrapper(MasterKey(key=b"m" * 32)))
-    with closing(open_store(f"sqlite:///{tmp_path / 'records.db'}", vault=vault, clock=lambda: NOW)) as opened:
+    with closing(records_in(tmp_path)) as opened:
         yield opened
 
 

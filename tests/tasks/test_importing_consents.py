@@ -10,26 +10,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_importing import MINE, NOW, Part, bring, require_nothing_left, usual, write
+from test_importing import MINE, NOW, Part, bring, records_in, require_nothing_left, usual, write
 from typer.testing import CliRunner
 
 from earwitness.cli.main import app
 from earwitness.errors import ArchiveInvalid
 from earwitness.store.consents import CONSENTS_MAX
 from earwitness.store.records import Scope
-from earwitness.store.store import Store, open_store
+from earwitness.store.store import Store
 from earwitness.tasks import importing
-from earwitness.vault.master_key import MasterKey
-from earwitness.vault.vault import Vault
-from earwitness.vault.wrapping import MasterKeyWrapper
 from earwitness.voice.consent import ConsentTerms
 from earwitness.voice.job import PartKind
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    vault = Vault(MasterKeyWrapper(MasterKey(key=b"m" * 32)))
-    with closing(open_store(f"sqlite:///{tmp_path / 'records.db'}", vault=vault, clock=lambda: NOW)) as opened:
+    with closing(records_in(tmp_path)) as opened:
         yield opened
 
 
@@ -187,9 +183,12 @@ def test_who_withdrew_by_what_the_export_says_is_left_out(store: Store, tmp_path
 
 def test_consents_that_say_the_same_are_recorded_once(store: Store, tmp_path: Path) -> None:
     parts = complete()
-    parts[3][1].append(consent_line(9, subject="customer 1", evidence="call 1"))
-    bring(store, write(tmp_path / "e.tar", parts))
+    parts[3][1].extend(consent_line(number, subject="customer 1", evidence="call 1") for number in range(9, 14))
+    withdrawn = {"subject": "other", "evidence": "call", "withdrawnAt": f"{NOW - timedelta(hours=1):%FT%TZ}"}
+    parts[3][1].extend(consent_line(number, **withdrawn) for number in (14, 15))
+    done = bring(store, write(tmp_path / "e.tar", parts))
     assert consents(store, 1) == [terms(1)]
+    assert (done.consents, done.withdrawn_consents) == (3, 1)
 
 
 def test_what_an_import_leaves_is_told_from_consents_that_were_there(

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_importing import MINE, NOW, bring, usual, write
+from test_importing import MINE, NOW, bring, records_in, usual, write
 from test_importing_consents import complete, terms
 
 from earwitness.errors import AlreadyExists, Conflict, ConsentMissing, StoreBusy
 from earwitness.store.records import VoiceProfileDomain
-from earwitness.store.store import Store, open_store
+from earwitness.store.store import Store
 from earwitness.tasks import import_leftovers, importing
 from earwitness.tasks.judged_archive import IMPORTING
-from earwitness.vault.master_key import MasterKey
-from earwitness.vault.vault import Vault
-from earwitness.vault.wrapping import MasterKeyWrapper
 from earwitness.voice.consent import ConsentRequirement
 
 ENROLLED = "vp-enrolled"
@@ -28,8 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """In small batches."""
     monkeypatch.setattr(importing, "_AT_ONCE", 2)
     monkeypatch.setattr(import_leftovers, "PROFILES_AT_ONCE", 2)
-    vault = Vault(MasterKeyWrapper(MasterKey(key=b"m" * 32)))
-    with closing(open_store(f"sqlite:///{tmp_path / 'records.db'}", vault=vault, clock=lambda: NOW)) as opened:
+    with closing(records_in(tmp_path)) as opened:
         yield opened
 
 

@@ -54,7 +54,7 @@ from earwitness.tasks.judged_archive import (
     speech_of,
 )
 from earwitness.voice.band import BAND_TAG
-from earwitness.voice.consent import ConsentRequirement, ConsentUse, requirement_of
+from earwitness.voice.consent import ConsentRequirement, ConsentTerms, ConsentUse, requirement_of
 from earwitness.voice.job import PartKind
 from earwitness.voice.retention import PROFILE_KEPT
 
@@ -155,8 +155,9 @@ class _Writer:
     ) -> None:
         self._store, self._judged, self._target, self._domain = store, judged, target, domain
         self._mark, self._now, self._progress, self._pause = mark, now, progress, pause
-        self._profiles = self._voiceprints = self._consents = 0
-        self._withdrawn_consents = 0
+        self._profiles = self._voiceprints = self._consent_lines = 0
+        # Whoever edits an export can give one consent several ids; it is one all the same.
+        self._consents, self._withdrawn_consents = set[str](), set[ConsentTerms]()
         #: Profiles of subjects that have withdrawn, as the export calls them.
         self._withdrawn: set[str] = set()
         self._is_same_records = judged.domain.records == records_mark(store, target.scope)
@@ -176,8 +177,8 @@ class _Writer:
         elif part.listed.kind is PartKind.CONSENTS:
             for consents in _batched(lines_of(part, ImportedConsent), _AT_ONCE):
                 self._write(lambda unit, chosen=consents: self._add_consents(unit, chosen))
-                done = self._consents + self._withdrawn_consents
-                self._progress("importing consents", done, len(self._judged.consents))
+                self._consent_lines += len(consents)
+                self._progress("importing consents", self._consent_lines, len(self._judged.consents))
 
     def _write(self, batch: Callable[[Unit], Callable[[], None]]) -> None:
         """Write a batch, and count it when it is durable: a transaction may be tried more than once."""
@@ -195,9 +196,9 @@ class _Writer:
             to_reembed=sum(profile not in gone for profile, _ in judged.foreign),
             left_out=tuple(left_out),
             expired=len(judged.expired),
-            consents=self._consents,
+            consents=len(self._consents),
             withdrawn_profiles=len(self._withdrawn),
-            withdrawn_consents=self._withdrawn_consents,
+            withdrawn_consents=len(self._withdrawn_consents),
             labels=len(judged.labelled),
         )
 
@@ -264,7 +265,7 @@ class _Writer:
 
     def _add_consents(self, unit: Unit, chosen: tuple[ImportedConsent, ...]) -> Callable[[], None]:
         """Record consents that are newer than each withdrawal of their subjects; return how that is counted."""
-        scope, count = self._target.scope, 0
+        scope, recorded, withdrawn = self._target.scope, set[str](), set[ConsentTerms]()
         digests = {line.subject: self._store.subject_digest(scope, line.subject) for line in chosen}
         withdrawn_at = _locked(unit, scope, set(digests.values()))
         require_mark(unit, scope, self._domain, self._mark)
@@ -273,13 +274,15 @@ class _Writer:
             if all(one is None or line.given_at > one for one in withdrawals):
                 has_new_ids = bool(self._target.domain_id) or self._target.new_ids
                 consent_id = imported_consent_id(line.consent_id, self._judged, has_new_ids=has_new_ids)
-                unit.consents.record(scope, self._domain.domain_id, line.terms, consent_id=consent_id)
-                count += 1
+                kept = unit.consents.record(scope, self._domain.domain_id, line.terms, consent_id=consent_id)
+                recorded.add(kept.consent_id)
+            else:
+                withdrawn.add(line.terms)
         self._audit(unit, "ImportConsents")
 
         def counted() -> None:
-            self._consents += count
-            self._withdrawn_consents += len(chosen) - count
+            self._consents |= recorded
+            self._withdrawn_consents |= withdrawn
 
         return counted
 
