@@ -66,7 +66,7 @@ from earwitness.voice.band import Band
 from earwitness.voice.line import Codec, LineChange, LineHealth, LineLearning
 from earwitness.voice.task_status import StopReason, TaskStatus, VoiceprintStatus
 
-HEAD = "0018"
+HEAD = "0019"
 """The revision of the migrations that makes this schema."""
 
 _NET_SPEECH = "how much speech there was; lists show it"
@@ -286,6 +286,18 @@ tasks = Table(
     Index("speaker_search_tasks_running", "account_id", "region", "task_id", **where("ended_at IS NULL")),
     Index("speaker_search_tasks_by_node", "node_id", **where("ended_at IS NULL")),
     Index("speaker_search_tasks_by_time", "account_id", "region", "pipeline_id", "created_at", "task_id"),
+    # Nearly all tasks have stopped: an index by status for the others only is small, and lists of those that have
+    # stopped are read in the order of creation.
+    Index("speaker_search_tasks_by_creation", "account_id", "region", "created_at", "task_id"),
+    Index(
+        "speaker_search_tasks_by_rare_status",
+        "account_id",
+        "region",
+        "status",
+        "created_at",
+        "task_id",
+        **where("status <> 'Stopped'"),
+    ),
     Index("speaker_search_tasks_by_domain", "account_id", "region", "domain_id", "profile_id"),
     Index("speaker_search_tasks_by_end", "ended_at"),
     Index("speaker_search_tasks_by_subject", "account_id", "region", "subject_digest", **_NAMES_A_SUBJECT),
