@@ -172,6 +172,20 @@ async def test_a_reader_goes_where_the_stream_goes(nodes: Nodes) -> None:
     assert [await reading for reading in readings] == [[(b"1", False), (b"2", False), (b"3", False)]] * 2
 
 
+async def test_a_reader_that_ends_leaves_nothing_waiting(nodes: Nodes) -> None:
+    a, _, stream = nodes
+    await a.write(stream, b"1")
+    others = asyncio.all_tasks()
+    reading = asyncio.ensure_future(taken(await a.seen(stream).read(Earliest()), 2))
+    await asyncio.wait({reading}, timeout=0.2)  # it has the one, and waits for news
+    reading.cancel()
+    await asyncio.wait({reading})
+    left = asyncio.all_tasks() - others
+    if left:
+        await asyncio.wait(left, timeout=0.2)  # those that are being cancelled
+    assert not asyncio.all_tasks() - others
+
+
 async def test_a_reader_that_is_late_gets_all_of_every_part(nodes: Nodes) -> None:
     """The stream leaves, comes back and leaves again before the reader looks."""
     a, b, stream = nodes

@@ -247,8 +247,10 @@ async def results_until_moved(
                 news = homes.news(key)
                 moved = asyncio.ensure_future(news.wait())
                 coming = coming or asyncio.ensure_future(anext(reader))
-                await asyncio.wait({coming, moved}, timeout=tick_seconds, return_when=asyncio.FIRST_COMPLETED)
-                moved.cancel()
+                try:
+                    await asyncio.wait({coming, moved}, timeout=tick_seconds, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    moved.cancel()
                 if news.is_set():
                     continue  # what is coming may have come after the stream had left and come back
                 if coming.done():

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from earwitness.errors import StoreBusy, StoreUnavailable
+from earwitness.errors import StoreBusy, StoreUnavailable, Unavailable
 from earwitness.store.hot_reads import HotRead
 from earwitness.threads import ThreadPool
 
@@ -116,6 +116,8 @@ class ReadAhead:
             self._thread.submit(self._read, loop, wanted)
         except RuntimeError:  # closed
             self._give(loop, wanted, StoreUnavailable("the store is closed; open it again"))
+        except Unavailable as error:  # no thread
+            self._give(loop, wanted, StoreUnavailable(str(error)))
 
     def _next(self) -> _Wanted:
         """Take what is read next, not more than comes soon: all of it that cannot wait, before what can."""

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from store_examples import MINE, add_domain, guid
 
 from earwitness.errors import StoreBusy, StoreUnavailable
 from earwitness.store import read_ahead
+from earwitness.store.hot_reads import HotRead
 from earwitness.store.postgres import Postgres
-from earwitness.store.read_ahead import TOGETHER_MAX, ReadAhead, WantedRow
+from earwitness.store.read_ahead import TOGETHER_MAX, ReadAhead, RowWanted, WantedRow
 from earwitness.store.records import VoiceProfileDomain
+from earwitness.store.schema import domains
 from earwitness.store.store import Store
 from patience import PATIENCE_SECONDS
 
@@ -158,3 +161,20 @@ def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         asyncio.run(store.on_loop(lambda: _domain(store, guid())))
+
+
+def test_who_lacks_a_row_is_told_when_the_system_gives_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def lacking() -> None:
+        raise RowWanted((HotRead(select(domains)), ()))
+
+    async def scene() -> None:
+        ahead = ReadAhead(lambda wanted: [None] * len(wanted))
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(StoreUnavailable, match="no more threads"):
+                await ahead.run(lacking)
+
+    asyncio.run(scene())
