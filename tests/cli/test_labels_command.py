@@ -90,6 +90,10 @@ def test_a_fit_writes_a_calibration_only_where_strangers_score_higher(tmp_path: 
     told = json.loads(done.stdout)
     assert told["moved"] > 0
     assert (told["before"], told["after"]) == (CALIBRATION.id, read_calibration(target).id)
+    assert told["beganWith"] == "the shipped one"
+    said = run("labels", "fit", str(export), "--output", str(target))
+    assert f"begins with calibration {CALIBRATION.id}, the shipped one" in " ".join(said.stdout.split())
+    assert "--domain d begins with the calibration in force there" in " ".join(said.stderr.split())
     few = write(tmp_path / "few.json", [*many[:5], labelled(99)])
     refused = run("labels", "fit", str(few), "--output", str(tmp_path / "none.json"))
     assert refused.exit_code == 7

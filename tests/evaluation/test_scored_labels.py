@@ -60,6 +60,21 @@ def strangers(count: int, *, higher: float = 0.0, seed: int = 1) -> list[Labelle
     return [call(1_000 + n, score(rate), Spoke.NOBODY) for n, rate in enumerate(rates.tolist())]
 
 
+def test_what_a_fit_changes_is_counted_from_the_calibration_that_it_begins_with() -> None:
+    """Of a domain whose calibration was installed after these calls: they were searched by a lower one."""
+    at = CALIBRATION.threshold(gallery_size=SIZE, strangers_named_percent=1.0, net_seconds=10.0).score
+    calls = [call(n, at + 0.02 + n / 1_000, Spoke.PROFILE, profile_id="vp-1") for n in range(100)]
+    first = fit_to_labels([*calls, *strangers(60, higher=0.08)], CALIBRATION, matches=100, no_matches=900)
+    assert first.moved > 0.04
+    assert (first.right_before, first.right_after) == (
+        100,
+        100 - sum(n / 1_000 + 0.02 < first.moved for n in range(100)),
+    )
+    again = fit_to_labels([*calls, *strangers(60, higher=0.08)], first.calibration, matches=100, no_matches=900)
+    assert (again.moved, again.right_before) == (0.0, first.right_after)
+    assert again.calibration == first.calibration
+
+
 def test_shares_have_the_exact_interval_of_clopper_and_pearson() -> None:
     # Their table: 3 of 10, 95 %.
     low, high = Share(count=3, of=10).interval

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from calibration_examples import SHIPPED, document, moved
 from rest_examples import (
     MINE,
     SECRET,
@@ -22,12 +20,8 @@ from rest_examples import (
     Rest,
     add_domain,
     add_event,
-    add_pipeline,
-    add_task,
-    conclude,
     enrol,
     key_id,
-    label,
     learn,
     token,
 )
@@ -36,7 +30,6 @@ from typer.testing import CliRunner, Result
 from earwitness.cli.calls import WORDS, following
 from earwitness.cli.client import connect
 from earwitness.cli.main import app
-from earwitness.engine.calibration import write_calibration
 from earwitness.errors import ServiceRefused
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import LineMonitor
@@ -44,42 +37,6 @@ from earwitness.store.store import Unit
 from earwitness.voice.line import Codec, LineHealth
 
 HOOK = "https://hooks.example/calls"
-
-
-@pytest.fixture
-def url(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The application on a port, and the shell of an admin."""
-
-    def work(unit: Unit) -> None:
-        add_domain(unit)
-        add_pipeline(unit)
-        conclude(unit, add_task(unit, task_id="done"))
-        add_task(unit, task_id="waiting")
-        add_event(unit, HOOK, event_id="event-1")
-        enrol(unit, consent="form 12")
-
-    rest.store.write(work)
-    server = uvicorn.Server(uvicorn.Config(rest.app, port=0, lifespan="off", log_config=None, ws="none"))
-    ready = threading.Event()
-    real_startup = server.startup
-
-    async def startup(sockets: object = None) -> None:
-        await real_startup()
-        ready.set()
-
-    server.startup = startup
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert ready.wait(10)
-    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_REGION", MINE.region)
-    monkeypatch.setenv("EARWITNESS_URL", address)
-    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin"))
-    yield address
-    server.should_exit = True
-    thread.join()
 
 
 def run(*arguments: str) -> Result:
@@ -119,87 +76,6 @@ def test_the_lines_of_a_domain(url: str, rest: Rest) -> None:
     assert "gsm, pcm" in said(run("line", "revert", "1", *of))
     assert run("line", "revert", "1", *of, "--codec", "gsm").exit_code == 0
     assert run("line", "show", "--domain", "vpd-none").exit_code == 9
-
-
-@pytest.mark.slow
-def test_a_calibration_is_installed_and_taken_back(rest: Rest, url: str, tmp_path: Path) -> None:
-    of, higher = ("--domain", "vpd-1"), moved(0.05)
-    file = tmp_path / "ours.json"
-    file.write_bytes(document(higher))
-    shown = run("calibration", "list", *of)
-    assert shown.exit_code == 0, said(shown)
-    assert f"rest on calibration {SHIPPED.id}, the service's own, of {SHIPPED.persons:,} persons" in said(shown)
-    tried = run("calibration", "install", str(file), *of, "--dry-run")
-    assert tried.exit_code == 0, said(tried)
-    assert f"calibration {SHIPPED.id} {higher.id}" in said(tried)
-    assert "no call of the domain is labelled" in said(tried)
-    assert "nothing was changed" in said(tried)
-    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
-    installed = run("calibration", "install", str(file), *of)
-    assert installed.exit_code == 0, said(installed)
-    assert "threshold with 3 s" in said(installed)
-    assert "`earwitness calibration use service --domain vpd-1` goes back" in said(installed)
-    assert f"rest on calibration {higher.id}, of" in said(run("calibration", "list", *of))
-    assert "in use already" in said(run("calibration", "install", str(file), *of))
-    back = json.loads(run("calibration", "use", "service", *of, "--json").stdout)
-    assert (back["version"], back["isInstalled"]) == (2, True)
-    first, last = back["before"]["thresholds"][0]["score"], back["after"]["thresholds"][0]["score"]
-    assert first - last == pytest.approx(0.05)
-    rest.store.write(lambda unit: label(unit, task_id="done"))
-    again = run("calibration", "use", higher.id, *of)
-    assert "in use since version 3" in said(again)
-    assert "with a match 1 1 of 1: 100 % (2.5 to 100)" in said(again)
-    assert "only calls that named somebody are labelled" in said(again)
-    told = json.loads(run("calibration", "use", "service", *of, "--dry-run", "--json").stdout)
-    assert (told["labels"]["matches"]["calls"], told["isInstalled"]) == (1, False)
-    assert [one["number"] for one in json.loads(run("calibration", "list", *of, "--json").stdout)["versions"]] == [
-        3,
-        2,
-        1,
-    ]
-
-
-@pytest.mark.slow
-def test_a_calibration_that_a_domain_had_is_exported_and_installed_again(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of, higher = ("--domain", "vpd-1"), moved(0.05)
-    file, again = tmp_path / "ours.json", tmp_path / "again.json"
-    write_calibration(file, higher)
-    run("calibration", "install", str(file), *of)
-    run("calibration", "use", "service", *of)
-    monkeypatch.setenv("EARWITNESS_TOKEN", token("reader"))
-    written = json.loads(run("calibration", "export", higher.id, *of, "--output", str(again), "--json").stdout)
-    assert written == {"file": str(again), "calibrationId": higher.id, "encoderId": higher.encoder_id}
-    assert again.read_bytes() == file.read_bytes()
-    assert run("calibration", "show", str(again)).exit_code == 0
-    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin"))
-    assert "in use since version 3" in said(run("calibration", "install", str(again), *of))
-    own = run("calibration", "export", "service", *of, "--output", str(again))
-    assert f"wrote calibration {SHIPPED.id} into" in said(own)
-    missing = run("calibration", "export", "deadbeef", *of, "--output", str(tmp_path / "none.json"))
-    assert (missing.exit_code, (tmp_path / "none.json").exists()) == (9, False)
-    nowhere = run("calibration", "export", higher.id, *of, "--output", str(tmp_path / "no" / "folder.json"))
-    assert nowhere.exit_code == 2
-
-
-@pytest.mark.slow
-def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    of, file = ("--domain", "vpd-1"), tmp_path / "ours.json"
-    missing = run("calibration", "install", str(file), *of)
-    assert (missing.exit_code, "cannot be read" in said(missing)) == (2, True)
-    file.write_text("not JSON")
-    assert "is not a calibration" in said(run("calibration", "install", str(file), *of))
-    file.write_bytes(document(SHIPPED, encoder_id="another/telephone/00000000"))
-    other = run("calibration", "install", str(file), *of)
-    assert other.exit_code != 0
-    assert "another/telephone/00000000" in said(other)
-    assert "calibration list" in said(run("calibration", "use", "deadbeef", *of))
-    assert run("calibration", "use", "service").exit_code == 2
-    monkeypatch.setenv("EARWITNESS_TOKEN", token("operator"))
-    file.write_bytes(document(moved(0.05)))
-    assert run("calibration", "install", str(file), *of).exit_code != 0
-    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from earwitness.voice.decision import Outcome
 from earwitness.voice.label import EXPORT_FORMAT, LabelledCall, Picked, Spoke
 
 if TYPE_CHECKING:
+    from earwitness.engine.calibration import Calibration
     from earwitness.evaluation.scored_labels import LabelFit
 
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".mkv")
@@ -41,6 +42,8 @@ class ExportedLabels:
     calls: tuple[LabelledCall, ...]
     matches: int
     no_matches: int
+    #: Whose labels they are, sorted.
+    domains: tuple[str, ...]
 
 
 @labels.command("export")
@@ -132,20 +135,27 @@ def list_recordings(
 def fit_labels(
     files: Exports,
     output: OutputOption,
+    domain: Annotated[
+        str | None,
+        typer.Option("--domain", metavar="ID", help="Begin with the calibration in force in a domain of a service."),
+    ] = None,
     band: BandOption = Band.TELEPHONE,
+    url: UrlOption = None,
+    region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the calibration in use with labelled strangers, and write one that fits them; nothing is installed.
 
-    It is moved up where strangers score higher than it says, and never down. `earwitness calibration install` installs
-    the file in one domain, and `calibration use` goes back; `EARWITNESS_CALIBRATION_FILE` is for the whole service.
+    It begins with the calibration in force in --domain, of which the running service is asked; without, with that of
+    EARWITNESS_CALIBRATION_FILE, else with the shipped one. It is moved up where strangers score higher than it says,
+    and never down. `earwitness calibration install` installs the file in one domain, and `calibration use` goes back;
+    `EARWITNESS_CALIBRATION_FILE` is for the whole service.
     """
-    from earwitness.engine.calibration import calibration_in_use, write_calibration
+    from earwitness.engine.calibration import write_calibration
     from earwitness.evaluation.scored_labels import fit_to_labels
-    from earwitness.models.catalogue import ENCODER_MODEL
 
     with reporting(as_json=as_json):
-        before = calibration_in_use(config.load().calibration_file, model_id=ENCODER_MODEL, band=band)
+        before, begins = _first_calibration(domain, band, url=url, region=region)
         exported = read_exports(files)
         fit = fit_to_labels(exported.calls, before, matches=exported.matches, no_matches=exported.no_matches)
         others = {one.calibration_id for one in exported.calls if one.is_labelled} - {before.id, None}
@@ -155,23 +165,51 @@ def fit_labels(
             except OSError as error:
                 raise EvaluationError(f"{output} cannot be written: {error.strerror}") from error
     if as_json:
-        print_json({**_fit_document(fit), "before": before.id, "file": output if fit.moved else None})
+        print_json(
+            {**_fit_document(fit), "before": before.id, "beganWith": begins, "file": output if fit.moved else None}
+        )
         return
+    say("begins with calibration {}, {}", before.id, begins)
     _print_fit(fit, before.id, output)
+    if domain is None and exported.domains:
+        remark("--domain {} begins with the calibration in force there", exported.domains[0])
     if others:
         warn("some of these calls were searched by another calibration ({})", ", ".join(sorted(map(str, others))))
+
+
+def _first_calibration(
+    domain: str | None, band: Band, *, url: str | None, region: str | None
+) -> "tuple[Calibration, str]":
+    """Return the calibration that a fit begins with, and which it is, in words."""
+    from earwitness.cli.client import connect
+    from earwitness.engine.calibration import calibration_in_use, parse_calibration
+    from earwitness.models.catalogue import ENCODER_MODEL
+
+    if domain is None:
+        file = config.load().calibration_file
+        which = "the shipped one" if file is None else f"of the setting calibration_file ({file})"
+        return calibration_in_use(file, model_id=ENCODER_MODEL, band=band), which
+    with connect(url=url, region=region) as service:
+        path = f"/domains/{service.segment(domain, what='domain')}/calibrations"
+        listed = service.get(path)
+        name = "service" if listed["fromService"] else listed["inUse"]["calibrationId"]
+        found = parse_calibration(json.dumps(service.get(f"{path}/{name}")), name="the answer of the service")
+    own = ", which is the service's own" if listed["fromService"] else ""
+    return found, f"in force in domain {domain}{own}"
 
 
 def read_exports(files: Sequence[Path]) -> ExportedLabels:
     """Return the calls of exports; of a call that is in several, the latest label counts. Raise ManifestInvalid."""
     calls: dict[str, tuple[str, LabelledCall]] = {}
     matches = no_matches = 0
+    domains = set[str]()
     for file in files:
         try:
             document: Any = json.loads(file.read_text(encoding="utf-8"))  # `Any`: JSON; read below as one error
             if document["format"] != EXPORT_FORMAT:
                 raise ValueError(f"format {document['format']!r}")
             matches, no_matches = matches + int(document["matches"]), no_matches + int(document["noMatches"])
+            domains.add(str(document.get("domainId", "")))
             for one in document["calls"]:
                 call, at = _call(one), str(one["label"]["updatedAt"])
                 if call.task_id not in calls or calls[call.task_id][0] < at:
@@ -180,7 +218,8 @@ def read_exports(files: Sequence[Path]) -> ExportedLabels:
             raise ManifestInvalid(f"{file} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ManifestInvalid(f"{file} is no export of labels; `earwitness labels export` writes one") from error
-    return ExportedLabels(calls=tuple(call for _, call in calls.values()), matches=matches, no_matches=no_matches)
+    found = tuple(call for _, call in calls.values())
+    return ExportedLabels(calls=found, matches=matches, no_matches=no_matches, domains=tuple(sorted(domains - {""})))
 
 
 def _call(one: Any) -> LabelledCall:  # `Any`: JSON

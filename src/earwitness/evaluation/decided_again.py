@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from earwitness.engine.calibration import Calibration
-from earwitness.evaluation.scored_labels import Share, label_cautions
+from earwitness.evaluation.scored_labels import Share, decided_by, label_cautions
 from earwitness.voice.decision import Outcome
 from earwitness.voice.label import LabelledCall, Spoke
 
@@ -67,8 +67,9 @@ def _decided(calls: Sequence[LabelledCall], before: Calibration, after: Calibrat
     known = {one.id: one for one in (after, before)}
     answers: list[tuple[bool | None, bool | None]] = []
     for call in calls:
-        line_unknown = _line_unknown(call, known.get(call.calibration_id or "", before))
-        answers.append((_is_right(call, before, line_unknown), _is_right(call, after, line_unknown)))
+        searched_by = known.get(call.calibration_id or "", before)
+        first, second = (decided_by(one, call, searched_by=searched_by) for one in (before, after))
+        answers.append((replace(call, outcome=first).is_right, replace(call, outcome=second).is_right))
     return DecidedAgain(
         calls=len(calls),
         before=_share([one for one, _ in answers]),
@@ -76,24 +77,6 @@ def _decided(calls: Sequence[LabelledCall], before: Calibration, after: Calibrat
         put_right=answers.count((False, True)),
         put_wrong=answers.count((True, False)),
     )
-
-
-def _line_unknown(call: LabelledCall, searched_by: Calibration) -> float:
-    """Return how little was known of the line, 1 for nothing, as the margin of its threshold tells; else 1."""
-    margin = searched_by.unknown_line_margin
-    return min(call.line_margin / margin, 1.0) if margin else 1.0
-
-
-def _is_right(call: LabelledCall, calibration: Calibration, line_unknown: float) -> bool | None:
-    """Return whether the answer by a calibration is right, by the rule of `engine.decide`; None if nobody has said."""
-    threshold = calibration.threshold(
-        gallery_size=call.gallery_size,
-        strangers_named_percent=call.strangers_named_percent,
-        net_seconds=call.net_speech_seconds,
-        line_unknown=line_unknown,
-    )
-    is_named = bool(call.candidates) and call.candidates[0][1] >= threshold.score
-    return replace(call, outcome=Outcome.MATCH if is_named else Outcome.NO_MATCH).is_right
 
 
 def _share(answers: Sequence[bool | None]) -> Share:

@@ -177,6 +177,23 @@ def _of_two_calibrations(calls: Sequence[LabelledCall]) -> list[str]:
     return []
 
 
+def decided_by(calibration: Calibration, call: LabelledCall, *, searched_by: Calibration) -> Outcome:
+    """Return what a calibration says of a call, by the rule of `engine.decide`.
+
+    How little was known of its line is told by the margin of its threshold, of the calibration that it was searched by;
+    where that has no margin, nothing was known.
+    """
+    margin = searched_by.unknown_line_margin
+    threshold = calibration.threshold(
+        gallery_size=call.gallery_size,
+        strangers_named_percent=call.strangers_named_percent,
+        net_seconds=call.net_speech_seconds,
+        line_unknown=min(call.line_margin / margin, 1.0) if margin else 1.0,
+    )
+    is_named = bool(call.candidates) and call.candidates[0][1] >= threshold.score
+    return Outcome.MATCH if is_named else Outcome.NO_MATCH
+
+
 # A calibration that is moved to where the strangers of a domain score.
 
 
@@ -191,7 +208,7 @@ class LabelFit:
     #: How far the calibration is moved: not at all where the interval holds 0, and never down.
     moved: float
     calibration: Calibration
-    #: Of the labelled matches: names that were right and wrong, and how many of each would still be given.
+    #: Of the labelled matches: right and wrong names that the calibration gives, and how many it gives when moved.
     right_before: int
     right_after: int
     wrong_before: int
@@ -233,16 +250,18 @@ def fit_to_labels(
     higher, interval = _move(table, weights), percentiles(moves)
     moved = round(higher, 4) if interval[0] > 0.0 else 0.0
     named = [one for one in calls if one.outcome is Outcome.MATCH and one.is_right is not None]
-    kept = [one for one in named if one.candidates[0][1] >= one.threshold + moved]
+    after = _moved(calibration, moved, strangers=len(strangers))
+    given = [one for one in named if decided_by(calibration, one, searched_by=calibration) is Outcome.MATCH]
+    kept = [one for one in named if decided_by(after, one, searched_by=calibration) is Outcome.MATCH]
     return LabelFit(
         higher=higher,
         interval=interval,
         strangers=len(strangers),
         moved=moved,
-        calibration=_moved(calibration, moved, strangers=len(strangers)),
-        right_before=sum(bool(one.is_right) for one in named),
+        calibration=after,
+        right_before=sum(bool(one.is_right) for one in given),
         right_after=sum(bool(one.is_right) for one in kept),
-        wrong_before=sum(not one.is_right for one in named),
+        wrong_before=sum(not one.is_right for one in given),
         wrong_after=sum(not one.is_right for one in kept),
     )
 

@@ -1,0 +1,145 @@
+"""Commands for calibrations of a domain, against a served application: installed, taken back, exported, fitted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calibration_examples import SHIPPED, document, moved
+from rest_examples import Rest, label, token
+from typer.testing import CliRunner, Result
+
+from earwitness.cli.main import app
+from earwitness.engine.calibration import read_calibration, write_calibration
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def said(result: Result) -> str:
+    return " ".join((result.stdout + result.stderr).split())
+
+
+def test_a_calibration_is_installed_and_taken_back(rest: Rest, url: str, tmp_path: Path) -> None:
+    of, higher = ("--domain", "vpd-1"), moved(0.05)
+    file = tmp_path / "ours.json"
+    file.write_bytes(document(higher))
+    shown = run("calibration", "list", *of)
+    assert shown.exit_code == 0, said(shown)
+    assert f"rest on calibration {SHIPPED.id}, the service's own, of {SHIPPED.persons:,} persons" in said(shown)
+    tried = run("calibration", "install", str(file), *of, "--dry-run")
+    assert tried.exit_code == 0, said(tried)
+    assert f"calibration {SHIPPED.id} {higher.id}" in said(tried)
+    assert "no call of the domain is labelled" in said(tried)
+    assert "nothing was changed" in said(tried)
+    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
+    installed = run("calibration", "install", str(file), *of)
+    assert installed.exit_code == 0, said(installed)
+    assert "threshold with 3 s" in said(installed)
+    assert "`earwitness calibration use service --domain vpd-1` goes back" in said(installed)
+    assert f"rest on calibration {higher.id}, of" in said(run("calibration", "list", *of))
+    assert "in use already" in said(run("calibration", "install", str(file), *of))
+    back = json.loads(run("calibration", "use", "service", *of, "--json").stdout)
+    assert (back["version"], back["isInstalled"]) == (2, True)
+    first, last = back["before"]["thresholds"][0]["score"], back["after"]["thresholds"][0]["score"]
+    assert first - last == pytest.approx(0.05)
+    rest.store.write(lambda unit: label(unit, task_id="done"))
+    again = run("calibration", "use", higher.id, *of)
+    assert "in use since version 3" in said(again)
+    assert "with a match 1 1 of 1: 100 % (2.5 to 100)" in said(again)
+    assert "only calls that named somebody are labelled" in said(again)
+    told = json.loads(run("calibration", "use", "service", *of, "--dry-run", "--json").stdout)
+    assert (told["labels"]["matches"]["calls"], told["isInstalled"]) == (1, False)
+    assert [one["number"] for one in json.loads(run("calibration", "list", *of, "--json").stdout)["versions"]] == [
+        3,
+        2,
+        1,
+    ]
+
+
+def test_a_calibration_that_a_domain_had_is_exported_and_installed_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, higher = ("--domain", "vpd-1"), moved(0.05)
+    file, again = tmp_path / "ours.json", tmp_path / "again.json"
+    write_calibration(file, higher)
+    run("calibration", "install", str(file), *of)
+    run("calibration", "use", "service", *of)
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("reader"))
+    written = json.loads(run("calibration", "export", higher.id, *of, "--output", str(again), "--json").stdout)
+    assert written == {"file": str(again), "calibrationId": higher.id, "encoderId": higher.encoder_id}
+    assert again.read_bytes() == file.read_bytes()
+    assert run("calibration", "show", str(again)).exit_code == 0
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("admin"))
+    assert "in use since version 3" in said(run("calibration", "install", str(again), *of))
+    own = run("calibration", "export", "service", *of, "--output", str(again))
+    assert f"wrote calibration {SHIPPED.id} into" in said(own)
+    missing = run("calibration", "export", "deadbeef", *of, "--output", str(tmp_path / "none.json"))
+    assert (missing.exit_code, (tmp_path / "none.json").exists()) == (9, False)
+    nowhere = run("calibration", "export", higher.id, *of, "--output", str(tmp_path / "no" / "folder.json"))
+    assert nowhere.exit_code == 2
+
+
+def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of, file = ("--domain", "vpd-1"), tmp_path / "ours.json"
+    missing = run("calibration", "install", str(file), *of)
+    assert (missing.exit_code, "cannot be read" in said(missing)) == (2, True)
+    file.write_text("not JSON")
+    assert "is not a calibration" in said(run("calibration", "install", str(file), *of))
+    file.write_bytes(document(SHIPPED, encoder_id="another/telephone/00000000"))
+    other = run("calibration", "install", str(file), *of)
+    assert other.exit_code != 0
+    assert "another/telephone/00000000" in said(other)
+    assert "calibration list" in said(run("calibration", "use", "deadbeef", *of))
+    assert run("calibration", "use", "service").exit_code == 2
+    monkeypatch.setenv("EARWITNESS_TOKEN", token("operator"))
+    file.write_bytes(document(moved(0.05)))
+    assert run("calibration", "install", str(file), *of).exit_code != 0
+    assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
+
+
+def exported_labels(path: Path) -> Path:
+    """Forty strangers who score higher than the shipped calibration expects, and a match."""
+
+    def call(number: int, outcome: str, spoke: str, score: float) -> dict[str, Any]:
+        label = {"spoke": spoke, "profileId": "vp-1" if spoke == "profile" else None, "picked": "queue"}
+        return {
+            "taskId": f"task-{number}",
+            "outcome": outcome,
+            "candidates": [{"profileId": "vp-1", "score": score}],
+            "probability": 0.97,
+            "threshold": 0.6,
+            "lineMargin": 0.0,
+            "strangersNamedPercent": 1.0,
+            "gallerySize": 50,
+            "netSpeechSeconds": 10.0,
+            "calibrationId": SHIPPED.id,
+            "label": {**label, "updatedAt": "2026-01-01"},
+        }
+
+    calls = [call(number, "no match", "nobody", 0.55 + number / 400) for number in range(40)]
+    calls.append(call(99, "match", "profile", 0.9))
+    content = {"format": "earwitness labels 1", "domainId": "vpd-1", "matches": 10, "noMatches": 90, "calls": calls}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_fit_begins_with_what_is_in_force_in_the_domain(url: str, tmp_path: Path) -> None:
+    of, higher = ("--domain", "vpd-1"), moved(0.05)
+    ours, fitted, labels = tmp_path / "ours.json", tmp_path / "fitted.json", exported_labels(tmp_path / "labels.json")
+    fit = ("labels", "fit", str(labels), "--output", str(fitted))
+    first = json.loads(run(*fit, *of, "--json").stdout)
+    assert (first["before"], first["beganWith"]) == (SHIPPED.id, "in force in domain vpd-1, which is the service's own")
+    write_calibration(ours, higher)
+    assert run("calibration", "install", str(ours), *of).exit_code == 0
+    shown = run(*fit, *of)
+    assert f"begins with calibration {higher.id}, in force in domain vpd-1" in said(shown)
+    again = json.loads(run(*fit, *of, "--json").stdout)
+    assert again["before"] == higher.id
+    assert again["moved"] == pytest.approx(first["moved"] - 0.05, abs=0.002)
+    assert read_calibration(fitted).made_from.startswith("our calls; moved up by")
+    assert json.loads(run(*fit, "--json").stdout)["before"] == SHIPPED.id
+    assert run(*fit, "--domain", "vpd-none").exit_code == 9
