@@ -7,7 +7,9 @@ import pytest
 from rest_examples import MINE, Rest, add_domain, enrol, require_error, require_fits
 
 from earwitness.samples import first_call
+from earwitness.store.consent_schema import withdrawn_subjects
 from earwitness.store.job_records import ItemInput
+from earwitness.store.repository import in_scope
 from earwitness.voice.job import JobKind
 
 SUBJECT = "customer 4711"
@@ -153,6 +155,17 @@ def test_a_subject_withdraws_and_is_refused(filled: Rest) -> None:
     trail = repr(filled.store.audit.list(MINE, limit=9).items)
     assert "4711" not in trail
     assert answer.json()["withdrawalId"] in trail
+
+
+def test_a_withdrawal_that_the_ledger_alone_knows_is_reported(filled: Rest) -> None:
+    """As after the restore of a backup in which there was nothing of the person."""
+    _withdraw(filled)
+    digest = filled.store.subject_digest(MINE, SUBJECT)
+    filled.store.write(lambda unit: unit.redoing._delete(withdrawn_subjects, in_scope(withdrawn_subjects, MINE)))
+    assert filled.store.consents.withdrawn_at(MINE, digest) is None
+    require_error(_record(filled), 403, "ConsentMissing")
+    report = filled.ask("POST", "consents/report", content=json.dumps({"subject": SUBJECT}).encode())
+    assert report.json()["withdrawnAt"] == "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize("role", ["operator", "reader", "producer"])

@@ -1,6 +1,7 @@
 """The withdrawal of consents, and the report of what is held of a person. Both name the person in the body."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 
 from earwitness.rest.consent_models import (
@@ -82,10 +83,15 @@ def report_subject(context: RestContext, call: RestCall[ReportSubject]) -> HeldA
     held = context.store.subjects.held(call.scope, digest)
     named = _named_in(context, call.scope, held)
     of_named = context.store.subjects.of_calls(call.scope, [one.task_id for one in named])
-    context.store.write(lambda unit: call.caller.record(unit, call.caller.arn("chime", "consents")))
+
+    def write(unit: Unit) -> datetime | None:
+        call.caller.record(unit, call.caller.arn("chime", "consents"))
+        # As enrolments and searches are judged: by the deletions too, which a restore takes over from the ledger.
+        return unit.consents.withdrawn_at(call.scope, digest)
+
     return HeldAnswer(
         subject=subject,
-        withdrawn_at=held.withdrawn_at,
+        withdrawn_at=context.store.write(write),
         consents=[consent_answer(one) for one in held.consents],
         profiles=[_profile(one) for one in held.profiles],
         tasks=[_task(one, held.of_calls) for one in held.tasks],

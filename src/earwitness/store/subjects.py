@@ -27,15 +27,13 @@ class SubjectReader(Reader):
 
     def held(self, scope: Scope, digest: bytes) -> HeldOfSubject:
         """Return everything that was made for a subject."""
-        consented = ConsentReader(self._session, self._vault)
         voiceprints = ProfileVoiceprintReader(self._session, self._vault)
         found = self.tasks(scope, digest)
         task_ids = [task.task_id for task in found]
         theirs = self.profiles(scope, digest)
         profile_ids = [one.profile_id for one in theirs]
         return HeldOfSubject(
-            withdrawn_at=consented.withdrawn_at(scope, digest),
-            consents=consented.of_subject(scope, digest),
+            consents=ConsentReader(self._session, self._vault).of_subject(scope, digest),
             profiles=tuple(
                 HeldOfProfile(profile=one, voiceprints=voiceprints.list(scope, one.profile_id)) for one in theirs
             ),

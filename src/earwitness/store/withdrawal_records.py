@@ -88,7 +88,6 @@ class HeldItem:
 class HeldOfSubject:
     """Everything that is held of a subject, as far as it can be told from the subject."""
 
-    withdrawn_at: datetime | None
     consents: tuple[Consent, ...]
     profiles: tuple[HeldOfProfile, ...]
     tasks: tuple[SpeakerSearchTask, ...]

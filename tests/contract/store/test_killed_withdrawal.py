@@ -77,8 +77,9 @@ def _killed_behind(writes: int, url: str) -> bool:
 
 def _is_begun(store: Store) -> bool:
     """Whether a withdrawal is begun; all that was made for the subject is gone then, and there before."""
-    held = store.subjects.held(MINE, store.subject_digest(MINE, SUBJECT))
-    is_begun = held.withdrawn_at is not None
+    digest = store.subject_digest(MINE, SUBJECT)
+    held = store.subjects.held(MINE, digest)
+    is_begun = store.consents.withdrawn_at(MINE, digest) is not None
     left = 0 if is_begun else 1
     assert (len(held.consents), len(held.profiles), len(held.tasks), held.votes) == (left, left, left, left)
     return is_begun

@@ -118,7 +118,7 @@ def test_everything_that_was_made_for_the_subject_goes_at_once(store: Store, dom
     assert (held.consents, held.profiles, held.tasks, held.votes) == ((), (), (), 0)
     for table in (task_labels, task_fingerprints, task_repeats, task_voiceprints):
         assert _rows(store, table) == 0, table.name
-    assert held.withdrawn_at == begun.created_at
+    assert store.consents.withdrawn_at(MINE, digest) == begun.created_at
     assert store.tasks.get(MINE, call.task.task_id) is None
     assert store.profiles.get(MINE, call.profile.profile_id) is None
     assert store.lines.votes(MINE, domain_id, Codec.PCM) == ()
