@@ -110,6 +110,8 @@ def _tell(done: "ImportResult", *, as_json: bool) -> None:
                 "withdrawnProfiles": done.withdrawn_profiles,
                 "withdrawnConsents": done.withdrawn_consents,
                 "labels": done.labels,
+                "calibrationId": done.calibration_id,
+                "calibrationLeftOut": done.calibration_left_out,
             }
         )
         return
@@ -120,6 +122,14 @@ def _tell(done: "ImportResult", *, as_json: bool) -> None:
         done.voiceprints,
         done.consents,
     )
+    if done.calibration_id is not None:
+        say("its searches rest on the calibration of the export, {}", done.calibration_id)
+    if done.calibration_left_out is not None:
+        warn(
+            "the calibration of the export is not in use: {}; `earwitness calibration list --domain {}` says what is",
+            done.calibration_left_out,
+            done.domain.domain_id,
+        )
     if done.withdrawn_profiles or done.withdrawn_consents:
         warn(
             "left out, because the person has withdrawn: {:,} profiles, {:,} consents; a consent that is given after "

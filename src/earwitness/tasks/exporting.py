@@ -6,6 +6,7 @@ and who works on a part (`jobs.py`).
 
 import hashlib
 import io
+import json
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -156,11 +157,18 @@ def _domain_line(store: Store, scope: Scope, domain: VoiceProfileDomain) -> dict
         "band": domain.band,
         "tags": store.tags.list(scope, domain.arn),
         "records": records_mark(store, scope),
+        "calibration": _calibration(store, scope, domain.domain_id),
         "matches": found.of_all(Outcome.MATCH),
         "noMatches": found.of_all(Outcome.NO_MATCH),
         "createdAt": _time(domain.created_at),
         "updatedAt": _time(domain.updated_at),
     }
+
+
+def _calibration(store: Store, scope: Scope, domain_id: str) -> dict[str, Any] | None:
+    """Return what was installed last in a domain, as a calibration file has it; None for the service's own."""
+    version = store.calibrations.current(scope, domain_id)
+    return None if version is None or version.document is None else json.loads(version.document)
 
 
 def _profile_line(one: ExportedProfile) -> dict[str, Any]:

@@ -19,7 +19,7 @@ INTO = " into"
 
 PROFILES_AT_ONCE = 100
 
-_WRITER = "earwitness domains import"
+WRITER = "earwitness domains import"
 
 GiveTurn: TypeAlias = Callable[[], object]
 """Called between batches, for others to have their turn."""
@@ -143,4 +143,4 @@ class Leftovers:
 
 
 def audit_import(unit: Unit, scope: Scope, operation: str, arn: str, outcome: str) -> None:
-    unit.audit.append(scope, key_id=_WRITER, operation=operation, resource_arn=arn, outcome=outcome, request_id="")
+    unit.audit.append(scope, key_id=WRITER, operation=operation, resource_arn=arn, outcome=outcome, request_id="")

@@ -34,6 +34,7 @@ from earwitness.tasks.archive import OpenedPart, opened_parts
 from earwitness.tasks.exporting import records_mark
 from earwitness.tasks.import_leftovers import (
     INTO,
+    WRITER,
     GiveTurn,
     Leftovers,
     archive_mark,
@@ -99,6 +100,10 @@ class ImportResult:
     withdrawn_consents: int
     #: Labelled calls, which stay in the file.
     labels: int
+    #: The calibration by which the domain is searched from now on; None where it is another than the export's, or none.
+    calibration_id: str | None
+    #: Why the calibration of the export is not in use; None where it is, or where there is none.
+    calibration_left_out: str | None
 
 
 def import_archive(
@@ -128,14 +133,14 @@ def import_archive(
             writer.write(part)
         if digest.hexdigest() != judged.digest:
             raise ArchiveInvalid("the file was changed while it was read; nothing was imported")
-        store.write(lambda unit: _finish(unit, target.scope, domain, mark))
+        calibration_id = store.write(lambda unit: _finish(unit, judged, target.scope, domain, mark))
     except BaseException:
         try:
             Leftovers(store, judged, target.scope).undo(domain, mark, pause)
         except StoreUnavailable as error:  # the reason why there is something to undo says more
             _log.warning("the next import of this file deletes what this one has written", extra={"reason": str(error)})
         raise
-    return writer.result()
+    return writer.result(calibration_id)
 
 
 class _Writer:
@@ -185,8 +190,8 @@ class _Writer:
         self._store.write(batch)()
         self._pause()
 
-    def result(self) -> ImportResult:
-        """Return what was written."""
+    def result(self, calibration_id: str | None) -> ImportResult:
+        """Return what was written, with the calibration that was installed."""
         judged, gone = self._judged, self._judged.expired | self._withdrawn
         left_out = sorted("/".join(one) for one in judged.unusable)
         return ImportResult(
@@ -200,6 +205,8 @@ class _Writer:
             withdrawn_profiles=len(self._withdrawn),
             withdrawn_consents=len(self._withdrawn_consents),
             labels=len(judged.labelled),
+            calibration_id=calibration_id,
+            calibration_left_out=_why_left_out(judged, calibration_id),
         )
 
     def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> Callable[[], None]:
@@ -366,10 +373,33 @@ def _locked(unit: Unit, scope: Scope, digests: set[bytes]) -> dict[bytes, dateti
     return {digest: unit.consents.withdrawn_at(scope, digest) for digest in digests}
 
 
-def _finish(unit: Unit, scope: Scope, domain: VoiceProfileDomain, mark: str) -> None:
+def _finish(unit: Unit, judged: Judged, scope: Scope, domain: VoiceProfileDomain, mark: str) -> str | None:
+    """End an import; return the calibration of the export, if it is installed. A domain that has had one keeps it."""
     require_mark(unit, scope, domain, mark)
     unit.tags.remove(scope, domain.arn, [IMPORTING])
+    installed: str | None = None
+    found = judged.calibration
+    if found is not None and unit.calibrations.current(scope, domain.domain_id) is None:
+        unit.calibrations.install(
+            scope,
+            domain.domain_id,
+            calibration_id=found.calibration_id,
+            encoder_id=found.encoder_id,
+            document=found.document,
+            key_id=WRITER,
+        )
+        installed = found.calibration_id
+        audit_import(unit, scope, f"InstallCalibration {installed}", domain.arn, "done")
     audit_import(unit, scope, "ImportDomain", domain.arn, "done")
+    return installed
+
+
+def _why_left_out(judged: Judged, calibration_id: str | None) -> str | None:
+    if judged.has_foreign_calibration:
+        return "it was fitted for another voice encoder"
+    if judged.calibration is not None and calibration_id is None:
+        return "the domain has had a calibration of its own"
+    return None
 
 
 def _batched(lines: Iterable[_LineT], count: int) -> Iterator[tuple[_LineT, ...]]:

@@ -20,9 +20,10 @@ import msgspec
 import numpy as np
 
 from earwitness.engine.space import Space
-from earwitness.errors import ArchiveInvalid, BadRequest
+from earwitness.errors import ArchiveInvalid, BadRequest, BodyTooLarge, Unprocessable
 from earwitness.store.consents import CONSENTS_MAX
 from earwitness.tasks.archive import LabelOfLine, OpenedPart, opened_parts
+from earwitness.tasks.calibrations import judged as judged_document
 from earwitness.voice.band import CANONICAL_RATE, Band
 from earwitness.voice.consent import ConsentTerms
 from earwitness.voice.job import PartKind
@@ -52,6 +53,8 @@ class ImportedDomain(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     #: What the records are known by whose digests of subjects these are; None in exports of the first format.
     records: str | None = None
+    #: As a calibration file has it; null where the service's own was in use.
+    calibration: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class ImportedProfile(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -111,6 +114,16 @@ class ImportedVoiceprint(msgspec.Struct, rename="camel", frozen=True, kw_only=Tr
     audio: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImportedCalibration:
+    """A calibration of an export that can be used here."""
+
+    calibration_id: str
+    encoder_id: str
+    #: As records keep it.
+    document: bytes = field(repr=False)
+
+
 @dataclass(kw_only=True)
 class Judged:
     """What an archive holds, before anything is written."""
@@ -131,6 +144,9 @@ class Judged:
     withdrawn: dict[str, datetime] = field(default_factory=dict[str, datetime])
     #: Tasks with a label. Labels stand on tasks, so they stay in the file.
     labelled: set[str] = field(default_factory=set[str])
+    calibration: ImportedCalibration | None = None
+    #: Whether it has one of another encoder, which says nothing of scores here.
+    has_foreign_calibration: bool = False
 
     def may_import(self, subject: str | None, withdrawn_at: datetime | None) -> bool:
         """Return whether something of a subject is taken that has withdrawn here at this time, or not: it is where a
@@ -158,6 +174,7 @@ def judge(
         if judged is None or space is None:
             judged = _judged_domain(part)
             space = space_of(judged.band)
+            _judge_calibration(judged, space)
         elif part.listed.kind is PartKind.PROFILES:
             _judge_profiles(judged, part, now)
         elif part.listed.kind is PartKind.VOICEPRINTS:
@@ -192,6 +209,23 @@ def _judged_domain(part: OpenedPart) -> Judged:
         raise ArchiveInvalid("the name or description of the exported domain is too long, or empty")
     _require_tags(domain.tags)
     return Judged(digest="", domain=domain, band=Band(domain.band))
+
+
+def _judge_calibration(judged: Judged, space: Space) -> None:
+    """Look at the calibration of an export as at one that an admin installs."""
+    document = bytes(judged.domain.calibration)
+    if document == b"null":
+        return
+    try:
+        calibration, kept = judged_document(document, space.calibration)
+    except Unprocessable:
+        judged.has_foreign_calibration = True
+    except (BadRequest, BodyTooLarge) as error:
+        raise ArchiveInvalid(f"the calibration of the export cannot be taken: {error}") from error
+    else:
+        judged.calibration = ImportedCalibration(
+            calibration_id=calibration.id, encoder_id=calibration.encoder_id, document=kept
+        )
 
 
 def _judge_profiles(judged: Judged, part: OpenedPart, now: datetime) -> None:
