@@ -196,6 +196,37 @@ def test_everything_is_there_without_script(open_context: Callable[..., "Browser
     page.get_by_role("link", name="vp-341c3b6f").first.wait_for()
 
 
+@pytest.mark.parametrize("has_script", [True, False], ids=["with script", "without"])
+def test_on_a_phone_all_pages_are_behind_a_button(
+    open_context: Callable[..., "BrowserContext"], *, has_script: bool
+) -> None:
+    page = open_context(java_script_enabled=has_script, viewport=PHONE, has_touch=True).pages[0]
+    links = page.locator("#pages a")
+    names = [one.navigation for one in PAGES if one.navigation]
+    assert not any(link.is_visible() for link in links.all())
+    button = page.get_by_role("button", name="Calls, all pages")
+    button.tap()
+    assert [link.inner_text() for link in links.all()] == names
+    for link in links.all():
+        box = link.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE["width"]
+        assert box["y"] + box["height"] <= PHONE["height"]
+    page.keyboard.press("Escape")
+    assert not links.first.is_visible()
+    button.tap()
+    links.filter(has_text="Nodes").tap()
+    page.get_by_role("button", name="Nodes, all pages").wait_for()
+
+
+def test_on_a_desk_all_pages_are_in_a_line(open_context: Callable[..., "BrowserContext"]) -> None:
+    page = open_context(viewport=DESK).pages[0]
+    boxes = [link.bounding_box() for link in page.locator("#pages a").all()]
+    assert len({box["y"] for box in boxes if box is not None}) == 1
+    assert None not in boxes
+    assert not page.locator(".menu").is_visible()
+
+
 def test_the_keyboard_suffices(open_context: Callable[..., "BrowserContext"]) -> None:
     page = visit(open_context(), "/tasks")
     page.keyboard.press("Tab")

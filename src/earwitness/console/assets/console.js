@@ -1,11 +1,6 @@
 // What the server cannot do: say that the connection is lost, and go to the sign-in when it is over.
 (() => {
   "use strict";
-  // On a phone the navigation may be wider than the window. (scrollIntoView would move where the Tab key begins.)
-  const current = document.querySelector(".bar nav [aria-current]");
-  const nav = current && current.closest("nav");
-  if (nav) nav.scrollLeft = current.offsetLeft - (nav.clientWidth - current.offsetWidth) / 2;
-
   // One key answers, where a button names it; not while somebody types, and not when it is switched off.
   const keySwitch = document.getElementById("keys");
   const keysAnswer = () => localStorage.getItem("keys") !== "off";
