@@ -20,6 +20,7 @@ from rest_examples import (
     Rest,
     add_domain,
     add_event,
+    add_pipeline,
     enrol,
     key_id,
     learn,
@@ -137,6 +138,27 @@ def test_a_task_that_ended_without_a_result_does_not_wait_for_one(url: str, rest
     assert "its codec is none" in shown
     assert "no result:" in shown
     assert "not searched yet" not in shown
+
+
+@pytest.mark.slow
+def test_the_newest_events_are_listed_whoever_else_has_newer_ones(url: str, rest: Rest) -> None:
+    def work(unit: Unit) -> None:
+        for number in range(2, 11):
+            add_event(unit, HOOK, event_id=f"event-{number}")
+        add_pipeline(unit, THEIRS, pipeline_id="theirs")
+        for number in range(30):
+            add_event(unit, HOOK, event_id=f"other-{number}", scope=THEIRS, pipeline_id="theirs")
+
+    rest.store.write(work)
+
+    def newest(*options: str) -> list[str]:
+        answer = json.loads(run("events", "list", "--newest", "--json", *options).stdout)
+        return [event["eventId"] for event in answer["events"]]
+
+    assert newest("--limit", "3") == ["event-8", "event-9", "event-10"]
+    assert newest("--limit", "10", "--pipeline", "pipeline-1") == newest() == [f"event-{one}" for one in range(1, 11)]
+    assert "there may be more" not in said(run("events", "list", "--newest", "--limit", "3"))
+    assert run("events", "list", "--newest", "--after", "3").exit_code == 2
 
 
 @pytest.mark.slow

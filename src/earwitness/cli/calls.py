@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,14 +201,20 @@ def watch(
 def list_events(
     pipeline: PipelineOption = None,
     after: Annotated[int, typer.Option("--after", min=0, help="Only those behind this number.")] = 0,
+    newest: Annotated[bool, typer.Option("--newest", help="The newest, instead of those behind a number.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="At most so many.")] = 50,
     url: UrlOption = None,
     region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show events in the order of their numbers, and what became of them at each target."""
+    if newest and after:
+        raise typer.BadParameter("give --after or --newest")
     with service_client(url, region, as_json=as_json) as service:
-        answer = service.get("/events", pipelineId=pipeline, after=after, limit=limit)
+        if newest:
+            answer = _newest_events(service, pipeline=pipeline, limit=limit)
+        else:
+            answer = service.get("/events", pipelineId=pipeline, after=after, limit=limit)
     if as_json:
         print_json(answer)
         return
@@ -217,8 +224,29 @@ def list_events(
         for delivery in event["deliveries"]:
             wrong = f" ({delivery['lastError']})" if delivery["lastError"] else ""
             say("  {} {} after {} attempts{}", delivery["target"], delivery["state"], delivery["attempts"], wrong)
-    if len(answer["events"]) == limit:
+    if len(answer["events"]) == limit and not newest:
         remark("there may be more: --after {}", answer["next"])
+
+
+# `Any`: a JSON object.
+def _newest_events(service: "ServiceClient", *, pipeline: str | None, limit: int) -> dict[str, Any]:
+    """Return an answer of /events with the newest ones, the oldest of them first.
+
+    Numbers are of all accounts together, so the last ones may be of others: then we look further back.
+    """
+    last = service.get("/events", pipelineId=pipeline, after="latest")["next"]
+    span = limit
+    while True:
+        after = max(0, last - span)
+        answer = service.get("/events", pipelineId=pipeline, after=after, limit=limit)
+        if len(answer["events"]) == limit or not after:
+            break
+        span *= 4
+    found = deque(answer["events"], maxlen=limit)
+    while len(answer["events"]) == limit:
+        answer = service.get("/events", pipelineId=pipeline, after=answer["next"], limit=limit)
+        found.extend(answer["events"])
+    return {"events": [*found], "next": answer["next"]}
 
 
 @events.command()
