@@ -45,6 +45,7 @@ class PartWriter:
         """`written` is told how many bytes of a stream were taken, again and again."""
         self._place, self._prefix, self._recipient, self._written = place, prefix, recipient, written
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="earwitness backup", initializer=_give_way)
+        self._encrypting = threading.Lock()
         self._waiting: deque[tuple[Future[BackupPart], _Buffer]] = deque()
         self._made = 0
         self._unused: list[_Buffer] = []
@@ -99,7 +100,10 @@ class PartWriter:
     def _put(self, kind: str, name: str, buffer: _Buffer) -> BackupPart:
         content = buffer.plain[: buffer.size]
         if self._recipient is not None and buffer.encrypted is not None:
-            content = buffer.encrypted[: encrypt_into(buffer.encrypted, content, recipient=self._recipient)]
+            # One at a time, because each holds Python's lock: so one is hashed while the next is encrypted.
+            with self._encrypting:
+                size = encrypt_into(buffer.encrypted, content, recipient=self._recipient)
+            content = buffer.encrypted[:size]
         digest = hashlib.sha256(content).hexdigest()
         self._place.put_soon(f"{self._prefix}/{name}", content)
         return BackupPart(name=name, kind=kind, bytes=len(content), sha256=digest, plain_bytes=buffer.size)
