@@ -315,6 +315,18 @@ def no_more_threads() -> Iterator[None]:
         yield
 
 
+def test_who_asks_whether_it_is_ready_is_told_that_there_are_no_threads(live: Live) -> None:
+    until(lambda: live.ask(READY)[0] == 200)
+
+    async def ask() -> tuple[str, str]:  # on a loop that has no threads yet
+        with no_more_threads():
+            return await replace(live.service.root)._readiness()
+
+    status, reason = asyncio.run(ask())
+    assert status == "unavailable"
+    assert "no more threads" in reason
+
+
 def test_a_pool_goes_on_with_the_threads_it_has(caplog: pytest.LogCaptureFixture) -> None:
     with ThreadPool(4) as pool:
         with no_more_threads(), pytest.raises(Unavailable, match="no more threads"):

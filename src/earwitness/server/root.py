@@ -27,6 +27,7 @@ READY_SECONDS_MAX = 0.8
 """
 
 _SLOW = "the records do not answer; look whether the database and its disk stand still"
+_NO_THREAD = "the system gives this process no more threads; see TasksMax of systemd, --pids-limit of Docker"
 
 
 @dataclass(kw_only=True)
@@ -159,7 +160,10 @@ class Root:
             await asyncio.wait({looking}, timeout=left)
         if not looking.done():
             return "unavailable", _SLOW
-        reason = looking.result()
+        try:
+            reason = looking.result()
+        except RuntimeError:  # the system gives no thread to look in
+            reason = _NO_THREAD
         return ("unavailable", reason) if reason else ("ready", "")
 
     def _reason(self) -> str:
