@@ -12,6 +12,7 @@ import ssl
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import boto3
@@ -58,7 +59,7 @@ source = {"Streams": streams, "MediaEncoding": "pcm", "MediaSampleRate": 8000}
 
 def listen_to(recording: str, until: str) -> str:
     """One call: a pipeline, a task, the audio, and events until one whose status begins so. Returns the task's id."""
-    print(f"\n{recording} is calling")
+    print(f"\n{Path(recording).name} is calling")
     pipeline = pipelines.create_media_insights_pipeline(
         MediaInsightsPipelineConfigurationArn=configuration, KinesisVideoStreamSourceRuntimeConfiguration=source
     )["MediaInsightsPipeline"]["MediaPipelineId"]

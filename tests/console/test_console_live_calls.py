@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pytest
-from console_examples import MATCH, SEVERAL, SHORT, STRANGER, WEAK, task_id
+from console_examples import DOMAIN, MATCH, SEVERAL, SHORT, STRANGER, WEAK, task_id
 from console_visit import REGION, SCOPE, Visit
 from live import Live
 
@@ -127,6 +127,15 @@ def test_progress_of_this_process_and_of_others(live: Live, visit: Callable[...,
     after = {one["task"]["taskId"]: one for one in browser.get(f"{REGION}/live.json").json()["calls"]}
     assert after[task_id(6)]["task"]["heard"] is None
     assert after[task_id(6)]["state"]["words"] == "not enough speech"
+
+
+@pytest.mark.slow
+def test_of_a_result_that_went_with_its_domain_nothing_is_made_up(live: Live, visit: Callable[..., Visit]) -> None:
+    browser = visit("reader")
+    live.store.write(lambda unit: unit.domains.delete(SCOPE, DOMAIN))
+    said = {one["task"]["taskId"]: one["state"]["words"] for one in browser.get(f"{REGION}/live.json").json()["calls"]}
+    assert said[task_id(0)] == "result deleted"  # it was a match
+    assert "not enough speech" not in said.values()
 
 
 @pytest.mark.slow

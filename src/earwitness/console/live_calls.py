@@ -33,8 +33,8 @@ class CallState:
     needs_seconds: float | None = None
 
 
-def state_of(task: TaskAnswer) -> CallState:
-    """Return what to say of a task before any number."""
+def state_of(task: TaskAnswer, *, domain_is_gone: bool = False) -> CallState:
+    """Return what to say of a task before any number. Results go with their domain."""
     found = task.identification
     if found is not None:
         if found.outcome is Outcome.MATCH:
@@ -44,7 +44,7 @@ def state_of(task: TaskAnswer) -> CallState:
     if task.status is TaskStatus.FAILED:
         return CallState(kind="bad", words="failed")
     if not is_active(task.status):
-        return _FOUND[Outcome.NOT_ENOUGH_SPEECH]
+        return _DELETED if domain_is_gone else _FOUND[Outcome.NOT_ENOUGH_SPEECH]
     if task.heard is None or not task.heard.net_speech_seconds:
         waits = task.status is TaskStatus.NOT_STARTED
         return CallState(kind="open", words="waiting") if waits else CallState(kind="running", words="listening")
@@ -55,6 +55,7 @@ def state_of(task: TaskAnswer) -> CallState:
 
 
 _MATCH = CallState(kind="match", words="match")
+_DELETED = CallState(kind="open", words="result deleted")
 _FOUND = {
     Outcome.NO_MATCH: CallState(kind="stranger", words="stranger"),
     Outcome.SEVERAL_VOICES: CallState(kind="several", words="several voices"),
@@ -67,8 +68,10 @@ def live_page(call: ConsoleCall[WatchCalls]) -> Content:
     found = {task.task_id: task for task in _tasks(call)}
     newest = sorted(found.values(), key=lambda task: (task.created_at, task.task_id), reverse=True)
     shown = newest[:CALLS_MAX]
+    without = {task.domain.id for task in shown if task.identification is None and not is_active(task.status)}
+    gone = {one for one in without if call.store.domains.get(call.scope, one) is None}
     return {
-        "calls": [{"task": task, "state": state_of(task)} for task in shown],
+        "calls": [{"task": task, "state": state_of(task, domain_is_gone=task.domain.id in gone)} for task in shown],
         "listening": sum(is_active(task.status) for task in newest),
         "hidden": len(newest) - len(shown),
     }
