@@ -65,9 +65,7 @@ class BackupManifest(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 class LedgerSchedule(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """How long a domain keeps what it holds, as it was told last. None stands for the service's own time."""
 
-    account_id: str
-    region: str
-    #: The identity digest of the domain, as deletions name it, in hexadecimal digits.
+    #: The identity digest of the domain, which says whose it is too, as deletions name it, in hexadecimal digits.
     domain: str
     #: RFC 3339, UTC.
     updated_at: str

@@ -13,7 +13,7 @@ was put back with an old ledger says an old time.
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from earwitness.backup.documents import (
@@ -35,8 +35,10 @@ from earwitness.store.deletion_records import Deletion
 from earwitness.store.store import Store
 from earwitness.vault.signing import PublicKey, Signer
 from earwitness.voice.deletion import DeletionKind
+from earwitness.voice.retention import RetentionSchedule
 
 ENTRIES_AT_ONCE = 1_000
+_IN_HEADS = tuple(one.name for one in fields(RetentionSchedule) if one.name != "published_name")
 _FILE = re.compile(r"ledger/[A-Za-z0-9-]+/(\d{12})-(\d{12})\.jsonl")
 
 
@@ -154,20 +156,18 @@ def schedules_of(store: Store) -> tuple[LedgerSchedule, ...]:
     """Return the retention schedules of all domains as a head has them: without what the domains are called."""
     return tuple(
         LedgerSchedule(
-            account_id=told.scope.account_id,
-            region=told.scope.region,
             domain=store.digest_of(told.scope, DeletionKind.DOMAIN, told.domain_id).hex(),
             updated_at=time_text(told.updated_at),
-            voiceprint_hours=told.schedule.voiceprint_hours,
-            results_hours=told.schedule.results_hours,
-            profile_days=told.schedule.profile_days,
-            audio_days=told.schedule.audio_days,
-            last_contact_days=told.schedule.last_contact_days,
-            look_back=told.schedule.look_back,
             is_published=bool(told.schedule.published_name),
+            **{name: getattr(told.schedule, name) for name in _IN_HEADS},
         )
         for told in store.retention.list_everywhere()
     )
+
+
+def schedule_of(told: LedgerSchedule, *, published_name: str) -> RetentionSchedule:
+    """Return what a domain was told, with what it is called in the records."""
+    return RetentionSchedule(published_name=published_name, **{name: getattr(told, name) for name in _IN_HEADS})
 
 
 def write_head(

@@ -20,7 +20,7 @@ from pathlib import Path
 from earwitness.backup.checking import ReadSoFar, files_of, find_backup
 from earwitness.backup.contents import BackedFile
 from earwitness.backup.documents import BackupManifest, LedgerEntry, time_of
-from earwitness.backup.ledger import ReadLedger, read_ledger
+from earwitness.backup.ledger import ReadLedger, read_ledger, schedule_of
 from earwitness.backup.making import MASTER_KEY_FILE, SALT_FILE
 from earwitness.backup.places import Place
 from earwitness.errors import BackupInvalid, EarwitnessError, MasterKeyInvalid, RestoreRefused
@@ -37,7 +37,6 @@ from earwitness.tasks.expire import expire
 from earwitness.vault.signing import PublicKey
 from earwitness.vault.vault import Vault
 from earwitness.voice.deletion import DeletionKind, DeletionReason
-from earwitness.voice.retention import RetentionSchedule
 
 PARTIAL = "restore.partial"
 """The folder beside the records where all is written first."""
@@ -327,15 +326,8 @@ def _told_again(store: Store, ledger: ReadLedger | None) -> int:
         if before is not None and before.updated_at >= found.noted_at:
             continue
         one = told[store.digest_of(found.scope, DeletionKind.DOMAIN, domain_id)]
-        schedule = RetentionSchedule(
-            voiceprint_hours=one.voiceprint_hours,
-            results_hours=one.results_hours,
-            profile_days=one.profile_days,
-            audio_days=one.audio_days,
-            last_contact_days=one.last_contact_days,
-            look_back=one.look_back,
-            published_name=before.schedule.published_name if before is not None and one.is_published else "",
-        )
+        name = before.schedule.published_name if before is not None and one.is_published else ""
+        schedule = schedule_of(one, published_name=name)
         store.write(
             lambda unit, scope=found.scope, domain_id=domain_id, schedule=schedule: unit.retention.put(
                 scope, domain_id, schedule, key_id=COMMAND
