@@ -22,7 +22,7 @@ from earwitness.store.job_records import ItemInput, Job, JobItem
 from earwitness.store.records import Scope, VoiceProfileDomain
 from earwitness.store.store import Store, Unit
 from earwitness.tasks.archive import FORMAT, VERSION, ListedPart, Manifest, part_name, part_of
-from earwitness.tasks.labelled import labelled_call, survey
+from earwitness.tasks.labelled import labelled_call, sample_of
 from earwitness.vault.age import encrypt
 from earwitness.voice.band import CANONICAL_RATE
 from earwitness.voice.decision import Outcome
@@ -148,7 +148,7 @@ def _spans(kind: PartKind, keys: Sequence[tuple[str, ...]], at_once: int) -> Ite
 
 # `Any`: whatever JSON holds.
 def _domain_line(store: Store, scope: Scope, domain: VoiceProfileDomain) -> dict[str, Any]:
-    found = survey(store, scope, domain.domain_id, random=Random(domain.domain_id))  # noqa: S311  draws a sample
+    found = sample_of(store, scope, domain.domain_id, random=Random(domain.domain_id))  # noqa: S311  draws a sample
     return {
         "domainId": domain.domain_id,
         "arn": domain.arn,

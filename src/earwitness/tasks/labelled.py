@@ -5,7 +5,7 @@ on a random sample: ids of tasks are random, and a sample begins at a random one
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
@@ -22,8 +22,8 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelSurvey:
-    """A domain's calls, as a random sample shows them, and all that are labelled."""
+class CallSample:
+    """How the calls of a domain ended, as a random sample shows it."""
 
     #: Calls of the domain that have a result, of every outcome.
     calls: int
@@ -32,15 +32,21 @@ class LabelSurvey:
     #: In the sample, by whether somebody was named.
     matches: int
     no_matches: int
-    #: In the sample, without a label.
-    unlabelled: tuple[LabelledCall, ...]
-    #: All of the domain, unsure ones too.
-    labelled: tuple[LabelledCall, ...]
 
     def of_all(self, outcome: Outcome) -> int:
         """Return how many calls of the domain ended so: exact where the sample is all of them, else estimated."""
         seen = self.matches if outcome is Outcome.MATCH else self.no_matches
         return round(seen * self.calls / self.looked_at) if self.looked_at else 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSurvey(CallSample):
+    """A domain's calls, as a random sample shows them, and all that are labelled."""
+
+    #: In the sample, without a label.
+    unlabelled: tuple[LabelledCall, ...]
+    #: All of the domain, unsure ones too.
+    labelled: tuple[LabelledCall, ...]
 
     def labelled_of(self, outcome: Outcome) -> int:
         """Return how many calls that ended so are labelled; without unsure ones."""
@@ -59,18 +65,34 @@ class LabelSurvey:
 
 def survey(store: Store, scope: Scope, domain_id: str, *, random: Random, limit: int = LOOKED_AT_MAX) -> LabelSurvey:
     """Return what there is to label in a domain, and what is. Raise NotFound without such a domain."""
-    beyond = f"{random.getrandbits(32):08x}"
-    sample = store.labels.searched(scope, domain_id, beyond=beyond, limit=limit)
-    labels = store.labels.of_tasks(scope, domain_id, [task.task_id for task in sample])
-    calls = [call for task in sample if (call := labelled_call(task)) is not None]
+    sample, calls = _drawn(store, scope, domain_id, random=random, limit=limit)
+    labels = store.labels.of_tasks(scope, domain_id, [call.task_id for call in calls])
     return LabelSurvey(
-        calls=store.labels.count_searched(scope, domain_id),
-        looked_at=len(sample),
-        matches=sum(call.outcome is Outcome.MATCH for call in calls),
-        no_matches=sum(call.outcome is Outcome.NO_MATCH for call in calls),
+        **asdict(sample),
         unlabelled=tuple(call for call in calls if call.task_id not in labels),
         labelled=labelled_calls(store, scope, domain_id),
     )
+
+
+def sample_of(store: Store, scope: Scope, domain_id: str, *, random: Random) -> CallSample:
+    """Return how the calls of a domain ended; no label is read for that."""
+    return _drawn(store, scope, domain_id, random=random, limit=LOOKED_AT_MAX)[0]
+
+
+def _drawn(
+    store: Store, scope: Scope, domain_id: str, *, random: Random, limit: int
+) -> tuple[CallSample, list[LabelledCall]]:
+    """Return a sample, and the calls in it whose results can be right or wrong. How one ended is sealed, so results
+    are opened to count it."""
+    drawn = store.labels.searched(scope, domain_id, beyond=f"{random.getrandbits(32):08x}", limit=limit)
+    calls = [call for task in drawn if (call := labelled_call(task)) is not None]
+    sample = CallSample(
+        calls=store.labels.count_searched(scope, domain_id),
+        looked_at=len(drawn),
+        matches=sum(call.outcome is Outcome.MATCH for call in calls),
+        no_matches=sum(call.outcome is Outcome.NO_MATCH for call in calls),
+    )
+    return sample, calls
 
 
 def labelled_calls(store: Store, scope: Scope, domain_id: str) -> tuple[LabelledCall, ...]:
