@@ -166,17 +166,19 @@ def test_one_of_another_encoder_is_left_out_and_told(store: Store, tmp_path: Pat
     assert in_use(store, done.domain.domain_id) is None
 
 
-def test_a_domain_that_is_there_keeps_the_calibration_that_it_has(store: Store, tmp_path: Path) -> None:
+def test_a_domain_that_is_there_is_searched_as_before(store: Store, tmp_path: Path) -> None:
     path = with_calibration(tmp_path / "e.tar", calibration_bytes(HIGHER))
     for domain_id in ("vpd-1", "vpd-2"):
         store.write(lambda unit, added=domain_id: add_domain(unit, added))
     store.write(lambda unit: install(unit, moved(0.1)))
-    done = bring(store, path, domain_id="vpd-1")
-    assert (done.calibration_id, done.calibration_left_out) == (None, "the domain has had a calibration of its own")
-    version = in_use(store, "vpd-1")
-    assert version is not None
-    assert version.calibration_id == moved(0.1).id
-    assert bring(store, path, domain_id="vpd-2").calibration_id == HIGHER.id
+    for domain_id, before in (("vpd-2", None), ("vpd-1", moved(0.1).id)):
+        done = bring(store, path, domain_id=domain_id)
+        assert done.calibration_id is None
+        assert done.calibration_left_out is not None
+        assert done.calibration_left_out.startswith("only a new domain gets it")
+        assert f"`earwitness calibration export {HIGHER.id}`" in done.calibration_left_out
+        version = in_use(store, domain_id)
+        assert (None if version is None else version.calibration_id) == before
 
 
 def fits(**changed: Any) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ def import_archive(
             writer.write(part)
         if digest.hexdigest() != judged.digest:
             raise ArchiveInvalid("the file was changed while it was read; nothing was imported")
-        calibration_id = store.write(lambda unit: _finish(unit, judged, target.scope, domain, mark))
+        calibration_id = store.write(lambda unit: _finish(unit, judged, target, domain, mark))
     except BaseException:
         try:
             Leftovers(store, judged, target.scope).undo(domain, mark, pause)
@@ -206,7 +206,7 @@ class _Writer:
             withdrawn_consents=len(self._withdrawn_consents),
             labels=len(judged.labelled),
             calibration_id=calibration_id,
-            calibration_left_out=_why_left_out(judged, calibration_id),
+            calibration_left_out=_why_left_out(judged, self._target, calibration_id),
         )
 
     def _add_profiles(self, unit: Unit, chosen: tuple[ImportedProfile, ...]) -> Callable[[], None]:
@@ -373,12 +373,16 @@ def _locked(unit: Unit, scope: Scope, digests: set[bytes]) -> dict[bytes, dateti
     return {digest: unit.consents.withdrawn_at(scope, digest) for digest in digests}
 
 
-def _finish(unit: Unit, judged: Judged, scope: Scope, domain: VoiceProfileDomain, mark: str) -> str | None:
-    """End an import; return the calibration of the export, if it is installed. A domain that has had one keeps it."""
+def _finish(unit: Unit, judged: Judged, target: ImportTarget, domain: VoiceProfileDomain, mark: str) -> str | None:
+    """End an import; return the calibration of the export, if it is installed: in a new domain that has none yet.
+
+    By what a domain that was there is searched, its admin decides; an import does not change it unasked.
+    """
+    scope = target.scope
     require_mark(unit, scope, domain, mark)
     unit.tags.remove(scope, domain.arn, [IMPORTING])
     installed: str | None = None
-    found = judged.calibration
+    found = None if target.domain_id else judged.calibration
     if found is not None and unit.calibrations.current(scope, domain.domain_id) is None:
         unit.calibrations.install(
             scope,
@@ -394,12 +398,17 @@ def _finish(unit: Unit, judged: Judged, scope: Scope, domain: VoiceProfileDomain
     return installed
 
 
-def _why_left_out(judged: Judged, calibration_id: str | None) -> str | None:
+def _why_left_out(judged: Judged, target: ImportTarget, calibration_id: str | None) -> str | None:
     if judged.has_foreign_calibration:
         return "it was fitted for another voice encoder"
-    if judged.calibration is not None and calibration_id is None:
-        return "the domain has had a calibration of its own"
-    return None
+    if judged.calibration is None or calibration_id is not None:
+        return None
+    if target.domain_id:
+        return (
+            f"only a new domain gets it; `earwitness calibration export {judged.calibration.calibration_id}`, asked "
+            "where the export is from, writes it into a file, and `earwitness calibration install` installs that"
+        )
+    return "the domain has had a calibration of its own"
 
 
 def _batched(lines: Iterable[_LineT], count: int) -> Iterator[tuple[_LineT, ...]]:
