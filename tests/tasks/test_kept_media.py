@@ -57,8 +57,9 @@ class World:
 
         self.kept = KeptMedia(self.media, on_loop)
 
-    async def say(self, *levels: int, call: str = "", channels: int = 1) -> None:
-        """A second of each level, one fragment each."""
+    async def say(self, *levels: int, call: str = "", channels: int = 1, made_at: datetime | None = None) -> None:
+        """A second of each level, one fragment each; `made_at` is what the producer says of the first."""
+        made_at = made_at or self.clock.now
         log = await self.media.open_to_write(MINE, self.stream)
         header = write_header([pcm_track(rate=RATE, channels=channels)])
         for level in levels:
@@ -66,13 +67,14 @@ class World:
             number = (await log.reserve()).number
             await log.append(
                 number,
-                producer_timestamp=self.clock.now,
+                producer_timestamp=made_at,
                 duration_ms=1_000,
                 header=header,
                 cluster=write_cluster(0, [write_block(1, 0, frame)]),
                 tags=write_tags({"ContactId": call}) if call else b"",
             )
             self.clock.advance(SECOND)
+            made_at += SECOND
 
     async def stretches(self, *, start: datetime = START, end: datetime | None = None) -> list[Stretch]:
         until = end or self.clock.now
@@ -119,6 +121,17 @@ async def test_another_call_is_another_recording(world: World, tmp_path: Path) -
     await world.say(300, call="two")
     found = await world.stretches()
     assert [levels(await world.read(one), tmp_path) for one in found] == [[100, 200, 250], [300]]
+
+
+async def test_what_a_producer_sent_again_is_in_a_recording_once(world: World, tmp_path: Path) -> None:
+    """Its fragments have other numbers, and the time that the producer gave them before."""
+    begun = world.clock.now
+    await world.say(100, 200, 300)
+    await world.say(200, 300, made_at=begun + SECOND)
+    await world.say(250, made_at=begun + 2 * SECOND)  # of the same time, and other speech
+    await world.say(400)
+    (found,) = await world.stretches()
+    assert levels(await world.read(found), tmp_path) == [100, 200, 300, 250, 400]
 
 
 async def test_a_recording_has_an_hour(world: World) -> None:

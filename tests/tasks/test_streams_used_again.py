@@ -57,6 +57,26 @@ def test_a_task_hears_its_own_contact_only(
     run(tmp_path, engine, play)
 
 
+def test_another_call_with_the_same_times_and_speech_ends_the_audio(
+    tmp_path: Path, engine: Engine, call: np.ndarray
+) -> None:
+    """A recording that is played twice, as two calls, by a program whose clock stands still."""
+
+    async def play(office: Office) -> None:
+        first = [replace(one, tags={"ContactId": "one"}) for one in fragments_of(call[: 6 * RATE], SECONDS[:5])]
+        second = [
+            replace(one, number=str(len(first) + number), tags={"ContactId": "two"})
+            for number, one in enumerate(first, start=1)
+        ]
+        office.line = Line([*first, *second])
+        task = office.new_task()
+        await office.follow(task)
+        assert office.now(task).status is TaskStatus.STOPPED
+        assert "another call has begun in the stream" in office.details(task)[-1]["statusMessage"]
+
+    run(tmp_path, engine, play)
+
+
 def test_a_fragment_that_names_no_contact_belongs_to_the_call_before_it(
     tmp_path: Path, engine: Engine, call: np.ndarray
 ) -> None:

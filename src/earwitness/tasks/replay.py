@@ -150,9 +150,11 @@ class Replay:
     def _pieces_of(self, fragment: StreamFragment) -> list[FragmentSlice]:
         """Return all of a fragment, none of it, or several pieces where one leg ends in it and another begins.
 
-        What a producer sent again is heard once.
+        What a producer sent again is heard once. After an interruption that holds for all speech: what was heard before
+        is read again from the first passage on, and so is known.
         """
-        if self._sent_again.is_known(fragment.producer_time, fragment.cluster) and not fragment.after_gap:
+        call = call_of(fragment.tags)
+        if self._sent_again.is_known(fragment.producer_time, fragment.cluster, call=call) and not fragment.after_gap:
             return [FragmentSlice(fragment=fragment, end=0)]
         pieces: list[FragmentSlice] = []
         while (piece := self._piece_of(fragment)) is not None:
