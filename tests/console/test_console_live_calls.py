@@ -134,7 +134,7 @@ def test_of_a_result_that_went_with_its_domain_nothing_is_made_up(live: Live, vi
     browser = visit("reader")
     live.store.write(lambda unit: unit.domains.delete(SCOPE, DOMAIN))
     said = {one["task"]["taskId"]: one["state"]["words"] for one in browser.get(f"{REGION}/live.json").json()["calls"]}
-    assert said[task_id(0)] == "result deleted"  # it was a match
+    assert said[task_id(0)] == "no result; the domain was deleted"  # it was a match
     assert "not enough speech" not in said.values()
 
 

@@ -174,7 +174,7 @@ def test_a_call_whose_result_went_with_its_domain_is_not_said_to_have_had_too_li
     assert f'href="{REGION}/{domain}"' in before
     live.store.write(lambda unit: unit.domains.delete(SCOPE, DOMAIN))
     after = visit("reader").get(page).text
-    assert "The domain was deleted, and with its key every result of its searches." in after
+    assert "No result; the domain was deleted" in after
     assert "enough speech" not in after
     assert f'href="{REGION}/{domain}"' not in after  # it would lead to nothing
 
@@ -185,6 +185,10 @@ def test_a_task_that_failed_is_not_said_to_have_had_too_little_speech(live: Live
     assert "its codec is none" in page
     assert "The task failed before the call was searched." in page
     assert "enough speech" not in page
+    live.store.write(lambda unit: unit.domains.delete(SCOPE, DOMAIN))
+    page = visit("reader").get(f"{REGION}/tasks/{task_id(6)}").text
+    assert "The task failed." in page
+    assert "No result; the domain was deleted" not in page
 
 
 def test_files_are_kept_by_browsers_and_pages_are_not(visit: Callable[..., Visit]) -> None:

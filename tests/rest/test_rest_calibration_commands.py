@@ -1,16 +1,18 @@
 """Commands for calibrations of a domain, against a served application: installed, taken back, exported, fitted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from calibration_examples import SHIPPED, document, moved
+from calibration_examples import SHIPPED, document, long, moved
 from rest_examples import Rest, label, token
 from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
 from earwitness.engine.calibration import read_calibration, write_calibration
+from earwitness.store.calibrations import DOCUMENT_BYTES_MAX
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +85,26 @@ def test_a_calibration_that_a_domain_had_is_exported_and_installed_again(
     assert nowhere.exit_code == 2
 
 
+def test_the_way_back_does_not_depend_on_the_comparison(url: str, rest: Rest, tmp_path: Path) -> None:
+    """The service's own calibration may be a file that is longer than what a request takes."""
+    of = ("--domain", "vpd-1")
+    file = tmp_path / "ours.json"
+    own = long(DOCUMENT_BYTES_MAX // (19 * len(SHIPPED.fits)) * 2)
+    rest.engine = replace(rest.engine, space=replace(rest.engine.space, calibration=own))
+    write_calibration(file, moved(0.05))
+    assert run("calibration", "install", str(file), *of).exit_code == 0
+    tried = run("calibration", "use", "service", *of, "--dry-run")
+    assert (tried.exit_code, "nothing was changed" in said(tried)) == (0, True), said(tried)
+    back = run("calibration", "use", "service", *of)
+    assert back.exit_code == 0, said(back)
+    assert "labelled calls cannot be compared: " in said(back)
+    assert f"calibration {moved(0.05).id} {own.id}" in said(back)
+    assert f"in use since version 2; `earwitness calibration use {moved(0.05).id} --domain vpd-1`" in said(back)
+    assert json.loads(run("calibration", "list", *of, "--json").stdout)["fromService"]
+    told = json.loads(run("calibration", "use", "service", *of, "--json").stdout)
+    assert (told["version"], told["after"]["calibrationId"], told["labels"]) == (2, own.id, None)
+
+
 def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of, file = ("--domain", "vpd-1"), tmp_path / "ours.json"
     missing = run("calibration", "install", str(file), *of)
@@ -101,7 +123,7 @@ def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypat
     assert json.loads(run("calibration", "list", *of, "--json").stdout)["version"] == 0
 
 
-def exported_labels(path: Path) -> Path:
+def exported_labels(path: Path, *, domain_id: str = "vpd-1") -> Path:
     """Forty strangers who score higher than the shipped calibration expects, and a match."""
 
     def call(number: int, outcome: str, spoke: str, score: float) -> dict[str, Any]:
@@ -122,7 +144,7 @@ def exported_labels(path: Path) -> Path:
 
     calls = [call(number, "no match", "nobody", 0.55 + number / 400) for number in range(40)]
     calls.append(call(99, "match", "profile", 0.9))
-    content = {"format": "earwitness labels 1", "domainId": "vpd-1", "matches": 10, "noMatches": 90, "calls": calls}
+    content = {"format": "earwitness labels 1", "domainId": domain_id, "matches": 10, "noMatches": 90, "calls": calls}
     path.write_text(json.dumps(content))
     return path
 
@@ -143,3 +165,13 @@ def test_a_fit_begins_with_what_is_in_force_in_the_domain(url: str, tmp_path: Pa
     assert read_calibration(fitted).made_from.startswith("our calls; moved up by")
     assert json.loads(run(*fit, "--json").stdout)["before"] == SHIPPED.id
     assert run(*fit, "--domain", "vpd-none").exit_code == 9
+
+
+def test_a_fit_for_a_domain_takes_no_labels_of_another(url: str, tmp_path: Path) -> None:
+    ours, theirs = (exported_labels(tmp_path / f"{one}.json", domain_id=one) for one in ("vpd-1", "vpd-2"))
+    target = tmp_path / "fitted.json"
+    for files in ((theirs,), (ours, theirs)):
+        refused = run("labels", "fit", *map(str, files), "--domain", "vpd-1", "--output", str(target))
+        assert refused.exit_code == 2, said(refused)
+        assert "labels of domain vpd-2 in these files; give exports of vpd-1" in said(refused)
+        assert not target.exists()

@@ -27,6 +27,7 @@ from earwitness.cli.output import (
 from earwitness.errors import AskingError
 from earwitness.voice.decision import Outcome
 from earwitness.voice.limits import measured_limits
+from earwitness.voice.task_status import TaskStatus
 
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
@@ -155,6 +156,12 @@ def _answer(decision: Mapping[str, Any] | None) -> tuple[str, str, str]:
     return decision["outcome"], "" if nobody is None else percent(nobody), ""
 
 
+def _without_result(task: Mapping[str, Any]) -> str:
+    if task["status"] == TaskStatus.FAILED:
+        return "no result: the task failed"
+    return "no result: too little speech, stopped early, or deleted" if task["endedAt"] else "not searched yet"
+
+
 def _print_task(task: Mapping[str, Any]) -> None:
     say("[b]{}[/b]: {}, attempt {}", task["taskId"], task["status"], task["attempt"])
     if task["statusMessage"]:
@@ -165,7 +172,7 @@ def _print_task(task: Mapping[str, Any]) -> None:
         if task[f"{word}At"]:
             say("{} {}", word, task[f"{word}At"])
     if task["identification"] is None:
-        say("no result: too little speech, stopped early, or deleted" if task["endedAt"] else "not searched yet")
+        say(_without_result(task))
     else:
         print_decision(task["identification"])
         say("{:.1f} s of net speech used", task["identification"]["netSpeechSeconds"])

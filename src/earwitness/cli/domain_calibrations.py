@@ -1,6 +1,7 @@
 """`earwitness calibration list`, `install`, `use` and `export`: what a domain of a running service is searched by."""
 
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +10,15 @@ import typer
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import print_json, print_table, remark, say, warn, write_privately
+from earwitness.errors import ServiceRefused
 
 if TYPE_CHECKING:
     from earwitness.cli.client import ServiceClient
 
 _SERVICE = "service"
+
+_NOT_COMPARED = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+"""How the service refuses to compare one that is too long, or of another voice encoder."""
 
 CalibratedDomainOption = Annotated[str, typer.Option("--domain", metavar="ID", help="The domain of a running service.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what it would change, and change nothing.")]
@@ -68,8 +73,7 @@ def use_calibration(
     """Go back to a calibration that a domain had before, or to the service's own."""
     with service_client(url, region, as_json=as_json) as service:
         path = _path(service, domain)
-        document = service.get(f"{path}/{service.segment(calibration_id, what='calibration')}")
-        compared = service.tell(f"{path}/compare", document)
+        compared = _compared(service, path, calibration_id)
         if not as_json:
             _print_comparison(compared)
         wanted = {"calibrationId": calibration_id, "version": compared["version"]}
@@ -105,6 +109,30 @@ def _path(service: "ServiceClient", domain: str) -> str:
 
 
 # `Any`: JSON objects, here and below.
+def _compared(service: "ServiceClient", path: str, calibration_id: str) -> dict[str, Any]:
+    """Return what going back to a calibration would change; without labels where comparing it is refused.
+
+    A calibration may be too long to be sent, and whoever goes back needs no comparison.
+    """
+    document = service.get(f"{path}/{service.segment(calibration_id, what='calibration')}")
+    try:
+        return service.tell(f"{path}/compare", document)
+    except ServiceRefused as error:
+        if error.status not in _NOT_COMPARED:
+            raise
+        warn("labelled calls cannot be compared: {}", error)
+    listed = service.get(path)
+    held = [one["calibration"] for one in listed["versions"] if one["calibration"] is not None]
+    former = next((one for one in held if one["calibrationId"] == calibration_id), None)
+    return {
+        **listed,
+        "before": listed["inUse"],
+        "after": listed["service"] if calibration_id == _SERVICE else former,
+        "labels": None,
+        "isCompared": False,
+    }
+
+
 def _print(found: dict[str, Any]) -> None:
     used = found["inUse"]
     say(
@@ -149,7 +177,8 @@ def _print_comparison(compared: dict[str, Any]) -> None:
     print_table((_title(compared), "before", "after"), rows)
     labels = compared["labels"]
     if labels is None:
-        remark("no call of the domain is labelled, so nobody knows which names would be right")
+        if compared.get("isCompared", True):
+            remark("no call of the domain is labelled, so nobody knows which names would be right")
         return
     groups = (("with a match", labels["matches"]), ("without a match", labels["noMatches"]))
     rows = [

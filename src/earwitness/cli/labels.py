@@ -149,7 +149,8 @@ def fit_labels(
     It begins with the calibration in force in --domain, of which the running service is asked; without, with that of
     EARWITNESS_CALIBRATION_FILE, else with the shipped one. It is moved up where strangers score higher than it says,
     and never down. `earwitness calibration install` installs the file in one domain, and `calibration use` goes back;
-    `EARWITNESS_CALIBRATION_FILE` is for the whole service.
+    `EARWITNESS_CALIBRATION_FILE` is for the whole service. --url and --region count with --domain, which has a band of
+    its own; --band counts without it.
     """
     from earwitness.engine.calibration import write_calibration
     from earwitness.evaluation.scored_labels import fit_to_labels
@@ -157,6 +158,12 @@ def fit_labels(
     with reporting(as_json=as_json):
         before, begins = _first_calibration(domain, band, url=url, region=region)
         exported = read_exports(files)
+        foreign = () if domain is None else sorted({*exported.domains} - {domain})
+        if foreign:
+            raise ConfigurationError(
+                f"there are labels of domain {', '.join(foreign)} in these files; give exports of {domain}, or the "
+                "domain that they are of as --domain"
+            )
         fit = fit_to_labels(exported.calls, before, matches=exported.matches, no_matches=exported.no_matches)
         others = {one.calibration_id for one in exported.calls if one.is_labelled} - {before.id, None}
         if fit.moved:

@@ -55,7 +55,7 @@ def state_of(task: TaskAnswer, *, domain_is_gone: bool = False) -> CallState:
 
 
 _MATCH = CallState(kind="match", words="match")
-_DELETED = CallState(kind="open", words="result deleted")
+_DELETED = CallState(kind="open", words="no result; the domain was deleted")
 _FOUND = {
     Outcome.NO_MATCH: CallState(kind="stranger", words="stranger"),
     Outcome.SEVERAL_VOICES: CallState(kind="several", words="several voices"),
