@@ -175,9 +175,12 @@ async def test_a_reader_goes_where_the_stream_goes(nodes: Nodes) -> None:
 async def test_a_reader_that_ends_leaves_nothing_waiting(nodes: Nodes) -> None:
     a, _, stream = nodes
     await a.write(stream, b"1")
-    others = asyncio.all_tasks()
-    reading = asyncio.ensure_future(taken(await a.seen(stream).read(Earliest()), 2))
-    await asyncio.wait({reading}, timeout=0.2)  # it has the one, and waits for news
+    reader, others = await a.seen(stream).read(Earliest()), asyncio.all_tasks()
+    assert (await anext(reader)).fragment.cluster == b"1"
+    reading = asyncio.ensure_future(anext(reader))
+    async with asyncio.timeout(30):
+        while len(asyncio.all_tasks() - others) < 3:  # it waits for the next one, and for news of another home
+            await asyncio.sleep(0)
     reading.cancel()
     await asyncio.wait({reading})
     left = asyncio.all_tasks() - others
