@@ -42,7 +42,7 @@ class RunOnLoop(Protocol):
 class ThreadPool(ThreadPoolExecutor):
     """A pool that goes on with the threads it has when the system gives no more: a container limits processes, say.
 
-    Raise Unavailable from `submit` when it has none yet; that work may still be done, once there is a thread.
+    Raise Unavailable from `submit` when it has none yet; that work is not done.
     """
 
     def __init__(self, count: int, *, thread_name_prefix: str = "") -> None:
@@ -54,6 +54,7 @@ class ThreadPool(ThreadPoolExecutor):
             super()._adjust_thread_count()
         except RuntimeError as error:  # the work is in the queue by now
             if not self._threads:
+                self._work_queue.get_nowait()  # nothing else is in there: `submit` holds a lock, and nothing was kept
                 raise Unavailable(
                     "the system gives this process no more threads; see TasksMax of systemd, --pids-limit of Docker"
                 ) from error

@@ -9,7 +9,7 @@ import pytest
 from earwitness.access.held_keys import HeldKey
 from earwitness.console.context import ConsoleCall, Content, Mark, PageWatch
 from earwitness.console.live import LOOKS_AT_ONCE, PING, LivePage, LiveViews, Rendered
-from earwitness.errors import NotFound, StoreUnavailable
+from earwitness.errors import EarwitnessError, NotFound, StoreUnavailable, Throttled, Unavailable
 from earwitness.tasks.notices import Notices
 from earwitness.wire.exchange import Principal
 from patience import PATIENCE_SECONDS
@@ -180,12 +180,21 @@ def test_a_stream_ends_with_its_key_with_its_time_and_with_the_service() -> None
     asyncio.run(follow())
 
 
-def test_records_that_are_away_end_no_stream() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        StoreUnavailable("the database is away; wait"),
+        Unavailable("the service is over its capacity; wait"),
+        Throttled("too many requests; wait"),
+    ],
+    ids=["records away", "over capacity", "throttled"],
+)
+def test_a_failure_that_may_go_away_ends_no_stream(failure: EarwitnessError) -> None:
     async def follow() -> None:
         notices, shown = Notices(), Shown()
         stream = opened(views_of(notices, look_again_seconds=0.001), shown)
         await within(stream)
-        shown.failure, looks = StoreUnavailable("the database is away; wait"), shown.looks
+        shown.failure, looks = failure, shown.looks
         async with asyncio.timeout(PATIENCE_SECONDS):
             while shown.looks < looks + 3:
                 await asyncio.sleep(0.001)

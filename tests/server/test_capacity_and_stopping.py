@@ -341,6 +341,17 @@ def test_a_pool_goes_on_with_the_threads_it_has(caplog: pytest.LogCaptureFixture
     assert [record.message for record in caplog.records] == ["the system gives this process no more threads"]
 
 
+def test_work_that_was_refused_for_want_of_a_thread_is_not_done_later() -> None:
+    done: list[str] = []
+    with ThreadPool(1) as pool:
+        with no_more_threads():
+            for _ in range(3):
+                with pytest.raises(Unavailable, match="no more threads"):
+                    pool.submit(done.append, "refused")
+        pool.submit(done.append, "taken")
+    assert done == ["taken"]
+
+
 @pytest.mark.parametrize("is_signal", [True, False])
 def test_a_service_stops_whatever_fails_when_it_begins_to(is_signal: bool) -> None:
     def stopping() -> None:

@@ -233,7 +233,10 @@ class LiveViews:
             with self._told():
                 try:
                     await view.put(await self._run_in_thread(lambda: view.page.rendered(mark)))
-                except RequestError:  # what it shows is gone: a reload says so
+                except RequestError as error:
+                    if error.retryable:
+                        raise
+                    # What it shows is gone: a reload says so.
                     if self._views.get(view.page.key) is view:
                         del self._views[view.page.key]
                     await view.end()
