@@ -16,7 +16,8 @@ class Subscription:
     async def wait(self, seconds: float) -> bool:
         """Wait for the next notice, at most so long. Return whether there was one."""
         try:
-            await asyncio.wait_for(self.heard.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` may swallow a cancellation on Python 3.11
+                await self.heard.wait()
         except TimeoutError:
             return False
         self.heard.clear()
