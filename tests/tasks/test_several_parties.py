@@ -20,6 +20,7 @@ from earwitness.media.source import StreamFragment
 from earwitness.samples import first_call, second_call
 from earwitness.store.records import NewVoiceprint
 from earwitness.tasks.events import named
+from earwitness.tasks.replay import LOST
 from earwitness.voice.decision import Candidate, Decision, Outcome, Threshold
 from earwitness.voice.embedding import Samples
 
@@ -136,6 +137,24 @@ def test_a_task_says_that_its_stream_has_other_channels_than_its_pipeline_says(
         assert said is not None
         assert said.startswith("the stream's channels are 2 and not 1, as its pipeline says, so channel 0")
         assert office.now(right).status_message is None
+
+    run(tmp_path, engine, play)
+
+
+def test_after_an_interruption_a_task_says_what_was_lost_beside_whose_channel_it_may_be(
+    tmp_path: Path, engine: Engine, leaking: Samples
+) -> None:
+    """However often it is interrupted."""
+
+    async def play(office: Office) -> None:
+        fragments = fragments_of_two(leaking[: 9 * RATE], [second * RATE for second in range(1, 9)], header=STEREO)
+        task = office.new_task(channels=1)
+        await cut_off(office, task, fragments[:6])
+        of_channels = office.now(task).status_message
+        assert of_channels is not None
+        for rest in (fragments[7:8], fragments[7:9]):
+            await cut_off(office, task, rest)
+            assert office.now(task).status_message == f"{of_channels}; {LOST}"
 
     run(tmp_path, engine, play)
 

@@ -20,7 +20,8 @@ _CONNECT_SECONDS, _READ_SECONDS = 3.0, 5.0
 """A checkpoint is some hundred bytes, and the next minute brings another."""
 
 _FETCHED_AHEAD = 4
-"""So many objects are in memory at once: files of entries have a megabyte."""
+"""So many objects are fetched at once. With one that waits and one that is read, six are in memory at most: files of
+entries have a megabyte."""
 
 
 def content_of(file: AuditFile, *, bytes_max: int, what: str) -> bytes:

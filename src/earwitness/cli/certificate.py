@@ -9,7 +9,7 @@ import typer
 from earwitness.cli.calls import service_client
 from earwitness.cli.options import JsonOption, RegionOption, UrlOption
 from earwitness.cli.output import Exit, print_json, print_table, reporting, say, warn
-from earwitness.errors import ConfigurationError, SignatureInvalid
+from earwitness.errors import AuditPlaceUnavailable, ConfigurationError, SignatureInvalid
 from earwitness.voice.certificate import CERTIFICATE_PURPOSE
 
 CERTIFICATE_BYTES_MAX = 10_000_000
@@ -107,16 +107,12 @@ def _verified(content: bytes, trusted: str | None) -> dict[str, Any]:
 
 def _read(file: Path) -> bytes:
     """Return a file's content; raise ConfigurationError when it cannot be read, or is larger than any certificate."""
+    from earwitness.audit.places import content_of
+
     try:
-        with file.open("rb") as opened:
-            content = opened.read(CERTIFICATE_BYTES_MAX + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
-    if len(content) > CERTIFICATE_BYTES_MAX:
-        raise ConfigurationError(
-            f"{file} has more than {CERTIFICATE_BYTES_MAX:,} bytes: it is no certificate; give another file"
-        )
-    return content
+        return content_of(file, bytes_max=CERTIFICATE_BYTES_MAX, what="certificate")
+    except AuditPlaceUnavailable as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _public_key(given: str) -> str:

@@ -215,7 +215,9 @@ def _serve(settings: "Settings", how: How, *, on_started: Callable[[], None] | N
             deadline.begin()
             built.begin_to_stop()
 
-        code = lambda: Exit.OK if lead.lost is None else Exit.RECORDS  # noqa: E731
+        def code() -> Exit:
+            return Exit.OK if lead.lost is None else Exit.RECORDS
+
         deadline = run.Deadline(settings.limits.stop_seconds, code=code)
 
         server = run.prepare(

@@ -54,7 +54,7 @@ async def hear_stream(attempt: Attempt, watch: AttemptWatch) -> None:
         source,
         start=StartPosition(since=task.created_at, after_number=task.start_fragment_number),
         checkpoint=checkpoints.kept,
-        lost=attempt.task.status_message == LOST,
+        lost=LOST in (attempt.task.status_message or ""),
     )
     await _Listening(attempt, watch, engine, replay, checkpoints).run()
 
@@ -134,12 +134,12 @@ class _Listening:
         if not (self._begun or attempt.task.status is TaskStatus.STOPPING):
             await self._begin(piece.fragment)
         # In the record, because no event would tell if the task still finds what it looks for.
-        if replay.lost and attempt.task.status_message in (None, listener.remark):
-            await attempt.remark(LOST)
+        if replay.lost:
+            await self._remark(LOST)
         if not piece.is_passed_over:
             await self._hear_samples(piece)
-        if listener.remark is not None and attempt.task.status_message is None:
-            await attempt.remark(listener.remark)
+        if listener.remark is not None:
+            await self._remark(listener.remark)
         lags.heard(task_id, so_far=listener.so_far())
         await self._identify_if_due()
         if not (replay.catching_up or listener.can_enrol):
@@ -149,6 +149,12 @@ class _Listening:
                 heard_seconds=listener.heard_seconds,
                 net_speech_seconds=listener.seconds,
             )
+
+    async def _remark(self, remark: str) -> None:
+        """Write a remark into the record beside what stands there, once: an attempt before may have written it."""
+        said = self._attempt.task.status_message
+        if said is None or remark not in said:
+            await self._attempt.remark(remark if said is None else f"{said}; {remark}")
 
     async def _hear_samples(self, piece: FragmentSlice) -> None:
         listener, context = self._listener, self._context
