@@ -307,6 +307,29 @@ def test_what_the_service_lacks_is_not_the_recordings_fault(
     assert (item["reason"], item["attempt"]) == ("it is no audio", 1)
 
 
+def test_a_recording_waits_for_a_thread_and_no_attempt_counts(domain: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = begin(domain)
+    put(domain, job, 1, b"x")
+    start, refused = threading.Thread.start, list[str]()
+
+    def start_unless_scarce(thread: threading.Thread) -> None:
+        if thread.name.startswith("earwitness job") and len(refused) <= worker_room.ATTEMPTS_MAX:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def unreadable(*given: Any, **named: Any) -> None:
+        raise AudioUnreadable("it is no audio")
+
+    monkeypatch.setattr(worker_room, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(RecordingWork, "search", unreadable)
+    monkeypatch.setattr(threading.Thread, "start", start_unless_scarce)
+    work_through(domain, job)
+    assert len(refused) == worker_room.ATTEMPTS_MAX + 1
+    (item,) = items(domain, job)
+    assert (item["reason"], item["attempt"]) == ("it is no audio", 1)
+
+
 def test_a_worker_that_stops_gives_its_recording_back(domain: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     job = begin(domain)
     put(domain, job, 1, b"x")

@@ -152,8 +152,9 @@ class JobWorker:
             listening = asyncio.get_running_loop().run_in_executor(
                 self._listening, partial(self._attempt, claimed, unwanted)
             )
-        except Unavailable as error:  # no thread: its lease ends by itself
+        except Unavailable as error:  # no thread
             self._failing.tell(logging.WARNING, "jobs cannot be worked on now", reason=str(error))
+            await self._quietly(lambda: self._settle(claimed, lambda unit: unit.jobs.release(claimed)))
             return False
         renewing = asyncio.create_task(self._renew(claimed, unwanted))
         try:
