@@ -341,6 +341,24 @@ def test_a_pool_goes_on_with_the_threads_it_has(caplog: pytest.LogCaptureFixture
     assert [record.message for record in caplog.records] == ["the system gives this process no more threads"]
 
 
+def test_a_service_that_has_no_threads_as_it_stops_ends_all_it_can(live: Live) -> None:
+    until(lambda: live.ask(READY)[0] == 200)
+    background = live.service._background
+    running = background._started()
+
+    async def stop() -> None:
+        running.loop.set_default_executor(ThreadPoolExecutor())  # which has none yet
+        with no_more_threads():
+            await background.stop()
+
+    with pytest.raises(RuntimeError, match="new thread"):
+        asyncio.run_coroutine_threadsafe(stop(), running.loop).result(PATIENCE_SECONDS)
+    assert all(job.done() for job in running.jobs)
+    assert running.log._closed
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        background._inference.submit(int)
+
+
 def test_work_that_was_refused_for_want_of_a_thread_is_not_done_later() -> None:
     done: list[str] = []
     with ThreadPool(1) as pool:

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -40,7 +41,7 @@ from earwitness.tasks.lag import Lags
 from earwitness.tasks.notices import Notices
 from earwitness.tasks.pipelines import PipelineMoves
 from earwitness.tasks.recordings import RecordingLimits, RecordingWork
-from earwitness.tasks.regular import RegularWork, until_done
+from earwitness.tasks.regular import RegularWork, end_all, until_done
 from earwitness.tasks.retrying import Retrying
 from earwitness.tasks.runner import TaskRunner, WorkItem
 from earwitness.tasks.sharing import BURY_SECONDS, NOTES_SECONDS, TaskSharing
@@ -373,20 +374,19 @@ class Background:
         """Let go of tasks, which are taken up at the next start; finish deliveries in progress."""
         running = self._started()
         self.notices.close()
-        await self.work.close()
-        if running.sharing is not None:
-            await self._leave(running.sharing)
-        await asyncio.to_thread(self.models.stop)
-        for job in running.jobs:
-            job.cancel()
-        await asyncio.gather(*running.jobs, return_exceptions=True)
-        await running.log.close()
-        # Nobody waits for what is computed: its tasks are let go of. A computation in progress may take minutes.
-        self._inference.shutdown(wait=False, cancel_futures=True)
-        for pool in (self._sending, self._waiting):
-            await asyncio.to_thread(pool.shutdown)
-        self._targets.close()
-        await asyncio.to_thread(self.sources.close)
+        async with AsyncExitStack() as last_first:  # each is done whatever became of those before it
+            last_first.push_async_callback(asyncio.to_thread, self.sources.close)
+            last_first.callback(self._targets.close)
+            for pool in (self._waiting, self._sending):
+                last_first.push_async_callback(asyncio.to_thread, pool.shutdown)
+            # Nobody waits for what is computed: its tasks are let go of. A computation in progress may take minutes.
+            last_first.callback(self._inference.shutdown, wait=False, cancel_futures=True)
+            last_first.push_async_callback(running.log.close)
+            last_first.push_async_callback(end_all, running.jobs)
+            last_first.push_async_callback(asyncio.to_thread, self.models.stop)
+            if running.sharing is not None:
+                last_first.push_async_callback(self._leave, running.sharing)
+            last_first.push_async_callback(self.work.close)
 
     async def _leave(self, sharing: TaskSharing) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from earwitness.errors import EarwitnessError
@@ -27,6 +27,13 @@ async def until_done(work: Callable[[], Awaitable[None]], failure: str) -> None:
         except Exception as error:
             failing.tell(logging.ERROR, failure, error=type(error).__name__, frames=frames_of(error))
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def end_all(jobs: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel these, and return when they have ended, in whatever way."""
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)
 
 
 @dataclass(frozen=True)
