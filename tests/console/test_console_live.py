@@ -357,6 +357,38 @@ def test_a_change_of_all_pages_takes_few_threads() -> None:
     asyncio.run(follow())
 
 
+def test_a_page_that_takes_long_holds_back_no_other_and_misses_nothing() -> None:
+    async def follow() -> None:
+        slow, quick, notices = Shown(), Shown(), Notices()
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def run_there(work: Callable[[], ResultT]) -> ResultT:
+            looks = slow.looks
+            done = work()
+            if slow.looks != looks:
+                begun.set()
+                await may_end.wait()
+            return done
+
+        views = LiveViews(notices, run_in_thread=run_there, pace_seconds=0.0, look_again_seconds=PATIENCE_SECONDS)
+        pages = [page(one, key=key) for one, key in ((slow, "slow"), (quick, "quick"))]
+        streams = [views.messages(one, one.first(), held()) for one in pages]
+        for stream in streams:
+            await within(stream)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await begun.wait()
+        for number in (1, 2):
+            quick.number = slow.number = number
+            notices.notify()
+            assert await within(streams[1]) == f"data: <p>{number}</p>\n\n".encode()
+        assert slow.looks == 2  # at first, and by the look that takes long
+        may_end.set()
+        assert await within(streams[0]) == b"data: <p>2</p>\n\n"
+        await close_all(streams)
+
+    asyncio.run(follow())
+
+
 @pytest.mark.parametrize(("html", "lines"), [("a\nb", 2), ("a\rb", 1), ("a\r\nb", 2), ("", 1)])
 def test_lines_of_a_message_stay_lines(html: str, lines: int) -> None:
     message = Rendered(html=html, mark=None).message()

@@ -96,6 +96,8 @@ class _View:
     message: bytes
     number: int = 1
     followers: int = 0
+    #: Rounds leave it out meanwhile, so that a page that takes long holds back no other.
+    is_looked_at: bool = False
     has_ended: bool = False
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -147,6 +149,7 @@ class LiveViews:
         self._views: dict[Hashable, _View] = {}
         self._looking: asyncio.Task[None] | None = None  # while there are views
         self._listener: Subscription | None = None
+        self._round = 0
         self._places = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._failing = Recurring(_log)
 
@@ -198,10 +201,13 @@ class LiveViews:
 
     async def _look_again_and_again(self) -> None:
         with self._notices.listening() as self._listener:
-            while self._views and not self._notices.closed:
-                await self._look_at_all()
-                await asyncio.sleep(self._pace_seconds)
-                await self._listener.wait(self._look_again_seconds)
+            async with asyncio.TaskGroup() as looks:
+                while self._views and not self._notices.closed:
+                    self._round += 1
+                    for view, mark in await self._due():
+                        looks.create_task(self._look_at(view, mark, self._listener))
+                    await asyncio.sleep(self._pace_seconds)
+                    await self._listener.wait(self._look_again_seconds)
         self._looking = None
         for view in self._taken_out():
             await view.end()
@@ -211,15 +217,17 @@ class LiveViews:
         self._views.clear()
         return left
 
-    async def _look_at_all(self) -> None:
+    async def _due(self) -> list[tuple[_View, Mark | None]]:
+        """Return the views to look at in this round, with the marks of those that have one."""
         by_watch: dict[PageWatch | None, list[_View]] = {}
         for view in self._views.values():
-            by_watch.setdefault(view.page.watch, []).append(view)
+            if not view.is_looked_at:
+                by_watch.setdefault(view.page.watch, []).append(view)
         due: list[tuple[_View, Mark | None]] = [(view, None) for view in by_watch.pop(None, [])]
         for watch, views in by_watch.items():
             if watch is not None:
                 due += await self._changed(watch, views)
-        await asyncio.gather(*(self._look_at(view, mark) for view, mark in due))
+        return due
 
     async def _changed(self, watch: PageWatch, views: Sequence[_View]) -> list[tuple[_View, Mark]]:
         """Return the views whose mark is another by now, with that."""
@@ -228,7 +236,8 @@ class LiveViews:
             marks += await self._run_in_thread(lambda: watch.marks(calls))
         return [(view, mark) for view, mark in zip(views, marks, strict=False) if mark != view.latest.mark]
 
-    async def _look_at(self, view: _View, mark: Mark | None) -> None:
+    async def _look_at(self, view: _View, mark: Mark | None, listener: Subscription) -> None:
+        view.is_looked_at, begun = True, self._round
         async with self._places:
             with self._told():
                 try:
@@ -240,6 +249,9 @@ class LiveViews:
                     if self._views.get(view.page.key) is view:
                         del self._views[view.page.key]
                     await view.end()
+        view.is_looked_at = False
+        if self._round != begun:  # it was left out, and may show something else again
+            listener.heard.set()
 
     @contextmanager
     def _told(self) -> Generator[None]:
