@@ -1,6 +1,6 @@
 """Fragments that a producer sent again, told from new ones."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -38,11 +38,17 @@ def test_another_call_is_new() -> None:
     assert sent.is_known(NOW, cluster(SPEECH), call="one")
 
 
+def test_nothing_of_a_clock_that_stands_still_is_known() -> None:
+    sent = SentAgain()
+    assert not any(sent.is_known(NOW, cluster(said), call=None) for said in (SILENCE, SPEECH, SILENCE, SPEECH))
+
+
 def test_so_many_are_remembered() -> None:
     sent = SentAgain()
-    assert not any(sent.is_known(NOW, cluster(bytes([number])), call=None) for number in range(LOOKED_BACK + 1))
-    assert not sent.is_known(NOW, cluster(bytes([0])), call=None)
-    assert sent.is_known(NOW, cluster(bytes([LOOKED_BACK])), call=None)
+    times = [NOW + timedelta(seconds=number) for number in range(LOOKED_BACK + 1)]
+    assert not any(sent.is_known(time, cluster(SPEECH), call=None) for time in times)
+    assert not sent.is_known(times[0], cluster(SPEECH), call=None)
+    assert sent.is_known(times[-1], cluster(SPEECH), call=None)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 20, CLUSTER.to_bytes(4, "big") + b"\x01" + b"\xa3\x7f"])

@@ -22,16 +22,18 @@ class SentAgain:
         self._latest: deque[tuple[str | None, datetime, int]] = deque(maxlen=LOOKED_BACK)
 
     def is_known(self, producer_time: datetime, cluster: bytes, *, call: str | None) -> bool:
-        """Return whether this fragment came before: of the same call and time, with the same blocks.
+        """Return whether this fragment came before: of the same call and time, with the same blocks, and no others of
+        that time.
 
         `call` is what its tags name the call. Two calls may have the same times: a producer's clock may be wrong, and a
         recording may be played again as another call.
         """
         key = call, producer_time, crc32(memoryview(cluster)[_first_block(cluster) :])
-        if key in self._latest:
-            return True
-        self._latest.append(key)
-        return False
+        if key not in self._latest:
+            self._latest.append(key)
+            return False
+        # Where others have the same time, the producer's clock stands still, and one silence is like another.
+        return not any(one[:2] == key[:2] and one != key for one in self._latest)
 
 
 def _first_block(cluster: bytes) -> int:
