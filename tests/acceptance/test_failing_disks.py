@@ -151,8 +151,8 @@ def test_media_leave_room_for_the_records(on_small_disk: Served, small_disk: Pat
     assert 50 <= kept < 107
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
     assert free >= DISK_BYTES // 20 - 200_000
-    # A few at once: the records give some bytes back when their log of changes is taken in.
-    others = (cluster(NOW_MS + 19_000 * index, bytes(300_000)) for index in range(12))
+    # More at once than the 4 MB that the records give back when their log of changes is taken in.
+    others = (cluster(NOW_MS + 19_000 * index, bytes(300_000)) for index in range(24))
     assert errors(put(url, other, HEADER + b"".join(others))) == [ARCHIVAL_ERROR]
     status, reason = ready(url)
     assert status == 503
@@ -165,7 +165,7 @@ def test_media_leave_room_for_the_records(on_small_disk: Served, small_disk: Pat
     kinesis = client(url, "kinesisvideo")
     arn = kinesis.describe_stream(StreamName=stream)["StreamInfo"]["StreamARN"]
     kinesis.delete_stream(StreamARN=arn)
-    assert errors(put(url, other, HEADER + cluster(NOW_MS + 19_000 * 12, SECOND))) == []
+    assert errors(put(url, other, HEADER + cluster(NOW_MS + 19_000 * 24, SECOND))) == []
     assert ready(url) == (200, "")
 
 
