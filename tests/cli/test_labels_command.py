@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from label_examples import labelled, write
 from typer.testing import CliRunner, Result
 
 from earwitness.cli.main import app
@@ -15,35 +15,6 @@ CALIBRATION = shipped_calibration("campplus", "telephone")
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
-
-
-def labelled(
-    number: int, *, outcome: str = "match", spoke: str = "profile", score: float = 0.9, at: str = "2026"
-) -> Any:
-    return {
-        "taskId": f"task-{number}",
-        "outcome": outcome,
-        "candidates": [{"profileId": "vp-1", "score": score}],
-        "probability": 0.97,
-        "threshold": 0.6,
-        "lineMargin": 0.0,
-        "strangersNamedPercent": 1.0,
-        "gallerySize": 50,
-        "netSpeechSeconds": 10.0,
-        "calibrationId": CALIBRATION.id,
-        "label": {
-            "spoke": spoke,
-            "profileId": "vp-1" if spoke in ("profile", "not") else None,
-            "picked": "queue",
-            "updatedAt": at,
-        },
-    }
-
-
-def write(path: Path, calls: list[Any], *, matches: int = 10, no_matches: int = 90) -> Path:
-    document = {"format": "earwitness labels 1", "domainId": "d", "matches": matches, "noMatches": no_matches}
-    path.write_text(json.dumps({**document, "calls": calls}))
-    return path
 
 
 def test_a_report_of_several_exports_counts_each_call_once_by_its_latest_label(tmp_path: Path) -> None:

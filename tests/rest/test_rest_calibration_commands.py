@@ -3,10 +3,10 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from calibration_examples import SHIPPED, document, long, moved
+from label_examples import labelled, write
 from rest_examples import Rest, label, token
 from typer.testing import CliRunner, Result
 
@@ -125,28 +125,8 @@ def test_calibrations_that_are_not_installed(url: str, tmp_path: Path, monkeypat
 
 def exported_labels(path: Path, *, domain_id: str = "vpd-1") -> Path:
     """Forty strangers who score higher than the shipped calibration expects, and a match."""
-
-    def call(number: int, outcome: str, spoke: str, score: float) -> dict[str, Any]:
-        label = {"spoke": spoke, "profileId": "vp-1" if spoke == "profile" else None, "picked": "queue"}
-        return {
-            "taskId": f"task-{number}",
-            "outcome": outcome,
-            "candidates": [{"profileId": "vp-1", "score": score}],
-            "probability": 0.97,
-            "threshold": 0.6,
-            "lineMargin": 0.0,
-            "strangersNamedPercent": 1.0,
-            "gallerySize": 50,
-            "netSpeechSeconds": 10.0,
-            "calibrationId": SHIPPED.id,
-            "label": {**label, "updatedAt": "2026-01-01"},
-        }
-
-    calls = [call(number, "no match", "nobody", 0.55 + number / 400) for number in range(40)]
-    calls.append(call(99, "match", "profile", 0.9))
-    content = {"format": "earwitness labels 1", "domainId": domain_id, "matches": 10, "noMatches": 90, "calls": calls}
-    path.write_text(json.dumps(content))
-    return path
+    strangers = [labelled(n, outcome="no match", spoke="nobody", score=0.55 + n / 400) for n in range(40)]
+    return write(path, [*strangers, labelled(99)], domain_id=domain_id)
 
 
 def test_a_fit_begins_with_what_is_in_force_in_the_domain(url: str, tmp_path: Path) -> None:
